@@ -1,0 +1,80 @@
+# Builds smallbatch. `make` builds the four programs, `make tests` what `./run check` runs, `make help` lists the rest.
+#
+#   make SAN=address,undefined      the same under sanitizers, in build/asan
+#   make CC=gcc-13                  another compiler
+#
+# One static library a room (proto kernels loader augment trainer evaluator), one program a main.c. Libraries stand in link order:
+# a program gets only the objects it uses.
+
+SAN      ?=
+ifeq ($(SAN),)
+BUILD    ?= build
+OPTIMISE ?= -O3
+else
+BUILD    ?= build/$(firstword $(subst $(comma), ,$(SAN)))
+OPTIMISE ?= -O1 -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover=all
+endif
+comma := ,
+# What the processor can do: the programs are built on the machine that runs them.
+ARCH     ?= -march=native
+
+MSGPACK  := $(shell pkg-config --exists msgpack-c && echo msgpack-c || echo msgpack)
+PACKAGES := vips libzmq yaml-0.1 jansson $(MSGPACK)
+CPPFLAGS += -I. -D_GNU_SOURCE $(shell pkg-config --cflags $(PACKAGES) | sed 's/-I/-isystem /g')
+# -ffp-contract=off: the same C gives the same bits on every path (reference, emulated device, export).
+CFLAGS   += -std=c17 -g $(OPTIMISE) $(ARCH) -ffp-contract=off -fopenmp -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wvla
+LDLIBS   += $(shell pkg-config --libs $(PACKAGES)) -ldnnl -lcsv -llapacke -lz -lpthread -ldl -lm
+
+ROOMS    := evaluator trainer augment loader kernels proto
+PROGRAMS := $(foreach r,loader augment trainer evaluator,$(if $(wildcard $(r)/main.c),$(BUILD)/sb_$(r)))
+ARCHIVES := $(ROOMS:%=$(BUILD)/lib%.a)
+TESTS    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c tests/kernels/test_*.c tests/fuzz/test_*.c))
+HELPERS  := $(patsubst tests/%.c,$(BUILD)/tests/%,$(filter-out $(wildcard tests/*/test_*.c),$(wildcard tests/*/*.c)))
+
+.PHONY: all tests lint clean help
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(PROGRAMS)
+
+tests: all $(TESTS) $(HELPERS)
+
+sources = $(filter-out %/main.c,$(wildcard $(1)/*.c $(1)/cpu/*.c $(1)/encoders/*.c $(1)/methods/*.c $(1)/metrics/*.c))
+define archive
+$(BUILD)/lib$(1).a: $(patsubst %.c,$(BUILD)/%.o,$(call sources,$(1)))
+	@rm -f $$@
+	@$$(AR) rcs $$@ $$^
+endef
+$(foreach r,$(ROOMS),$(eval $(call archive,$(r))))
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  CC $<"
+	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/sb_%: $(BUILD)/%/main.o $(ARCHIVES)
+	@echo "  LD $@"
+	@$(CC) $(CFLAGS) $^ $(LDLIBS) -o $@
+
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(ARCHIVES)
+	@mkdir -p $(@D)
+	@echo "  LD $@"
+	@$(CC) $(CFLAGS) $^ -lcmocka $(LDLIBS) -o $@
+
+# Static checks over every file; each tool fails on any finding.
+lint:
+	cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,portability --inline-suppr --suppress=missingIncludeSystem \
+	  -I. -D_GNU_SOURCE $(sort $(filter-out tests/%,$(wildcard */*.c */*/*.c)))
+	shellcheck -x -S warning run .ci/run $(wildcard tests/*.sh tests/*/*.sh)
+
+clean:
+	rm -rf build
+
+help:
+	@echo "make            the programs in build/"
+	@echo "make tests      the programs and every test program"
+	@echo "make lint       cppcheck, shellcheck"
+	@echo "make clean      removes build/"
+	@echo "make SAN=address,undefined [tests]   under sanitizers, in build/address"
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

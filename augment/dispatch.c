@@ -1,0 +1,559 @@
+/* dispatch.c: see dispatch.h. */
+#include "augment/dispatch.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proto/error.h"
+#include "proto/message.h"
+#include "proto/process.h"
+#include "proto/rundir.h"
+#include "proto/socket.h"
+
+#define LOADERS_MAX 256
+#define IN_FLIGHT 2                /* tiles a loader has at once */
+#define SPARES 4                   /* slots that replace those of a process that cannot be killed */
+#define CRASHES_MAX 3              /* deaths of a decoder by its own signal before the image is quarantined */
+#define RING_BYTES (256u << 20)    /* the tile ring aims at this size where loader.slots is 0 */
+#define REPEAT_NS 1000000000ull    /* an order that was not taken up is given again after this */
+#define KILL_WAIT_NS 5000000000ull /* a killed process that is not gone after this keeps its slots for ever */
+
+typedef enum { JOB_NONE, JOB_WAITING, JOB_ASSIGNED, JOB_READY } job_state;
+
+typedef struct {
+    job_state state;
+    uint32_t slot;
+    uint64_t sample;
+    uint32_t attempt;
+    sb_tile tile;
+    int loader;           /* ASSIGNED: to whom */
+    uint64_t assigned_at; /* ns */
+} job;
+
+typedef struct {
+    bool used;
+    sb_peer peer;
+    sb_process process;
+    int pidfd;
+    uint32_t incarnation;
+    int in_flight;
+    uint64_t progress_at; /* ns: last order or report */
+    uint64_t killed_at;   /* ns; 0 not */
+} loader;
+
+struct sb_dispatch {
+    const sb_config *config;
+    const sb_index *index;
+    sb_order *order;
+    sb_dispatch_made made;
+    void *context;
+    char quarantine_path[PATH_MAX];
+    sb_ring ring;
+    sb_socket socket;
+    job *jobs;
+    int job_count;
+    uint32_t spares[SPARES];
+    int spare_count;
+    uint64_t next; /* the next sample to start */
+    loader loaders[LOADERS_MAX];
+    bool *bad;        /* [images] */
+    uint8_t *crashes; /* [images] */
+    uint32_t *home;   /* [images]: incarnation of the loader that has it decoded; 0 none */
+    sb_dispatch_counts counts;
+};
+
+/* ---- quarantine ----------------------------------------------------------------------------------------------------------- */
+
+static int quarantine_check(const sb_dispatch *d)
+{
+    double share = (double)d->counts.quarantined / d->index->count;
+    if (share > d->config->data.max_bad || d->counts.quarantined == d->index->count)
+        return sb_fail("%" PRIu32 " of %" PRIu32 " images cannot be used, more than data.max_bad = %g allows; see %s, mend or "
+                       "remove the files, or raise data.max_bad",
+                       d->counts.quarantined, d->index->count, d->config->data.max_bad, d->quarantine_path);
+    return 0;
+}
+
+static int quarantine_report(const sb_dispatch *d, uint32_t image, const job *only, const char *reason)
+{
+    const sb_image *row = &d->index->images[image];
+    json_t *object = json_pack("{s:s%, s:i, s:s%}", "path", row->path, strlen(row->path), "page", row->page, "reason", reason,
+                               strlen(reason));
+    if (!object)
+        return sb_fail("%s: its path or the reason it is quarantined for is not UTF-8", row->path);
+    if (only && (json_object_set_new(object, "left", json_integer(only->tile.left)) ||
+                 json_object_set_new(object, "top", json_integer(only->tile.top)))) {
+        json_decref(object);
+        return sb_fail("out of memory");
+    }
+    char *line = json_dumps(object, JSON_COMPACT);
+    json_decref(object);
+    if (!line)
+        return sb_fail("out of memory");
+    int rc = sb_file_append_line(d->quarantine_path, line);
+    free(line);
+    if (rc == 0)
+        sb_note("quarantined %s: %s", row->path, reason);
+    return rc;
+}
+
+/* Draws the job's tile: the first attempt from `attempt` on whose image is not quarantined. */
+static int job_draw(sb_dispatch *d, job *j, uint32_t attempt)
+{
+    for (uint32_t tries = 0; tries < 10000; tries++, attempt++) {
+        if (sb_order_sample(d->order, j->sample, attempt, &j->tile) != 0)
+            return -1;
+        if (!d->bad[j->tile.image]) {
+            j->attempt = attempt;
+            return 0;
+        }
+    }
+    return sb_fail("no usable image found for sample %" PRIu64 " in 10000 draws", j->sample);
+}
+
+static int quarantine_image(sb_dispatch *d, uint32_t image, const char *reason)
+{
+    if (d->bad[image])
+        return 0;
+    d->bad[image] = true;
+    d->counts.quarantined++;
+    if (quarantine_report(d, image, NULL, reason) != 0 || quarantine_check(d) != 0)
+        return -1;
+    for (int i = 0; i < d->job_count; i++)
+        if (d->jobs[i].state == JOB_WAITING && d->jobs[i].tile.image == image && job_draw(d, &d->jobs[i], 0) != 0)
+            return -1;
+    return 0;
+}
+
+/* A run keeps its quarantine over restarts: the same images stay out, whatever happened to the files meanwhile. */
+static int quarantine_load(sb_dispatch *d)
+{
+    if (access(d->quarantine_path, F_OK) != 0)
+        return 0;
+    char *text;
+    size_t bytes;
+    if (sb_file_read(d->quarantine_path, 256u << 20, &text, &bytes) != 0)
+        return -1;
+    char *save = NULL;
+    for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+        json_t *object = json_loads(line, 0, NULL);
+        const char *path = json_string_value(json_object_get(object, "path"));
+        json_int_t page = json_integer_value(json_object_get(object, "page"));
+        bool whole = path && !json_object_get(object, "left");
+        for (uint32_t i = 0; whole && i < d->index->count; i++) {
+            if (!d->bad[i] && d->index->images[i].page == page && strcmp(d->index->images[i].path, path) == 0) {
+                d->bad[i] = true;
+                d->counts.quarantined++;
+            }
+        }
+        json_decref(object);
+    }
+    free(text);
+    return quarantine_check(d);
+}
+
+/* ---- create --------------------------------------------------------------------------------------------------------------- */
+
+int sb_dispatch_create(sb_dispatch **out, const char *run_dir, const sb_config *config, const sb_index *index, sb_order *order,
+                       uint64_t first, sb_dispatch_made made, void *context)
+{
+    sb_dispatch *d = calloc(1, sizeof *d);
+    if (!d)
+        return sb_fail("out of memory");
+    *d = (sb_dispatch){ .config = config, .index = index, .order = order, .made = made, .context = context, .next = first };
+    d->socket.directory = -1;
+    size_t bytes = (size_t)config->data.tile * (size_t)config->data.tile * (size_t)config->data.channels;
+    int slots = config->loader.slots;
+    if (slots == 0) {
+        size_t fit = RING_BYTES / bytes;
+        slots = 2 * config->trainer.batch;
+        if ((size_t)slots > fit)
+            slots = (int)fit;
+        if (slots < 8)
+            slots = 8;
+    }
+    d->job_count = slots;
+    d->jobs = calloc((size_t)slots, sizeof *d->jobs);
+    d->bad = calloc(index->count, sizeof *d->bad);
+    d->crashes = calloc(index->count, sizeof *d->crashes);
+    d->home = calloc(index->count, sizeof *d->home);
+    if (!d->jobs || !d->bad || !d->crashes || !d->home) {
+        sb_dispatch_destroy(&d);
+        return sb_fail("out of memory");
+    }
+    for (int i = 0; i < slots; i++)
+        d->jobs[i].slot = (uint32_t)i;
+    for (d->spare_count = 0; d->spare_count < SPARES; d->spare_count++)
+        d->spares[d->spare_count] = (uint32_t)(slots + d->spare_count);
+    if (sb_rundir_path(d->quarantine_path, run_dir, "quarantine.jsonl") != 0 || quarantine_load(d) != 0 ||
+        sb_ring_create(&d->ring, SB_SEGMENT_TILES, (uint32_t)(slots + SPARES), bytes, 0) != 0 ||
+        sb_socket_bind(&d->socket, run_dir, "augment") != 0) {
+        sb_dispatch_destroy(&d);
+        return sb_context("tile ring of %d slots (loader.slots)", slots);
+    }
+    *out = d;
+    return 0;
+}
+
+void sb_dispatch_destroy(sb_dispatch **dispatch)
+{
+    sb_dispatch *d = *dispatch;
+    if (!d)
+        return;
+    for (int i = 0; i < LOADERS_MAX; i++)
+        if (d->loaders[i].used)
+            close(d->loaders[i].pidfd);
+    sb_socket_close(&d->socket);
+    sb_ring_close(&d->ring);
+    free(d->jobs);
+    free(d->bad);
+    free(d->crashes);
+    free(d->home);
+    free(d);
+    *dispatch = NULL;
+}
+
+/* ---- loaders come and go ----------------------------------------------------------------------------------------------------- */
+
+static int refuse(sb_dispatch *d, const sb_peer *peer, const char *reason)
+{
+    sb_message reply = { .type = SB_MESSAGE_REFUSE };
+    snprintf(reply.refuse.reason, sizeof reply.refuse.reason, "%s", reason);
+    return sb_socket_send(&d->socket, peer, &reply);
+}
+
+static int welcome(sb_dispatch *d, const loader *l)
+{
+    sb_process self;
+    if (sb_process_self(&self) != 0)
+        return -1;
+    sb_message reply = { .type = SB_MESSAGE_WELCOME };
+    reply.welcome.incarnation = l->incarnation;
+    reply.welcome.pid = self.pid;
+    reply.welcome.start = self.start;
+    reply.welcome.first = d->next;
+    reply.welcome.segment_count = 1;
+    reply.welcome.segments[0] = d->ring.segment.ticket;
+    return sb_socket_send(&d->socket, &l->peer, &reply);
+}
+
+static int on_hello(sb_dispatch *d, const sb_peer *peer, const sb_message *m)
+{
+    if (m->hello.role != SB_ROLE_LOADER)
+        return refuse(d, peer, "augment takes loaders only");
+    sb_process process = { .pid = m->hello.pid, .start = m->hello.start };
+    loader *free_place = NULL;
+    for (int i = 0; i < LOADERS_MAX; i++) {
+        loader *l = &d->loaders[i];
+        if (l->used && l->process.pid == process.pid && l->process.start == process.start) {
+            l->peer = *peer; /* it repeats itself: the welcome was lost, or it connected anew */
+            return welcome(d, l);
+        }
+        if (!l->used && !free_place)
+            free_place = l;
+    }
+    if (!free_place)
+        return refuse(d, peer, "there are 256 loaders already");
+    int pidfd = sb_process_open(&process);
+    if (pidfd < 0)
+        return refuse(d, peer, "the pid and start time of the hello name no living process");
+    int64_t incarnation = sb_ring_incarnation(&d->ring);
+    if (incarnation < 0) {
+        close(pidfd);
+        return -1;
+    }
+    *free_place = (loader){ .used = true, .peer = *peer, .process = process, .pidfd = pidfd,
+                            .incarnation = (uint32_t)incarnation, .progress_at = sb_now() };
+    d->counts.loaders++;
+    return welcome(d, free_place);
+}
+
+static loader *find_loader(sb_dispatch *d, uint32_t incarnation)
+{
+    for (int i = 0; i < LOADERS_MAX; i++)
+        if (d->loaders[i].used && d->loaders[i].incarnation == incarnation)
+            return &d->loaders[i];
+    return NULL;
+}
+
+static job *find_job(sb_dispatch *d, uint32_t slot, uint64_t sample)
+{
+    for (int i = 0; i < d->job_count; i++)
+        if (d->jobs[i].state == JOB_ASSIGNED && d->jobs[i].slot == slot && d->jobs[i].sample == sample)
+            return &d->jobs[i];
+    return NULL;
+}
+
+static void job_unassign(sb_dispatch *d, job *j)
+{
+    loader *l = &d->loaders[j->loader];
+    if (l->in_flight > 0)
+        l->in_flight--;
+    j->state = JOB_WAITING;
+}
+
+/* The words say which orders are done. */
+static void collect(sb_dispatch *d)
+{
+    for (int i = 0; i < d->job_count; i++) {
+        job *j = &d->jobs[i];
+        if (j->state == JOB_ASSIGNED && sb_ring_look(&d->ring, j->slot).state == SB_SLOT_READY) {
+            job_unassign(d, j);
+            j->state = JOB_READY;
+        }
+    }
+}
+
+static int on_done(sb_dispatch *d, const sb_message *m)
+{
+    loader *l = find_loader(d, m->done.incarnation);
+    if (!l || m->done.segment != d->ring.segment.ticket.id)
+        return 0;
+    l->progress_at = sb_now();
+    d->counts.read_ns += m->done.read_ns;
+    d->counts.decode_ns += m->done.decode_ns;
+    job *j = find_job(d, m->done.slot, m->done.sample);
+    if (!m->done.bad || !j || m->done.image != j->tile.image || &d->loaders[j->loader] != l)
+        return 0; /* a published slot speaks for itself (collect) */
+    job_unassign(d, j);
+    if (m->done.bad == 1) /* draws the waiting job again too */
+        return quarantine_image(d, m->done.image, m->done.reason) != 0 || (d->bad[j->tile.image] && job_draw(d, j, 0) != 0) ? -1 : 0;
+    if (quarantine_report(d, m->done.image, j, m->done.reason) != 0)
+        return -1;
+    return job_draw(d, j, j->attempt + 1);
+}
+
+static int on_gone(sb_dispatch *d, int number)
+{
+    loader *l = &d->loaders[number];
+    int rc = 0;
+    collect(d); /* what it finished counts */
+    for (int i = 0; i < d->job_count; i++) {
+        job *j = &d->jobs[i];
+        if (j->state != JOB_ASSIGNED || j->loader != number)
+            continue;
+        sb_slot_word word = sb_ring_look(&d->ring, j->slot);
+        if (word.state == SB_SLOT_WRITING && sb_ring_meta(&d->ring, j->slot)->fault != 0) {
+            int fault = sb_ring_meta(&d->ring, j->slot)->fault;
+            uint32_t image = j->tile.image;
+            sb_note("loader %d was killed by its own signal %d (%s) on %s", (int)l->process.pid, fault, strsignal(fault),
+                    d->index->images[image].path);
+            job_unassign(d, j);
+            if (!d->bad[image] && ++d->crashes[image] >= CRASHES_MAX && rc == 0)
+                rc = quarantine_image(d, image, "the decoder crashed on it three times");
+            continue;
+        }
+        job_unassign(d, j);
+    }
+    sb_ring_reclaim(&d->ring, l->incarnation);
+    close(l->pidfd);
+    l->used = false;
+    d->counts.loaders--;
+    return rc;
+}
+
+/* The process is asked to die and does not: its slots are lost for ever, spare ones take over. */
+static int write_off(sb_dispatch *d, int number)
+{
+    loader *l = &d->loaders[number];
+    for (int i = 0; i < d->job_count; i++) {
+        job *j = &d->jobs[i];
+        if (j->state != JOB_ASSIGNED || j->loader != number)
+            continue;
+        if (d->spare_count == 0)
+            return sb_fail("loader %d hangs in the kernel and cannot be killed, and no spare slot is left", (int)l->process.pid);
+        sb_note("loader %d cannot be killed: a slot is written off, %d spare ones left", (int)l->process.pid, d->spare_count - 1);
+        job_unassign(d, j);
+        j->slot = d->spares[--d->spare_count];
+    }
+    l->killed_at = UINT64_MAX; /* never again */
+    return 0;
+}
+
+static int watch_loaders(sb_dispatch *d)
+{
+    uint64_t now = sb_now(), timeout = (uint64_t)(d->config->loader.timeout * 1e9);
+    for (int i = 0; i < LOADERS_MAX; i++) {
+        loader *l = &d->loaders[i];
+        if (!l->used)
+            continue;
+        if (sb_process_gone(l->pidfd)) {
+            if (on_gone(d, i) != 0)
+                return -1;
+        } else if (l->killed_at == 0 && l->in_flight > 0 && now - l->progress_at > timeout) {
+            sb_note("loader %d made no progress for %g s (loader.timeout) and is killed", (int)l->process.pid,
+                    d->config->loader.timeout);
+            if (sb_process_signal(l->pidfd, SIGKILL) != 0)
+                sb_note("%s", sb_error());
+            l->killed_at = now;
+        } else if (l->killed_at != 0 && l->killed_at != UINT64_MAX && now - l->killed_at > KILL_WAIT_NS) {
+            if (write_off(d, i) != 0)
+                return -1;
+        }
+    }
+    return 0;
+}
+
+/* ---- jobs ------------------------------------------------------------------------------------------------------------------- */
+
+static int start_jobs(sb_dispatch *d)
+{
+    for (int i = 0; i < d->job_count; i++) {
+        job *j = &d->jobs[i];
+        if (j->state != JOB_NONE)
+            continue;
+        while (d->made(d->context, d->next))
+            d->next++;
+        j->sample = d->next++;
+        if (job_draw(d, j, 0) != 0)
+            return -1;
+        j->state = JOB_WAITING;
+    }
+    return 0;
+}
+
+/* May this loader take this image, or is it decoded at another one that is at work? */
+static bool image_is_free(sb_dispatch *d, uint32_t image, uint64_t now)
+{
+    const loader *home = d->home[image] ? find_loader(d, d->home[image]) : NULL;
+    return !home || home->killed_at != 0 || (home->in_flight > 0 && now - home->progress_at > REPEAT_NS);
+}
+
+static int hand_out_one(sb_dispatch *d, int number, uint64_t now, bool *handed)
+{
+    loader *l = &d->loaders[number];
+    job *best = NULL;
+    bool best_is_own = false;
+    for (int i = 0; i < d->job_count; i++) {
+        job *j = &d->jobs[i];
+        if (j->state != JOB_WAITING)
+            continue;
+        bool own = d->home[j->tile.image] == l->incarnation;
+        if (!own && (best_is_own || !image_is_free(d, j->tile.image, now)))
+            continue;
+        if (!best || own > best_is_own || j->sample < best->sample) {
+            best = j;
+            best_is_own = own;
+        }
+    }
+    *handed = best != NULL;
+    if (!best)
+        return 0;
+    sb_message order = { .type = SB_MESSAGE_WORK };
+    order.work.segment = d->ring.segment.ticket.id;
+    order.work.slot = best->slot;
+    order.work.generation = sb_ring_look(&d->ring, best->slot).generation;
+    order.work.sample = best->sample;
+    order.work.image = best->tile.image;
+    order.work.left = best->tile.left;
+    order.work.top = best->tile.top;
+    order.work.side = d->config->data.tile;
+    best->state = JOB_ASSIGNED;
+    best->loader = number;
+    best->assigned_at = now;
+    if (l->in_flight++ == 0)
+        l->progress_at = now;
+    d->home[best->tile.image] = l->incarnation;
+    return sb_socket_send(&d->socket, &l->peer, &order);
+}
+
+static int hand_out(sb_dispatch *d)
+{
+    uint64_t now = sb_now();
+    for (int round = 0; round < IN_FLIGHT; round++) {
+        for (int i = 0; i < LOADERS_MAX; i++) {
+            bool handed = true;
+            if (d->loaders[i].used && d->loaders[i].killed_at == 0 && d->loaders[i].in_flight <= round &&
+                hand_out_one(d, i, now, &handed) != 0)
+                return -1;
+        }
+    }
+    return 0;
+}
+
+/* A loader that says it is idle has lost the orders whose slots nobody claimed. */
+static void on_want(sb_dispatch *d, const sb_message *m)
+{
+    loader *l = find_loader(d, m->want.incarnation);
+    if (!l || m->want.segment != d->ring.segment.ticket.id)
+        return;
+    uint64_t now = sb_now();
+    for (int i = 0; i < d->job_count; i++) {
+        job *j = &d->jobs[i];
+        if (j->state == JOB_ASSIGNED && &d->loaders[j->loader] == l && now - j->assigned_at > REPEAT_NS &&
+            sb_ring_look(&d->ring, j->slot).state == SB_SLOT_FREE)
+            job_unassign(d, j);
+    }
+}
+
+int sb_dispatch_turn(sb_dispatch *d, int timeout_ms, int fd)
+{
+    sb_peer peer;
+    sb_message message;
+    for (int handled = 0; handled < 64; handled++) {
+        int rc = sb_socket_receive(&d->socket, &peer, &message, handled == 0 ? timeout_ms : 0, &fd, fd >= 0 ? 1 : 0);
+        if (rc < 0)
+            return -1;
+        if (rc == 0)
+            break;
+        if (message.type == SB_MESSAGE_HELLO)
+            rc = on_hello(d, &peer, &message);
+        else if (message.type == SB_MESSAGE_WANT)
+            on_want(d, &message);
+        else if (message.type == SB_MESSAGE_DONE)
+            rc = on_done(d, &message);
+        if (rc < 0)
+            return -1;
+    }
+    collect(d);
+    if (watch_loaders(d) != 0 || start_jobs(d) != 0)
+        return -1;
+    return hand_out(d);
+}
+
+/* The consumer of the tile ring is this process itself, so its incarnation as a reader is 0xFFFFFF: the ring dies with it. */
+#define READER 0xFFFFFFu
+
+bool sb_dispatch_take(sb_dispatch *d, sb_dispatch_tile *out)
+{
+    job *best = NULL;
+    for (int i = 0; i < d->job_count; i++)
+        if (d->jobs[i].state == JOB_READY && (!best || d->jobs[i].sample < best->sample))
+            best = &d->jobs[i];
+    if (!best || !sb_ring_acquire(&d->ring, best->slot, sb_ring_look(&d->ring, best->slot).generation, READER))
+        return false;
+    const sb_slot_meta *meta = sb_ring_meta(&d->ring, best->slot);
+    bool sound = meta->sample == best->sample && meta->image == best->tile.image && meta->left == best->tile.left &&
+                 meta->top == best->tile.top && meta->width == d->config->data.tile && meta->height == d->config->data.tile &&
+                 meta->channels == d->config->data.channels;
+    if (!sound) { /* what lies there is not what was ordered: order it again */
+        sb_ring_release(&d->ring, best->slot, sb_ring_look(&d->ring, best->slot).generation, READER);
+        best->state = JOB_WAITING;
+        return false;
+    }
+    *out = (sb_dispatch_tile){ .job = (int)(best - d->jobs), .sample = best->sample, .meta = meta,
+                               .pixels = sb_ring_data(&d->ring, best->slot) };
+    return true;
+}
+
+int sb_dispatch_give_back(sb_dispatch *d, const sb_dispatch_tile *tile, bool made)
+{
+    job *j = &d->jobs[tile->job];
+    uint32_t generation = sb_ring_look(&d->ring, j->slot).generation;
+    if (!made) /* the owner itself takes its reading slot back: READING -> READY */
+        return sb_ring_reclaim(&d->ring, READER) == 1 ? 0 : sb_fail("slot %" PRIu32 " of the tile ring was not held", j->slot);
+    if (!sb_ring_release(&d->ring, j->slot, generation, READER))
+        return sb_fail("slot %" PRIu32 " of the tile ring was not held", j->slot);
+    j->state = JOB_NONE;
+    return 0;
+}
+
+void sb_dispatch_count(const sb_dispatch *d, sb_dispatch_counts *out)
+{
+    *out = d->counts;
+}

@@ -1,0 +1,56 @@
+/* dispatch.h: hands tiles to loaders and collects what they decoded.
+ *
+ * DESIGN. Owns the tile ring (a pool of slots) and the ROUTER "augment". A job is one sample of the order in one slot: WAITING until a
+ * loader has it, ASSIGNED until the slot's word says READY, then made into views and gone. Jobs are started in the order's sequence,
+ * as many as there are slots; a loader may have two at a time, so that it never waits for a message. Work goes to the loader that
+ * has the image decoded; another takes it only if that one has moved on or hangs.
+ *
+ * Faults. A loader that is gone (pidfd) gives its slots back; a tile that killed its decoder by a signal of its own three times is
+ * quarantined with its image, as is an image that a loader calls bad. The sample is then drawn again (order.h, attempt), so the result
+ * depends on which images are bad and not on when that was found. A loader without progress is killed; if it cannot be, its slots are
+ * written off and spare ones take their place. */
+#ifndef SB_AUGMENT_DISPATCH_H
+#define SB_AUGMENT_DISPATCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "augment/order.h"
+#include "loader/index.h"
+#include "proto/config.h"
+#include "proto/ring.h"
+
+typedef struct sb_dispatch sb_dispatch;
+
+/* Tells whether a sample needs no tile any more (a predecessor made its views). */
+typedef bool (*sb_dispatch_made)(void *context, uint64_t sample);
+
+/* Creates ring and socket; samples are taken from `first` on. Keeps the pointers. quarantine.jsonl of run_dir is read and appended to. */
+int sb_dispatch_create(sb_dispatch **out, const char *run_dir, const sb_config *config, const sb_index *index, sb_order *order,
+                       uint64_t first, sb_dispatch_made made, void *context);
+void sb_dispatch_destroy(sb_dispatch **dispatch);
+
+/* One turn: messages (waits at most timeout_ms for the first, or until `fd` is readable), deaths, hung loaders, new jobs, hand-out.
+ * -1: the run cannot go on (too many bad images, the ring is broken). */
+int sb_dispatch_turn(sb_dispatch *dispatch, int timeout_ms, int fd);
+
+/* A decoded tile. */
+typedef struct {
+    int job;
+    uint64_t sample;
+    const sb_slot_meta *meta;
+    const uint8_t *pixels;
+} sb_dispatch_tile;
+
+/* The decoded tile of the lowest sample: true and *out, and the slot is READING; give_back frees it (made: its views are published) or
+ * leaves it for later. */
+bool sb_dispatch_take(sb_dispatch *dispatch, sb_dispatch_tile *out);
+int sb_dispatch_give_back(sb_dispatch *dispatch, const sb_dispatch_tile *tile, bool made);
+
+typedef struct {
+    uint64_t read_ns, decode_ns;
+    uint32_t loaders, quarantined;
+} sb_dispatch_counts;
+void sb_dispatch_count(const sb_dispatch *dispatch, sb_dispatch_counts *out);
+
+#endif

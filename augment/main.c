@@ -1,0 +1,282 @@
+/* main.c of sb_augment: walks the sample order, has tiles decoded by loaders, makes their views and puts them where the trainer
+ * finds them.
+ *
+ * One process for a trainer. It lives as long as its trainer: what it owns (the tile ring) can be made again at once, so when the trainer
+ * is gone it leaves with status 4 and is started again. Which samples are missing is read from the words of the view rings, so its own death
+ * costs at most the tile in hand. Exit status: 0 asked to stop, 1 the run cannot go on, 4 the trainer is gone. */
+#include <argp.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "augment/dispatch.h"   /* sb_dispatch_* */
+#include "augment/order.h"      /* sb_order_* */
+#include "augment/view.h"       /* sb_view_draw */
+#include "kernels/device.h"     /* sb_device_cpu */
+#include "loader/index.h"       /* sb_index_read */
+#include "proto/config.h"       /* sb_config_* */
+#include "proto/error.h"        /* sb_fail, sb_note */
+#include "proto/process.h"      /* sb_process_*, sb_stop_* */
+#include "proto/random.h"       /* sb_random_init */
+#include "proto/ring.h"         /* sb_ring_* */
+#include "proto/rundir.h"       /* sb_rundir_* */
+#include "proto/socket.h"       /* sb_socket_* */
+
+#define EXIT_TRAINER_GONE 4
+
+/* The views of one size: their ring, and which of the configured views they are. */
+typedef struct {
+    sb_ring ring;
+    int size, count;
+    int views[SB_VIEWS_MAX];
+} view_class;
+
+typedef struct {
+    sb_config config;
+    sb_index index;
+    sb_order *order;
+    sb_dispatch *dispatch;
+    sb_device *device;
+    void *scratch;
+    sb_socket trainer;
+    int trainer_pidfd;
+    uint32_t incarnation;
+    view_class classes[SB_VIEWS_MAX];
+    int class_count;
+    uint64_t augment_ns, samples;
+} augment;
+
+static const char *run_dir;
+
+/* ---- the trainer's side ------------------------------------------------------------------------------------------------------ */
+
+/* Says hello until the trainer answers. 1: joined, 0: asked to stop, -1: refused or broken. *first is the next sample it needs. */
+static int join_trainer(augment *a, uint64_t *first)
+{
+    sb_process self;
+    if (sb_process_self(&self) != 0 || sb_socket_connect(&a->trainer, run_dir, "trainer") != 0)
+        return -1;
+    sb_message hello = { .type = SB_MESSAGE_HELLO, .hello = { .role = SB_ROLE_AUGMENT, .pid = self.pid, .start = self.start } };
+    sb_message m;
+    for (;;) {
+        if (sb_stop_requested())
+            return 0;
+        if (sb_socket_send(&a->trainer, NULL, &hello) != 0)
+            return -1;
+        int rc = sb_socket_receive(&a->trainer, NULL, &m, 200, NULL, 0);
+        if (rc < 0)
+            return -1;
+        if (rc == 1 && m.type == SB_MESSAGE_REFUSE)
+            return sb_fail("the trainer refuses: %s", m.refuse.reason);
+        if (rc == 1 && m.type == SB_MESSAGE_WELCOME)
+            break;
+    }
+    sb_process owner = { .pid = m.welcome.pid, .start = m.welcome.start };
+    a->trainer_pidfd = sb_process_open(&owner);
+    if (a->trainer_pidfd < 0)
+        return sb_context("watching the trainer");
+    if (m.welcome.segment_count != (uint32_t)a->class_count)
+        return sb_fail("the trainer has %u view rings, the configuration %d sizes of views", m.welcome.segment_count, a->class_count);
+    for (int c = 0; c < a->class_count; c++) {
+        view_class *k = &a->classes[c];
+        size_t bytes = (size_t)k->size * (size_t)k->size * (size_t)a->config.data.channels;
+        if (sb_ring_join(&k->ring, SB_SEGMENT_VIEWS, &m.welcome.segments[c]) != 0)
+            return sb_context("view ring of size %d", k->size);
+        if (k->ring.stride < bytes)
+            return sb_fail("view ring of size %d has slots of %zu bytes, a view needs %zu", k->size, k->ring.stride, bytes);
+    }
+    a->incarnation = m.welcome.incarnation;
+    *first = m.welcome.first;
+    return 1;
+}
+
+static uint64_t element(const view_class *k, uint64_t sample, int view)
+{
+    return sample * (uint64_t)k->count + (uint64_t)view;
+}
+
+typedef enum { VIEWS_MADE, VIEWS_NEEDED, VIEWS_NO_ROOM } views_state;
+
+/* MADE: every view lies READY (or was read already). NO_ROOM: a slot still holds an earlier sample. */
+static views_state look(const augment *a, uint64_t sample)
+{
+    bool needed = false;
+    for (int c = 0; c < a->class_count; c++) {
+        const view_class *k = &a->classes[c];
+        for (int v = 0; v < k->count; v++) {
+            uint64_t e = element(k, sample, v);
+            sb_slot_word word = sb_ring_look(&k->ring, sb_ring_slot(&k->ring, e));
+            int32_t ahead = (int32_t)(word.generation - sb_ring_generation(&k->ring, e));
+            if (ahead < 0)
+                return VIEWS_NO_ROOM;
+            needed |= ahead == 0 && word.state == SB_SLOT_FREE;
+        }
+    }
+    return needed ? VIEWS_NEEDED : VIEWS_MADE;
+}
+
+static bool views_made(void *context, uint64_t sample)
+{
+    return look(context, sample) == VIEWS_MADE;
+}
+
+/* ---- making views -------------------------------------------------------------------------------------------------------------- */
+
+static int make_views(augment *a, const sb_dispatch_tile *tile)
+{
+    uint64_t per_epoch = sb_order_epoch_samples(a->order);
+    uint32_t epoch = (uint32_t)(tile->sample / per_epoch), position = (uint32_t)(tile->sample % per_epoch);
+    sb_view_params params[SB_VIEWS_MAX];
+    uint8_t *out[SB_VIEWS_MAX];
+    struct {
+        sb_ring *ring;
+        uint32_t slot, generation;
+    } held[SB_VIEWS_MAX];
+    int count = 0;
+    for (int c = 0; c < a->class_count; c++) {
+        view_class *k = &a->classes[c];
+        for (int v = 0; v < k->count; v++) {
+            uint64_t e = element(k, tile->sample, v);
+            uint32_t slot = sb_ring_slot(&k->ring, e), generation = sb_ring_generation(&k->ring, e);
+            if (!sb_ring_claim(&k->ring, slot, generation, a->incarnation))
+                continue; /* a predecessor made this one */
+            sb_random random;
+            sb_random_init(&random, a->config.seed, SB_RANDOM_VIEW, epoch, position, (uint32_t)k->views[v]);
+            sb_view_draw(&a->config.views[k->views[v]], tile->meta->width, tile->meta->height, &random, &params[count]);
+            sb_slot_meta *meta = sb_ring_meta(&k->ring, slot);
+            *meta = *tile->meta;
+            meta->epoch = epoch;
+            meta->position = position;
+            meta->view = (uint32_t)k->views[v];
+            meta->width = meta->height = k->size;
+            out[count] = sb_ring_data(&k->ring, slot);
+            held[count].ring = &k->ring;
+            held[count].slot = slot;
+            held[count++].generation = generation;
+        }
+    }
+    uint64_t begin = sb_now();
+    if (count > 0 && a->device->view(a->device, tile->pixels, tile->meta->width, tile->meta->height, tile->meta->channels, params,
+                                     count, out, a->scratch) != 0)
+        return -1;
+    a->augment_ns += sb_now() - begin;
+    for (int i = 0; i < count; i++)
+        if (!sb_ring_publish(held[i].ring, held[i].slot, held[i].generation, a->incarnation))
+            return sb_fail("a slot of the view ring was taken back while it was written");
+    a->samples++;
+    return 0;
+}
+
+static int ring_doorbell(augment *a)
+{
+    sb_dispatch_counts counts;
+    sb_dispatch_count(a->dispatch, &counts);
+    sb_message m = { .type = SB_MESSAGE_READY };
+    m.ready.segment = a->classes[0].ring.segment.ticket.id;
+    m.ready.read_ns = counts.read_ns;
+    m.ready.decode_ns = counts.decode_ns;
+    m.ready.augment_ns = a->augment_ns;
+    m.ready.samples = a->samples;
+    m.ready.loaders = counts.loaders;
+    m.ready.quarantined = counts.quarantined;
+    return sb_socket_send(&a->trainer, NULL, &m);
+}
+
+/* 0: asked to stop. EXIT_TRAINER_GONE. -1: the run cannot go on. */
+static int loop(augment *a)
+{
+    int wait_ms = 0;
+    while (!sb_stop_requested()) {
+        if (sb_process_gone(a->trainer_pidfd))
+            return EXIT_TRAINER_GONE;
+        sb_message m;
+        int rc;
+        while ((rc = sb_socket_receive(&a->trainer, NULL, &m, 0, NULL, 0)) == 1)
+            ; /* doorbells: what they point at is read from the words below */
+        if (rc < 0 || sb_dispatch_turn(a->dispatch, wait_ms, a->trainer_pidfd) != 0)
+            return -1;
+        wait_ms = 5;
+        sb_dispatch_tile tile;
+        if (!sb_dispatch_take(a->dispatch, &tile))
+            continue;
+        if (look(a, tile.sample) == VIEWS_NO_ROOM) {
+            if (sb_dispatch_give_back(a->dispatch, &tile, false) != 0)
+                return -1;
+            continue;
+        }
+        if (make_views(a, &tile) != 0 || sb_dispatch_give_back(a->dispatch, &tile, true) != 0 || ring_doorbell(a) != 0)
+            return -1;
+        wait_ms = 0;
+    }
+    return 0;
+}
+
+/* ---- start and end --------------------------------------------------------------------------------------------------------------- */
+
+static int setup(augment *a)
+{
+    char path[PATH_MAX];
+    sb_config_defaults(&a->config);
+    if (sb_rundir_path(path, run_dir, "config.yaml") != 0 || sb_config_read(&a->config, path) != 0 ||
+        sb_config_finish(&a->config) != 0 || sb_index_read(&a->index, run_dir, &a->config) != 0 ||
+        sb_order_create(&a->order, &a->index, &a->config) != 0)
+        return -1;
+    int sizes[SB_VIEWS_MAX];
+    a->class_count = sb_config_view_sizes(&a->config, sizes);
+    for (int c = 0; c < a->class_count; c++) {
+        a->classes[c].size = sizes[c];
+        for (int v = 0; v < a->config.view_count; v++)
+            if (a->config.views[v].size == sizes[c])
+                a->classes[c].views[a->classes[c].count++] = v;
+    }
+    if (sb_device_cpu(&a->device, 1) != 0)
+        return -1;
+    size_t bytes = a->device->view_scratch(a->device, a->config.data.tile, a->config.data.tile, a->config.data.channels,
+                                           sizes[a->class_count - 1]);
+    return a->device->alloc(a->device, bytes, &a->scratch);
+}
+
+static void teardown(augment *a)
+{
+    sb_dispatch_destroy(&a->dispatch);
+    sb_socket_close(&a->trainer);
+    for (int c = 0; c < a->class_count; c++)
+        sb_ring_close(&a->classes[c].ring);
+    if (a->trainer_pidfd >= 0)
+        close(a->trainer_pidfd);
+    if (a->scratch)
+        a->device->release(a->device, a->scratch);
+    sb_device_close(&a->device);
+    sb_order_destroy(&a->order);
+    sb_index_free(&a->index);
+}
+
+static error_t parse(int key, char *argument, struct argp_state *state)
+{
+    if (key == ARGP_KEY_ARG && !run_dir)
+        run_dir = argument;
+    else if (key == ARGP_KEY_ARG || key == ARGP_KEY_NO_ARGS)
+        argp_usage(state);
+    else
+        return ARGP_ERR_UNKNOWN;
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    const struct argp argp = { .parser = parse, .args_doc = "RUN_DIR",
+                               .doc = "Makes the views of a run: hands tiles to its loaders, and views of them to its trainer. "
+                                      "Started by ./run; one for a run." };
+    argp_parse(&argp, argc, argv, 0, NULL, NULL);
+    sb_note_program("augment");
+    static augment a = { .trainer_pidfd = -1, .trainer = { .directory = -1 } };
+    uint64_t first = 0;
+    int rc = sb_stop_install() != 0 || sb_process_die_with_supervisor() != 0 || setup(&a) != 0 ? -1 : join_trainer(&a, &first);
+    if (rc == 1)
+        rc = sb_dispatch_create(&a.dispatch, run_dir, &a.config, &a.index, a.order, first, views_made, &a) != 0 ? -1 : loop(&a);
+    if (rc < 0)
+        sb_note("%s", sb_error());
+    teardown(&a);
+    return rc < 0 ? EXIT_FAILURE : rc;
+}

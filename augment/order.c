@@ -1,0 +1,187 @@
+/* order.c: see order.h. The order of one epoch is held (16 bytes a sample) and made again whenever a sample of another is asked for. */
+#include "augment/order.h"
+
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "proto/error.h"
+#include "proto/random.h"
+
+typedef struct {
+    uint32_t image;
+    uint32_t repeat; /* which of the image's samples */
+} entry;
+
+struct sb_order {
+    const sb_index *index;
+    const sb_config *config;
+    uint64_t total; /* samples before the last partial batch is dropped */
+    uint64_t kept;
+    uint32_t epoch; /* that `entries` holds; UINT32_MAX none */
+    entry *entries; /* [total] */
+    entry *spare;   /* [total]: distinct */
+    uint32_t *images; /* [count]: permuted */
+};
+
+static uint32_t samples_of(const sb_order *o, uint32_t image)
+{
+    return o->index->images[image].tiles * (uint32_t)o->config->data.tiles_per_image;
+}
+
+/* Fisher and Yates over any array of entries. */
+static void shuffle(entry *entries, uint64_t count, sb_random *random)
+{
+    for (uint64_t i = count; i > 1; i--) {
+        uint64_t j = sb_random_below(random, (uint32_t)i);
+        entry kept = entries[i - 1];
+        entries[i - 1] = entries[j];
+        entries[j] = kept;
+    }
+}
+
+/* Deals the entries into batches so that no batch has two of one group: always the earliest entry whose group is not in the batch yet. False if
+ * some batch cannot be filled. */
+static bool make_distinct(sb_order *o)
+{
+    uint64_t batch = (uint64_t)o->config->trainer.batch, left = o->total, made = 0;
+    while (made < o->kept) {
+        uint64_t filled = 0, keep = 0;
+        for (uint64_t i = 0; i < left; i++) {
+            entry e = o->entries[i];
+            bool taken = filled == batch;
+            for (uint64_t k = 0; !taken && k < filled; k++)
+                taken = o->index->images[o->spare[made + k].image].group == o->index->images[e.image].group;
+            if (taken)
+                o->entries[keep++] = e;
+            else
+                o->spare[made + filled++] = e;
+        }
+        if (filled < batch)
+            break;
+        left = keep;
+        made += batch;
+    }
+    entry *swap = o->entries;
+    o->entries = o->spare;
+    o->spare = swap;
+    return made == o->kept;
+}
+
+static int make_epoch(sb_order *o, uint32_t epoch)
+{
+    uint32_t count = o->index->count, window = (uint32_t)o->config->data.window;
+    sb_random random;
+    sb_random_init(&random, o->config->seed, SB_RANDOM_IMAGES, epoch, 0, 0);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t j = sb_random_below(&random, i + 1);
+        o->images[i] = o->images[j];
+        o->images[j] = i;
+    }
+    uint64_t used = 0;
+    for (uint32_t first = 0; first < count; first += window) {
+        uint64_t begin = used;
+        for (uint32_t i = first; i < count && i - first < window; i++)
+            for (uint32_t repeat = 0; repeat < samples_of(o, o->images[i]); repeat++)
+                o->entries[used++] = (entry){ .image = o->images[i], .repeat = repeat };
+        sb_random_init(&random, o->config->seed, SB_RANDOM_TILES, epoch, first / window, 0);
+        shuffle(o->entries + begin, used - begin, &random);
+    }
+    o->epoch = epoch;
+    if (o->config->batch.groups == SB_GROUPS_DISTINCT && !make_distinct(o))
+        return sb_fail("batch.groups = distinct: epoch %" PRIu32 " cannot be dealt into batches of %d without two tiles of one group; "
+                       "lower trainer.batch or add images",
+                       epoch, o->config->trainer.batch);
+    return 0;
+}
+
+int sb_order_create(sb_order **out, const sb_index *index, const sb_config *config)
+{
+    sb_order *o = calloc(1, sizeof *o);
+    if (!o)
+        return sb_fail("out of memory");
+    *o = (sb_order){ .index = index, .config = config, .epoch = UINT32_MAX };
+    for (uint32_t i = 0; i < index->count; i++)
+        o->total += samples_of(o, i);
+    uint64_t batch = (uint64_t)config->trainer.batch;
+    o->kept = o->total / batch * batch;
+    if (o->kept == 0 || o->total >= UINT32_MAX) {
+        sb_fail("an epoch has %" PRIu64 " samples, a batch needs %d: lower trainer.batch or data.tile, raise data.tiles_per_image, or add "
+                "images",
+                o->total, config->trainer.batch);
+        free(o);
+        return -1;
+    }
+    o->entries = malloc(o->total * sizeof *o->entries);
+    o->spare = malloc(o->total * sizeof *o->spare);
+    o->images = malloc(index->count * sizeof *o->images);
+    if (!o->entries || !o->spare || !o->images) {
+        sb_order_destroy(&o);
+        return sb_fail("out of memory");
+    }
+    if (make_epoch(o, 0) != 0) {
+        sb_order_destroy(&o);
+        return -1;
+    }
+    *out = o;
+    return 0;
+}
+
+void sb_order_destroy(sb_order **order)
+{
+    if (!*order)
+        return;
+    free((*order)->entries);
+    free((*order)->spare);
+    free((*order)->images);
+    free(*order);
+    *order = NULL;
+}
+
+uint64_t sb_order_epoch_samples(const sb_order *o) { return o->kept; }
+
+/* A tile anywhere in the image's training region, or the repeat-th of its grid. */
+static void place(const sb_order *o, uint32_t image, uint32_t repeat, sb_random *random, sb_tile *out)
+{
+    const sb_image *row = &o->index->images[image];
+    int side = o->config->data.tile, across = row->train.width - side, down = row->train.height - side;
+    *out = (sb_tile){ .image = image, .left = row->train.left, .top = row->train.top };
+    if (row->placed) {
+        out->left = row->left;
+        out->top = row->top;
+    } else if (o->config->data.place == SB_PLACE_GRID) {
+        uint32_t columns = row->train.width >= side ? (uint32_t)(row->train.width / side) : 1, tile = repeat % row->tiles;
+        out->left += (int)(tile % columns) * side;
+        out->top += (int)(tile / columns) * side;
+    } else {
+        uint32_t x = sb_random_below(random, across > 0 ? (uint32_t)across + 1 : 1);
+        uint32_t y = sb_random_below(random, down > 0 ? (uint32_t)down + 1 : 1);
+        out->left += (int)x;
+        out->top += (int)y;
+    }
+}
+
+int sb_order_sample(sb_order *o, uint64_t n, uint32_t attempt, sb_tile *out)
+{
+    uint64_t epoch = n / o->kept;
+    uint32_t position = (uint32_t)(n % o->kept);
+    if (epoch >= UINT32_MAX)
+        return sb_fail("sample %" PRIu64 " is in epoch %" PRIu64 ", which is too far", n, epoch);
+    sb_random random;
+    if (attempt == 0) {
+        if (o->epoch != epoch && make_epoch(o, (uint32_t)epoch) != 0)
+            return -1;
+        sb_random_init(&random, o->config->seed, SB_RANDOM_CROP, (uint32_t)epoch, position, 0);
+        place(o, o->entries[position].image, o->entries[position].repeat, &random, out);
+        return 0;
+    }
+    sb_random_init(&random, o->config->seed, SB_RANDOM_REPLACE, (uint32_t)epoch, position, attempt);
+    for (int draws = 0; draws < 100000; draws++) {
+        uint32_t image = sb_random_below(&random, o->index->count);
+        if (samples_of(o, image) == 0)
+            continue;
+        place(o, image, sb_random_below(&random, samples_of(o, image)), &random, out);
+        return 0;
+    }
+    return sb_fail("no image has a tile to train on");
+}

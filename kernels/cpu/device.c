@@ -1,0 +1,160 @@
+/* device.c: the CPU device: opening, memory, and the table. Everything runs at once, so streams, order and wait have nothing to do. */
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "kernels/cpu/cpu.h"
+#include "proto/error.h"
+
+static void close_cpu(sb_device *device)
+{
+    sb_cpu *cpu = (sb_cpu *)device;
+    if (cpu->stream)
+        dnnl_stream_destroy(cpu->stream);
+    if (cpu->engine)
+        dnnl_engine_destroy(cpu->engine);
+    free(cpu);
+}
+
+static int cpu_alloc(sb_device *device, size_t bytes, void **out)
+{
+    (void)device;
+    *out = aligned_alloc(64, (bytes + 63) / 64 * 64);
+    return *out ? 0 : sb_fail("out of memory: %zu bytes", bytes);
+}
+
+static void cpu_release(sb_device *device, void *memory)
+{
+    (void)device;
+    free(memory);
+}
+
+static int cpu_pin(sb_device *device, void *host, size_t bytes)
+{
+    (void)device;
+    (void)host;
+    (void)bytes;
+    return 0;
+}
+
+static int cpu_copy(sb_device *device, sb_stream stream, void *to, const void *from, size_t bytes, sb_direction direction)
+{
+    (void)device;
+    (void)stream;
+    (void)direction;
+    memcpy(to, from, bytes);
+    return 0;
+}
+
+static int cpu_zero(sb_device *device, void *memory, size_t bytes)
+{
+    (void)device;
+    memset(memory, 0, bytes);
+    return 0;
+}
+
+static int cpu_order(sb_device *device, sb_stream later, sb_stream earlier)
+{
+    (void)device;
+    (void)later;
+    (void)earlier;
+    return 0;
+}
+
+static int cpu_wait(sb_device *device, sb_stream stream)
+{
+    (void)device;
+    (void)stream;
+    return 0;
+}
+
+/* With these settings oneDNN waits for ever for threads that never come. */
+static int check_environment(int threads)
+{
+    const char *dynamic = getenv("OMP_DYNAMIC"), *limit = getenv("OMP_THREAD_LIMIT");
+    if (dynamic && strcasecmp(dynamic, "true") == 0)
+        return sb_fail("OMP_DYNAMIC=%s would make oneDNN hang: unset it", dynamic);
+    if (limit && strtol(limit, NULL, 10) < threads)
+        return sb_fail("OMP_THREAD_LIMIT=%s is below the %d threads asked for (trainer.threads), which would make oneDNN hang", limit,
+                       threads);
+    return 0;
+}
+
+int sb_device_cpu(sb_device **out, int threads)
+{
+    if (threads <= 0)
+        threads = (int)sysconf(_SC_NPROCESSORS_ONLN);
+    if (check_environment(threads) != 0)
+        return -1;
+    sb_cpu *cpu = calloc(1, sizeof *cpu);
+    if (!cpu)
+        return sb_fail("out of memory");
+    cpu->base = (sb_device){
+        .threads = threads,
+        .close = close_cpu,
+        .alloc = cpu_alloc,
+        .release = cpu_release,
+        .pin = cpu_pin,
+        .copy = cpu_copy,
+        .zero = cpu_zero,
+        .order = cpu_order,
+        .wait = cpu_wait,
+        .conv_create = sb_cpu_conv_create,
+        .conv_destroy = sb_cpu_conv_destroy,
+        .conv_packed = sb_cpu_conv_packed,
+        .conv_scratch = sb_cpu_conv_scratch,
+        .conv_pack = sb_cpu_conv_pack,
+        .conv_forward = sb_cpu_conv_forward,
+        .conv_backward_data = sb_cpu_conv_backward_data,
+        .conv_backward_weight = sb_cpu_conv_backward_weight,
+        .norm_scratch = sb_cpu_norm_scratch,
+        .norm_forward = sb_cpu_norm_forward,
+        .norm_apply = sb_cpu_norm_apply,
+        .norm_backward = sb_cpu_norm_backward,
+        .norm_running = sb_cpu_norm_running,
+        .maxpool_forward = sb_cpu_maxpool_forward,
+        .maxpool_backward = sb_cpu_maxpool_backward,
+        .avgpool_forward = sb_cpu_avgpool_forward,
+        .avgpool_backward = sb_cpu_avgpool_backward,
+        .input = sb_cpu_input,
+        .matmul = sb_cpu_matmul,
+        .bias_add = sb_cpu_bias_add,
+        .column_sum = sb_cpu_column_sum,
+        .relu_forward = sb_cpu_relu_forward,
+        .relu_backward = sb_cpu_relu_backward,
+        .axpy = sb_cpu_axpy,
+        .row_dot = sb_cpu_row_dot,
+        .rownorm_forward = sb_cpu_rownorm_forward,
+        .rownorm_backward = sb_cpu_rownorm_backward,
+        .similarity_lse = sb_cpu_similarity_lse,
+        .similarity_gradient = sb_cpu_similarity_gradient,
+        .update_create = sb_cpu_update_create,
+        .update_destroy = sb_cpu_update_destroy,
+        .update_run = sb_cpu_update_run,
+        .view_scratch = sb_cpu_view_scratch,
+        .view = sb_cpu_view,
+    };
+    omp_set_num_threads(threads);
+    dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
+    cpu->base.fast_bf16 = (isa & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
+    const dnnl_version_t *version = dnnl_version();
+    snprintf(cpu->base.description, sizeof cpu->base.description, "CPU, %d thread%s, oneDNN %d.%d.%d, bf16 %s", threads,
+             threads == 1 ? "" : "s", version->major, version->minor, version->patch, cpu->base.fast_bf16 ? "native" : "emulated");
+    if (dnnl_engine_create(&cpu->engine, dnnl_cpu, 0) != dnnl_success ||
+        dnnl_stream_create(&cpu->stream, cpu->engine, dnnl_stream_default_flags) != dnnl_success) {
+        close_cpu(&cpu->base);
+        return sb_fail("oneDNN %d.%d.%d does not start", version->major, version->minor, version->patch);
+    }
+    *out = &cpu->base;
+    return 0;
+}
+
+void sb_device_close(sb_device **device)
+{
+    if (*device)
+        (*device)->close(*device);
+    *device = NULL;
+}

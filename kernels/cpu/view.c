@@ -1,0 +1,312 @@
+/* view.c: views of a tile on the CPU (device.h: view).
+ *
+ * Crop and resize in two passes of anti-aliased bilinear resampling: for each row of the view, the crop's 8-bit rows are added up with their
+ * weights, whole rows at a time; the result is then added up along x. From there on the view lies in planes [c][y][x] of f32, where every
+ * colour operation is one loop over pixels. Rounded to 8 bits once, at the write. One thread. */
+#include <math.h>
+#include <string.h>
+
+#include "kernels/colour.h"
+#include "kernels/cpu/cpu.h"
+#include "proto/error.h"
+
+#define CHANNELS_MAX 3
+
+/* Weights of one axis: output i is the sum over k < count[i] of weight[i taps + k] times input first[i] + k. */
+typedef struct {
+    int *first, *count;
+    float *weight;
+    int taps;
+} axis;
+
+typedef struct {
+    axis x, y;
+    float *row;                   /* [tile_width * channels] */
+    float *planes[CHANNELS_MAX];  /* [size * size] each */
+    float *other;                 /* [size * size]: blur, luma */
+    float *kernel;                /* [size]: blur */
+} work;
+
+static size_t align(size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+static int taps_of(int in, int out) { return 2 * ((in + out - 1) / out) + 3; }
+
+/* Sizes the work space where base is NULL, hands it out otherwise. */
+static size_t carve(work *w, char *base, int tile_width, int tile_height, int channels, int size)
+{
+    size_t used = 0, s = (size_t)size;
+#define TAKE(pointer, bytes) ((pointer) = (void *)(base ? base + used : NULL), used += align(bytes))
+    w->x.taps = taps_of(tile_width, size);
+    w->y.taps = taps_of(tile_height, size);
+    axis *axes[] = { &w->x, &w->y };
+    for (int i = 0; i < 2; i++) {
+        TAKE(axes[i]->first, s * sizeof(int));
+        TAKE(axes[i]->count, s * sizeof(int));
+        TAKE(axes[i]->weight, s * (size_t)axes[i]->taps * sizeof(float));
+    }
+    TAKE(w->row, (size_t)tile_width * (size_t)channels * sizeof(float));
+    for (int c = 0; c < CHANNELS_MAX; c++)
+        TAKE(w->planes[c], s * s * sizeof(float));
+    TAKE(w->other, s * s * sizeof(float));
+    TAKE(w->kernel, (s + 4) * sizeof(float));
+#undef TAKE
+    return used;
+}
+
+/* A smaller view of a tile needs more taps but fewer rows of them: the sum of both bounds covers every size up to max_size. */
+size_t sb_cpu_view_scratch(sb_device *device, int tile_width, int tile_height, int channels, int max_size)
+{
+    (void)device;
+    work w;
+    size_t weights = align((2 * (size_t)(tile_width + tile_height) + 10 * (size_t)max_size) * sizeof(float));
+    return carve(&w, NULL, tile_width, tile_height, channels, max_size) + weights;
+}
+
+/* Triangle filter of PyTorch's anti-aliased bilinear interpolation: support 1, widened by the scale where the image shrinks. */
+static void plan_axis(axis *a, int in, int out)
+{
+    double scale = (double)in / out, support = scale >= 1 ? scale : 1, inverse = scale >= 1 ? 1 / scale : 1;
+    for (int i = 0; i < out; i++) {
+        double centre = scale * (i + 0.5), total = 0;
+        int first = (int)(centre - support + 0.5), end = (int)(centre + support + 0.5);
+        first = first > 0 ? first : 0;
+        end = end < in ? end : in;
+        float *weight = a->weight + (size_t)i * (size_t)a->taps;
+        for (int k = 0; k < end - first; k++) {
+            double d = fabs((first + k - centre + 0.5) * inverse), value = d < 1 ? 1 - d : 0;
+            weight[k] = (float)value;
+            total += value;
+        }
+        for (int k = 0; k < end - first; k++)
+            weight[k] = (float)(weight[k] / total);
+        a->first[i] = first;
+        a->count[i] = end - first;
+    }
+}
+
+/* row[x, c] = sum of the crop's rows for output row y. */
+static void blend_rows(const work *w, const uint8_t *crop, size_t pitch, int values, int y)
+{
+    const float *weight = w->y.weight + (size_t)y * (size_t)w->y.taps;
+    float *restrict row = w->row;
+    for (int k = 0; k < w->y.count[y]; k++) {
+        const uint8_t *restrict from = crop + (size_t)(w->y.first[y] + k) * pitch;
+        float f = weight[k];
+        if (k == 0) {
+#pragma omp simd
+            for (int i = 0; i < values; i++)
+                row[i] = f * (float)from[i];
+        } else {
+#pragma omp simd
+            for (int i = 0; i < values; i++)
+                row[i] += f * (float)from[i];
+        }
+    }
+}
+
+static void resize(const work *w, const uint8_t *tile, int tile_width, int channels, const sb_view_params *p)
+{
+    int size = p->size;
+    size_t pitch = (size_t)tile_width * (size_t)channels;
+    const uint8_t *crop = tile + (size_t)p->top * pitch + (size_t)p->left * (size_t)channels;
+    for (int y = 0; y < size; y++) {
+        blend_rows(w, crop, pitch, p->width * channels, y);
+        for (int x = 0; x < size; x++) {
+            const float *weight = w->x.weight + (size_t)x * (size_t)w->x.taps, *from = w->row + (size_t)w->x.first[x] * (size_t)channels;
+            float sum[CHANNELS_MAX] = { 0 };
+            for (int k = 0; k < w->x.count[x]; k++)
+                for (int c = 0; c < channels; c++)
+                    sum[c] += weight[k] * from[k * channels + c];
+            size_t to = (size_t)y * (size_t)size + (size_t)(p->flip ? size - 1 - x : x);
+            for (int c = 0; c < channels; c++)
+                w->planes[c][to] = sum[c] * (1.0f / 255.0f);
+        }
+    }
+}
+
+/* ---- colour ----------------------------------------------------------------------------------------------------------------------- */
+
+static void brightness(const work *w, int channels, size_t count, float factor)
+{
+    for (int c = 0; c < channels; c++)
+#pragma omp simd
+        for (size_t i = 0; i < count; i++)
+            w->planes[c][i] = sb_clamp01(w->planes[c][i] * factor);
+}
+
+/* The luma's mean is summed in f64 in index order, by 16 lanes. */
+static void contrast(const work *w, int channels, size_t count, float factor)
+{
+    const float *r = w->planes[0], *g = w->planes[1], *b = w->planes[2];
+    double lanes[16] = { 0 }, sum = 0;
+    size_t i = 0;
+    for (; i + 16 <= count; i += 16)
+#pragma omp simd
+        for (int l = 0; l < 16; l++)
+            lanes[l] += channels == 3 ? sb_luma(r[i + (size_t)l], g[i + (size_t)l], b[i + (size_t)l]) : r[i + (size_t)l];
+    for (int l = 0; l < 16; l++)
+        sum += lanes[l];
+    for (; i < count; i++)
+        sum += channels == 3 ? sb_luma(r[i], g[i], b[i]) : r[i];
+    float mean = (float)(sum / (double)count);
+    for (int c = 0; c < channels; c++)
+#pragma omp simd
+        for (size_t k = 0; k < count; k++)
+            w->planes[c][k] = sb_blend(w->planes[c][k], mean, factor);
+}
+
+static void saturation(const work *w, size_t count, float factor)
+{
+    float *r = w->planes[0], *g = w->planes[1], *b = w->planes[2];
+#pragma omp simd
+    for (size_t i = 0; i < count; i++) {
+        float luma = sb_luma(r[i], g[i], b[i]);
+        r[i] = sb_blend(r[i], luma, factor);
+        g[i] = sb_blend(g[i], luma, factor);
+        b[i] = sb_blend(b[i], luma, factor);
+    }
+}
+
+static void hue(const work *w, size_t count, float turn)
+{
+    float *r = w->planes[0], *g = w->planes[1], *b = w->planes[2];
+#pragma omp simd
+    for (size_t i = 0; i < count; i++)
+        sb_turn_hue(&r[i], &g[i], &b[i], turn);
+}
+
+static void grey(const work *w, size_t count)
+{
+    float *r = w->planes[0], *g = w->planes[1], *b = w->planes[2];
+#pragma omp simd
+    for (size_t i = 0; i < count; i++)
+        r[i] = g[i] = b[i] = sb_luma(r[i], g[i], b[i]);
+}
+
+static void solarise(const work *w, int channels, size_t count, float threshold)
+{
+    for (int c = 0; c < channels; c++)
+#pragma omp simd
+        for (size_t i = 0; i < count; i++)
+            w->planes[c][i] = w->planes[c][i] >= threshold ? 1.0f - w->planes[c][i] : w->planes[c][i];
+}
+
+/* ---- blur ------------------------------------------------------------------------------------------------------------------------- */
+
+static int reflect(int i, int size)
+{
+    if (size == 1)
+        return 0;
+    i = i < 0 ? -i : i;
+    return i >= size ? 2 * (size - 1) - i : i;
+}
+
+/* The kernel is a tenth of the view wide (SimCLR), odd, at least 3; edges are reflected. Along y whole rows, along x shifted ones. */
+static void blur(const work *w, int channels, int size, float sigma)
+{
+    int width = (size / 10) | 1, half;
+    width = width < 3 ? 3 : width;
+    half = width / 2;
+    double total = 0;
+    for (int k = 0; k < width; k++) {
+        double d = (k - half) / (double)sigma;
+        w->kernel[k] = (float)exp(-0.5 * d * d);
+        total += w->kernel[k];
+    }
+    for (int k = 0; k < width; k++)
+        w->kernel[k] = (float)(w->kernel[k] / total);
+    size_t s = (size_t)size;
+    for (int c = 0; c < channels; c++) {
+        float *plane = w->planes[c];
+        for (int y = 0; y < size; y++) {
+            float *restrict to = w->other + (size_t)y * s;
+            memset(to, 0, s * sizeof *to);
+            for (int k = 0; k < width; k++) {
+                const float *restrict from = plane + (size_t)reflect(y + k - half, size) * s;
+                float f = w->kernel[k];
+#pragma omp simd
+                for (int x = 0; x < size; x++)
+                    to[x] += f * from[x];
+            }
+        }
+        for (int y = 0; y < size; y++) {
+            const float *restrict from = w->other + (size_t)y * s;
+            float *restrict to = plane + (size_t)y * s;
+            memset(to, 0, s * sizeof *to);
+            for (int k = 0; k < width; k++) {
+                float f = w->kernel[k];
+                int shift = k - half, begin = shift < 0 ? -shift : 0, end = shift > 0 ? size - shift : size;
+                for (int x = 0; x < begin && x < size; x++)
+                    to[x] += f * from[reflect(x + shift, size)];
+#pragma omp simd
+                for (int x = begin; x < end; x++)
+                    to[x] += f * from[x + shift];
+                for (int x = end > begin ? end : begin; x < size; x++)
+                    to[x] += f * from[reflect(x + shift, size)];
+            }
+        }
+    }
+}
+
+/* ---- the view --------------------------------------------------------------------------------------------------------------------- */
+
+static int check(const sb_view_params *p, int tile_width, int tile_height)
+{
+    bool sound = p->size >= 1 && p->left >= 0 && p->top >= 0 && p->width >= 1 && p->height >= 1 && p->left + p->width <= tile_width &&
+                 p->top + p->height <= tile_height;
+    return sound ? 0 : sb_fail("a crop of %d x %d at (%d, %d) of a tile of %d x %d to %d pixels", p->width, p->height, p->left, p->top,
+                               tile_width, tile_height, p->size);
+}
+
+static void write_out(const work *w, int channels, size_t count, uint8_t *out)
+{
+    for (int c = 0; c < channels; c++)
+        for (size_t i = 0; i < count; i++)
+            out[i * (size_t)channels + (size_t)c] = (uint8_t)(sb_clamp01(w->planes[c][i]) * 255.0f + 0.5f);
+}
+
+static void one_view(const work *w, const uint8_t *tile, int tile_width, int channels, const sb_view_params *p, uint8_t *out)
+{
+    size_t count = (size_t)p->size * (size_t)p->size;
+    resize(w, tile, tile_width, channels, p);
+    for (int k = 0; p->jitter && k < 4; k++) {
+        switch (p->order[k]) {
+        case 0: brightness(w, channels, count, p->brightness); break;
+        case 1: contrast(w, channels, count, p->contrast); break;
+        case 2:
+            if (channels == 3)
+                saturation(w, count, p->saturation);
+            break;
+        default:
+            if (channels == 3)
+                hue(w, count, p->hue);
+            break;
+        }
+    }
+    if (p->grey && channels == 3)
+        grey(w, count);
+    if (p->blur > 0)
+        blur(w, channels, p->size, p->blur);
+    if (p->solarise < 2)
+        solarise(w, channels, count, p->solarise);
+    write_out(w, channels, count, out);
+}
+
+int sb_cpu_view(sb_device *device, const uint8_t *tile, int tile_width, int tile_height, int channels, const sb_view_params *params,
+                int count, uint8_t *const *out, void *scratch)
+{
+    (void)device;
+    if (channels != 1 && channels != 3)
+        return sb_fail("a tile of %d channels", channels);
+    for (int i = 0; i < count; i++) {
+        const sb_view_params *p = &params[i];
+        work w;
+        if (check(p, tile_width, tile_height) != 0)
+            return -1;
+        carve(&w, scratch, tile_width, tile_height, channels, p->size);
+        plan_axis(&w.x, p->width, p->size);
+        plan_axis(&w.y, p->height, p->size);
+        one_view(&w, tile, tile_width, channels, p, out[i]);
+    }
+    return 0;
+}

@@ -1,0 +1,310 @@
+/* main.c of sb_loader: decodes tiles for a run (serve), and shows or freezes the index of a data set (index).
+ *
+ * serve owns nothing: it says hello to augment, decodes each tile it is told to straight into the slot it is told, and can join, leave or
+ * die at any moment. A message that got lost is made up for: an idle loader asks again. A signal that kills it while it decodes is
+ * written into the slot, so that a file that crashes the decoder is told from a killed process. */
+#include <argp.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "loader/decode.h"   /* sb_decoder_* */
+#include "loader/index.h"    /* sb_index_* */
+#include "proto/config.h"    /* sb_config_* */
+#include "proto/error.h"     /* sb_fail, sb_note */
+#include "proto/process.h"   /* sb_process_*, sb_stop_* */
+#include "proto/ring.h"      /* sb_ring_* */
+#include "proto/rundir.h"    /* sb_rundir_path */
+#include "proto/socket.h"    /* sb_socket_* */
+
+#define HELLO_MS 500
+#define WANT_MS 200
+
+typedef struct {
+    const char *command, *path;
+    bool freeze;
+    char **assignments;
+    int assignment_count;
+} arguments;
+
+/* ---- serve ------------------------------------------------------------------------------------------------------------------------ */
+
+/* The slot being written, for the crash handler. */
+static sb_slot_meta *volatile current;
+
+static void on_crash(int number)
+{
+    if (current)
+        current->fault = number;
+    raise(number); /* SA_RESETHAND: now it kills */
+}
+
+static int install_crash_handler(void)
+{
+    const int signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT };
+    struct sigaction action = { .sa_handler = on_crash, .sa_flags = (int)(SA_RESETHAND | SA_NODEFER) };
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+        if (sigaction(signals[i], &action, NULL) != 0)
+            return sb_fail_errno("installing signal handlers");
+    return 0;
+}
+
+typedef struct {
+    sb_config config;
+    sb_index index;
+    sb_decoder *decoder;
+    sb_socket socket;
+    sb_ring ring;
+    int owner; /* pidfd of augment, -1: not joined */
+    uint32_t incarnation;
+} loader;
+
+static void leave(loader *l)
+{
+    sb_ring_close(&l->ring);
+    if (l->owner >= 0)
+        close(l->owner);
+    l->owner = -1;
+}
+
+static int on_welcome(loader *l, const sb_message *m)
+{
+    sb_process owner = { .pid = m->welcome.pid, .start = m->welcome.start };
+    if (l->owner >= 0)
+        return 0; /* a repeated answer */
+    int pidfd = sb_process_open(&owner);
+    if (pidfd < 0)
+        return 0; /* it is gone already: say hello again */
+    size_t bytes = (size_t)l->config.data.tile * (size_t)l->config.data.tile * (size_t)l->config.data.channels;
+    if (m->welcome.segment_count != 1 || sb_ring_join(&l->ring, SB_SEGMENT_TILES, &m->welcome.segments[0]) != 0) {
+        bool gone = sb_process_gone(pidfd);
+        close(pidfd);
+        return gone ? 0 : sb_context("tile ring");
+    }
+    if (l->ring.stride < bytes) {
+        close(pidfd);
+        return sb_fail("the tile ring's slots have %zu bytes, a tile needs %zu", l->ring.stride, bytes);
+    }
+    l->owner = pidfd;
+    l->incarnation = m->welcome.incarnation;
+    return 0;
+}
+
+static int on_work(loader *l, const sb_message *m)
+{
+    uint64_t segment = l->ring.segment.ticket.id;
+    if (l->owner < 0 || m->work.segment != segment)
+        return 0;
+    if (m->work.image >= l->index.count || m->work.side != l->config.data.tile)
+        return sb_fail("augment asks for image %" PRIu32 " of %" PRIu32 ", tile of %d: is it of the same run?", m->work.image,
+                       l->index.count, (int)m->work.side);
+    if (!sb_ring_claim(&l->ring, m->work.slot, m->work.generation, l->incarnation))
+        return 0; /* somebody else has it, or the order is old */
+    const sb_image *image = &l->index.images[m->work.image];
+    sb_slot_meta *meta = sb_ring_meta(&l->ring, m->work.slot);
+    *meta = (sb_slot_meta){ .sample = m->work.sample, .image = m->work.image, .left = m->work.left, .top = m->work.top,
+                            .side = m->work.side, .width = m->work.side, .height = m->work.side, .channels = l->config.data.channels,
+                            .label = image->label };
+    sb_decode_source source = { .path = image->path, .page = image->page, .width = image->width, .height = image->height,
+                                .random_access = image->random_access };
+    sb_message done = { .type = SB_MESSAGE_DONE };
+    done.done.segment = segment;
+    done.done.incarnation = l->incarnation;
+    done.done.slot = m->work.slot;
+    done.done.generation = m->work.generation;
+    done.done.sample = m->work.sample;
+    done.done.image = m->work.image;
+    current = meta;
+    int bad = sb_decoder_tile(l->decoder, &source, m->work.left, m->work.top, m->work.side, sb_ring_data(&l->ring, m->work.slot),
+                              &done.done.read_ns, &done.done.decode_ns);
+    current = NULL;
+    if (bad < 0)
+        return -1;
+    if (bad > 0) {
+        done.done.bad = (uint32_t)bad;
+        snprintf(done.done.reason, sizeof done.done.reason, "%.*s", SB_MESSAGE_TEXT - 1, sb_error());
+        sb_ring_abandon(&l->ring, m->work.slot, m->work.generation, l->incarnation);
+    } else {
+        sb_ring_publish(&l->ring, m->work.slot, m->work.generation, l->incarnation);
+    }
+    return sb_socket_send(&l->socket, NULL, &done);
+}
+
+/* Hello where not joined, want where idle. */
+static int ask(loader *l)
+{
+    sb_message m = { .type = SB_MESSAGE_WANT, .want = { .segment = l->ring.segment.ticket.id, .incarnation = l->incarnation } };
+    if (l->owner < 0) {
+        sb_process self;
+        if (sb_process_self(&self) != 0)
+            return -1;
+        m = (sb_message){ .type = SB_MESSAGE_HELLO, .hello = { .role = SB_ROLE_LOADER, .pid = self.pid, .start = self.start } };
+    }
+    return sb_socket_send(&l->socket, NULL, &m);
+}
+
+static int serve_loop(loader *l)
+{
+    while (!sb_stop_requested()) {
+        sb_message m;
+        bool joined = l->owner >= 0;
+        int rc = sb_socket_receive(&l->socket, NULL, &m, joined ? WANT_MS : HELLO_MS, &l->owner, joined);
+        if (rc < 0)
+            return -1;
+        if (joined && sb_process_gone(l->owner)) {
+            leave(l);
+            rc = 0;
+        }
+        if (rc == 0)
+            rc = ask(l);
+        else if (m.type == SB_MESSAGE_WELCOME)
+            rc = on_welcome(l, &m);
+        else if (m.type == SB_MESSAGE_WORK)
+            rc = on_work(l, &m);
+        else if (m.type == SB_MESSAGE_REFUSE)
+            rc = sb_fail("augment refuses: %s", m.refuse.reason);
+        if (rc < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int read_config(sb_config *config, const char *run_dir)
+{
+    char path[PATH_MAX];
+    sb_config_defaults(config);
+    return sb_rundir_path(path, run_dir, "config.yaml") != 0 || sb_config_read(config, path) != 0 ? -1 : sb_config_finish(config);
+}
+
+static int serve(const char *run_dir)
+{
+    static loader l = { .owner = -1, .socket = { .directory = -1 } };
+    int rc = sb_stop_install() != 0 || sb_process_die_with_supervisor() != 0 || install_crash_handler() != 0 || read_config(&l.config, run_dir) != 0 ||
+                     sb_index_read(&l.index, run_dir, &l.config) != 0 ||
+                     sb_decoder_create(&l.decoder, l.config.data.channels, (size_t)l.config.loader.cache_mb << 20,
+                                       l.config.data.untrusted) != 0 ||
+                     sb_socket_connect(&l.socket, run_dir, "augment") != 0 || ask(&l) != 0
+                 ? -1
+                 : serve_loop(&l);
+    leave(&l);
+    sb_socket_close(&l.socket);
+    sb_decoder_destroy(&l.decoder);
+    sb_index_free(&l.index);
+    return rc;
+}
+
+/* ---- index ------------------------------------------------------------------------------------------------------------------------ */
+
+static void print_report(const sb_index *x, const sb_config *config, int test_tiles)
+{
+    uint32_t trained = 0, held = 0, whole_held = 0, random_access = 0;
+    for (uint32_t i = 0; i < x->count; i++) {
+        trained += x->images[i].tiles > 0;
+        held += x->images[i].test.width > 0;
+        whole_held += x->images[i].train.width == 0;
+        random_access += x->images[i].random_access;
+    }
+    printf("%s\n", config->data.path);
+    printf("  images        %" PRIu32 " (%" PRIu32 " decode tile by tile, the others whole)\n", x->count, random_access);
+    printf("  labels        %" PRIu32 "\n", x->label_count);
+    printf("  trained on    %" PRIu32 " images, %" PRIu64 " tiles of %d x %d an epoch, placed %s\n", trained,
+           x->samples * (uint64_t)config->data.tiles_per_image, x->tile, x->tile,
+           config->data.place == SB_PLACE_RANDOM ? "at random" : "on a grid");
+    printf("  held out      %d tiles of %" PRIu32 " images (%" PRIu32 " of them whole)\n", test_tiles, held, whole_held);
+    for (uint32_t i = 0; i < x->count; i++)
+        printf("  %6d x %-6d  %4" PRIu32 " tiles%s  %s\n", x->images[i].width, x->images[i].height, x->images[i].tiles,
+               x->images[i].train.width == 0 ? ", held out" : x->images[i].test.width > 0 ? ", a strip held out" : "", x->images[i].path);
+    if (x->skipped[0])
+        printf("not used:\n%s", x->skipped);
+}
+
+static int index_data(const arguments *a)
+{
+    sb_config config;
+    sb_index x;
+    sb_tile *tiles;
+    char path[PATH_MAX];
+    struct stat info;
+    bool run = sb_rundir_path(path, a->path, "config.yaml") == 0 && stat(path, &info) == 0;
+    if (a->freeze && !run)
+        return sb_fail("%s is no run directory", a->path);
+    if (run) {
+        if (read_config(&config, a->path) != 0)
+            return -1;
+    } else {
+        sb_config_defaults(&config);
+        if (snprintf(config.data.path, sizeof config.data.path, "%s", a->path) >= (int)sizeof config.data.path)
+            return sb_fail("%s: the path is too long", a->path);
+        for (int i = 0; i < a->assignment_count; i++)
+            if (sb_config_set(&config, a->assignments[i]) != 0)
+                return -1;
+        if (sb_config_finish(&config) != 0)
+            return -1;
+    }
+    if (sb_index_scan(&x, &config) != 0)
+        return -1;
+    int test_tiles = sb_index_test_tiles(&x, INT_MAX / 64, &tiles);
+    int rc = test_tiles < 0 ? -1 : sb_index_check(&x);
+    if (rc == 0 && a->freeze)
+        rc = sb_index_write(&x, a->path);
+    if (rc == 0 && a->freeze && x.skipped[0])
+        sb_note("not used:\n%s", x.skipped);
+    if (rc == 0 && !a->freeze)
+        print_report(&x, &config, test_tiles);
+    free(tiles);
+    sb_index_free(&x);
+    return rc;
+}
+
+enum { KEY_FREEZE = 0x100 };
+
+static error_t parse(int key, char *argument, struct argp_state *state)
+{
+    arguments *a = state->input;
+    switch (key) {
+    case KEY_FREEZE: a->freeze = true; break;
+    case ARGP_KEY_ARG:
+        if (!a->command) {
+            a->command = argument;
+        } else if (!a->path) {
+            a->path = argument;
+        } else if (strcmp(a->command, "index") == 0) {
+            a->assignments = &state->argv[state->next - 1];
+            a->assignment_count = state->argc - state->next + 1;
+            state->next = state->argc;
+        } else {
+            argp_usage(state);
+        }
+        break;
+    case ARGP_KEY_END:
+        if (!a->path)
+            argp_usage(state);
+        break;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    const struct argp_option options[] = {
+        { "freeze", KEY_FREEZE, NULL, 0, "index: write index.csv of the run directory", 0 },
+        { 0 },
+    };
+    const struct argp argp = { .options = options, .parser = parse, .args_doc = "serve RUN_DIR\nindex DATA|RUN_DIR [KEY=VALUE...]",
+                               .doc = "Decodes tiles for a run, or shows what of a data set would be trained on. Started by ./run." };
+    arguments a = { 0 };
+    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    sb_note_program("loader");
+    int rc = strcmp(a.command, "serve") == 0   ? serve(a.path)
+             : strcmp(a.command, "index") == 0 ? index_data(&a)
+                                               : sb_fail("no command `%s`; there are serve and index", a.command);
+    if (rc != 0)
+        sb_note("%s", sb_error());
+    return rc == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,73 @@
+/* error.c: see error.h. */
+#include "proto/error.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#undef sb_fail
+#undef sb_fail_errno
+#undef sb_context
+
+static _Thread_local char text[SB_ERROR_MAX];
+static const char *program = "";
+
+int sb_fail(const char *format, ...)
+{
+    char now[SB_ERROR_MAX]; /* the arguments may be the old text */
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(now, sizeof now, format, arguments);
+    va_end(arguments);
+    memcpy(text, now, sizeof text);
+    return -1;
+}
+
+int sb_fail_errno(const char *format, ...)
+{
+    int error = errno;
+    char now[SB_ERROR_MAX];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(now, sizeof now, format, arguments);
+    va_end(arguments);
+    return sb_fail("%s: %s", now, strerror(error));
+}
+
+int sb_context(const char *format, ...)
+{
+    char now[SB_ERROR_MAX];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(now, sizeof now, format, arguments);
+    va_end(arguments);
+    return sb_fail("%s: %s", now, text);
+}
+
+const char *sb_error(void)
+{
+    return text;
+}
+
+void sb_note_program(const char *name)
+{
+    program = name;
+}
+
+void sb_note(const char *format, ...)
+{
+    char line[SB_ERROR_MAX + 64];
+    int head = snprintf(line, sizeof line, "smallbatch%s%s: ", program[0] ? " " : "", program);
+    va_list arguments;
+    va_start(arguments, format);
+    int body = vsnprintf(line + head, sizeof line - (size_t)head - 1, format, arguments);
+    va_end(arguments);
+    size_t length = strlen(line);
+    if (body < 0)
+        return;
+    line[length++] = '\n';
+    ssize_t written = write(STDERR_FILENO, line, length); /* one write, so that lines of several processes do not mix */
+    (void)written;
+}

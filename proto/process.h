@@ -1,0 +1,40 @@
+/* process.h: who a process is, and whether it is gone.
+ *
+ * A process is named by (pid, start time): pids are reused, the pair is not. Only a pidfd says that every thread of it is gone
+ * (a closed socket or a silent heartbeat does not), so only then may what it held be taken back. */
+#ifndef SB_PROTO_PROCESS_H
+#define SB_PROTO_PROCESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+typedef struct {
+    pid_t pid;
+    uint64_t start; /* field 22 of /proc/PID/stat, in clock ticks since boot */
+} sb_process;
+
+/* The calling process. */
+int sb_process_self(sb_process *out);
+
+/* Opens a pidfd for `process` and checks the start time after it; -1 if it is gone or another process has its pid. */
+int sb_process_open(const sb_process *process);
+
+/* True once every thread of the process behind `pidfd` is gone. */
+bool sb_process_gone(int pidfd);
+
+/* Sends a signal through the pidfd. */
+int sb_process_signal(int pidfd, int signal);
+
+/* Dies by SIGKILL with the process whose pid stands in the environment variable SB_SUPERVISOR, which must be the parent; without the
+ * variable it does nothing. -1 if that process has gone already. */
+int sb_process_die_with_supervisor(void);
+
+/* Nanoseconds of CLOCK_MONOTONIC. */
+uint64_t sb_now(void);
+
+/* SIGINT and SIGTERM set a flag instead of killing (SIGPIPE is ignored). The flag counts signals. */
+int sb_stop_install(void);
+int sb_stop_requested(void);
+
+#endif

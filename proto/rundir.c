@@ -1,0 +1,201 @@
+/* rundir.c: see rundir.h. */
+#include "proto/rundir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "proto/error.h"
+
+int sb_rundir_path(char *out, const char *dir, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    int head = snprintf(out, PATH_MAX, "%s/", dir), body = -1;
+    if (head > 0 && head < PATH_MAX)
+        body = vsnprintf(out + head, (size_t)(PATH_MAX - head), format, arguments);
+    va_end(arguments);
+    if (body < 0 || head + body >= PATH_MAX)
+        return sb_fail("%s: the path is too long", dir);
+    return 0;
+}
+
+/* As mkdir -p. */
+static int make_directories(const char *dir)
+{
+    char path[PATH_MAX];
+    if (snprintf(path, sizeof path, "%s", dir) >= (int)sizeof path)
+        return sb_fail("%s: the path is too long", dir);
+    for (char *p = path + 1;; p++) {
+        if (*p != '/' && *p != '\0')
+            continue;
+        char kept = *p;
+        *p = '\0';
+        if (mkdir(path, 0777) != 0 && errno != EEXIST)
+            return sb_fail_errno("making directory %s", path);
+        *p = kept;
+        if (kept == '\0')
+            return 0;
+    }
+}
+
+int sb_rundir_create(const char *dir)
+{
+    const struct {
+        const char *name;
+        mode_t mode;
+    } parts[] = { { "checkpoints", 0777 }, { "log", 0777 }, { "ipc", 0700 } };
+    char path[PATH_MAX];
+    if (sb_rundir_path(path, dir, "config.yaml") != 0)
+        return -1;
+    if (access(path, F_OK) == 0)
+        return sb_fail("%s is a run already: resume it (./run resume %s), or name another run.dir", dir, dir);
+    if (make_directories(dir) != 0)
+        return -1;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        if (sb_rundir_path(path, dir, "%s", parts[i].name) != 0)
+            return -1;
+        if (mkdir(path, parts[i].mode) != 0 && errno != EEXIST)
+            return sb_fail_errno("making directory %s", path);
+    }
+    return 0;
+}
+
+int sb_rundir_lock(const char *dir, const char *lock_name)
+{
+    char path[PATH_MAX], holder[32] = "";
+    if (sb_rundir_path(path, dir, "%s", lock_name) != 0)
+        return -1;
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return sb_fail_errno("opening %s", path);
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        int error = errno;
+        ssize_t got = pread(fd, holder, sizeof holder - 1, 0);
+        close(fd);
+        errno = error;
+        if (error != EWOULDBLOCK)
+            return sb_fail_errno("locking %s", path);
+        holder[got > 0 ? got : 0] = '\0';
+        holder[strcspn(holder, "\n")] = '\0';
+        return sb_fail("%s is in use by process %s", dir, holder[0] ? holder : "(unknown)");
+    }
+    int length = snprintf(holder, sizeof holder, "%d\n", (int)getpid());
+    if (ftruncate(fd, 0) != 0 || pwrite(fd, holder, (size_t)length, 0) != length) {
+        sb_fail_errno("writing %s", path);
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+static int write_all(int fd, const char *data, size_t bytes)
+{
+    while (bytes > 0) {
+        ssize_t wrote = write(fd, data, bytes);
+        if (wrote < 0 && errno == EINTR)
+            continue;
+        if (wrote <= 0)
+            return -1;
+        data += wrote;
+        bytes -= (size_t)wrote;
+    }
+    return 0;
+}
+
+/* The rename itself is durable only once the directory is. */
+static int sync_directory(const char *path)
+{
+    char copy[PATH_MAX];
+    snprintf(copy, sizeof copy, "%s", path);
+    int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    int rc = fsync(fd);
+    close(fd);
+    return rc;
+}
+
+int sb_file_replace(const char *path, const void *data, size_t bytes)
+{
+    char temporary[PATH_MAX];
+    if (snprintf(temporary, sizeof temporary, "%s.tmp-%d", path, (int)getpid()) >= (int)sizeof temporary)
+        return sb_fail("%s: the path is too long", path);
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return sb_fail_errno("creating %s", temporary);
+    int rc = write_all(fd, data, bytes);
+    if (rc == 0)
+        rc = fsync(fd);
+    if (rc != 0)
+        sb_fail_errno("writing %zu bytes to %s", bytes, temporary);
+    if (close(fd) != 0 && rc == 0)
+        rc = sb_fail_errno("writing %zu bytes to %s", bytes, temporary);
+    if (rc == 0 && (rename(temporary, path) != 0 || sync_directory(path) != 0))
+        rc = sb_fail_errno("renaming %s to %s", temporary, path);
+    if (rc != 0)
+        unlink(temporary);
+    return rc;
+}
+
+int sb_file_append_line(const char *path, const char *line)
+{
+    size_t length = strlen(line);
+    char *whole = malloc(length + 1);
+    if (!whole)
+        return sb_fail("out of memory");
+    memcpy(whole, line, length);
+    whole[length] = '\n';
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    int rc = fd < 0 || write_all(fd, whole, length + 1) != 0 ? sb_fail_errno("appending to %s", path) : 0;
+    if (fd >= 0 && close(fd) != 0 && rc == 0)
+        rc = sb_fail_errno("appending to %s", path);
+    free(whole);
+    return rc;
+}
+
+int sb_file_read(const char *path, size_t max, char **out, size_t *bytes)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat info;
+    if (fd < 0 || fstat(fd, &info) != 0) {
+        sb_fail_errno("opening %s", path);
+        if (fd >= 0)
+            close(fd);
+        return -1;
+    }
+    char *data = NULL;
+    int rc = !S_ISREG(info.st_mode)        ? sb_fail("%s is not a regular file", path)
+             : (uint64_t)info.st_size > max ? sb_fail("%s has %lld bytes, at most %zu are read", path, (long long)info.st_size, max)
+                                            : 0;
+    if (rc == 0 && !(data = malloc((size_t)info.st_size + 1)))
+        rc = sb_fail("out of memory for %s (%lld bytes)", path, (long long)info.st_size);
+    size_t got = 0;
+    while (rc == 0 && got < (size_t)info.st_size) {
+        ssize_t n = read(fd, data + got, (size_t)info.st_size - got);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            rc = sb_fail_errno("reading %s", path);
+        if (n <= 0)
+            break;
+        got += (size_t)n;
+    }
+    close(fd);
+    if (rc != 0) {
+        free(data);
+        return -1;
+    }
+    data[got] = '\0';
+    *out = data;
+    *bytes = got;
+    return 0;
+}

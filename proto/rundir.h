@@ -1,0 +1,36 @@
+/* rundir.h: the run directory, where everything about a run lies.
+ *
+ *     config.yaml              the whole configuration, every key
+ *     index.csv                the data set as it was at the start (loader/index.h)
+ *     quarantine.jsonl         files that could not be used, and why
+ *     metrics.jsonl            one object a step        evaluation.jsonl  one object an evaluation
+ *     status.json              now (renamed into place once a second)
+ *     checkpoints/step-N.safetensors, backbone.safetensors
+ *     log/PROGRAM.log, ipc/ (sockets, 0700), lock, pictures *.png
+ *
+ * Files appear whole: written under a temporary name in the same directory, synced, renamed. */
+#ifndef SB_PROTO_RUNDIR_H
+#define SB_PROTO_RUNDIR_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* "DIR/NAME" into out (PATH_MAX bytes); -1 if too long. */
+int sb_rundir_path(char *out, const char *dir, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* Creates the directory with checkpoints/, log/ and ipc/ (0700). An existing run directory (config.yaml in it) is an error. */
+int sb_rundir_create(const char *dir);
+
+/* Takes DIR/lock exclusively for the life of the process; the error names the holder's pid. Returns the descriptor (close-on-exec). */
+int sb_rundir_lock(const char *dir, const char *lock_name);
+
+/* Replaces `path` by the given bytes, atomically and durably. */
+int sb_file_replace(const char *path, const void *data, size_t bytes);
+
+/* Appends one line (a '\n' is added) in one write. */
+int sb_file_append_line(const char *path, const char *line);
+
+/* Reads a whole file of at most `max` bytes into malloc'ed memory with a 0 byte behind it; the caller frees. */
+int sb_file_read(const char *path, size_t max, char **out, size_t *bytes);
+
+#endif

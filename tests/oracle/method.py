@@ -1,0 +1,63 @@
+#!/usr/bin/python3
+"""Loss and gradient of every method against PyTorch's automatic differentiation in float64."""
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy
+import torch
+
+TOOL = Path(__file__).parents[2] / "build/tests/oracle/method_tool"
+
+
+def reference(method, x, temperature, skip):
+    n = len(x) // 2
+    z = torch.nn.functional.normalize(x, dim=1)
+    logits = z @ z.T / temperature
+    rows = torch.arange(2 * n)
+    positive = (rows + n) % (2 * n)
+    out = torch.eye(2 * n, dtype=torch.bool)
+    if method == "dcl":
+        out[rows, positive] = True
+    if skip is not None:
+        both = torch.tensor(skip != 0).repeat(2, 2)
+        same = torch.eye(n, dtype=torch.bool).repeat(2, 2)
+        out |= both & ~same
+    lse = torch.logsumexp(logits.masked_fill(out, -torch.inf), dim=1)
+    lse = torch.where(out.all(dim=1), torch.zeros_like(lse), lse)
+    return (lse - logits[rows, positive]).mean()
+
+
+def main():
+    generator = numpy.random.default_rng(1)
+    cases = [(m, n, d, t, s) for m in ("simclr", "dcl") for n in (1, 2, 3, 33, 256) for d, t in ((128, 0.1), (31, 0.5))
+             for s in (False, True) if not (m == "dcl" and n == 1) and not (s and n < 3)]
+    print(f"1..{len(cases)}", flush=True)
+    failed = 0
+    for number, (method, n, d, temperature, skipping) in enumerate(cases, 1):
+        x = generator.standard_normal((2 * n, d)).astype(numpy.float32)
+        x[n:] = x[:n] + 0.5 * x[n:]  # positives are alike
+        skip = (generator.random((n, n)) < 0.3).astype(numpy.uint8) if skipping else None
+        if skipping:
+            skip |= skip.T
+        data = x.tobytes() + (skip.tobytes() if skipping else b"")
+        command = [TOOL, method, str(n), str(d), str(temperature), str(int(skipping))]
+        got = subprocess.run(command, input=data, stdout=subprocess.PIPE, check=True).stdout
+        loss, gradient = numpy.frombuffer(got, numpy.float64, 1)[0], numpy.frombuffer(got, numpy.float32, offset=8)
+        exact = torch.tensor(x, dtype=torch.float64, requires_grad=True)
+        value = reference(method, exact, temperature, skip)
+        value.backward()
+        wanted = exact.grad.numpy().ravel()
+        single = torch.tensor(x, requires_grad=True)  # what PyTorch itself loses in float32, where terms cancel
+        reference(method, single, temperature, skip).backward()
+        own = numpy.linalg.norm(single.grad.numpy().ravel() - wanted) / max(numpy.linalg.norm(wanted), 1e-7)
+        loss_error = abs(loss - value.item()) / max(1, abs(value.item()))
+        error = numpy.linalg.norm(gradient - wanted) / max(numpy.linalg.norm(wanted), 1e-7)
+        good = loss_error < 2e-6 and error < max(1e-5, 2 * own)
+        failed += not good
+        print(f"{'' if good else 'not '}ok {number} - {method} n {n} width {d} T {temperature}"
+              f"{' skip' if skipping else ''}: loss {loss_error:.1e} gradient {error:.1e}", flush=True)
+    return failed > 0
+
+
+sys.exit(main())

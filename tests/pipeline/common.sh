@@ -1,0 +1,74 @@
+# common.sh: what the pipeline tests share: small images, short runs, TAP. Sourced, with the name of the test's folder.
+# shellcheck shell=bash
+set -u
+cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
+work=$(mktemp -d /tmp/smallbatch-test-XXXXXX)
+trap 'rm -rf "$work"' EXIT
+number=0 failed=0
+
+# ok NAME COMMAND...: one test.
+ok() {
+    local name=$1
+    shift
+    number=$((number + 1))
+    if "$@" >>"$work/log" 2>&1; then echo "ok $number - $name"; else
+        failed=1
+        echo "not ok $number - $name"
+        tail -n 20 "$work/log" | sed 's/^/# /'
+    fi
+}
+
+finish() {
+    echo "1..$number"
+    exit $failed
+}
+
+# A dozen photographs-to-be: smooth noise, 600 x 400, JPEG.
+make_images() {
+    /usr/bin/python3 - "$work/images" <<'END'
+import os, sys
+import numpy
+from PIL import Image
+os.makedirs(sys.argv[1])
+generator = numpy.random.default_rng(7)
+for i in range(12):
+    small = generator.integers(0, 256, (13, 19, 3), dtype=numpy.uint8)
+    Image.fromarray(small).resize((600, 400), Image.BICUBIC).save(f"{sys.argv[1]}/{i:02d}.jpg", quality=90)
+END
+}
+
+small=(data.tile=64 data.view=32 encoder.stem=small trainer.batch=8 trainer.threads=2 trainer.checkpoint_every=4)
+
+# run_small NAME [KEY=VALUE...]: a run to its end.
+run_small() {
+    local name=$1
+    shift
+    timeout 120 ./run train recipes/demo.yaml data.path="$work/images" run.dir="$work/$name" "${small[@]}" trainer.steps=12 "$@"
+}
+
+# Waits until run $1 has finished step $2.
+wait_step() {
+    local tries
+    for tries in {1..600}; do
+        [ "$(wc -l 2>/dev/null <"$1/metrics.jsonl" || echo 0)" -ge "$2" ] && return
+        sleep 0.05
+    done
+    echo "step $2 of $1 did not come in $((tries / 20)) s"
+    return 1
+}
+
+same_weights() {
+    cmp "$work/$1/backbone.safetensors" "$work/$2/backbone.safetensors" &&
+        cmp "$work/$1/checkpoints/step-000000012.safetensors" "$work/$2/checkpoints/step-000000012.safetensors"
+}
+
+# No process names the test's folder, and /dev/shm is as it was.
+nothing_left() {
+    local tries
+    for tries in {1..40}; do
+        pgrep -f "$work/" >/dev/null || { find /dev/shm -name 'smallbatch*' | grep -q . && return 1; return 0; }
+        sleep 0.1
+    done
+    pgrep -af "$work/"
+    return 1
+}

@@ -1,0 +1,41 @@
+#!/bin/bash
+# The same seed gives the same weights, byte for byte, whatever the number of loaders and whatever is killed on the way.
+# shellcheck source=tests/pipeline/common.sh
+source "$(dirname "$0")/common.sh"
+
+# In the background, pest $2 is applied again and again to the processes of run $1 while it lives.
+disturbed() {
+    local name=$1 pest=$2
+    shift 2
+    run_small "$name" "$@" &
+    local run=$!
+    wait_step "$work/$name" 1
+    while kill -0 $run 2>/dev/null; do
+        $pest "$name"
+        sleep 0.4
+    done
+    wait $run
+}
+kill_loader() { pkill -KILL -n -f "sb_loader serve $work/$1"; }
+stop_loader() { pkill -STOP -o -f "sb_loader serve $work/$1"; }
+kill_augment() { pkill -KILL -f "sb_augment $work/$1"; sleep 1.2; } # it must get somewhere: five deaths without progress end a run
+scale() { ./run scale "$work/$1" "loaders=$((RANDOM % 3 + 1))"; }
+
+make_images
+ok "a run ends" run_small reference run.loaders=1
+ok "again: the same weights" run_small again run.loaders=1
+ok "  byte for byte" same_weights reference again
+ok "another seed: a run" run_small other seed=2
+ok "  other weights" bash -c "! cmp -s $work/reference/backbone.safetensors $work/other/backbone.safetensors"
+ok "three loaders" run_small three run.loaders=3
+ok "  the same weights" same_weights reference three
+ok "loaders come and go" disturbed scaled scale
+ok "  the same weights" same_weights reference scaled
+ok "loaders are killed" disturbed killed kill_loader run.loaders=3
+ok "  the same weights" same_weights reference killed
+ok "a loader is stopped" disturbed stopped stop_loader run.loaders=2 loader.timeout=0.5
+ok "  the same weights" same_weights reference stopped
+ok "augment is killed" disturbed augment kill_augment
+ok "  the same weights" same_weights reference augment
+ok "nothing is left behind" nothing_left
+finish

@@ -1,0 +1,54 @@
+#!/bin/bash
+# SIGKILL of the trainer, of the supervisor, of everything, and Ctrl-C: resumed, the weights are those of an undisturbed run.
+# shellcheck source=tests/pipeline/common.sh
+source "$(dirname "$0")/common.sh"
+
+start() { run_small "$1" trainer.steps=12 & run=$!; }
+
+trainer_killed() {
+    start trainer
+    wait_step "$work/trainer" 5 && pkill -KILL -f "sb_trainer train $work/trainer"
+    wait $run
+}
+
+supervisor_killed() {
+    ./run train recipes/demo.yaml data.path="$work/images" run.dir="$work/supervisor" "${small[@]}" trainer.steps=12 --detach
+    wait_step "$work/supervisor" 6 || return 1
+    kill -KILL "$(cat "$work/supervisor/lock")"
+    nothing_left || return 1
+    timeout 120 ./run resume "$work/supervisor"
+}
+
+everything_killed() {
+    start all
+    wait_step "$work/all" 7
+    pkill -KILL -f "$work/all"
+    wait $run
+    nothing_left || return 1
+    timeout 120 ./run resume "$work/all"
+}
+
+interrupted() {
+    ./run train recipes/demo.yaml data.path="$work/images" run.dir="$work/interrupt" "${small[@]}" trainer.steps=12 >"$work/out" 2>&1 &
+    local run=$! status
+    wait_step "$work/interrupt" 3 || return 1
+    kill -TERM $run
+    wait $run
+    status=$?
+    cat "$work/out"
+    [ $status -eq 130 ] && grep -q "./run resume $work/interrupt" "$work/out" && nothing_left && timeout 120 ./run resume "$work/interrupt"
+}
+
+make_images
+ok "a run ends" run_small reference
+ok "the trainer is killed and comes back" trainer_killed
+ok "  the same weights" same_weights reference trainer
+ok "the supervisor is killed, the run resumed" supervisor_killed
+ok "  the same weights" same_weights reference supervisor
+ok "everything is killed, the run resumed" everything_killed
+ok "  the same weights" same_weights reference all
+ok "interrupted, the run resumed" interrupted
+ok "  the same weights" same_weights reference interrupt
+ok "metrics have each step once" bash -c "[ \$(wc -l <$work/all/metrics.jsonl) -eq 12 ] && [ \$(wc -l <$work/interrupt/metrics.jsonl) -eq 12 ]"
+ok "nothing is left behind" nothing_left
+finish

@@ -1,0 +1,260 @@
+/* checkpoint.c: see checkpoint.h. */
+#include "trainer/checkpoint.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proto/error.h"
+#include "proto/rundir.h"
+#include "trainer/safetensors.h"
+
+/* ---- tensors of a view ------------------------------------------------------------------------------------------------------------ */
+
+typedef struct {
+    sb_tensor *tensors;
+    int count;
+    int64_t step; /* num_batches_tracked */
+} listing;
+
+static int add(listing *l, sb_tensor_type type, int dims, const int64_t *shape, const void *data, size_t bytes, const char *prefix,
+               const char *name, const char *suffix)
+{
+    sb_tensor *t = &l->tensors[l->count++];
+    *t = (sb_tensor){ .type = type, .dims = dims, .data = data, .bytes = bytes };
+    for (int d = 0; d < dims; d++)
+        t->shape[d] = shape[d];
+    return snprintf(t->name, sizeof t->name, "%s%s%s", prefix, name, suffix) < (int)sizeof t->name
+               ? 0
+               : sb_fail("tensor name %s%s%s is too long", prefix, name, suffix);
+}
+
+/* Every tensor of the view; the caller frees l->tensors. */
+static int list(const sb_checkpoint_view *v, listing *l)
+{
+    const sb_parameters *p = v->params;
+    int states = v->state ? v->state_count : 0, rc = 0;
+    *l = (listing){ .step = v->step };
+    l->tensors = calloc((size_t)(p->param_count * (1 + states) + 3 * p->statistic_count) + 1, sizeof *l->tensors);
+    if (!l->tensors)
+        return sb_fail("out of memory");
+    for (int i = 0; i < p->param_count; i++) {
+        const sb_param *q = &p->params[i];
+        size_t bytes = q->count * sizeof(float);
+        rc |= add(l, SB_TENSOR_F32, q->dims, q->shape, v->weight + q->offset, bytes, "", q->name, "");
+        for (int k = 0; k < states; k++) {
+            char prefix[32];
+            snprintf(prefix, sizeof prefix, "optimiser.%d.", k);
+            rc |= add(l, SB_TENSOR_F32, q->dims, q->shape, v->state + (size_t)k * p->floats + q->offset, bytes, prefix, q->name, "");
+        }
+    }
+    for (int i = 0; i < p->statistic_count; i++) {
+        const sb_statistic *s = &p->statistics[i];
+        int64_t shape[1] = { s->channels };
+        size_t bytes = (size_t)s->channels * sizeof(float);
+        rc |= add(l, SB_TENSOR_F32, 1, shape, v->running + s->offset, bytes, "", s->name, ".running_mean");
+        rc |= add(l, SB_TENSOR_F32, 1, shape, v->running + s->offset + s->channels, bytes, "", s->name, ".running_var");
+        rc |= add(l, SB_TENSOR_I64, 0, NULL, &l->step, sizeof l->step, "", s->name, ".num_batches_tracked");
+    }
+    return rc;
+}
+
+/* ---- files ------------------------------------------------------------------------------------------------------------------------- */
+
+static int descending(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x < y) - (x > y);
+}
+
+/* Steps that have a checkpoint file, newest first; *out malloc'ed. Returns how many, or -1. */
+static int list_steps(const char *run_dir, int64_t **out)
+{
+    char path[PATH_MAX];
+    if (sb_rundir_path(path, run_dir, "checkpoints") != 0)
+        return -1;
+    DIR *dir = opendir(path);
+    if (!dir)
+        return sb_fail_errno("opening %s", path);
+    int count = 0;
+    *out = NULL;
+    for (struct dirent *entry; (entry = readdir(dir));) {
+        int64_t step;
+        int end = 0;
+        if (sscanf(entry->d_name, "step-%" SCNd64 ".safetensors%n", &step, &end) != 1 || end == 0 || entry->d_name[end] != '\0')
+            continue;
+        int64_t *grown = realloc(*out, (size_t)(count + 1) * sizeof *grown);
+        if (!grown) {
+            closedir(dir);
+            free(*out);
+            return sb_fail("out of memory");
+        }
+        *out = grown;
+        grown[count++] = step;
+    }
+    closedir(dir);
+    if (count > 0)
+        qsort(*out, (size_t)count, sizeof **out, descending);
+    return count;
+}
+
+static int path_of(char *path, const char *run_dir, int64_t step)
+{
+    return sb_rundir_path(path, run_dir, "checkpoints/step-%09" PRId64 ".safetensors", step);
+}
+
+int sb_checkpoint_save(const char *run_dir, const sb_checkpoint_view *v, int keep)
+{
+    char path[PATH_MAX], step[32];
+    listing l;
+    snprintf(step, sizeof step, "%" PRId64, v->step);
+    const char *metadata[] = { "format", "pt", "smallbatch.step", step, "smallbatch.config", v->config_text, NULL };
+    int rc = list(v, &l) != 0 || path_of(path, run_dir, v->step) != 0 ? -1 : sb_safetensors_write(path, l.tensors, l.count, metadata);
+    free(l.tensors);
+    if (rc != 0)
+        return sb_context("checkpoint of step %" PRId64, v->step);
+    int64_t *steps;
+    int count = list_steps(run_dir, &steps);
+    if (count < 0)
+        return -1;
+    for (int i = keep; i < count; i++)
+        if (path_of(path, run_dir, steps[i]) == 0 && unlink(path) != 0)
+            sb_note("%s is not needed any more and cannot be removed: %s", path, strerror(errno));
+    free(steps);
+    return 0;
+}
+
+/* Copies a stored tensor to where the listing's lies. */
+static int take(const sb_safetensors *file, const sb_tensor *wanted)
+{
+    const sb_tensor *t = sb_safetensors_find(file, wanted->name);
+    if (!t)
+        return sb_fail("tensor %s is missing", wanted->name);
+    bool same = t->type == wanted->type && t->dims == wanted->dims;
+    for (int d = 0; same && d < t->dims; d++)
+        same = t->shape[d] == wanted->shape[d];
+    if (!same)
+        return sb_fail("tensor %s has another type or shape than this configuration's", wanted->name);
+    memcpy((void *)(uintptr_t)wanted->data, t->data, t->bytes);
+    return 0;
+}
+
+static int load(const char *path, sb_checkpoint_view *v)
+{
+    sb_safetensors file;
+    listing l = { 0 };
+    if (sb_safetensors_read(&file, path) != 0)
+        return -1;
+    const char *step = sb_safetensors_metadata(&file, "smallbatch.step");
+    char *end = NULL;
+    errno = 0;
+    long long number = step ? strtoll(step, &end, 10) : -1;
+    int rc = !step || errno || *end || number < 0 ? sb_fail("it names no step") : list(v, &l);
+    for (int i = 0; rc == 0 && i < l.count; i++)
+        rc = take(&file, &l.tensors[i]);
+    if (rc == 0)
+        v->step = number;
+    free(l.tensors);
+    sb_safetensors_free(&file);
+    return rc == 0 ? 0 : sb_context("%s", path);
+}
+
+int sb_checkpoint_load_latest(const char *run_dir, sb_checkpoint_view *v)
+{
+    int64_t *steps;
+    char path[PATH_MAX];
+    int count = list_steps(run_dir, &steps), found = count < 0 ? -1 : 0;
+    for (int i = 0; found == 0 && i < count; i++) {
+        if (path_of(path, run_dir, steps[i]) != 0)
+            found = -1;
+        else if (load(path, v) == 0)
+            found = 1;
+        else
+            sb_note("checkpoint not used: %s", sb_error());
+    }
+    if (found == 0 && count > 0)
+        found = sb_fail("none of the %d checkpoints in %s/checkpoints can be used: move them away to start from step 0", count, run_dir);
+    if (count >= 0)
+        free(steps);
+    return found;
+}
+
+int sb_checkpoint_latest(const char *run_dir, char *path)
+{
+    int64_t *steps;
+    int count = list_steps(run_dir, &steps), found = count < 0 ? -1 : 0;
+    for (int i = 0; found == 0 && i < count; i++) {
+        sb_safetensors file;
+        if (path_of(path, run_dir, steps[i]) != 0) {
+            found = -1;
+        } else if (sb_safetensors_read(&file, path) == 0) {
+            sb_safetensors_free(&file);
+            found = 1;
+        } else {
+            sb_note("checkpoint not used: %s", sb_error());
+        }
+    }
+    if (count >= 0)
+        free(steps);
+    return found;
+}
+
+/* ---- init --------------------------------------------------------------------------------------------------------------------------- */
+
+static const sb_tensor *find_with_prefix(const sb_safetensors *file, const char *name)
+{
+    const char *prefixes[] = { "", "module.", "backbone.", "encoder.", "model." };
+    char full[SB_TENSOR_NAME];
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++) {
+        const sb_tensor *t = NULL;
+        if (snprintf(full, sizeof full, "%s%s", prefixes[i], name) < (int)sizeof full)
+            t = sb_safetensors_find(file, full);
+        if (t)
+            return t;
+    }
+    return NULL;
+}
+
+int sb_checkpoint_init(sb_checkpoint_view *v, const char *path, char **report)
+{
+    sb_safetensors file;
+    listing l;
+    sb_checkpoint_view weights = *v;
+    weights.state = NULL;
+    if (sb_safetensors_read(&file, path) != 0)
+        return -1;
+    if (list(&weights, &l) != 0) {
+        free(l.tensors);
+        sb_safetensors_free(&file);
+        return -1;
+    }
+    int matched = 0, missing = 0, shape = 0;
+    char first_missing[SB_TENSOR_NAME] = "";
+    for (int i = 0; i < l.count; i++) {
+        const sb_tensor *wanted = &l.tensors[i], *t = find_with_prefix(&file, wanted->name);
+        if (wanted->type == SB_TENSOR_I64)
+            continue;
+        bool same = t && t->type == SB_TENSOR_F32 && t->dims == wanted->dims;
+        for (int d = 0; same && d < t->dims; d++)
+            same = t->shape[d] == wanted->shape[d];
+        if (same)
+            memcpy((void *)(uintptr_t)wanted->data, t->data, t->bytes);
+        matched += same;
+        shape += t && !same;
+        missing += !t;
+        if (!same && !first_missing[0])
+            memcpy(first_missing, wanted->name, sizeof first_missing);
+    }
+    int rc = matched > 0 ? 0 : sb_fail("%s: none of its %d tensors has a name and shape of this encoder", path, file.count);
+    if (rc == 0 && asprintf(report, "%d tensors taken, %d of another type or shape, %d not in the file%s%s", matched, shape, missing,
+                            first_missing[0] ? "; the first left at its initial value is " : "", first_missing) < 0)
+        rc = sb_fail("out of memory");
+    free(l.tensors);
+    sb_safetensors_free(&file);
+    return rc;
+}

@@ -1,0 +1,8 @@
+/* export.h: the backbone alone, as torchvision and timm load it. */
+#ifndef SB_TRAINER_EXPORT_H
+#define SB_TRAINER_EXPORT_H
+
+/* Writes the backbone of a run's newest sound checkpoint: weights and running statistics, without projector and optimiser. */
+int sb_export_backbone(const char *run_dir, const char *out);
+
+#endif

@@ -1,0 +1,158 @@
+/* main.c of sb_trainer: prepares, trains, reports and exports a run. */
+#include <argp.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "proto/config.h"     /* sb_config_* */
+#include "proto/error.h"      /* sb_fail, sb_note */
+#include "proto/process.h"    /* sb_stop_install */
+#include "proto/rundir.h"     /* sb_rundir_* */
+#include "trainer/export.h"   /* sb_export_backbone */
+#include "trainer/status.h"   /* sb_status_* */
+#include "trainer/train.h"    /* sb_train */
+
+typedef struct {
+    const char *command, *run_dir, *recipe, *output;
+    bool follow;
+    int watch;
+    char **assignments;
+    int assignment_count;
+} arguments;
+
+/* runs/DATE-TIME-RECIPE, with a number where that is taken. */
+static int name_run(sb_config *config, const char *recipe)
+{
+    char stamp[32], name[SB_NAME_MAX];
+    time_t now = time(NULL);
+    struct tm local;
+    if (!localtime_r(&now, &local) || strftime(stamp, sizeof stamp, "%Y%m%d-%H%M%S", &local) == 0)
+        return sb_fail("the clock gives no date");
+    const char *base = strrchr(recipe, '/');
+    snprintf(name, sizeof name, "%s", base ? base + 1 : recipe);
+    char *dot = strrchr(name, '.');
+    if (dot)
+        *dot = '\0';
+    for (int attempt = 0; attempt < 100; attempt++) {
+        snprintf(config->run.dir, sizeof config->run.dir, attempt ? "runs/%s-%s-%d" : "runs/%s-%s", stamp, name, attempt);
+        if (access(config->run.dir, F_OK) != 0)
+            return 0;
+    }
+    return sb_fail("%s and a hundred names like it are taken", config->run.dir);
+}
+
+static int prepare(const arguments *a)
+{
+    sb_config config;
+    sb_config_defaults(&config);
+    if (a->recipe && sb_config_read(&config, a->recipe) != 0)
+        return -1;
+    for (int i = 0; i < a->assignment_count; i++)
+        if (sb_config_set(&config, a->assignments[i]) != 0)
+            return -1;
+    if (sb_config_finish(&config) != 0 || (config.run.dir[0] == '\0' && name_run(&config, a->recipe ? a->recipe : "run") != 0))
+        return -1;
+    char *text = sb_config_text(&config), path[PATH_MAX];
+    int rc = !text || sb_rundir_create(config.run.dir) != 0 || sb_rundir_path(path, config.run.dir, "config.yaml") != 0 ||
+                     sb_file_replace(path, text, strlen(text)) != 0
+                 ? -1
+                 : 0;
+    free(text);
+    if (rc == 0)
+        printf("%s\n", config.run.dir);
+    return rc;
+}
+
+static int status(const arguments *a)
+{
+    if (a->follow)
+        return sb_status_follow(a->run_dir, a->watch);
+    sb_status now;
+    char line[256];
+    if (sb_status_read(a->run_dir, &now) != 0 || sb_status_line(&now, line, sizeof line) != 0)
+        return -1;
+    printf("%s\n", line);
+    return 0;
+}
+
+enum { KEY_RECIPE = 0x100, KEY_FOLLOW, KEY_WATCH };
+
+static error_t parse(int key, char *argument, struct argp_state *state)
+{
+    arguments *a = state->input;
+    switch (key) {
+    case KEY_RECIPE: a->recipe = argument; break;
+    case KEY_FOLLOW: a->follow = true; break;
+    case KEY_WATCH: {
+        char *end;
+        errno = 0;
+        long pid = strtol(argument, &end, 10);
+        if (errno || *end || end == argument || pid <= 0 || pid > INT_MAX)
+            argp_error(state, "--watch %s: not a process id", argument);
+        a->watch = (int)pid;
+        break;
+    }
+    case 'o': a->output = argument; break;
+    case ARGP_KEY_ARG:
+        if (!a->command) {
+            a->command = argument;
+        } else if (strcmp(a->command, "prepare") == 0) {
+            a->assignments = &state->argv[state->next - 1];
+            a->assignment_count = state->argc - state->next + 1;
+            state->next = state->argc;
+        } else if (!a->run_dir) {
+            a->run_dir = argument;
+        } else {
+            argp_usage(state);
+        }
+        break;
+    case ARGP_KEY_END:
+        if (!a->command || (strcmp(a->command, "prepare") != 0 && strcmp(a->command, "keys") != 0 && !a->run_dir))
+            argp_usage(state);
+        break;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    const struct argp_option options[] = {
+        { "recipe", KEY_RECIPE, "FILE", 0, "prepare: YAML recipe to start from", 0 },
+        { "follow", KEY_FOLLOW, NULL, 0, "status: go on until the run ends", 0 },
+        { "watch", KEY_WATCH, "PID", 0, "status --follow: end with this process", 0 },
+        { "output", 'o', "FILE", 0, "export: where the backbone goes", 0 },
+        { 0 },
+    };
+    const struct argp argp = {
+        .options = options,
+        .parser = parse,
+        .args_doc = "prepare [KEY=VALUE...]\nkeys\ntrain RUN_DIR\nstatus RUN_DIR\nexport RUN_DIR -o FILE",
+        .doc = "Prepares, trains, reports and exports a run. Used by ./run.\v"
+               "train exits with 0 when the run is finished, 3 when it was asked to stop and has saved its last finished step, 1 when "
+               "it cannot go on.",
+    };
+    arguments a = { 0 };
+    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    sb_note_program("trainer");
+    int rc;
+    if (strcmp(a.command, "prepare") == 0)
+        rc = prepare(&a);
+    else if (strcmp(a.command, "keys") == 0)
+        rc = sb_config_document();
+    else if (strcmp(a.command, "train") == 0)
+        rc = sb_stop_install() != 0 || sb_process_die_with_supervisor() != 0 ? SB_TRAIN_FAILED : (int)sb_train(a.run_dir);
+    else if (strcmp(a.command, "status") == 0)
+        rc = status(&a);
+    else if (strcmp(a.command, "export") == 0)
+        rc = a.output ? sb_export_backbone(a.run_dir, a.output) : sb_fail("export needs -o FILE");
+    else
+        rc = sb_fail("no command `%s`; there are prepare, keys, train, status and export", a.command);
+    if (rc < 0)
+        sb_note("%s", sb_error());
+    return rc < 0 ? EXIT_FAILURE : rc;
+}

@@ -1,0 +1,293 @@
+/* safetensors.c: see safetensors.h. The header is JSON (jansson); the checksum is zlib's. */
+#include "trainer/safetensors.h"
+
+#include <endian.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+#include "proto/error.h"
+#include "proto/rundir.h"
+
+#define HEADER_MAX 100000000u
+#define FILE_BYTES_MAX (64ull << 30)
+
+static const struct {
+    const char *name;
+    size_t bytes;
+} types[] = {
+    [SB_TENSOR_F32] = { "F32", 4 }, [SB_TENSOR_I64] = { "I64", 8 }, [SB_TENSOR_F16] = { "F16", 2 }, [SB_TENSOR_BF16] = { "BF16", 2 },
+    [SB_TENSOR_F64] = { "F64", 8 }, [SB_TENSOR_I32] = { "I32", 4 }, [SB_TENSOR_U8] = { "U8", 1 },
+};
+
+static uint32_t checksum(const void *data, size_t bytes)
+{
+    uLong crc = crc32(0, NULL, 0);
+    const Bytef *at = data;
+    while (bytes > 0) {
+        uInt part = bytes > (1u << 30) ? 1u << 30 : (uInt)bytes;
+        crc = crc32(crc, at, part);
+        at += part;
+        bytes -= part;
+    }
+    return (uint32_t)crc;
+}
+
+/* ---- write ------------------------------------------------------------------------------------------------------------------------ */
+
+/* Wide types first, so that every tensor stays aligned; then by name. */
+static int by_alignment(const void *a, const void *b)
+{
+    const sb_tensor *x = *(const sb_tensor *const *)a, *y = *(const sb_tensor *const *)b;
+    size_t p = types[x->type].bytes, q = types[y->type].bytes;
+    return p != q ? (p < q) - (p > q) : strcmp(x->name, y->name);
+}
+
+static json_t *describe(const sb_tensor *t, size_t begin)
+{
+    json_t *shape = json_array();
+    for (int d = 0; shape && d < t->dims; d++)
+        json_array_append_new(shape, json_integer(t->shape[d]));
+    return json_pack("{s:s, s:o, s:[I,I]}", "dtype", types[t->type].name, "shape", shape, "data_offsets", (json_int_t)begin,
+                     (json_int_t)(begin + t->bytes));
+}
+
+static char *make_header(const sb_tensor *const *order, int count, const char *const *metadata, uint32_t crc)
+{
+    char text[16];
+    json_t *root = json_object(), *meta = json_object();
+    if (!root || !meta) {
+        json_decref(root);
+        json_decref(meta);
+        return NULL;
+    }
+    int rc = 0;
+    for (int i = 0; metadata && metadata[i]; i += 2)
+        rc |= json_object_set_new(meta, metadata[i], json_string(metadata[i + 1]));
+    snprintf(text, sizeof text, "%08" PRIx32, crc);
+    rc |= json_object_set_new(meta, "crc32", json_string(text));
+    rc |= json_object_set_new(root, "__metadata__", meta);
+    size_t begin = 0;
+    for (int i = 0; i < count; i++) {
+        rc |= json_object_set_new(root, order[i]->name, describe(order[i], begin));
+        begin += order[i]->bytes;
+    }
+    char *header = rc == 0 ? json_dumps(root, JSON_COMPACT) : NULL; /* jansson keeps the order of insertion */
+    json_decref(root);
+    return header;
+}
+
+int sb_safetensors_write(const char *path, const sb_tensor *tensors, int count, const char *const *metadata)
+{
+    size_t data = 0;
+    const sb_tensor **order = malloc((size_t)(count ? count : 1) * sizeof *order);
+    if (!order)
+        return sb_fail("out of memory");
+    for (int i = 0; i < count; i++) {
+        order[i] = &tensors[i];
+        data += tensors[i].bytes;
+    }
+    qsort(order, (size_t)count, sizeof *order, by_alignment);
+    char *file = NULL, *header = NULL, *body = malloc(data ? data : 1);
+    int rc = body ? 0 : sb_fail("out of memory for %zu bytes", data);
+    size_t at = 0;
+    for (int i = 0; rc == 0 && i < count; i++) {
+        memcpy(body + at, order[i]->data, order[i]->bytes);
+        at += order[i]->bytes;
+    }
+    if (rc == 0 && !(header = make_header(order, count, metadata, checksum(body, data))))
+        rc = sb_fail("%s: a tensor's name or the metadata is not UTF-8, or memory is out", path);
+    if (rc == 0) {
+        size_t length = strlen(header), padded = (length + 7) / 8 * 8, total = 8 + padded + data;
+        file = malloc(total);
+        if (file) {
+            uint64_t little = htole64(padded);
+            memcpy(file, &little, 8);
+            memcpy(file + 8, header, length);
+            memset(file + 8 + length, ' ', padded - length);
+            memcpy(file + 8 + padded, body, data);
+            rc = sb_file_replace(path, file, total);
+        } else {
+            rc = sb_fail("out of memory for %zu bytes", total);
+        }
+    }
+    free(file);
+    free(header);
+    free(body);
+    free(order);
+    return rc;
+}
+
+/* ---- read ------------------------------------------------------------------------------------------------------------------------- */
+
+static int parse_tensor(sb_tensor *t, const char *name, json_t *object, size_t data_bytes, size_t *begin)
+{
+    *t = (sb_tensor){ 0 };
+    if (snprintf(t->name, sizeof t->name, "%s", name) >= (int)sizeof t->name)
+        return sb_fail("tensor name of %zu bytes, at most %d", strlen(name), SB_TENSOR_NAME - 1);
+    const char *type = json_string_value(json_object_get(object, "dtype"));
+    json_t *shape = json_object_get(object, "shape"), *offsets = json_object_get(object, "data_offsets");
+    if (!type || !json_is_array(shape) || !json_is_array(offsets) || json_array_size(offsets) != 2 ||
+        !json_is_integer(json_array_get(offsets, 0)) || !json_is_integer(json_array_get(offsets, 1)))
+        return sb_fail("tensor %s: dtype, shape or data_offsets is missing or of the wrong kind", name);
+    size_t kind = 0, kinds = sizeof types / sizeof *types;
+    while (kind < kinds && strcmp(types[kind].name, type) != 0)
+        kind++;
+    if (kind == kinds)
+        return sb_fail("tensor %s: dtype %s is not known", name, type);
+    t->type = (sb_tensor_type)kind;
+    if (json_array_size(shape) > SB_TENSOR_DIMS)
+        return sb_fail("tensor %s has %zu dimensions, at most %d", name, json_array_size(shape), SB_TENSOR_DIMS);
+    size_t count = 1;
+    for (t->dims = 0; t->dims < (int)json_array_size(shape); t->dims++) {
+        json_t *d = json_array_get(shape, (size_t)t->dims);
+        json_int_t side = json_integer_value(d);
+        if (!json_is_integer(d) || side < 0 || (side > 0 && count > FILE_BYTES_MAX / (size_t)side))
+            return sb_fail("tensor %s: dimension %d is %lld", name, t->dims, (long long)side);
+        t->shape[t->dims] = side;
+        count *= (size_t)side;
+    }
+    json_int_t from = json_integer_value(json_array_get(offsets, 0)), to = json_integer_value(json_array_get(offsets, 1));
+    t->bytes = count * types[kind].bytes;
+    if (from < 0 || to < from || (size_t)to > data_bytes || (size_t)(to - from) != t->bytes)
+        return sb_fail("tensor %s: data_offsets %lld to %lld do not hold its %zu bytes within the file's %zu", name, (long long)from,
+                       (long long)to, t->bytes, data_bytes);
+    *begin = (size_t)from;
+    return 0;
+}
+
+static int by_address(const void *a, const void *b)
+{
+    const sb_tensor *x = a, *y = b;
+    if (x->data != y->data)
+        return x->data < y->data ? -1 : 1;
+    return (x->bytes > y->bytes) - (x->bytes < y->bytes);
+}
+
+static int parse_metadata(sb_safetensors *out, json_t *object)
+{
+    if (object && !json_is_object(object))
+        return sb_fail("__metadata__ is not an object");
+    out->metadata = calloc(2 * json_object_size(object) + 1, sizeof *out->metadata);
+    if (!out->metadata)
+        return sb_fail("out of memory");
+    const char *key;
+    json_t *value;
+    int n = 0;
+    json_object_foreach(object, key, value) {
+        if (!json_is_string(value))
+            return sb_fail("__metadata__ %s is not a string", key);
+        out->metadata[n++] = strdup(key);
+        out->metadata[n++] = strdup(json_string_value(value));
+        if (!out->metadata[n - 2] || !out->metadata[n - 1])
+            return sb_fail("out of memory");
+    }
+    return 0;
+}
+
+static int parse_header(sb_safetensors *out, json_t *root, const char *data, size_t data_bytes)
+{
+    const char *name;
+    json_t *object;
+    out->tensors = calloc(json_object_size(root) + 1, sizeof *out->tensors);
+    if (!out->tensors)
+        return sb_fail("out of memory");
+    if (parse_metadata(out, json_object_get(root, "__metadata__")) != 0)
+        return -1;
+    json_object_foreach(root, name, object) {
+        size_t begin = 0;
+        if (strcmp(name, "__metadata__") == 0)
+            continue;
+        if (parse_tensor(&out->tensors[out->count], name, object, data_bytes, &begin) != 0)
+            return -1;
+        out->tensors[out->count++].data = data + begin;
+    }
+    qsort(out->tensors, (size_t)out->count, sizeof *out->tensors, by_address);
+    const char *end = data;
+    for (int i = 0; i < out->count; i++) {
+        if ((const char *)out->tensors[i].data != end)
+            return sb_fail("tensor %s does not begin where the one before ends: the data has a gap or an overlap", out->tensors[i].name);
+        end += out->tensors[i].bytes;
+    }
+    if (end != data + data_bytes)
+        return sb_fail("%zu bytes of data belong to no tensor", (size_t)(data + data_bytes - end));
+    return 0;
+}
+
+static int parse(sb_safetensors *out, size_t bytes)
+{
+    uint64_t length;
+    const char *file = out->file;
+    if (bytes < 8)
+        return sb_fail("%zu bytes, too short for a header", bytes);
+    memcpy(&length, file, 8);
+    length = le64toh(length);
+    if (length > HEADER_MAX || length > bytes - 8)
+        return sb_fail("the header should have %" PRIu64 " bytes, the file has %zu in all: cut off, or no safetensors file", length,
+                       bytes);
+    if (length == 0 || file[8] != '{')
+        return sb_fail("the header does not begin with '{'");
+    json_error_t error;
+    json_t *root = json_loadb(file + 8, length, JSON_REJECT_DUPLICATES, &error);
+    if (!root)
+        return sb_fail("the header is not JSON: %s", error.text);
+    const char *data = file + 8 + length;
+    size_t data_bytes = bytes - 8 - length;
+    int rc = json_is_object(root) ? parse_header(out, root, data, data_bytes) : sb_fail("the header is not an object");
+    json_decref(root);
+    if (rc != 0)
+        return -1;
+    const char *stored = sb_safetensors_metadata(out, "crc32");
+    if (stored) {
+        char now[16];
+        snprintf(now, sizeof now, "%08" PRIx32, checksum(data, data_bytes));
+        if (strcmp(now, stored) != 0)
+            return sb_fail("the data's checksum is %s, the header says %s: the file is damaged", now, stored);
+    }
+    return 0;
+}
+
+int sb_safetensors_read(sb_safetensors *out, const char *path)
+{
+    *out = (sb_safetensors){ 0 };
+    char *file;
+    size_t bytes;
+    if (sb_file_read(path, FILE_BYTES_MAX, &file, &bytes) != 0)
+        return -1;
+    out->file = file;
+    if (parse(out, bytes) == 0)
+        return 0;
+    sb_context("%s", path);
+    sb_safetensors_free(out);
+    return -1;
+}
+
+void sb_safetensors_free(sb_safetensors *f)
+{
+    for (int i = 0; f->metadata && f->metadata[i]; i++)
+        free(f->metadata[i]);
+    free(f->metadata);
+    free(f->tensors);
+    free(f->file);
+    *f = (sb_safetensors){ 0 };
+}
+
+const sb_tensor *sb_safetensors_find(const sb_safetensors *f, const char *name)
+{
+    for (int i = 0; i < f->count; i++)
+        if (strcmp(f->tensors[i].name, name) == 0)
+            return &f->tensors[i];
+    return NULL;
+}
+
+const char *sb_safetensors_metadata(const sb_safetensors *f, const char *key)
+{
+    for (int i = 0; f->metadata && f->metadata[i]; i += 2)
+        if (strcmp(f->metadata[i], key) == 0)
+            return f->metadata[i + 1];
+    return NULL;
+}

@@ -1,0 +1,13 @@
+/* schedule.h: the learning rate of a step: scaled by the batch, linear warm-up, cosine. */
+#ifndef SB_TRAINER_SCHEDULE_H
+#define SB_TRAINER_SCHEDULE_H
+
+#include <stdint.h>
+
+#include "proto/config.h"
+
+/* Peak: lr, lr B / 256 (linear, Goyal et al. 2017) or lr sqrt(B) (SimCLR, appendix B.1). Step `number` counts from 0; warm-up reaches the
+ * peak at its last step; the last step of the run has final_lr of the peak. */
+double sb_schedule_lr(const sb_config *config, int64_t number);
+
+#endif

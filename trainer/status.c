@@ -1,0 +1,166 @@
+/* status.c: see status.h. */
+#include "trainer/status.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proto/error.h"
+#include "proto/process.h"
+#include "proto/rundir.h"
+
+#define BAR 24
+#define PLAIN_NS 10000000000ull
+
+int sb_status_write(const char *run_dir, const sb_status *s)
+{
+    char path[PATH_MAX], temporary[PATH_MAX];
+    if (sb_rundir_path(path, run_dir, "status.json") != 0 || sb_rundir_path(temporary, run_dir, "status.json.tmp") != 0)
+        return -1;
+    json_t *root = json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:s, s:i, s:I}", "phase", s->phase, "step", (json_int_t)s->step,
+                             "steps", (json_int_t)s->steps, "loss", s->loss, "images_per_second", s->images_per_second, "eta_s",
+                             s->eta_s, "waited", s->waited, "bottleneck", s->bottleneck, "loaders", s->loaders, "quarantined",
+                             (json_int_t)s->quarantined);
+    if (!root)
+        return sb_fail("status.json: a value is not a number");
+    int rc = json_dump_file(root, temporary, JSON_INDENT(1)) != 0 ? sb_fail_errno("writing %s", temporary) : 0;
+    json_decref(root);
+    if (rc == 0 && rename(temporary, path) != 0)
+        rc = sb_fail_errno("renaming %s", temporary);
+    return rc;
+}
+
+int sb_status_read(const char *run_dir, sb_status *s)
+{
+    char path[PATH_MAX];
+    json_error_t error;
+    const char *phase, *bottleneck;
+    json_int_t step, steps, quarantined;
+    if (sb_rundir_path(path, run_dir, "status.json") != 0)
+        return -1;
+    if (access(path, R_OK) != 0)
+        return sb_fail_errno("%s: no status (a run writes one when its training begins)", path);
+    json_t *root = json_load_file(path, 0, &error);
+    *s = (sb_status){ 0 };
+    if (!root || json_unpack_ex(root, &error, 0, "{s:s, s:I, s:I, s:F, s:F, s:F, s:F, s:s, s:i, s:I}", "phase", &phase, "step", &step,
+                                "steps", &steps, "loss", &s->loss, "images_per_second", &s->images_per_second, "eta_s", &s->eta_s,
+                                "waited", &s->waited, "bottleneck", &bottleneck, "loaders", &s->loaders, "quarantined",
+                                &quarantined) != 0) {
+        json_decref(root);
+        return sb_fail("%s: %s", path, error.text);
+    }
+    s->step = step;
+    s->steps = steps;
+    s->quarantined = (uint32_t)quarantined;
+    snprintf(s->phase, sizeof s->phase, "%s", phase);
+    snprintf(s->bottleneck, sizeof s->bottleneck, "%s", bottleneck);
+    json_decref(root);
+    return 0;
+}
+
+int sb_status_line(const sb_status *s, char *out, size_t bytes)
+{
+    long eta = s->eta_s > 0 && s->eta_s < 1e9 ? (long)(s->eta_s + 0.5) : 0;
+    char clock[32];
+    if (eta >= 3600)
+        snprintf(clock, sizeof clock, "%ld:%02ld:%02ld", eta / 3600, eta / 60 % 60, eta % 60);
+    else
+        snprintf(clock, sizeof clock, "%ld:%02ld", eta / 60, eta % 60);
+    int used = snprintf(out, bytes, "step %" PRId64 "/%" PRId64 "  loss %.4f  %.1f images/s  ETA %s  waited %.0f %%  slowest: %s",
+                        s->step, s->steps, s->loss, s->images_per_second, clock, 100 * s->waited, s->bottleneck);
+    if (used > 0 && (size_t)used < bytes && s->quarantined > 0)
+        used += snprintf(out + used, bytes - (size_t)used, "  quarantined: %" PRIu32, s->quarantined);
+    return used > 0 && (size_t)used < bytes ? 0 : sb_fail("the status line does not fit %zu bytes", bytes);
+}
+
+static void print_bar(const sb_status *s, const char *line)
+{
+    int full = s->steps > 0 ? (int)(s->step * BAR / s->steps) : 0;
+    printf("\r[");
+    for (int i = 0; i < BAR; i++)
+        putchar(i < full ? '#' : '.');
+    printf("] %s\033[K", line);
+    fflush(stdout);
+}
+
+static bool running(const sb_status *s) { return strcmp(s->phase, "training") == 0; }
+
+int sb_status_follow(const char *run_dir, int watch)
+{
+    bool terminal = isatty(STDOUT_FILENO), shown = false;
+    uint64_t printed = 0;
+    char line[256];
+    if (sb_stop_install() != 0)
+        return -1;
+    while (!sb_stop_requested()) {
+        bool alive = watch == 0 || kill(watch, 0) == 0 || errno == EPERM;
+        sb_status s;
+        bool known = sb_status_read(run_dir, &s) == 0 && (!shown || s.step >= 0);
+        bool ended = known && !running(&s);
+        if (known && (terminal || ended || sb_now() - printed >= PLAIN_NS) && s.step > 0) {
+            if (sb_status_line(&s, line, sizeof line) != 0)
+                return -1;
+            if (terminal)
+                print_bar(&s, line);
+            else
+                printf("%s\n", line), fflush(stdout);
+            printed = sb_now();
+            shown = true;
+        }
+        if (ended || !alive)
+            break;
+        usleep(500000);
+    }
+    if (terminal && shown)
+        printf("\n");
+    return 0;
+}
+
+int sb_metrics_append(const char *run_dir, int64_t step, uint32_t epoch, double loss, double lr, double images_per_second,
+                      double waited)
+{
+    char path[PATH_MAX];
+    if (sb_rundir_path(path, run_dir, "metrics.jsonl") != 0)
+        return -1;
+    json_t *root = json_pack("{s:I, s:I, s:f, s:f, s:f, s:f}", "step", (json_int_t)step, "epoch", (json_int_t)epoch, "loss", loss, "lr",
+                             lr, "images_per_second", images_per_second, "waited", waited);
+    char *line = root ? json_dumps(root, JSON_COMPACT) : NULL;
+    int rc = line ? sb_file_append_line(path, line) : sb_fail("metrics of step %" PRId64 ": a value is not a number", step);
+    free(line);
+    json_decref(root);
+    return rc;
+}
+
+int sb_metrics_truncate(const char *run_dir, int64_t step)
+{
+    char path[PATH_MAX], *text;
+    size_t bytes;
+    if (sb_rundir_path(path, run_dir, "metrics.jsonl") != 0)
+        return -1;
+    if (access(path, F_OK) != 0)
+        return 0;
+    if (sb_file_read(path, 1u << 30, &text, &bytes) != 0)
+        return -1;
+    size_t kept = 0;
+    for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1) {
+        json_t *root = json_loadb(line, (size_t)(end - line), 0, NULL);
+        json_t *number = json_object_get(root, "step");
+        bool keep = json_is_integer(number) && json_integer_value(number) <= step;
+        json_decref(root);
+        if (!keep)
+            continue;
+        size_t length = (size_t)(end + 1 - line);
+        memmove(text + kept, line, length);
+        kept += length;
+    }
+    int rc = kept == bytes ? 0 : sb_file_replace(path, text, kept);
+    free(text);
+    return rc;
+}

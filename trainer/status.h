@@ -1,0 +1,36 @@
+/* status.h: how far a run is: status.json (now) and metrics.jsonl (one object a step). */
+#ifndef SB_TRAINER_STATUS_H
+#define SB_TRAINER_STATUS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct {
+    int64_t step, steps;
+    double loss, images_per_second, eta_s;
+    double waited; /* share of the trainer's time spent waiting for views */
+    char bottleneck[16]; /* the slowest stage: read, decode, augment, train */
+    int loaders;
+    uint32_t quarantined;
+    char phase[32]; /* training, finished, stopped, failed */
+} sb_status;
+
+/* Renames status.json into place. Not synced: it is written every second and only says how things stand. */
+int sb_status_write(const char *run_dir, const sb_status *status);
+int sb_status_read(const char *run_dir, sb_status *status);
+
+/* "step 120/240  loss 1.2340  85.1 images/s  ETA 0:42  waited 3 %  slowest: train" */
+int sb_status_line(const sb_status *status, char *out, size_t bytes);
+
+/* Prints the line until the run has ended or process `watch` (0: none) is gone: a bar that rewrites itself on a terminal, a line every ten
+ * seconds in a file. */
+int sb_status_follow(const char *run_dir, int watch);
+
+/* Appends a step to metrics.jsonl. */
+int sb_metrics_append(const char *run_dir, int64_t step, uint32_t epoch, double loss, double lr, double images_per_second,
+                      double waited);
+
+/* Drops what is later than `step`, and a last line that a death cut off. */
+int sb_metrics_truncate(const char *run_dir, int64_t step);
+
+#endif

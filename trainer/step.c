@@ -1,0 +1,408 @@
+/* step.c: see step.h. */
+#include "trainer/step.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/error.h"
+#include "proto/random.h"
+#include "trainer/method.h"
+#include "trainer/projector.h"
+
+#define PLANS_MAX (2 * SB_VIEWS_MAX) /* for each size: whole chunks, and the rest */
+
+typedef struct {
+    sb_plan *plan;
+    int side, n;
+    void *packed;
+} planned;
+
+/* Inputs start .. start + n of a size: a piece of `inputs`. */
+typedef struct {
+    planned *plan;
+    int start, n;
+} chunk;
+
+typedef struct {
+    int view, sample;
+} input;
+
+struct sb_step {
+    sb_device *device;
+    const sb_config *config;
+    const sb_method *method;
+    sb_parameters parameters;
+    sb_network *network;
+    sb_projector *projector;
+    planned plans[PLANS_MAX];
+    int plan_count;
+    chunk *chunks;
+    int chunk_count;
+    input *inputs; /* [rows]: in the order they go through the backbone */
+    int rows;      /* views * batch */
+    int width, out;
+    sb_update *update;
+    float *state;
+    int state_arrays;
+    sb_step_budget budget;
+
+    /* Device memory. */
+    void *arena, *projector_memory;
+    uint8_t *pixels, *skip;
+    float *features, *dfeatures;        /* [rows, width]: row view * batch + sample */
+    float *chunk_features;              /* [largest chunk, width] */
+    float *statistics;                  /* [chunks + 1, statistic_floats]: one row a chunk, the last the projector's */
+    float *embeddings, *dembeddings;    /* [rows, out]; embeddings inside projector_memory */
+    float *method_scratch;
+    uint8_t *skip_host;                 /* [batch, batch] */
+    uint32_t *permutation;              /* [batch] */
+};
+
+static const sb_method *method_of(const sb_config *config)
+{
+    return config->method == SB_METHOD_SIMCLR ? &sb_method_simclr : &sb_method_dcl;
+}
+
+static sb_method_shape method_shape(const sb_step *s)
+{
+    return (sb_method_shape){ .device = s->device, .samples = s->config->trainer.batch, .views = s->config->view_count,
+                              .width = s->out, .temperature = (float)s->config->temperature };
+}
+
+/* ---- create -------------------------------------------------------------------------------------------------------------------- */
+
+static int take(sb_step *s, size_t bytes, void **out, size_t *account)
+{
+    *account += bytes;
+    return s->device->alloc(s->device, bytes ? bytes : 1, out);
+}
+
+static planned *plan_for(sb_step *s, int side, int n)
+{
+    for (int i = 0; i < s->plan_count; i++)
+        if (s->plans[i].side == side && s->plans[i].n == n)
+            return &s->plans[i];
+    planned *p = &s->plans[s->plan_count];
+    sb_type type = s->config->trainer.precision == SB_PRECISION_BF16 ? SB_BF16 : SB_F32;
+    if (sb_plan_create(&p->plan, s->network, n, side, type, true) != 0) {
+        sb_context("planning a chunk of %d views of %d x %d", n, side, side);
+        return NULL;
+    }
+    p->side = side;
+    p->n = n;
+    s->plan_count++;
+    return p;
+}
+
+/* The chunks of a batch: sizes ascending, then views, then samples. */
+static int lay_out(sb_step *s)
+{
+    const sb_config *config = s->config;
+    int sizes[SB_VIEWS_MAX], size_count = sb_config_view_sizes(config, sizes), batch = config->trainer.batch;
+    s->inputs = calloc((size_t)s->rows, sizeof *s->inputs);
+    s->chunks = calloc((size_t)s->rows, sizeof *s->chunks);
+    if (!s->inputs || !s->chunks)
+        return sb_fail("out of memory");
+    int start = 0;
+    for (int c = 0; c < size_count; c++) {
+        int rows = 0;
+        for (int v = 0; v < config->view_count; v++)
+            if (config->views[v].size == sizes[c])
+                for (int i = 0; i < batch; i++)
+                    s->inputs[start + rows++] = (input){ .view = v, .sample = i };
+        int most = config->trainer.chunk > 0 && config->trainer.chunk < rows ? config->trainer.chunk : rows;
+        for (int done = 0; done < rows; done += most) {
+            int n = rows - done < most ? rows - done : most;
+            planned *p = plan_for(s, sizes[c], n);
+            if (!p)
+                return -1;
+            s->chunks[s->chunk_count++] = (chunk){ .plan = p, .start = start + done, .n = n };
+        }
+        start += rows;
+    }
+    return 0;
+}
+
+static int make_update(sb_step *s)
+{
+    sb_parameters *p = &s->parameters;
+    s->state_arrays = s->config->optimiser.name == SB_OPTIMISER_ADAMW ? 2 : 1;
+    void *memory;
+    if (take(s, (size_t)s->state_arrays * p->floats * sizeof(float), &memory, &s->budget.weights) != 0 ||
+        s->device->zero(s->device, memory, (size_t)s->state_arrays * p->floats * sizeof(float)) != 0)
+        return -1;
+    s->state = memory;
+    sb_parameter *table = calloc((size_t)p->param_count, sizeof *table);
+    if (!table)
+        return sb_fail("out of memory");
+    for (int i = 0; i < p->param_count; i++) {
+        const sb_param *q = &p->params[i];
+        table[i] = (sb_parameter){ .weight = p->weight + q->offset, .gradient = p->gradient + q->offset,
+                                   .state = s->state + q->offset, .state_stride = p->floats, .count = q->count,
+                                   .decayed = q->kind == SB_PARAM_CONV || q->kind == SB_PARAM_LINEAR };
+    }
+    int rc = s->device->update_create(s->device, table, p->param_count, &s->update);
+    free(table);
+    return rc;
+}
+
+static int take_memory(sb_step *s)
+{
+    int batch = s->config->trainer.batch;
+    size_t arena = 0, pixels = 0;
+    int largest = 0;
+    for (int i = 0; i < s->plan_count; i++) {
+        planned *p = &s->plans[i];
+        size_t bytes = sb_plan_bytes(p->plan);
+        size_t views = (size_t)p->n * (size_t)p->side * (size_t)p->side * (size_t)s->config->data.channels;
+        arena = bytes > arena ? bytes : arena;
+        pixels = views > pixels ? views : pixels;
+        largest = p->n > largest ? p->n : largest;
+        if (take(s, sb_plan_packed_bytes(p->plan), &p->packed, &s->budget.packed) != 0)
+            return -1;
+    }
+    size_t rows = (size_t)s->rows, width = (size_t)s->width, out = (size_t)s->out;
+    sb_method_shape shape = method_shape(s);
+    struct {
+        size_t bytes;
+        void *to;
+        size_t *account;
+    } wanted[] = {
+        { arena, &s->arena, &s->budget.activations },
+        { pixels, &s->pixels, &s->budget.activations },
+        { (size_t)largest * width * sizeof(float), &s->chunk_features, &s->budget.activations },
+        { rows * width * sizeof(float), &s->features, &s->budget.batch },
+        { rows * width * sizeof(float), &s->dfeatures, &s->budget.batch },
+        { rows * out * sizeof(float), &s->dembeddings, &s->budget.batch },
+        { sb_projector_bytes(s->projector), &s->projector_memory, &s->budget.batch },
+        { s->method->scratch(&shape) * sizeof(float), &s->method_scratch, &s->budget.batch },
+        { (size_t)batch * (size_t)batch, &s->skip, &s->budget.batch },
+        { (size_t)(s->chunk_count + 1) * s->parameters.statistic_floats * sizeof(float), &s->statistics, &s->budget.weights },
+    };
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+        void *memory;
+        if (take(s, wanted[i].bytes, &memory, wanted[i].account) != 0)
+            return -1;
+        memcpy(wanted[i].to, &memory, sizeof memory);
+    }
+    s->budget.weights += (2 * s->parameters.floats + s->parameters.statistic_floats) * sizeof(float);
+    s->budget.chunks = s->chunk_count;
+    for (int i = 0; i < s->plan_count; i++)
+        if (sb_plan_bind(s->plans[i].plan, s->arena, s->plans[i].packed) != 0)
+            return -1;
+    s->skip_host = calloc((size_t)batch, (size_t)batch);
+    s->permutation = calloc((size_t)batch, sizeof *s->permutation);
+    if (!s->skip_host || !s->permutation)
+        return sb_fail("out of memory");
+    return sb_projector_bind(s->projector, s->projector_memory);
+}
+
+int sb_step_create(sb_step **out, sb_device *device, const sb_config *config)
+{
+    const sb_method *method = method_of(config);
+    if (config->view_count != 2)
+        return sb_fail("method %s compares two views of a sample, the configuration has %d (views)", method->name, config->view_count);
+    if (config->trainer.batch < method->min_samples)
+        return sb_fail("method %s needs a batch of at least %d, trainer.batch is %d", method->name, method->min_samples,
+                       config->trainer.batch);
+    sb_step *s = calloc(1, sizeof *s);
+    if (!s)
+        return sb_fail("out of memory");
+    *s = (sb_step){ .device = device, .config = config, .method = method, .rows = config->trainer.batch * config->view_count,
+                    .out = config->projector.out };
+    sb_parameters_init(&s->parameters, device);
+    int rc = sb_network_create(&s->network, &s->parameters, config->data.channels);
+    if (rc == 0)
+        rc = sb_encoder_build(s->network, config);
+    if (rc == 0) {
+        s->width = sb_network_width(s->network);
+        rc = sb_projector_create(&s->projector, &s->parameters, config, s->width, s->rows);
+    }
+    if (rc == 0 && (sb_parameters_allocate(&s->parameters, true, config->seed) != 0 || make_update(s) != 0 || lay_out(s) != 0 ||
+                    take_memory(s) != 0 || sb_step_weights_changed(s) != 0))
+        rc = -1;
+    if (rc != 0) {
+        sb_step_destroy(&s);
+        return -1;
+    }
+    *out = s;
+    return 0;
+}
+
+void sb_step_destroy(sb_step **step)
+{
+    sb_step *s = *step;
+    if (!s)
+        return;
+    void *memory[] = { s->state, s->arena, s->pixels, s->chunk_features, s->features, s->dfeatures, s->dembeddings,
+                       s->projector_memory, s->method_scratch, s->skip, s->statistics };
+    for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
+        if (memory[i])
+            s->device->release(s->device, memory[i]);
+    for (int i = 0; i < s->plan_count; i++) {
+        sb_plan_destroy(&s->plans[i].plan);
+        if (s->plans[i].packed)
+            s->device->release(s->device, s->plans[i].packed);
+    }
+    if (s->update)
+        s->device->update_destroy(s->device, s->update);
+    sb_projector_destroy(&s->projector);
+    sb_network_destroy(&s->network);
+    sb_parameters_free(&s->parameters);
+    free(s->chunks);
+    free(s->inputs);
+    free(s->skip_host);
+    free(s->permutation);
+    free(s);
+    *step = NULL;
+}
+
+void sb_step_measure(const sb_step *s, sb_step_budget *out) { *out = s->budget; }
+
+sb_parameters *sb_step_parameters(sb_step *s) { return &s->parameters; }
+
+float *sb_step_state(sb_step *s, int *state_arrays)
+{
+    *state_arrays = s->state_arrays;
+    return s->state;
+}
+
+int sb_step_weights_changed(sb_step *s)
+{
+    for (int i = 0; i < s->plan_count; i++)
+        if (sb_plan_pack(s->plans[i].plan) != 0)
+            return -1;
+    return 0;
+}
+
+/* ---- gradient -------------------------------------------------------------------------------------------------------------------- */
+
+/* Which samples go where: view 0 in order, every other view permuted, by (seed, step, view). */
+static void permute(sb_step *s, int64_t number)
+{
+    int batch = s->config->trainer.batch;
+    if (s->chunk_count == 1)
+        return;
+    for (int first = 0; first < s->rows; first += batch) {
+        int view = s->inputs[first].view;
+        if (view == 0)
+            continue;
+        sb_random random;
+        sb_random_init(&random, s->config->seed, SB_RANDOM_CHUNKS, (uint32_t)number, (uint32_t)(number >> 32), (uint32_t)view);
+        for (int i = 0; i < batch; i++) {
+            uint32_t j = sb_random_below(&random, (uint32_t)i + 1);
+            s->permutation[i] = s->permutation[j];
+            s->permutation[j] = (uint32_t)i;
+        }
+        for (int i = 0; i < batch; i++)
+            s->inputs[first + i].sample = (int)s->permutation[i];
+    }
+}
+
+static size_t row_of(const sb_step *s, const input *in)
+{
+    return (size_t)in->view * (size_t)s->config->trainer.batch + (size_t)in->sample;
+}
+
+static int forward(sb_step *s, const sb_step_source *source, int number)
+{
+    const chunk *k = &s->chunks[number];
+    size_t bytes = (size_t)k->plan->side * (size_t)k->plan->side * (size_t)s->config->data.channels;
+    for (int i = 0; i < k->n; i++) {
+        const input *in = &s->inputs[k->start + i];
+        const uint8_t *pixels;
+        int rc = source->fetch(source->context, in->view, in->sample, &pixels);
+        if (rc != 0)
+            return rc;
+        if (s->device->copy(s->device, SB_STREAM_COMPUTE, s->pixels + (size_t)i * bytes, pixels, bytes, SB_TO_DEVICE) != 0)
+            return -1;
+    }
+    return sb_plan_forward(k->plan->plan, s->pixels, s->chunk_features,
+                           s->statistics + (size_t)number * s->parameters.statistic_floats);
+}
+
+/* Rows of a chunk between its own order and the batch's. */
+static int move_rows(sb_step *s, const chunk *k, float *batch_rows, bool to_batch)
+{
+    size_t width = (size_t)s->width;
+    for (int i = 0; i < k->n; i++) {
+        float *mine = s->chunk_features + (size_t)i * width, *theirs = batch_rows + row_of(s, &s->inputs[k->start + i]) * width;
+        if (s->device->copy(s->device, SB_STREAM_COMPUTE, to_batch ? theirs : mine, to_batch ? mine : theirs,
+                            width * sizeof(float), SB_ON_DEVICE) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int backward(sb_step *s, int number)
+{
+    const chunk *k = &s->chunks[number];
+    return move_rows(s, k, s->dfeatures, false) != 0 ? -1 : sb_plan_backward(k->plan->plan, s->chunk_features);
+}
+
+static int heads(sb_step *s, const sb_step_source *source, double *loss)
+{
+    int batch = s->config->trainer.batch;
+    float *statistics = s->statistics + (size_t)s->chunk_count * s->parameters.statistic_floats;
+    if (sb_projector_forward(s->projector, s->features, &s->embeddings, statistics) != 0)
+        return -1;
+    int skipping = source->skip ? source->skip(source->context, s->skip_host) : 0;
+    if (skipping < 0 || (skipping > 0 && s->device->copy(s->device, SB_STREAM_COMPUTE, s->skip, s->skip_host,
+                                                         (size_t)batch * (size_t)batch, SB_TO_DEVICE) != 0))
+        return -1;
+    sb_method_shape shape = method_shape(s);
+    if (s->method->loss(&shape, s->embeddings, skipping ? s->skip : NULL, s->dembeddings, loss, s->method_scratch) != 0)
+        return -1;
+    return sb_projector_backward(s->projector, s->features, s->dembeddings, s->dfeatures);
+}
+
+int sb_step_gradient(sb_step *s, int64_t number, const sb_step_source *source, double *loss)
+{
+    sb_parameters *p = &s->parameters;
+    permute(s, number);
+    if (s->device->zero(s->device, p->gradient, p->floats * sizeof(float)) != 0)
+        return -1;
+    int last = s->chunk_count - 1, rc;
+    for (int i = 0; i <= last; i++)
+        if ((rc = forward(s, source, i)) != 0 || (rc = move_rows(s, &s->chunks[i], s->features, true)) != 0)
+            return rc;
+    if (heads(s, source, loss) != 0 || backward(s, last) != 0)
+        return -1;
+    for (int i = 0; i < last; i++)
+        if ((rc = forward(s, source, i)) != 0 || (rc = backward(s, i)) != 0)
+            return rc;
+    return 0;
+}
+
+int sb_step_commit(sb_step *s, int64_t number, double lr)
+{
+    const sb_config *c = s->config;
+    sb_update_values values = {
+        .rule = c->optimiser.name == SB_OPTIMISER_SGD ? SB_UPDATE_SGD :
+                c->optimiser.name == SB_OPTIMISER_LARS ? SB_UPDATE_LARS : SB_UPDATE_ADAMW,
+        .lr = (float)lr,
+        .momentum = (float)c->optimiser.momentum,
+        .weight_decay = (float)c->optimiser.weight_decay,
+        .trust = (float)c->optimiser.trust,
+        .beta1 = (float)c->optimiser.beta1,
+        .beta2 = (float)c->optimiser.beta2,
+        .epsilon = (float)c->optimiser.epsilon,
+        .step = number + 1,
+    };
+    if (s->device->update_run(s->device, s->update, &values) != 0)
+        return -1;
+    for (int i = 0; i <= s->chunk_count; i++) {
+        const float *statistics = s->statistics + (size_t)i * s->parameters.statistic_floats;
+        int rc = i < s->chunk_count ? sb_plan_update_running(s->chunks[i].plan->plan, statistics)
+                                    : sb_projector_update_running(s->projector, statistics);
+        if (rc != 0)
+            return -1;
+    }
+    return sb_step_weights_changed(s);
+}
+
+const float *sb_step_embeddings(const sb_step *s, int *width)
+{
+    *width = s->out;
+    return s->embeddings;
+}

@@ -1,0 +1,361 @@
+/* train.c: the loop: waits for the batch in the view rings, one step (step.h), metrics, checkpoints.
+ *
+ * Owns the view rings and everything written into the run directory by the trainer. The batch's slots are held (READING) until its
+ * step is committed, so the views of the next batch lie beside it: a ring has one batch and two chunks, at most two batches. A
+ * stop drops the step in work and saves the last finished one; views are a pure function of their position, so resuming repeats it. */
+#include "trainer/train.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "kernels/device.h"       /* sb_device_cpu */
+#include "proto/config.h"         /* sb_config_* */
+#include "proto/error.h"          /* sb_fail, sb_note */
+#include "proto/process.h"        /* sb_now, sb_stop_requested */
+#include "proto/ring.h"           /* sb_ring_* */
+#include "proto/rundir.h"         /* sb_rundir_* */
+#include "trainer/checkpoint.h"   /* sb_checkpoint_* */
+#include "trainer/control.h"      /* sb_control_* */
+#include "trainer/export.h"       /* sb_export_backbone */
+#include "trainer/schedule.h"     /* sb_schedule_lr */
+#include "trainer/status.h"       /* sb_status, sb_metrics_* */
+#include "trainer/step.h"         /* sb_step_* */
+
+#define POLL_MS 20
+
+/* The ring of one size of view. */
+typedef struct {
+    sb_ring ring;
+    int size, count; /* count: views of this size in a sample */
+} view_class;
+
+typedef struct {
+    const char *run_dir;
+    sb_config config;
+    char *config_text;
+    sb_device *device;
+    sb_step *step;
+    sb_control *control;
+    view_class classes[SB_VIEWS_MAX];
+    int class_count;
+    uint32_t reader; /* incarnation under which slots are held */
+    int64_t number;  /* the step in work = steps finished */
+    sb_status status;
+    uint64_t waited_ns, begun_ns, recent_ns;
+    uint32_t epoch; /* of the batch in work */
+    float *host; /* weights, running statistics and state, for checkpoints */
+} train;
+
+/* ---- the batch ---------------------------------------------------------------------------------------------------------------- */
+
+static uint64_t sample_number(const train *t, int sample)
+{
+    return (uint64_t)t->number * (uint64_t)t->config.trainer.batch + (uint64_t)sample;
+}
+
+/* Where view `view` of a sample lies. */
+static view_class *place(train *t, int view, int sample, uint32_t *slot, uint32_t *generation)
+{
+    int size = t->config.views[view].size, before = 0;
+    for (int v = 0; v < view; v++)
+        before += t->config.views[v].size == size;
+    view_class *k = t->classes;
+    while (k->size != size)
+        k++;
+    uint64_t element = sample_number(t, sample) * (uint64_t)k->count + (uint64_t)before;
+    *slot = sb_ring_slot(&k->ring, element);
+    *generation = sb_ring_generation(&k->ring, element);
+    return k;
+}
+
+static int fetch(void *context, int view, int sample, const uint8_t **pixels)
+{
+    train *t = context;
+    uint32_t slot, generation;
+    view_class *k = place(t, view, sample, &slot, &generation);
+    uint64_t begin = 0;
+    for (;;) {
+        if (sb_stop_requested())
+            return 1;
+        sb_slot_word word = sb_ring_look(&k->ring, slot);
+        if (word.generation != generation)
+            return sb_fail("slot %" PRIu32 " of the view ring is at generation %" PRIu32 ", expected %" PRIu32, slot, word.generation,
+                           generation);
+        if (word.state == SB_SLOT_READING || (word.state == SB_SLOT_READY && sb_ring_acquire(&k->ring, slot, generation, t->reader)))
+            break;
+        if (begin == 0)
+            begin = sb_now();
+        if (sb_control_wait(t->control, POLL_MS) != 0)
+            return -1;
+    }
+    if (begin != 0)
+        t->waited_ns += sb_now() - begin;
+    const sb_slot_meta *meta = sb_ring_meta(&k->ring, slot);
+    if (meta->sample != sample_number(t, sample) || meta->view != (uint32_t)view || meta->width != k->size || meta->height != k->size ||
+        meta->channels != t->config.data.channels)
+        return sb_fail("augment put view %" PRIu32 " of sample %" PRIu64 " (%d x %d x %d) where view %d of sample %" PRIu64 " belongs",
+                       meta->view, meta->sample, (int)meta->width, (int)meta->height, (int)meta->channels, view,
+                       sample_number(t, sample));
+    *pixels = sb_ring_data(&k->ring, slot);
+    return 0;
+}
+
+static const sb_slot_meta *meta_of(train *t, int sample)
+{
+    uint32_t slot, generation;
+    view_class *k = place(t, 0, sample, &slot, &generation);
+    return sb_ring_meta(&k->ring, slot);
+}
+
+/* Tiles of one image that share pixels are never each other's negatives. */
+static int skip_overlaps(void *context, uint8_t *skip)
+{
+    train *t = context;
+    int batch = t->config.trainer.batch, found = 0;
+    t->epoch = meta_of(t, 0)->epoch;
+    memset(skip, 0, (size_t)batch * (size_t)batch);
+    for (int i = 0; i < batch; i++) {
+        const sb_slot_meta *a = meta_of(t, i);
+        for (int j = 0; j < i; j++) {
+            const sb_slot_meta *b = meta_of(t, j);
+            if (a->image == b->image && labs((long)a->left - b->left) < a->side && labs((long)a->top - b->top) < a->side) {
+                skip[i * batch + j] = skip[j * batch + i] = 1;
+                found = 1;
+            }
+        }
+    }
+    return found;
+}
+
+static int release_batch(train *t)
+{
+    for (int view = 0; view < t->config.view_count; view++) {
+        for (int i = 0; i < t->config.trainer.batch; i++) {
+            uint32_t slot, generation;
+            view_class *k = place(t, view, i, &slot, &generation);
+            if (!sb_ring_release(&k->ring, slot, generation, t->reader))
+                return sb_fail("slot %" PRIu32 " of the view ring was not held", slot);
+        }
+    }
+    return 0;
+}
+
+/* ---- checkpoints --------------------------------------------------------------------------------------------------------------- */
+
+static sb_checkpoint_view checkpoint_view(train *t)
+{
+    sb_parameters *p = sb_step_parameters(t->step);
+    int arrays;
+    sb_step_state(t->step, &arrays);
+    return (sb_checkpoint_view){ .params = p, .weight = t->host, .running = t->host + p->floats,
+                                 .state = t->host + p->floats + p->statistic_floats, .state_count = arrays, .step = t->number,
+                                 .config_text = t->config_text };
+}
+
+/* Device <-> host copy of all that a checkpoint holds. */
+static int exchange(train *t, bool to_host)
+{
+    sb_parameters *p = sb_step_parameters(t->step);
+    int arrays;
+    float *state = sb_step_state(t->step, &arrays);
+    struct {
+        float *device;
+        size_t floats;
+    } parts[] = { { p->weight, p->floats }, { p->running, p->statistic_floats }, { state, (size_t)arrays * p->floats } };
+    float *host = t->host;
+    for (int i = 0; i < 3; i++) {
+        size_t bytes = parts[i].floats * sizeof(float);
+        int rc = to_host ? t->device->copy(t->device, SB_STREAM_COMPUTE, host, parts[i].device, bytes, SB_TO_HOST)
+                         : t->device->copy(t->device, SB_STREAM_COMPUTE, parts[i].device, host, bytes, SB_TO_DEVICE);
+        if (rc != 0)
+            return -1;
+        host += parts[i].floats;
+    }
+    return t->device->wait(t->device, SB_STREAM_COMPUTE);
+}
+
+static int save(train *t)
+{
+    if (exchange(t, true) != 0)
+        return -1;
+    sb_checkpoint_view view = checkpoint_view(t);
+    return sb_checkpoint_save(t->run_dir, &view, t->config.trainer.checkpoint_keep);
+}
+
+/* From the newest checkpoint; else from `init`; else as initialised. */
+static int restore(train *t)
+{
+    if (exchange(t, true) != 0)
+        return -1;
+    sb_checkpoint_view view = checkpoint_view(t);
+    int found = sb_checkpoint_load_latest(t->run_dir, &view);
+    if (found < 0)
+        return -1;
+    if (found == 0 && t->config.init[0] != '\0') {
+        char *report = NULL;
+        if (sb_checkpoint_init(&view, t->config.init, &report) != 0)
+            return sb_context("init: %s", t->config.init);
+        sb_note("init: %s: %s", t->config.init, report);
+        free(report);
+    }
+    t->number = found ? view.step : 0;
+    if (found)
+        sb_note("resuming after step %" PRId64, t->number);
+    if (exchange(t, false) != 0 || sb_step_weights_changed(t->step) != 0)
+        return -1;
+    return sb_metrics_truncate(t->run_dir, t->number);
+}
+
+/* ---- the loop ---------------------------------------------------------------------------------------------------------------- */
+
+static int report(train *t, double loss, double lr, uint64_t step_ns)
+{
+    double rate = step_ns ? (double)t->config.trainer.batch * 1e9 / (double)step_ns : 0;
+    sb_status *s = &t->status;
+    s->images_per_second = s->step == 0 || s->images_per_second == 0 ? rate : 0.9 * s->images_per_second + 0.1 * rate;
+    s->step = t->number;
+    s->loss = loss;
+    s->eta_s = s->images_per_second > 0 ? (double)(s->steps - s->step) * t->config.trainer.batch / s->images_per_second : 0;
+    uint64_t total = sb_now() - t->begun_ns;
+    double waited = total ? (double)t->waited_ns / (double)total : 0;
+    if (sb_metrics_append(t->run_dir, t->number, t->epoch, loss, lr, rate, waited) != 0)
+        return -1;
+    return sb_control_progress(t->control, sample_number(t, 0), s, t->waited_ns, total);
+}
+
+static sb_train_end run_steps(train *t)
+{
+    const sb_step_source source = { .context = t, .fetch = fetch, .skip = skip_overlaps };
+    int64_t saved = t->number;
+    int rc = 0;
+    t->begun_ns = sb_now();
+    for (bool first = true; t->number < t->config.trainer.steps; first = false) {
+        uint64_t begin = sb_now();
+        double loss, lr = sb_schedule_lr(&t->config, t->number);
+        rc = sb_step_gradient(t->step, t->number, &source, &loss);
+        if (rc != 0)
+            break;
+        if (!isfinite(loss))
+            return sb_fail("the loss of step %" PRId64 " is %g: lower optimiser.lr or raise optimiser.warmup", t->number + 1, loss);
+        if (sb_step_commit(t->step, t->number, lr) != 0 || release_batch(t) != 0)
+            return SB_TRAIN_FAILED;
+        t->number++;
+        uint64_t end = sb_now();
+        if (first) { /* filling the pipeline is no waiting */
+            t->begun_ns = end;
+            t->waited_ns = 0;
+        }
+        if (report(t, loss, lr, end - begin) != 0)
+            return SB_TRAIN_FAILED;
+        if (t->number % t->config.trainer.checkpoint_every == 0 || t->number == t->config.trainer.steps) {
+            if (save(t) != 0)
+                return SB_TRAIN_FAILED;
+            saved = t->number;
+        }
+    }
+    if (rc < 0)
+        return SB_TRAIN_FAILED;
+    if (saved != t->number && save(t) != 0)
+        return SB_TRAIN_FAILED;
+    return rc == 1 ? SB_TRAIN_STOPPED : SB_TRAIN_FINISHED;
+}
+
+/* ---- start and end ---------------------------------------------------------------------------------------------------------------- */
+
+static int make_rings(train *t)
+{
+    const sb_config *c = &t->config;
+    int sizes[SB_VIEWS_MAX];
+    t->class_count = sb_config_view_sizes(c, sizes);
+    for (int i = 0; i < t->class_count; i++) {
+        view_class *k = &t->classes[i];
+        k->size = sizes[i];
+        for (int v = 0; v < c->view_count; v++)
+            k->count += c->views[v].size == sizes[i];
+        uint32_t batch = (uint32_t)(c->trainer.batch * k->count), chunk = (uint32_t)c->trainer.chunk;
+        uint32_t ahead = chunk == 0 || 2 * chunk > batch ? batch : 2 * chunk;
+        uint64_t first = (uint64_t)t->number * batch;
+        if (sb_ring_create(&k->ring, SB_SEGMENT_VIEWS, batch + ahead, (size_t)k->size * (size_t)k->size * (size_t)c->data.channels,
+                           first) != 0)
+            return sb_context("view ring for a batch of %d (trainer.batch) views of %d pixels", c->trainer.batch, k->size);
+    }
+    int64_t reader = sb_ring_incarnation(&t->classes[0].ring);
+    if (reader < 0)
+        return -1;
+    t->reader = (uint32_t)reader;
+    return 0;
+}
+
+static void print_budget(const train *t)
+{
+    sb_step_budget b;
+    sb_step_measure(t->step, &b);
+    double mib = 1024.0 * 1024.0, rings = 0;
+    for (int i = 0; i < t->class_count; i++)
+        rings += (double)t->classes[i].ring.segment.ticket.bytes;
+    sb_note("%s", t->device->description);
+    sb_note("memory: weights %.0f MiB, packed %.0f MiB, activations of a chunk %.0f MiB, batch %.0f MiB, view rings %.0f MiB; "
+            "%d chunk%s a batch",
+            (double)b.weights / mib, (double)b.packed / mib, (double)b.activations / mib, (double)b.batch / mib, rings / mib, b.chunks,
+            b.chunks == 1 ? "" : "s");
+}
+
+static int setup(train *t)
+{
+    char path[PATH_MAX];
+    sb_config_defaults(&t->config);
+    if (sb_rundir_path(path, t->run_dir, "config.yaml") != 0 || sb_config_read(&t->config, path) != 0 ||
+        sb_config_finish(&t->config) != 0 || sb_rundir_lock(t->run_dir, "trainer.lock") < 0)
+        return -1;
+    t->config_text = sb_config_result_text(&t->config);
+    if (!t->config_text)
+        return -1;
+    if (t->config.device == SB_DEVICE_CUDA)
+        return sb_fail("device = cuda: this build has no CUDA device; use device=cpu");
+    if (sb_device_cpu(&t->device, t->config.trainer.threads) != 0 || sb_step_create(&t->step, t->device, &t->config) != 0)
+        return -1;
+    sb_parameters *p = sb_step_parameters(t->step);
+    int arrays;
+    sb_step_state(t->step, &arrays);
+    t->host = calloc(p->floats * (size_t)(1 + arrays) + p->statistic_floats, sizeof *t->host);
+    if (!t->host)
+        return sb_fail("out of memory");
+    if (restore(t) != 0 || make_rings(t) != 0)
+        return -1;
+    print_budget(t);
+    t->status = (sb_status){ .step = t->number, .steps = t->config.trainer.steps, .phase = "training" };
+    sb_ring *rings[SB_VIEWS_MAX];
+    for (int i = 0; i < t->class_count; i++)
+        rings[i] = &t->classes[i].ring;
+    return sb_control_start(&t->control, t->run_dir, rings, t->class_count, NULL, 0, sample_number(t, 0), &t->status);
+}
+
+static int finish(train *t)
+{
+    char backbone[PATH_MAX];
+    if (sb_rundir_path(backbone, t->run_dir, "backbone.safetensors") != 0)
+        return -1;
+    return sb_export_backbone(t->run_dir, backbone);
+}
+
+sb_train_end sb_train(const char *run_dir)
+{
+    static train t;
+    t = (train){ .run_dir = run_dir };
+    sb_train_end end = setup(&t) != 0 ? SB_TRAIN_FAILED : run_steps(&t);
+    if (end == SB_TRAIN_FINISHED && finish(&t) != 0)
+        end = SB_TRAIN_FAILED;
+    sb_control_stop(&t.control, end == SB_TRAIN_FINISHED ? "finished" : end == SB_TRAIN_STOPPED ? "stopped" : "failed");
+    for (int i = 0; i < t.class_count; i++)
+        sb_ring_close(&t.classes[i].ring);
+    sb_step_destroy(&t.step);
+    sb_device_close(&t.device);
+    free(t.host);
+    free(t.config_text);
+    return end;
+}

@@ -1,0 +1,10 @@
+/* train.h: the training loop of a run. */
+#ifndef SB_TRAINER_TRAIN_H
+#define SB_TRAINER_TRAIN_H
+
+typedef enum { SB_TRAIN_FAILED = -1, SB_TRAIN_FINISHED = 0, SB_TRAIN_STOPPED = 3 } sb_train_end;
+
+/* Trains the run from its newest checkpoint (or the start) to the end. FAILED: sb_error says why. STOPPED: the last finished step is saved. */
+sb_train_end sb_train(const char *run_dir);
+
+#endif
