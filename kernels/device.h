@@ -151,7 +151,11 @@ struct sb_device {
     int (*relu_backward)(sb_device *device, size_t count, const float *y, const float *dy, float *dx);
     int (*relu_forward)(sb_device *device, size_t count, const float *x, float *y);
     int (*axpy)(sb_device *device, size_t count, float alpha, const float *x, float *y); /* y += alpha x */
+    int (*axpy_rows)(sb_device *device, int rows, int columns, float alpha, const float *factor, const float *x,
+                     float *y); /* y_r += alpha factor_r x_r */
     int (*row_dot)(sb_device *device, int rows, int columns, const float *a, const float *b, float *out);
+    /* softplus = log(1 + exp(x)) and its derivative sigmoid = 1 / (1 + exp(-x)), both to the last digits on both sides; 0 at -INFINITY. */
+    int (*logistic)(sb_device *device, size_t count, const float *x, float *softplus, float *sigmoid);
 
     /* z = x / max(|x|, 1e-12) by row, and dx = (dz - z <dz, z>) / norm. */
     int (*rownorm_forward)(sb_device *device, int rows, int columns, const float *x, float *z, float *norm);

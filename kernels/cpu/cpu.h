@@ -102,6 +102,8 @@ int sb_cpu_column_sum(sb_device *device, int rows, int columns, const float *x, 
 int sb_cpu_relu_forward(sb_device *device, size_t count, const float *x, float *y);
 int sb_cpu_relu_backward(sb_device *device, size_t count, const float *y, const float *dy, float *dx);
 int sb_cpu_axpy(sb_device *device, size_t count, float alpha, const float *x, float *y);
+int sb_cpu_axpy_rows(sb_device *device, int rows, int columns, float alpha, const float *factor, const float *x, float *y);
+int sb_cpu_logistic(sb_device *device, size_t count, const float *x, float *softplus, float *sigmoid);
 int sb_cpu_row_dot(sb_device *device, int rows, int columns, const float *a, const float *b, float *out);
 int sb_cpu_rownorm_forward(sb_device *device, int rows, int columns, const float *x, float *z, float *norm);
 int sb_cpu_rownorm_backward(sb_device *device, int rows, int columns, const float *z, const float *norm, const float *dz, float *dx);

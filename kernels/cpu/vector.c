@@ -53,6 +53,32 @@ int sb_cpu_axpy(sb_device *device, size_t count, float alpha, const float *x, fl
     return 0;
 }
 
+int sb_cpu_axpy_rows(sb_device *device, int rows, int columns, float alpha, const float *factor, const float *x, float *y)
+{
+    (void)device;
+    size_t width = (size_t)columns;
+#pragma omp parallel for schedule(static)
+    for (int r = 0; r < rows; r++) {
+        const float *from = x + (size_t)r * width;
+        float *to = y + (size_t)r * width, scale = alpha * factor[r];
+        for (size_t c = 0; c < width; c++)
+            to[c] += scale * from[c];
+    }
+    return 0;
+}
+
+int sb_cpu_logistic(sb_device *device, size_t count, const float *x, float *softplus, float *sigmoid)
+{
+    (void)device;
+#pragma omp parallel for schedule(static)
+    for (size_t i = 0; i < count; i++) {
+        float e = expf(-fabsf(x[i])), above = x[i] > 0 ? x[i] : 0;
+        sigmoid[i] = (x[i] > 0 ? 1 : e) / (1 + e);
+        softplus[i] = above + log1pf(e);
+    }
+    return 0;
+}
+
 static double dot(const float *a, const float *b, int columns)
 {
     double sum = 0;
