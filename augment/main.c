@@ -141,9 +141,7 @@ static int make_views(augment *a, const sb_dispatch_tile *tile)
             uint32_t slot = sb_ring_slot(&k->ring, e), generation = sb_ring_generation(&k->ring, e);
             if (!sb_ring_claim(&k->ring, slot, generation, a->incarnation))
                 continue; /* a predecessor made this one */
-            sb_random random;
-            sb_random_init(&random, a->config.seed, SB_RANDOM_VIEW, epoch, position, (uint32_t)k->views[v]);
-            sb_view_draw(&a->config.views[k->views[v]], tile->meta->width, tile->meta->height, &random, &params[count]);
+            sb_view_of_sample(&a->config, epoch, position, k->views[v], tile->meta->width, tile->meta->height, &params[count]);
             sb_slot_meta *meta = sb_ring_meta(&k->ring, slot);
             *meta = *tile->meta;
             meta->epoch = epoch;

@@ -63,6 +63,14 @@ void sb_view_draw(const sb_view_config *c, int tile_width, int tile_height, sb_r
         out->solarise = (float)c->solarise_threshold;
 }
 
+void sb_view_of_sample(const sb_config *config, uint32_t epoch, uint32_t position, int view, int tile_width, int tile_height,
+                       sb_view_params *out)
+{
+    sb_random random;
+    sb_random_init(&random, config->seed, SB_RANDOM_VIEW, epoch, position, (uint32_t)view);
+    sb_view_draw(&config->views[view], tile_width, tile_height, &random, out);
+}
+
 void sb_view_clean(int tile_width, int tile_height, int size, sb_view_params *out)
 {
     *out = (sb_view_params){ .width = tile_width, .height = tile_height, .size = size, .solarise = 2 };

@@ -11,6 +11,10 @@
  * hue in [-h, h] turns. */
 void sb_view_draw(const sb_view_config *config, int tile_width, int tile_height, sb_random *random, sb_view_params *out);
 
+/* View `view` of the sample at (epoch, position), as the recipe in `config` has it: what a run trains on. */
+void sb_view_of_sample(const sb_config *config, uint32_t epoch, uint32_t position, int view, int tile_width, int tile_height,
+                       sb_view_params *out);
+
 /* The whole tile, resized: the clean view. */
 void sb_view_clean(int tile_width, int tile_height, int size, sb_view_params *out);
 

@@ -77,6 +77,7 @@ static const key keys[] = {
     { "optimiser.epsilon", KIND_DOUBLE, AT(optimiser.epsilon), "1e-08", 0, 1, NULL, "AdamW" },
     { "evaluate.views", KIND_INT, AT(evaluate.views), "8", 1, 16, NULL, "distorted views of each held-out tile" },
     { "evaluate.size", KIND_INT, AT(evaluate.size), "0", 0, 1024, NULL, "side of an evaluation's views; 0: data.view" },
+    { "evaluate.snapshot_every", KIND_INT, AT(evaluate.snapshot_every), "50", 1, 1 << 30, NULL, "steps between weights for evaluators" },
     { "evaluate.max_tiles", KIND_INT, AT(evaluate.max_tiles), "256", 2, 65536, NULL, "held-out tiles that are used" },
 };
 #define KEYS (sizeof keys / sizeof *keys)

@@ -111,6 +111,7 @@ typedef struct {
         int views;     /* distorted views of each held-out tile */
         int size;      /* pixels of a view; 0 = data.view */
         int max_tiles; /* held-out tiles at most */
+        int snapshot_every; /* steps between the snapshots of the weights that a live evaluator reads */
     } evaluate;
 } sb_config;
 

@@ -138,11 +138,11 @@ int sb_metrics_append(const char *run_dir, int64_t step, uint32_t epoch, double 
     return rc;
 }
 
-int sb_metrics_truncate(const char *run_dir, int64_t step)
+int sb_log_truncate(const char *run_dir, const char *name, int64_t step)
 {
     char path[PATH_MAX], *text;
     size_t bytes;
-    if (sb_rundir_path(path, run_dir, "metrics.jsonl") != 0)
+    if (sb_rundir_path(path, run_dir, "%s", name) != 0)
         return -1;
     if (access(path, F_OK) != 0)
         return 0;

@@ -30,7 +30,7 @@ int sb_status_follow(const char *run_dir, int watch);
 int sb_metrics_append(const char *run_dir, int64_t step, uint32_t epoch, double loss, double lr, double images_per_second,
                       double waited);
 
-/* Drops what is later than `step`, and a last line that a death cut off. */
-int sb_metrics_truncate(const char *run_dir, int64_t step);
+/* Drops what is later than `step` from a log of objects with a "step", and a last line that a death cut off. */
+int sb_log_truncate(const char *run_dir, const char *name, int64_t step);
 
 #endif

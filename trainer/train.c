@@ -22,6 +22,7 @@
 #include "trainer/checkpoint.h"   /* sb_checkpoint_* */
 #include "trainer/control.h"      /* sb_control_* */
 #include "trainer/export.h"       /* sb_export_backbone */
+#include "trainer/publish.h"      /* sb_publish_* */
 #include "trainer/schedule.h"     /* sb_schedule_lr */
 #include "trainer/status.h"       /* sb_status, sb_metrics_* */
 #include "trainer/step.h"         /* sb_step_* */
@@ -48,7 +49,9 @@ typedef struct {
     sb_status status;
     uint64_t waited_ns, begun_ns, recent_ns;
     uint32_t epoch; /* of the batch in work */
-    float *host; /* weights, running statistics and state, for checkpoints */
+    float *host; /* weights, running statistics and state, for checkpoints and snapshots */
+    sb_publisher publisher;
+    float *embeddings; /* [views * batch, width] of the last step, host */
 } train;
 
 /* ---- the batch ---------------------------------------------------------------------------------------------------------------- */
@@ -132,6 +135,30 @@ static int skip_overlaps(void *context, uint8_t *skip)
     return found;
 }
 
+/* ---- for evaluators ----------------------------------------------------------------------------------------------------------- */
+
+static int publish_embeddings(train *t)
+{
+    int width, batch = t->config.trainer.batch;
+    const float *device = sb_step_embeddings(t->step, &width);
+    size_t rows = (size_t)(t->config.view_count * batch);
+    if (t->device->copy(t->device, SB_STREAM_COMPUTE, t->embeddings, device, rows * (size_t)width * sizeof(float), SB_TO_HOST) != 0 ||
+        t->device->wait(t->device, SB_STREAM_COMPUTE) != 0) /* the loss was waited for just before: nothing is left in work */
+        return -1;
+    for (int view = 0; view < t->config.view_count; view++) {
+        for (int i = 0; i < batch; i++) {
+            const sb_slot_meta *m = meta_of(t, i);
+            const sb_embedding_head head = { .step = t->number + 1, .epoch = m->epoch, .position = m->position, .view = (uint32_t)view,
+                                             .image = m->image, .left = m->left, .top = m->top, .side = m->side, .label = m->label,
+                                             .width = (uint32_t)width };
+            if (sb_publish_embedding(&t->publisher, &head, t->embeddings + ((size_t)view * (size_t)batch + (size_t)i) * (size_t)width) !=
+                0)
+                return -1;
+        }
+    }
+    return 0;
+}
+
 static int release_batch(train *t)
 {
     for (int view = 0; view < t->config.view_count; view++) {
@@ -157,8 +184,8 @@ static sb_checkpoint_view checkpoint_view(train *t)
                                  .config_text = t->config_text };
 }
 
-/* Device <-> host copy of all that a checkpoint holds. */
-static int exchange(train *t, bool to_host)
+/* Device <-> host copy of weights and running statistics, and of the optimiser's state if `whole`. */
+static int exchange(train *t, bool to_host, bool whole)
 {
     sb_parameters *p = sb_step_parameters(t->step);
     int arrays;
@@ -168,7 +195,7 @@ static int exchange(train *t, bool to_host)
         size_t floats;
     } parts[] = { { p->weight, p->floats }, { p->running, p->statistic_floats }, { state, (size_t)arrays * p->floats } };
     float *host = t->host;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < (whole ? 3 : 2); i++) {
         size_t bytes = parts[i].floats * sizeof(float);
         int rc = to_host ? t->device->copy(t->device, SB_STREAM_COMPUTE, host, parts[i].device, bytes, SB_TO_HOST)
                          : t->device->copy(t->device, SB_STREAM_COMPUTE, parts[i].device, host, bytes, SB_TO_DEVICE);
@@ -179,9 +206,17 @@ static int exchange(train *t, bool to_host)
     return t->device->wait(t->device, SB_STREAM_COMPUTE);
 }
 
+static int publish_weights(train *t)
+{
+    return exchange(t, true, false) != 0 ||
+                   sb_publish_weights(&t->publisher, t->number, t->host, t->host + sb_step_parameters(t->step)->floats) != 0
+               ? -1
+               : 0;
+}
+
 static int save(train *t)
 {
-    if (exchange(t, true) != 0)
+    if (exchange(t, true, true) != 0)
         return -1;
     sb_checkpoint_view view = checkpoint_view(t);
     return sb_checkpoint_save(t->run_dir, &view, t->config.trainer.checkpoint_keep);
@@ -190,7 +225,7 @@ static int save(train *t)
 /* From the newest checkpoint; else from `init`; else as initialised. */
 static int restore(train *t)
 {
-    if (exchange(t, true) != 0)
+    if (exchange(t, true, true) != 0)
         return -1;
     sb_checkpoint_view view = checkpoint_view(t);
     int found = sb_checkpoint_load_latest(t->run_dir, &view);
@@ -206,9 +241,9 @@ static int restore(train *t)
     t->number = found ? view.step : 0;
     if (found)
         sb_note("resuming after step %" PRId64, t->number);
-    if (exchange(t, false) != 0 || sb_step_weights_changed(t->step) != 0)
+    if (exchange(t, false, true) != 0 || sb_step_weights_changed(t->step) != 0)
         return -1;
-    return sb_metrics_truncate(t->run_dir, t->number);
+    return sb_log_truncate(t->run_dir, "metrics.jsonl", t->number) != 0 ? -1 : sb_log_truncate(t->run_dir, "evaluation.jsonl", t->number);
 }
 
 /* ---- the loop ---------------------------------------------------------------------------------------------------------------- */
@@ -242,9 +277,11 @@ static sb_train_end run_steps(train *t)
             break;
         if (!isfinite(loss))
             return sb_fail("the loss of step %" PRId64 " is %g: lower optimiser.lr or raise optimiser.warmup", t->number + 1, loss);
-        if (sb_step_commit(t->step, t->number, lr) != 0 || release_batch(t) != 0)
+        if (sb_step_commit(t->step, t->number, lr) != 0 || publish_embeddings(t) != 0 || release_batch(t) != 0)
             return SB_TRAIN_FAILED;
         t->number++;
+        if (t->number % t->config.evaluate.snapshot_every == 0 && publish_weights(t) != 0)
+            return SB_TRAIN_FAILED;
         uint64_t end = sb_now();
         if (first) { /* filling the pipeline is no waiting */
             t->begun_ns = end;
@@ -325,14 +362,21 @@ static int setup(train *t)
     t->host = calloc(p->floats * (size_t)(1 + arrays) + p->statistic_floats, sizeof *t->host);
     if (!t->host)
         return sb_fail("out of memory");
-    if (restore(t) != 0 || make_rings(t) != 0)
+    int width, rows = t->config.view_count * t->config.trainer.batch;
+    sb_step_embeddings(t->step, &width);
+    t->embeddings = calloc((size_t)rows * (size_t)width, sizeof *t->embeddings);
+    if (!t->embeddings)
+        return sb_fail("out of memory");
+    if (restore(t) != 0 || make_rings(t) != 0 || sb_publisher_create(&t->publisher, p, t->config_text, rows, width) != 0 ||
+        publish_weights(t) != 0)
         return -1;
     print_budget(t);
     t->status = (sb_status){ .step = t->number, .steps = t->config.trainer.steps, .phase = "training" };
     sb_ring *rings[SB_VIEWS_MAX];
     for (int i = 0; i < t->class_count; i++)
         rings[i] = &t->classes[i].ring;
-    return sb_control_start(&t->control, t->run_dir, rings, t->class_count, NULL, 0, sample_number(t, 0), &t->status);
+    const sb_segment_ticket broadcasts[] = { t->publisher.embeddings.segment.ticket, t->publisher.weights.segment.ticket };
+    return sb_control_start(&t->control, t->run_dir, rings, t->class_count, broadcasts, 2, sample_number(t, 0), &t->status);
 }
 
 static int finish(train *t)
@@ -353,6 +397,8 @@ sb_train_end sb_train(const char *run_dir)
     sb_control_stop(&t.control, end == SB_TRAIN_FINISHED ? "finished" : end == SB_TRAIN_STOPPED ? "stopped" : "failed");
     for (int i = 0; i < t.class_count; i++)
         sb_ring_close(&t.classes[i].ring);
+    sb_publisher_close(&t.publisher);
+    free(t.embeddings);
     sb_step_destroy(&t.step);
     sb_device_close(&t.device);
     free(t.host);
