@@ -1,0 +1,204 @@
+/* embed.c: see embed.h. */
+#include "evaluator/embed.h"
+
+#include <csv.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "augment/view.h"
+#include "evaluator/encoder.h"
+#include "loader/decode.h"
+#include "loader/index.h"
+#include "proto/error.h"
+#include "proto/process.h"
+#include "proto/rundir.h"
+
+#define BATCH 32              /* tiles that are encoded at once */
+#define NPY_HEADER 128        /* bytes: magic, version, length and the padded text */
+#define NOTE_NS 10000000000ull
+
+typedef struct {
+    sb_config config;
+    sb_index index;
+    sb_device *device;
+    sb_encoder *encoder;
+    sb_decoder *decoder;
+    int tile, side;
+    void *scratch;
+    uint8_t *pixels, *views; /* a decoded tile; [BATCH, side, side, channels] */
+    float *features;         /* [BATCH, width] */
+    int waiting;             /* views that are not encoded yet */
+    uint64_t rows, left_out;
+    FILE *npy, *csv;
+    uint64_t begun, noted;
+} embed;
+
+/* numpy's format, version 1.0 (numpy.lib.format): written again when the number of rows is known. */
+static int write_header(embed *e)
+{
+    char header[NPY_HEADER];
+    memset(header, ' ', sizeof header);
+    memcpy(header, "\x93NUMPY\x01\x00", 8);
+    header[8] = (char)(NPY_HEADER - 10);
+    header[9] = 0;
+    int used = snprintf(header + 10, sizeof header - 10, "{'descr': '<f4', 'fortran_order': False, 'shape': (%" PRIu64 ", %d), }", e->rows,
+                        sb_encoder_width(e->encoder));
+    header[10 + used] = ' ';
+    header[NPY_HEADER - 1] = '\n';
+    return fseek(e->npy, 0, SEEK_SET) == 0 && fwrite(header, sizeof header, 1, e->npy) == 1 ? 0 : sb_fail_errno("writing features");
+}
+
+static int encode(embed *e)
+{
+    if (e->waiting == 0)
+        return 0;
+    size_t floats = (size_t)e->waiting * (size_t)sb_encoder_width(e->encoder);
+    if (sb_encoder_features(e->encoder, e->views, e->waiting, e->features) != 0)
+        return -1;
+    if (fwrite(e->features, sizeof *e->features, floats, e->npy) != floats)
+        return sb_fail_errno("writing features");
+    e->waiting = 0;
+    if (sb_now() - e->noted >= NOTE_NS) {
+        e->noted = sb_now();
+        sb_note("%" PRIu64 " tiles, %.1f a second", e->rows, (double)e->rows * 1e9 / (double)(e->noted - e->begun));
+    }
+    return 0;
+}
+
+static int add(embed *e, const sb_image *image, int left, int top)
+{
+    const sb_decode_source source = { .path = image->path, .page = image->page, .width = image->width, .height = image->height,
+                                      .random_access = image->random_access };
+    uint64_t read_ns = 0, decode_ns = 0;
+    int rc = sb_decoder_tile(e->decoder, &source, left, top, e->tile, e->pixels, &read_ns, &decode_ns);
+    if (rc > 0) {
+        e->left_out++;
+        sb_note("left out: %s", sb_error());
+        return 0;
+    }
+    sb_view_params params;
+    sb_view_clean(e->tile, e->tile, e->side, &params);
+    uint8_t *out = e->views + (size_t)e->waiting * (size_t)e->side * (size_t)e->side * (size_t)e->config.data.channels;
+    if (rc < 0 || e->device->view(e->device, e->pixels, e->tile, e->tile, e->config.data.channels, &params, 1, &out, e->scratch) != 0)
+        return -1;
+    const char *label = image->label == UINT32_MAX ? "" : e->index.labels[image->label];
+    if (csv_fwrite(e->csv, image->path, strlen(image->path)) != 0 ||
+        fprintf(e->csv, ",%d,%d,%d,%d,", image->page, left, top, e->tile) < 0 || csv_fwrite(e->csv, label, strlen(label)) != 0 ||
+        fputc('\n', e->csv) == EOF)
+        return sb_fail_errno("writing the list of tiles");
+    e->rows++;
+    e->waiting++;
+    return e->waiting == BATCH ? encode(e) : 0;
+}
+
+static int add_image(embed *e, const sb_image *image)
+{
+    if (image->placed)
+        return add(e, image, image->left, image->top);
+    int columns = image->width / e->tile, rows = image->height / e->tile;
+    for (int y = 0; y < (rows ? rows : 1); y++)
+        for (int x = 0; x < (columns ? columns : 1); x++)
+            if (add(e, image, x * e->tile, y * e->tile) != 0)
+                return -1;
+    return 0;
+}
+
+static int setup(embed *e, const char *run_dir, const char *data, char *const *assignments, int assignment_count, int threads)
+{
+    char path[PATH_MAX];
+    int64_t step;
+    sb_config_defaults(&e->config);
+    if (sb_rundir_path(path, run_dir, "config.yaml") != 0 || sb_config_read(&e->config, path) != 0)
+        return -1;
+    if (snprintf(e->config.data.path, sizeof e->config.data.path, "%s", data) >= (int)sizeof e->config.data.path)
+        return sb_fail("%s: the path is too long", data);
+    for (int i = 0; i < assignment_count; i++)
+        if (sb_config_set(&e->config, assignments[i]) != 0)
+            return -1;
+    if (sb_config_finish(&e->config) != 0 || sb_index_scan(&e->index, &e->config) != 0)
+        return -1;
+    if (e->index.skipped[0])
+        sb_note("not used:\n%s", e->index.skipped);
+    int channels = e->config.data.channels;
+    e->tile = e->config.data.tile;
+    e->side = e->config.evaluate.size ? e->config.evaluate.size : e->config.data.view;
+    if (sb_device_cpu(&e->device, threads) != 0 || sb_encoder_create(&e->encoder, e->device, &e->config, e->side) != 0 ||
+        sb_decoder_create(&e->decoder, channels, (size_t)e->config.loader.cache_mb << 20, e->config.data.untrusted) != 0 ||
+        e->device->alloc(e->device, e->device->view_scratch(e->device, e->tile, e->tile, channels, e->side), &e->scratch) != 0)
+        return -1;
+    e->pixels = malloc((size_t)e->tile * (size_t)e->tile * (size_t)channels);
+    e->views = malloc(BATCH * (size_t)e->side * (size_t)e->side * (size_t)channels);
+    e->features = malloc(BATCH * (size_t)sb_encoder_width(e->encoder) * sizeof *e->features);
+    if (!e->pixels || !e->views || !e->features)
+        return sb_fail("out of memory");
+    int found = sb_encoder_load(e->encoder, run_dir, &step);
+    return found == 1 ? 0 : found < 0 ? -1 : sb_fail("%s has no checkpoint yet", run_dir);
+}
+
+static int write_all(embed *e)
+{
+    e->begun = e->noted = sb_now();
+    if (write_header(e) != 0 || fputs("path,page,left,top,side,label\n", e->csv) == EOF)
+        return sb_fail_errno("writing features");
+    for (uint32_t i = 0; i < e->index.count; i++)
+        if (add_image(e, &e->index.images[i]) != 0)
+            return -1;
+    if (encode(e) != 0)
+        return -1;
+    if (e->rows == 0)
+        return sb_fail("none of %" PRIu32 " images can be decoded", e->index.count);
+    return write_header(e);
+}
+
+static int close_file(FILE **file, const char *path)
+{
+    int rc = *file && (fflush(*file) != 0 || fsync(fileno(*file)) != 0) ? sb_fail_errno("writing %s", path) : 0;
+    if (*file && fclose(*file) != 0 && rc == 0)
+        rc = sb_fail_errno("writing %s", path);
+    *file = NULL;
+    return rc;
+}
+
+int sb_embed(const char *run_dir, const char *data, char *const *assignments, int assignment_count, int threads, const char *output)
+{
+    char csv[PATH_MAX], npy_part[PATH_MAX], csv_part[PATH_MAX];
+    size_t length = strlen(output), stem = length > 4 && strcmp(output + length - 4, ".npy") == 0 ? length - 4 : length;
+    if (snprintf(csv, sizeof csv, "%.*s.csv", (int)stem, output) >= (int)sizeof csv ||
+        snprintf(npy_part, sizeof npy_part, "%s.part", output) >= (int)sizeof npy_part ||
+        snprintf(csv_part, sizeof csv_part, "%s.part", csv) >= (int)sizeof csv_part)
+        return sb_fail("%s: the path is too long", output);
+    static embed e;
+    e = (embed){ 0 };
+    int rc = setup(&e, run_dir, data, assignments, assignment_count, threads);
+    if (rc == 0 && (!(e.npy = fopen(npy_part, "we")) || !(e.csv = fopen(csv_part, "we"))))
+        rc = sb_fail_errno("creating %s", e.npy ? csv_part : npy_part);
+    if (rc == 0 && write_all(&e) != 0)
+        rc = sb_context("%s", output);
+    if (close_file(&e.npy, npy_part) != 0 || close_file(&e.csv, csv_part) != 0)
+        rc = -1;
+    if (rc == 0 && (rename(csv_part, csv) != 0 || rename(npy_part, output) != 0))
+        rc = sb_fail_errno("renaming to %s", output);
+    if (rc == 0) {
+        printf("%s: %" PRIu64 " x %d features, tiles in %s\n", output, e.rows, sb_encoder_width(e.encoder), csv);
+        if (e.left_out)
+            printf("%" PRIu64 " tiles were left out\n", e.left_out);
+    } else {
+        unlink(npy_part);
+        unlink(csv_part);
+    }
+    if (e.scratch)
+        e.device->release(e.device, e.scratch);
+    free(e.pixels);
+    free(e.views);
+    free(e.features);
+    sb_decoder_destroy(&e.decoder);
+    sb_encoder_destroy(&e.encoder);
+    sb_device_close(&e.device);
+    sb_index_free(&e.index);
+    return rc;
+}

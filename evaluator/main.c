@@ -1,0 +1,192 @@
+/* main.c of sb_evaluator: measures the encoder of a run, live or finished, and gives features of any data set. */
+#include <argp.h>
+#include <errno.h>
+#include <limits.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "evaluator/attach.h"   /* sb_attach */
+#include "evaluator/embed.h"    /* sb_embed */
+#include "evaluator/evaluate.h" /* sb_evaluation_* */
+#include "evaluator/pictures.h" /* sb_picture_* */
+#include "proto/error.h"        /* sb_fail, sb_note */
+#include "trainer/status.h"     /* sb_status_read */
+
+#define ANSWER_MS 3000   /* a live trainer's control thread answers in less */
+#define RESTART_MS 30000 /* a dead trainer's supervisor has started another by then */
+#define POLL_US 500000
+
+typedef struct {
+    const char *command, *run_dir, *data, *output;
+    bool follow, pictures;
+    int threads; /* 0: chosen */
+    char **assignments;
+    int assignment_count;
+} arguments;
+
+/* Behind everything else on the machine: a live trainer must not feel an evaluator. */
+static int step_back(void)
+{
+    const struct sched_param none = { 0 };
+    return sched_setscheduler(0, SCHED_IDLE, &none) != 0 ? sb_fail_errno("sched_setscheduler") : 0;
+}
+
+/* True if status.json says that the run is training: a trainer answers, or will soon. */
+static bool training(const char *run_dir)
+{
+    sb_status status;
+    return sb_status_read(run_dir, &status) == 0 && strcmp(status.phase, "training") == 0;
+}
+
+static int conclude(sb_evaluation *e, const arguments *a)
+{
+    if (sb_evaluation_measure(e) != 0 || sb_report_append(&e->report, a->run_dir) != 0)
+        return -1;
+    sb_report_print(&e->report);
+    return a->pictures ? sb_pictures(e) : 0;
+}
+
+static int evaluate_checkpoint(sb_evaluation *e, const arguments *a)
+{
+    int rc = sb_encoder_load(e->encoder, a->run_dir, &e->report.step);
+    if (rc == 0)
+        return sb_fail("%s has no checkpoint yet, and no trainer that answers", a->run_dir);
+    e->report.source = "checkpoint";
+    e->report.stream = (sb_stream_measures){ 0 };
+    return rc == 1 ? conclude(e, a) : -1;
+}
+
+/* Every snapshot from now on, or one. 0: done with the trainer (it ended, or one was enough); -1. */
+static int evaluate_live(sb_evaluation *e, sb_attachment *live, const arguments *a)
+{
+    for (;;) {
+        bool ended = sb_attachment_ended(live); /* before the look: what it published last is still looked at */
+        const sb_snapshot_head *head;
+        const float *weight, *running;
+        int rc = sb_attachment_weights(live, &head, &weight, &running);
+        if (rc < 0)
+            return -1;
+        if (rc == 1) {
+            e->report.step = head->step;
+            e->report.source = "snapshot";
+            if (sb_encoder_set(e->encoder, weight, head->weight_floats, running, head->statistic_floats) != 0 ||
+                sb_attachment_measure(live, &e->report.stream) != 0 || conclude(e, a) != 0)
+                return -1;
+            if (!a->follow)
+                return 0;
+        } else if (ended) {
+            return 0;
+        } else {
+            usleep(POLL_US);
+        }
+    }
+}
+
+static int evaluate_run(sb_evaluation *e, const arguments *a)
+{
+    char *text = sb_config_result_text(&e->config);
+    if (!text)
+        return -1;
+    int rc = 0, attached = 0;
+    bool live = training(a->run_dir);
+    do {
+        sb_attachment trainer;
+        rc = live ? sb_attach(&trainer, a->run_dir, text, attached ? RESTART_MS : ANSWER_MS) : 0;
+        if (rc != 1)
+            break;
+        attached = 1;
+        rc = evaluate_live(e, &trainer, a);
+        sb_detach(&trainer);
+        live = a->follow && training(a->run_dir); /* its supervisor starts it again */
+    } while (rc == 0 && live);
+    free(text);
+    return rc == 0 && (!attached || a->follow) ? evaluate_checkpoint(e, a) : rc;
+}
+
+static int evaluate(const arguments *a)
+{
+    sb_evaluation e = { 0 };
+    bool live = training(a->run_dir);
+    if (live && step_back() != 0)
+        return -1;
+    int threads = a->threads ? a->threads : live ? 1 : 0;
+    int rc = sb_evaluation_create(&e, a->run_dir, threads) != 0 ? -1 : evaluate_run(&e, a);
+    sb_evaluation_free(&e);
+    return rc;
+}
+
+enum { KEY_FOLLOW = 0x100, KEY_NO_PICTURES, KEY_THREADS };
+
+static error_t parse(int key, char *argument, struct argp_state *state)
+{
+    arguments *a = state->input;
+    switch (key) {
+    case KEY_FOLLOW: a->follow = true; break;
+    case KEY_NO_PICTURES: a->pictures = false; break;
+    case KEY_THREADS: {
+        char *end;
+        errno = 0;
+        long threads = strtol(argument, &end, 10);
+        if (errno || *end || end == argument || threads < 1 || threads > 1024)
+            argp_error(state, "--threads %s: a whole number from 1 to 1024", argument);
+        a->threads = (int)threads;
+        break;
+    }
+    case 'o': a->output = argument; break;
+    case ARGP_KEY_ARG:
+        if (!a->command) {
+            a->command = argument;
+        } else if (!a->run_dir) {
+            a->run_dir = argument;
+        } else if (strcmp(a->command, "embed") == 0 && !a->data) {
+            a->data = argument;
+        } else if (strcmp(a->command, "embed") == 0) {
+            a->assignments = &state->argv[state->next - 1];
+            a->assignment_count = state->argc - state->next + 1;
+            state->next = state->argc;
+        } else {
+            argp_usage(state);
+        }
+        break;
+    case ARGP_KEY_END:
+        if (!a->run_dir)
+            argp_usage(state);
+        break;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    const struct argp_option options[] = {
+        { "follow", KEY_FOLLOW, NULL, 0, "evaluate: every new snapshot of a live run until it ends, then its last checkpoint", 0 },
+        { "no-pictures", KEY_NO_PICTURES, NULL, 0, "evaluate: the table and evaluation.jsonl only", 0 },
+        { "threads", KEY_THREADS, "N", 0, "compute threads (default: 1 beside a live run, else all cores)", 0 },
+        { "output", 'o', "FILE", 0, "embed: where the features go (.npy; a .csv of paths and tiles beside it)", 0 },
+        { 0 },
+    };
+    const struct argp argp = {
+        .options = options,
+        .parser = parse,
+        .args_doc = "evaluate RUN_DIR\nembed RUN_DIR DATA -o FILE [KEY=VALUE...]",
+        .doc = "Measures the encoder of a run on held-out tiles, or writes its features of any data set. Used by ./run.",
+    };
+    arguments a = { .pictures = true };
+    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    sb_note_program("evaluator");
+    int rc;
+    if (strcmp(a.command, "evaluate") == 0)
+        rc = evaluate(&a);
+    else if (strcmp(a.command, "embed") == 0)
+        rc = a.data && a.output ? sb_embed(a.run_dir, a.data, a.assignments, a.assignment_count, a.threads, a.output)
+                                : sb_fail("embed needs DATA and -o FILE");
+    else
+        rc = sb_fail("no command `%s`; there are evaluate and embed", a.command);
+    if (rc != 0)
+        sb_note("%s", sb_error());
+    return rc == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,30 @@
+/* report.h: what an evaluation says: a table on the screen, one line of evaluation.jsonl in the run directory. */
+#ifndef SB_EVALUATOR_REPORT_H
+#define SB_EVALUATOR_REPORT_H
+
+#include "evaluator/measure.h"
+
+/* A row of the table. The rows beside the trained network keep it honest. */
+typedef enum { SB_ROW_CHANCE, SB_ROW_COLOUR, SB_ROW_PIXELS, SB_ROW_UNTRAINED, SB_ROW_TRAINED, SB_ROWS } sb_row;
+
+/* Embeddings (behind the projector) that the live trainer has published lately. */
+typedef struct {
+    uint32_t count, missed; /* vectors looked at; overwritten before they could be read */
+    double rank, alignment, uniformity, deviation;
+} sb_stream_measures;
+
+typedef struct {
+    int64_t step;
+    const char *source; /* "snapshot" or "checkpoint" */
+    int tiles, views, size; /* of the gallery */
+    sb_measures row[SB_ROWS];
+    sb_stream_measures stream; /* count 0: none */
+} sb_report;
+
+/* Prints the table: one column for each measure that the data set allows. */
+void sb_report_print(const sb_report *report);
+
+/* Appends {"step", "source", "tiles", ..., "rows": {...}} to evaluation.jsonl, whole or not at all. */
+int sb_report_append(const sb_report *report, const char *run_dir);
+
+#endif

@@ -1,0 +1,170 @@
+#!/bin/bash
+# The evaluator on live and finished runs: what it writes, that a run does not notice it, and features of a data set.
+# shellcheck source=tests/pipeline/common.sh
+source "$(dirname "$0")/common.sh"
+
+steps=(trainer.steps=40 evaluate.snapshot_every=4 evaluate.max_tiles=30 evaluate.views=2)
+
+same_end() {
+    cmp "$work/reference/backbone.safetensors" "$work/$1/backbone.safetensors" &&
+        cmp "$work/reference/checkpoints/step-000000040.safetensors" "$work/$1/checkpoints/step-000000040.safetensors"
+}
+
+# Every line has all rows; shares lie in 0 .. 1; the untrained row never changes; steps are those of `--follow`'s source.
+sound_log() {
+    /usr/bin/python3 - "$work/$1/evaluation.jsonl" "${@:2}" <<'END_PYTHON'
+import json, sys
+lines = [json.loads(line) for line in open(sys.argv[1])]
+assert lines
+for line in lines:
+    assert line["rows"].keys() == {"chance", "colour", "pixels", "untrained", "trained"}, line
+    assert line["tiles"] >= 24 and line["rows"]["chance"]["view_retrieval"] == round(1 / line["tiles"], 8) or abs(
+        line["rows"]["chance"]["view_retrieval"] * line["tiles"] - 1) < 1e-6, line
+    for row in line["rows"].values():
+        assert 0 <= row["view_retrieval"] <= 1, line
+    assert line["rows"]["untrained"] == lines[0]["rows"]["untrained"]
+    assert line["rows"]["trained"] != line["rows"]["untrained"] or line["step"] == 0
+sources = {line["source"] for line in lines}
+assert sources == set(sys.argv[2:]), sources
+snapshots = [line for line in lines if line["source"] == "snapshot"]
+assert all(line["step"] % 4 == 0 for line in snapshots)
+assert all(line["embeddings"]["count"] > 0 for line in snapshots if "embeddings" in line), snapshots
+END_PYTHON
+}
+
+pictures() {
+    /usr/bin/python3 - "$work/$1/pictures" <<'END_PYTHON'
+import sys
+import numpy
+from PIL import Image
+for name in ("contact", "mosaic", "curves"):
+    pixels = numpy.asarray(Image.open(f"{sys.argv[1]}/{name}.png").convert("RGB"))
+    assert pixels.std() > 5, name
+END_PYTHON
+}
+
+# The loaders of run $1 stop, so that its trainer waits and evaluators get their turn, and go on.
+pause() { pkill -STOP -f "sb_loader serve $work/$1"; }
+go_on() { pkill -CONT -f "sb_loader serve $work/$1"; }
+
+start_run() { # NAME: in the background, as `run`
+    ./run train recipes/demo.yaml data.path="$work/images" run.dir="$work/$1" "${small[@]}" "${steps[@]}" loader.timeout=600 >>"$work/log" 2>&1 &
+    run=$!
+    wait_step "$work/$1" 5 && pause "$1"
+}
+
+follow() { # NAME: an evaluator in the background, as the last of `evaluators`
+    build/sb_evaluator evaluate --follow --no-pictures "$work/$1" >>"$work/followed" 2>&1 &
+    evaluators+=($!)
+}
+
+wait_snapshots() { # NAME COUNT: so many snapshots of the run have been evaluated
+    local tries
+    for tries in {1..1200}; do
+        [ "$(cat "$work/$1/evaluation.jsonl" 2>/dev/null | grep -c '"source":"snapshot"')" -ge "$2" ] && return
+        sleep 0.05
+    done
+    cat "$work/followed"
+    return 1
+}
+
+# Snapshots of a trainer that has not begun anew come with embeddings of its last steps.
+with_embeddings() { grep '"source":"snapshot"' "$work/$1/evaluation.jsonl" | grep -vq '"embeddings"' && return 1; return 0; }
+
+# Evaluators come, are stopped, go on, and are killed while the run trains.
+pestered() {
+    local run evaluators=()
+    start_run pestered || return 1
+    follow pestered
+    follow pestered
+    follow pestered
+    wait_snapshots pestered 3 || return 1
+    kill -STOP "${evaluators[0]}"
+    kill -KILL "${evaluators[1]}"
+    go_on pestered
+    wait_step "$work/pestered" 24
+    kill -CONT "${evaluators[0]}"
+    wait $run || return 1
+    wait "${evaluators[0]}" && wait "${evaluators[2]}"
+}
+
+# One evaluator follows a run whose trainer dies under it.
+orphaned() {
+    local run evaluators=()
+    start_run orphaned || return 1
+    follow orphaned
+    wait_snapshots orphaned 1 || return 1
+    pkill -KILL -f "sb_trainer train $work/orphaned"
+    go_on orphaned
+    wait $run && wait "${evaluators[0]}"
+}
+
+# Features of PNG tiles at their own size, so that nothing is resampled: torchvision's with the exported weights.
+embedded() {
+    mkdir "$work/tiles" && /usr/bin/python3 - "$work/tiles" <<'END_PYTHON' || return 1
+import sys
+import numpy
+from PIL import Image
+generator = numpy.random.default_rng(5)
+for i in range(3):
+    pixels = generator.integers(0, 256, (64 + 40 * i, 140, 3), dtype=numpy.uint8)
+    Image.fromarray(pixels).save(f"{sys.argv[1]}/a,{i}.png")
+open(f"{sys.argv[1]}/broken.png", "wb").write(open(f"{sys.argv[1]}/a,0.png", "rb").read()[:9000])
+END_PYTHON
+    ./run embed "$work/reference" "$work/tiles" -o "$work/x.npy" data.view=64 || return 1
+    /usr/bin/python3 - "$work/reference/backbone.safetensors" "$work/x" <<'END_PYTHON'
+import csv, json, struct, sys
+import numpy, torch, torchvision
+from PIL import Image
+data = open(sys.argv[1], "rb").read()
+length = struct.unpack("<Q", data[:8])[0]
+tensors = {}
+for name, t in json.loads(data[8:8 + length]).items():
+    if name != "__metadata__":
+        kind = {"F32": numpy.float32, "I64": numpy.int64}[t["dtype"]]
+        part = data[8 + length + t["data_offsets"][0]:8 + length + t["data_offsets"][1]]
+        tensors[name] = torch.from_numpy(numpy.frombuffer(part, kind).reshape(t["shape"]).copy())
+model = torchvision.models.resnet18()
+model.conv1 = torch.nn.Conv2d(3, 64, 3, padding=1, bias=False)
+model.maxpool = torch.nn.Identity()
+model.fc = torch.nn.Identity()
+model.load_state_dict(tensors, strict=True)
+model.eval()
+features = numpy.load(sys.argv[2] + ".npy")
+rows = list(csv.DictReader(open(sys.argv[2] + ".csv")))
+assert features.shape == (len(rows), 512) and len(rows) == 2 + 2 + 4, (features.shape, len(rows))
+mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+for feature, row in zip(features, rows):
+    left, top = int(row["left"]), int(row["top"])
+    tile = numpy.asarray(Image.open(row["path"]))[top:top + 64, left:left + 64].astype(numpy.float32) / 255
+    with torch.no_grad():
+        wanted = model(((torch.from_numpy(tile) - mean) / std).permute(2, 0, 1)[None])[0].numpy()
+    error = numpy.linalg.norm(feature - wanted) / numpy.linalg.norm(wanted)
+    assert error < 1e-4, (row, error)
+END_PYTHON
+}
+
+refused() { # NAME TEXT COMMAND...: fails and says TEXT
+    local text=$1
+    shift
+    ! "$@" >"$work/refusal" 2>&1 && cat "$work/refusal" && grep -q "$text" "$work/refusal"
+}
+
+make_images
+ok "a run ends" run_small reference "${steps[@]}"
+ok "it is evaluated" ./run evaluate "$work/reference"
+ok "  a log of its last checkpoint" sound_log reference checkpoint
+ok "  three pictures" pictures reference
+ok "evaluators come and go while a run trains" pestered
+ok "  the same weights" same_end pestered
+ok "  a log of snapshots and the last checkpoint" sound_log pestered snapshot checkpoint
+ok "  the snapshots with embeddings" with_embeddings pestered
+ok "an evaluator's trainer dies and comes back" orphaned
+ok "  the same weights" same_end orphaned
+ok "  a log of snapshots and the last checkpoint" sound_log orphaned snapshot checkpoint
+ok "features of a folder are torchvision's" embedded
+ok "  no file is left half written" bash -c "! ls $work/*.part"
+ok "a folder without images is refused" refused "no image" ./run embed "$work/reference" "$work/pestered/log" -o "$work/y.npy"
+ok "  and nothing written" bash -c "! ls $work/y*"
+ok "nothing is left behind" nothing_left
+finish
