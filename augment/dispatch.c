@@ -317,6 +317,7 @@ static int on_done(sb_dispatch *d, const sb_message *m)
     l->progress_at = sb_now();
     d->counts.read_ns += m->done.read_ns;
     d->counts.decode_ns += m->done.decode_ns;
+    d->counts.decoded += m->done.read_ns > 0; /* a tile from the cache is not read */
     job *j = find_job(d, m->done.slot, m->done.sample);
     if (!m->done.bad || !j || m->done.image != j->tile.image || &d->loaders[j->loader] != l)
         return 0; /* a published slot speaks for itself (collect) */

@@ -49,6 +49,7 @@ int sb_dispatch_give_back(sb_dispatch *dispatch, const sb_dispatch_tile *tile, b
 
 typedef struct {
     uint64_t read_ns, decode_ns;
+    uint64_t decoded; /* images that were decoded whole */
     uint32_t loaders, quarantined;
 } sb_dispatch_counts;
 void sb_dispatch_count(const sb_dispatch *dispatch, sb_dispatch_counts *out);

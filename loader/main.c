@@ -181,13 +181,28 @@ static int read_config(sb_config *config, const char *run_dir)
     return sb_rundir_path(path, run_dir, "config.yaml") != 0 || sb_config_read(config, path) != 0 ? -1 : sb_config_finish(config);
 }
 
+/* Enough for a window of the largest images, so that each is decoded once an epoch, but no more than an eighth of the machine's memory. */
+static size_t cache_bytes(const loader *l)
+{
+    if (l->config.loader.cache_mb > 0)
+        return (size_t)l->config.loader.cache_mb << 20;
+    size_t largest = 0, most = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE) / 8;
+    for (uint32_t i = 0; i < l->index.count; i++) {
+        const sb_image *image = &l->index.images[i];
+        size_t bytes = (size_t)image->width * (size_t)image->height * (size_t)l->config.data.channels;
+        if (!image->random_access && bytes > largest)
+            largest = bytes;
+    }
+    size_t window = (size_t)l->config.data.window < l->index.count ? (size_t)l->config.data.window : l->index.count;
+    return largest * window < most ? largest * window : most;
+}
+
 static int serve(const char *run_dir)
 {
     static loader l = { .owner = -1, .socket = { .directory = -1 } };
     int rc = sb_stop_install() != 0 || sb_process_die_with_supervisor() != 0 || install_crash_handler() != 0 || read_config(&l.config, run_dir) != 0 ||
                      sb_index_read(&l.index, run_dir, &l.config) != 0 ||
-                     sb_decoder_create(&l.decoder, l.config.data.channels, (size_t)l.config.loader.cache_mb << 20,
-                                       l.config.data.untrusted) != 0 ||
+                     sb_decoder_create(&l.decoder, l.config.data.channels, cache_bytes(&l), l.config.data.untrusted) != 0 ||
                      sb_socket_connect(&l.socket, run_dir, "augment") != 0 || ask(&l) != 0
                  ? -1
                  : serve_loop(&l);

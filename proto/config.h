@@ -58,7 +58,7 @@ typedef struct {
     } data;
 
     struct {
-        int cache_mb;   /* decoded whole images that a loader keeps */
+        int cache_mb;   /* decoded whole images that a loader keeps; 0 = those of a window, at most an eighth of the memory */
         double timeout; /* seconds without progress before a loader is killed */
         int slots;      /* of the tile ring; 0 = chosen */
     } loader;
