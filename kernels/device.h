@@ -70,7 +70,8 @@ typedef struct {
     sb_update_rule rule;
     float lr, momentum, weight_decay;
     float trust;                  /* LARS: local lr = trust |w| / |g + wd w| (1 if either norm is 0) */
-    float beta1, beta2, epsilon;  /* AdamW */
+    double beta1, beta2;          /* AdamW; in f32, 1 - beta2 would keep five digits */
+    float epsilon;
     int64_t step;                 /* AdamW's bias correction: 1 for the first */
 } sb_update_values;
 typedef struct sb_update sb_update; /* planned over a table of parameters */

@@ -384,8 +384,8 @@ int sb_step_commit(sb_step *s, int64_t number, double lr)
         .momentum = (float)c->optimiser.momentum,
         .weight_decay = (float)c->optimiser.weight_decay,
         .trust = (float)c->optimiser.trust,
-        .beta1 = (float)c->optimiser.beta1,
-        .beta2 = (float)c->optimiser.beta2,
+        .beta1 = c->optimiser.beta1,
+        .beta2 = c->optimiser.beta2,
         .epsilon = (float)c->optimiser.epsilon,
         .step = number + 1,
     };

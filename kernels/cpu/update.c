@@ -57,12 +57,13 @@ static void adamw_step(const sb_parameter *p, const sb_update_values *v)
     float *w = p->weight, *m = p->state, *s = p->state + p->state_stride;
     const float *g = p->gradient;
     float keep = p->decayed ? 1 - v->lr * v->weight_decay : 1;
+    float keep_m = (float)v->beta1, take_m = (float)(1 - v->beta1), keep_s = (float)v->beta2, take_s = (float)(1 - v->beta2);
     double first = 1 - pow(v->beta1, (double)v->step), second = 1 - pow(v->beta2, (double)v->step);
     float size = (float)(v->lr / first), root = (float)sqrt(second);
 #pragma omp simd
     for (size_t i = 0; i < p->count; i++) {
-        m[i] = v->beta1 * m[i] + (1 - v->beta1) * g[i];
-        s[i] = v->beta2 * s[i] + (1 - v->beta2) * g[i] * g[i];
+        m[i] = keep_m * m[i] + take_m * g[i];
+        s[i] = keep_s * s[i] + take_s * g[i] * g[i];
         w[i] = w[i] * keep - size * m[i] / (sqrtf(s[i]) / root + v->epsilon);
     }
 }
