@@ -93,7 +93,8 @@ int sb_plan_infer(sb_plan *plan, const uint8_t *pixels, float *features);
 /* After sb_plan_forward of the same pixels: adds to parameters->gradient. */
 int sb_plan_backward(sb_plan *plan, const float *dfeatures);
 
-/* running <- batch statistics of one pass with n inputs of side x side (momentum 0.1; the unbiased variance needs the row counts). */
-int sb_plan_update_running(sb_plan *plan, const float *batch_statistics);
+/* running [statistic_floats] <- batch statistics of one pass with n inputs of side x side (momentum 0.1; the unbiased variance needs
+ * the row counts). */
+int sb_plan_update_running(sb_plan *plan, const float *batch_statistics, float *running);
 
 #endif

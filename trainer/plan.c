@@ -380,16 +380,16 @@ int sb_plan_backward(sb_plan *p, const float *dfeatures)
     return 0;
 }
 
-int sb_plan_update_running(sb_plan *p, const float *batch_statistics)
+int sb_plan_update_running(sb_plan *p, const float *batch_statistics, float *running)
 {
     for (int i = 0; i < p->network->node_count; i++) {
         if (p->network->nodes[i].kind != SB_NODE_NORM)
             continue;
         sb_norm_shape shape = norm_shape(p, i);
         const float *mean = batch_statistics + mean_offset(p, i);
-        float *running = p->network->parameters->running + mean_offset(p, i);
-        if (p->device->norm_running(p->device, shape.channels, shape.rows, SB_NORM_MOMENTUM, mean, mean + shape.channels, running,
-                                    running + shape.channels) != 0)
+        float *running_mean = running + mean_offset(p, i);
+        if (p->device->norm_running(p->device, shape.channels, shape.rows, SB_NORM_MOMENTUM, mean, mean + shape.channels, running_mean,
+                                    running_mean + shape.channels) != 0)
             return -1;
     }
     return 0;

@@ -193,7 +193,7 @@ int sb_projector_backward(sb_projector *p, const float *x, const float *dz, floa
     return 0;
 }
 
-int sb_projector_update_running(sb_projector *p, const float *batch_statistics)
+int sb_projector_update_running(sb_projector *p, const float *batch_statistics, float *running)
 {
     for (int i = 0; i < p->layer_count; i++) {
         const layer *l = &p->layers[i];
@@ -201,8 +201,8 @@ int sb_projector_update_running(sb_projector *p, const float *batch_statistics)
             continue;
         size_t offset = p->parameters->statistics[l->statistic].offset;
         const float *mean = batch_statistics + offset;
-        float *running = p->parameters->running + offset;
-        if (p->device->norm_running(p->device, l->out, p->rows, MOMENTUM, mean, mean + l->out, running, running + l->out) != 0)
+        float *running_mean = running + offset;
+        if (p->device->norm_running(p->device, l->out, p->rows, MOMENTUM, mean, mean + l->out, running_mean, running_mean + l->out) != 0)
             return -1;
     }
     return 0;

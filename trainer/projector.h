@@ -20,6 +20,6 @@ int sb_projector_bind(sb_projector *projector, void *memory);
 int sb_projector_forward(sb_projector *projector, const float *x, float **z, float *batch_statistics);
 /* dz [rows, out] -> dx [rows, in]; adds to the parameters' gradient. */
 int sb_projector_backward(sb_projector *projector, const float *x, const float *dz, float *dx);
-int sb_projector_update_running(sb_projector *projector, const float *batch_statistics);
+int sb_projector_update_running(sb_projector *projector, const float *batch_statistics, float *running);
 
 #endif

@@ -51,7 +51,7 @@ struct sb_step {
     uint8_t *pixels, *skip;
     float *features, *dfeatures;        /* [rows, width]: row view * batch + sample */
     float *chunk_features;              /* [largest chunk, width] */
-    float *statistics;                  /* [chunks + 1, statistic_floats]: one row a chunk, the last the projector's */
+    float *statistics, *running;        /* [statistic_floats]: of the last pass; running statistics as they are after the step */
     float *embeddings, *dembeddings;    /* [rows, out]; embeddings inside projector_memory */
     float *method_scratch;
     uint8_t *skip_host;                 /* [batch, batch] */
@@ -177,7 +177,8 @@ static int take_memory(sb_step *s)
         { sb_projector_bytes(s->projector), &s->projector_memory, &s->budget.batch },
         { s->method->scratch(&shape) * sizeof(float), &s->method_scratch, &s->budget.batch },
         { (size_t)batch * (size_t)batch, &s->skip, &s->budget.batch },
-        { (size_t)(s->chunk_count + 1) * s->parameters.statistic_floats * sizeof(float), &s->statistics, &s->budget.weights },
+        { s->parameters.statistic_floats * sizeof(float), &s->statistics, &s->budget.weights },
+        { s->parameters.statistic_floats * sizeof(float), &s->running, &s->budget.weights },
     };
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
         void *memory;
@@ -235,7 +236,7 @@ void sb_step_destroy(sb_step **step)
     if (!s)
         return;
     void *memory[] = { s->state, s->arena, s->pixels, s->chunk_features, s->features, s->dfeatures, s->dembeddings,
-                       s->projector_memory, s->method_scratch, s->skip, s->statistics };
+                       s->projector_memory, s->method_scratch, s->skip, s->statistics, s->running };
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
         if (memory[i])
             s->device->release(s->device, memory[i]);
@@ -317,8 +318,7 @@ static int forward(sb_step *s, const sb_step_source *source, int number)
         if (s->device->copy(s->device, SB_STREAM_COMPUTE, s->pixels + (size_t)i * bytes, pixels, bytes, SB_TO_DEVICE) != 0)
             return -1;
     }
-    return sb_plan_forward(k->plan->plan, s->pixels, s->chunk_features,
-                           s->statistics + (size_t)number * s->parameters.statistic_floats);
+    return sb_plan_forward(k->plan->plan, s->pixels, s->chunk_features, s->statistics);
 }
 
 /* Rows of a chunk between its own order and the batch's. */
@@ -343,8 +343,8 @@ static int backward(sb_step *s, int number)
 static int heads(sb_step *s, const sb_step_source *source, double *loss)
 {
     int batch = s->config->trainer.batch;
-    float *statistics = s->statistics + (size_t)s->chunk_count * s->parameters.statistic_floats;
-    if (sb_projector_forward(s->projector, s->features, &s->embeddings, statistics) != 0)
+    if (sb_projector_forward(s->projector, s->features, &s->embeddings, s->statistics) != 0 ||
+        sb_projector_update_running(s->projector, s->statistics, s->running) != 0)
         return -1;
     int skipping = source->skip ? source->skip(source->context, s->skip_host) : 0;
     if (skipping < 0 || (skipping > 0 && s->device->copy(s->device, SB_STREAM_COMPUTE, s->skip, s->skip_host,
@@ -360,11 +360,13 @@ int sb_step_gradient(sb_step *s, int64_t number, const sb_step_source *source, d
 {
     sb_parameters *p = &s->parameters;
     permute(s, number);
-    if (s->device->zero(s->device, p->gradient, p->floats * sizeof(float)) != 0)
+    if (s->device->zero(s->device, p->gradient, p->floats * sizeof(float)) != 0 ||
+        s->device->copy(s->device, SB_STREAM_COMPUTE, s->running, p->running, p->statistic_floats * sizeof(float), SB_ON_DEVICE) != 0)
         return -1;
     int last = s->chunk_count - 1, rc;
     for (int i = 0; i <= last; i++)
-        if ((rc = forward(s, source, i)) != 0 || (rc = move_rows(s, &s->chunks[i], s->features, true)) != 0)
+        if ((rc = forward(s, source, i)) != 0 || (rc = move_rows(s, &s->chunks[i], s->features, true)) != 0 ||
+            (rc = sb_plan_update_running(s->chunks[i].plan->plan, s->statistics, s->running)) != 0)
             return rc;
     if (heads(s, source, loss) != 0 || backward(s, last) != 0)
         return -1;
@@ -389,15 +391,10 @@ int sb_step_commit(sb_step *s, int64_t number, double lr)
         .epsilon = (float)c->optimiser.epsilon,
         .step = number + 1,
     };
-    if (s->device->update_run(s->device, s->update, &values) != 0)
+    const sb_parameters *p = &s->parameters;
+    if (s->device->update_run(s->device, s->update, &values) != 0 ||
+        s->device->copy(s->device, SB_STREAM_COMPUTE, p->running, s->running, p->statistic_floats * sizeof(float), SB_ON_DEVICE) != 0)
         return -1;
-    for (int i = 0; i <= s->chunk_count; i++) {
-        const float *statistics = s->statistics + (size_t)i * s->parameters.statistic_floats;
-        int rc = i < s->chunk_count ? sb_plan_update_running(s->chunks[i].plan->plan, statistics)
-                                    : sb_projector_update_running(s->projector, statistics);
-        if (rc != 0)
-            return -1;
-    }
     return sb_step_weights_changed(s);
 }
 

@@ -33,7 +33,7 @@ typedef struct {
 
 /* What the step takes of the device's memory, in bytes. */
 typedef struct {
-    size_t weights;     /* weights, gradients, optimiser state, running statistics */
+    size_t weights;     /* weights, gradients, optimiser state, statistics */
     size_t packed;      /* weights in the compute type */
     size_t activations; /* the arena of one chunk */
     size_t batch;       /* features, projector, loss: grows with the batch */

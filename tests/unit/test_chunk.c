@@ -1,0 +1,265 @@
+/* The training step on networks of this file's own: a chunked batch has the gradient of the plain one, a step that is given up leaves
+ * nothing behind, and device memory stands still while the batch grows. Without batch norm in the backbone, whose groups are chunks. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "proto/error.h"
+#include "proto/random.h"
+#include "trainer/step.h"
+
+#define BATCH 5
+#define SIDE 20
+#define VIEWS (2 * BATCH)
+#define VIEW_BYTES (SIDE * SIDE * 3)
+
+typedef enum {
+    SMOOTH, /* linear convolutions; behind them a projector of one layer */
+    KINKS,  /* max pools between them, and ReLU in the projector */
+    NORMS   /* batch norm */
+} kind;
+
+static kind now;
+
+/* Stands in for encoders/resnet.c, which a program that brings its own does not link. */
+int sb_encoder_build(sb_network *n, const sb_config *config)
+{
+    (void)config;
+    int t = sb_network_conv(n, 0, 16, 3, 1, 1, "a");
+    t = now == SMOOTH ? t : now == KINKS ? sb_network_maxpool(n, t) : sb_network_norm(n, t, -1, true, "norm");
+    t = sb_network_conv(n, t, 24, 3, 2, 1, "b");
+    if (now == KINKS)
+        t = sb_network_maxpool(n, t);
+    t = sb_network_conv(n, t, 20, 1, 1, 0, "c");
+    return sb_network_avgpool(n, t) < 0 ? -1 : 0;
+}
+
+typedef struct {
+    uint8_t pixels[VIEWS][VIEW_BYTES];
+    int left; /* fetches until the source is asked to stop; below 0: never */
+} source;
+
+static int fetch(void *context, int view, int sample, const uint8_t **pixels)
+{
+    source *s = context;
+    *pixels = s->pixels[view * BATCH + sample];
+    return s->left-- == 0;
+}
+
+/* Two views alike: a colour and stripes of the sample's own, and noise. */
+static void draw(source *s, uint64_t seed)
+{
+    sb_random random;
+    sb_random_init(&random, seed, SB_RANDOM_VIEW, 0, 0, 0);
+    s->left = -1;
+    for (int i = 0; i < BATCH; i++) {
+        float own[3][3];
+        for (int c = 0; c < 3; c++)
+            for (int d = 0; d < 3; d++)
+                own[c][d] = sb_random_uniform(&random);
+        for (int v = 0; v < 2; v++)
+            for (int p = 0; p < VIEW_BYTES; p++) {
+                int c = p % 3, x = p / 3 % SIDE, y = p / 3 / SIDE;
+                float stripes = sinf(own[c][1] * (float)x + own[c][2] * (float)y);
+                float value = 60 + 130 * own[c][0] + 30 * stripes + 60 * (sb_random_uniform(&random) - 0.5f);
+                s->pixels[v * BATCH + i][p] = (uint8_t)value;
+            }
+    }
+}
+
+static sb_config configure(kind which, uint64_t seed, int batch, int chunk)
+{
+    sb_config c;
+    sb_config_defaults(&c);
+    const char *settings[] = { "data.path=.", "data.view=20", "method.name=simclr", "method.temperature=0.5", "projector.out=16" };
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
+        assert_int_equal(sb_config_set(&c, settings[i]), 0);
+    c.projector.layers = which == SMOOTH ? 1 : 2;
+    c.seed = seed;
+    c.trainer.batch = batch;
+    c.trainer.chunk = chunk;
+    assert_int_equal(sb_config_finish(&c), 0);
+    return c;
+}
+
+static sb_step *create(kind which, sb_device *device, const sb_config *config)
+{
+    sb_step *step = NULL;
+    now = which;
+    if (sb_step_create(&step, device, config) != 0)
+        fail_msg("%s", sb_error());
+    return step;
+}
+
+static float *read_floats(sb_device *device, const float *from, size_t count)
+{
+    float *out = malloc(count * sizeof *out);
+    assert_non_null(out);
+    assert_int_equal(device->copy(device, SB_STREAM_COMPUTE, out, from, count * sizeof *out, SB_TO_HOST), 0);
+    assert_int_equal(device->wait(device, SB_STREAM_COMPUTE), 0);
+    return out;
+}
+
+/* |a - b| / |b| */
+static double distance(const float *a, const float *b, size_t count)
+{
+    double difference = 0, size = 0;
+    for (size_t i = 0; i < count; i++) {
+        difference += ((double)a[i] - b[i]) * ((double)a[i] - b[i]);
+        size += (double)b[i] * b[i];
+    }
+    return sqrt(difference / size);
+}
+
+/* Chunked against plain: of the whole gradient, and of the tensor where it is largest. */
+static void compare(kind which, sb_device *device, uint64_t seed, int chunk, double *whole, double *tensor)
+{
+    static source s;
+    float *gradient[2];
+    double loss[2];
+    sb_param params[16];
+    int param_count = 0;
+    size_t floats = 0;
+    draw(&s, seed);
+    for (int i = 0; i < 2; i++) {
+        sb_config config = configure(which, seed, BATCH, i ? chunk : 0);
+        sb_step *step = create(which, device, &config);
+        sb_parameters *p = sb_step_parameters(step);
+        assert_int_equal(sb_step_gradient(step, 3, &(sb_step_source){ .context = &s, .fetch = fetch }, &loss[i]), 0);
+        gradient[i] = read_floats(device, p->gradient, p->floats);
+        floats = p->floats;
+        param_count = p->param_count;
+        assert_true(param_count <= 16);
+        memcpy(params, p->params, (size_t)param_count * sizeof *params);
+        sb_step_destroy(&step);
+    }
+    assert_true(fabs(loss[1] - loss[0]) < 1e-5);
+    *whole = distance(gradient[1], gradient[0], floats);
+    *tensor = 0;
+    for (int i = 0; i < param_count; i++)
+        *tensor = fmax(*tensor, distance(gradient[1] + params[i].offset, gradient[0] + params[i].offset, params[i].count));
+    free(gradient[0]);
+    free(gradient[1]);
+}
+
+static const int chunks[] = { 1, 2, 3, 7 }; /* of ten views: 3 and 7 leave a rest */
+
+static void test_smooth(void **state)
+{
+    for (size_t c = 0; c < sizeof chunks / sizeof *chunks; c++) {
+        double whole, tensor;
+        for (uint64_t seed = 0; seed < 3; seed++) {
+            compare(SMOOTH, *state, seed, chunks[c], &whole, &tensor);
+            if (!(tensor < 1e-5))
+                fail_msg("chunk %d, seed %d: a tensor's gradient is off by %.1e", chunks[c], (int)seed, tensor);
+        }
+    }
+}
+
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* A maximum that rounding decides goes the other way now and then: hence the median. */
+static void test_kinks(void **state)
+{
+    for (size_t c = 0; c < sizeof chunks / sizeof *chunks; c++) {
+        double whole[10], tensor;
+        for (uint64_t seed = 0; seed < 10; seed++)
+            compare(KINKS, *state, seed, chunks[c], &whole[seed], &tensor);
+        qsort(whole, 10, sizeof *whole, ascending);
+        if (!(whole[5] < 1e-5 && whole[9] < 1e-3))
+            fail_msg("chunk %d: the gradient is off by %.1e in the median, %.1e at most", chunks[c], whole[5], whole[9]);
+    }
+}
+
+/* Wherever a step is given up: the next gives what it would have given, and running statistics have not moved. */
+static void test_given_up(void **state)
+{
+    sb_device *device = *state;
+    static source s;
+    draw(&s, 1);
+    sb_config config = configure(NORMS, 1, BATCH, 4);
+    sb_step *step = create(NORMS, device, &config);
+    sb_parameters *p = sb_step_parameters(step);
+    const sb_step_source given = { .context = &s, .fetch = fetch };
+    double loss, again;
+    float *before = read_floats(device, p->running, p->statistic_floats);
+    assert_int_equal(sb_step_gradient(step, 3, &given, &loss), 0);
+    float *wanted = read_floats(device, p->gradient, p->floats);
+    for (int after = 0; after < 2 * VIEWS - 2; after += 3) { /* the last chunk, of two, is fetched once */
+        s.left = after;
+        assert_int_equal(sb_step_gradient(step, 3, &given, &again), 1);
+    }
+    float *running = read_floats(device, p->running, p->statistic_floats);
+    assert_memory_equal(running, before, p->statistic_floats * sizeof *before);
+    free(running);
+    s.left = -1;
+    assert_int_equal(sb_step_gradient(step, 3, &given, &again), 0);
+    float *gradient = read_floats(device, p->gradient, p->floats);
+    assert_memory_equal(gradient, wanted, p->floats * sizeof *gradient);
+    assert_true(again == loss);
+    assert_int_equal(sb_step_commit(step, 3, 0.1), 0);
+    running = read_floats(device, p->running, p->statistic_floats);
+    assert_memory_not_equal(running, before, p->statistic_floats * sizeof *before);
+    free(running);
+    free(gradient);
+    free(wanted);
+    free(before);
+    sb_step_destroy(&step);
+}
+
+/* Eight times the batch: only what is behind the backbone grows, by what features, embeddings and the head need. */
+static void test_memory(void **state)
+{
+    sb_step_budget small, large;
+    sb_step_budget *budgets[] = { &small, &large };
+    for (int i = 0; i < 2; i++) {
+        sb_config config = configure(NORMS, 1, i ? 64 : 8, 8);
+        sb_step *step = create(NORMS, *state, &config);
+        sb_step_measure(step, budgets[i]);
+        sb_step_destroy(&step);
+    }
+    assert_int_equal(small.chunks, 2);
+    assert_int_equal(large.chunks, 16);
+    assert_int_equal(small.activations, large.activations);
+    assert_int_equal(small.packed, large.packed);
+    assert_int_equal(small.weights, large.weights);
+    assert_true(large.batch < 9 * small.batch);
+}
+
+static int open_device(void **state)
+{
+    sb_device *device;
+    if (sb_device_cpu(&device, 2) != 0)
+        return -1;
+    *state = device;
+    return 0;
+}
+
+static int close_device(void **state)
+{
+    sb_device *device = *state;
+    sb_device_close(&device);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_smooth),
+        cmocka_unit_test(test_kinks),
+        cmocka_unit_test(test_given_up),
+        cmocka_unit_test(test_memory),
+    };
+    return cmocka_run_group_tests(tests, open_device, close_device);
+}
