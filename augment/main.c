@@ -231,7 +231,7 @@ static int setup(augment *a)
     if (sb_device_cpu(&a->device, 1) != 0)
         return -1;
     size_t bytes = a->device->view_scratch(a->device, a->config.data.tile, a->config.data.tile, a->config.data.channels,
-                                           sizes[a->class_count - 1]);
+                                           sizes[a->class_count - 1], a->config.view_count);
     return a->device->alloc(a->device, bytes, &a->scratch);
 }
 

@@ -129,7 +129,7 @@ static int setup(embed *e, const char *run_dir, const char *data, char *const *a
     e->side = e->config.evaluate.size ? e->config.evaluate.size : e->config.data.view;
     if (sb_device_cpu(&e->device, threads) != 0 || sb_encoder_create(&e->encoder, e->device, &e->config, e->side) != 0 ||
         sb_decoder_create(&e->decoder, channels, (size_t)e->config.loader.cache_mb << 20, e->config.data.untrusted) != 0 ||
-        e->device->alloc(e->device, e->device->view_scratch(e->device, e->tile, e->tile, channels, e->side), &e->scratch) != 0)
+        e->device->alloc(e->device, e->device->view_scratch(e->device, e->tile, e->tile, channels, e->side, 1), &e->scratch) != 0)
         return -1;
     e->pixels = malloc((size_t)e->tile * (size_t)e->tile * (size_t)channels);
     e->views = malloc(BATCH * (size_t)e->side * (size_t)e->side * (size_t)channels);

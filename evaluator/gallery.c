@@ -60,7 +60,7 @@ int sb_gallery_create(sb_gallery *g, sb_device *device, const sb_index *index, c
     if (rc == 0)
         rc = sb_decoder_create(&decoder, config->data.channels, (size_t)config->loader.cache_mb << 20, config->data.untrusted);
     if (rc == 0)
-        rc = device->alloc(device, device->view_scratch(device, tile, tile, config->data.channels, side), &scratch);
+        rc = device->alloc(device, device->view_scratch(device, tile, tile, config->data.channels, side, 1 + g->distorted), &scratch);
     g->view = g->clean ? g->clean + (size_t)wanted * bytes : NULL;
     for (int i = 0; rc == 0 && i < wanted; i++) {
         const sb_image *image = &index->images[g->tile[i].image];

@@ -126,7 +126,7 @@ static int contact(const sb_evaluation *e)
     if (rc == 0 && (sheet_create(&s, 1 + c->view_count, rows, side < CELL_MAX ? side : CELL_MAX) != 0 ||
                     sb_order_create(&order, &e->index, c) != 0 ||
                     sb_decoder_create(&decoder, c->data.channels, (size_t)c->loader.cache_mb << 20, c->data.untrusted) != 0 ||
-                    e->device->alloc(e->device, e->device->view_scratch(e->device, c->data.tile, c->data.tile, c->data.channels, side),
+                    e->device->alloc(e->device, e->device->view_scratch(e->device, c->data.tile, c->data.tile, c->data.channels, side, 1),
                                      &scratch) != 0))
         rc = -1;
     for (int i = 0; rc == 0 && i < rows; i++)

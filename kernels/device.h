@@ -91,7 +91,7 @@ typedef struct {
 
 typedef struct sb_device sb_device;
 struct sb_device {
-    char description[128]; /* "CPU, 2 threads, oneDNN 2.6.3, avx512_core_bf16" */
+    char description[192]; /* "CPU, 2 threads, oneDNN 2.6.3, avx512_core_bf16" */
     int threads;
     bool fast_bf16; /* bf16 is native here */
 
@@ -178,8 +178,9 @@ struct sb_device {
     void (*update_destroy)(sb_device *device, sb_update *update);
     int (*update_run)(sb_device *device, sb_update *update, const sb_update_values *values);
 
-    /* Views of a tile: 8-bit HWC [tile_height, tile_width, channels] in, `count` views out, out[i] = [size, size, channels]. */
-    size_t (*view_scratch)(sb_device *device, int tile_width, int tile_height, int channels, int max_size);
+    /* Views of a tile: 8-bit HWC [tile_height, tile_width, channels] in, `count` views out, out[i] = [size, size, channels].
+     * Scratch is for up to `count` views of up to `max_size`. */
+    size_t (*view_scratch)(sb_device *device, int tile_width, int tile_height, int channels, int max_size, int count);
     int (*view)(sb_device *device, const uint8_t *tile, int tile_width, int tile_height, int channels, const sb_view_params *params,
                 int count, uint8_t *const *out, void *scratch);
 };

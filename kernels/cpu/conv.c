@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "kernels/cpu/cpu.h"
+#include "kernels/shapes.h"
 #include "proto/error.h"
 
 #define ALIGN 64
@@ -164,15 +165,6 @@ static int execute(sb_device *device, operation *o, const void *const addresses[
 
 /* ---- create --------------------------------------------------------------------------------------------------------------------- */
 
-static int check(const sb_conv_shape *s)
-{
-    int h = s->h + 2 * s->pad - s->kernel, w = s->w + 2 * s->pad - s->kernel;
-    if (s->n < 1 || s->in < 1 || s->out < 1 || s->kernel < 1 || s->stride < 1 || s->pad < 0 || s->pad >= s->kernel || h < 0 || w < 0)
-        return sb_fail("a convolution of [%d, %d, %d, %d] to %d channels with kernel %d, stride %d, pad %d", s->n, s->h, s->w, s->in,
-                       s->out, s->kernel, s->stride, s->pad);
-    return 0;
-}
-
 static int make(sb_cpu *cpu, sb_conv *c, const descriptors *d, md_query master, md_query master_gradient)
 {
     if (make_desc(cpu, d, FORWARD, NULL, &c->forward.desc) != 0 ||
@@ -200,7 +192,7 @@ static int make(sb_cpu *cpu, sb_conv *c, const descriptors *d, md_query master, 
 
 int sb_cpu_conv_create(sb_device *device, const sb_conv_shape *s, sb_conv **out)
 {
-    if (check(s) != 0)
+    if (sb_conv_check(s) != 0)
         return -1;
     sb_cpu *cpu = (sb_cpu *)device;
     sb_conv *c = calloc(1, sizeof *c);
@@ -208,7 +200,7 @@ int sb_cpu_conv_create(sb_device *device, const sb_conv_shape *s, sb_conv **out)
         return sb_fail("out of memory");
     c->shape = *s;
     c->weights = (size_t)s->out * (size_t)s->in * (size_t)s->kernel * (size_t)s->kernel;
-    int oh = (s->h + 2 * s->pad - s->kernel) / s->stride + 1, ow = (s->w + 2 * s->pad - s->kernel) / s->stride + 1;
+    int oh = sb_conv_side(s, s->h), ow = sb_conv_side(s, s->w);
     dnnl_dims_t x = { s->n, s->in, s->h, s->w }, y = { s->n, s->out, oh, ow }, w = { s->out, s->in, s->kernel, s->kernel };
     descriptors d = { .strides = { s->stride, s->stride }, .padding = { s->pad, s->pad } };
     md_handle master;

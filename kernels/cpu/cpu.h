@@ -4,6 +4,7 @@
 
 #include <dnnl.h>
 
+#include "kernels/bf16.h"
 #include "kernels/device.h"
 
 typedef struct {
@@ -16,28 +17,9 @@ typedef struct {
  * result depends on the shape alone and not on the number of threads. */
 #define SB_CPU_BLOCK 256
 
-static inline float sb_cpu_from_bf16(uint16_t bits)
-{
-    union {
-        uint32_t u;
-        float f;
-    } v = { .u = (uint32_t)bits << 16 };
-    return v.f;
-}
-
-/* Round to nearest even. */
-static inline uint16_t sb_cpu_to_bf16(float value)
-{
-    union {
-        float f;
-        uint32_t u;
-    } v = { .f = value };
-    return (uint16_t)((v.u + 0x7FFF + ((v.u >> 16) & 1)) >> 16);
-}
-
 static inline float sb_cpu_load(const void *x, sb_type type, size_t i)
 {
-    return type == SB_F32 ? ((const float *)x)[i] : sb_cpu_from_bf16(((const uint16_t *)x)[i]);
+    return type == SB_F32 ? ((const float *)x)[i] : sb_from_bf16(((const uint16_t *)x)[i]);
 }
 
 static inline void sb_cpu_store(void *x, sb_type type, size_t i, float value)
@@ -45,7 +27,7 @@ static inline void sb_cpu_store(void *x, sb_type type, size_t i, float value)
     if (type == SB_F32)
         ((float *)x)[i] = value;
     else
-        ((uint16_t *)x)[i] = sb_cpu_to_bf16(value);
+        ((uint16_t *)x)[i] = sb_to_bf16(value);
 }
 
 /* Rows -> f32 and back, for kernels that work on a row at a time; `type` is a constant where it is inlined. */
@@ -60,7 +42,7 @@ static inline void sb_cpu_load_row(const void *x, sb_type type, size_t at, int c
         const uint16_t *from = (const uint16_t *)x + at;
 #pragma omp simd
         for (int i = 0; i < count; i++)
-            out[i] = sb_cpu_from_bf16(from[i]);
+            out[i] = sb_from_bf16(from[i]);
     }
 }
 
@@ -116,7 +98,7 @@ int sb_cpu_update_create(sb_device *device, const sb_parameter *parameters, int 
 void sb_cpu_update_destroy(sb_device *device, sb_update *update);
 int sb_cpu_update_run(sb_device *device, sb_update *update, const sb_update_values *values);
 
-size_t sb_cpu_view_scratch(sb_device *device, int tile_width, int tile_height, int channels, int max_size);
+size_t sb_cpu_view_scratch(sb_device *device, int tile_width, int tile_height, int channels, int max_size, int count);
 int sb_cpu_view(sb_device *device, const uint8_t *tile, int tile_width, int tile_height, int channels, const sb_view_params *params,
                 int count, uint8_t *const *out, void *scratch);
 

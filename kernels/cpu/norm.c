@@ -53,7 +53,7 @@ static void store_row(void *y, sb_type type, size_t at, int count, const float *
         uint16_t *to = (uint16_t *)y + at;
 #pragma omp simd
         for (int i = 0; i < count; i++)
-            to[i] = sb_cpu_to_bf16(row[i]);
+            to[i] = sb_to_bf16(row[i]);
     }
 }
 

@@ -2,13 +2,12 @@
 #include <math.h>
 
 #include "kernels/cpu/cpu.h"
-
-static int out_side(int side) { return (side - 1) / 2 + 1; }
+#include "kernels/shapes.h"
 
 int sb_cpu_maxpool_forward(sb_device *device, const sb_pool_shape *s, const void *x, void *y, uint8_t *argmax)
 {
     (void)device;
-    int oh = out_side(s->h), ow = out_side(s->w);
+    int oh = sb_maxpool_side(s->h), ow = sb_maxpool_side(s->w);
 #pragma omp parallel for collapse(2) schedule(static)
     for (int n = 0; n < s->n; n++) {
         for (int i = 0; i < oh; i++) {
@@ -47,7 +46,7 @@ int sb_cpu_maxpool_backward(sb_device *device, const sb_pool_shape *s, const uin
                             void *dx)
 {
     (void)device;
-    int oh = out_side(s->h), ow = out_side(s->w);
+    int oh = sb_maxpool_side(s->h), ow = sb_maxpool_side(s->w);
 #pragma omp parallel for collapse(2) schedule(static)
     for (int n = 0; n < s->n; n++) {
         for (int row = 0; row < s->h; row++) {

@@ -5,16 +5,9 @@
 #include <math.h>
 
 #include "kernels/cpu/cpu.h"
+#include "kernels/shapes.h"
 
 #define TILE 32
-
-static bool left_out(const sb_similarity_shape *s, const uint8_t *skip, int i, int j)
-{
-    int a = i % s->samples, b = j % s->samples;
-    if (a == b)
-        return i == j || s->no_positives;
-    return skip && skip[(size_t)a * (size_t)s->samples + (size_t)b] != 0;
-}
 
 /* logits[r][c] = <z_(row + r), z_(column + c)> / temperature; left out: -INFINITY. */
 static void tile_logits(const sb_similarity_shape *s, const float *z, const uint8_t *skip, int row, int rows, int column, int columns,
@@ -37,7 +30,7 @@ static void tile_logits(const sb_similarity_shape *s, const float *z, const uint
                 sum += lanes[l];
             for (; k < width; k++)
                 sum += a[k] * b[k];
-            logits[r][c] = left_out(s, skip, row + r, column + c) ? -INFINITY : sum * scale;
+            logits[r][c] = sb_similarity_left_out(s, skip, row + r, column + c) ? -INFINITY : sum * scale;
         }
     }
 }

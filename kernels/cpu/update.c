@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "kernels/cpu/cpu.h"
+#include "kernels/optimiser.h"
 #include "proto/error.h"
 
 struct sb_update {
@@ -29,16 +30,13 @@ void sb_cpu_update_destroy(sb_device *device, sb_update *update)
     free(update);
 }
 
-/* m = momentum m + scale (g + decay w); w -= lr m */
 static void momentum_step(const sb_parameter *p, float lr, float momentum, float decay, float scale)
 {
     float *w = p->weight, *m = p->state;
     const float *g = p->gradient;
 #pragma omp simd
-    for (size_t i = 0; i < p->count; i++) {
-        m[i] = momentum * m[i] + scale * (g[i] + decay * w[i]);
-        w[i] -= lr * m[i];
-    }
+    for (size_t i = 0; i < p->count; i++)
+        sb_momentum_element(&w[i], &m[i], g[i], lr, momentum, decay, scale);
 }
 
 static float lars_trust(const sb_parameter *p, const sb_update_values *v)
@@ -56,16 +54,10 @@ static void adamw_step(const sb_parameter *p, const sb_update_values *v)
 {
     float *w = p->weight, *m = p->state, *s = p->state + p->state_stride;
     const float *g = p->gradient;
-    float keep = p->decayed ? 1 - v->lr * v->weight_decay : 1;
-    float keep_m = (float)v->beta1, take_m = (float)(1 - v->beta1), keep_s = (float)v->beta2, take_s = (float)(1 - v->beta2);
-    double first = 1 - pow(v->beta1, (double)v->step), second = 1 - pow(v->beta2, (double)v->step);
-    float size = (float)(v->lr / first), root = (float)sqrt(second);
+    sb_adamw_values values = sb_adamw_of(v->beta1, v->beta2, v->epsilon, v->lr, p->decayed ? v->weight_decay : 0, (double)v->step);
 #pragma omp simd
-    for (size_t i = 0; i < p->count; i++) {
-        m[i] = keep_m * m[i] + take_m * g[i];
-        s[i] = keep_s * s[i] + take_s * g[i] * g[i];
-        w[i] = w[i] * keep - size * m[i] / (sqrtf(s[i]) / root + v->epsilon);
-    }
+    for (size_t i = 0; i < p->count; i++)
+        sb_adamw_element(&w[i], &m[i], &s[i], g[i], &values);
 }
 
 int sb_cpu_update_run(sb_device *device, sb_update *u, const sb_update_values *v)

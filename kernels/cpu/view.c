@@ -8,7 +8,8 @@
 
 #include "kernels/colour.h"
 #include "kernels/cpu/cpu.h"
-#include "proto/error.h"
+#include "kernels/resample.h"
+#include "kernels/shapes.h"
 
 #define CHANNELS_MAX 3
 
@@ -29,15 +30,13 @@ typedef struct {
 
 static size_t align(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
-static int taps_of(int in, int out) { return 2 * ((in + out - 1) / out) + 3; }
-
 /* Sizes the work space where base is NULL, hands it out otherwise. */
 static size_t carve(work *w, char *base, int tile_width, int tile_height, int channels, int size)
 {
     size_t used = 0, s = (size_t)size;
 #define TAKE(pointer, bytes) ((pointer) = (void *)(base ? base + used : NULL), used += align(bytes))
-    w->x.taps = taps_of(tile_width, size);
-    w->y.taps = taps_of(tile_height, size);
+    w->x.taps = sb_resize_taps(tile_width, size);
+    w->y.taps = sb_resize_taps(tile_height, size);
     axis *axes[] = { &w->x, &w->y };
     for (int i = 0; i < 2; i++) {
         TAKE(axes[i]->first, s * sizeof(int));
@@ -54,34 +53,19 @@ static size_t carve(work *w, char *base, int tile_width, int tile_height, int ch
 }
 
 /* A smaller view of a tile needs more taps but fewer rows of them: the sum of both bounds covers every size up to max_size. */
-size_t sb_cpu_view_scratch(sb_device *device, int tile_width, int tile_height, int channels, int max_size)
+size_t sb_cpu_view_scratch(sb_device *device, int tile_width, int tile_height, int channels, int max_size, int count)
 {
     (void)device;
+    (void)count; /* one after another */
     work w;
     size_t weights = align((2 * (size_t)(tile_width + tile_height) + 10 * (size_t)max_size) * sizeof(float));
     return carve(&w, NULL, tile_width, tile_height, channels, max_size) + weights;
 }
 
-/* Triangle filter of PyTorch's anti-aliased bilinear interpolation: support 1, widened by the scale where the image shrinks. */
 static void plan_axis(axis *a, int in, int out)
 {
-    double scale = (double)in / out, support = scale >= 1 ? scale : 1, inverse = scale >= 1 ? 1 / scale : 1;
-    for (int i = 0; i < out; i++) {
-        double centre = scale * (i + 0.5), total = 0;
-        int first = (int)(centre - support + 0.5), end = (int)(centre + support + 0.5);
-        first = first > 0 ? first : 0;
-        end = end < in ? end : in;
-        float *weight = a->weight + (size_t)i * (size_t)a->taps;
-        for (int k = 0; k < end - first; k++) {
-            double d = fabs((first + k - centre + 0.5) * inverse), value = d < 1 ? 1 - d : 0;
-            weight[k] = (float)value;
-            total += value;
-        }
-        for (int k = 0; k < end - first; k++)
-            weight[k] = (float)(weight[k] / total);
-        a->first[i] = first;
-        a->count[i] = end - first;
-    }
+    for (int i = 0; i < out; i++)
+        a->count[i] = sb_resize_weights(in, out, i, &a->first[i], a->weight + (size_t)i * (size_t)a->taps);
 }
 
 /* row[x, c] = sum of the crop's rows for output row y. */
@@ -193,28 +177,11 @@ static void solarise(const work *w, int channels, size_t count, float threshold)
 
 /* ---- blur ------------------------------------------------------------------------------------------------------------------------- */
 
-static int reflect(int i, int size)
-{
-    if (size == 1)
-        return 0;
-    i = i < 0 ? -i : i;
-    return i >= size ? 2 * (size - 1) - i : i;
-}
-
-/* The kernel is a tenth of the view wide (SimCLR), odd, at least 3; edges are reflected. Along y whole rows, along x shifted ones. */
+/* Edges are reflected. Along y whole rows, along x shifted ones. */
 static void blur(const work *w, int channels, int size, float sigma)
 {
-    int width = (size / 10) | 1, half;
-    width = width < 3 ? 3 : width;
-    half = width / 2;
-    double total = 0;
-    for (int k = 0; k < width; k++) {
-        double d = (k - half) / (double)sigma;
-        w->kernel[k] = (float)exp(-0.5 * d * d);
-        total += w->kernel[k];
-    }
-    for (int k = 0; k < width; k++)
-        w->kernel[k] = (float)(w->kernel[k] / total);
+    int width = sb_blur_width(size), half = width / 2;
+    sb_blur_weights(width, sigma, w->kernel);
     size_t s = (size_t)size;
     for (int c = 0; c < channels; c++) {
         float *plane = w->planes[c];
@@ -222,7 +189,7 @@ static void blur(const work *w, int channels, int size, float sigma)
             float *restrict to = w->other + (size_t)y * s;
             memset(to, 0, s * sizeof *to);
             for (int k = 0; k < width; k++) {
-                const float *restrict from = plane + (size_t)reflect(y + k - half, size) * s;
+                const float *restrict from = plane + (size_t)sb_reflect(y + k - half, size) * s;
                 float f = w->kernel[k];
 #pragma omp simd
                 for (int x = 0; x < size; x++)
@@ -237,26 +204,18 @@ static void blur(const work *w, int channels, int size, float sigma)
                 float f = w->kernel[k];
                 int shift = k - half, begin = shift < 0 ? -shift : 0, end = shift > 0 ? size - shift : size;
                 for (int x = 0; x < begin && x < size; x++)
-                    to[x] += f * from[reflect(x + shift, size)];
+                    to[x] += f * from[sb_reflect(x + shift, size)];
 #pragma omp simd
                 for (int x = begin; x < end; x++)
                     to[x] += f * from[x + shift];
                 for (int x = end > begin ? end : begin; x < size; x++)
-                    to[x] += f * from[reflect(x + shift, size)];
+                    to[x] += f * from[sb_reflect(x + shift, size)];
             }
         }
     }
 }
 
 /* ---- the view --------------------------------------------------------------------------------------------------------------------- */
-
-static int check(const sb_view_params *p, int tile_width, int tile_height)
-{
-    bool sound = p->size >= 1 && p->left >= 0 && p->top >= 0 && p->width >= 1 && p->height >= 1 && p->left + p->width <= tile_width &&
-                 p->top + p->height <= tile_height;
-    return sound ? 0 : sb_fail("a crop of %d x %d at (%d, %d) of a tile of %d x %d to %d pixels", p->width, p->height, p->left, p->top,
-                               tile_width, tile_height, p->size);
-}
 
 static void write_out(const work *w, int channels, size_t count, uint8_t *out)
 {
@@ -296,13 +255,11 @@ int sb_cpu_view(sb_device *device, const uint8_t *tile, int tile_width, int tile
                 int count, uint8_t *const *out, void *scratch)
 {
     (void)device;
-    if (channels != 1 && channels != 3)
-        return sb_fail("a tile of %d channels", channels);
+    if (sb_view_check(params, count, tile_width, tile_height, channels) != 0)
+        return -1;
     for (int i = 0; i < count; i++) {
         const sb_view_params *p = &params[i];
         work w;
-        if (check(p, tile_width, tile_height) != 0)
-            return -1;
         carve(&w, scratch, tile_width, tile_height, channels, p->size);
         plan_axis(&w.x, p->width, p->size);
         plan_axis(&w.y, p->height, p->size);
