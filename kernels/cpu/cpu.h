@@ -46,6 +46,21 @@ static inline void sb_cpu_load_row(const void *x, sb_type type, size_t at, int c
     }
 }
 
+static inline void sb_cpu_store_row(void *x, sb_type type, size_t at, int count, const float *row)
+{
+    if (type == SB_F32) {
+        float *to = (float *)x + at;
+#pragma omp simd
+        for (int i = 0; i < count; i++)
+            to[i] = row[i];
+    } else {
+        uint16_t *to = (uint16_t *)x + at;
+#pragma omp simd
+        for (int i = 0; i < count; i++)
+            to[i] = sb_to_bf16(row[i]);
+    }
+}
+
 int sb_cpu_conv_create(sb_device *device, const sb_conv_shape *shape, sb_conv **out);
 void sb_cpu_conv_destroy(sb_device *device, sb_conv *conv);
 size_t sb_cpu_conv_packed(const sb_conv *conv);

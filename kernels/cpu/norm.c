@@ -45,18 +45,6 @@ static void fold(const sb_norm_shape *s, const float *partial, int channel, doub
         *sum += partial[(size_t)b * width + (size_t)channel];
 }
 
-static void store_row(void *y, sb_type type, size_t at, int count, const float *row)
-{
-    if (type == SB_F32) {
-        memcpy((float *)y + at, row, (size_t)count * sizeof(float));
-    } else {
-        uint16_t *to = (uint16_t *)y + at;
-#pragma omp simd
-        for (int i = 0; i < count; i++)
-            to[i] = sb_to_bf16(row[i]);
-    }
-}
-
 static void forward_sums(const sb_norm_shape *s, const void *x, const work *w)
 {
     int c = s->channels, blocks = blocks_of(s);
@@ -107,7 +95,7 @@ static void apply(const sb_norm_shape *s, const void *x, const void *residual, c
                 for (int i = 0; i < c; i++)
                     row[i] = row[i] > 0 ? row[i] : 0;
             }
-            store_row(y, s->type, at, c, row);
+            sb_cpu_store_row(y, s->type, at, c, row);
         }
     }
 }
@@ -199,7 +187,7 @@ int sb_cpu_norm_backward(sb_device *device, const sb_norm_shape *s, const void *
                 product[i] += g[i] * ((row[i] - mean[i]) * inverse[i]);
             }
             if (s->residual)
-                store_row(dresidual, s->type, at, c, g);
+                sb_cpu_store_row(dresidual, s->type, at, c, g);
         }
     }
 
@@ -233,7 +221,7 @@ int sb_cpu_norm_backward(sb_device *device, const sb_norm_shape *s, const void *
 #pragma omp simd
             for (int i = 0; i < c; i++)
                 row[i] = g[i] * from_g[i] + row[i] * from_x[i] + constant[i];
-            store_row(dx, s->type, at, c, row);
+            sb_cpu_store_row(dx, s->type, at, c, row);
         }
     }
     return 0;

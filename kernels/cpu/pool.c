@@ -4,6 +4,34 @@
 #include "kernels/cpu/cpu.h"
 #include "kernels/shapes.h"
 
+#define BLOCK 64 /* channels that are worked on at once: in registers and the first cache */
+
+static size_t pixel(int n, int h, int w, int row, int column) { return ((size_t)n * (size_t)h + (size_t)row) * (size_t)w + (size_t)column; }
+
+/* The window of output (i, j): `count` channels from k on. */
+static void window_forward(const sb_pool_shape *s, const void *x, int n, int i, int j, size_t k, int count, float *best, int *where)
+{
+    float value[BLOCK];
+    for (int c = 0; c < count; c++) {
+        best[c] = -INFINITY;
+        where[c] = 0;
+    }
+    for (int a = 0; a < 3; a++) {
+        int row = 2 * i - 1 + a;
+        for (int b = 0; b < 3; b++) {
+            int column = 2 * j - 1 + b, place = 3 * a + b;
+            if (row < 0 || row >= s->h || column < 0 || column >= s->w)
+                continue;
+            sb_cpu_load_row(x, s->type, pixel(n, s->h, s->w, row, column) * (size_t)s->c + k, count, value);
+#pragma omp simd
+            for (int c = 0; c < count; c++) {
+                where[c] = value[c] > best[c] ? place : where[c];
+                best[c] = value[c] > best[c] ? value[c] : best[c];
+            }
+        }
+    }
+}
+
 int sb_cpu_maxpool_forward(sb_device *device, const sb_pool_shape *s, const void *x, void *y, uint8_t *argmax)
 {
     (void)device;
@@ -12,28 +40,14 @@ int sb_cpu_maxpool_forward(sb_device *device, const sb_pool_shape *s, const void
     for (int n = 0; n < s->n; n++) {
         for (int i = 0; i < oh; i++) {
             for (int j = 0; j < ow; j++) {
-                size_t to = (((size_t)n * (size_t)oh + (size_t)i) * (size_t)ow + (size_t)j) * (size_t)s->c;
-                for (int k = 0; k < s->c; k++) {
-                    float best = -INFINITY;
-                    int where = 0;
-                    for (int a = 0; a < 3; a++) {
-                        int row = 2 * i - 1 + a;
-                        if (row < 0 || row >= s->h)
-                            continue;
-                        for (int b = 0; b < 3; b++) {
-                            int column = 2 * j - 1 + b;
-                            if (column < 0 || column >= s->w)
-                                continue;
-                            size_t from = (((size_t)n * (size_t)s->h + (size_t)row) * (size_t)s->w + (size_t)column) * (size_t)s->c;
-                            float value = sb_cpu_load(x, s->type, from + (size_t)k);
-                            if (value > best) {
-                                best = value;
-                                where = 3 * a + b;
-                            }
-                        }
-                    }
-                    sb_cpu_store(y, s->type, to + (size_t)k, best);
-                    argmax[to + (size_t)k] = (uint8_t)where;
+                size_t to = pixel(n, oh, ow, i, j) * (size_t)s->c;
+                for (int k = 0; k < s->c; k += BLOCK) {
+                    int count = s->c - k < BLOCK ? s->c - k : BLOCK, where[BLOCK];
+                    float best[BLOCK];
+                    window_forward(s, x, n, i, j, (size_t)k, count, best, where);
+                    sb_cpu_store_row(y, s->type, to + (size_t)k, count, best);
+                    for (int c = 0; c < count; c++)
+                        argmax[to + (size_t)(k + c)] = (uint8_t)where[c];
                 }
             }
         }
@@ -41,28 +55,42 @@ int sb_cpu_maxpool_forward(sb_device *device, const sb_pool_shape *s, const void
     return 0;
 }
 
+/* What the windows that hold input (row, column) send back to `count` of its channels from k on. */
+static void windows_backward(const sb_pool_shape *s, const uint8_t *argmax, const void *dy, const void *dy_more, int n, int row, int column,
+                             size_t k, int count, float *sum)
+{
+    int oh = sb_maxpool_side(s->h), ow = sb_maxpool_side(s->w);
+    float value[BLOCK], more[BLOCK];
+    for (int c = 0; c < count; c++)
+        sum[c] = more[c] = 0;
+    for (int i = row / 2; i <= (row + 1) / 2 && i < oh; i++) {
+        for (int j = column / 2; j <= (column + 1) / 2 && j < ow; j++) {
+            size_t from = pixel(n, oh, ow, i, j) * (size_t)s->c + k;
+            uint8_t place = (uint8_t)(3 * (row - 2 * i + 1) + (column - 2 * j + 1));
+            sb_cpu_load_row(dy, s->type, from, count, value);
+            if (dy_more)
+                sb_cpu_load_row(dy_more, s->type, from, count, more);
+#pragma omp simd
+            for (int c = 0; c < count; c++)
+                sum[c] += argmax[from + (size_t)c] == place ? value[c] + more[c] : 0;
+        }
+    }
+}
+
 /* Each input gathers from the at most four windows it lies in, so that threads write their own places only. */
 int sb_cpu_maxpool_backward(sb_device *device, const sb_pool_shape *s, const uint8_t *argmax, const void *dy, const void *dy_more,
                             void *dx)
 {
     (void)device;
-    int oh = sb_maxpool_side(s->h), ow = sb_maxpool_side(s->w);
 #pragma omp parallel for collapse(2) schedule(static)
     for (int n = 0; n < s->n; n++) {
         for (int row = 0; row < s->h; row++) {
             for (int column = 0; column < s->w; column++) {
-                size_t to = (((size_t)n * (size_t)s->h + (size_t)row) * (size_t)s->w + (size_t)column) * (size_t)s->c;
-                int i0 = row / 2, i1 = (row + 1) / 2, j0 = column / 2, j1 = (column + 1) / 2;
-                for (int k = 0; k < s->c; k++) {
-                    float sum = 0;
-                    for (int i = i0; i <= i1 && i < oh; i++) {
-                        for (int j = j0; j <= j1 && j < ow; j++) {
-                            size_t from = (((size_t)n * (size_t)oh + (size_t)i) * (size_t)ow + (size_t)j) * (size_t)s->c + (size_t)k;
-                            if (argmax[from] == 3 * (row - 2 * i + 1) + (column - 2 * j + 1))
-                                sum += sb_cpu_load(dy, s->type, from) + (dy_more ? sb_cpu_load(dy_more, s->type, from) : 0);
-                        }
-                    }
-                    sb_cpu_store(dx, s->type, to + (size_t)k, sum);
+                for (int k = 0; k < s->c; k += BLOCK) {
+                    int count = s->c - k < BLOCK ? s->c - k : BLOCK;
+                    float sum[BLOCK];
+                    windows_backward(s, argmax, dy, dy_more, n, row, column, (size_t)k, count, sum);
+                    sb_cpu_store_row(dx, s->type, pixel(n, s->h, s->w, row, column) * (size_t)s->c + (size_t)k, count, sum);
                 }
             }
         }
