@@ -56,6 +56,8 @@ $(BUILD)/sb_%: $(BUILD)/%/main.o $(ARCHIVES)
 	@echo "  LD $@"
 	@$(CC) $(CFLAGS) $^ $(LDLIBS) -o $@
 
+$(BUILD)/tests/bench/decode_tool: LDLIBS += -ljpeg
+
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(ARCHIVES)
 	@mkdir -p $(@D)
 	@echo "  LD $@"

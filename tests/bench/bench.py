@@ -1,0 +1,211 @@
+#!/usr/bin/python3
+"""Benchmarks: ratios against a named peer in one run on this machine, each with its bound. `./run bench [NAME...] [--json FILE]`.
+
+A figure is the median over interleaved pairs (ours, peer, ours, peer, ...) of peer's time / our time, so that what else the machine does
+falls on both. Workers (worker.h, peer.py) live through all pairs: nothing is measured cold."""
+import argparse
+import json
+import os
+import platform
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+TOOLS = ROOT / "build/tests/bench"
+PEER = ROOT / "tests/bench/peer.py"
+PHOTOGRAPHS = sorted((ROOT / "data/demo").glob("*.jpg"))
+CORES = os.cpu_count()
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "VIPS_CONCURRENCY": "1"}
+figures = []
+
+
+def figure(name, value, unit, bound, good, note=""):
+    """bound: text; good: whether the value keeps it, None where there is none."""
+    figures.append({"name": name, "value": value, "unit": unit, "bound": bound, "pass": good, "note": note})
+    verdict = "" if good is None else "pass" if good else "FAIL"
+    print(f"{name:<44} {value:>9.3g} {unit:<12} {bound:<10} {verdict:<5} {note}", flush=True)
+
+
+class Worker:
+    def __init__(self, *command, environment=None):
+        self.process = subprocess.Popen([str(c) for c in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
+                                        env={**os.environ, "OMP_WAIT_POLICY": "passive", **(environment or {})})
+
+    def ask(self, repeats):
+        """(seconds, busy seconds, bytes)"""
+        self.process.stdin.write(f"{repeats}\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline().split()
+        if len(line) != 3:
+            sys.exit(f"bench: {self.process.args[0]} ended with status {self.process.wait()}")
+        return float(line[0]), float(line[1]), int(line[2])
+
+    def end(self):
+        """What it prints last."""
+        rest = self.process.communicate()[0]
+        if self.process.returncode != 0:
+            sys.exit(f"bench: {self.process.args[0]} ended with status {self.process.returncode}")
+        return rest
+
+
+def pairs(ours, peer, repeats, count=5):
+    """Median of peer / ours, median seconds of one repeat of each, and their memory."""
+    ours.ask(1), peer.ask(1)
+    rounds = [(ours.ask(repeats), peer.ask(repeats)) for _ in range(count)]
+    mine, theirs = ([r[i][0] / repeats for r in rounds] for i in (0, 1))
+    return (statistics.median(b / a for a, b in zip(mine, theirs)), statistics.median(mine), statistics.median(theirs),
+            rounds[-1][0][2], rounds[-1][1][2])
+
+
+def progressive(path):
+    """Whether a JPEG's frame is progressive (SOF2)."""
+    data, at = path.read_bytes(), 2
+    while data[at] == 0xFF and not 0xC0 <= data[at + 1] <= 0xC2:
+        at += 2 + int.from_bytes(data[at + 2:at + 4], "big")
+    return data[at + 1] == 0xC2
+
+
+def decode():
+    """Tiles of the demo's photographs against libjpeg-turbo decoding the same files whole, one core."""
+    kinds = {"baseline": [p for p in PHOTOGRAPHS if not progressive(p)], "progressive": [p for p in PHOTOGRAPHS if progressive(p)],
+             "all": PHOTOGRAPHS}
+    for kind, files in kinds.items():
+        if not files:
+            continue
+        ours = Worker(TOOLS / "decode_tool", "tiles", 1024, *files, environment=ONE_THREAD)
+        peer = Worker(TOOLS / "decode_tool", "whole", *files)
+        ratio, mine, theirs, _, _ = pairs(ours, peer, 1)
+        ours.end(), peer.end()
+        bounded = kind == "all"
+        figure(f"decode {kind}: libjpeg-turbo / ours", ratio, "x", ">= 0.85" if bounded else "", ratio >= 0.85 if bounded else None,
+               f"{len(files)} files, {mine:.2f} s against {theirs:.2f} s")
+
+
+def view():
+    """Two views from a 1024 tile against torchvision's chain on PIL images, one core."""
+    for side, bound, repeats in ((224, 10, 5), (1024, 20, 1)):
+        ours = Worker(TOOLS / "view_tool", 1024, side, environment=ONE_THREAD)
+        peer = Worker(PEER, "view", 1024, side, environment=ONE_THREAD)
+        ratio, mine, theirs, _, _ = pairs(ours, peer, repeats)
+        ours.end(), peer.end()
+        figure(f"two views of {side}: torchvision / ours", ratio, "x", f">= {bound}", ratio >= bound,
+               f"{1e3 * mine:.1f} ms against {1e3 * theirs:.0f} ms")
+
+
+def step():
+    """A training step of ResNet-18 against PyTorch's, all cores; memory above what the process held before."""
+    for side, batch, repeats in ((64, 64, 2), (224, 16, 1), (1024, 2, 1)):
+        for precision in ("f32", "bf16"):
+            ours = Worker(TOOLS / "step_tool", f"data.view={side}", f"trainer.batch={batch}", f"trainer.precision={precision}",
+                          f"trainer.threads={CORES}", "method.name=dcl")
+            peer = Worker(PEER, "step", side, batch, precision, CORES)
+            ratio, mine, theirs, memory, peer_memory = pairs(ours, peer, repeats)
+            ours.end(), peer.end()
+            floor = Worker(TOOLS / "conv_tool", side, 2 * batch, precision, CORES)
+            floor.ask(1)
+            convolutions = min(floor.ask(1)[0] for _ in range(3))
+            floor.end()
+            views = 2 * batch
+            figure(f"step {side} {precision}: PyTorch / ours", ratio, "x", ">= 1.1", ratio >= 1.1,
+                   f"{views / mine:.1f} views/s against {views / theirs:.1f}; convolutions alone {views / convolutions:.1f}")
+            bounded = side != 64
+            figure(f"memory {side} {precision}: ours / PyTorch", memory / peer_memory, "x", "<= 0.8" if bounded else "",
+                   memory / peer_memory <= 0.8 if bounded else None, f"{memory >> 20} MiB against {peer_memory >> 20} MiB")
+
+
+def prepare(folder, name, *keys):
+    """A run directory of the demo's photographs."""
+    run = f"{folder}/{name}"
+    for command in (["build/sb_trainer", "prepare", "--recipe", "recipes/demo.yaml", "data.path=data/demo", f"run.dir={run}", *keys],
+                    ["build/sb_loader", "index", run, "--freeze"]):
+        subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    return run
+
+
+def loaders():
+    """Tiles from two loaders against one; how often a photograph is decoded in an epoch."""
+    rates = {1: [], 2: []}
+    decoded = needed = 0
+    with tempfile.TemporaryDirectory() as folder:
+        for turn in range(5):
+            for count in (1, 2):
+                run = prepare(folder, f"{turn}-{count}", "data.window=1", "loader.cache_mb=64", "trainer.batch=2")
+                tool = Worker(TOOLS / "loader_tool", run, count)
+                serving = [subprocess.Popen(["build/sb_loader", "serve", run], cwd=ROOT, env={**os.environ, **ONE_THREAD})
+                           for _ in range(count)]
+                tool.ask(1)
+                rates[count].append(tool.ask(3)[0])
+                numbers = tool.end().split()
+                decoded, needed = decoded + int(numbers[0]), needed + int(numbers[1])
+                for process in serving:
+                    process.kill()
+                    process.wait()
+    ratio = statistics.median(a / b for a, b in zip(rates[1], rates[2]))
+    figure("tiles: 2 loaders / 1 loader", ratio, "x", ">= 1.7", ratio >= 1.7,
+           f"an epoch of the photographs in {statistics.median(rates[2]) / 3:.2f} s against {statistics.median(rates[1]) / 3:.2f} s")
+    figure("decodes of a photograph in an epoch", decoded / needed, "", "<= 1.1", decoded / needed <= 1.1,
+           f"{decoded} for {needed}, with those read ahead")
+
+
+def lines(path):
+    return [json.loads(line) for line in open(path)] if os.path.exists(path) else []
+
+
+def wait():
+    """A whole run with one core left to loaders and augment: share waited, and what an evaluator costs that comes and goes."""
+    threads, blocks, length = max(1, CORES - 1), 8, 8
+    with tempfile.TemporaryDirectory() as folder:
+        run = f"{folder}/run"
+        training = subprocess.Popen(["./run", "train", "demo", "data.path=data/demo", f"run.dir={run}", f"trainer.threads={threads}",
+                                     f"trainer.steps={4 + blocks * length}", "evaluate.snapshot_every=4", "run.loaders=2"], cwd=ROOT,
+                                    stdout=subprocess.DEVNULL)
+        evaluator = None
+        seconds = {True: [], False: []}
+        for block in range(blocks):
+            begin = 4 + block * length
+            while len(lines(f"{run}/metrics.jsonl")) < begin:
+                if training.poll() is not None:
+                    sys.exit("bench: the run ended early")
+                time.sleep(0.05)
+            if block == 0:
+                evaluator = subprocess.Popen(["build/sb_evaluator", "evaluate", "--follow", "--no-pictures", run], cwd=ROOT,
+                                             stdout=subprocess.DEVNULL)
+            os.kill(evaluator.pid, signal.SIGSTOP if block % 2 else signal.SIGCONT)
+        training.wait()
+        os.kill(evaluator.pid, signal.SIGKILL)
+        evaluator.wait()
+        steps = lines(f"{run}/metrics.jsonl")
+        for i, line in enumerate(steps[4:]):
+            if i % length > 0:  # the first of a block saw the change
+                seconds[i // length % 2 == 0].append(16 / line["images_per_second"])
+    with_it, without = (statistics.median(seconds[k]) for k in (True, False))
+    figure(f"waited, trainer.threads={threads}", 100 * steps[-1]["waited"], "%", "< 2", steps[-1]["waited"] < 0.02)
+    figure("step beside an evaluator / alone", with_it / without, "x", "< 1.02", with_it / without < 1.02,
+           f"{with_it:.3f} s against {without:.3f} s")
+
+
+ALL = {f.__name__: f for f in (decode, view, step, loaders, wait)}
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="./run bench", description="Benchmarks with peers and bounds; all of them by default.")
+    parser.add_argument("name", nargs="*", choices=[[], *ALL], metavar="NAME", help=", ".join(f"{n}: {f.__doc__}" for n, f in ALL.items()))
+    parser.add_argument("--json", metavar="FILE", help="writes the figures there too")
+    options = parser.parse_args()
+    processor = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
+    print(f"{processor}, {CORES} cores; medians of interleaved pairs")
+    for name in options.name or ALL:
+        ALL[name]()
+    if options.json:
+        Path(options.json).write_text(json.dumps({"processor": processor, "cores": CORES, "figures": figures}, indent=1) + "\n")
+    failed = sum(f["pass"] is False for f in figures)
+    print(f"{sum(f['pass'] is True for f in figures)} bounds kept, {failed} not")
+    sys.exit(failed > 0)
+
+
+main()
