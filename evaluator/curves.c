@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "evaluator/pictures.h"
@@ -48,7 +49,8 @@ static void evaluation_line(FILE *plot, json_t *o)
             100 * number(json_object_get(rows, "colour"), "view_retrieval"), 100 * number(json_object_get(rows, "chance"), "view_retrieval"));
 }
 
-/* The data as gnuplot's inline blocks, then one picture of three plots. The output's name goes last into a quoted string. */
+/* The data as gnuplot's inline blocks, then one picture of three plots; what needs no training is a level, not a curve. The output's name
+ * goes into a quoted string. */
 static int draw(FILE *plot, const char *run_dir, const char *part)
 {
     fprintf(plot, "$steps << EOD\n");
@@ -64,13 +66,15 @@ static int draw(FILE *plot, const char *run_dir, const char *part)
         fprintf(plot, strchr("\"\\", *c) ? "\\%c" : "%c", *c);
     fprintf(plot, "\"\n"
                   "set multiplot layout 3,1\n"
-                  "set grid\nset xrange [0:*]\nset key outside right\nset xlabel 'step'\n"
+                  "set grid\nstats $steps using 1 name 'S' nooutput\nset xrange [0:S_max]\nset key outside right\nset xlabel 'step'\n"
                   "set ylabel 'loss'\nplot $steps using 1:2 with lines lc 'grey' title 'each step', "
                   "'' using 1:2 smooth bezier lw 2 lc rgb '#1f4e9c' title 'smoothed'\n"
                   "set ylabel 'view retrieval, %%'\nset yrange [0:100]\n"
-                  "plot $evaluations using 1:2 with linespoints pt 7 lw 2 title 'trained', '' using 1:3 with lines title 'untrained', "
-                  "'' using 1:4 with lines title '16 x 16 pixels', '' using 1:5 with lines title 'colour', "
-                  "'' using 1:6 with lines title 'chance'\n"
+                  "stats $evaluations using 3 name 'U' nooutput\nstats $evaluations using 4 name 'P' nooutput\n"
+                  "stats $evaluations using 5 name 'C' nooutput\nstats $evaluations using 6 name 'G' nooutput\n"
+                  "plot $evaluations using 1:2 with linespoints pt 7 lw 2 lc rgb '#1f4e9c' title 'trained', "
+                  "U_mean with lines dt 1 lc rgb '#c0392b' title 'untrained', P_mean with lines dt 2 lc rgb '#7f8c8d' title '16 x 16 pixels', "
+                  "C_mean with lines dt 3 lc rgb '#b7950b' title 'colour', G_mean with lines dt 4 lc 'black' title 'chance'\n"
                   "set ylabel 'images/s'\nset yrange [0:*]\nplot $steps using 1:3 with lines title 'throughput'\n"
                   "unset multiplot\n");
     return ferror(plot) ? sb_fail_errno("writing to gnuplot") : 0;
@@ -78,9 +82,14 @@ static int draw(FILE *plot, const char *run_dir, const char *part)
 
 int sb_picture_curves(const char *run_dir)
 {
-    char path[PATH_MAX], part[PATH_MAX];
+    char path[PATH_MAX], part[PATH_MAX], metrics[PATH_MAX];
+    struct stat info;
     if (sb_rundir_path(path, run_dir, "pictures/curves.png") != 0 || sb_rundir_path(part, run_dir, "pictures/curves.part.png") != 0)
         return -1;
+    if (sb_rundir_path(metrics, run_dir, "metrics.jsonl") != 0)
+        return -1;
+    if (stat(metrics, &info) != 0 || info.st_size == 0)
+        return 0; /* no step yet, nothing to draw */
     FILE *plot = popen("gnuplot 2>&1", "we");
     if (!plot)
         return sb_fail_errno("starting gnuplot");
