@@ -61,7 +61,7 @@ static const key keys[] = {
     { "trainer.chunk", KIND_INT, AT(trainer.chunk), "0", 0, 1 << 20, NULL, "views in the backbone at once; 0: all of a size" },
     { "trainer.steps", KIND_INT64, AT(trainer.steps), "1000", 1, 1e12, NULL, "optimiser steps of the run" },
     { "trainer.threads", KIND_INT, AT(trainer.threads), "0", 0, 1024, NULL, "compute threads, part of the result; 0: all cores" },
-    { "trainer.precision", KIND_CHOICE, AT(trainer.precision), "f32", 0, 0, "f32|bf16", "of the backbone's activations" },
+    { "trainer.precision", KIND_CHOICE, AT(trainer.precision), "f32", 0, 0, "f32|bf16", "of the backbone's activations; bf16 where the device has it" },
     { "trainer.checkpoint_every", KIND_INT, AT(trainer.checkpoint_every), "50", 1, 1 << 30, NULL, "steps between checkpoints" },
     { "trainer.checkpoint_keep", KIND_INT, AT(trainer.checkpoint_keep), "3", 1, 1 << 20, NULL, "checkpoints that are kept" },
     { "optimiser.name", KIND_CHOICE, AT(optimiser.name), "sgd", 0, 0, "sgd|lars|adamw", "the optimiser" },

@@ -13,7 +13,8 @@
 #include "proto/process.h"    /* sb_stop_install */
 #include "proto/rundir.h"     /* sb_rundir_* */
 #include "trainer/export.h"   /* sb_export_backbone */
-#include "trainer/status.h"   /* sb_status_* */
+#include "trainer/follow.h"   /* sb_follow */
+#include "trainer/status.h"   /* sb_status_read, sb_status_line */
 #include "trainer/train.h"    /* sb_train */
 
 typedef struct {
@@ -70,7 +71,7 @@ static int prepare(const arguments *a)
 static int status(const arguments *a)
 {
     if (a->follow)
-        return sb_status_follow(a->run_dir, a->watch);
+        return sb_follow(a->run_dir, a->watch);
     sb_status now;
     char line[256];
     if (sb_status_read(a->run_dir, &now) != 0 || sb_status_line(&now, line, sizeof line) != 0)

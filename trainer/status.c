@@ -5,7 +5,6 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,11 +12,7 @@
 #include <unistd.h>
 
 #include "proto/error.h"
-#include "proto/process.h"
 #include "proto/rundir.h"
-
-#define BAR 24
-#define PLAIN_NS 10000000000ull
 
 int sb_status_write(const char *run_dir, const sb_status *s)
 {
@@ -78,49 +73,6 @@ int sb_status_line(const sb_status *s, char *out, size_t bytes)
     if (used > 0 && (size_t)used < bytes && s->quarantined > 0)
         used += snprintf(out + used, bytes - (size_t)used, "  quarantined: %" PRIu32, s->quarantined);
     return used > 0 && (size_t)used < bytes ? 0 : sb_fail("the status line does not fit %zu bytes", bytes);
-}
-
-static void print_bar(const sb_status *s, const char *line)
-{
-    int full = s->steps > 0 ? (int)(s->step * BAR / s->steps) : 0;
-    printf("\r[");
-    for (int i = 0; i < BAR; i++)
-        putchar(i < full ? '#' : '.');
-    printf("] %s\033[K", line);
-    fflush(stdout);
-}
-
-static bool running(const sb_status *s) { return strcmp(s->phase, "training") == 0; }
-
-int sb_status_follow(const char *run_dir, int watch)
-{
-    bool terminal = isatty(STDOUT_FILENO), shown = false;
-    uint64_t printed = 0;
-    char line[256];
-    if (sb_stop_install() != 0)
-        return -1;
-    while (!sb_stop_requested()) {
-        bool alive = watch == 0 || kill(watch, 0) == 0 || errno == EPERM;
-        sb_status s;
-        bool known = sb_status_read(run_dir, &s) == 0 && (!shown || s.step >= 0);
-        bool ended = known && !running(&s);
-        if (known && (terminal || ended || sb_now() - printed >= PLAIN_NS) && s.step > 0) {
-            if (sb_status_line(&s, line, sizeof line) != 0)
-                return -1;
-            if (terminal)
-                print_bar(&s, line);
-            else
-                printf("%s\n", line), fflush(stdout);
-            printed = sb_now();
-            shown = true;
-        }
-        if (ended || !alive)
-            break;
-        usleep(500000);
-    }
-    if (terminal && shown)
-        printf("\n");
-    return 0;
 }
 
 int sb_metrics_append(const char *run_dir, int64_t step, uint32_t epoch, double loss, double lr, double images_per_second,

@@ -22,10 +22,6 @@ int sb_status_read(const char *run_dir, sb_status *status);
 /* "step 120/240  loss 1.2340  85.1 images/s  ETA 0:42  waited 3 %  slowest: train" */
 int sb_status_line(const sb_status *status, char *out, size_t bytes);
 
-/* Prints the line until the run has ended or process `watch` (0: none) is gone: a bar that rewrites itself on a terminal, a line every ten
- * seconds in a file. */
-int sb_status_follow(const char *run_dir, int watch);
-
 /* Appends a step to metrics.jsonl. */
 int sb_metrics_append(const char *run_dir, int64_t step, uint32_t epoch, double loss, double lr, double images_per_second,
                       double waited);
