@@ -17,36 +17,35 @@ SB_COLOUR_FN float sb_blend(float a, float b, float factor) { return sb_clamp01(
 /* ITU-R 601 luma, torchvision's digits. */
 SB_COLOUR_FN float sb_luma(float r, float g, float b) { return 0.2989f * r + 0.587f * g + 0.114f * b; }
 
-/* x - floor(x) for |x| < 2^30. */
-SB_COLOUR_FN float sb_fraction(float x)
+typedef struct {
+    float r, g, b;
+} sb_rgb;
+
+/* How much of the range a channel lacks at hue `six` (of 6): the distance to its plateau, whose middle lies at 6 - middle. */
+SB_COLOUR_FN float sb_hue_lack(float six, float middle)
 {
-    float whole = (float)(int)x;
-    whole = whole > x ? whole - 1.0f : whole;
-    return x - whole;
+    float k = six + middle;
+    k = k >= 6.0f ? k - 6.0f : k;
+    return sb_clamp01(k < 4.0f - k ? k : 4.0f - k);
 }
 
-/* Turns the hue by `turn` (of a full circle): RGB to HSV, add, and back. Branches are selects, so that loops over pixels vectorise. */
-SB_COLOUR_FN void sb_turn_hue(float *r, float *g, float *b, float turn)
+/* Turns the hue by `turn` (of a full circle, -0.5 .. 0.5): what RGB to HSV, an addition and the way back give, without the detour over
+ * saturation and sectors. Values and selects only, so that loops over pixels vectorise. */
+SB_COLOUR_FN sb_rgb sb_turn_hue(float r, float g, float b, float turn)
 {
-    float most = *r > *g ? *r : *g, least = *r < *g ? *r : *g;
-    most = *b > most ? *b : most;
-    least = *b < least ? *b : least;
-    float range = most - least;
-    float saturation = range / (most == least ? 1.0f : most), divisor = most == least ? 1.0f : range;
-    float rc = (most - *r) / divisor, gc = (most - *g) / divisor, bc = (most - *b) / divisor;
-    float hue = most == *r ? bc - gc : most == *g ? 2.0f + rc - bc : 4.0f + gc - rc;
-    hue = sb_fraction(hue / 6.0f + 1.0f);
-    hue = sb_fraction(hue + turn);
-    float six = hue * 6.0f;
-    int sector = (int)six;
-    float f = six - (float)sector;
-    sector = sector >= 6 ? 0 : sector;
-    float p = sb_clamp01(most * (1.0f - saturation));
-    float q = sb_clamp01(most * (1.0f - saturation * f));
-    float t = sb_clamp01(most * (1.0f - saturation * (1.0f - f)));
-    *r = sector == 0 || sector == 5 ? most : sector == 1 ? q : sector == 4 ? t : p;
-    *g = sector == 1 || sector == 2 ? most : sector == 3 ? q : sector == 0 ? t : p;
-    *b = sector == 3 || sector == 4 ? most : sector == 5 ? q : sector == 2 ? t : p;
+    float most = r > g ? r : g, least = r < g ? r : g;
+    most = b > most ? b : most;
+    least = b < least ? b : least;
+    float range = most - least, divisor = range > 0.0f ? range : 1.0f;
+    float from = most == r ? 0.0f : most == g ? 2.0f : 4.0f, step = most == r ? g - b : most == g ? b - r : r - g;
+    float six = from + step / divisor + 6.0f * turn;
+    six = six < 0.0f ? six + 6.0f : six;
+    six = six >= 6.0f ? six - 6.0f : six;
+    sb_rgb out;
+    out.r = most - range * sb_hue_lack(six, 5.0f);
+    out.g = most - range * sb_hue_lack(six, 3.0f);
+    out.b = most - range * sb_hue_lack(six, 1.0f);
+    return out;
 }
 
 #endif

@@ -153,10 +153,14 @@ static void saturation(const work *w, size_t count, float factor)
 
 static void hue(const work *w, size_t count, float turn)
 {
-    float *r = w->planes[0], *g = w->planes[1], *b = w->planes[2];
+    float *restrict r = w->planes[0], *restrict g = w->planes[1], *restrict b = w->planes[2];
 #pragma omp simd
-    for (size_t i = 0; i < count; i++)
-        sb_turn_hue(&r[i], &g[i], &b[i], turn);
+    for (size_t i = 0; i < count; i++) {
+        sb_rgb turned = sb_turn_hue(r[i], g[i], b[i], turn);
+        r[i] = turned.r;
+        g[i] = turned.g;
+        b[i] = turned.b;
+    }
 }
 
 static void grey(const work *w, size_t count)
