@@ -7,25 +7,9 @@ from pathlib import Path
 import numpy
 import torch
 
+from reference import contrastive
+
 TOOL = Path(__file__).parents[2] / "build/tests/oracle/method_tool"
-
-
-def reference(method, x, temperature, skip):
-    n = len(x) // 2
-    z = torch.nn.functional.normalize(x, dim=1)
-    logits = z @ z.T / temperature
-    rows = torch.arange(2 * n)
-    positive = (rows + n) % (2 * n)
-    out = torch.eye(2 * n, dtype=torch.bool)
-    if method == "dcl":
-        out[rows, positive] = True
-    if skip is not None:
-        both = torch.tensor(skip != 0).repeat(2, 2)
-        same = torch.eye(n, dtype=torch.bool).repeat(2, 2)
-        out |= both & ~same
-    lse = torch.logsumexp(logits.masked_fill(out, -torch.inf), dim=1)
-    lse = torch.where(out.all(dim=1), torch.zeros_like(lse), lse)
-    return (lse - logits[rows, positive]).mean()
 
 
 def main():
@@ -45,7 +29,7 @@ def main():
         got = subprocess.run(command, input=data, stdout=subprocess.PIPE, check=True).stdout
         loss, gradient = numpy.frombuffer(got, numpy.float64, 1)[0], numpy.frombuffer(got, numpy.float32, offset=8)
         exact = torch.tensor(x, dtype=torch.float64, requires_grad=True)
-        value = reference(method, exact, temperature, skip)
+        value = contrastive(method, exact, temperature, skip)
         value.backward()
         wanted = exact.grad.numpy().ravel()
         loss_error = abs(loss - value.item()) / max(1, abs(value.item()))

@@ -1,0 +1,124 @@
+"""What the trainer computes, written down a second time with PyTorch: encoder, projector, losses, optimisers. For the tests in this folder."""
+import json
+from pathlib import Path
+
+import numpy
+import torch
+import torchvision
+
+MEAN = {3: (0.485, 0.456, 0.406), 1: (0.449,)}
+DEVIATION = {3: (0.229, 0.224, 0.225), 1: (0.226,)}
+
+
+def contrastive(method, x, temperature, skip=None):
+    """SimCLR's NT-Xent or DCL of embeddings [2n, width], mean over the 2n anchors. skip [n, n]: pairs that are no negatives."""
+    n = len(x) // 2
+    z = torch.nn.functional.normalize(x, dim=1)
+    logits = z @ z.T / temperature
+    rows = torch.arange(2 * n)
+    positive = (rows + n) % (2 * n)
+    out = torch.eye(2 * n, dtype=torch.bool)
+    if method == "dcl":
+        out[rows, positive] = True
+    if skip is not None:
+        both = torch.tensor(skip != 0).repeat(2, 2)
+        same = torch.eye(n, dtype=torch.bool).repeat(2, 2)
+        out |= both & ~same
+    lse = torch.logsumexp(logits.masked_fill(out, -torch.inf), dim=1)
+    lse = torch.where(out.all(dim=1), torch.zeros_like(lse), lse)
+    return (lse - logits[rows, positive]).mean()
+
+
+def projector(width, layers, out, last_norm):
+    """Linear, batch norm, ReLU; the last layer: linear and batch norm without shift, or linear with bias."""
+    parts = []
+    for _ in range(layers - 1):
+        parts += [torch.nn.Linear(width, width, bias=False), torch.nn.BatchNorm1d(width), torch.nn.ReLU()]
+    parts.append(torch.nn.Linear(width, out, bias=not last_norm))
+    if last_norm:
+        parts.append(torch.nn.BatchNorm1d(out))
+        parts[-1].register_parameter("bias", None)
+    return torch.nn.Sequential(*parts)
+
+
+def network(encoder="resnet18", stem="imagenet", channels=3, layers=2, out=128, last_norm=True):
+    """torchvision's encoder without its classifier, and `projector` beside it: names are those of our checkpoints. Residual branches start
+    small (Goyal et al. 2017 take 0), or rounding errors would double from block to block."""
+    net = torchvision.models.__dict__[encoder]()
+    width = net.fc.in_features
+    net.fc = torch.nn.Identity()
+    if stem == "small":
+        net.conv1 = torch.nn.Conv2d(channels, 64, 3, padding=1, bias=False)
+        net.maxpool = torch.nn.Identity()
+    elif channels != 3:
+        net.conv1 = torch.nn.Conv2d(channels, 64, 7, stride=2, padding=3, bias=False)
+    for name, p in net.named_parameters():
+        if name.endswith("bn3.weight" if encoder == "resnet50" else "bn2.weight"):
+            torch.nn.init.constant_(p, 0.25)
+    net.add_module("projector", projector(width, layers, out, last_norm))
+    return net
+
+
+def normalised(pixels):
+    """8-bit [n, side, side, channels] -> what an encoder takes, f64 [n, channels, side, side]."""
+    channels = pixels.shape[3]
+    x = torch.from_numpy(pixels).double() / 255
+    mean, deviation = (torch.tensor(t[channels], dtype=torch.float64) for t in (MEAN, DEVIATION))
+    return ((x - mean) / deviation).permute(0, 3, 1, 2)
+
+
+def embed(net, x, groups, precision=None):
+    """Embeddings [n, out] of inputs [n, channels, side, side]; each group (input numbers) passes the encoder by itself."""
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
+        features = torch.cat([net(x[torch.as_tensor(group)]) for group in groups])
+    return net.projector(features.to(x.dtype)[torch.argsort(torch.as_tensor(numpy.concatenate(groups)))])
+
+
+class Lars(torch.optim.Optimizer):
+    """You et al. 2017 with the learning rate outside of the momentum buffer; plain SGD where there is no weight decay."""
+
+    def __init__(self, groups, lr, momentum, trust):
+        super().__init__(groups, {"lr": lr, "momentum": momentum, "trust": trust, "weight_decay": 0})
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            for p in group["params"]:
+                update = p.grad
+                if group["decayed"]:
+                    update = update + group["weight_decay"] * p
+                    weight, size = p.double().norm().item(), update.double().norm().item()
+                    if weight > 0 and size > 0:
+                        update = group["trust"] * weight / size * update
+                buffer = self.state[p].setdefault("momentum_buffer", torch.zeros_like(p))
+                buffer.mul_(group["momentum"]).add_(update)
+                p.sub_(group["lr"] * buffer)
+
+
+def optimiser(name, net, weight_decay, momentum=0.9, trust=0.001):
+    """Matrices decay (and are adapted by LARS); biases and norms do not. The learning rate is set at each step."""
+    matrices = [p for p in net.parameters() if p.ndim > 1]
+    vectors = [p for p in net.parameters() if p.ndim == 1]
+    groups = [{"params": matrices, "weight_decay": weight_decay, "decayed": True},
+              {"params": vectors, "weight_decay": 0, "decayed": False}]
+    if name == "sgd":
+        return torch.optim.SGD(groups, lr=1, momentum=momentum)
+    if name == "lars":
+        return Lars(groups, lr=1, momentum=momentum, trust=trust)
+    return torch.optim.AdamW(groups, lr=1)
+
+
+STATE = {"sgd": ["momentum_buffer"], "lars": ["momentum_buffer"], "adamw": ["exp_avg", "exp_avg_sq"]}
+
+
+def load_file(path):
+    """A safetensors file as a dictionary of tensors (as safetensors.torch.load_file, which Debian does not have)."""
+    data = Path(path).read_bytes()
+    start = 8 + int.from_bytes(data[:8], "little")
+    kinds = {"F32": numpy.float32, "I64": numpy.int64}
+    tensors = {}
+    for name, t in json.loads(data[8:start]).items():
+        if name != "__metadata__":
+            begin, end = t["data_offsets"]
+            tensors[name] = torch.from_numpy(numpy.frombuffer(data[start + begin:start + end], kinds[t["dtype"]]).reshape(t["shape"]).copy())
+    return tensors

@@ -1,0 +1,189 @@
+/* Drives the training step (trainer/step.h) with states and pixels from outside, for tests/oracle/step.py. Arguments: KEY=VALUE.
+ *
+ * It writes what it has, a line each, and an empty line:
+ *     parameter NAME SIDE...      in the order of the flat arrays
+ *     statistic NAME CHANNELS     means, then variances
+ *     state ARRAYS                of the optimiser, each as long as the parameters
+ *     memory WEIGHTS ACTIVATIONS BATCH    in bytes (sb_step_budget)
+ *     bf16 0|1                    native here
+ * Then for each step it
+ *     reads   i64 number, f64 learning rate, f32 parameters, statistics, state, u8 pixels [views, batch, size, size, channels],
+ *     writes  f64 loss, f32 gradient, f32 embeddings [views, batch, width], i32 count, i32 [count] the views in the order they were
+ *             fetched, as view * batch + sample,
+ *     reads   f32 gradient, to go on with,
+ *     writes  f32 parameters, statistics, state, i64 allocations of the step, by our own code (linked with --wrap=malloc and so on).
+ */
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "proto/error.h"
+#include "trainer/step.h"
+
+static int64_t allocations;
+
+void *__real_malloc(size_t bytes);
+void *__real_calloc(size_t count, size_t bytes);
+void *__real_realloc(void *old, size_t bytes);
+void *__real_aligned_alloc(size_t alignment, size_t bytes);
+void *__wrap_malloc(size_t bytes);
+void *__wrap_calloc(size_t count, size_t bytes);
+void *__wrap_realloc(void *old, size_t bytes);
+void *__wrap_aligned_alloc(size_t alignment, size_t bytes);
+
+void *__wrap_malloc(size_t bytes)
+{
+    allocations++;
+    return __real_malloc(bytes);
+}
+
+void *__wrap_calloc(size_t count, size_t bytes)
+{
+    allocations++;
+    return __real_calloc(count, bytes);
+}
+
+void *__wrap_realloc(void *old, size_t bytes)
+{
+    allocations++;
+    return __real_realloc(old, bytes);
+}
+
+void *__wrap_aligned_alloc(size_t alignment, size_t bytes)
+{
+    allocations++;
+    return __real_aligned_alloc(alignment, bytes);
+}
+
+typedef struct {
+    sb_config config;
+    sb_device *device;
+    sb_step *step;
+    size_t state_floats, view_bytes, pixel_bytes;
+    float *host; /* room for the largest array */
+    uint8_t *pixels;
+    int32_t *order, fetched;
+} tool;
+
+static int fetch(void *context, int view, int sample, const uint8_t **pixels)
+{
+    tool *t = context;
+    int number = view * t->config.trainer.batch + sample;
+    t->order[t->fetched++] = number;
+    *pixels = t->pixels + (size_t)number * t->view_bytes;
+    return 0;
+}
+
+static bool get(void *to, size_t bytes) { return fread(to, 1, bytes, stdin) == bytes; }
+
+static bool put(const void *from, size_t bytes) { return fwrite(from, 1, bytes, stdout) == bytes; }
+
+static bool get_floats(tool *t, float *to, size_t count)
+{
+    return get(t->host, count * sizeof(float)) &&
+           t->device->copy(t->device, SB_STREAM_COMPUTE, to, t->host, count * sizeof(float), SB_TO_DEVICE) == 0 &&
+           t->device->wait(t->device, SB_STREAM_COMPUTE) == 0;
+}
+
+static bool put_floats(tool *t, const float *from, size_t count)
+{
+    return t->device->copy(t->device, SB_STREAM_COMPUTE, t->host, from, count * sizeof(float), SB_TO_HOST) == 0 &&
+           t->device->wait(t->device, SB_STREAM_COMPUTE) == 0 && put(t->host, count * sizeof(float));
+}
+
+static void introduce(tool *t, int arrays)
+{
+    const sb_parameters *p = sb_step_parameters(t->step);
+    sb_step_budget budget;
+    sb_step_measure(t->step, &budget);
+    for (int i = 0; i < p->param_count; i++) {
+        printf("parameter %s", p->params[i].name);
+        for (int d = 0; d < p->params[i].dims; d++)
+            printf(" %d", (int)p->params[i].shape[d]);
+        printf("\n");
+    }
+    for (int i = 0; i < p->statistic_count; i++)
+        printf("statistic %s %d\n", p->statistics[i].name, p->statistics[i].channels);
+    printf("state %d\nmemory %zu %zu %zu\nbf16 %d\n\n", arrays, budget.weights, budget.activations, budget.batch,
+           t->device->fast_bf16);
+    fflush(stdout);
+}
+
+static int setup(tool *t, int argc, char **argv)
+{
+    sb_config_defaults(&t->config);
+    if (sb_config_set(&t->config, "data.path=.") != 0)
+        return -1;
+    for (int i = 1; i < argc; i++)
+        if (sb_config_set(&t->config, argv[i]) != 0)
+            return -1;
+    if (sb_config_finish(&t->config) != 0 || sb_device_cpu(&t->device, t->config.trainer.threads) != 0 ||
+        sb_step_create(&t->step, t->device, &t->config) != 0)
+        return -1;
+    int arrays, width, rows = t->config.view_count * t->config.trainer.batch, side = t->config.data.view;
+    const sb_parameters *p = sb_step_parameters(t->step);
+    sb_step_state(t->step, &arrays);
+    sb_step_embeddings(t->step, &width);
+    t->state_floats = (size_t)arrays * p->floats;
+    t->view_bytes = (size_t)side * (size_t)side * (size_t)t->config.data.channels;
+    t->pixel_bytes = (size_t)rows * t->view_bytes;
+    size_t embeddings = (size_t)rows * (size_t)width, most = p->statistic_floats > embeddings ? p->statistic_floats : embeddings;
+    most = t->state_floats > most ? t->state_floats : most;
+    t->host = malloc(most * sizeof(float));
+    t->pixels = malloc(t->pixel_bytes);
+    t->order = malloc(2 * (size_t)rows * sizeof *t->order);
+    if (!t->host || !t->pixels || !t->order)
+        return sb_fail("out of memory");
+    introduce(t, arrays);
+    return 0;
+}
+
+/* 1: done, 0: no more input, -1: failed. */
+static int step(tool *t)
+{
+    sb_parameters *p = sb_step_parameters(t->step);
+    int arrays, width, rows = t->config.view_count * t->config.trainer.batch;
+    float *state = sb_step_state(t->step, &arrays);
+    const sb_step_source source = { .context = t, .fetch = fetch };
+    int64_t number, before;
+    double lr, loss;
+    if (!get(&number, sizeof number))
+        return 0;
+    if (!get(&lr, sizeof lr) || !get_floats(t, p->weight, p->floats) || !get_floats(t, p->running, p->statistic_floats) ||
+        !get_floats(t, state, t->state_floats) || !get(t->pixels, t->pixel_bytes) || sb_step_weights_changed(t->step) != 0)
+        return -1;
+    t->fetched = 0;
+    before = allocations;
+    if (sb_step_gradient(t->step, number, &source, &loss) != 0)
+        return -1;
+    int64_t taken = allocations - before;
+    const float *embeddings = sb_step_embeddings(t->step, &width);
+    if (!put(&loss, sizeof loss) || !put_floats(t, p->gradient, p->floats) ||
+        !put_floats(t, embeddings, (size_t)rows * (size_t)width) || !put(&t->fetched, sizeof t->fetched) ||
+        !put(t->order, (size_t)t->fetched * sizeof *t->order) || fflush(stdout) != 0 || !get_floats(t, p->gradient, p->floats))
+        return -1;
+    before = allocations;
+    if (sb_step_commit(t->step, number, lr) != 0)
+        return -1;
+    taken += allocations - before;
+    return put_floats(t, p->weight, p->floats) && put_floats(t, p->running, p->statistic_floats) &&
+                   put_floats(t, state, t->state_floats) && put(&taken, sizeof taken) && fflush(stdout) == 0
+               ? 1
+               : -1;
+}
+
+int main(int argc, char **argv)
+{
+    static tool t;
+    int rc = setup(&t, argc, argv);
+    for (int more = rc == 0; more > 0;)
+        rc = more = step(&t);
+    if (rc < 0)
+        fprintf(stderr, "step_tool: %s\n", sb_error());
+    sb_step_destroy(&t.step);
+    sb_device_close(&t.device);
+    free(t.host);
+    free(t.pixels);
+    free(t.order);
+    return rc < 0;
+}
