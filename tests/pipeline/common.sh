@@ -57,6 +57,26 @@ wait_step() {
     return 1
 }
 
+# Three PNG files of whole and ragged tiles of 64 pixels, so that nothing is resampled, and a broken one.
+make_tiles() {
+    mkdir "$work/tiles" && /usr/bin/python3 - "$work/tiles" <<'END'
+import sys
+import numpy
+from PIL import Image
+generator = numpy.random.default_rng(5)
+for i in range(3):
+    pixels = generator.integers(0, 256, (64 + 40 * i, 140, 3), dtype=numpy.uint8)
+    Image.fromarray(pixels).save(f"{sys.argv[1]}/a,{i}.png")
+open(f"{sys.argv[1]}/broken.png", "wb").write(open(f"{sys.argv[1]}/a,0.png", "rb").read()[:9000])
+END
+}
+
+# same_features NAME ENCODER STEM: `embed` with run NAME gives the features that torchvision gives with its weights.
+same_features() {
+    ./run embed "$work/$1" "$work/tiles" -o "$work/$1.npy" data.view=64 &&
+        /usr/bin/python3 tests/pipeline/features.py "$work/$1" "$work/$1" "$2" "$3"
+}
+
 same_weights() {
     cmp "$work/$1/backbone.safetensors" "$work/$2/backbone.safetensors" &&
         cmp "$work/$1/checkpoints/step-000000012.safetensors" "$work/$2/checkpoints/step-000000012.safetensors"

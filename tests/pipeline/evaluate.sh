@@ -99,51 +99,6 @@ orphaned() {
     wait $run && wait "${evaluators[0]}"
 }
 
-# Features of PNG tiles at their own size, so that nothing is resampled: torchvision's with the exported weights.
-embedded() {
-    mkdir "$work/tiles" && /usr/bin/python3 - "$work/tiles" <<'END_PYTHON' || return 1
-import sys
-import numpy
-from PIL import Image
-generator = numpy.random.default_rng(5)
-for i in range(3):
-    pixels = generator.integers(0, 256, (64 + 40 * i, 140, 3), dtype=numpy.uint8)
-    Image.fromarray(pixels).save(f"{sys.argv[1]}/a,{i}.png")
-open(f"{sys.argv[1]}/broken.png", "wb").write(open(f"{sys.argv[1]}/a,0.png", "rb").read()[:9000])
-END_PYTHON
-    ./run embed "$work/reference" "$work/tiles" -o "$work/x.npy" data.view=64 || return 1
-    /usr/bin/python3 - "$work/reference/backbone.safetensors" "$work/x" <<'END_PYTHON'
-import csv, json, struct, sys
-import numpy, torch, torchvision
-from PIL import Image
-data = open(sys.argv[1], "rb").read()
-length = struct.unpack("<Q", data[:8])[0]
-tensors = {}
-for name, t in json.loads(data[8:8 + length]).items():
-    if name != "__metadata__":
-        kind = {"F32": numpy.float32, "I64": numpy.int64}[t["dtype"]]
-        part = data[8 + length + t["data_offsets"][0]:8 + length + t["data_offsets"][1]]
-        tensors[name] = torch.from_numpy(numpy.frombuffer(part, kind).reshape(t["shape"]).copy())
-model = torchvision.models.resnet18()
-model.conv1 = torch.nn.Conv2d(3, 64, 3, padding=1, bias=False)
-model.maxpool = torch.nn.Identity()
-model.fc = torch.nn.Identity()
-model.load_state_dict(tensors, strict=True)
-model.eval()
-features = numpy.load(sys.argv[2] + ".npy")
-rows = list(csv.DictReader(open(sys.argv[2] + ".csv")))
-assert features.shape == (len(rows), 512) and len(rows) == 2 + 2 + 4, (features.shape, len(rows))
-mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-for feature, row in zip(features, rows):
-    left, top = int(row["left"]), int(row["top"])
-    tile = numpy.asarray(Image.open(row["path"]))[top:top + 64, left:left + 64].astype(numpy.float32) / 255
-    with torch.no_grad():
-        wanted = model(((torch.from_numpy(tile) - mean) / std).permute(2, 0, 1)[None])[0].numpy()
-    error = numpy.linalg.norm(feature - wanted) / numpy.linalg.norm(wanted)
-    assert error < 1e-4, (row, error)
-END_PYTHON
-}
-
 refused() { # NAME TEXT COMMAND...: fails and says TEXT
     local text=$1
     shift
@@ -162,7 +117,8 @@ ok "  the snapshots with embeddings" with_embeddings pestered
 ok "an evaluator's trainer dies and comes back" orphaned
 ok "  the same weights" same_end orphaned
 ok "  a log of snapshots and the last checkpoint" sound_log orphaned snapshot checkpoint
-ok "features of a folder are torchvision's" embedded
+make_tiles
+ok "features of a folder are torchvision's" same_features reference resnet18 small
 ok "  no file is left half written" bash -c "! ls $work/*.part"
 ok "a folder without images is refused" refused "no image" ./run embed "$work/reference" "$work/pestered/log" -o "$work/y.npy"
 ok "  and nothing written" bash -c "! ls $work/y*"
