@@ -18,8 +18,8 @@ int sb_view_check(const sb_view_params *params, int count, int tile_width, int t
         return sb_fail("a tile of %d channels", channels);
     for (int i = 0; i < count; i++) {
         const sb_view_params *p = &params[i];
-        if (p->size < 1 || p->left < 0 || p->top < 0 || p->width < 1 || p->height < 1 || p->left + p->width > tile_width ||
-            p->top + p->height > tile_height)
+        if (p->size < 1 || p->left < 0 || p->top < 0 || p->width < 1 || p->height < 1 || p->width > tile_width - p->left ||
+            p->height > tile_height - p->top)
             return sb_fail("a crop of %d x %d at (%d, %d) of a tile of %d x %d to %d pixels", p->width, p->height, p->left, p->top,
                            tile_width, tile_height, p->size);
     }
