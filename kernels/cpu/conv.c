@@ -273,6 +273,10 @@ int sb_cpu_conv_backward_weight(sb_device *device, sb_conv *c, const void *x, co
 {
     char *plain = (char *)scratch + c->scratch - align(c->weights * sizeof(float));
     char *gradient = plain - c->gradient_bytes;
+    /* For images of one pixel oneDNN multiplies parts of its scratchpad that it never wrote by zero (seen in 2.6.3, bf16, stride 2): what lies
+     * there must not be NaN. */
+    if (c->shape.h == 1 || c->shape.w == 1)
+        memset(scratch, 0, c->weight.scratch);
     if (execute(device, &c->weight, (const void *[]){ x, dy, gradient }, 3, scratch) != 0 ||
         execute(device, &c->unpack, (const void *[]){ gradient, accumulate ? (void *)plain : (void *)dweight }, 2, scratch) != 0)
         return -1;
