@@ -29,7 +29,8 @@ ROOMS    := evaluator trainer augment loader kernels proto
 PROGRAMS := $(foreach r,loader augment trainer evaluator,$(if $(wildcard $(r)/main.c),$(BUILD)/sb_$(r)))
 ARCHIVES := $(ROOMS:%=$(BUILD)/lib%.a)
 TESTS    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c tests/kernels/test_*.c tests/fuzz/test_*.c))
-HELPERS  := $(patsubst tests/%.c,$(BUILD)/tests/%,$(filter-out $(wildcard tests/*/test_*.c),$(wildcard tests/*/*.c)))
+CASES    := $(filter-out $(wildcard tests/kernels/test_*.c),$(wildcard tests/kernels/*.c))
+HELPERS  := $(patsubst tests/%.c,$(BUILD)/tests/%,$(filter-out $(wildcard tests/*/test_*.c) $(CASES),$(wildcard tests/*/*.c)))
 
 .PHONY: all tests lint clean help
 .DELETE_ON_ERROR:
@@ -57,6 +58,13 @@ $(BUILD)/sb_%: $(BUILD)/%/main.o $(ARCHIVES)
 	@$(CC) $(CFLAGS) $^ $(LDLIBS) -o $@
 
 $(BUILD)/tests/bench/decode_tool: LDLIBS += -ljpeg
+
+# The list of cases, which the test program of every device links.
+$(BUILD)/libcases.a: $(CASES:%.c=$(BUILD)/%.o)
+	@rm -f $@
+	@$(AR) rcs $@ $^
+
+$(filter $(BUILD)/tests/kernels/%,$(TESTS)): $(BUILD)/libcases.a
 
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(ARCHIVES)
 	@mkdir -p $(@D)

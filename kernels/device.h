@@ -140,7 +140,7 @@ struct sb_device {
     int (*avgpool_forward)(sb_device *device, const sb_pool_shape *shape, const void *x, float *y);
     int (*avgpool_backward)(sb_device *device, const sb_pool_shape *shape, const float *dy, void *dx);
 
-    /* 8-bit pixels [n, side, side, c] -> (pixel / 255 - mean) / std of `type`. */
+    /* 8-bit pixels [n, side, side, c] -> (pixel / 255 - mean) / std of `type`. mean, std: [c], c <= 4, in the host's memory. */
     int (*input)(sb_device *device, int n, int side, int c, const uint8_t *pixels, const float *mean, const float *std, sb_type type,
                  void *x);
 

@@ -1,0 +1,546 @@
+/* cases.c: the list, and its three modes. See cases.h. */
+#include "tests/kernels/cases.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <zlib.h>
+
+#include "proto/error.h"
+
+#define GUARD 256 /* bytes before and after every array: keeps the alignment of any device's alloc */
+#define GUARD_BYTE 0xA5
+#define DIRECTIONS 3 /* of finite differences, an array */
+
+typedef struct {
+    char name[128];
+    const sb_operation *operation;
+    bool timed;
+    _Alignas(16) unsigned char parameters[320];
+} test_case;
+
+typedef struct {
+    const char *name;
+    int (*call)(sb_device *device);
+} refusal;
+
+static test_case *cases;
+static size_t case_count, case_room;
+static refusal refusals[64];
+static size_t refusal_count;
+
+void sb_case_add(const sb_operation *operation, bool timed, const void *parameters, size_t bytes, const char *format, ...)
+{
+    if (case_count == case_room) {
+        case_room = case_room ? 2 * case_room : 256;
+        cases = realloc(cases, case_room * sizeof *cases);
+    }
+    if (!cases || bytes > sizeof cases->parameters)
+        abort();
+    test_case *c = &cases[case_count++];
+    *c = (test_case){ .operation = operation, .timed = timed };
+    memcpy(c->parameters, parameters, bytes);
+    int used = snprintf(c->name, sizeof c->name, "%s: ", operation->name);
+    va_list list;
+    va_start(list, format);
+    vsnprintf(c->name + used, sizeof c->name - (size_t)used, format, list);
+    va_end(list);
+}
+
+void sb_case_add_refusal(const char *name, int (*call)(sb_device *device))
+{
+    if (refusal_count == sizeof refusals / sizeof *refusals)
+        abort();
+    refusals[refusal_count++] = (refusal){ name, call };
+}
+
+static void fill_list(void)
+{
+    sb_cases_conv();
+    sb_cases_norm();
+    sb_cases_pool();
+    sb_cases_vector();
+    sb_cases_similarity();
+    sb_cases_update();
+    sb_cases_view();
+}
+
+/* ---- arrays ----------------------------------------------------------------------------------------------------------------------- */
+
+double *sb_doubles(size_t count)
+{
+    double *out = calloc(count ? count : 1, sizeof *out);
+    if (!out)
+        abort();
+    return out;
+}
+
+double *sb_doubles_absolute(size_t count, const double *from)
+{
+    double *out = sb_doubles(count);
+    for (size_t i = 0; i < count; i++)
+        out[i] = fabs(from[i]);
+    return out;
+}
+
+sb_array *sb_array_add(sb_trial *t, const char *name, sb_array_type type, sb_array_role role, size_t count)
+{
+    if (t->array_count == SB_ARRAYS_MAX)
+        abort();
+    sb_array *a = &t->arrays[t->array_count++];
+    *a = (sb_array){ .name = name, .type = type, .role = role, .count = count, .gradient_of = -1 };
+    if (count > 0) {
+        a->value = sb_doubles(count);
+        a->wanted = sb_doubles(count);
+        a->bound = sb_doubles(count);
+    }
+    return a;
+}
+
+static size_t element_bytes(sb_array_type type) { return type == SB_ARRAY_F32 ? 4 : type == SB_ARRAY_BF16 ? 2 : 1; }
+
+static void encode(sb_array_type type, double value, unsigned char *to)
+{
+    float f = (float)value;
+    uint32_t bits;
+    memcpy(&bits, &f, sizeof bits);
+    uint16_t half = (uint16_t)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
+    uint8_t byte = (uint8_t)value;
+    memcpy(to, type == SB_ARRAY_F32 ? (void *)&bits : type == SB_ARRAY_BF16 ? (void *)&half : (void *)&byte, element_bytes(type));
+}
+
+static double decode(sb_array_type type, const unsigned char *from)
+{
+    uint32_t bits = 0;
+    uint16_t half;
+    float f;
+    if (type == SB_ARRAY_U8)
+        return *from;
+    memcpy(&half, from, sizeof half);
+    if (type == SB_ARRAY_F32)
+        memcpy(&bits, from, sizeof bits);
+    else
+        bits = (uint32_t)half << 16;
+    memcpy(&f, &bits, sizeof f);
+    return (double)f;
+}
+
+void sb_array_round(sb_array *a)
+{
+    unsigned char bytes[4];
+    for (size_t i = 0; i < a->count; i++) {
+        encode(a->type, a->value[i], bytes);
+        a->value[i] = decode(a->type, bytes);
+    }
+}
+
+void sb_fill_normal(sb_trial *t, sb_array *a, double mean, double deviation)
+{
+    for (size_t i = 0; i < a->count; i++) { /* Box and Muller */
+        double radius = sqrt(-2 * log(1 - (double)sb_random_uniform(&t->random)));
+        a->value[i] = mean + deviation * radius * cos(2 * M_PI * (double)sb_random_uniform(&t->random));
+    }
+    sb_array_round(a);
+}
+
+void sb_fill_uniform(sb_trial *t, sb_array *a, double low, double high)
+{
+    for (size_t i = 0; i < a->count; i++)
+        a->value[i] = low + (high - low) * (double)sb_random_uniform(&t->random);
+    sb_array_round(a);
+}
+
+void sb_array_bound(sb_array *a, double terms, const double *magnitude)
+{
+    for (size_t i = 0; i < a->count; i++)
+        a->bound[i] = sb_growth(terms) * SB_UNIT_F32 * magnitude[i];
+}
+
+/* ---- one call on a device --------------------------------------------------------------------------------------------------------- */
+
+static size_t guarded_bytes(size_t bytes) { return bytes + 2 * GUARD; }
+
+/* Takes device memory for `bytes` between guards, filled with `image` or, where that is NULL, with `rubbish`. */
+static int take(sb_device *device, size_t bytes, const unsigned char *image, unsigned char rubbish, void **out)
+{
+    size_t whole = guarded_bytes(bytes);
+    unsigned char *host = malloc(whole);
+    void *memory;
+    if (!host)
+        abort();
+    memset(host, GUARD_BYTE, whole);
+    if (image)
+        memcpy(host + GUARD, image, bytes);
+    else
+        memset(host + GUARD, rubbish, bytes);
+    int rc = device->alloc(device, whole, &memory);
+    if (rc == 0) {
+        *out = (char *)memory + GUARD;
+        rc = device->copy(device, SB_STREAM_COMPUTE, memory, host, whole, SB_TO_DEVICE);
+    }
+    if (rc == 0)
+        rc = device->wait(device, SB_STREAM_COMPUTE);
+    free(host);
+    return rc;
+}
+
+/* Copies what `take` made back, checks the guards, frees it. `to` may be NULL. */
+static int give(sb_device *device, void *memory, size_t bytes, const char *name, unsigned char *to)
+{
+    size_t whole = guarded_bytes(bytes);
+    if (!memory)
+        return 0;
+    unsigned char *host = malloc(whole);
+    char *begin = (char *)memory - GUARD;
+    if (!host)
+        abort();
+    int rc = device->copy(device, SB_STREAM_COMPUTE, host, begin, whole, SB_TO_HOST);
+    if (rc == 0)
+        rc = device->wait(device, SB_STREAM_COMPUTE);
+    for (size_t i = 0; i < GUARD && rc == 0; i++) {
+        if (host[i] != GUARD_BYTE)
+            rc = sb_fail("%s: byte %zu before its beginning was written", name, GUARD - i);
+        else if (host[GUARD + bytes + i] != GUARD_BYTE)
+            rc = sb_fail("%s: byte %zu behind its end was written", name, i);
+    }
+    if (to)
+        memcpy(to, host + GUARD, bytes);
+    free(host);
+    device->release(device, begin);
+    return rc;
+}
+
+static unsigned char *image_of(const sb_array *a)
+{
+    unsigned char *image = malloc(a->count * element_bytes(a->type) + 1);
+    if (!image)
+        abort();
+    for (size_t i = 0; i < a->count; i++)
+        encode(a->type, a->value[i], image + i * element_bytes(a->type));
+    return image;
+}
+
+/* Gives the device all that a trial needs. */
+static int set_up(sb_trial *t, const sb_operation *op, sb_device *device, unsigned char rubbish)
+{
+    t->plan = t->scratch = t->packed = NULL;
+    for (int i = 0; i < t->array_count; i++)
+        t->arrays[i].memory = NULL;
+    if (op->open && op->open(t, device) != 0)
+        return -1;
+    for (int i = 0; i < t->array_count; i++) {
+        sb_array *a = &t->arrays[i];
+        if (a->count == 0)
+            continue;
+        unsigned char *image = a->role == SB_ARRAY_WRITTEN ? NULL : image_of(a);
+        int rc = take(device, a->count * element_bytes(a->type), image, rubbish, &a->memory);
+        free(image);
+        if (rc != 0)
+            return -1;
+    }
+    if (take(device, t->scratch_bytes, NULL, rubbish, &t->scratch) != 0 || take(device, t->packed_bytes, NULL, rubbish, &t->packed) != 0)
+        return -1;
+    return op->before ? op->before(t, device) : 0;
+}
+
+/* Takes it all back; results[i] gets the bytes of array i where not NULL. */
+static int tear_down(sb_trial *t, const sb_operation *op, sb_device *device, unsigned char **results)
+{
+    int rc = 0;
+    for (int i = 0; i < t->array_count; i++) {
+        sb_array *a = &t->arrays[i];
+        if (give(device, a->memory, a->count * element_bytes(a->type), a->name, results ? results[i] : NULL) != 0)
+            rc = -1;
+    }
+    if (give(device, t->scratch, t->scratch_bytes, "scratch", NULL) != 0 || give(device, t->packed, t->packed_bytes, "packed", NULL) != 0)
+        rc = -1;
+    if (op->close)
+        op->close(t, device);
+    return rc;
+}
+
+static int run_once(sb_trial *t, const sb_operation *op, sb_device *device, unsigned char rubbish, unsigned char **results)
+{
+    int rc = set_up(t, op, device, rubbish);
+    if (rc == 0)
+        rc = op->call(t, device);
+    if (rc == 0)
+        rc = device->wait(device, SB_STREAM_COMPUTE);
+    if (tear_down(t, op, device, results) != 0)
+        rc = -1;
+    return rc;
+}
+
+/* ---- judging it ------------------------------------------------------------------------------------------------------------------- */
+
+/* The value that comes nearest to its bound, or is farthest beyond. */
+typedef struct {
+    const char *array;
+    size_t index;
+    double got, wanted, error, bound, ratio;
+} verdict;
+
+static double unit(sb_array_type type) { return type == SB_ARRAY_F32 ? SB_UNIT_F32 : type == SB_ARRAY_BF16 ? SB_UNIT_BF16 : 0; }
+
+static void judge(const sb_array *a, const unsigned char *result, verdict *worst)
+{
+    for (size_t i = 0; i < a->count; i++) {
+        double got = decode(a->type, result + i * element_bytes(a->type)), wanted = a->wanted[i];
+        double error = got == wanted ? 0 : fabs(got - wanted);
+        double bound = a->bound[i] * (1 + unit(a->type)) + unit(a->type) * fabs(wanted);
+        if (a->type != SB_ARRAY_U8 && wanted != 0)
+            bound += 0x1p-148; /* where f32 has no more digits */
+        double ratio = error == 0 ? 0 : !isfinite(error) ? INFINITY : error / bound;
+        if (!worst->array || ratio > worst->ratio)
+            *worst = (verdict){ a->name, i, got, wanted, error, bound, ratio };
+    }
+}
+
+/* Compares a run's results with the reference and with what was given. */
+static int judge_all(const sb_trial *t, unsigned char *const *results, verdict *worst)
+{
+    for (int i = 0; i < t->array_count; i++) {
+        const sb_array *a = &t->arrays[i];
+        if (a->role != SB_ARRAY_GIVEN) {
+            judge(a, results[i], worst);
+            continue;
+        }
+        unsigned char *image = image_of(a);
+        bool changed = memcmp(image, results[i], a->count * element_bytes(a->type)) != 0;
+        free(image);
+        if (changed)
+            return sb_fail("%s was given and has been changed", a->name);
+    }
+    if (worst->ratio > 1)
+        return sb_fail("%s[%zu] is %.9g, should be %.9g: error %.3g, bound %.3g", worst->array, worst->index, worst->got, worst->wanted,
+                       worst->error, worst->bound);
+    return 0;
+}
+
+/* The reference's gradient along random directions against central differences of its loss. 1e-5 leaves room for the differences' own rounding
+ * (2^-53 |loss| / step) and for statistics that the gradient is given rounded to f32. */
+static int check_gradient(sb_trial *t, const sb_operation *op, double *worst)
+{
+    const double step = 1e-6, bound = 1e-5;
+    for (int i = 0; i < t->array_count; i++) {
+        sb_array *g = &t->arrays[i];
+        if (g->gradient_of < 0 || g->count == 0)
+            continue;
+        sb_array *x = &t->arrays[g->gradient_of];
+        double *kept = sb_doubles(x->count), *direction = sb_doubles(x->count);
+        memcpy(kept, x->value, x->count * sizeof *kept);
+        for (int d = 0; d < DIRECTIONS; d++) {
+            double slope = 0, size = 0, loss[2];
+            for (size_t k = 0; k < x->count; k++) {
+                direction[k] = sb_random_below(&t->random, 2) ? 1 : -1;
+                double term = (g->wanted[k] - (g->role == SB_ARRAY_UPDATED ? g->value[k] : 0)) * direction[k];
+                slope += term;
+                size += term * term;
+            }
+            for (int side = 0; side < 2; side++) {
+                for (size_t k = 0; k < x->count; k++)
+                    x->value[k] = kept[k] + (side ? -step : step) * direction[k];
+                loss[side] = op->loss(t);
+            }
+            memcpy(x->value, kept, x->count * sizeof *kept);
+            double error = fabs((loss[0] - loss[1]) / (2 * step) - slope) / sqrt(size);
+            *worst = size > 0 && error > *worst ? error : *worst;
+        }
+        free(kept);
+        free(direction);
+        if (!(*worst <= bound))
+            return sb_fail("the gradient %s differs from finite differences by %.3g of its size, bound %.3g", g->name, *worst, bound);
+    }
+    return 0;
+}
+
+/* ---- trials ----------------------------------------------------------------------------------------------------------------------- */
+
+static void start_trial(sb_trial *t, const test_case *c)
+{
+    *t = (sb_trial){ .parameters = c->parameters };
+    sb_random_init(&t->random, crc32(0, (const unsigned char *)c->name, (unsigned)strlen(c->name)), SB_RANDOM_WEIGHTS, 0, 0, 0);
+    c->operation->prepare(t);
+}
+
+static void end_trial(sb_trial *t)
+{
+    for (int i = 0; i < t->array_count; i++) {
+        free(t->arrays[i].value);
+        free(t->arrays[i].wanted);
+        free(t->arrays[i].bound);
+    }
+}
+
+typedef int (*opener)(sb_device **out, int threads);
+
+/* Two runs, on two devices of `threads` threads one after the other: the bytes must be the same although the rubbish is not. */
+static int compare_threads(sb_trial *t, const sb_operation *op, opener open, int threads, verdict *worst)
+{
+    unsigned char *results[2][SB_ARRAYS_MAX];
+    int rc = 0;
+    for (int run = 0; run < 2; run++)
+        for (int i = 0; i < t->array_count; i++)
+            if (!(results[run][i] = calloc(t->arrays[i].count + 1, element_bytes(t->arrays[i].type))))
+                abort();
+    for (int run = 0; run < 2 && rc == 0; run++) {
+        sb_device *device = NULL;
+        rc = open(&device, threads);
+        if (rc == 0)
+            rc = run_once(t, op, device, run ? 0x3C : 0xFF, results[run]);
+        sb_device_close(&device);
+    }
+    if (rc == 0)
+        rc = judge_all(t, results[0], worst);
+    for (int i = 0; i < t->array_count && rc == 0; i++)
+        if (memcmp(results[0][i], results[1][i], t->arrays[i].count * element_bytes(t->arrays[i].type)) != 0)
+            rc = sb_fail("%s: a second call gave other bytes", t->arrays[i].name);
+    for (int run = 0; run < 2; run++)
+        for (int i = 0; i < t->array_count; i++)
+            free(results[run][i]);
+    return rc == 0 ? 0 : sb_context("%d thread%s", threads, threads == 1 ? "" : "s");
+}
+
+static bool compare_case(const test_case *c, int number, opener open, const int *threads)
+{
+    sb_trial t;
+    verdict worst = { 0 };
+    double slope = 0;
+    start_trial(&t, c);
+    c->operation->reference(&t);
+    int rc = c->operation->loss ? check_gradient(&t, c->operation, &slope) : 0;
+    for (const int *n = threads; *n && rc == 0; n++)
+        rc = compare_threads(&t, c->operation, open, *n, &worst);
+    if (rc != 0)
+        printf("not ok %d - %s: %s\n", number, c->name, sb_error());
+    else
+        printf("ok %d - %s: %s error %.1e, bound %.1e (%.0f %%)", number, c->name, worst.array, worst.error, worst.bound, 100 * worst.ratio);
+    if (rc == 0 && c->operation->loss)
+        printf("; differences %.0e", slope);
+    if (rc == 0)
+        putchar('\n');
+    fflush(stdout);
+    end_trial(&t);
+    return rc == 0;
+}
+
+static bool refuse(const refusal *r, int number, opener open, int threads)
+{
+    sb_device *device = NULL;
+    int rc = open(&device, threads);
+    if (rc == 0)
+        rc = r->call(device) == -1 ? 0 : sb_fail("was not refused");
+    sb_device_close(&device);
+    printf("%sok %d - refused: %s: %s\n", rc == 0 ? "" : "not ", number, r->name, sb_error());
+    fflush(stdout);
+    return rc == 0;
+}
+
+static bool begins(const char *name, const char *with) { return strncmp(name, with, strlen(with)) == 0; }
+
+static int compare(const char *name, opener open, const int *threads)
+{
+    int number = 0, failed = 0, planned = 0;
+    for (size_t i = 0; i < case_count; i++)
+        planned += !cases[i].timed && begins(cases[i].name, name);
+    for (size_t i = 0; i < refusal_count; i++)
+        planned += begins(refusals[i].name, name);
+    printf("1..%d\n", planned);
+    for (size_t i = 0; i < case_count; i++)
+        if (!cases[i].timed && begins(cases[i].name, name))
+            failed += !compare_case(&cases[i], ++number, open, threads);
+    for (size_t i = 0; i < refusal_count; i++)
+        if (begins(refusals[i].name, name))
+            failed += !refuse(&refusals[i], ++number, open, threads[0]);
+    return failed > 0;
+}
+
+/* ---- time ------------------------------------------------------------------------------------------------------------------------- */
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int smaller(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Calls it for `seconds` after one call to warm up; the median of up to 1000 calls, at least three. */
+static int time_calls(sb_trial *t, const sb_operation *op, sb_device *device, double seconds, double *median)
+{
+    double times[1000], begin = 0, end;
+    int count = -1;
+    do {
+        double from = now();
+        if (op->call(t, device) != 0 || device->wait(device, SB_STREAM_COMPUTE) != 0)
+            return -1;
+        end = now();
+        if (count >= 0)
+            times[count] = end - from;
+        else
+            begin = end;
+        count++;
+    } while (count < 3 || (end - begin < seconds && count < 1000));
+    qsort(times, (size_t)count, sizeof *times, smaller);
+    *median = times[count / 2];
+    return 0;
+}
+
+static int time_all(const char *name, double seconds, opener open, int threads)
+{
+    sb_device *device = NULL;
+    int rc = open(&device, threads);
+    for (size_t i = 0; i < case_count && rc == 0; i++) {
+        if (!cases[i].timed || !begins(cases[i].name, name))
+            continue;
+        sb_trial t;
+        double median = 0, bytes = 0;
+        start_trial(&t, &cases[i]);
+        for (int k = 0; k < t.array_count; k++)
+            bytes += (double)(t.arrays[k].count * element_bytes(t.arrays[k].type) * (t.arrays[k].role == SB_ARRAY_UPDATED ? 2 : 1));
+        rc = set_up(&t, cases[i].operation, device, 0);
+        if (rc == 0)
+            rc = time_calls(&t, cases[i].operation, device, seconds, &median);
+        if (tear_down(&t, cases[i].operation, device, NULL) != 0)
+            rc = -1;
+        if (rc != 0)
+            sb_context("%s", cases[i].name);
+        else if (t.flops > 0)
+            printf("%-72s %10.6f s %8.2f GB/s %8.1f GFLOP/s\n", cases[i].name, median, 1e-9 * bytes / median, 1e-9 * t.flops / median);
+        else
+            printf("%-72s %10.6f s %8.2f GB/s\n", cases[i].name, median, 1e-9 * bytes / median);
+        fflush(stdout);
+        end_trial(&t);
+    }
+    sb_device_close(&device);
+    if (rc != 0)
+        fprintf(stderr, "%s\n", sb_error());
+    return rc != 0;
+}
+
+int sb_cases_main(int argc, char **argv, opener open, const int *threads)
+{
+    const char *mode = argc > 1 ? argv[1] : "compare", *name = argc > 2 ? argv[2] : "";
+    fill_list();
+    int status = 0;
+    if (strcmp(mode, "compare") == 0)
+        status = compare(name, open, threads);
+    else if (strcmp(mode, "time") == 0)
+        status = time_all(name, argc > 3 ? strtod(argv[3], NULL) : 0.2, open, threads[0]);
+    else if (strcmp(mode, "list") == 0)
+        for (size_t i = 0; i < case_count; i++) {
+            if (begins(cases[i].name, name))
+                printf("%s%s\n", cases[i].name, cases[i].timed ? " (timed)" : "");
+        }
+    else
+        status = fprintf(stderr, "usage: %s [compare | time | list] [NAME] [SECONDS]\n", argv[0]) > 0 ? 2 : 0;
+    free(cases);
+    return status;
+}

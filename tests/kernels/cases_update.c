@@ -1,0 +1,139 @@
+/* cases_update.c: the optimisers' steps, over three tensors at once. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/error.h"
+#include "tests/kernels/cases.h"
+#include "tests/kernels/reference.h"
+
+#define TENSORS 3
+
+typedef struct {
+    sb_update_values values;
+    size_t counts[TENSORS];
+} parameters;
+
+/* Of tensor i: weight, gradient and state are arrays 3 i, 3 i + 1 and 3 i + 2. The first is not decayed; the second starts at 0. */
+enum { WEIGHT, GRADIENT, STATE, EACH };
+
+static const parameters *of(const sb_trial *t) { return t->parameters; }
+
+static bool adamw(const sb_trial *t) { return of(t)->values.rule == SB_UPDATE_ADAMW; }
+
+static void prepare(sb_trial *t)
+{
+    for (int i = 0; i < TENSORS; i++) {
+        size_t count = of(t)->counts[i];
+        sb_fill_normal(t, sb_array_add(t, "weight", SB_ARRAY_F32, SB_ARRAY_UPDATED, count), 0, i == 1 ? 0 : 1);
+        sb_fill_normal(t, sb_array_add(t, "gradient", SB_ARRAY_F32, SB_ARRAY_GIVEN, count), 0, 0.1);
+        sb_array *state = sb_array_add(t, "state", SB_ARRAY_F32, SB_ARRAY_UPDATED, adamw(t) ? 2 * count : count);
+        sb_fill_normal(t, state, 0, 0.1);
+        for (size_t k = count; k < state->count; k++) /* squares */
+            state->value[k] = fabs(state->value[k]);
+        for (size_t k = 0; k < state->count && of(t)->values.step == 1; k++)
+            state->value[k] = 0;
+    }
+}
+
+static int open_update(sb_trial *t, sb_device *device)
+{
+    (void)device;
+    t->plan = NULL; /* made when the arrays have addresses */
+    return 0;
+}
+
+static int before(sb_trial *t, sb_device *device)
+{
+    sb_parameter table[TENSORS];
+    sb_update *update;
+    for (int i = 0; i < TENSORS; i++)
+        table[i] = (sb_parameter){ .weight = sb_memory(t, EACH * i + WEIGHT), .gradient = sb_memory(t, EACH * i + GRADIENT),
+                                   .state = sb_memory(t, EACH * i + STATE), .state_stride = of(t)->counts[i],
+                                   .count = of(t)->counts[i], .decayed = i > 0 };
+    if (device->update_create(device, table, TENSORS, &update) != 0)
+        return -1;
+    t->plan = update;
+    return 0;
+}
+
+static int call(sb_trial *t, sb_device *device) { return device->update_run(device, t->plan, &of(t)->values); }
+
+static void close_update(sb_trial *t, sb_device *device)
+{
+    if (t->plan)
+        device->update_destroy(device, t->plan);
+}
+
+/* Few roundings of each term; LARS's trust ratio adds those of its two sums, relatively. */
+static void bound(sb_array *weight, const sb_array *gradient, sb_array *state, const sb_update_values *v, bool decayed)
+{
+    size_t count = weight->count;
+    double decay = decayed ? v->weight_decay : 0, trust = 1, growth = sb_growth(4);
+    if (v->rule == SB_UPDATE_LARS && decayed) {
+        double w = 0, u = 0;
+        for (size_t k = 0; k < count; k++) {
+            w += pow(weight->value[k], 2);
+            u += pow(gradient->value[k] + decay * weight->value[k], 2);
+        }
+        trust = w > 0 && u > 0 ? v->trust * sqrt(w / u) : 1;
+        growth = sb_growth((double)count);
+    }
+    for (size_t k = 0; k < count; k++) {
+        double w = fabs(weight->value[k]), g = fabs(gradient->value[k]), m = fabs(state->value[k]);
+        if (v->rule != SB_UPDATE_ADAMW) {
+            double magnitude = v->momentum * m + trust * (g + decay * w);
+            state->bound[k] = growth * SB_UNIT_F32 * magnitude;
+            weight->bound[k] = SB_UNIT_F32 * w + v->lr * (state->bound[k] + SB_UNIT_F32 * magnitude);
+            continue;
+        }
+        /* The step is lr m / first / (sqrt(s / second) + epsilon): wrong by what m is, and relatively by half of what s is. */
+        double first = 1 - pow(v->beta1, (double)v->step), second = 1 - pow(v->beta2, (double)v->step);
+        double magnitude = v->beta1 * m + (1 - v->beta1) * g, root = sqrt(state->wanted[count + k] / second) + v->epsilon;
+        state->bound[k] = growth * SB_UNIT_F32 * magnitude;
+        state->bound[count + k] = growth * SB_UNIT_F32 * state->wanted[count + k];
+        weight->bound[k] = growth * SB_UNIT_F32 * (w + 3 * v->lr * magnitude / first / root);
+    }
+}
+
+static void reference(sb_trial *t)
+{
+    for (int i = 0; i < TENSORS; i++) {
+        sb_array *weight = &t->arrays[EACH * i + WEIGHT], *gradient = &t->arrays[EACH * i + GRADIENT], *state = &t->arrays[EACH * i + STATE];
+        if (weight->count == 0)
+            continue;
+        memcpy(weight->wanted, weight->value, weight->count * sizeof(double));
+        memcpy(state->wanted, state->value, state->count * sizeof(double));
+        sb_reference_update(&of(t)->values, i > 0, weight->count, weight->wanted, gradient->value, state->wanted);
+        bound(weight, gradient, state, &of(t)->values, i > 0);
+    }
+}
+
+static const sb_operation update = { .name = "update", .prepare = prepare, .open = open_update, .before = before, .call = call,
+                                     .close = close_update, .reference = reference };
+
+void sb_cases_update(void)
+{
+    const struct {
+        const char *name;
+        sb_update_values values;
+    } rules[] = {
+        { "SGD", { SB_UPDATE_SGD, 0.1f, 0.9f, 1e-4f, .step = 5 } },
+        { "SGD without momentum", { SB_UPDATE_SGD, 0.1f, 0, 0, .step = 5 } },
+        { "LARS", { SB_UPDATE_LARS, 0.3f, 0.9f, 1e-4f, .trust = 0.001f, .step = 5 } },
+        { "LARS, first step", { SB_UPDATE_LARS, 4.8f, 0.9f, 1e-6f, .trust = 0.001f, .step = 1 } },
+        { "AdamW, first step", { SB_UPDATE_ADAMW, 1e-3f, 0, 0.05f, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8f, .step = 1 } },
+        { "AdamW", { SB_UPDATE_ADAMW, 1e-3f, 0, 0.05f, .beta1 = 0.9, .beta2 = 0.95, .epsilon = 1e-8f, .step = 1000 } },
+        { "AdamW, step 100,000", { SB_UPDATE_ADAMW, 1e-4f, 0, 0, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8f, .step = 100000 } },
+    };
+    const size_t sizes[][TENSORS] = { { 1, 1, 1 }, { 33, 31, 255 }, { 257, 1, 10007 } };
+    for (size_t r = 0; r < sizeof rules / sizeof *rules; r++) {
+        parameters p = { .values = rules[r].values };
+        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+            memcpy(p.counts, sizes[i], sizeof p.counts);
+            sb_case_add(&update, false, &p, sizeof p, "%s, %zu + %zu + %zu weights", rules[r].name, p.counts[0], p.counts[1], p.counts[2]);
+        }
+        memcpy(p.counts, (size_t[]){ 2048, 1 << 20, 1 << 22 }, sizeof p.counts);
+        sb_case_add(&update, true, &p, sizeof p, "%s, five million weights", rules[r].name);
+    }
+}
