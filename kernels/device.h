@@ -118,8 +118,9 @@ struct sb_device {
                                 void *scratch);
 
     /* Batch norm. gamma and beta may be NULL (1 and 0). mean and variance (biased) are written [channels].
-     * backward: dy, plus dy_more where a second consumer exists (else NULL); y is needed where relu; dresidual where residual (it is
-     * then also the place of the masked sum; it may be the same memory as dy). dgamma, dbeta: NULL where gamma, beta are. */
+     * backward: dy, plus dy_more where a second consumer exists (else NULL); y is needed where relu and residual (without residual what
+     * the ReLU let through follows from x, and y need not be kept: NULL); dresidual where residual (it is then also the place of the
+     * masked sum; it may be the same memory as dy). dgamma, dbeta: NULL where gamma, beta are. */
     size_t (*norm_scratch)(sb_device *device, const sb_norm_shape *shape);
     int (*norm_forward)(sb_device *device, const sb_norm_shape *shape, const void *x, const void *residual, const float *gamma,
                         const float *beta, void *y, float *mean, float *variance, void *scratch);
@@ -127,8 +128,8 @@ struct sb_device {
                       const float *beta, const float *mean, const float *variance, void *y,
                       void *scratch); /* with given statistics (evaluation) */
     int (*norm_backward)(sb_device *device, const sb_norm_shape *shape, const void *x, const void *y, const void *dy,
-                         const void *dy_more, const float *gamma, const float *mean, const float *variance, void *dx,
-                         void *dresidual, float *dgamma, float *dbeta, bool accumulate, void *scratch);
+                         const void *dy_more, const float *gamma, const float *beta, const float *mean, const float *variance,
+                         void *dx, void *dresidual, float *dgamma, float *dbeta, bool accumulate, void *scratch);
     /* running = (1 - momentum) running + momentum batch, the variance made unbiased with rows / (rows - 1). */
     int (*norm_running)(sb_device *device, int channels, int rows, float momentum, const float *mean, const float *variance,
                         float *running_mean, float *running_variance);

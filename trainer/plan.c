@@ -139,7 +139,7 @@ static int plan_node(sb_plan *p, int i, size_t *scratch)
         return 0;
     if (node->kind == SB_NODE_CONV || node->kind == SB_NODE_NORM)
         use(p, x->buffer, backward);
-    if (node->kind == SB_NODE_NORM && node->relu)
+    if (node->kind == SB_NODE_NORM && node->relu && node->residual >= 0)
         use(p, y->buffer, backward);
     if (q->argmax >= 0)
         use(p, q->argmax, backward);
@@ -366,7 +366,8 @@ int sb_plan_backward(sb_plan *p, const float *dfeatures)
             break;
         case SB_NODE_NORM: {
             const float *mean = statistics_of(p) + mean_offset(p, i);
-            rc = p->device->norm_backward(p->device, &norm, x, at(p, y->buffer), dy, more, weight_of(p, node->gamma), mean,
+            rc = p->device->norm_backward(p->device, &norm, x, at(p, y->buffer), dy, more, weight_of(p, node->gamma),
+                                          weight_of(p, node->beta), mean,
                                           mean + norm.channels, dx, at(p, q->residual_gradient), gradient_of(p, node->gamma),
                                           gradient_of(p, node->beta), true, scratch_of(p));
             break;

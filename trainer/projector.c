@@ -176,8 +176,8 @@ int sb_projector_backward(sb_projector *p, const float *x, const float *dz, floa
         if (l->gamma >= 0) {
             sb_norm_shape shape = norm_shape(p, l);
             const float *mean = mean_of(p, l, p->statistics);
-            if (p->device->norm_backward(p->device, &shape, l->linear, l->y, dy, NULL, weight_of(p, l->gamma), mean, mean + l->out,
-                                         p->gradient[0], NULL, gradient_of(p, l->gamma), gradient_of(p, l->beta), true,
+            if (p->device->norm_backward(p->device, &shape, l->linear, l->y, dy, NULL, weight_of(p, l->gamma), weight_of(p, l->beta), mean,
+                                         mean + l->out, p->gradient[0], NULL, gradient_of(p, l->gamma), gradient_of(p, l->beta), true,
                                          p->scratch) != 0)
                 return -1;
             dy = p->gradient[0];

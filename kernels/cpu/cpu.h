@@ -77,7 +77,7 @@ int sb_cpu_norm_forward(sb_device *device, const sb_norm_shape *shape, const voi
 int sb_cpu_norm_apply(sb_device *device, const sb_norm_shape *shape, const void *x, const void *residual, const float *gamma,
                       const float *beta, const float *mean, const float *variance, void *y, void *scratch);
 int sb_cpu_norm_backward(sb_device *device, const sb_norm_shape *shape, const void *x, const void *y, const void *dy,
-                         const void *dy_more, const float *gamma, const float *mean, const float *variance, void *dx,
+                         const void *dy_more, const float *gamma, const float *beta, const float *mean, const float *variance, void *dx,
                          void *dresidual, float *dgamma, float *dbeta, bool accumulate, void *scratch);
 int sb_cpu_norm_running(sb_device *device, int channels, int rows, float momentum, const float *mean, const float *variance,
                         float *running_mean, float *running_variance);

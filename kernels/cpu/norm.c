@@ -8,21 +8,23 @@
 
 #include "kernels/cpu/cpu.h"
 
+#define ROWS 6
+
 static int blocks_of(const sb_norm_shape *s) { return (s->rows + SB_CPU_BLOCK - 1) / SB_CPU_BLOCK; }
 
 static size_t padded(const sb_norm_shape *s) { return ((size_t)s->channels + 15) / 16 * 16; }
 
-/* A block: two sums by column and three rows of work space. Behind them four rows for all. */
+/* A block: two sums by column and three rows of work space. Behind them ROWS rows for all. */
 size_t sb_cpu_norm_scratch(sb_device *device, const sb_norm_shape *s)
 {
     (void)device;
-    return ((size_t)blocks_of(s) * 5 + 4) * padded(s) * sizeof(float);
+    return ((size_t)blocks_of(s) * 5 + ROWS) * padded(s) * sizeof(float);
 }
 
 typedef struct {
     float *first, *second;                   /* [blocks, channels] */
     float *row_a, *row_b, *row_c;            /* [blocks, channels]: each block's own */
-    float *all[4];                           /* [channels] */
+    float *all[ROWS];                        /* [channels] */
 } work;
 
 static work carve(const sb_norm_shape *s, void *scratch)
@@ -31,7 +33,7 @@ static work carve(const sb_norm_shape *s, void *scratch)
     float *p = scratch;
     work w = { .first = p, .second = p + blocks * width, .row_a = p + 2 * blocks * width, .row_b = p + 3 * blocks * width,
                .row_c = p + 4 * blocks * width };
-    for (size_t i = 0; i < 4; i++)
+    for (size_t i = 0; i < ROWS; i++)
         w.all[i] = p + 5 * blocks * width + i * width;
     return w;
 }
@@ -138,8 +140,10 @@ int sb_cpu_norm_apply(sb_device *device, const sb_norm_shape *s, const void *x, 
     return 0;
 }
 
-/* The gradient that reaches the normalised value: (dy + dy_more) where the ReLU let it through. */
-static void masked_row(const sb_norm_shape *s, const void *y, const void *dy, const void *dy_more, size_t at, float *g, float *other)
+/* The gradient that reaches the normalised value: (dy + dy_more) where the ReLU let it through, which y tells, or, where there was no
+ * residual, the row of x: the sign of row scale + offset, as `apply` computed it. */
+static void masked_row(const sb_norm_shape *s, const void *y, const float *row, const float *scale, const float *offset, const void *dy,
+                       const void *dy_more, size_t at, float *g, float *other)
 {
     int c = s->channels;
     sb_cpu_load_row(dy, s->type, at, c, g);
@@ -149,23 +153,28 @@ static void masked_row(const sb_norm_shape *s, const void *y, const void *dy, co
         for (int i = 0; i < c; i++)
             g[i] += other[i];
     }
-    if (s->relu) {
+    if (s->relu && s->residual) {
         sb_cpu_load_row(y, s->type, at, c, other);
 #pragma omp simd
         for (int i = 0; i < c; i++)
             g[i] = other[i] > 0 ? g[i] : 0;
+    } else if (s->relu) {
+#pragma omp simd
+        for (int i = 0; i < c; i++)
+            g[i] = row[i] * scale[i] + offset[i] > 0 ? g[i] : 0;
     }
 }
 
 int sb_cpu_norm_backward(sb_device *device, const sb_norm_shape *s, const void *x, const void *y, const void *dy,
-                         const void *dy_more, const float *gamma, const float *mean, const float *variance, void *dx,
+                         const void *dy_more, const float *gamma, const float *beta, const float *mean, const float *variance, void *dx,
                          void *dresidual, float *dgamma, float *dbeta, bool accumulate, void *scratch)
 {
     (void)device;
     work w = carve(s, scratch);
     int c = s->channels, blocks = blocks_of(s);
     size_t width = padded(s);
-    float *inverse = w.all[0], *from_g = w.all[1], *from_x = w.all[2], *constant = w.all[3];
+    float *inverse = w.all[0], *from_g = w.all[1], *from_x = w.all[2], *constant = w.all[3], *scale = w.all[4], *offset = w.all[5];
+    scale_of(s, gamma, beta, mean, variance, scale, offset);
     for (int i = 0; i < c; i++)
         inverse[i] = 1.0f / sqrtf(variance[i] + s->epsilon);
 
@@ -179,8 +188,8 @@ int sb_cpu_norm_backward(sb_device *device, const sb_norm_shape *s, const void *
         int end = (b + 1) * SB_CPU_BLOCK < s->rows ? (b + 1) * SB_CPU_BLOCK : s->rows;
         for (int r = b * SB_CPU_BLOCK; r < end; r++) {
             size_t at = (size_t)r * (size_t)c;
-            masked_row(s, y, dy, dy_more, at, g, other);
             sb_cpu_load_row(x, s->type, at, c, row);
+            masked_row(s, y, row, scale, offset, dy, dy_more, at, g, other);
 #pragma omp simd
             for (int i = 0; i < c; i++) {
                 sum[i] += g[i];
@@ -200,10 +209,10 @@ int sb_cpu_norm_backward(sb_device *device, const sb_norm_shape *s, const void *
             dgamma[i] = (accumulate ? dgamma[i] : 0) + (float)product;
         if (dbeta)
             dbeta[i] = (accumulate ? dbeta[i] : 0) + (float)sum;
-        double scale = (gamma ? gamma[i] : 1.0f) * (double)inverse[i], slope = scale * inverse[i] * product / s->rows;
-        from_g[i] = (float)scale;
-        from_x[i] = (float)-slope;
-        constant[i] = (float)(slope * mean[i] - scale * sum / s->rows);
+        double slope = (gamma ? gamma[i] : 1.0f) * (double)inverse[i], along = slope * inverse[i] * product / s->rows;
+        from_g[i] = (float)slope;
+        from_x[i] = (float)-along;
+        constant[i] = (float)(along * mean[i] - slope * sum / s->rows);
     }
 
 #pragma omp parallel for schedule(static)
@@ -213,11 +222,11 @@ int sb_cpu_norm_backward(sb_device *device, const sb_norm_shape *s, const void *
         int end = (b + 1) * SB_CPU_BLOCK < s->rows ? (b + 1) * SB_CPU_BLOCK : s->rows;
         for (int r = b * SB_CPU_BLOCK; r < end; r++) {
             size_t at = (size_t)r * (size_t)c;
+            sb_cpu_load_row(x, s->type, at, c, row);
             if (s->residual)
                 sb_cpu_load_row(dresidual, s->type, at, c, g);
             else
-                masked_row(s, y, dy, dy_more, at, g, other);
-            sb_cpu_load_row(x, s->type, at, c, row);
+                masked_row(s, y, row, scale, offset, dy, dy_more, at, g, other);
 #pragma omp simd
             for (int i = 0; i < c; i++)
                 row[i] = g[i] * from_g[i] + row[i] * from_x[i] + constant[i];

@@ -50,6 +50,30 @@ static void prepare_apply(sb_trial *t)
     sb_fill_uniform(t, &t->arrays[VARIANCE], 0.1, 3);
 }
 
+/* Moves values away from the ReLU's kink, where roundings would decide whether a gradient passes. */
+static void clear_kink(sb_trial *t)
+{
+    sb_norm_shape s = of(t)->shape;
+    size_t all = elements(&s), found = 1;
+    double *y = sb_doubles(all);
+    s.relu = false;
+    for (int tries = 0; found > 0 && tries < 100; tries++) {
+        sb_reference_norm_statistics(&s, sb_value(t, X), sb_value(t, MEAN), sb_value(t, VARIANCE));
+        sb_array_round(&t->arrays[MEAN]);
+        sb_array_round(&t->arrays[VARIANCE]);
+        sb_reference_norm_apply(&s, sb_value(t, X), sb_value(t, RESIDUAL), sb_value(t, GAMMA), sb_value(t, BETA), sb_value(t, MEAN),
+                                sb_value(t, VARIANCE), y);
+        found = 0;
+        for (size_t i = 0; i < all; i++)
+            if (fabs(y[i]) < 1e-4 * (1 + fabs(sb_value(t, X)[i]))) {
+                sb_value(t, X)[i] += 0.1;
+                found++;
+            }
+        sb_array_round(&t->arrays[X]);
+    }
+    free(y);
+}
+
 static void prepare_backward(sb_trial *t)
 {
     const parameters *p = of(t);
@@ -58,6 +82,8 @@ static void prepare_backward(sb_trial *t)
     sb_array_type type = sb_array_type_of(s->type);
     size_t all = elements(s), channels = p->affine ? (size_t)s->channels : 0;
     declare(t, SB_ARRAY_GIVEN, SB_ARRAY_GIVEN);
+    if (s->relu)
+        clear_kink(t);
     sb_reference_norm_apply(s, sb_value(t, X), sb_value(t, RESIDUAL), sb_value(t, GAMMA), sb_value(t, BETA), sb_value(t, MEAN),
                             sb_value(t, VARIANCE), sb_value(t, Y));
     sb_array_round(&t->arrays[Y]);
@@ -94,8 +120,8 @@ static int call_apply(sb_trial *t, sb_device *d)
 static int call_backward(sb_trial *t, sb_device *d)
 {
     const parameters *p = of(t);
-    return d->norm_backward(d, &p->shape, sb_memory(t, X), sb_memory(t, Y), sb_memory(t, DY), sb_memory(t, DY_MORE), sb_memory(t, GAMMA),
-                            sb_memory(t, MEAN), sb_memory(t, VARIANCE), sb_memory(t, DX), sb_memory(t, p->in_place ? DY : DRESIDUAL),
+    return d->norm_backward(d, &p->shape, sb_memory(t, X), p->shape.relu && p->shape.residual ? sb_memory(t, Y) : NULL, sb_memory(t, DY),
+                            sb_memory(t, DY_MORE), sb_memory(t, GAMMA), sb_memory(t, BETA), sb_memory(t, MEAN), sb_memory(t, VARIANCE), sb_memory(t, DX), sb_memory(t, p->in_place ? DY : DRESIDUAL),
                             sb_memory(t, DGAMMA), sb_memory(t, DBETA), p->accumulate, t->scratch);
 }
 
