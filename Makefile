@@ -30,15 +30,20 @@ PROGRAMS := $(foreach r,loader augment trainer evaluator,$(if $(wildcard $(r)/ma
 ARCHIVES := $(ROOMS:%=$(BUILD)/lib%.a)
 TESTS    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c tests/kernels/test_*.c tests/fuzz/test_*.c))
 CASES    := $(filter-out $(wildcard tests/kernels/test_*.c),$(wildcard tests/kernels/*.c))
-HELPERS  := $(patsubst tests/%.c,$(BUILD)/tests/%,$(filter-out $(wildcard tests/*/test_*.c) $(CASES),$(wildcard tests/*/*.c)))
+HELPERS  := $(patsubst tests/%.c,$(BUILD)/tests/%,$(filter-out $(wildcard tests/*/test_*.c tests/emulated/*.c) $(CASES),$(wildcard tests/*/*.c)))
 
-.PHONY: all tests lint clean help
+# A plug-in leaves its reasons in the program's sb_error.
+LDFLAGS  += $(foreach f,sb_fail sb_fail_errno sb_context,-Wl,--export-dynamic-symbol=$(f))
+
+.PHONY: all tests cuda lint clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 
 all: $(PROGRAMS)
 
-tests: all $(TESTS) $(HELPERS)
+include kernels/cuda/rules.mk
+
+tests: all $(TESTS) $(HELPERS) $(EMULATED)
 
 sources = $(filter-out %/main.c,$(wildcard $(1)/*.c $(1)/cpu/*.c $(1)/encoders/*.c $(1)/methods/*.c $(1)/metrics/*.c))
 define archive
@@ -55,7 +60,7 @@ $(BUILD)/%.o: %.c
 
 $(BUILD)/sb_%: $(BUILD)/%/main.o $(ARCHIVES)
 	@echo "  LD $@"
-	@$(CC) $(CFLAGS) $^ $(LDLIBS) -o $@
+	@$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
 $(BUILD)/tests/bench/decode_tool: LDLIBS += -ljpeg
 
@@ -69,7 +74,7 @@ $(filter $(BUILD)/tests/kernels/%,$(TESTS)): $(BUILD)/libcases.a
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(ARCHIVES)
 	@mkdir -p $(@D)
 	@echo "  LD $@"
-	@$(CC) $(CFLAGS) $^ -lcmocka $(LDLIBS) -o $@
+	@$(CC) $(CFLAGS) $(LDFLAGS) $^ -lcmocka $(LDLIBS) -o $@
 
 # Counts what our own objects allocate, and not what libraries do.
 $(BUILD)/tests/oracle/step_tool: LDLIBS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc
@@ -86,6 +91,7 @@ clean:
 help:
 	@echo "make            the programs in build/"
 	@echo "make tests      the programs and every test program"
+	@echo "make cuda       the CUDA device, build/sb_cuda.so (CUDA=/usr/local/cuda, CUDA_ARCHS=\"90 120\")"
 	@echo "make lint       cppcheck, shellcheck"
 	@echo "make clean      removes build/"
 	@echo "make SAN=address,undefined [tests]   under sanitizers, in build/address"

@@ -22,6 +22,7 @@ static inline size_t sb_type_bytes(sb_type type) { return type == SB_F32 ? 4 : 2
 
 typedef enum { SB_STREAM_COMPUTE, SB_STREAM_UPLOAD, SB_STREAM_DOWNLOAD } sb_stream;
 typedef enum { SB_TO_DEVICE, SB_TO_HOST, SB_ON_DEVICE } sb_direction;
+#define SB_MARKS 2
 
 /* A square-kernel convolution without bias: x [n, h, w, in] -> y [n, (h + 2 pad - kernel) / stride + 1, ..., out]. */
 typedef struct {
@@ -93,7 +94,8 @@ typedef struct sb_device sb_device;
 struct sb_device {
     char description[192]; /* "CPU, 2 threads, oneDNN 2.6.3, avx512_core_bf16" */
     int threads;
-    bool fast_bf16; /* bf16 is native here */
+    bool fast_bf16;   /* bf16 is native here */
+    bool host_memory; /* host addresses are the device's too: nothing is copied for its sake */
 
     void (*close)(sb_device *device);
 
@@ -105,6 +107,8 @@ struct sb_device {
     int (*zero)(sb_device *device, void *memory, size_t bytes);
     int (*order)(sb_device *device, sb_stream later, sb_stream earlier); /* what follows on `later` waits for `earlier` so far */
     int (*wait)(sb_device *device, sb_stream stream);                    /* the host waits */
+    int (*mark)(sb_device *device, sb_stream stream, int mark);          /* names what `stream` was given so far: 0 .. SB_MARKS - 1 */
+    int (*wait_mark)(sb_device *device, int mark);                       /* the host waits for that */
 
     /* Convolution. `scratch` has at least conv_scratch bytes, `packed` conv_packed bytes. */
     int (*conv_create)(sb_device *device, const sb_conv_shape *shape, sb_conv **out);

@@ -71,6 +71,21 @@ static int cpu_wait(sb_device *device, sb_stream stream)
     return 0;
 }
 
+static int cpu_mark(sb_device *device, sb_stream stream, int mark)
+{
+    (void)device;
+    (void)stream;
+    (void)mark;
+    return 0;
+}
+
+static int cpu_wait_mark(sb_device *device, int mark)
+{
+    (void)device;
+    (void)mark;
+    return 0;
+}
+
 /* With these settings oneDNN waits for ever for threads that never come. */
 static int check_environment(int threads)
 {
@@ -94,6 +109,7 @@ int sb_device_cpu(sb_device **out, int threads)
         return sb_fail("out of memory");
     cpu->base = (sb_device){
         .threads = threads,
+        .host_memory = true,
         .close = close_cpu,
         .alloc = cpu_alloc,
         .release = cpu_release,
@@ -102,6 +118,8 @@ int sb_device_cpu(sb_device **out, int threads)
         .zero = cpu_zero,
         .order = cpu_order,
         .wait = cpu_wait,
+        .mark = cpu_mark,
+        .wait_mark = cpu_wait_mark,
         .conv_create = sb_cpu_conv_create,
         .conv_destroy = sb_cpu_conv_destroy,
         .conv_packed = sb_cpu_conv_packed,

@@ -1,0 +1,248 @@
+/* device.c: the CUDA device: opening, memory, transfers, and the table. Built into the plug-in build/sb_cuda.so (kernels/open.c).
+ *
+ * Three streams by sb_stream; everything that computes is on the first. Nothing here waits for the device but `wait`, and what frees. */
+#include "kernels/cuda/device.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "kernels/cuda/cuda.h"
+
+/* The oldest GPUs that the plug-in has code for. */
+#define CAPABILITY_LEAST 75
+
+static const char *what_to_do(cudaError_t status)
+{
+    switch (status) {
+    case cudaErrorMemoryAllocation:
+        return "; take a smaller trainer.chunk, or end what else uses the GPU (nvidia-smi)";
+    case cudaErrorInsufficientDriver:
+        return "; the driver is older than the CUDA toolkit: update it, or build with the toolkit it belongs to (nvidia-smi shows which)";
+    case cudaErrorNoDevice:
+        return "; there is no GPU: device: cpu";
+    case cudaErrorNoKernelImageForDevice:
+    case cudaErrorUnsupportedPtxVersion:
+        return "; the plug-in has no code for this GPU: build it with `make cuda`, with a toolkit that knows it";
+    case cudaErrorDevicesUnavailable:
+        return "; another process holds the GPU alone (compute mode in nvidia-smi)";
+    case cudaErrorLaunchFailure:
+    case cudaErrorIllegalAddress:
+    case cudaErrorECCUncorrectable:
+    case cudaErrorHardwareStackError:
+        return "; the device is lost to this process: the run goes on from its last checkpoint";
+    default:
+        return "";
+    }
+}
+
+int sb_cuda_check(cudaError_t status, const char *what)
+{
+    if (status == cudaSuccess)
+        return 0;
+    cudaGetLastError(); /* it is reported here, not once more by the next launch */
+    return sb_fail("%s: %s%s", what, cudaGetErrorString(status), what_to_do(status));
+}
+
+int sb_cuda_launched(const char *kernel) { return sb_cuda_check(cudaGetLastError(), kernel); }
+
+/* ---- memory and transfers ---------------------------------------------------------------------------------------------------------------- */
+
+static int cuda_alloc(sb_device *device, size_t bytes, void **out)
+{
+    (void)device;
+    char what[96];
+    size_t available = 0, total = 0;
+    cudaError_t status = cudaMalloc(out, bytes > 0 ? bytes : 1);
+    if (status == cudaSuccess)
+        return 0;
+    *out = NULL;
+    if (cudaMemGetInfo(&available, &total) != cudaSuccess)
+        available = total = 0;
+    snprintf(what, sizeof what, "%zu MiB of device memory (%zu of %zu MiB are free)", bytes >> 20, available >> 20, total >> 20);
+    return sb_cuda_check(status, what);
+}
+
+static void cuda_release(sb_device *device, void *memory)
+{
+    (void)device;
+    cudaFree(memory);
+}
+
+static int cuda_pin(sb_device *device, void *host, size_t bytes)
+{
+    sb_cuda *cuda = (sb_cuda *)device;
+    sb_cuda_pinned *p = malloc(sizeof *p);
+    if (!p)
+        return sb_fail("out of memory");
+    char what[64];
+    snprintf(what, sizeof what, "registering %zu MiB of host memory", bytes >> 20);
+    if (sb_cuda_check(cudaHostRegister(host, bytes, cudaHostRegisterDefault), what) != 0) {
+        free(p);
+        return -1;
+    }
+    *p = (sb_cuda_pinned){ .host = host, .next = cuda->pinned };
+    cuda->pinned = p;
+    return 0;
+}
+
+static int cuda_copy(sb_device *device, sb_stream stream, void *to, const void *from, size_t bytes, sb_direction direction)
+{
+    static const enum cudaMemcpyKind kinds[] = { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
+    return sb_cuda_check(cudaMemcpyAsync(to, from, bytes, kinds[direction], ((sb_cuda *)device)->stream[stream]), "a copy");
+}
+
+static int cuda_zero(sb_device *device, void *memory, size_t bytes)
+{
+    return sb_cuda_check(cudaMemsetAsync(memory, 0, bytes, sb_cuda_compute(device)), "zeroing");
+}
+
+static int cuda_order(sb_device *device, sb_stream later, sb_stream earlier)
+{
+    sb_cuda *cuda = (sb_cuda *)device;
+    if (sb_cuda_check(cudaEventRecord(cuda->passed, cuda->stream[earlier]), "ordering streams") != 0)
+        return -1;
+    return sb_cuda_check(cudaStreamWaitEvent(cuda->stream[later], cuda->passed, 0), "ordering streams");
+}
+
+static int cuda_wait(sb_device *device, sb_stream stream)
+{
+    return sb_cuda_check(cudaStreamSynchronize(((sb_cuda *)device)->stream[stream]), "waiting for the device");
+}
+
+static int cuda_mark(sb_device *device, sb_stream stream, int mark)
+{
+    sb_cuda *cuda = (sb_cuda *)device;
+    return sb_cuda_check(cudaEventRecord(cuda->mark[mark], cuda->stream[stream]), "marking a stream");
+}
+
+static int cuda_wait_mark(sb_device *device, int mark)
+{
+    return sb_cuda_check(cudaEventSynchronize(((sb_cuda *)device)->mark[mark]), "waiting for the device");
+}
+
+/* ---- opening ----------------------------------------------------------------------------------------------------------------------------- */
+
+static void close_cuda(sb_device *device)
+{
+    sb_cuda *cuda = (sb_cuda *)device;
+    for (int i = 0; i < 3; i++)
+        if (cuda->stream[i])
+            cudaStreamSynchronize(cuda->stream[i]);
+    if (cuda->dnn)
+        cudnnDestroy(cuda->dnn);
+    if (cuda->blas)
+        cublasDestroy(cuda->blas);
+    cudaFree(cuda->blas_workspace);
+    while (cuda->pinned) {
+        sb_cuda_pinned *p = cuda->pinned;
+        cuda->pinned = p->next;
+        cudaHostUnregister(p->host);
+        free(p);
+    }
+    for (int i = 0; i < SB_MARKS; i++)
+        if (cuda->mark[i])
+            cudaEventDestroy(cuda->mark[i]);
+    if (cuda->passed)
+        cudaEventDestroy(cuda->passed);
+    for (int i = 0; i < 3; i++)
+        if (cuda->stream[i])
+            cudaStreamDestroy(cuda->stream[i]);
+    free(cuda);
+}
+
+static int describe(sb_cuda *cuda)
+{
+    struct cudaDeviceProp gpu;
+    int driver = 0, runtime = 0;
+    if (sb_cuda_check(cudaGetDeviceProperties(&gpu, 0), "asking the GPU what it is") != 0 ||
+        sb_cuda_check(cudaDriverGetVersion(&driver), "the driver's version") != 0 ||
+        sb_cuda_check(cudaRuntimeGetVersion(&runtime), "the runtime's version") != 0)
+        return -1;
+    if (10 * gpu.major + gpu.minor < CAPABILITY_LEAST)
+        return sb_fail("%s has compute capability %d.%d, and %d.%d is the least that CUDA %d supports", gpu.name, gpu.major, gpu.minor,
+                       CAPABILITY_LEAST / 10, CAPABILITY_LEAST % 10, runtime / 1000);
+    cuda->base.fast_bf16 = gpu.major >= 8;
+    snprintf(cuda->base.description, sizeof cuda->base.description, "%.64s (sm_%d%d, %zu MiB), CUDA %d.%d, driver for %d.%d, bf16 %s", gpu.name,
+             gpu.major, gpu.minor, gpu.totalGlobalMem >> 20, runtime / 1000, runtime % 1000 / 10, driver / 1000, driver % 1000 / 10,
+             cuda->base.fast_bf16 ? "native" : "emulated");
+    return 0;
+}
+
+static int start(sb_cuda *cuda)
+{
+    int count = 0;
+    if (sb_cuda_check(cudaGetDeviceCount(&count), "looking for a GPU") != 0)
+        return -1;
+    if (count == 0)
+        return sb_fail("there is no GPU");
+    if (sb_cuda_check(cudaSetDevice(0), "taking the GPU") != 0 || describe(cuda) != 0)
+        return -1;
+    for (int i = 0; i < 3; i++)
+        if (sb_cuda_check(cudaStreamCreateWithFlags(&cuda->stream[i], cudaStreamNonBlocking), "making a stream") != 0)
+            return -1;
+    for (int i = 0; i < SB_MARKS; i++)
+        if (sb_cuda_check(cudaEventCreateWithFlags(&cuda->mark[i], cudaEventDisableTiming), "making an event") != 0)
+            return -1;
+    return sb_cuda_check(cudaEventCreateWithFlags(&cuda->passed, cudaEventDisableTiming), "making an event");
+}
+
+int sb_device_cuda(sb_device **out)
+{
+    sb_cuda *cuda = calloc(1, sizeof *cuda);
+    if (!cuda)
+        return sb_fail("out of memory");
+    cuda->base = (sb_device){
+        .close = close_cuda,
+        .alloc = cuda_alloc,
+        .release = cuda_release,
+        .pin = cuda_pin,
+        .copy = cuda_copy,
+        .zero = cuda_zero,
+        .order = cuda_order,
+        .wait = cuda_wait,
+        .mark = cuda_mark,
+        .wait_mark = cuda_wait_mark,
+        .conv_create = sb_cuda_conv_create,
+        .conv_destroy = sb_cuda_conv_destroy,
+        .conv_packed = sb_cuda_conv_packed,
+        .conv_scratch = sb_cuda_conv_scratch,
+        .conv_pack = sb_cuda_conv_pack,
+        .conv_forward = sb_cuda_conv_forward,
+        .conv_backward_data = sb_cuda_conv_backward_data,
+        .conv_backward_weight = sb_cuda_conv_backward_weight,
+        .norm_scratch = sb_cuda_norm_scratch,
+        .norm_forward = sb_cuda_norm_forward,
+        .norm_apply = sb_cuda_norm_apply,
+        .norm_backward = sb_cuda_norm_backward,
+        .norm_running = sb_cuda_norm_running,
+        .maxpool_forward = sb_cuda_maxpool_forward,
+        .maxpool_backward = sb_cuda_maxpool_backward,
+        .avgpool_forward = sb_cuda_avgpool_forward,
+        .avgpool_backward = sb_cuda_avgpool_backward,
+        .input = sb_cuda_input,
+        .matmul = sb_cuda_matmul,
+        .bias_add = sb_cuda_bias_add,
+        .column_sum = sb_cuda_column_sum,
+        .relu_forward = sb_cuda_relu_forward,
+        .relu_backward = sb_cuda_relu_backward,
+        .axpy = sb_cuda_axpy,
+        .axpy_rows = sb_cuda_axpy_rows,
+        .row_dot = sb_cuda_row_dot,
+        .logistic = sb_cuda_logistic,
+        .rownorm_forward = sb_cuda_rownorm_forward,
+        .rownorm_backward = sb_cuda_rownorm_backward,
+        .similarity_lse = sb_cuda_similarity_lse,
+        .similarity_gradient = sb_cuda_similarity_gradient,
+        .update_create = sb_cuda_update_create,
+        .update_destroy = sb_cuda_update_destroy,
+        .update_run = sb_cuda_update_run,
+        .view_scratch = sb_cuda_view_scratch,
+        .view = sb_cuda_view,
+    };
+    if (start(cuda) != 0) {
+        close_cuda(&cuda->base);
+        return -1;
+    }
+    *out = &cuda->base;
+    return 0;
+}

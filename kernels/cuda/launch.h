@@ -1,0 +1,61 @@
+/* launch.h: what the .cu files share: the one way to launch a kernel, element access, sums over a warp.
+ *
+ * nvcc expands LAUNCH to <<<>>>. The emulated device (tests/emulated) compiles the same files with g++ and defines LAUNCH itself. */
+#ifndef SB_KERNELS_CUDA_LAUNCH_H
+#define SB_KERNELS_CUDA_LAUNCH_H
+
+#include <math.h>
+#include <vector_functions.h>
+
+#include "kernels/bf16.h"
+#include "kernels/cuda/cuda.h"
+
+#ifdef __CUDACC__
+#define LAUNCH(kernel, grid, block, shared, stream, ...) kernel<<<grid, block, shared, stream>>>(__VA_ARGS__)
+#endif
+
+#define WARP 32
+#define THREADS 256 /* of a block, in every kernel that has no reason for another number */
+
+/* Blocks of THREADS that cover `count` elements; kernels check their index. */
+static inline unsigned blocks_for(size_t count) { return count == 0 ? 1 : (unsigned)((count + THREADS - 1) / THREADS); }
+
+static __device__ inline size_t global_thread(void) { return (size_t)blockIdx.x * blockDim.x + threadIdx.x; }
+
+/* Element i of an array of `type`. The branch is the same for all threads. */
+static __device__ inline float load(const void *x, sb_type type, size_t i)
+{
+    return type == SB_F32 ? ((const float *)x)[i] : sb_from_bf16(((const uint16_t *)x)[i]);
+}
+
+static __device__ inline void store(void *x, sb_type type, size_t i, float value)
+{
+    if (type == SB_F32)
+        ((float *)x)[i] = value;
+    else
+        ((uint16_t *)x)[i] = sb_to_bf16(value);
+}
+
+/* Sum over a warp, the same bits in every lane: a + b = b + a at each exchange. All 32 lanes take part. */
+static __device__ inline double warp_sum(double value)
+{
+    for (int distance = WARP / 2; distance > 0; distance /= 2)
+        value += __shfl_xor_sync(0xFFFFFFFFu, value, distance);
+    return value;
+}
+
+/* Sum over a block of THREADS, returned to every thread: warps are added in order. `parts` is shared memory, free again after the
+ * caller's next barrier. */
+static __device__ inline double block_sum(double value, double parts[THREADS / WARP])
+{
+    value = warp_sum(value);
+    if (threadIdx.x % WARP == 0)
+        parts[threadIdx.x / WARP] = value;
+    __syncthreads();
+    double sum = 0;
+    for (int w = 0; w < THREADS / WARP; w++)
+        sum += parts[w];
+    return sum;
+}
+
+#endif

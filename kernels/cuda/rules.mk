@@ -1,0 +1,83 @@
+# rules.mk: how the CUDA device is built (included by the Makefile).
+#
+# The CUDA device: `make cuda` builds the plug-in with nvcc (CUDA_ARCHS of cubins, and PTX of the newest for what comes after). The tests
+# build the same files for the emulated device, with g++ and the toolkit's headers; they skip where there is none.
+CUDA       ?= /usr/local/cuda
+CUDA_ARCHS ?= 75 80 86 89 90 100 120
+CUDA_UNITS := $(patsubst kernels/cuda/%,%,$(wildcard kernels/cuda/*.cu kernels/cuda/*.c))
+EMULATED   := $(BUILD)/tests/sb_emulated.so $(BUILD)/tests/emulated/test_faults $(BUILD)/tests/emulated/test_calls \
+              $(BUILD)/tests/emulated/test_cases
+
+NVCC       := $(CUDA)/bin/nvcc
+NEWEST     := $(lastword $(CUDA_ARCHS))
+# -fmad=false: the same bits as on the CPU where both compile the same header. Local memory in a kernel is an error: it is a spill, or an
+# array that should be registers.
+NVCCFLAGS  := -std=c++17 -O3 -lineinfo -fmad=false -I. -Xcompiler -fPIC,-Wall,-Wextra,-Werror -Werror all-warnings \
+              -Xptxas -warn-lmem-usage,-warn-spills,-Werror,-v \
+              $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) -gencode arch=compute_$(NEWEST),code=compute_$(NEWEST)
+CUDA_CC    := $(CC) -isystem $(CUDA)/include $(CPPFLAGS) $(CFLAGS) -fPIC -MMD -MP
+
+cuda: $(BUILD)/sb_cuda.so
+
+$(BUILD)/cuda/%.cu.o: kernels/cuda/%.cu
+	@mkdir -p $(@D)
+	@echo "  NVCC $<"
+	@$(NVCC) $(NVCCFLAGS) -MMD -MP -MF $(@:.o=.d) -c $< -o $@ 2>$(@:.o=.ptxas) || { cat $(@:.o=.ptxas) >&2; exit 1; }
+
+$(BUILD)/cuda/%.c.o: kernels/cuda/%.c
+	@mkdir -p $(@D)
+	@echo "  CC $<"
+	@$(CUDA_CC) -c $< -o $@
+
+$(BUILD)/cuda/shapes.o: kernels/shapes.c
+	@mkdir -p $(@D)
+	@$(CUDA_CC) -c $< -o $@
+
+$(BUILD)/sb_cuda.so: $(CUDA_UNITS:%=$(BUILD)/cuda/%.o) $(BUILD)/cuda/shapes.o
+	@echo "  LD $@"
+	@$(CC) -shared $^ -L$(CUDA)/lib64 -Wl,-rpath,$(CUDA)/lib64 -lcudart -lcudnn -lcublas -o $@
+
+ifneq ($(and $(wildcard $(CUDA)/include/cudnn.h),$(shell command -v g++),$(filter x86_64,$(shell uname -m))),)
+EMULATE   := g++ -isystem $(CUDA)/include $(CPPFLAGS) -x c++ -std=c++17 -include tests/emulated/cuda_emulation.h -g $(ARCH) -fPIC \
+             -ffp-contract=off -Wall -Wextra -Werror -MMD -MP
+ASAN      := -O1 -fno-omit-frame-pointer -fsanitize=address
+DOUBLES   := block runtime cublas cudnn
+
+$(BUILD)/emulated/%.cu.o: kernels/cuda/%.cu
+	@mkdir -p $(@D)
+	@echo "  C++ $<"
+	@$(EMULATE) $(OPTIMISE) -c $< -o $@
+
+$(BUILD)/emulated/%.o: tests/emulated/%.c
+	@mkdir -p $(@D)
+	@echo "  CC $<"
+	@$(CUDA_CC) -c $< -o $@
+
+EMULATION := $(patsubst %.cu,$(BUILD)/emulated/%.cu.o,$(filter %.cu,$(CUDA_UNITS))) $(DOUBLES:%=$(BUILD)/emulated/%.o) \
+             $(patsubst %.c,$(BUILD)/cuda/%.c.o,$(filter %.c,$(CUDA_UNITS)))
+
+$(BUILD)/tests/sb_emulated.so: $(EMULATION) $(BUILD)/cuda/shapes.o
+	@mkdir -p $(@D)
+	@echo "  LD $@"
+	@g++ -shared $(OPTIMISE) $^ -ldnnl -lm -o $@
+
+# The emulated device linked in, so that a test can tell it what to do.
+$(BUILD)/tests/emulated/test_calls $(BUILD)/tests/emulated/test_cases: $(BUILD)/tests/emulated/%: $(BUILD)/emulated/%.o $(EMULATION) \
+                                                                       $(BUILD)/libcases.a $(ARCHIVES)
+	@mkdir -p $(@D)
+	@echo "  LD $@"
+	@g++ $(OPTIMISE) -fopenmp $^ -lcmocka $(LDLIBS) -o $@
+
+$(BUILD)/tests/emulated/test_faults: tests/emulated/test_faults.cu tests/emulated/block.c tests/emulated/runtime.c $(wildcard tests/emulated/*.h)
+	@mkdir -p $(@D)
+	@echo "  LD $@"
+	@for f in block runtime; do $(CUDA_CC) $(ASAN) -c tests/emulated/$$f.c -o $@.$$f.o || exit 1; done
+	@$(EMULATE) $(ASAN) -c $< -o $@.o
+	@g++ $(ASAN) $@.o $@.block.o $@.runtime.o -lcmocka -o $@
+else
+# What the tests say where there is nothing to emulate with.
+$(EMULATED):
+	@mkdir -p $(@D)
+	@printf '#!/bin/sh\necho "1..0 # SKIP no CUDA toolkit with cuDNN in %s, no g++, or no x86-64"\n' $(CUDA) >$@
+	@chmod +x $@
+endif

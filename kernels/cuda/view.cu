@@ -1,0 +1,317 @@
+/* view.cu: views of a tile on the GPU (device.h: view). 8-bit pixels in, all views out, in six launches for all of them.
+ *
+ * weights   the filters of every view
+ * rows      the crop's 8-bit rows added up with their weights: [size, width of the crop, channels] f32
+ * columns   the same along x, flipped if so; then the jitter up to contrast, which needs the mean of the whole view: partial sums
+ * colours   the mean, the rest of the colours; the end, where there is no blur
+ * blur_y, blur_x   and the end
+ * Between them a view lies in planes [channel][y][x]. Arithmetic is that of kernels/cpu/view.c, operation by operation, and rounded to
+ * 8 bits once; only the mean is summed in another order. A view is blockIdx.z. */
+#include "kernels/colour.h"
+#include "kernels/cuda/launch.h"
+#include "kernels/resample.h"
+
+#define CHANNELS_MAX 3
+#define AT_ONCE 16 /* views of one launch: their parameters are arguments of the kernels */
+
+typedef struct {
+    int tile_width, channels, max_size;
+    sb_view_params view[AT_ONCE];
+    uint8_t *out[AT_ONCE];
+    char *scratch;
+    size_t axis_bytes, blur_bytes, rows_bytes, plane_bytes, sums_bytes; /* parts of a view's scratch */
+    size_t stride;                                                     /* all of it */
+} batch;
+
+/* Weights of one axis: output i has count[i] of them, from weight[i taps], for inputs from first[i]. */
+typedef struct {
+    int *first, *count;
+    float *weight;
+} axis;
+
+typedef struct {
+    axis x, y;
+    float *blur;                 /* [blur width] */
+    float *rows;                 /* [size, crop width, channels] */
+    float *plane[CHANNELS_MAX];  /* [size, size] each */
+    float *other[CHANNELS_MAX];  /* the same, after blur_y */
+    double *sums;                /* [blocks of pixels]: partial sums of the luma */
+} work;
+
+static size_t align(size_t bytes) { return (bytes + 255) / 256 * 256; }
+
+/* The taps of all outputs of an axis: fewer outputs have more taps each. */
+static size_t weights_most(int in, int max_size) { return 2 * (size_t)in + 5 * (size_t)max_size; }
+
+static void size_up(batch *b, int tile_width, int tile_height, int channels, int max_size)
+{
+    size_t size = (size_t)max_size;
+    int longer = tile_width > tile_height ? tile_width : tile_height;
+    b->tile_width = tile_width;
+    b->channels = channels;
+    b->max_size = max_size;
+    b->axis_bytes = align(2 * size * sizeof(int) + weights_most(longer, max_size) * sizeof(float));
+    b->blur_bytes = align((size_t)sb_blur_width(max_size) * sizeof(float));
+    b->rows_bytes = align(size * (size_t)tile_width * (size_t)channels * sizeof(float));
+    b->plane_bytes = align(size * size * sizeof(float));
+    b->sums_bytes = align(blocks_for(size * size) * sizeof(double));
+    b->stride = 2 * b->axis_bytes + b->blur_bytes + b->rows_bytes + 2 * (size_t)channels * b->plane_bytes + b->sums_bytes;
+}
+
+static __device__ inline work carve(const batch *b, int view)
+{
+    work w;
+    char *p = b->scratch + (size_t)view * b->stride;
+    w.sums = (double *)p;
+    p += b->sums_bytes;
+    w.x.first = (int *)p;
+    w.x.count = w.x.first + b->max_size;
+    w.x.weight = (float *)(w.x.count + b->max_size);
+    p += b->axis_bytes;
+    w.y.first = (int *)p;
+    w.y.count = w.y.first + b->max_size;
+    w.y.weight = (float *)(w.y.count + b->max_size);
+    p += b->axis_bytes;
+    w.blur = (float *)p;
+    p += b->blur_bytes;
+    w.rows = (float *)p;
+    p += b->rows_bytes;
+    for (int c = 0; c < CHANNELS_MAX; c++) {
+        size_t plane = (size_t)(c < b->channels ? c : 0);
+        w.plane[c] = (float *)(p + plane * b->plane_bytes);
+        w.other[c] = (float *)(p + ((size_t)b->channels + plane) * b->plane_bytes);
+    }
+    return w;
+}
+
+/* ---- kernels ---------------------------------------------------------------------------------------------------------------------------- */
+
+/* blockIdx.y: 0 the x axis, 1 the y axis, 2 the blur. */
+static __global__ void weights(batch b)
+{
+    const sb_view_params *v = &b.view[blockIdx.z];
+    work w = carve(&b, (int)blockIdx.z);
+    int i = (int)global_thread();
+    if (blockIdx.y == 2) {
+        if (i == 0 && v->blur > 0)
+            sb_blur_weights(sb_blur_width(v->size), v->blur, w.blur);
+        return;
+    }
+    if (i >= v->size)
+        return;
+    axis a = blockIdx.y == 0 ? w.x : w.y;
+    int in = blockIdx.y == 0 ? v->width : v->height;
+    a.count[i] = sb_resize_weights(in, v->size, i, &a.first[i], a.weight + (size_t)i * (size_t)sb_resize_taps(in, v->size));
+}
+
+/* blockIdx.y: the view's row. A thread: one value of it. */
+static __global__ void rows(batch b, const uint8_t *tile)
+{
+    const sb_view_params *v = &b.view[blockIdx.z];
+    int i = (int)global_thread(), y = (int)blockIdx.y, values = v->width * b.channels;
+    if (i >= values || y >= v->size)
+        return;
+    work w = carve(&b, (int)blockIdx.z);
+    size_t pitch = (size_t)b.tile_width * (size_t)b.channels;
+    const float *weight = w.y.weight + (size_t)y * (size_t)sb_resize_taps(v->height, v->size);
+    const uint8_t *from = tile + (size_t)(v->top + w.y.first[y]) * pitch + (size_t)v->left * (size_t)b.channels + (size_t)i;
+    float sum = 0;
+    for (int k = 0; k < w.y.count[y]; k++)
+        sum += weight[k] * (float)from[(size_t)k * pitch];
+    w.rows[(size_t)y * (size_t)values + (size_t)i] = sum;
+}
+
+/* One operation of the jitter. */
+static __device__ inline sb_rgb jitter(const sb_view_params *v, int operation, int channels, float mean, sb_rgb p)
+{
+    if (operation == 0) {
+        p.r = sb_clamp01(p.r * v->brightness);
+        p.g = sb_clamp01(p.g * v->brightness);
+        p.b = sb_clamp01(p.b * v->brightness);
+    } else if (operation == 1) {
+        p.r = sb_blend(p.r, mean, v->contrast);
+        p.g = sb_blend(p.g, mean, v->contrast);
+        p.b = sb_blend(p.b, mean, v->contrast);
+    } else if (operation == 2 && channels == 3) {
+        float luma = sb_luma(p.r, p.g, p.b);
+        p.r = sb_blend(p.r, luma, v->saturation);
+        p.g = sb_blend(p.g, luma, v->saturation);
+        p.b = sb_blend(p.b, luma, v->saturation);
+    } else if (operation == 3 && channels == 3) {
+        p = sb_turn_hue(p.r, p.g, p.b, v->hue);
+    }
+    return p;
+}
+
+/* Solarises, rounds and writes pixel i. */
+static __device__ inline void finish(const sb_view_params *v, int channels, size_t i, sb_rgb p, uint8_t *out)
+{
+    float value[CHANNELS_MAX] = { p.r, p.g, p.b };
+    for (int c = 0; c < CHANNELS_MAX; c++) {
+        float solarised = v->solarise < 2 && value[c] >= v->solarise ? 1.0f - value[c] : value[c];
+        if (c < channels)
+            out[i * (size_t)channels + (size_t)c] = (uint8_t)(sb_clamp01(solarised) * 255.0f + 0.5f);
+    }
+}
+
+static __device__ inline void store_pixel(const work *w, int channels, size_t i, sb_rgb p)
+{
+    w->plane[0][i] = p.r;
+    if (channels == 3) {
+        w->plane[1][i] = p.g;
+        w->plane[2][i] = p.b;
+    }
+}
+
+/* A thread: a pixel. With one channel, r, g and b are the same plane. */
+static __global__ void columns(batch b)
+{
+    __shared__ double parts[THREADS / WARP];
+    const sb_view_params *v = &b.view[blockIdx.z];
+    work w = carve(&b, (int)blockIdx.z);
+    size_t i = global_thread(), size = (size_t)v->size;
+    double luma = 0;
+    if (i < size * size) {
+        size_t y = i / size, x = i % size;
+        const float *weight = w.x.weight + x * (size_t)sb_resize_taps(v->width, v->size);
+        const float *from = w.rows + (y * (size_t)v->width + (size_t)w.x.first[x]) * (size_t)b.channels;
+        int count = w.x.count[x], green = b.channels == 3 ? 1 : 0, blue = b.channels == 3 ? 2 : 0;
+        sb_rgb p = {};
+        for (int k = 0; k < count; k++, from += b.channels) {
+            p.r += weight[k] * from[0];
+            p.g += weight[k] * from[green];
+            p.b += weight[k] * from[blue];
+        }
+        p.r *= 1.0f / 255.0f;
+        p.g *= 1.0f / 255.0f;
+        p.b *= 1.0f / 255.0f;
+        for (int k = 0; v->jitter && v->order[k] != 1; k++)
+            p = jitter(v, v->order[k], b.channels, 0, p);
+        luma = b.channels == 3 ? sb_luma(p.r, p.g, p.b) : p.r;
+        size_t to = y * size + (v->flip ? size - 1 - x : x);
+        store_pixel(&w, b.channels, to, p);
+    }
+    luma = block_sum(luma, parts);
+    if (threadIdx.x == 0 && (size_t)blockIdx.x * THREADS < size * size)
+        w.sums[blockIdx.x] = luma;
+}
+
+static __global__ void colours(batch b)
+{
+    __shared__ double parts[THREADS / WARP];
+    const sb_view_params *v = &b.view[blockIdx.z];
+    work w = carve(&b, (int)blockIdx.z);
+    size_t i = global_thread(), count = (size_t)v->size * (size_t)v->size;
+    double sum = 0;
+    for (size_t k = threadIdx.x; v->jitter && k < (count + THREADS - 1) / THREADS; k += THREADS)
+        sum += w.sums[k];
+    float mean = (float)(block_sum(sum, parts) / (double)count);
+    if (i >= count)
+        return;
+    sb_rgb p = {};
+    p.r = w.plane[0][i];
+    p.g = w.plane[1][i];
+    p.b = w.plane[2][i];
+    bool passed = false;
+    for (int k = 0; v->jitter && k < 4; k++) {
+        passed = passed || v->order[k] == 1;
+        if (passed)
+            p = jitter(v, v->order[k], b.channels, mean, p);
+    }
+    if (v->grey && b.channels == 3)
+        p.r = p.g = p.b = sb_luma(p.r, p.g, p.b);
+    if (v->blur > 0)
+        store_pixel(&w, b.channels, i, p);
+    else
+        finish(v, b.channels, i, p, b.out[blockIdx.z]);
+}
+
+static __global__ void blur_y(batch b)
+{
+    const sb_view_params *v = &b.view[blockIdx.z];
+    size_t i = global_thread(), size = (size_t)v->size;
+    if (i >= size * size || !(v->blur > 0))
+        return;
+    work w = carve(&b, (int)blockIdx.z);
+    int width = sb_blur_width(v->size), y = (int)(i / size);
+    size_t x = i % size;
+    for (int c = 0; c < CHANNELS_MAX; c++) {
+        float sum = 0;
+        for (int k = 0; k < width && c < b.channels; k++)
+            sum += w.blur[k] * w.plane[c][(size_t)sb_reflect(y + k - width / 2, v->size) * size + x];
+        if (c < b.channels)
+            w.other[c][i] = sum;
+    }
+}
+
+static __global__ void blur_x(batch b)
+{
+    const sb_view_params *v = &b.view[blockIdx.z];
+    size_t i = global_thread(), size = (size_t)v->size;
+    if (i >= size * size || !(v->blur > 0))
+        return;
+    work w = carve(&b, (int)blockIdx.z);
+    int width = sb_blur_width(v->size), x = (int)(i % size);
+    size_t row = i / size * size;
+    sb_rgb p = {};
+    for (int k = 0; k < width; k++) {
+        size_t at = row + (size_t)sb_reflect(x + k - width / 2, v->size);
+        p.r += w.blur[k] * w.other[0][at];
+        p.g += w.blur[k] * w.other[1][at];
+        p.b += w.blur[k] * w.other[2][at];
+    }
+    finish(v, b.channels, i, p, b.out[blockIdx.z]);
+}
+
+/* ---- host ------------------------------------------------------------------------------------------------------------------------------- */
+
+size_t sb_cuda_view_scratch(sb_device *device, int tile_width, int tile_height, int channels, int max_size, int count)
+{
+    (void)device;
+    batch b;
+    size_up(&b, tile_width, tile_height, channels, max_size);
+    return b.stride * (size_t)(count < AT_ONCE ? count : AT_ONCE);
+}
+
+/* Up to AT_ONCE views. */
+static int make(sb_device *device, const uint8_t *tile, batch *b, const sb_view_params *params, int count, uint8_t *const *out)
+{
+    cudaStream_t stream = sb_cuda_compute(device);
+    int size = 0, width = 0;
+    bool blurred = false;
+    for (int i = 0; i < count; i++) {
+        b->view[i] = params[i];
+        b->out[i] = out[i];
+        size = params[i].size > size ? params[i].size : size;
+        width = params[i].width > width ? params[i].width : width;
+        blurred = blurred || params[i].blur > 0;
+    }
+    unsigned z = (unsigned)count, side = (unsigned)size;
+    dim3 pixels(blocks_for((size_t)side * side), 1, z);
+    LAUNCH(weights, dim3(blocks_for(side), 3, z), THREADS, 0, stream, *b);
+    LAUNCH(rows, dim3(blocks_for((size_t)width * (size_t)b->channels), side, z), THREADS, 0, stream, *b, tile);
+    LAUNCH(columns, pixels, THREADS, 0, stream, *b);
+    LAUNCH(colours, pixels, THREADS, 0, stream, *b);
+    if (blurred) {
+        LAUNCH(blur_y, pixels, THREADS, 0, stream, *b);
+        LAUNCH(blur_x, pixels, THREADS, 0, stream, *b);
+    }
+    return sb_cuda_launched("view");
+}
+
+int sb_cuda_view(sb_device *device, const uint8_t *tile, int tile_width, int tile_height, int channels, const sb_view_params *params,
+                 int count, uint8_t *const *out, void *scratch)
+{
+    if (sb_view_check(params, count, tile_width, tile_height, channels) != 0)
+        return -1;
+    int size = 0;
+    for (int i = 0; i < count; i++)
+        size = params[i].size > size ? params[i].size : size;
+    batch b;
+    size_up(&b, tile_width, tile_height, channels, size);
+    b.scratch = (char *)scratch;
+    for (int done = 0; done < count; done += AT_ONCE)
+        if (make(device, tile, &b, params + done, count - done < AT_ONCE ? count - done : AT_ONCE, out + done) != 0)
+            return -1;
+    return 0;
+}

@@ -1,0 +1,81 @@
+/* emulation.h: the emulated device as its own parts and the tests see it: threads and blocks (block.c), streams and memory (runtime.c).
+ * One host thread may use it at a time. */
+#ifndef SB_TESTS_EMULATION_H
+#define SB_TESTS_EMULATION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cuda_runtime_api.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- for tests ---------------------------------------------------------------------------------------------------------------------- */
+
+/* In which order threads, blocks and streams run where nothing orders them. Streams: forward runs another stream only when it is waited
+ * for, reverse runs all others first, random draws. Environment: SB_EMULATION_ORDER=forward|reverse|random[:SEED]. */
+typedef enum { EMULATION_FORWARD, EMULATION_REVERSE, EMULATION_RANDOM } emulation_order;
+void emulation_set_order(emulation_order order, uint64_t seed);
+
+/* The n-th call from now (1: the next) of any function of the runtime, cuBLAS or cuDNN fails, once; 0: none. Environment: SB_EMULATION_FAIL. */
+void emulation_fail_call(long n);
+
+/* Calls that could have failed so far. */
+long emulation_calls(void);
+
+/* What is alive: allocations, registrations, streams, events, handles and descriptors. 0 after everything was given back. */
+int emulation_alive(void);
+
+/* Asynchronous copies from or to host memory that was not registered. */
+long emulation_unpinned(void);
+
+/* ---- among its parts ---------------------------------------------------------------------------------------------------------------- */
+
+/* What went wrong, with the kernel's name; ends the process (SIGABRT): a fault of the code under test. */
+void emulation_die(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
+
+/* A random number below n, and a fresh permutation of 0 .. n-1 in the order asked for. */
+uint32_t emulation_random(uint32_t n);
+emulation_order emulation_current_order(void);
+void emulation_permute(int n, int *out);
+
+/* Set while a thread of a kernel runs. */
+extern uint3 emulation_thread, emulation_block;
+extern dim3 emulation_block_size, emulation_grid_size;
+
+void emulation_barrier(int line);
+
+/* A warp's exchange: the value of lane (mine ^ lanes); lanes that `mask` names must all come. */
+uint64_t emulation_exchange(unsigned mask, uint64_t value, int lanes, int line);
+
+/* Runs all blocks of a kernel, now. */
+void emulation_run(const char *kernel, dim3 grid, dim3 block, void (*run)(void *), void *call);
+
+/* Queues a kernel. `call` is its arguments; `destroy` frees them. */
+void emulation_launch(const char *kernel, dim3 grid, dim3 block, size_t shared, cudaStream_t stream, void *call, void (*run)(void *),
+                      void (*destroy)(void *));
+
+/* Dies unless `memory` is NULL or a live allocation's (or registered host memory). */
+void emulation_check_pointer(const char *what, const void *memory);
+
+/* Dies unless [memory, memory + bytes) lies in one live allocation. */
+void emulation_check_range(const char *what, const void *memory, size_t bytes);
+
+/* Queues work other than a kernel; for the doubles of cuBLAS and cuDNN. `call` is freed after it ran. */
+void emulation_queue(cudaStream_t stream, void (*run)(void *call), void *call);
+
+/* Counts a call that may fail; true: this one shall. */
+bool emulation_fails(void);
+
+/* Counts what is alive. */
+void emulation_born(void);
+void emulation_gone(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

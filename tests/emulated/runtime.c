@@ -1,0 +1,602 @@
+/* runtime.c: the calls of the CUDA runtime that kernels/cuda makes, on the CPU: a device that is as unhelpful as a device may be.
+ *
+ * Memory is mapped with guard pages, filled with NaN, and closed to everyone but work that runs on a stream: a host that touches it
+ * faults (SIGSEGV). Work is queued and runs when somebody waits for it, and streams overtake each other wherever no event forbids it
+ * (emulation.h: order), so that a missing event or a missing wait shows as a wrong result. Copies are checked for kind and bounds. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "tests/emulated/emulation.h"
+
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(memory, bytes) ((void)(memory), (void)(bytes))
+#define ASAN_UNPOISON_MEMORY_REGION(memory, bytes) ((void)(memory), (void)(bytes))
+#endif
+
+#define PAGE 4096u
+#define RUBBISH (2u << 20)
+#define ALIGN 256u
+#define CANARY 0xA5
+#define DEVICE_BYTES (8ull << 30)
+
+/* ---- counting and failing --------------------------------------------------------------------------------------------------------------- */
+
+static long calls, fail_at, unpinned;
+static int alive;
+static cudaError_t last_error;
+
+void emulation_born(void) { alive++; }
+void emulation_gone(void) { alive--; }
+int emulation_alive(void) { return alive; }
+long emulation_unpinned(void) { return unpinned; }
+long emulation_calls(void) { return calls; }
+void emulation_fail_call(long n) { fail_at = n > 0 ? calls + n : 0; }
+
+bool emulation_fails(void) { return ++calls == fail_at; }
+
+/* Errors are also kept for cudaGetLastError, as the runtime does. */
+static cudaError_t error(cudaError_t status)
+{
+    if (status != cudaSuccess)
+        last_error = status;
+    return status;
+}
+
+#define MAY_FAIL(status)               \
+    do {                               \
+        if (emulation_fails())         \
+            return error(status);      \
+    } while (0)
+
+__attribute__((constructor)) static void read_environment(void)
+{
+    const char *order = getenv("SB_EMULATION_ORDER"), *fail = getenv("SB_EMULATION_FAIL");
+    if (order && strcmp(order, "reverse") == 0)
+        emulation_set_order(EMULATION_REVERSE, 0);
+    if (order && strncmp(order, "random", 6) == 0)
+        emulation_set_order(EMULATION_RANDOM, order[6] == ':' ? strtoull(order + 7, NULL, 10) : 1);
+    if (fail)
+        emulation_fail_call(strtol(fail, NULL, 10));
+}
+
+/* ---- memory ----------------------------------------------------------------------------------------------------------------------------- */
+
+typedef struct allocation {
+    char *memory; /* ends at a guard page, but for what 256-byte alignment leaves: canaries */
+    size_t bytes, room;
+    char *map;
+    size_t map_bytes;
+    struct allocation *next;
+} allocation;
+
+typedef struct registration {
+    char *host;
+    size_t bytes;
+    struct registration *next;
+} registration;
+
+static allocation *allocations;
+static registration *registrations;
+static size_t bytes_used;
+
+static void set_access(int protection)
+{
+    for (allocation *a = allocations; a; a = a->next)
+        mprotect(a->map + PAGE, a->map_bytes - 2 * PAGE, protection);
+}
+
+static allocation *find_allocation(const void *memory)
+{
+    for (allocation *a = allocations; a; a = a->next)
+        if ((const char *)memory >= a->memory && (const char *)memory < a->memory + a->bytes)
+            return a;
+    return NULL;
+}
+
+static bool registered(const void *host, size_t bytes)
+{
+    for (registration *r = registrations; r; r = r->next)
+        if ((const char *)host >= r->host && (const char *)host + bytes <= r->host + r->bytes)
+            return true;
+    return false;
+}
+
+void emulation_check_pointer(const char *what, const void *memory)
+{
+    if (memory && !find_allocation(memory) && !registered(memory, 1))
+        emulation_die("%s gets %p, which is no device memory", what, memory);
+}
+
+void emulation_check_range(const char *what, const void *memory, size_t bytes)
+{
+    allocation *a = find_allocation(memory);
+    if (!a)
+        emulation_die("%s gets %p, which is no device memory", what, memory);
+    if ((const char *)memory + bytes > a->memory + a->bytes)
+        emulation_die("%s: %zu bytes at offset %td of an allocation of %zu bytes", what, bytes, (const char *)memory - a->memory, a->bytes);
+}
+
+/* Maps NaN, copied when it is written to: what is never touched costs nothing. */
+static bool map_rubbish(char *to, size_t bytes)
+{
+    static int file = -1;
+    static char rubbish[RUBBISH];
+    if (file < 0) {
+        memset(rubbish, 0xFF, sizeof rubbish);
+        file = memfd_create("rubbish", MFD_CLOEXEC);
+        if (file < 0 || write(file, rubbish, sizeof rubbish) != (ssize_t)sizeof rubbish)
+            emulation_die("no memory for rubbish");
+    }
+    for (size_t done = 0; done < bytes; done += RUBBISH) {
+        size_t piece = bytes - done < RUBBISH ? bytes - done : RUBBISH;
+        if (mmap(to + done, piece, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, file, 0) == MAP_FAILED)
+            return false;
+    }
+    return true;
+}
+
+cudaError_t cudaMalloc(void **out, size_t bytes)
+{
+    MAY_FAIL(cudaErrorMemoryAllocation);
+    if (bytes > DEVICE_BYTES - bytes_used)
+        return error(cudaErrorMemoryAllocation);
+    allocation *a = calloc(1, sizeof *a);
+    if (!a)
+        return error(cudaErrorMemoryAllocation);
+    a->bytes = bytes;
+    a->room = (bytes + ALIGN - 1) / ALIGN * ALIGN;
+    a->map_bytes = (a->room + PAGE - 1) / PAGE * PAGE + 2 * PAGE;
+    a->map = mmap(NULL, a->map_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (a->map == MAP_FAILED || !map_rubbish(a->map + PAGE, a->map_bytes - 2 * PAGE))
+        emulation_die("no memory for %zu bytes", bytes);
+    a->memory = a->map + a->map_bytes - PAGE - a->room;
+    memset(a->memory + bytes, CANARY, a->room - bytes);
+    ASAN_POISON_MEMORY_REGION(a->memory + bytes, a->room - bytes);
+    mprotect(a->map + PAGE, a->map_bytes - 2 * PAGE, PROT_NONE);
+    a->next = allocations;
+    allocations = a;
+    bytes_used += bytes;
+    emulation_born();
+    *out = a->memory;
+    return cudaSuccess;
+}
+
+static void run_all(void);
+
+cudaError_t cudaFree(void *memory)
+{
+    if (!memory)
+        return cudaSuccess;
+    run_all(); /* it waits for the device */
+    for (allocation **p = &allocations; *p; p = &(*p)->next) {
+        allocation *a = *p;
+        if (a->memory != memory)
+            continue;
+        mprotect(a->map + PAGE, a->map_bytes - 2 * PAGE, PROT_READ);
+        ASAN_UNPOISON_MEMORY_REGION(a->memory + a->bytes, a->room - a->bytes);
+        for (size_t i = a->bytes; i < a->room; i++)
+            if ((unsigned char)a->memory[i] != CANARY)
+                emulation_die("byte %zu behind an allocation of %zu bytes was overwritten", i - a->bytes, a->bytes);
+        munmap(a->map, a->map_bytes);
+        bytes_used -= a->bytes;
+        *p = a->next;
+        free(a);
+        emulation_gone();
+        return cudaSuccess;
+    }
+    emulation_die("cudaFree of %p, which was not allocated", memory);
+}
+
+cudaError_t cudaMemGetInfo(size_t *available, size_t *total)
+{
+    *total = DEVICE_BYTES;
+    *available = DEVICE_BYTES - bytes_used;
+    return cudaSuccess;
+}
+
+cudaError_t cudaHostRegister(void *host, size_t bytes, unsigned flags)
+{
+    (void)flags;
+    MAY_FAIL(cudaErrorMemoryAllocation);
+    if (registered(host, 1))
+        return error(cudaErrorHostMemoryAlreadyRegistered);
+    registration *r = malloc(sizeof *r);
+    if (!r)
+        return error(cudaErrorMemoryAllocation);
+    *r = (registration){ .host = host, .bytes = bytes, .next = registrations };
+    registrations = r;
+    emulation_born();
+    return cudaSuccess;
+}
+
+cudaError_t cudaHostUnregister(void *host)
+{
+    run_all();
+    for (registration **p = &registrations; *p; p = &(*p)->next)
+        if ((*p)->host == host) {
+            registration *r = *p;
+            *p = r->next;
+            free(r);
+            emulation_gone();
+            return cudaSuccess;
+        }
+    return error(cudaErrorHostMemoryNotRegistered);
+}
+
+/* ---- streams ---------------------------------------------------------------------------------------------------------------------------- */
+
+#define STREAM_TAG 0x73747265u
+#define EVENT_TAG 0x6576656Eu
+
+struct CUstream_st;
+
+typedef struct work {
+    void (*run)(void *call);
+    void *call;
+    void (*destroy)(void *call);
+    /* a wait: nothing runs until `other` has done `target` pieces */
+    struct CUstream_st *other;
+    uint64_t target;
+    struct work *next;
+} work;
+
+struct CUstream_st {
+    uint32_t tag;
+    work *first, *last;
+    uint64_t queued, done;
+    struct CUstream_st *next;
+};
+
+struct CUevent_st {
+    uint32_t tag;
+    struct CUstream_st *stream; /* where it was recorded; NULL: never */
+    uint64_t target;
+};
+
+static struct CUstream_st *streams;
+
+static void check_stream(cudaStream_t stream)
+{
+    for (struct CUstream_st *s = streams; s; s = s->next)
+        if (s == stream && s->tag == STREAM_TAG)
+            return;
+    emulation_die("%p is no stream%s", (void *)stream, stream ? "" : " (the default stream orders all others: name one)");
+}
+
+static void add_work(cudaStream_t stream, work w)
+{
+    check_stream(stream);
+    work *copy = malloc(sizeof *copy);
+    if (!copy)
+        emulation_die("out of memory");
+    *copy = w;
+    copy->next = NULL;
+    if (stream->first)
+        stream->last->next = copy;
+    else
+        stream->first = copy;
+    stream->last = copy;
+    stream->queued++;
+}
+
+static bool can_step(const struct CUstream_st *s)
+{
+    return s->first && (!s->first->other || s->first->other->done >= s->first->target);
+}
+
+/* Runs the first piece of work. The device's memory is open meanwhile, and only then. */
+static void step(struct CUstream_st *s)
+{
+    work *w = s->first;
+    if (w->run)
+        w->run(w->call);
+    if (w->destroy)
+        w->destroy(w->call);
+    s->first = w->next;
+    s->done++;
+    free(w);
+}
+
+/* Runs work of `stream` until `target` pieces are done, and of others as the order has it. */
+static void run_until(struct CUstream_st *stream, uint64_t target)
+{
+    while (stream->done < target) {
+        struct CUstream_st *chosen = NULL;
+        for (struct CUstream_st *s = streams; s; s = s->next) {
+            if (s == stream || !can_step(s))
+                continue;
+            if (emulation_current_order() == EMULATION_REVERSE || (emulation_current_order() == EMULATION_RANDOM && emulation_random(2)))
+                chosen = s;
+        }
+        if (chosen)
+            step(chosen);
+        else if (can_step(stream))
+            step(stream);
+        else if (stream->first)
+            run_until(stream->first->other, stream->first->target);
+        else
+            emulation_die("a stream waits for work that was never queued");
+    }
+}
+
+static void open_and_run(struct CUstream_st *stream, uint64_t target)
+{
+    if (stream->done >= target)
+        return;
+    set_access(PROT_READ | PROT_WRITE);
+    run_until(stream, target);
+    set_access(PROT_NONE);
+}
+
+static void run_all(void)
+{
+    for (struct CUstream_st *s = streams; s; s = s->next)
+        open_and_run(s, s->queued);
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned flags)
+{
+    MAY_FAIL(cudaErrorMemoryAllocation);
+    if (flags != cudaStreamNonBlocking)
+        emulation_die("a stream that the default stream blocks");
+    struct CUstream_st *s = calloc(1, sizeof *s);
+    if (!s)
+        return error(cudaErrorMemoryAllocation);
+    s->tag = STREAM_TAG;
+    s->next = streams;
+    streams = s;
+    emulation_born();
+    *out = s;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamDestroy(cudaStream_t stream)
+{
+    check_stream(stream);
+    run_all();
+    for (struct CUstream_st **p = &streams; *p; p = &(*p)->next)
+        if (*p == stream) {
+            *p = stream->next;
+            break;
+        }
+    free(stream);
+    emulation_gone();
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t stream)
+{
+    MAY_FAIL(cudaErrorLaunchFailure);
+    check_stream(stream);
+    open_and_run(stream, stream->queued);
+    return cudaSuccess;
+}
+
+cudaError_t cudaDeviceSynchronize(void)
+{
+    MAY_FAIL(cudaErrorLaunchFailure);
+    run_all();
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned flags)
+{
+    (void)flags;
+    MAY_FAIL(cudaErrorMemoryAllocation);
+    struct CUevent_st *e = calloc(1, sizeof *e);
+    if (!e)
+        return error(cudaErrorMemoryAllocation);
+    e->tag = EVENT_TAG;
+    emulation_born();
+    *out = e;
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t event)
+{
+    if (event->tag != EVENT_TAG)
+        emulation_die("cudaEventDestroy of what is no event");
+    free(event);
+    emulation_gone();
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
+{
+    MAY_FAIL(cudaErrorLaunchFailure);
+    check_stream(stream);
+    event->stream = stream;
+    event->target = stream->queued;
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t event)
+{
+    MAY_FAIL(cudaErrorLaunchFailure);
+    if (event->stream)
+        open_and_run(event->stream, event->target);
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags)
+{
+    (void)flags;
+    MAY_FAIL(cudaErrorLaunchFailure);
+    if (event->stream && event->stream->done < event->target)
+        add_work(stream, (work){ .other = event->stream, .target = event->target });
+    return cudaSuccess;
+}
+
+/* ---- work ------------------------------------------------------------------------------------------------------------------------------- */
+
+void emulation_queue(cudaStream_t stream, void (*run)(void *call), void *call)
+{
+    add_work(stream, (work){ .run = run, .call = call, .destroy = free });
+}
+
+typedef struct {
+    const char *kernel;
+    dim3 grid, block;
+    void *call;
+    void (*run)(void *), (*destroy)(void *);
+} launch;
+
+static void run_launch(void *p)
+{
+    launch *l = p;
+    emulation_run(l->kernel, l->grid, l->block, l->run, l->call);
+}
+
+static void destroy_launch(void *p)
+{
+    launch *l = p;
+    l->destroy(l->call);
+    free(l);
+}
+
+void emulation_launch(const char *kernel, dim3 grid, dim3 block, size_t shared, cudaStream_t stream, void *call, void (*run)(void *),
+                      void (*destroy)(void *))
+{
+    launch *l = malloc(sizeof *l);
+    if (!l)
+        emulation_die("out of memory");
+    *l = (launch){ .kernel = kernel, .grid = grid, .block = block, .call = call, .run = run, .destroy = destroy };
+    if (shared != 0)
+        emulation_die("kernel %s: dynamic shared memory is not emulated", kernel);
+    bool sound = grid.x >= 1 && grid.x <= 0x7FFFFFFF && grid.y >= 1 && grid.y <= 65535 && grid.z >= 1 && grid.z <= 65535 &&
+                 (uint64_t)block.x * block.y * block.z >= 1 && (uint64_t)block.x * block.y * block.z <= 1024;
+    if (!sound)
+        emulation_die("kernel %s: a grid of %u x %u x %u blocks of %u x %u x %u threads", kernel, grid.x, grid.y, grid.z, block.x, block.y,
+                      block.z);
+    if (emulation_fails()) {
+        error(cudaErrorLaunchOutOfResources);
+        destroy_launch(l);
+        return;
+    }
+    add_work(stream, (work){ .run = run_launch, .call = l, .destroy = destroy_launch });
+}
+
+typedef struct {
+    void *to;
+    const void *from; /* NULL: the value */
+    size_t bytes;
+    int value;
+    void *staged;
+} transfer;
+
+static void run_transfer(void *p)
+{
+    transfer *t = p;
+    if (t->from)
+        memcpy(t->to, t->from, t->bytes);
+    else
+        memset(t->to, t->value, t->bytes);
+    free(t->staged);
+}
+
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind, cudaStream_t stream)
+{
+    MAY_FAIL(cudaErrorInvalidValue);
+    check_stream(stream);
+    if (bytes == 0)
+        return cudaSuccess;
+    if (kind == cudaMemcpyDefault || kind == cudaMemcpyHostToHost)
+        emulation_die("a copy that does not say from where to where");
+    bool up = kind == cudaMemcpyHostToDevice, down = kind == cudaMemcpyDeviceToHost;
+    if (!down)
+        emulation_check_range("a copy to the device", to, bytes);
+    if (!up)
+        emulation_check_range("a copy from the device", from, bytes);
+    if ((up && find_allocation(from)) || (down && find_allocation(to)))
+        emulation_die("a copy %s the device with device memory on both sides", up ? "to" : "from");
+    transfer *t = calloc(1, sizeof *t);
+    if (!t)
+        emulation_die("out of memory");
+    *t = (transfer){ .to = to, .from = from, .bytes = bytes };
+    bool pageable = (up && !registered(from, bytes)) || (down && !registered(to, bytes));
+    unpinned += pageable;
+    if (pageable && up) { /* the driver stages it: the source is free again when the call returns */
+        t->staged = malloc(bytes);
+        if (!t->staged)
+            emulation_die("out of memory");
+        memcpy(t->staged, from, bytes);
+        t->from = t->staged;
+    }
+    emulation_queue(stream, run_transfer, t);
+    if (pageable && down) /* and here it waits */
+        open_and_run(stream, stream->queued);
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t stream)
+{
+    MAY_FAIL(cudaErrorInvalidValue);
+    if (bytes == 0)
+        return cudaSuccess;
+    emulation_check_range("a fill", to, bytes);
+    transfer *t = calloc(1, sizeof *t);
+    if (!t)
+        emulation_die("out of memory");
+    *t = (transfer){ .to = to, .bytes = bytes, .value = value };
+    emulation_queue(stream, run_transfer, t);
+    return cudaSuccess;
+}
+
+/* ---- the device ------------------------------------------------------------------------------------------------------------------------- */
+
+cudaError_t cudaGetLastError(void)
+{
+    cudaError_t status = last_error;
+    last_error = cudaSuccess;
+    return status;
+}
+
+const char *cudaGetErrorString(cudaError_t status)
+{
+    switch (status) {
+    case cudaSuccess: return "no error";
+    case cudaErrorMemoryAllocation: return "out of memory";
+    case cudaErrorLaunchFailure: return "unspecified launch failure";
+    case cudaErrorInvalidValue: return "invalid argument";
+    default: return "an emulated error";
+    }
+}
+
+cudaError_t cudaGetDeviceCount(int *count)
+{
+    MAY_FAIL(cudaErrorNoDevice);
+    *count = 1;
+    return cudaSuccess;
+}
+
+cudaError_t cudaSetDevice(int device)
+{
+    MAY_FAIL(cudaErrorInvalidDevice);
+    return device == 0 ? cudaSuccess : error(cudaErrorInvalidDevice);
+}
+
+cudaError_t cudaDriverGetVersion(int *version)
+{
+    *version = CUDART_VERSION;
+    return cudaSuccess;
+}
+
+cudaError_t cudaRuntimeGetVersion(int *version)
+{
+    *version = CUDART_VERSION;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *gpu, int device)
+{
+    MAY_FAIL(cudaErrorInvalidValue);
+    if (device != 0)
+        return error(cudaErrorInvalidDevice);
+    *gpu = (struct cudaDeviceProp){ .name = "emulated GPU", .major = 9, .minor = 0, .totalGlobalMem = DEVICE_BYTES };
+    return cudaSuccess;
+}

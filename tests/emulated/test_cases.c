@@ -1,0 +1,16 @@
+/* Every operation of the CUDA device, on the emulated GPU, against the reference: with threads, blocks and streams in three orders. */
+#include "kernels/cuda/device.h"
+#include "tests/emulated/emulation.h"
+#include "tests/kernels/cases.h"
+
+/* The list opens a device by its number of threads; here that is the order. */
+static int open_in_order(sb_device **out, int order)
+{
+    emulation_set_order((emulation_order)(order - 1), 11);
+    return sb_device_cuda(out);
+}
+
+int main(int argc, char **argv)
+{
+    return sb_cases_main(argc, argv, open_in_order, (const int[]){ 1 + EMULATION_FORWARD, 1 + EMULATION_REVERSE, 1 + EMULATION_RANDOM, 0 });
+}
