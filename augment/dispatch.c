@@ -23,7 +23,7 @@
 #define REPEAT_NS 1000000000ull    /* an order that was not taken up is given again after this */
 #define KILL_WAIT_NS 5000000000ull /* a killed process that is not gone after this keeps its slots for ever */
 
-typedef enum { JOB_NONE, JOB_WAITING, JOB_ASSIGNED, JOB_READY } job_state;
+typedef enum { JOB_NONE, JOB_WAITING, JOB_ASSIGNED, JOB_READY, JOB_TAKEN } job_state;
 
 typedef struct {
     job_state state;
@@ -537,6 +537,7 @@ bool sb_dispatch_take(sb_dispatch *d, sb_dispatch_tile *out)
         best->state = JOB_WAITING;
         return false;
     }
+    best->state = JOB_TAKEN;
     *out = (sb_dispatch_tile){ .job = (int)(best - d->jobs), .sample = best->sample, .meta = meta,
                                .pixels = sb_ring_data(&d->ring, best->slot) };
     return true;
@@ -546,12 +547,20 @@ int sb_dispatch_give_back(sb_dispatch *d, const sb_dispatch_tile *tile, bool mad
 {
     job *j = &d->jobs[tile->job];
     uint32_t generation = sb_ring_look(&d->ring, j->slot).generation;
-    if (!made) /* the owner itself takes its reading slot back: READING -> READY */
-        return sb_ring_reclaim(&d->ring, READER) == 1 ? 0 : sb_fail("slot %" PRIu32 " of the tile ring was not held", j->slot);
+    if (!made) { /* the owner itself takes its reading slot back: READING -> READY */
+        j->state = JOB_READY;
+        return sb_ring_reclaim(&d->ring, READER) == 1 ? 0 : sb_fail("slot %" PRIu32 " of the tile ring was not held alone", j->slot);
+    }
     if (!sb_ring_release(&d->ring, j->slot, generation, READER))
         return sb_fail("slot %" PRIu32 " of the tile ring was not held", j->slot);
     j->state = JOB_NONE;
     return 0;
+}
+
+void sb_dispatch_memory(const sb_dispatch *d, void **memory, size_t *bytes)
+{
+    *memory = d->ring.segment.mapping;
+    *bytes = d->ring.segment.ticket.bytes;
 }
 
 void sb_dispatch_count(const sb_dispatch *d, sb_dispatch_counts *out)

@@ -30,6 +30,9 @@ int sb_dispatch_create(sb_dispatch **out, const char *run_dir, const sb_config *
                        uint64_t first, sb_dispatch_made made, void *context);
 void sb_dispatch_destroy(sb_dispatch **dispatch);
 
+/* The tile ring's memory, for a device that copies from it. */
+void sb_dispatch_memory(const sb_dispatch *dispatch, void **memory, size_t *bytes);
+
 /* One turn: messages (waits at most timeout_ms for the first, or until `fd` is readable), deaths, hung loaders, new jobs, hand-out.
  * -1: the run cannot go on (too many bad images, the ring is broken). */
 int sb_dispatch_turn(sb_dispatch *dispatch, int timeout_ms, int fd);
@@ -42,8 +45,8 @@ typedef struct {
     const uint8_t *pixels;
 } sb_dispatch_tile;
 
-/* The decoded tile of the lowest sample: true and *out, and the slot is READING; give_back frees it (made: its views are published) or
- * leaves it for later. */
+/* The decoded tile of the lowest sample that is not taken: true and *out, and the slot is READING; give_back frees it (made: its views are
+ * published) or, where no other is taken, leaves it for later. */
 bool sb_dispatch_take(sb_dispatch *dispatch, sb_dispatch_tile *out);
 int sb_dispatch_give_back(sb_dispatch *dispatch, const sb_dispatch_tile *tile, bool made);
 

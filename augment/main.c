@@ -13,7 +13,8 @@
 #include "augment/dispatch.h"   /* sb_dispatch_* */
 #include "augment/order.h"      /* sb_order_* */
 #include "augment/view.h"       /* sb_view_draw */
-#include "kernels/device.h"     /* sb_device_cpu */
+#include "augment/viewer.h"     /* sb_viewer_* */
+#include "kernels/open.h"       /* sb_device_open */
 #include "loader/index.h"       /* sb_index_read */
 #include "proto/config.h"       /* sb_config_* */
 #include "proto/error.h"        /* sb_fail, sb_note */
@@ -32,13 +33,25 @@ typedef struct {
     int views[SB_VIEWS_MAX];
 } view_class;
 
+/* A tile whose views are being made, and the slots of the view rings that wait for them. */
+typedef struct {
+    sb_dispatch_tile tile;
+    struct {
+        sb_ring *ring;
+        uint32_t slot, generation;
+    } held[SB_VIEWS_MAX];
+    int count;
+} job;
+
 typedef struct {
     sb_config config;
     sb_index index;
     sb_order *order;
     sb_dispatch *dispatch;
     sb_device *device;
-    void *scratch;
+    sb_viewer *viewer;
+    job jobs[SB_VIEWER_DEPTH]; /* under way: jobs[ended % DEPTH] .. jobs[begun % DEPTH] */
+    unsigned begun, ended;
     sb_socket trainer;
     int trainer_pidfd;
     uint32_t incarnation;
@@ -85,6 +98,7 @@ static int join_trainer(augment *a, uint64_t *first)
             return sb_context("view ring of size %d", k->size);
         if (k->ring.stride < bytes)
             return sb_fail("view ring of size %d has slots of %zu bytes, a view needs %zu", k->size, k->ring.stride, bytes);
+        sb_device_pin(a->device, k->ring.segment.mapping, k->ring.segment.ticket.bytes);
     }
     a->incarnation = m.welcome.incarnation;
     *first = m.welcome.first;
@@ -123,17 +137,16 @@ static bool views_made(void *context, uint64_t sample)
 
 /* ---- making views -------------------------------------------------------------------------------------------------------------- */
 
-static int make_views(augment *a, const sb_dispatch_tile *tile)
+/* Starts the views of a tile that are still missing. */
+static int begin_views(augment *a, const sb_dispatch_tile *tile)
 {
     uint64_t per_epoch = sb_order_epoch_samples(a->order);
     uint32_t epoch = (uint32_t)(tile->sample / per_epoch), position = (uint32_t)(tile->sample % per_epoch);
     sb_view_params params[SB_VIEWS_MAX];
     uint8_t *out[SB_VIEWS_MAX];
-    struct {
-        sb_ring *ring;
-        uint32_t slot, generation;
-    } held[SB_VIEWS_MAX];
-    int count = 0;
+    job *j = &a->jobs[a->begun++ % SB_VIEWER_DEPTH];
+    j->tile = *tile;
+    j->count = 0;
     for (int c = 0; c < a->class_count; c++) {
         view_class *k = &a->classes[c];
         for (int v = 0; v < k->count; v++) {
@@ -141,29 +154,23 @@ static int make_views(augment *a, const sb_dispatch_tile *tile)
             uint32_t slot = sb_ring_slot(&k->ring, e), generation = sb_ring_generation(&k->ring, e);
             if (!sb_ring_claim(&k->ring, slot, generation, a->incarnation))
                 continue; /* a predecessor made this one */
-            sb_view_of_sample(&a->config, epoch, position, k->views[v], tile->meta->width, tile->meta->height, &params[count]);
+            sb_view_of_sample(&a->config, epoch, position, k->views[v], tile->meta->width, tile->meta->height, &params[j->count]);
             sb_slot_meta *meta = sb_ring_meta(&k->ring, slot);
             *meta = *tile->meta;
             meta->epoch = epoch;
             meta->position = position;
             meta->view = (uint32_t)k->views[v];
             meta->width = meta->height = k->size;
-            out[count] = sb_ring_data(&k->ring, slot);
-            held[count].ring = &k->ring;
-            held[count].slot = slot;
-            held[count++].generation = generation;
+            out[j->count] = sb_ring_data(&k->ring, slot);
+            j->held[j->count].ring = &k->ring;
+            j->held[j->count].slot = slot;
+            j->held[j->count++].generation = generation;
         }
     }
     uint64_t begin = sb_now();
-    if (count > 0 && a->device->view(a->device, tile->pixels, tile->meta->width, tile->meta->height, tile->meta->channels, params,
-                                     count, out, a->scratch) != 0)
-        return -1;
+    int rc = sb_viewer_begin(a->viewer, tile->pixels, tile->meta->width, tile->meta->height, params, j->count, out);
     a->augment_ns += sb_now() - begin;
-    for (int i = 0; i < count; i++)
-        if (!sb_ring_publish(held[i].ring, held[i].slot, held[i].generation, a->incarnation))
-            return sb_fail("a slot of the view ring was taken back while it was written");
-    a->samples++;
-    return 0;
+    return rc;
 }
 
 static int ring_doorbell(augment *a)
@@ -181,10 +188,29 @@ static int ring_doorbell(augment *a)
     return sb_socket_send(&a->trainer, NULL, &m);
 }
 
+/* Publishes the views of the oldest tile under way and gives it back. */
+static int end_views(augment *a)
+{
+    job *j = &a->jobs[a->ended++ % SB_VIEWER_DEPTH];
+    uint64_t begin = sb_now();
+    if (sb_viewer_end(a->viewer) != 0)
+        return -1;
+    a->augment_ns += sb_now() - begin;
+    for (int i = 0; i < j->count; i++)
+        if (!sb_ring_publish(j->held[i].ring, j->held[i].slot, j->held[i].generation, a->incarnation))
+            return sb_fail("a slot of the view ring was taken back while it was written");
+    a->samples++;
+    return sb_dispatch_give_back(a->dispatch, &j->tile, true) != 0 ? -1 : ring_doorbell(a);
+}
+
 /* 0: asked to stop. EXIT_TRAINER_GONE. -1: the run cannot go on. */
 static int loop(augment *a)
 {
     int wait_ms = 0;
+    void *tiles;
+    size_t bytes;
+    sb_dispatch_memory(a->dispatch, &tiles, &bytes);
+    sb_device_pin(a->device, tiles, bytes);
     while (!sb_stop_requested()) {
         if (sb_process_gone(a->trainer_pidfd))
             return EXIT_TRAINER_GONE;
@@ -196,16 +222,18 @@ static int loop(augment *a)
             return -1;
         wait_ms = 5;
         sb_dispatch_tile tile;
-        if (!sb_dispatch_take(a->dispatch, &tile))
-            continue;
-        if (look(a, tile.sample) == VIEWS_NO_ROOM) {
-            if (sb_dispatch_give_back(a->dispatch, &tile, false) != 0)
-                return -1;
-            continue;
-        }
-        if (make_views(a, &tile) != 0 || sb_dispatch_give_back(a->dispatch, &tile, true) != 0 || ring_doorbell(a) != 0)
+        bool taken = sb_dispatch_take(a->dispatch, &tile), room = taken && look(a, tile.sample) != VIEWS_NO_ROOM;
+        if (room && begin_views(a, &tile) != 0)
             return -1;
-        wait_ms = 0;
+        /* With nothing more to begin, what is under way is ended. */
+        unsigned most = room ? (unsigned)sb_viewer_depth(a->viewer) - 1 : 0;
+        for (; a->begun - a->ended > most; wait_ms = 0)
+            if (end_views(a) != 0)
+                return -1;
+        if (taken && !room && sb_dispatch_give_back(a->dispatch, &tile, false) != 0)
+            return -1;
+        if (room)
+            wait_ms = 0;
     }
     return 0;
 }
@@ -228,24 +256,20 @@ static int setup(augment *a)
             if (a->config.views[v].size == sizes[c])
                 a->classes[c].views[a->classes[c].count++] = v;
     }
-    if (sb_device_cpu(&a->device, 1) != 0)
-        return -1;
-    size_t bytes = a->device->view_scratch(a->device, a->config.data.tile, a->config.data.tile, a->config.data.channels,
-                                           sizes[a->class_count - 1], a->config.view_count);
-    return a->device->alloc(a->device, bytes, &a->scratch);
+    return sb_device_open(&a->device, &a->config, 1) != 0 ? -1 : sb_viewer_create(&a->viewer, a->device, &a->config);
 }
 
+/* The device first: it may be reading and writing the rings. */
 static void teardown(augment *a)
 {
+    sb_viewer_destroy(&a->viewer);
+    sb_device_close(&a->device);
     sb_dispatch_destroy(&a->dispatch);
     sb_socket_close(&a->trainer);
     for (int c = 0; c < a->class_count; c++)
         sb_ring_close(&a->classes[c].ring);
     if (a->trainer_pidfd >= 0)
         close(a->trainer_pidfd);
-    if (a->scratch)
-        a->device->release(a->device, a->scratch);
-    sb_device_close(&a->device);
     sb_order_destroy(&a->order);
     sb_index_free(&a->index);
 }

@@ -33,6 +33,7 @@ typedef struct {
 static const key keys[] = {
     { "seed", KIND_UINT64, AT(seed), "1", 0, LARGEST, NULL, "every random number of the run follows from it" },
     { "device", KIND_CHOICE, AT(device), "auto", 0, 0, "auto|cpu|cuda", "what computes; auto: a GPU if there is one" },
+    { "cuda.plugin", KIND_TEXT, AT(cuda_plugin), "", 0, 0, NULL, "the CUDA device's file; empty: sb_cuda.so beside the program" },
     { "init", KIND_TEXT, AT(init), "", 0, 0, NULL, "safetensors file to start from (torchvision or timm names)" },
     { "run.dir", KIND_TEXT, AT(run.dir), "", 0, 0, NULL, "the run directory; empty: runs/DATE-RECIPE" },
     { "run.loaders", KIND_INT, AT(loaders), "2", 1, 256, NULL, "loaders at the start; ./run scale changes it" },
@@ -511,7 +512,7 @@ static void put_value(text *t, const key *k, const void *at)
 /* Where a run lies, how its loaders work, what is kept and how it is evaluated: the weights do not depend on it. */
 static bool shapes_result(const char *name)
 {
-    const char *others[] = { "run.", "loader.", "evaluate.", "init", "data.path", "trainer.checkpoint_" };
+    const char *others[] = { "run.", "loader.", "evaluate.", "init", "cuda.", "data.path", "trainer.checkpoint_" };
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (strncmp(name, others[i], strlen(others[i])) == 0)
             return false;

@@ -39,6 +39,7 @@ typedef struct {
 typedef struct {
     uint64_t seed;
     sb_device_choice device;
+    char cuda_plugin[PATH_MAX]; /* cuda.plugin; "" = sb_cuda.so beside the program */
     char init[PATH_MAX]; /* safetensors to start from; "" none */
 
     struct {

@@ -48,7 +48,9 @@ struct sb_step {
 
     /* Device memory. */
     void *arena, *projector_memory;
-    uint8_t *pixels, *skip;
+    uint8_t *pixels[2], *skip;          /* pixels: a chunk is uploaded while the one before computes */
+    unsigned uploads;                   /* so far: which of the two is next */
+    bool uploaded;                      /* the chunk that comes next has been */
     float *features, *dfeatures;        /* [rows, width]: row view * batch + sample */
     float *chunk_features;              /* [largest chunk, width] */
     float *statistics, *running;        /* [statistic_floats]: of the last pass; running statistics as they are after the step */
@@ -169,7 +171,8 @@ static int take_memory(sb_step *s)
         size_t *account;
     } wanted[] = {
         { arena, &s->arena, &s->budget.activations },
-        { pixels, &s->pixels, &s->budget.activations },
+        { pixels, &s->pixels[0], &s->budget.activations },
+        { pixels, &s->pixels[1], &s->budget.activations },
         { (size_t)largest * width * sizeof(float), &s->chunk_features, &s->budget.activations },
         { rows * width * sizeof(float), &s->features, &s->budget.batch },
         { rows * width * sizeof(float), &s->dfeatures, &s->budget.batch },
@@ -235,7 +238,7 @@ void sb_step_destroy(sb_step **step)
     sb_step *s = *step;
     if (!s)
         return;
-    void *memory[] = { s->state, s->arena, s->pixels, s->chunk_features, s->features, s->dfeatures, s->dembeddings,
+    void *memory[] = { s->state, s->arena, s->pixels[0], s->pixels[1], s->chunk_features, s->features, s->dfeatures, s->dembeddings,
                        s->projector_memory, s->method_scratch, s->skip, s->statistics, s->running };
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
         if (memory[i])
@@ -305,20 +308,40 @@ static size_t row_of(const sb_step *s, const input *in)
     return (size_t)in->view * (size_t)s->config->trainer.batch + (size_t)in->sample;
 }
 
-static int forward(sb_step *s, const sb_step_source *source, int number)
+/* Into the buffer that the chunk before is not in. */
+static int upload(sb_step *s, const sb_step_source *source, int number)
 {
     const chunk *k = &s->chunks[number];
     size_t bytes = (size_t)k->plan->side * (size_t)k->plan->side * (size_t)s->config->data.channels;
+    uint8_t *to = s->pixels[s->uploads++ % 2];
     for (int i = 0; i < k->n; i++) {
         const input *in = &s->inputs[k->start + i];
         const uint8_t *pixels;
         int rc = source->fetch(source->context, in->view, in->sample, &pixels);
         if (rc != 0)
             return rc;
-        if (s->device->copy(s->device, SB_STREAM_COMPUTE, s->pixels + (size_t)i * bytes, pixels, bytes, SB_TO_DEVICE) != 0)
+        if (s->device->copy(s->device, SB_STREAM_UPLOAD, to + (size_t)i * bytes, pixels, bytes, SB_TO_DEVICE) != 0)
             return -1;
     }
-    return sb_plan_forward(k->plan->plan, s->pixels, s->chunk_features, s->statistics);
+    s->uploaded = true;
+    return 0;
+}
+
+/* Chunk `number`, which the call before may have uploaded, and the upload of chunk `next` (-1: none), which runs beside it: it has to wait only
+ * for what was computed before, and that was the last to read the other buffer. */
+static int forward(sb_step *s, const sb_step_source *source, int number, int next)
+{
+    const chunk *k = &s->chunks[number];
+    sb_device *d = s->device;
+    int rc = s->uploaded ? 0 : upload(s, source, number);
+    if (rc != 0)
+        return rc;
+    const uint8_t *pixels = s->pixels[(s->uploads - 1) % 2];
+    if (d->order(d, SB_STREAM_COMPUTE, SB_STREAM_UPLOAD) != 0 || d->order(d, SB_STREAM_UPLOAD, SB_STREAM_COMPUTE) != 0 ||
+        sb_plan_forward(k->plan->plan, pixels, s->chunk_features, s->statistics) != 0)
+        return -1;
+    s->uploaded = false;
+    return next < 0 ? 0 : upload(s, source, next);
 }
 
 /* Rows of a chunk between its own order and the batch's. */
@@ -359,19 +382,20 @@ static int heads(sb_step *s, const sb_step_source *source, double *loss)
 int sb_step_gradient(sb_step *s, int64_t number, const sb_step_source *source, double *loss)
 {
     sb_parameters *p = &s->parameters;
+    s->uploaded = false; /* what a call that failed left */
     permute(s, number);
     if (s->device->zero(s->device, p->gradient, p->floats * sizeof(float)) != 0 ||
         s->device->copy(s->device, SB_STREAM_COMPUTE, s->running, p->running, p->statistic_floats * sizeof(float), SB_ON_DEVICE) != 0)
         return -1;
     int last = s->chunk_count - 1, rc;
     for (int i = 0; i <= last; i++)
-        if ((rc = forward(s, source, i)) != 0 || (rc = move_rows(s, &s->chunks[i], s->features, true)) != 0 ||
+        if ((rc = forward(s, source, i, i < last ? i + 1 : last > 0 ? 0 : -1)) != 0 || (rc = move_rows(s, &s->chunks[i], s->features, true)) != 0 ||
             (rc = sb_plan_update_running(s->chunks[i].plan->plan, s->statistics, s->running)) != 0)
             return rc;
     if (heads(s, source, loss) != 0 || backward(s, last) != 0)
         return -1;
     for (int i = 0; i < last; i++)
-        if ((rc = forward(s, source, i)) != 0 || (rc = backward(s, i)) != 0)
+        if ((rc = forward(s, source, i, i + 1 < last ? i + 1 : -1)) != 0 || (rc = backward(s, i)) != 0)
             return rc;
     return 0;
 }

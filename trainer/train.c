@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "kernels/device.h"       /* sb_device_cpu */
+#include "kernels/open.h"         /* sb_device_open */
 #include "proto/config.h"         /* sb_config_* */
 #include "proto/error.h"          /* sb_fail, sb_note */
 #include "proto/process.h"        /* sb_now, sb_stop_requested */
@@ -320,6 +320,7 @@ static int make_rings(train *t)
         if (sb_ring_create(&k->ring, SB_SEGMENT_VIEWS, batch + ahead, (size_t)k->size * (size_t)k->size * (size_t)c->data.channels,
                            first) != 0)
             return sb_context("view ring for a batch of %d (trainer.batch) views of %d pixels", c->trainer.batch, k->size);
+        sb_device_pin(t->device, k->ring.segment.mapping, k->ring.segment.ticket.bytes);
     }
     int64_t reader = sb_ring_incarnation(&t->classes[0].ring);
     if (reader < 0)
@@ -335,7 +336,6 @@ static void print_budget(const train *t)
     double mib = 1024.0 * 1024.0, rings = 0;
     for (int i = 0; i < t->class_count; i++)
         rings += (double)t->classes[i].ring.segment.ticket.bytes;
-    sb_note("%s", t->device->description);
     if (t->config.trainer.precision == SB_PRECISION_BF16 && !t->device->fast_bf16)
         sb_note("trainer.precision = bf16: this processor has none, f32 is used");
     sb_note("memory: weights %.0f MiB, packed %.0f MiB, activations of a chunk %.0f MiB, batch %.0f MiB, view rings %.0f MiB; "
@@ -354,9 +354,7 @@ static int setup(train *t)
     t->config_text = sb_config_result_text(&t->config);
     if (!t->config_text)
         return -1;
-    if (t->config.device == SB_DEVICE_CUDA)
-        return sb_fail("device = cuda: this build has no CUDA device; use device=cpu");
-    if (sb_device_cpu(&t->device, t->config.trainer.threads) != 0 || sb_step_create(&t->step, t->device, &t->config) != 0)
+    if (sb_device_open(&t->device, &t->config, t->config.trainer.threads) != 0 || sb_step_create(&t->step, t->device, &t->config) != 0)
         return -1;
     sb_parameters *p = sb_step_parameters(t->step);
     int arrays;
@@ -369,6 +367,7 @@ static int setup(train *t)
     t->embeddings = calloc((size_t)rows * (size_t)width, sizeof *t->embeddings);
     if (!t->embeddings)
         return sb_fail("out of memory");
+    sb_device_pin(t->device, t->embeddings, (size_t)rows * (size_t)width * sizeof *t->embeddings);
     if (restore(t) != 0 || make_rings(t) != 0 || sb_publisher_create(&t->publisher, p, t->config_text, rows, width) != 0 ||
         publish_weights(t) != 0)
         return -1;
@@ -397,12 +396,12 @@ sb_train_end sb_train(const char *run_dir)
     if (end == SB_TRAIN_FINISHED && finish(&t) != 0)
         end = SB_TRAIN_FAILED;
     sb_control_stop(&t.control, end == SB_TRAIN_FINISHED ? "finished" : end == SB_TRAIN_STOPPED ? "stopped" : "failed");
+    sb_step_destroy(&t.step);
+    sb_device_close(&t.device); /* before the host memory that it may be copying from and to */
     for (int i = 0; i < t.class_count; i++)
         sb_ring_close(&t.classes[i].ring);
     sb_publisher_close(&t.publisher);
     free(t.embeddings);
-    sb_step_destroy(&t.step);
-    sb_device_close(&t.device);
     free(t.host);
     free(t.config_text);
     return end;

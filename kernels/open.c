@@ -1,0 +1,68 @@
+/* open.c: see open.h. The CUDA device is a plug-in, so that one build runs with and without CUDA. It is never unloaded: the libraries below
+ * it do not survive that. */
+#include "kernels/open.h"
+
+#include <dlfcn.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proto/error.h"
+
+#define PLUGIN "sb_cuda.so"
+
+/* The configured file, or the one beside the program. */
+static int plugin_path(const char *configured, char path[PATH_MAX])
+{
+    if (configured[0] != '\0')
+        return snprintf(path, PATH_MAX, "%s", configured) < PATH_MAX ? 0 : sb_fail("cuda.plugin is too long");
+    ssize_t length = readlink("/proc/self/exe", path, PATH_MAX - 1);
+    if (length < 0)
+        return sb_fail_errno("finding the program's folder");
+    path[length] = '\0';
+    char *slash = strrchr(path, '/');
+    if (!slash || (size_t)(slash + 1 - path) + sizeof PLUGIN > PATH_MAX)
+        return sb_fail("the program's path %s is too long", path);
+    strcpy(slash + 1, PLUGIN);
+    return 0;
+}
+
+static int open_cuda(sb_device **out, const char *configured)
+{
+    char path[PATH_MAX];
+    if (plugin_path(configured, path) != 0)
+        return -1;
+    if (access(path, R_OK) != 0)
+        return sb_fail("there is no %s: `make cuda` builds it", path);
+    void *plugin = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (!plugin) /* names the library that is missing, of the CUDA runtime, cuDNN or cuBLAS */
+        return sb_fail("%s", dlerror());
+    int (*open)(sb_device **) = NULL;
+    void *symbol = dlsym(plugin, "sb_device_cuda");
+    memcpy(&open, &symbol, sizeof open);
+    return open ? open(out) : sb_fail("%s has no sb_device_cuda", path);
+}
+
+void sb_device_pin(sb_device *device, void *host, size_t bytes)
+{
+    if (device->pin(device, host, bytes) != 0)
+        sb_note("copies will be slower: %s", sb_error());
+}
+
+int sb_device_open(sb_device **out, const sb_config *config, int threads)
+{
+    char why[512] = "as device = cpu says";
+    if (config->device != SB_DEVICE_CPU) {
+        if (open_cuda(out, config->cuda_plugin) == 0) {
+            sb_note("device: %s, %s", (*out)->description, config->device == SB_DEVICE_CUDA ? "as device = cuda says" : "found by device = auto");
+            return 0;
+        }
+        if (config->device == SB_DEVICE_CUDA)
+            return sb_context("device = cuda");
+        snprintf(why, sizeof why, "no GPU: %s", sb_error());
+    }
+    if (sb_device_cpu(out, threads) != 0)
+        return -1;
+    sb_note("device: %s, %s", (*out)->description, why);
+    return 0;
+}

@@ -1,0 +1,16 @@
+/* open.h: which device a program computes on. */
+#ifndef SB_KERNELS_OPEN_H
+#define SB_KERNELS_OPEN_H
+
+#include "kernels/device.h"
+#include "proto/config.h"
+
+/* Opens what config->device asks for and says in one line (sb_note) what it is and why. auto: the GPU, if the plug-in, its libraries, a
+ * driver and a GPU are there; else the CPU. cuda: that, or an error with what to do. `threads` are the CPU device's. */
+int sb_device_open(sb_device **out, const sb_config *config, int threads);
+
+/* device->pin, for memory that is copied from or to again and again, until the device is closed. Where it is refused, copies are slower and
+ * as right: a note says so. */
+void sb_device_pin(sb_device *device, void *host, size_t bytes);
+
+#endif
