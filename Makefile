@@ -30,7 +30,7 @@ PROGRAMS := $(foreach r,loader augment trainer evaluator,$(if $(wildcard $(r)/ma
 ARCHIVES := $(ROOMS:%=$(BUILD)/lib%.a)
 TESTS    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c tests/kernels/test_*.c tests/fuzz/test_*.c))
 CASES    := $(filter-out $(wildcard tests/kernels/test_*.c),$(wildcard tests/kernels/*.c))
-HELPERS  := $(patsubst tests/%.c,$(BUILD)/tests/%,$(filter-out $(wildcard tests/*/test_*.c tests/emulated/*.c) $(CASES),$(wildcard tests/*/*.c)))
+HELPERS  := $(patsubst tests/%.c,$(BUILD)/tests/%,$(filter-out $(wildcard tests/*/test_*.c tests/emulated/*.c tests/cuda/*.c) $(CASES),$(wildcard tests/*/*.c)))
 
 # A plug-in leaves its reasons in the program's sb_error.
 LDFLAGS  += $(foreach f,sb_fail sb_fail_errno sb_context,-Wl,--export-dynamic-symbol=$(f))
@@ -43,7 +43,7 @@ all: $(PROGRAMS)
 
 include kernels/cuda/rules.mk
 
-tests: all $(TESTS) $(HELPERS) $(EMULATED)
+tests: all $(TESTS) $(HELPERS) $(EMULATED) $(WITH_CUDNN)
 
 sources = $(filter-out %/main.c,$(wildcard $(1)/*.c $(1)/cpu/*.c $(1)/encoders/*.c $(1)/methods/*.c $(1)/metrics/*.c))
 define archive

@@ -177,9 +177,8 @@ int sb_cuda_conv_create(sb_device *device, const sb_conv_shape *s, sb_conv **out
     sb_conv *c = calloc(1, sizeof *c);
     if (!c)
         return sb_fail("out of memory");
-    int unit = 16 / (int)sb_type_bytes(s->type);
-    c->shape = c->seen = *s;
-    c->seen.in = (s->in + unit - 1) / unit * unit;
+    c->shape = *s;
+    c->seen = sb_cuda_padded(s);
     if (make_plans(cuda, c) != 0) {
         sb_cuda_conv_destroy(device, c);
         return -1;

@@ -170,7 +170,11 @@ static int describe(sb_cuda *cuda)
 
 static int start(sb_cuda *cuda)
 {
-    int count = 0;
+    int count = 0, driver = 0;
+    if (sb_cuda_check(cudaDriverGetVersion(&driver), "the driver's version") != 0)
+        return -1;
+    if (driver == 0)
+        return sb_fail("there is no NVIDIA driver on this machine");
     if (sb_cuda_check(cudaGetDeviceCount(&count), "looking for a GPU") != 0)
         return -1;
     if (count == 0)

@@ -6,6 +6,14 @@
 
 #define ALIGNMENT 16 /* bytes; of every tensor's address */
 
+sb_conv_shape sb_cuda_padded(const sb_conv_shape *s)
+{
+    int unit = ALIGNMENT / (int)sb_type_bytes(s->type);
+    sb_conv_shape padded = *s;
+    padded.in = (s->in + unit - 1) / unit * unit;
+    return padded;
+}
+
 int sb_cuda_dnn_check(cudnnStatus_t status, const char *what)
 {
     if (status == CUDNN_STATUS_SUCCESS)

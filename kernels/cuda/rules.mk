@@ -7,6 +7,7 @@ CUDA_ARCHS ?= 75 80 86 89 90 100 120
 CUDA_UNITS := $(patsubst kernels/cuda/%,%,$(wildcard kernels/cuda/*.cu kernels/cuda/*.c))
 EMULATED   := $(BUILD)/tests/sb_emulated.so $(BUILD)/tests/emulated/test_faults $(BUILD)/tests/emulated/test_calls \
               $(BUILD)/tests/emulated/test_cases
+WITH_CUDNN := $(BUILD)/tests/cuda/test_graphs $(BUILD)/tests/cuda/occupancy
 
 NVCC       := $(CUDA)/bin/nvcc
 NEWEST     := $(lastword $(CUDA_ARCHS))
@@ -35,7 +36,27 @@ $(BUILD)/cuda/shapes.o: kernels/shapes.c
 
 $(BUILD)/sb_cuda.so: $(CUDA_UNITS:%=$(BUILD)/cuda/%.o) $(BUILD)/cuda/shapes.o
 	@echo "  LD $@"
-	@$(CC) -shared $^ -L$(CUDA)/lib64 -Wl,-rpath,$(CUDA)/lib64 -lcudart -lcudnn -lcublas -o $@
+	@g++ -shared $^ -L$(CUDA)/lib64 -Wl,-rpath,$(CUDA)/lib64 -lcudart -lcudnn -lcublas -o $@
+
+ifneq ($(wildcard $(CUDA)/include/cudnn.h),)
+# The real cuDNN, which loads without a driver.
+$(BUILD)/tests/cuda/%.o: tests/cuda/%.c
+	@mkdir -p $(@D)
+	@echo "  CC $<"
+	@$(CUDA_CC) -c $< -o $@
+
+$(BUILD)/tests/cuda/test_graphs: $(BUILD)/tests/cuda/test_graphs.o $(BUILD)/cuda/graph.c.o $(ARCHIVES)
+	@echo "  LD $@"
+	@$(CC) $(CFLAGS) $^ -L$(CUDA)/lib64 -Wl,-rpath,$(CUDA)/lib64 -lcudnn -lcmocka $(LDLIBS) -o $@
+
+$(BUILD)/tests/cuda/occupancy: $(BUILD)/tests/cuda/occupancy.o
+	@$(CC) $(CFLAGS) $^ -o $@
+else
+$(WITH_CUDNN):
+	@mkdir -p $(@D)
+	@printf '#!/bin/sh\necho "1..0 # SKIP no CUDA toolkit with cuDNN in %s"\n' $(CUDA) >$@
+	@chmod +x $@
+endif
 
 ifneq ($(and $(wildcard $(CUDA)/include/cudnn.h),$(shell command -v g++),$(filter x86_64,$(shell uname -m))),)
 EMULATE   := g++ -isystem $(CUDA)/include $(CPPFLAGS) -x c++ -std=c++17 -include tests/emulated/cuda_emulation.h -g $(ARCH) -fPIC \
