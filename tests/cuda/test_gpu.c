@@ -1,0 +1,27 @@
+/* Every operation of the CUDA device on a real GPU against the reference; without a plug-in and a GPU it is skipped, and says why.
+ * `test_gpu time` times the real shapes. */
+#include <stdio.h>
+
+#include "kernels/open.h"
+#include "proto/error.h"
+#include "tests/kernels/cases.h"
+
+static int open_gpu(sb_device **out, int threads)
+{
+    sb_config config;
+    sb_config_defaults(&config);
+    config.device = SB_DEVICE_CUDA;
+    snprintf(config.cuda_plugin, sizeof config.cuda_plugin, "build/sb_cuda.so");
+    return sb_device_open(out, &config, threads);
+}
+
+int main(int argc, char **argv)
+{
+    sb_device *device;
+    if (open_gpu(&device, 1) != 0) {
+        printf("1..0 # SKIP %s\n", sb_error());
+        return 0;
+    }
+    sb_device_close(&device);
+    return sb_cases_main(argc, argv, open_gpu, (const int[]){ 1, 0 });
+}
