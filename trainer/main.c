@@ -68,6 +68,19 @@ static int prepare(const arguments *a)
     return rc;
 }
 
+/* "MIB of device memory, MIB of shared memory for views", as numbers, for ./run doctor. */
+static int needs(const arguments *a)
+{
+    sb_config config;
+    size_t device, shared;
+    sb_config_defaults(&config);
+    if (!a->recipe || sb_config_read(&config, a->recipe) != 0 || sb_config_set(&config, "data.path=none") != 0 ||
+        sb_config_finish(&config) != 0 || sb_train_needs(&config, &device, &shared) != 0)
+        return -1;
+    printf("%zu %zu\n", (device >> 20) + 1, (shared >> 20) + 1);
+    return 0;
+}
+
 static int status(const arguments *a)
 {
     if (a->follow)
@@ -112,7 +125,7 @@ static error_t parse(int key, char *argument, struct argp_state *state)
         }
         break;
     case ARGP_KEY_END:
-        if (!a->command || (strcmp(a->command, "prepare") != 0 && strcmp(a->command, "keys") != 0 && !a->run_dir))
+        if (!a->command || (strcmp(a->command, "prepare") != 0 && strcmp(a->command, "keys") != 0 && strcmp(a->command, "needs") != 0 && !a->run_dir))
             argp_usage(state);
         break;
     default: return ARGP_ERR_UNKNOWN;
@@ -123,7 +136,7 @@ static error_t parse(int key, char *argument, struct argp_state *state)
 int main(int argc, char **argv)
 {
     const struct argp_option options[] = {
-        { "recipe", KEY_RECIPE, "FILE", 0, "prepare: YAML recipe to start from", 0 },
+        { "recipe", KEY_RECIPE, "FILE", 0, "prepare, needs: YAML recipe", 0 },
         { "follow", KEY_FOLLOW, NULL, 0, "status: go on until the run ends", 0 },
         { "watch", KEY_WATCH, "PID", 0, "status --follow: end with this process", 0 },
         { "output", 'o', "FILE", 0, "export: where the backbone goes", 0 },
@@ -132,7 +145,7 @@ int main(int argc, char **argv)
     const struct argp argp = {
         .options = options,
         .parser = parse,
-        .args_doc = "prepare [KEY=VALUE...]\nkeys\ntrain RUN_DIR\nstatus RUN_DIR\nexport RUN_DIR -o FILE",
+        .args_doc = "prepare [KEY=VALUE...]\nkeys\nneeds --recipe FILE\ntrain RUN_DIR\nstatus RUN_DIR\nexport RUN_DIR -o FILE",
         .doc = "Prepares, trains, reports and exports a run. Used by ./run.\v"
                "train exits with 0 when the run is finished, 3 when it was asked to stop and has saved its last finished step, 1 when "
                "it cannot go on.",
@@ -145,6 +158,8 @@ int main(int argc, char **argv)
         rc = prepare(&a);
     else if (strcmp(a.command, "keys") == 0)
         rc = sb_config_document();
+    else if (strcmp(a.command, "needs") == 0)
+        rc = needs(&a);
     else if (strcmp(a.command, "train") == 0)
         rc = sb_stop_install() != 0 || sb_process_die_with_supervisor() != 0 ? SB_TRAIN_FAILED : (int)sb_train(a.run_dir);
     else if (strcmp(a.command, "status") == 0)
@@ -152,7 +167,7 @@ int main(int argc, char **argv)
     else if (strcmp(a.command, "export") == 0)
         rc = a.output ? sb_export_backbone(a.run_dir, a.output) : sb_fail("export needs -o FILE");
     else
-        rc = sb_fail("no command `%s`; there are prepare, keys, train, status and export", a.command);
+        rc = sb_fail("no command `%s`; there are prepare, keys, needs, train, status and export", a.command);
     if (rc < 0)
         sb_note("%s", sb_error());
     return rc < 0 ? EXIT_FAILURE : rc;

@@ -304,6 +304,36 @@ static sb_train_end run_steps(train *t)
 
 /* ---- start and end ---------------------------------------------------------------------------------------------------------------- */
 
+/* Views that augment may be ahead of a batch of `batch` of one size. */
+static uint32_t views_ahead(const sb_config *c, uint32_t batch)
+{
+    uint32_t chunk = (uint32_t)c->trainer.chunk;
+    return chunk == 0 || 2 * chunk > batch ? batch : 2 * chunk;
+}
+
+int sb_train_needs(const sb_config *c, size_t *device_bytes, size_t *shared)
+{
+    sb_device *device = NULL;
+    sb_step *step = NULL;
+    int rc = sb_device_cpu(&device, c->trainer.threads) != 0 ? -1 : sb_step_create(&step, device, c);
+    if (rc == 0) {
+        sb_step_budget b;
+        sb_step_measure(step, &b);
+        *device_bytes = b.weights + b.packed + b.activations + b.batch;
+    }
+    sb_step_destroy(&step);
+    sb_device_close(&device);
+    int sizes[SB_VIEWS_MAX], size_count = sb_config_view_sizes(c, sizes);
+    *shared = 0;
+    for (int i = 0; i < size_count; i++) {
+        uint32_t batch = 0;
+        for (int v = 0; v < c->view_count; v++)
+            batch += c->views[v].size == sizes[i] ? (uint32_t)c->trainer.batch : 0;
+        *shared += (size_t)(batch + views_ahead(c, batch)) * (size_t)sizes[i] * (size_t)sizes[i] * (size_t)c->data.channels;
+    }
+    return rc;
+}
+
 static int make_rings(train *t)
 {
     const sb_config *c = &t->config;
@@ -314,10 +344,9 @@ static int make_rings(train *t)
         k->size = sizes[i];
         for (int v = 0; v < c->view_count; v++)
             k->count += c->views[v].size == sizes[i];
-        uint32_t batch = (uint32_t)(c->trainer.batch * k->count), chunk = (uint32_t)c->trainer.chunk;
-        uint32_t ahead = chunk == 0 || 2 * chunk > batch ? batch : 2 * chunk;
+        uint32_t batch = (uint32_t)(c->trainer.batch * k->count);
         uint64_t first = (uint64_t)t->number * batch;
-        if (sb_ring_create(&k->ring, SB_SEGMENT_VIEWS, batch + ahead, (size_t)k->size * (size_t)k->size * (size_t)c->data.channels,
+        if (sb_ring_create(&k->ring, SB_SEGMENT_VIEWS, batch + views_ahead(c, batch), (size_t)k->size * (size_t)k->size * (size_t)c->data.channels,
                            first) != 0)
             return sb_context("view ring for a batch of %d (trainer.batch) views of %d pixels", c->trainer.batch, k->size);
         sb_device_pin(t->device, k->ring.segment.mapping, k->ring.segment.ticket.bytes);

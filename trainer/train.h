@@ -2,9 +2,17 @@
 #ifndef SB_TRAINER_TRAIN_H
 #define SB_TRAINER_TRAIN_H
 
+#include <stddef.h>
+
+#include "proto/config.h"
+
 typedef enum { SB_TRAIN_FAILED = -1, SB_TRAIN_FINISHED = 0, SB_TRAIN_STOPPED = 3 } sb_train_end;
 
 /* Trains the run from its newest checkpoint (or the start) to the end. FAILED: sb_error says why. STOPPED: the last finished step is saved. */
 sb_train_end sb_train(const char *run_dir);
+
+/* What a run of this configuration takes: bytes of device memory (as the CPU device lays them out; a GPU's workspaces come on top), and of
+ * shared memory for views. */
+int sb_train_needs(const sb_config *config, size_t *device, size_t *shared);
 
 #endif
