@@ -562,7 +562,7 @@ static int read_region(const table *t, const char *prefix, const sb_image *image
     }
     *out = (sb_region){ (int)value[0], (int)value[1], (int)value[2], (int)value[3] };
     bool fits = value[0] + value[2] <= image->width && value[1] + value[3] <= image->height;
-    bool placed = image->placed && value[2] == tile && value[3] == tile;
+    bool placed = image->placed && value[0] == image->left && value[1] == image->top && value[2] == tile && value[3] == tile;
     return fits || placed ? 0 : sb_fail("%s:%d: the %s region reaches outside the image", t->path, t->line, prefix);
 }
 
@@ -644,10 +644,9 @@ int sb_index_test_tiles(const sb_index *x, int max, sb_tile **out)
     for (uint32_t i = 0; i < x->count; i++) {
         const sb_region *r = &x->images[i].test;
         bool small = r->width > 0 && (r->width < tile || r->height < tile); /* completed by mirroring */
-        for (int top = 0; r->width > 0 && (top + tile <= r->height || (small && top == 0)); top += tile)
-            for (int left = 0; left + tile <= r->width || (small && left == 0); left += tile)
-                if (count < max)
-                    (*out)[count++] = (sb_tile){ .image = i, .left = r->left + left, .top = r->top + top };
+        for (int top = 0; r->width > 0 && count < max && (top + tile <= r->height || (small && top == 0)); top += tile)
+            for (int left = 0; count < max && (left + tile <= r->width || (small && left == 0)); left += tile)
+                (*out)[count++] = (sb_tile){ .image = i, .left = r->left + left, .top = r->top + top };
     }
     return count;
 }

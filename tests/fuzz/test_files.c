@@ -1,0 +1,305 @@
+/* Files that somebody may have edited, or a crash damaged: configuration, index, manifest, safetensors, status, logs. */
+#include "tests/fuzz/fuzz.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <vips/vips.h>
+
+#include "loader/index.h"
+#include "proto/config.h"
+#include "proto/rundir.h"
+#include "trainer/safetensors.h"
+#include "trainer/status.h"
+
+static char folder[] = "/tmp/smallbatch-fuzz-XXXXXX";
+
+static void write_file(const char *name, const void *data, size_t bytes)
+{
+    char path[PATH_MAX];
+    assert_int_equal(sb_rundir_path(path, folder, "%s", name), 0);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, data, bytes), bytes);
+    close(fd);
+}
+
+static fuzz_seed read_file(const char *path)
+{
+    char *data;
+    size_t bytes;
+    if (sb_file_read(path, FUZZ_MAX, &data, &bytes) != 0)
+        fail_msg("%s", sb_error());
+    return (fuzz_seed){ data, bytes };
+}
+
+static fuzz_seed seed_of(const char *text) { return (fuzz_seed){ text, strlen(text) }; }
+
+static int make_folder(void **state)
+{
+    (void)state;
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    const char *names[] = { "index.csv", "manifest.csv", "status.json", "metrics.jsonl", "image.png", "seed.safetensors" };
+    char path[PATH_MAX];
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (sb_rundir_path(path, folder, "%s", names[i]) == 0)
+            unlink(path);
+    return rmdir(folder);
+}
+
+/* ---- configuration --------------------------------------------------------------------------------------------------------------- */
+
+/* What is accepted prints as text that reads back to the same text. */
+static bool read_config(const uint8_t *data, size_t bytes)
+{
+    static sb_config config;
+    char path[64], *text[2];
+    int fd = fuzz_file(data, bytes, path, sizeof path);
+    sb_config_defaults(&config);
+    int rc = sb_config_read(&config, path);
+    close(fd);
+    if (rc != 0)
+        return false;
+    int sizes[SB_VIEWS_MAX];
+    assert_in_range(config.view_count, 1, SB_VIEWS_MAX);
+    assert_in_range(sb_config_view_sizes(&config, sizes), 1, SB_VIEWS_MAX);
+    for (int i = 0; i < 2; i++) {
+        text[i] = sb_config_text(&config);
+        assert_non_null(text[i]);
+        fd = fuzz_file(text[i], strlen(text[i]), path, sizeof path);
+        sb_config_defaults(&config);
+        if (sb_config_read(&config, path) != 0)
+            fail_msg("%s: %s", sb_error(), text[i]);
+        close(fd);
+    }
+    assert_string_equal(text[0], text[1]);
+    free(text[0]);
+    free(text[1]);
+    return sb_config_finish(&config) == 0;
+}
+
+static void test_configurations(void **state)
+{
+    (void)state;
+    sb_config config;
+    sb_config_defaults(&config);
+    assert_int_equal(sb_config_set(&config, "data.path=/tmp"), 0);
+    char *all = sb_config_text(&config);
+    const fuzz_seed seeds[] = { seed_of(all),
+                                seed_of("data: { path: '/tmp', tile: 96 }\nviews:\n  - { count: 2, size: 64, blur: 0.5 }\n  - { size: 32 }\n"
+                                        "optimiser: { name: lars, lr: 1e-3 }\nmethod: { name: simclr, temperature: 0.5 } # words\n") };
+    fuzz(seeds, 2, 6000, read_config);
+    free(all);
+}
+
+/* ---- index and manifest ------------------------------------------------------------------------------------------------------------- */
+
+static bool use_index(sb_index *x)
+{
+    sb_tile *tiles = NULL;
+    int count = sb_index_test_tiles(x, 1000, &tiles);
+    assert_in_range(count, 0, 1000);
+    for (int i = 0; i < count; i++)
+        assert_true(tiles[i].image < x->count);
+    free(tiles);
+    bool sound = sb_index_check(x) == 0;
+    sb_index_free(x);
+    return sound;
+}
+
+static bool read_index(const uint8_t *data, size_t bytes)
+{
+    static sb_config config;
+    sb_index x;
+    sb_config_defaults(&config);
+    config.data.tile = 64;
+    write_file("index.csv", data, bytes);
+    return sb_index_read(&x, folder, &config) == 0 && use_index(&x);
+}
+
+static bool read_manifest(const uint8_t *data, size_t bytes)
+{
+    static sb_config config;
+    sb_index x;
+    sb_config_defaults(&config);
+    config.data.tile = 64;
+    write_file("manifest.csv", data, bytes);
+    assert_int_equal(sb_rundir_path(config.data.path, folder, "manifest.csv"), 0);
+    return sb_index_scan(&x, &config) == 0 && use_index(&x);
+}
+
+/* Regions that reach past what an int holds, and more tiles than anybody could list. */
+static void test_hostile_indexes(void **state)
+{
+    (void)state;
+    static const char header[] = "path,page,bytes,mtime_ns,width,height,random_access,placed,left,top,label,group,train_left,train_top,"
+                                 "train_width,train_height,test_left,test_top,test_width,test_height\n";
+    const struct {
+        const char *row;
+        bool accepted;
+    } cases[] = {
+        { "a.png,0,1,1,400,300,0,1,380,10,,0,0,0,0,0,380,10,64,64\n", true },
+        { "a.png,0,1,1,400,300,0,1,380,10,,0,0,0,0,0,2147483647,10,64,64\n", false },
+        { "a.png,0,1,1,400,300,0,0,0,0,,0,337,0,64,64,0,0,0,0\n", false },
+        { "a.png,0,1,1,536870911,536870911,1,0,0,0,,0,0,0,0,0,0,0,536870911,536870911\n", true },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[512];
+        int bytes = snprintf(text, sizeof text, "%s%s%s", header, "b.png,0,1,1,400,300,0,0,0,0,,1,0,0,400,300,0,0,0,0\n", cases[i].row);
+        if (fuzz_one(read_index, (const uint8_t *)text, (size_t)bytes) != cases[i].accepted)
+            fail_msg("%s: %s", cases[i].row, sb_error());
+    }
+}
+
+/* Also the index that each manifest gives is a seed. */
+static void test_manifests(void **state)
+{
+    (void)state;
+    char path[PATH_MAX];
+    VipsImage *black;
+    assert_int_equal(VIPS_INIT("test_files"), 0);
+    assert_int_equal(sb_rundir_path(path, folder, "image.png"), 0);
+    assert_int_equal(vips_black(&black, 400, 300, "bands", 3, NULL), 0);
+    assert_int_equal(vips_pngsave(black, path, NULL), 0);
+    g_object_unref(black);
+    const fuzz_seed manifests[] = {
+        seed_of("path,label,group,split\nimage.png,a cat,1,train\nimage.png,\"a \"\"dog\"\"\",2,train\n"),
+        seed_of("path,left,top,split\nimage.png,0,0,train\nimage.png,64,10,train\nimage.png,300,236,test\n"),
+    };
+    fuzz(manifests, 2, 300, read_manifest);
+    fuzz_seed indexes[2];
+    for (int i = 0; i < 2; i++) {
+        sb_config config;
+        sb_index x;
+        sb_config_defaults(&config);
+        config.data.tile = 64;
+        write_file("manifest.csv", manifests[i].data, manifests[i].bytes);
+        assert_int_equal(sb_rundir_path(config.data.path, folder, "manifest.csv"), 0);
+        assert_int_equal(sb_index_scan(&x, &config), 0);
+        assert_int_equal(sb_index_write(&x, folder), 0);
+        sb_index_free(&x);
+        assert_int_equal(sb_rundir_path(path, folder, "index.csv"), 0);
+        indexes[i] = read_file(path);
+    }
+    fuzz(indexes, 2, 5000, read_index);
+    for (int i = 0; i < 2; i++)
+        free((void *)indexes[i].data);
+}
+
+/* ---- safetensors ---------------------------------------------------------------------------------------------------------------------- */
+
+/* Every byte of every tensor can be read, and nothing else is a tensor. */
+static bool read_tensors(const uint8_t *data, size_t bytes)
+{
+    sb_safetensors file;
+    char path[64];
+    int fd = fuzz_file(data, bytes, path, sizeof path);
+    int rc = sb_safetensors_read(&file, path);
+    close(fd);
+    if (rc != 0)
+        return false;
+    volatile uint8_t sum = 0;
+    size_t all = 0;
+    for (int i = 0; i < file.count; i++) {
+        for (size_t b = 0; b < file.tensors[i].bytes; b++)
+            sum = (uint8_t)(sum + ((const uint8_t *)file.tensors[i].data)[b]);
+        all += file.tensors[i].bytes;
+        assert_non_null(sb_safetensors_find(&file, file.tensors[i].name));
+    }
+    assert_true(all < bytes);
+    sb_safetensors_metadata(&file, "step");
+    sb_safetensors_free(&file);
+    return true;
+}
+
+static void test_safetensors(void **state)
+{
+    (void)state;
+    const float weight[6] = { 1, 2, 3, 4, 5, 6 };
+    const int64_t counter = 7;
+    const uint8_t byte = 200;
+    const sb_tensor tensors[] = {
+        { .name = "conv1.weight", .type = SB_TENSOR_F32, .dims = 2, .shape = { 2, 3 }, .data = weight, .bytes = sizeof weight },
+        { .name = "bn1.num_batches_tracked", .type = SB_TENSOR_I64, .data = &counter, .bytes = sizeof counter },
+        { .name = "flag", .type = SB_TENSOR_U8, .dims = 1, .shape = { 1 }, .data = &byte, .bytes = 1 },
+    };
+    const char *const metadata[] = { "step", "12", NULL };
+    char path[PATH_MAX];
+    assert_int_equal(sb_rundir_path(path, folder, "seed.safetensors"), 0);
+    assert_int_equal(sb_safetensors_write(path, tensors, 3, metadata), 0);
+    /* As other programs write it: no checksum, so that damage to the data is not what is found. */
+    char foreign[128] = { 0 };
+    int head = snprintf(foreign + 8, sizeof foreign - 8, "{\"w\":{\"dtype\":\"F16\",\"shape\":[2,1],\"data_offsets\":[0,4]},\"__metadata__\":{}}");
+    foreign[0] = (char)head;
+    const fuzz_seed seeds[] = { read_file(path), { foreign, (size_t)(8 + head + 4) } };
+    fuzz(seeds, 2, 30000, read_tensors);
+    free((void *)seeds[0].data);
+}
+
+/* ---- status and logs -------------------------------------------------------------------------------------------------------------- */
+
+static bool read_status(const uint8_t *data, size_t bytes)
+{
+    sb_status s;
+    char line[256];
+    write_file("status.json", data, bytes);
+    return sb_status_read(folder, &s) == 0 && sb_status_line(&s, line, sizeof line) == 0;
+}
+
+/* What is kept of a log are whole lines of it, in order. */
+static bool truncate_log(const uint8_t *data, size_t bytes)
+{
+    write_file("metrics.jsonl", data, bytes);
+    if (sb_log_truncate(folder, "metrics.jsonl", 2) != 0)
+        return false;
+    char path[PATH_MAX];
+    assert_int_equal(sb_rundir_path(path, folder, "metrics.jsonl"), 0);
+    fuzz_seed kept = read_file(path);
+    const uint8_t *at = data;
+    for (const char *line = kept.data; line < (const char *)kept.data + kept.bytes;) {
+        const char *end = memchr(line, '\n', (size_t)((const char *)kept.data + kept.bytes - line));
+        assert_non_null(end);
+        const uint8_t *found = memmem(at, (size_t)(data + bytes - at), line, (size_t)(end + 1 - line));
+        assert_non_null(found);
+        at = found + (end + 1 - line);
+        line = end + 1;
+    }
+    bool something = kept.bytes > 0;
+    free((void *)kept.data);
+    return something || sb_fail("nothing is left") == 0;
+}
+
+static void test_status_and_logs(void **state)
+{
+    (void)state;
+    const sb_status status = { .step = 3, .steps = 10, .loss = 1.5, .images_per_second = 20, .eta_s = 5, .waited = 0.1, .loaders = 2,
+                               .bottleneck = "decode", .phase = "training" };
+    char path[PATH_MAX];
+    assert_int_equal(sb_status_write(folder, &status), 0);
+    assert_int_equal(sb_rundir_path(path, folder, "status.json"), 0);
+    fuzz_seed seed = read_file(path);
+    fuzz(&seed, 1, 5000, read_status);
+    free((void *)seed.data);
+    for (int64_t step = 1; step <= 3; step++)
+        assert_int_equal(sb_metrics_append(folder, step, 0, 1.5, 0.1, 20, 0.5), 0);
+    assert_int_equal(sb_rundir_path(path, folder, "metrics.jsonl"), 0);
+    seed = read_file(path);
+    fuzz(&seed, 1, 200, truncate_log); /* each is synced to the disk */
+    free((void *)seed.data);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_configurations),
+        cmocka_unit_test(test_manifests),
+        cmocka_unit_test(test_hostile_indexes),
+        cmocka_unit_test(test_safetensors),
+        cmocka_unit_test(test_status_and_logs),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
