@@ -149,7 +149,8 @@ static int contact(const sb_evaluation *e)
 static void nearest(const sb_evaluation *e, const float *query, int width, int count, int *out)
 {
     for (int n = 0; n < count; n++) {
-        double most = -2;
+        double most = 0;
+        int best = -1; /* one is found even where every similarity is no number */
         for (int t = 0; t < e->gallery.tiles; t++) {
             double s = 0;
             for (int k = 0; k < width; k++)
@@ -157,11 +158,12 @@ static void nearest(const sb_evaluation *e, const float *query, int width, int c
             bool taken = false;
             for (int m = 0; m < n; m++)
                 taken = taken || out[m] == t;
-            if (!taken && s > most) {
+            if (!taken && (best < 0 || s > most)) {
                 most = s;
-                out[n] = t;
+                best = t;
             }
         }
+        out[n] = best;
     }
 }
 
