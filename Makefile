@@ -86,10 +86,12 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(ARCHIVES)
 # Counts what our own objects allocate, and not what libraries do.
 $(BUILD)/tests/oracle/step_tool: LDLIBS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc
 
-# Static checks over every file; each tool fails on any finding.
+# Static checks over every file; each tool fails on any finding. clang-tidy's checks and why: .clang-tidy.
+SOURCES  := $(sort $(wildcard */*.c */*/*.c))
 lint:
-	cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,portability --inline-suppr --suppress=missingIncludeSystem \
-	  -I. -D_GNU_SOURCE $(sort $(filter-out tests/%,$(wildcard */*.c */*/*.c)))
+	cppcheck --quiet -j$(shell nproc) --error-exitcode=1 --std=c11 --enable=warning,portability --inline-suppr \
+	  --suppress=missingIncludeSystem -I. -D_GNU_SOURCE $(SOURCES)
+	printf '%s\n' $(SOURCES) | xargs -P$(shell nproc) -I{} clang-tidy --quiet {} -- $(CPPFLAGS) -std=c17 -fopenmp 2>/dev/null
 	shellcheck -x -S warning run .ci/run $(wildcard tests/*.sh tests/*/*.sh)
 
 clean:
@@ -99,7 +101,7 @@ help:
 	@echo "make            the programs in build/"
 	@echo "make tests      the programs and every test program"
 	@echo "make cuda       the CUDA device, build/sb_cuda.so (CUDA=/usr/local/cuda, CUDA_ARCHS=\"90 120\")"
-	@echo "make lint       cppcheck, shellcheck"
+	@echo "make lint       cppcheck, clang-tidy, shellcheck"
 	@echo "make clean      removes build/"
 	@echo "make SAN=address,undefined [tests]   under sanitizers, in build/address; SB_BUILD=build/address ./run ... runs it"
 

@@ -79,12 +79,12 @@ static int make_epoch(sb_order *o, uint32_t epoch)
         o->images[j] = i;
     }
     uint64_t used = 0;
-    for (uint32_t first = 0; first < count; first += window) {
+    for (uint32_t first = 0, number = 0; first < count; first += window, number++) {
         uint64_t begin = used;
         for (uint32_t i = first; i < count && i - first < window; i++)
             for (uint32_t repeat = 0; repeat < samples_of(o, o->images[i]); repeat++)
                 o->entries[used++] = (entry){ .image = o->images[i], .repeat = repeat };
-        sb_random_init(&random, o->config->seed, SB_RANDOM_TILES, epoch, first / window, 0);
+        sb_random_init(&random, o->config->seed, SB_RANDOM_TILES, epoch, number, 0);
         shuffle(o->entries + begin, used - begin, &random);
     }
     o->epoch = epoch;

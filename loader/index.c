@@ -86,7 +86,7 @@ static uint32_t number_of(char ***names, uint32_t *count, const char *name)
 
 static sb_image *add_image(builder *b)
 {
-    if (b->index->count == b->room) {
+    if (!b->split || b->index->count == b->room) {
         uint32_t room = b->room ? 2 * b->room : 64;
         sb_image *images = realloc(b->index->images, room * sizeof *images);
         if (images)

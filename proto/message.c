@@ -127,8 +127,10 @@ int sb_message_pack(const sb_message *m, uint8_t *out)
         case FIELD_TEXT: {
             size_t length = strnlen(at, SB_MESSAGE_TEXT - 1);
             char clean[SB_MESSAGE_TEXT]; /* a reason may quote a file's name or bytes */
+            memcpy(clean, at, length);
             for (size_t c = 0; c < length; c++)
-                clean[c] = (unsigned char)at[c] < 0x20 || at[c] == 0x7F ? ' ' : at[c];
+                if ((unsigned char)clean[c] < 0x20 || clean[c] == 0x7F)
+                    clean[c] = ' ';
             rc = msgpack_pack_str(&p, length) || msgpack_pack_str_body(&p, clean, length);
             break;
         }

@@ -63,6 +63,7 @@ SB_RANDOM_FN void sb_random_init(sb_random *r, uint64_t seed, sb_random_purpose 
     r->counter[1] = hash[2];
     r->counter[2] = hash[3];
     r->counter[3] = (uint32_t)purpose;
+    r->block[0] = r->block[1] = r->block[2] = r->block[3] = 0;
     r->used = 4;
 }
 

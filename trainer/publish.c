@@ -11,9 +11,10 @@
 int sb_publisher_create(sb_publisher *p, const sb_parameters *parameters, const char *config_text, int rows, int width)
 {
     *p = (sb_publisher){ .embeddings = { .segment = { .fd = -1 } }, .weights = { .segment = { .fd = -1 } } };
-    if (strlen(config_text) >= sizeof p->head.config)
-        return sb_fail("the configuration has %zu bytes, a snapshot has room for %d", strlen(config_text), SB_SNAPSHOT_TEXT - 1);
-    strcpy(p->head.config, config_text);
+    size_t length = strlen(config_text);
+    if (length >= sizeof p->head.config)
+        return sb_fail("the configuration has %zu bytes, a snapshot has room for %d", length, SB_SNAPSHOT_TEXT - 1);
+    memcpy(p->head.config, config_text, length + 1);
     p->head.weight_floats = parameters->floats;
     p->head.statistic_floats = parameters->statistic_floats;
     uint32_t records = 2 * (uint32_t)rows > EMBEDDINGS_MIN ? 2 * (uint32_t)rows : EMBEDDINGS_MIN;

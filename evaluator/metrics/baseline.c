@@ -50,8 +50,8 @@ void sb_baseline_colour(const uint8_t *view, int side, int channels, float *feat
         mean /= (double)count;
         for (size_t i = 0; i < count; i++)
             square += pow(view[i * (size_t)channels + (size_t)c] - mean, 2);
-        feature[2 * c] = (float)mean;
-        feature[2 * c + 1] = (float)sqrt(square / (double)count);
+        feature[2 * (size_t)c] = (float)mean;
+        feature[2 * (size_t)c + 1] = (float)sqrt(square / (double)count);
     }
     /* Mean step of the first channel to the right and down. */
     double right = 0, down = 0;
@@ -62,7 +62,7 @@ void sb_baseline_colour(const uint8_t *view, int side, int channels, float *feat
             down += fabs((double)p[(size_t)side * (size_t)channels] - p[0]);
         }
     }
-    feature[2 * channels] = (float)(right / (double)count);
-    feature[2 * channels + 1] = (float)(down / (double)count);
+    feature[2 * (size_t)channels] = (float)(right / (double)count);
+    feature[2 * (size_t)channels + 1] = (float)(down / (double)count);
     normalise(feature, sb_baseline_colour_width(channels));
 }

@@ -20,7 +20,7 @@ int main(int argc, char **argv)
     if (!z || !dz || !scratch || !skip || sb_device_cpu(&s.device, 2) != 0 || fread(z, sizeof *z, values, stdin) != values ||
         (skipping && fread(skip, 1, pairs, stdin) != pairs) ||
         method->loss(&s, z, skipping ? skip : NULL, dz, &loss, scratch) != 0)
-        return 1;
+        exit(1);
     fwrite(&loss, sizeof loss, 1, stdout);
     fwrite(dz, sizeof *dz, values, stdout);
     sb_device_close(&s.device);

@@ -18,7 +18,7 @@ int main(int argc, char **argv)
     sb_tile *tile = calloc((size_t)tiles, sizeof *tile);
     if (!features || !facts || !images || !tile || fread(features, sizeof *features, all, stdin) != all ||
         fread(facts, sizeof *facts, 2 * (size_t)tiles, stdin) != 2 * (size_t)tiles)
-        return 1;
+        exit(1);
     for (int t = 0; t < tiles; t++) {
         tile[t].image = (uint32_t)t;
         images[t].label = facts[t];

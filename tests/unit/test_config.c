@@ -15,7 +15,8 @@
 
 static void write_text(char *path, const char *text)
 {
-    strcpy(path, "/tmp/smallbatch-config-XXXXXX");
+    static const char template[] = "/tmp/smallbatch-config-XXXXXX";
+    memcpy(path, template, sizeof template);
     int fd = mkstemp(path);
     assert_true(fd >= 0);
     assert_int_equal(write(fd, text, strlen(text)), strlen(text));

@@ -16,9 +16,9 @@
 #include "proto/ring.h"
 
 #define SLOTS 5
-#define BYTES 5000
-#define LAPS 100
-#define ELEMENTS (LAPS * SLOTS)
+#define BYTES ((size_t)5000)
+#define ELEMENTS 500
+#define LAPS (ELEMENTS / SLOTS)
 
 /* Where a process ends: right after what the name says. */
 typedef enum { END_NOTHING, END_CLAIMED, END_HALF, END_WRITTEN, END_PUBLISHED, WRITER_ENDS } writer_end;
@@ -68,7 +68,7 @@ static bool sound(sb_ring *ring, uint32_t slot, uint64_t element)
 {
     const uint8_t *data = sb_ring_data(ring, slot);
     bool same = sb_ring_meta(ring, slot)->sample == element;
-    for (int i = 0; i < BYTES; i++)
+    for (size_t i = 0; i < BYTES; i++)
         same &= data[i] == element % 251;
     return same;
 }
