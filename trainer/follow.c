@@ -65,7 +65,7 @@ static int print_status(screen *s, const sb_status *status)
     if (sb_status_line(status, line, sizeof line) != 0)
         return -1;
     if (s->terminal) {
-        int full = status->steps > 0 ? (int)(status->step * BAR / status->steps) : 0;
+        int full = status->steps > 0 ? (int)((double)status->step / (double)status->steps * BAR) : 0;
         printf("\r[");
         for (int i = 0; i < BAR; i++)
             putchar(i < full ? '#' : '.');
