@@ -4,14 +4,24 @@
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "proto/error.h"
 #include "proto/random.h"
+
+#define DEALT UINT32_MAX /* the image of an entry that is in a batch */
 
 typedef struct {
     uint32_t image;
     uint32_t repeat; /* which of the image's samples */
 } entry;
+
+/* Where a group stands while an epoch is dealt; batches are numbered by how many are left, from the last, 1. */
+typedef struct {
+    uint64_t left;   /* entries that are not dealt yet */
+    uint64_t taken;  /* the last batch that has one */
+    uint64_t urgent; /* the last batch that had to */
+} group_state;
 
 struct sb_order {
     const sb_index *index;
@@ -20,8 +30,14 @@ struct sb_order {
     uint64_t kept;
     uint32_t epoch; /* that `entries` holds; UINT32_MAX none */
     entry *entries; /* [total] */
-    entry *spare;   /* [total]: distinct */
     uint32_t *images; /* [count]: permuted */
+
+    /* distinct groups only */
+    entry *spare;         /* [total] */
+    uint32_t *group;      /* [count]: of an image, numbered from 0 without gaps */
+    uint32_t group_count;
+    group_state *groups;  /* [group_count] */
+    uint64_t most_left;   /* of any group, or more */
 };
 
 static uint32_t samples_of(const sb_order *o, uint32_t image)
@@ -40,32 +56,57 @@ static void shuffle(entry *entries, uint64_t count, sb_random *random)
     }
 }
 
-/* Deals the entries into batches so that no batch has two of one group: always the earliest entry whose group is not in the batch yet. False if
- * some batch cannot be filled. */
+/* Groups with as many entries left as there are batches, or more: each batch must have one of each, or some cannot be filled. */
+static uint64_t mark_urgent(sb_order *o, uint64_t batches)
+{
+    uint64_t urgent = 0;
+    if (o->most_left < batches)
+        return 0;
+    o->most_left = 0;
+    for (uint32_t g = 0; g < o->group_count; g++) {
+        o->most_left = o->groups[g].left > o->most_left ? o->groups[g].left : o->most_left;
+        if (o->groups[g].left >= batches) {
+            o->groups[g].urgent = batches;
+            urgent++;
+        }
+    }
+    return urgent;
+}
+
+/* Deals the entries into batches so that no batch has two of one group: the urgent groups, else always the earliest entry whose group is not in
+ * the batch yet. False if some batch cannot be filled, which then no other order could either: with r batches left, sum over groups of
+ * min(entries left, r) must be r batches' worth, and dealing a batch like this takes from it no more than a batch, or leaves only urgent
+ * groups, a batch of them or more. */
 static bool make_distinct(sb_order *o)
 {
-    uint64_t batch = (uint64_t)o->config->trainer.batch, left = o->total, made = 0;
-    while (made < o->kept) {
-        uint64_t filled = 0, keep = 0;
-        for (uint64_t i = 0; i < left; i++) {
-            entry e = o->entries[i];
-            bool taken = filled == batch;
-            for (uint64_t k = 0; !taken && k < filled; k++)
-                taken = o->index->images[o->spare[made + k].image].group == o->index->images[e.image].group;
-            if (taken)
-                o->entries[keep++] = e;
-            else
-                o->spare[made + filled++] = e;
+    uint64_t batch = (uint64_t)o->config->trainer.batch, made = 0, first = 0;
+    memset(o->groups, 0, o->group_count * sizeof *o->groups);
+    o->most_left = UINT64_MAX;
+    for (uint64_t i = 0; i < o->total; i++)
+        o->groups[o->group[o->entries[i].image]].left++;
+    for (uint64_t batches = o->kept / batch; batches > 0; batches--) {
+        uint64_t urgent = mark_urgent(o, batches), others = urgent < batch ? batch - urgent : 0, filled = 0;
+        for (uint64_t i = first; i < o->total && filled < batch; i++) {
+            entry *e = &o->entries[i];
+            group_state *g = e->image == DEALT ? NULL : &o->groups[o->group[e->image]];
+            if (!g || g->taken == batches || (g->urgent != batches && others == 0))
+                continue;
+            others -= g->urgent != batches;
+            g->taken = batches;
+            g->left--;
+            o->spare[made + filled++] = *e;
+            e->image = DEALT;
         }
         if (filled < batch)
-            break;
-        left = keep;
+            return false;
         made += batch;
+        while (first < o->total && o->entries[first].image == DEALT)
+            first++;
     }
     entry *swap = o->entries;
     o->entries = o->spare;
     o->spare = swap;
-    return made == o->kept;
+    return true;
 }
 
 static int make_epoch(sb_order *o, uint32_t epoch)
@@ -95,6 +136,38 @@ static int make_epoch(sb_order *o, uint32_t epoch)
     return 0;
 }
 
+typedef struct {
+    uint32_t group, image;
+} membership;
+
+static int by_group(const void *a, const void *b)
+{
+    uint32_t x = ((const membership *)a)->group, y = ((const membership *)b)->group;
+    return (x > y) - (x < y);
+}
+
+static int number_groups(sb_order *o)
+{
+    uint32_t count = o->index->count;
+    membership *m = malloc(count * sizeof *m);
+    o->spare = malloc(o->total * sizeof *o->spare);
+    o->group = malloc(count * sizeof *o->group);
+    o->groups = malloc(count * sizeof *o->groups);
+    if (!m || !o->spare || !o->group || !o->groups) {
+        free(m);
+        return sb_fail("out of memory");
+    }
+    for (uint32_t i = 0; i < count; i++)
+        m[i] = (membership){ o->index->images[i].group, i };
+    qsort(m, count, sizeof *m, by_group);
+    for (uint32_t i = 0; i < count; i++) {
+        o->group_count += i == 0 || m[i].group != m[i - 1].group;
+        o->group[m[i].image] = o->group_count - 1;
+    }
+    free(m);
+    return 0;
+}
+
 int sb_order_create(sb_order **out, const sb_index *index, const sb_config *config)
 {
     sb_order *o = calloc(1, sizeof *o);
@@ -113,13 +186,12 @@ int sb_order_create(sb_order **out, const sb_index *index, const sb_config *conf
         return -1;
     }
     o->entries = malloc(o->total * sizeof *o->entries);
-    o->spare = malloc(o->total * sizeof *o->spare);
     o->images = malloc(index->count * sizeof *o->images);
-    if (!o->entries || !o->spare || !o->images) {
+    if (!o->entries || !o->images) {
         sb_order_destroy(&o);
         return sb_fail("out of memory");
     }
-    if (make_epoch(o, 0) != 0) {
+    if ((config->batch.groups == SB_GROUPS_DISTINCT && number_groups(o) != 0) || make_epoch(o, 0) != 0) {
         sb_order_destroy(&o);
         return -1;
     }
@@ -134,6 +206,8 @@ void sb_order_destroy(sb_order **order)
     free((*order)->entries);
     free((*order)->spare);
     free((*order)->images);
+    free((*order)->group);
+    free((*order)->groups);
     free(*order);
     *order = NULL;
 }
