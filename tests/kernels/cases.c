@@ -136,19 +136,24 @@ void sb_array_round(sb_array *a)
     }
 }
 
+/* Long arrays repeat: their numbers need not be many, only cheap. A prime is in step with no shape. */
+#define PERIOD 65521
+
 void sb_fill_normal(sb_trial *t, sb_array *a, double mean, double deviation)
 {
-    for (size_t i = 0; i < a->count; i++) { /* Box and Muller */
+    for (size_t i = 0; i < a->count && i < PERIOD; i++) { /* Box and Muller */
         double radius = sqrt(-2 * log(1 - (double)sb_random_uniform(&t->random)));
         a->value[i] = mean + deviation * radius * cos(2 * M_PI * (double)sb_random_uniform(&t->random));
     }
+    for (size_t i = PERIOD; i < a->count; i++)
+        a->value[i] = a->value[i - PERIOD];
     sb_array_round(a);
 }
 
 void sb_fill_uniform(sb_trial *t, sb_array *a, double low, double high)
 {
     for (size_t i = 0; i < a->count; i++)
-        a->value[i] = low + (high - low) * (double)sb_random_uniform(&t->random);
+        a->value[i] = i < PERIOD ? low + (high - low) * (double)sb_random_uniform(&t->random) : a->value[i - PERIOD];
     sb_array_round(a);
 }
 
@@ -472,8 +477,9 @@ static int smaller(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Calls it for `seconds` after one call to warm up; the median of up to 1000 calls, at least three. */
-static int time_calls(sb_trial *t, const sb_operation *op, sb_device *device, double seconds, double *median)
+/* Calls it for `seconds` (up to 1000 times, at least once) after one call to warm up: the median, and the least, which a busy machine disturbs
+ * less. */
+static int time_calls(sb_trial *t, const sb_operation *op, sb_device *device, double seconds, double *median, double *least)
 {
     double times[1000], begin = 0, end;
     int count = -1;
@@ -487,9 +493,10 @@ static int time_calls(sb_trial *t, const sb_operation *op, sb_device *device, do
         else
             begin = end;
         count++;
-    } while (count < 3 || (end - begin < seconds && count < 1000));
+    } while (count < 1 || (end - begin < seconds && count < 1000));
     qsort(times, (size_t)count, sizeof *times, smaller);
     *median = times[count / 2];
+    *least = times[0];
     return 0;
 }
 
@@ -501,21 +508,22 @@ static int time_all(const char *name, double seconds, opener open, int threads)
         if (!cases[i].timed || !begins(cases[i].name, name))
             continue;
         sb_trial t;
-        double median = 0, bytes = 0;
+        double median = 0, least = 0, bytes = 0;
         start_trial(&t, &cases[i]);
         for (int k = 0; k < t.array_count; k++)
             bytes += (double)(t.arrays[k].count * element_bytes(t.arrays[k].type) * (t.arrays[k].role == SB_ARRAY_UPDATED ? 2 : 1));
         rc = set_up(&t, cases[i].operation, device, 0);
         if (rc == 0)
-            rc = time_calls(&t, cases[i].operation, device, seconds, &median);
+            rc = time_calls(&t, cases[i].operation, device, seconds, &median, &least);
         if (tear_down(&t, cases[i].operation, device, NULL) != 0)
             rc = -1;
         if (rc != 0)
             sb_context("%s", cases[i].name);
-        else if (t.flops > 0)
-            printf("%-72s %10.6f s %8.2f GB/s %8.1f GFLOP/s\n", cases[i].name, median, 1e-9 * bytes / median, 1e-9 * t.flops / median);
         else
-            printf("%-72s %10.6f s %8.2f GB/s\n", cases[i].name, median, 1e-9 * bytes / median);
+            printf("%-72s %9.6f s, least %9.6f s %7.2f GB/s", cases[i].name, median, least, 1e-9 * bytes / least);
+        if (rc == 0 && t.flops > 0)
+            printf(" %7.1f GFLOP/s", 1e-9 * t.flops / least);
+        putchar('\n');
         fflush(stdout);
         end_trial(&t);
     }

@@ -113,7 +113,7 @@ void sb_cases_view(void);
 
 /* The main of a device's test program. `open` opens the device with so many threads; each of `threads` (ended by 0) is used in turn.
  *   [compare] [NAME]   compares, as TAP: a line a case. The default
- *   time [NAME] [S]    times the real shapes, each for S seconds (default 0.2) and at least three calls
+ *   time [NAME] [S]    times the real shapes, each for S seconds (default 0.2): median, least, and the rates of the least
  *   list [NAME]        names of all cases
  * NAME: only cases whose name begins so. Returns the exit status. */
 int sb_cases_main(int argc, char **argv, int (*open)(sb_device **out, int threads), const int *threads);

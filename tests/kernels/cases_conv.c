@@ -219,24 +219,23 @@ void sb_cases_conv(void)
     for (size_t i = 0; i < sizeof small / sizeof *small; i++)
         add(false, small[i]);
 
-    /* Every shape of ResNet-18 and 50, and the small stem, on views of 224 and 64 pixels. */
-    for (int n = 2, side = 224; side >= 64; n = 16, side -= 160) {
+    /* Every shape of ResNet-18, 34 and 50 on views of 224 and of 64 pixels, and the small stem. `places` is a stage's side, `from` what it gets. */
+    add(true, (sb_conv_shape){ 16, 64, 64, 3, 64, .kernel = 3, .stride = 1, .pad = 1 });
+    for (int side = 224; side >= 64; side -= 160) {
+        int n = side == 224 ? 2 : 16;
         add(true, (sb_conv_shape){ n, side, side, 3, 64, .kernel = 7, .stride = 2, .pad = 3 });
-        for (int stage = 0, places = side / 4, width = 64, from = 64; stage < 4; stage++, width *= 2) {
-            int before = stage ? places * 2 : places, stride = stage ? 2 : 1;
+        add(true, (sb_conv_shape){ n, side / 4, side / 4, 64, 64, .kernel = 1, .stride = 1 });
+        for (int places = side / 4, width = 64, from = 64; width <= 512; from = 4 * width, places /= 2, width *= 2) {
             add(true, (sb_conv_shape){ n, places, places, width, width, .kernel = 3, .stride = 1, .pad = 1 });
-            if (stage) {
-                add(true, (sb_conv_shape){ n, before, before, width / 2, width, .kernel = 3, .stride = 2, .pad = 1 });
-                add(true, (sb_conv_shape){ n, before, before, width / 2, width, .kernel = 1, .stride = 2 });
-                add(true, (sb_conv_shape){ n, before, before, width, width, .kernel = 3, .stride = 2, .pad = 1 });
-            }
-            add(true, (sb_conv_shape){ n, before, before, from, width, .kernel = 1, .stride = 1 });
-            add(true, (sb_conv_shape){ n, before, before, from, 4 * width, .kernel = 1, .stride = stride });
             add(true, (sb_conv_shape){ n, places, places, width, 4 * width, .kernel = 1, .stride = 1 });
             add(true, (sb_conv_shape){ n, places, places, 4 * width, width, .kernel = 1, .stride = 1 });
-            from = 4 * width;
-            if (stage < 3)
-                places /= 2;
+            if (width == 64)
+                continue;
+            add(true, (sb_conv_shape){ n, 2 * places, 2 * places, width / 2, width, .kernel = 3, .stride = 2, .pad = 1 });
+            add(true, (sb_conv_shape){ n, 2 * places, 2 * places, width / 2, width, .kernel = 1, .stride = 2 });
+            add(true, (sb_conv_shape){ n, 2 * places, 2 * places, from, width, .kernel = 1, .stride = 1 });
+            add(true, (sb_conv_shape){ n, 2 * places, 2 * places, width, width, .kernel = 3, .stride = 2, .pad = 1 });
+            add(true, (sb_conv_shape){ n, 2 * places, 2 * places, from, 4 * width, .kernel = 1, .stride = 2 });
         }
     }
 
