@@ -23,7 +23,7 @@ static int plugin_path(const char *configured, char path[PATH_MAX])
     char *slash = strrchr(path, '/');
     if (!slash || (size_t)(slash + 1 - path) + sizeof PLUGIN > PATH_MAX)
         return sb_fail("the program's path %s is too long", path);
-    strcpy(slash + 1, PLUGIN);
+    memcpy(slash + 1, PLUGIN, sizeof PLUGIN);
     return 0;
 }
 

@@ -54,8 +54,9 @@ static void plan(sb_device *device, const sb_config *config)
         int rows = 0, chunk = config->trainer.chunk;
         for (int v = 0; v < config->view_count; v++)
             rows += config->views[v].size == sizes[s] ? config->trainer.batch : 0;
-        chunk = chunk > 0 && chunk < rows ? chunk : rows;
-        int counts[] = { chunk, rows % chunk };
+        if (chunk < 1 || chunk > rows)
+            chunk = rows;
+        int counts[] = { chunk, chunk > 0 ? rows % chunk : 0 };
         for (int i = 0; i < 2; i++)
             for (sb_type type = SB_F32; type <= SB_BF16 && counts[i] > 0; type++) {
                 sb_plan *p;

@@ -4,6 +4,7 @@
  * barrier the fibre goes back to the scheduler, which starts another. When all have started, the scheduler lets waiting ones go on: a warp
  * whose lanes have all come, the block when all its threads wait at one barrier. If nobody may go on, the barrier was divergent.
  * Blocks run one after another on one thread, so that shared memory can be ordinary memory and faults repeat. x86-64 only. */
+#include <stdint.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +20,7 @@
 
 #define THREADS_MAX 1024
 #define WARP 32
-#define STACK (64 * 1024)
+#define STACK ((size_t)64 * 1024)
 #define PAGE 4096
 
 uint3 emulation_thread, emulation_block;
@@ -299,7 +300,7 @@ static void forget_shared(void)
 {
 #ifndef __SANITIZE_ADDRESS__
     if (__start_emulated_shared)
-        memset(__start_emulated_shared, 0xFF, (size_t)(__stop_emulated_shared - __start_emulated_shared));
+        memset(__start_emulated_shared, 0xFF, (uintptr_t)__stop_emulated_shared - (uintptr_t)__start_emulated_shared);
 #endif
 }
 

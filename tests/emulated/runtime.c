@@ -18,7 +18,7 @@
 #define ASAN_UNPOISON_MEMORY_REGION(memory, bytes) ((void)(memory), (void)(bytes))
 #endif
 
-#define PAGE 4096u
+#define PAGE ((size_t)4096)
 #define RUBBISH (2u << 20)
 #define ALIGN 256u
 #define CANARY 0xA5

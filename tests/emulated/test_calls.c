@@ -18,6 +18,8 @@
 #define N 3
 #define SIDE 9
 #define WIDTH 16
+#define FEATURES ((size_t)N * WIDTH)
+#define PRODUCT ((size_t)WIDTH * WIDTH)
 #define PIXELS ((size_t)N * SIDE * SIDE * 3)
 #define WEIGHTS_MAX 8192
 
@@ -32,7 +34,7 @@ typedef struct {
 
 /* What two steps leave. */
 typedef struct {
-    float weights[WEIGHTS_MAX], features[N * WIDTH], product[WIDTH * WIDTH];
+    float weights[WEIGHTS_MAX], features[FEATURES], product[PRODUCT];
 } result;
 
 static uint8_t host_pixels[PIXELS];
@@ -58,8 +60,8 @@ static int set_up(net *n, sb_device *d)
     if (build(n) != 0 || sb_parameters_allocate(p, true, 1) != 0 || sb_plan_create(&n->plan, n->network, N, SIDE, SB_F32, true) != 0 ||
         take(d, sb_plan_bytes(n->plan), &n->arena) != 0 || take(d, sb_plan_packed_bytes(n->plan), &n->packed) != 0 ||
         take(d, p->floats * sizeof(float), &n->state) != 0 || take(d, PIXELS, &n->pixels) != 0 ||
-        take(d, N * WIDTH * sizeof(float), &n->features) != 0 || take(d, N * WIDTH * sizeof(float), &n->gradient) != 0 ||
-        take(d, p->statistic_floats * sizeof(float), &n->statistics) != 0 || take(d, WIDTH * WIDTH * sizeof(float), &n->product) != 0 ||
+        take(d, FEATURES * sizeof(float), &n->features) != 0 || take(d, FEATURES * sizeof(float), &n->gradient) != 0 ||
+        take(d, p->statistic_floats * sizeof(float), &n->statistics) != 0 || take(d, PRODUCT * sizeof(float), &n->product) != 0 ||
         d->zero(d, n->state, p->floats * sizeof(float)) != 0 || sb_plan_bind(n->plan, n->arena, n->packed) != 0 ||
         d->pin(d, host_pixels, sizeof host_pixels) != 0)
         return -1;
@@ -80,7 +82,7 @@ static int step(net *n, sb_device *d, int number)
         d->copy(d, SB_STREAM_UPLOAD, n->pixels, host_pixels, PIXELS, SB_TO_DEVICE) != 0 ||
         d->order(d, SB_STREAM_COMPUTE, SB_STREAM_UPLOAD) != 0 || d->zero(d, p->gradient, p->floats * sizeof(float)) != 0 ||
         sb_plan_forward(n->plan, n->pixels, n->features, n->statistics) != 0 ||
-        d->copy(d, SB_STREAM_COMPUTE, n->gradient, n->features, N * WIDTH * sizeof(float), SB_ON_DEVICE) != 0 ||
+        d->copy(d, SB_STREAM_COMPUTE, n->gradient, n->features, FEATURES * sizeof(float), SB_ON_DEVICE) != 0 ||
         sb_plan_backward(n->plan, n->gradient) != 0 || sb_plan_update_running(n->plan, n->statistics, p->running) != 0 ||
         d->matmul(d, true, false, WIDTH, WIDTH, N, 1, n->features, n->features, 0, n->product) != 0)
         return -1;
@@ -135,7 +137,7 @@ static void as_the_cpu(void **state)
     /* Sums have at most N * SIDE * SIDE = 243 and 72 terms; two steps double what the first leaves. Values are about 1. */
     for (size_t i = 0; i < WEIGHTS_MAX; i++)
         assert_true(fabsf(cpu.weights[i] - cuda.weights[i]) <= 1e-5f);
-    for (size_t i = 0; i < N * WIDTH; i++)
+    for (size_t i = 0; i < FEATURES; i++)
         assert_true(fabsf(cpu.features[i] - cuda.features[i]) <= 1e-5f && cpu.features[i] >= 0);
     assert_int_equal(emulation_alive(), 0);
 }

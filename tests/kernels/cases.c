@@ -10,7 +10,7 @@
 
 #include "proto/error.h"
 
-#define GUARD 256 /* bytes before and after every array: keeps the alignment of any device's alloc */
+#define GUARD ((size_t)256) /* bytes before and after every array: keeps the alignment of any device's alloc */
 #define GUARD_BYTE 0xA5
 #define DIRECTIONS 3 /* of finite differences, an array */
 
@@ -35,9 +35,12 @@ void sb_case_add(const sb_operation *operation, bool timed, const void *paramete
 {
     if (case_count == case_room) {
         case_room = case_room ? 2 * case_room : 256;
-        cases = realloc(cases, case_room * sizeof *cases);
+        test_case *grown = realloc(cases, case_room * sizeof *cases);
+        if (!grown)
+            abort();
+        cases = grown;
     }
-    if (!cases || bytes > sizeof cases->parameters)
+    if (bytes > sizeof cases->parameters)
         abort();
     test_case *c = &cases[case_count++];
     *c = (test_case){ .operation = operation, .timed = timed };
@@ -481,7 +484,7 @@ static int smaller(const void *a, const void *b)
  * less. */
 static int time_calls(sb_trial *t, const sb_operation *op, sb_device *device, double seconds, double *median, double *least)
 {
-    double times[1000], begin = 0, end;
+    double times[1000] = { 0 }, begin = 0, end;
     int count = -1;
     do {
         double from = now();

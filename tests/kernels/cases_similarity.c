@@ -115,7 +115,7 @@ static void reference_gradient(sb_trial *t)
             double weight = exp(logit - lse[i]) + exp(logit - lse[j]), lost = fabs(logit) + fmax(fabs(lse[i]), fabs(lse[j]));
             double relative = error[i * rows + j] + SB_UNIT_F32 * (lost + sb_growth((double)rows));
             for (size_t k = 0; k < width; k++)
-                dz->bound[i * width + k] += fabs(p->scale) / s->temperature * weight * relative * fabs(z[j * width + k]);
+                dz->bound[i * width + k] += fabs((double)p->scale) / s->temperature * weight * relative * fabs(z[j * width + k]);
         }
     for (size_t i = 0; i < dz->count; i++) { /* every term is added to what was there */
         dz->wanted[i] += dz->value[i];

@@ -25,7 +25,8 @@ static void prepare(sb_trial *t)
     size_t count = (size_t)p->width * (size_t)p->height * (size_t)p->channels;
     sb_array *tile = sb_array_add(t, "tile", SB_ARRAY_U8, SB_ARRAY_GIVEN, count);
     for (size_t i = 0; i < count; i++) {
-        double place = (double)(i / (size_t)p->channels), phase = 2 * (double)(i % (size_t)p->channels);
+        size_t pixel = i / (size_t)p->channels;
+        double place = (double)pixel, phase = 2 * (double)(i % (size_t)p->channels);
         double x = fmod(place, p->width) / p->width, y = place / p->width / p->height;
         double value = 140 + 160 * sin(9 * x + phase) * cos(7 * y - phase) + 40 * ((double)sb_random_uniform(&t->random) - 0.5);
         tile->value[i] = floor(fmin(fmax(x > 0.9 ? 255 * y : value, 0), 255));

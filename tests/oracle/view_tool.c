@@ -11,32 +11,32 @@
 #include "augment/view.h"
 #include "proto/error.h"
 
-static int fail(const char *what)
+static _Noreturn void fail(const char *what)
 {
     fprintf(stderr, "view_tool: %s: %s\n", what, sb_error());
-    return 1;
+    exit(1);
 }
 
 static int render(int width, int height, int channels, int count)
 {
     size_t tile_bytes = (size_t)width * (size_t)height * (size_t)channels;
-    uint8_t *tile = malloc(tile_bytes), *out;
+    uint8_t *tile = malloc(tile_bytes), *out = NULL;
     sb_view_params *params = malloc((size_t)count * sizeof *params);
     sb_device *device;
-    int largest = 0;
+    int largest = 1;
     if (!tile || !params || fread(tile, 1, tile_bytes, stdin) != tile_bytes ||
         fread(params, sizeof *params, (size_t)count, stdin) != (size_t)count || sb_device_cpu(&device, 1) != 0)
-        return fail("start");
+        fail("start");
     for (int i = 0; i < count; i++)
         largest = params[i].size > largest ? params[i].size : largest;
     size_t view_bytes = (size_t)largest * (size_t)largest * (size_t)channels;
     void *scratch;
     if (!(out = malloc(view_bytes)) ||
         device->alloc(device, device->view_scratch(device, width, height, channels, largest, 1), &scratch) != 0)
-        return fail("memory");
+        fail("memory");
     for (int i = 0; i < count; i++) {
         if (device->view(device, tile, width, height, channels, &params[i], 1, &out, scratch) != 0)
-            return fail("view");
+            fail("view");
         fwrite(out, 1, (size_t)params[i].size * (size_t)params[i].size * (size_t)channels, stdout);
     }
     device->release(device, scratch);
@@ -53,7 +53,7 @@ static int draw(int width, int height, int count, char **keys)
     sb_config_defaults(&config);
     for (; *keys; keys++)
         if (sb_config_set(&config, *keys) != 0)
-            return fail("draw");
+            fail("draw");
     for (int i = 0; i < count; i++) {
         sb_view_params params;
         sb_view_of_sample(&config, 0, (uint32_t)i, 0, width, height, &params);

@@ -51,7 +51,7 @@ static uint64_t total(void)
 {
     uint64_t sum = 0;
     for (uint32_t i = 0; i < IMAGES; i++)
-        sum += images[i].tiles * (uint32_t)config.data.tiles_per_image;
+        sum += (uint64_t)images[i].tiles * (uint64_t)config.data.tiles_per_image;
     return sum;
 }
 
