@@ -3,22 +3,23 @@
 # shellcheck source=tests/pipeline/common.sh
 source "$(dirname "$0")/common.sh"
 
-# In the background, pest $2 is applied again and again to the processes of run $1 while it lives.
+# In the background, pest $2 is applied to the processes of run $1 after each of its steps: it must get somewhere in between, as five deaths
+# without progress end a run.
 disturbed() {
-    local name=$1 pest=$2
+    local name=$1 pest=$2 step last=0
     shift 2
     run_small "$name" "$@" &
     local run=$!
-    wait_step "$work/$name" 1
     while kill -0 $run 2>/dev/null; do
-        $pest "$name"
-        sleep 0.4
+        step=$(wc -l 2>/dev/null <"$work/$name/metrics.jsonl" || echo 0)
+        if [ "$step" -gt "$last" ]; then $pest "$name"; last=$step; fi
+        sleep 0.1
     done
     wait $run
 }
 kill_loader() { pkill -KILL -n -f "sb_loader serve $work/$1"; }
 stop_loader() { pkill -STOP -o -f "sb_loader serve $work/$1"; }
-kill_augment() { pkill -KILL -f "sb_augment $work/$1"; sleep 1.2; } # it must get somewhere: five deaths without progress end a run
+kill_augment() { pkill -KILL -f "sb_augment $work/$1"; }
 scale() { ./run scale "$work/$1" "loaders=$((RANDOM % 3 + 1))"; }
 
 make_images
