@@ -42,10 +42,10 @@ SB_RESAMPLE_FN int sb_blur_width(int size)
 
 SB_RESAMPLE_FN void sb_blur_weights(int width, float sigma, float *weight)
 {
-    int half = width / 2;
+    int middle = width / 2;
     double total = 0;
     for (int k = 0; k < width; k++) {
-        double d = (k - half) / (double)sigma;
+        double d = (k - middle) / (double)sigma;
         weight[k] = (float)exp(-0.5 * d * d);
         total += weight[k];
     }

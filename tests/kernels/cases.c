@@ -168,7 +168,7 @@ void sb_array_bound(sb_array *a, double terms, const double *magnitude)
 
 /* ---- one call on a device --------------------------------------------------------------------------------------------------------- */
 
-static size_t guarded_bytes(size_t bytes) { return bytes + 2 * GUARD; }
+static size_t guarded_bytes(size_t bytes) { return bytes + 2 * (size_t)GUARD; }
 
 /* Takes device memory for `bytes` between guards, filled with `image` or, where that is NULL, with `rubbish`. */
 static int take(sb_device *device, size_t bytes, const unsigned char *image, unsigned char rubbish, void **out)

@@ -1,0 +1,53 @@
+#!/bin/bash
+# Rooms: which room includes which, which library belongs where, and that no program contains another's loop.
+cd "$(dirname "$0")/.." || exit 1
+number=0 failed=0
+
+# verdict NAME FINDINGS: passes if there are none.
+verdict() {
+    number=$((number + 1))
+    if [ -z "$2" ]; then echo "ok $number - $1"; else
+        failed=1
+        echo "not ok $number - $1"
+        printf '%s\n' "$2" | sed 's/^/# /'
+    fi
+}
+
+# room NAME REGEX: all that a room's files include of this project, from the top. A cross link is named header by header.
+room() { verdict "$1 includes what it may" "$(grep -rnE '^#include "' --include='*.[ch]' --include='*.cu' "$1" | grep -vE "#include \"($2)\"")"; }
+room proto 'proto/[a-z]+\.h'
+room kernels '(proto|kernels|kernels/[a-z]+)/[a-z0-9]+\.h'
+room loader '(proto|loader)/[a-z]+\.h'
+room augment '(proto|augment)/[a-z]+\.h|kernels/device\.h|loader/(index|decode)\.h'
+room trainer '(proto|trainer|trainer/encoders|trainer/methods)/[a-z]+\.h|kernels/(device|shapes)\.h'
+room evaluator '(proto|evaluator|evaluator/metrics)/[a-z]+\.h|kernels/device\.h|loader/(index|decode)\.h|augment/(order|view)\.h|trainer/(network|projector|checkpoint|publish|status)\.h'
+
+# library HEADER REGEX: only these files include it.
+library() { verdict "$1 stays in its place" "$(grep -rlF "#include <$1" --include='*.[ch]' --include='*.cu' proto kernels loader augment trainer evaluator | grep -vE "^($2)$")"; }
+library zmq.h 'proto/socket\.c'
+library msgpack.h 'proto/message\.c'
+library yaml.h 'proto/config\.c'
+library dnnl 'kernels/cpu/[a-z]+\.[ch]'
+library omp.h 'kernels/cpu/[a-z]+\.[ch]'
+library vips/ 'loader/decode\.c|evaluator/pictures\.c'
+
+# loop PROGRAM SYMBOL...: what makes the program's loop is in it and in no other one.
+loop() {
+    local owner=$1 program symbol found=""
+    for symbol in "${@:2}"; do
+        for program in loader augment trainer evaluator; do
+            if nm "build/sb_$program" | grep -q " T $symbol$"; then
+                [ "$program" = "$owner" ] || found+="$symbol is in sb_$program"$'\n'
+            elif [ "$program" = "$owner" ]; then
+                found+="$symbol is not in sb_$program"$'\n'
+            fi
+        done
+    done
+    verdict "no program contains the loop of $owner" "$found"
+}
+loop augment sb_dispatch_create sb_dispatch_turn sb_dispatch_take
+loop trainer sb_train sb_control_start sb_step_gradient sb_step_commit sb_publish_weights
+loop evaluator sb_attach sb_gallery_create sb_report_append
+verdict "the loader has no network, no views" "$(nm build/sb_loader | grep -E ' [TtU] (sb_(device|network|view|order|step)_|dnnl_)')"
+echo "1..$number"
+exit $failed
