@@ -2,17 +2,17 @@
 #include "augment/dispatch.h"
 
 #include <inttypes.h>
-#include <jansson.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "loader/quarantine.h"
 #include "proto/error.h"
 #include "proto/message.h"
 #include "proto/process.h"
-#include "proto/rundir.h"
 #include "proto/socket.h"
 
 #define LOADERS_MAX 256
@@ -30,6 +30,7 @@ typedef struct {
     uint32_t slot;
     uint64_t sample;
     uint32_t attempt;
+    int crashes; /* on this tile */
     sb_tile tile;
     int loader;           /* ASSIGNED: to whom */
     uint64_t assigned_at; /* ns */
@@ -52,7 +53,7 @@ struct sb_dispatch {
     sb_order *order;
     sb_dispatch_made made;
     void *context;
-    char quarantine_path[PATH_MAX];
+    const char *run_dir;
     sb_ring ring;
     sb_socket socket;
     job *jobs;
@@ -61,9 +62,10 @@ struct sb_dispatch {
     int spare_count;
     uint64_t next; /* the next sample to start */
     loader loaders[LOADERS_MAX];
-    bool *bad;        /* [images] */
-    uint8_t *crashes; /* [images] */
-    uint32_t *home;   /* [images]: incarnation of the loader that has it decoded; 0 none */
+    uint32_t files;   /* files and pages of the data set */
+    bool *bad;        /* [images], by the first row of a file, as the two below */
+    uint8_t *crashes;
+    uint32_t *home;   /* incarnation of the loader that has it decoded; 0 none */
     sb_dispatch_counts counts;
 };
 
@@ -71,35 +73,22 @@ struct sb_dispatch {
 
 static int quarantine_check(const sb_dispatch *d)
 {
-    double share = (double)d->counts.quarantined / d->index->count;
-    if (share > d->config->data.max_bad || d->counts.quarantined == d->index->count)
-        return sb_fail("%" PRIu32 " of %" PRIu32 " images cannot be used, more than data.max_bad = %g allows; see %s, mend or "
+    double share = (double)d->counts.quarantined / d->files;
+    if (share > d->config->data.max_bad || d->counts.quarantined == d->files)
+        return sb_fail("%" PRIu32 " of %" PRIu32 " images cannot be used, more than data.max_bad = %g allows; see %s/quarantine.jsonl, mend or "
                        "remove the files, or raise data.max_bad",
-                       d->counts.quarantined, d->index->count, d->config->data.max_bad, d->quarantine_path);
+                       d->counts.quarantined, d->files, d->config->data.max_bad, d->run_dir);
     return 0;
 }
 
-static int quarantine_report(const sb_dispatch *d, uint32_t image, const job *only, const char *reason)
+/* The row that stands for all rows of the image's file and page: what happens to one happens to all. */
+static uint32_t file_of(const sb_dispatch *d, uint32_t image) { return d->index->images[image].file; }
+
+static int quarantine_report(const sb_dispatch *d, uint32_t image, const sb_tile *only, const char *reason)
 {
     const sb_image *row = &d->index->images[image];
-    json_t *object = json_pack("{s:s%, s:i, s:s%}", "path", row->path, strlen(row->path), "page", row->page, "reason", reason,
-                               strlen(reason));
-    if (!object)
-        return sb_fail("%s: its path or the reason it is quarantined for is not UTF-8", row->path);
-    if (only && (json_object_set_new(object, "left", json_integer(only->tile.left)) ||
-                 json_object_set_new(object, "top", json_integer(only->tile.top)))) {
-        json_decref(object);
-        return sb_fail("out of memory");
-    }
-    char *line = json_dumps(object, JSON_COMPACT);
-    json_decref(object);
-    if (!line)
-        return sb_fail("out of memory");
-    int rc = sb_file_append_line(d->quarantine_path, line);
-    free(line);
-    if (rc == 0)
-        sb_note("quarantined %s: %s", row->path, reason);
-    return rc;
+    sb_note("quarantined %s: %s", row->path, reason);
+    return sb_quarantine_append(d->run_dir, row->path, row->page, only, reason);
 }
 
 /* Draws the job's tile: the first attempt from `attempt` on whose image is not quarantined. */
@@ -108,8 +97,9 @@ static int job_draw(sb_dispatch *d, job *j, uint32_t attempt)
     for (uint32_t tries = 0; tries < 10000; tries++, attempt++) {
         if (sb_order_sample(d->order, j->sample, attempt, &j->tile) != 0)
             return -1;
-        if (!d->bad[j->tile.image]) {
+        if (!d->bad[file_of(d, j->tile.image)]) {
             j->attempt = attempt;
+            j->crashes = 0;
             return 0;
         }
     }
@@ -118,43 +108,42 @@ static int job_draw(sb_dispatch *d, job *j, uint32_t attempt)
 
 static int quarantine_image(sb_dispatch *d, uint32_t image, const char *reason)
 {
-    if (d->bad[image])
+    uint32_t file = file_of(d, image);
+    if (d->bad[file])
         return 0;
-    d->bad[image] = true;
+    d->bad[file] = true;
     d->counts.quarantined++;
     if (quarantine_report(d, image, NULL, reason) != 0 || quarantine_check(d) != 0)
         return -1;
     for (int i = 0; i < d->job_count; i++)
-        if (d->jobs[i].state == JOB_WAITING && d->jobs[i].tile.image == image && job_draw(d, &d->jobs[i], 0) != 0)
+        if (d->jobs[i].state == JOB_WAITING && file_of(d, d->jobs[i].tile.image) == file && job_draw(d, &d->jobs[i], 0) != 0)
             return -1;
     return 0;
+}
+
+/* A tile that cannot be decoded alone: its sample is drawn again. */
+static int quarantine_tile(sb_dispatch *d, job *j, const char *reason)
+{
+    return quarantine_report(d, j->tile.image, &j->tile, reason) != 0 ? -1 : job_draw(d, j, j->attempt + 1);
+}
+
+static void keep_out(void *context, const char *path, int page)
+{
+    sb_dispatch *d = context;
+    uint32_t file = sb_index_find(d->index, path, page);
+    if (file != UINT32_MAX && d->bad[file])
+        return;
+    if (file == UINT32_MAX)
+        d->files++; /* the index left it out */
+    else
+        d->bad[file] = true;
+    d->counts.quarantined++;
 }
 
 /* A run keeps its quarantine over restarts: the same images stay out, whatever happened to the files meanwhile. */
 static int quarantine_load(sb_dispatch *d)
 {
-    if (access(d->quarantine_path, F_OK) != 0)
-        return 0;
-    char *text;
-    size_t bytes;
-    if (sb_file_read(d->quarantine_path, 256u << 20, &text, &bytes) != 0)
-        return -1;
-    char *save = NULL;
-    for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-        json_t *object = json_loads(line, 0, NULL);
-        const char *path = json_string_value(json_object_get(object, "path"));
-        json_int_t page = json_integer_value(json_object_get(object, "page"));
-        bool whole = path && !json_object_get(object, "left");
-        for (uint32_t i = 0; whole && i < d->index->count; i++) {
-            if (!d->bad[i] && d->index->images[i].page == page && strcmp(d->index->images[i].path, path) == 0) {
-                d->bad[i] = true;
-                d->counts.quarantined++;
-            }
-        }
-        json_decref(object);
-    }
-    free(text);
-    return quarantine_check(d);
+    return sb_quarantine_read(d->run_dir, keep_out, d) != 0 ? -1 : quarantine_check(d);
 }
 
 /* ---- create --------------------------------------------------------------------------------------------------------------- */
@@ -165,7 +154,8 @@ int sb_dispatch_create(sb_dispatch **out, const char *run_dir, const sb_config *
     sb_dispatch *d = calloc(1, sizeof *d);
     if (!d)
         return sb_fail("out of memory");
-    *d = (sb_dispatch){ .config = config, .index = index, .order = order, .made = made, .context = context, .next = first };
+    *d = (sb_dispatch){ .config = config, .index = index, .order = order, .made = made, .context = context, .next = first,
+                        .run_dir = run_dir };
     d->socket.directory = -1;
     size_t bytes = (size_t)config->data.tile * (size_t)config->data.tile * (size_t)config->data.channels;
     int slots = config->loader.slots;
@@ -188,10 +178,15 @@ int sb_dispatch_create(sb_dispatch **out, const char *run_dir, const sb_config *
     }
     for (int i = 0; i < slots; i++)
         d->jobs[i].slot = (uint32_t)i;
+    for (uint32_t i = 0; i < index->count; i++)
+        d->files += index->images[i].file == i;
     for (d->spare_count = 0; d->spare_count < SPARES; d->spare_count++)
         d->spares[d->spare_count] = (uint32_t)(slots + d->spare_count);
-    if (sb_rundir_path(d->quarantine_path, run_dir, "quarantine.jsonl") != 0 || quarantine_load(d) != 0 ||
-        sb_ring_create(&d->ring, SB_SEGMENT_TILES, (uint32_t)(slots + SPARES), bytes, 0) != 0 ||
+    if (quarantine_load(d) != 0) {
+        sb_dispatch_destroy(&d);
+        return -1;
+    }
+    if (sb_ring_create(&d->ring, SB_SEGMENT_TILES, (uint32_t)(slots + SPARES), bytes, 0) != 0 ||
         sb_socket_bind(&d->socket, run_dir, "augment") != 0) {
         sb_dispatch_destroy(&d);
         return sb_context("tile ring of %d slots (loader.slots)", slots);
@@ -323,10 +318,23 @@ static int on_done(sb_dispatch *d, const sb_message *m)
         return 0; /* a published slot speaks for itself (collect) */
     job_unassign(d, j);
     if (m->done.bad == 1) /* draws the waiting job again too */
-        return quarantine_image(d, m->done.image, m->done.reason) != 0 || (d->bad[j->tile.image] && job_draw(d, j, 0) != 0) ? -1 : 0;
-    if (quarantine_report(d, m->done.image, j, m->done.reason) != 0)
-        return -1;
-    return job_draw(d, j, j->attempt + 1);
+        return quarantine_image(d, m->done.image, m->done.reason) != 0 ||
+                       (d->bad[file_of(d, j->tile.image)] && job_draw(d, j, 0) != 0)
+                   ? -1
+                   : 0;
+    return quarantine_tile(d, j, m->done.reason);
+}
+
+/* A loader died by its own signal on this job. The third time its unit of decoding is quarantined: the tile, where it is decoded alone. */
+static int on_crash(sb_dispatch *d, job *j)
+{
+    const char *reason = "the decoder crashed on it three times";
+    uint32_t file = file_of(d, j->tile.image);
+    if (d->bad[file])
+        return 0;
+    if (d->index->images[file].random_access)
+        return ++j->crashes < CRASHES_MAX ? 0 : quarantine_tile(d, j, reason);
+    return ++d->crashes[file] < CRASHES_MAX ? 0 : quarantine_image(d, j->tile.image, reason);
 }
 
 static int on_gone(sb_dispatch *d, int number)
@@ -339,14 +347,16 @@ static int on_gone(sb_dispatch *d, int number)
         if (j->state != JOB_ASSIGNED || j->loader != number)
             continue;
         sb_slot_word word = sb_ring_look(&d->ring, j->slot);
-        if (word.state == SB_SLOT_WRITING && sb_ring_meta(&d->ring, j->slot)->fault != 0) {
-            int fault = sb_ring_meta(&d->ring, j->slot)->fault;
+        sb_slot_meta *meta = sb_ring_meta(&d->ring, j->slot);
+        if (word.state == SB_SLOT_WRITING && meta->fault != 0) {
+            int fault = meta->fault;
+            meta->fault = 0; /* a later holder that is killed before it writes its own must not be taken for a crash */
             uint32_t image = j->tile.image;
             sb_note("loader %d was killed by its own signal %d (%s) on %s", (int)l->process.pid, fault, strsignal(fault),
                     d->index->images[image].path);
             job_unassign(d, j);
-            if (!d->bad[image] && ++d->crashes[image] >= CRASHES_MAX && rc == 0)
-                rc = quarantine_image(d, image, "the decoder crashed on it three times");
+            if (rc == 0)
+                rc = on_crash(d, j);
             continue;
         }
         job_unassign(d, j);
@@ -376,6 +386,18 @@ static int write_off(sb_dispatch *d, int number)
     return 0;
 }
 
+/* The path of the image that a loader was told first of those it has. */
+static const char *oldest_order(const sb_dispatch *d, int number)
+{
+    const job *oldest = NULL;
+    for (int i = 0; i < d->job_count; i++) {
+        const job *j = &d->jobs[i];
+        if (j->state == JOB_ASSIGNED && j->loader == number && (!oldest || j->assigned_at < oldest->assigned_at))
+            oldest = j;
+    }
+    return oldest ? d->index->images[oldest->tile.image].path : "nothing";
+}
+
 static int watch_loaders(sb_dispatch *d)
 {
     uint64_t now = sb_now(), timeout = (uint64_t)(d->config->loader.timeout * 1e9);
@@ -387,8 +409,8 @@ static int watch_loaders(sb_dispatch *d)
             if (on_gone(d, i) != 0)
                 return -1;
         } else if (l->killed_at == 0 && l->in_flight > 0 && now - l->progress_at > timeout) {
-            sb_note("loader %d made no progress for %g s (loader.timeout) and is killed", (int)l->process.pid,
-                    d->config->loader.timeout);
+            sb_note("loader %d made no progress for %g s (loader.timeout) on %s and is killed", (int)l->process.pid,
+                    d->config->loader.timeout, oldest_order(d, i));
             if (sb_process_signal(l->pidfd, SIGKILL) != 0)
                 sb_note("%s", sb_error());
             l->killed_at = now;
@@ -418,11 +440,11 @@ static int start_jobs(sb_dispatch *d)
     return 0;
 }
 
-/* May this loader take this image, or is it decoded at another one that is at work? */
-static bool image_is_free(sb_dispatch *d, uint32_t image, uint64_t now)
+/* May any loader take this image, or is it decoded whole at one that is at work? */
+static bool image_is_free(sb_dispatch *d, uint32_t file, uint64_t now)
 {
-    const loader *home = d->home[image] ? find_loader(d, d->home[image]) : NULL;
-    return !home || home->killed_at != 0 || (home->in_flight > 0 && now - home->progress_at > REPEAT_NS);
+    const loader *home = d->home[file] ? find_loader(d, d->home[file]) : NULL;
+    return d->index->images[file].random_access || !home || home->killed_at != 0 || (home->in_flight > 0 && now - home->progress_at > REPEAT_NS);
 }
 
 static int hand_out_one(sb_dispatch *d, int number, uint64_t now, bool *handed)
@@ -434,8 +456,9 @@ static int hand_out_one(sb_dispatch *d, int number, uint64_t now, bool *handed)
         job *j = &d->jobs[i];
         if (j->state != JOB_WAITING)
             continue;
-        bool own = d->home[j->tile.image] == l->incarnation;
-        if (!own && (best_is_own || !image_is_free(d, j->tile.image, now)))
+        uint32_t file = file_of(d, j->tile.image);
+        bool own = d->home[file] == l->incarnation;
+        if (!own && (best_is_own || !image_is_free(d, file, now)))
             continue;
         if (!best || own > best_is_own || j->sample < best->sample) {
             best = j;
@@ -459,7 +482,7 @@ static int hand_out_one(sb_dispatch *d, int number, uint64_t now, bool *handed)
     best->assigned_at = now;
     if (l->in_flight++ == 0)
         l->progress_at = now;
-    d->home[best->tile.image] = l->incarnation;
+    d->home[file_of(d, best->tile.image)] = l->incarnation;
     return sb_socket_send(&d->socket, &l->peer, &order);
 }
 

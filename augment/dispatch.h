@@ -2,11 +2,11 @@
  *
  * DESIGN. Owns the tile ring (a pool of slots) and the ROUTER "augment". A job is one sample of the order in one slot: WAITING until a
  * loader has it, ASSIGNED until the slot's word says READY, then made into views and gone. Jobs are started in the order's sequence,
- * as many as there are slots; a loader may have two at a time, so that it never waits for a message. Work goes to the loader that
- * has the image decoded; another takes it only if that one has moved on or hangs.
+ * as many as there are slots; a loader may have two at a time, so that it never waits for a message. Tiles of images
+ * that decode tile by tile go to any loader; others to the one that has the image decoded, or to another if that one hangs or is gone.
  *
- * Faults. A loader that is gone (pidfd) gives its slots back; a tile that killed its decoder by a signal of its own three times is
- * quarantined with its image, as is an image that a loader calls bad. The sample is then drawn again (order.h, attempt), so the result
+ * Faults. A loader that is gone (pidfd) gives its slots back; what killed its decoder by a signal of its own three times is
+ * quarantined, as is what a loader calls bad: the image, or only the tile where it is decoded alone. The sample is then drawn again (order.h, attempt), so the result
  * depends on which images are bad and not on when that was found. A loader without progress is killed; if it cannot be, its slots are
  * written off and spare ones take their place. */
 #ifndef SB_AUGMENT_DISPATCH_H

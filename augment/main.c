@@ -61,6 +61,7 @@ typedef struct {
 } augment;
 
 static const char *run_dir;
+static bool only_check;
 
 /* ---- the trainer's side ------------------------------------------------------------------------------------------------------ */
 
@@ -274,9 +275,13 @@ static void teardown(augment *a)
     sb_index_free(&a->index);
 }
 
+enum { KEY_CHECK = 0x100 };
+
 static error_t parse(int key, char *argument, struct argp_state *state)
 {
-    if (key == ARGP_KEY_ARG && !run_dir)
+    if (key == KEY_CHECK)
+        only_check = true;
+    else if (key == ARGP_KEY_ARG && !run_dir)
         run_dir = argument;
     else if (key == ARGP_KEY_ARG || key == ARGP_KEY_NO_ARGS)
         argp_usage(state);
@@ -287,13 +292,26 @@ static error_t parse(int key, char *argument, struct argp_state *state)
 
 int main(int argc, char **argv)
 {
-    const struct argp argp = { .parser = parse, .args_doc = "RUN_DIR",
+    const struct argp_option options[] = {
+        { "check", KEY_CHECK, NULL, 0, "only read the configuration and the index, and name images that changed since the run began", 0 },
+        { 0 },
+    };
+    const struct argp argp = { .options = options, .parser = parse, .args_doc = "RUN_DIR",
                                .doc = "Makes the views of a run: hands tiles to its loaders, and views of them to its trainer. "
                                       "Started by ./run; one for a run." };
     argp_parse(&argp, argc, argv, 0, NULL, NULL);
     sb_note_program("augment");
     static augment a = { .trainer_pidfd = -1, .trainer = { .directory = -1 } };
     uint64_t first = 0;
+    if (only_check) {
+        int bad = setup(&a);
+        if (bad == 0)
+            sb_index_changed(&a.index);
+        else
+            sb_note("%s", sb_error());
+        teardown(&a);
+        return bad == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    }
     int rc = sb_stop_install() != 0 || sb_process_die_with_supervisor() != 0 || setup(&a) != 0 ? -1 : join_trainer(&a, &first);
     if (rc == 1)
         rc = sb_dispatch_create(&a.dispatch, run_dir, &a.config, &a.index, a.order, first, views_made, &a) != 0 ? -1 : loop(&a);

@@ -72,8 +72,7 @@ static int encode(embed *e)
 
 static int add(embed *e, const sb_image *image, int left, int top)
 {
-    const sb_decode_source source = { .path = image->path, .page = image->page, .width = image->width, .height = image->height,
-                                      .random_access = image->random_access };
+    const sb_decode_source source = sb_index_source(image);
     uint64_t read_ns = 0, decode_ns = 0;
     int rc = sb_decoder_tile(e->decoder, &source, left, top, e->tile, e->pixels, &read_ns, &decode_ns);
     if (rc > 0) {
@@ -122,13 +121,12 @@ static int setup(embed *e, const char *run_dir, const char *data, char *const *a
             return -1;
     if (sb_config_finish(&e->config) != 0 || sb_index_scan(&e->index, &e->config) != 0)
         return -1;
-    if (e->index.skipped[0])
-        sb_note("not used:\n%s", e->index.skipped);
+    sb_index_note_skipped(&e->index);
     int channels = e->config.data.channels;
     e->tile = e->config.data.tile;
     e->side = e->config.evaluate.size ? e->config.evaluate.size : e->config.data.view;
     if (sb_device_cpu(&e->device, threads) != 0 || sb_encoder_create(&e->encoder, e->device, &e->config, e->side) != 0 ||
-        sb_decoder_create(&e->decoder, channels, (size_t)e->config.loader.cache_mb << 20, e->config.data.untrusted) != 0 ||
+        sb_decoder_create(&e->decoder, channels, sb_index_largest(&e->index, channels), e->config.data.untrusted) != 0 ||
         e->device->alloc(e->device, e->device->view_scratch(e->device, e->tile, e->tile, channels, e->side, 1), &e->scratch) != 0)
         return -1;
     e->pixels = malloc((size_t)e->tile * (size_t)e->tile * (size_t)channels);

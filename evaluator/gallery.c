@@ -58,14 +58,13 @@ int sb_gallery_create(sb_gallery *g, sb_device *device, const sb_index *index, c
     g->clean = malloc(views * bytes);
     int rc = !pixels || !g->clean ? sb_fail("out of memory for %zu views of %d pixels", views, side) : 0;
     if (rc == 0)
-        rc = sb_decoder_create(&decoder, config->data.channels, (size_t)config->loader.cache_mb << 20, config->data.untrusted);
+        rc = sb_decoder_create(&decoder, config->data.channels, sb_index_largest(index, config->data.channels), config->data.untrusted);
     if (rc == 0)
         rc = device->alloc(device, device->view_scratch(device, tile, tile, config->data.channels, side, 1 + g->distorted), &scratch);
     g->view = g->clean ? g->clean + (size_t)wanted * bytes : NULL;
     for (int i = 0; rc == 0 && i < wanted; i++) {
         const sb_image *image = &index->images[g->tile[i].image];
-        sb_decode_source source = { .path = image->path, .page = image->page, .width = image->width, .height = image->height,
-                                    .random_access = image->random_access };
+        sb_decode_source source = sb_index_source(image);
         uint64_t read_ns = 0, decode_ns = 0;
         int bad = sb_decoder_tile(decoder, &source, g->tile[i].left, g->tile[i].top, tile, pixels, &read_ns, &decode_ns);
         if (bad < 0) {

@@ -93,8 +93,7 @@ static int contact_row(const sb_evaluation *e, sheet *s, sb_order *order, sb_dec
     if (sb_order_sample(order, (uint64_t)number, 0, &place) != 0)
         return -1;
     const sb_image *image = &e->index.images[place.image];
-    const sb_decode_source source = { .path = image->path, .page = image->page, .width = image->width, .height = image->height,
-                                      .random_access = image->random_access };
+    const sb_decode_source source = sb_index_source(image);
     uint64_t read_ns = 0, decode_ns = 0;
     int rc = sb_decoder_tile(decoder, &source, place.left, place.top, tile, tile_pixels, &read_ns, &decode_ns);
     if (rc != 0)
@@ -125,7 +124,7 @@ static int contact(const sb_evaluation *e)
     int rc = !tile || !view ? sb_fail("out of memory") : 0;
     if (rc == 0 && (sheet_create(&s, 1 + c->view_count, rows, side < CELL_MAX ? side : CELL_MAX) != 0 ||
                     sb_order_create(&order, &e->index, c) != 0 ||
-                    sb_decoder_create(&decoder, c->data.channels, (size_t)c->loader.cache_mb << 20, c->data.untrusted) != 0 ||
+                    sb_decoder_create(&decoder, c->data.channels, sb_index_largest(&e->index, c->data.channels), c->data.untrusted) != 0 ||
                     e->device->alloc(e->device, e->device->view_scratch(e->device, c->data.tile, c->data.tile, c->data.channels, side, 1),
                                      &scratch) != 0))
         rc = -1;

@@ -5,7 +5,9 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <tiffio.h>
 #include <unistd.h>
 #include <vips/vips.h>
 
@@ -13,8 +15,6 @@
 #include "proto/process.h"
 
 #define CACHED_MAX 4096
-#define FILE_BYTES_MAX (8ll << 30)
-#define PIXELS_MAX (1ll << 31)
 
 typedef struct {
     char *path;
@@ -38,13 +38,15 @@ static int fail_vips(const char *path)
     char text[512];
     snprintf(text, sizeof text, "%s", vips_error_buffer());
     vips_error_clear();
-    size_t length = strlen(text);
-    while (length > 0 && text[length - 1] == '\n')
-        text[--length] = '\0';
-    for (char *c = text; *c; c++)
-        if ((unsigned char)*c < ' ')
-            *c = ' ';
+    g_strchomp(text);
+    sb_text_clean(text);
     return sb_fail("%s: %s", path, text[0] ? text : "cannot be decoded");
+}
+
+/* What matters of a warning fails the decoding and is in its error; the rest (unknown TIFF tags) would fill the log, tile by tile. */
+static void drop_warning(const gchar *domain, GLogLevelFlags level, const gchar *message, gpointer data)
+{
+    (void)domain, (void)level, (void)message, (void)data;
 }
 
 int sb_decoder_create(sb_decoder **out, int channels, size_t cache_bytes, bool untrusted)
@@ -54,6 +56,7 @@ int sb_decoder_create(sb_decoder **out, int channels, size_t cache_bytes, bool u
     vips_concurrency_set(1);
     vips_cache_set_max(0);
     vips_block_untrusted_set(!untrusted);
+    g_log_set_handler("VIPS", G_LOG_LEVEL_WARNING, drop_warning, NULL);
     sb_decoder *d = calloc(1, sizeof *d);
     if (!d)
         return sb_fail("out of memory");
@@ -61,6 +64,11 @@ int sb_decoder_create(sb_decoder **out, int channels, size_t cache_bytes, bool u
     d->cache_bytes = cache_bytes;
     *out = d;
     return 0;
+}
+
+size_t sb_decoder_most(void)
+{
+    return (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE) / 8;
 }
 
 static void drop(sb_decoder *d, int i)
@@ -83,32 +91,56 @@ void sb_decoder_destroy(sb_decoder **decoder)
 
 /* ---- opening ---------------------------------------------------------------------------------------------------------------------- */
 
-/* The whole file in memory: a pipe, directory or device is refused, not waited for. */
-static int read_file(const char *path, uint8_t **data, size_t *bytes)
+/* Too few descriptors or too little memory is no fault of the file. */
+static int fail_open(const char *path)
+{
+    bool ours = errno == EMFILE || errno == ENFILE || errno == ENOMEM;
+    sb_fail_errno("%s", path);
+    return ours ? -1 : 1;
+}
+
+/* A descriptor of a regular file: a pipe, directory or device is refused, not waited for. 0; 1: the file cannot be used; -1. */
+static int open_file(const char *path, int *fd, struct stat *info)
+{
+    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (*fd < 0)
+        return fail_open(path);
+    if (fstat(*fd, info) == 0 && S_ISREG(info->st_mode) && info->st_size > 0)
+        return 0;
+    sb_fail("%s: %s", path, S_ISREG(info->st_mode) ? "the file is empty" : "not a regular file");
+    close(*fd);
+    return 1;
+}
+
+static int fail_changed(const sb_decode_source *s, int64_t bytes)
+{
+    sb_fail("%s: %lld bytes, %lld when it was indexed: the file has changed", s->path, (long long)bytes, (long long)s->bytes);
+    return 1;
+}
+
+/* The whole file in memory. 0; 1: the file cannot be used; -1: a fault of the process. */
+static int read_file(const sb_decode_source *s, uint8_t **data, size_t *bytes)
 {
     struct stat info;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0)
-        return sb_fail_errno("%s", path);
-    int rc = fstat(fd, &info) != 0            ? sb_fail_errno("%s", path)
-             : !S_ISREG(info.st_mode)         ? sb_fail("%s: not a regular file", path)
-             : info.st_size == 0              ? sb_fail("%s: the file is empty", path)
-             : info.st_size > FILE_BYTES_MAX ? sb_fail("%s: %lld bytes are too many", path, (long long)info.st_size)
-                                              : 0;
-    *bytes = rc == 0 ? (size_t)info.st_size : 0;
-    *data = rc == 0 ? malloc(*bytes) : NULL;
-    if (rc == 0 && !*data)
-        rc = sb_fail("%s: out of memory for %zu bytes", path, *bytes);
+    int fd, rc = open_file(s->path, &fd, &info);
+    *data = NULL;
+    if (rc != 0)
+        return rc;
+    *bytes = (size_t)info.st_size;
+    if (info.st_size != s->bytes)
+        rc = fail_changed(s, info.st_size);
+    else if (!(*data = malloc(*bytes)))
+        rc = sb_fail("%s: out of memory for %zu bytes", s->path, *bytes);
     size_t got = 0;
     while (rc == 0 && got < *bytes) {
         ssize_t n = read(fd, *data + got, *bytes - got);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            rc = sb_fail_errno("%s", path);
-        if (n == 0)
-            rc = sb_fail("%s: the file became shorter while it was read", path);
-        if (n > 0)
+            rc = fail_open(s->path);
+        else if (n == 0)
+            rc = fail_changed(s, (int64_t)got);
+        else
             got += (size_t)n;
     }
     close(fd);
@@ -117,11 +149,6 @@ static int read_file(const char *path, uint8_t **data, size_t *bytes)
         *data = NULL;
     }
     return rc;
-}
-
-static bool has_page(const char *operation)
-{
-    return operation && (strstr(operation, "Tiff") || strstr(operation, "Webp") || strstr(operation, "Gif"));
 }
 
 /* Takes ownership of *image and gives what the operation made of it; `status` is the operation's. */
@@ -134,17 +161,73 @@ static bool has_page(const char *operation)
         *(image) = next;                \
     } while (0)
 
-/* Upright, 8-bit, `channels` bands. An embedded profile is followed for CMYK; for RGB it would cost as much as decoding and is left
- * aside. Transparency becomes white. */
+/* Does following the embedded profile change an RGB or grey image? Tried on a few colours, since most profiles say sRGB, and following one
+ * costs as much as decoding. A profile that cannot be followed changes nothing. */
+static bool profile_matters(VipsImage *image)
+{
+    enum { COLOURS = 8, CLOSE = 3 /* levels of 255 */ };
+    static const uint8_t patch[COLOURS][3] = { { 0, 0, 0 }, { 255, 255, 255 }, { 128, 128, 128 }, { 200, 40, 40 },
+                                               { 40, 200, 40 }, { 40, 40, 200 }, { 64, 64, 64 }, { 230, 180, 60 } };
+    const void *profile;
+    size_t bytes, size;
+    bool grey = image->Bands < 3, matters = false;
+    uint8_t values[COLOURS * 3];
+    for (int i = 0; i < COLOURS; i++)
+        for (int c = 0; c < 3; c++)
+            values[grey ? i : 3 * i + c] = patch[i][grey ? 1 : c];
+    if (vips_image_get_blob(image, VIPS_META_ICC_NAME, &profile, &bytes) != 0)
+        return false;
+    VipsImage *small = vips_image_new_from_memory_copy(values, grey ? COLOURS : sizeof values, COLOURS, 1, grey ? 1 : 3, VIPS_FORMAT_UCHAR);
+    VipsImage *changed = NULL;
+    if (small) {
+        small->Type = grey ? VIPS_INTERPRETATION_B_W : VIPS_INTERPRETATION_sRGB;
+        vips_image_set_blob_copy(small, VIPS_META_ICC_NAME, profile, bytes);
+        uint8_t *out = vips_icc_transform(small, &changed, "srgb", "embedded", TRUE, NULL) == 0 ? vips_image_write_to_memory(changed, &size)
+                                                                                                : NULL;
+        for (int i = 0; out && changed->Bands == 3 && i < COLOURS * 3; i++)
+            matters = matters || abs((int)out[i] - (int)values[grey ? i / 3 : i]) > CLOSE;
+        g_free(out);
+        g_object_unref(small);
+    }
+    if (changed)
+        g_object_unref(changed);
+    vips_error_clear();
+    return matters;
+}
+
+/* Grey or colour, with alpha or without, in samples whose range is known? Floats are where they are linear light (scRGB) or Lab. */
+static int check_samples(const VipsImage *image)
+{
+    VipsInterpretation type = vips_image_get_interpretation(image);
+    bool integer = image->BandFmt == VIPS_FORMAT_UCHAR || image->BandFmt == VIPS_FORMAT_USHORT;
+    bool defined = type == VIPS_INTERPRETATION_scRGB || type == VIPS_INTERPRETATION_LAB || type == VIPS_INTERPRETATION_LABS;
+    bool grey = type == VIPS_INTERPRETATION_B_W || type == VIPS_INTERPRETATION_GREY16;
+    int colours = grey ? 1 : type == VIPS_INTERPRETATION_CMYK ? 4 : 3;
+    if (!integer && !defined)
+        vips_error("samples", "%s samples have no known range: convert the image to 8 or 16 bits",
+                   vips_enum_nick(VIPS_TYPE_BAND_FORMAT, image->BandFmt));
+    else if (image->Bands < colours || image->Bands > colours + 1)
+        vips_error("samples", "%d bands make no grey or colour image", image->Bands);
+    else
+        return 0;
+    return -1;
+}
+
+/* Upright, 8-bit, `channels` bands; transparency becomes white. */
 static int normalise(VipsImage **image, int channels)
 {
+    if (check_samples(*image) != 0)
+        return -1;
     VipsInterpretation wanted = channels == 3 ? VIPS_INTERPRETATION_sRGB : VIPS_INTERPRETATION_B_W;
     STEP(image, vips_autorot(*image, &next, NULL));
-    if (vips_image_get_interpretation(*image) == VIPS_INTERPRETATION_CMYK && vips_image_get_typeof(*image, VIPS_META_ICC_NAME))
+    if (vips_image_get_interpretation(*image) == VIPS_INTERPRETATION_CMYK) /* libvips' own press profile where none is embedded */
+        STEP(image, vips_icc_transform(*image, &next, "srgb", "embedded", TRUE, "input_profile", "cmyk", NULL));
+    else if (vips_image_get_typeof(*image, VIPS_META_ICC_NAME) && profile_matters(*image))
         STEP(image, vips_icc_transform(*image, &next, "srgb", "embedded", TRUE, NULL));
+    if (vips_image_get_interpretation(*image) != wanted)
+        STEP(image, vips_colourspace(*image, &next, wanted, NULL));
     if (vips_image_hasalpha(*image)) {
-        bool wide = (*image)->Type == VIPS_INTERPRETATION_RGB16 || (*image)->Type == VIPS_INTERPRETATION_GREY16;
-        VipsArrayDouble *white = vips_array_double_newv(1, wide ? 65535.0 : 255.0);
+        VipsArrayDouble *white = vips_array_double_newv(1, 255.0);
         VipsImage *next = NULL;
         int status = vips_flatten(*image, &next, "background", white, NULL);
         vips_area_unref(VIPS_AREA(white));
@@ -153,8 +236,6 @@ static int normalise(VipsImage **image, int channels)
         g_object_unref(*image);
         *image = next;
     }
-    if (vips_image_get_interpretation(*image) != wanted)
-        STEP(image, vips_colourspace(*image, &next, wanted, NULL));
     if ((*image)->BandFmt != VIPS_FORMAT_UCHAR)
         STEP(image, vips_cast_uchar(*image, &next, NULL));
     if ((*image)->Bands > channels)
@@ -166,60 +247,68 @@ static int normalise(VipsImage **image, int channels)
     return 0;
 }
 
-/* Opened for decoding a region at a time (path) or whole (data); NULL: sb_error. */
-static VipsImage *open_image(const char *path, int page, const uint8_t *data, size_t bytes, int channels)
+/* Page `page` of a file in memory, as it is stored. NULL: sb_error. */
+static VipsImage *open_memory(const char *path, int page, const uint8_t *data, size_t bytes)
 {
+    const char *loader = vips_foreign_find_load_buffer(data, bytes);
+    bool paged = loader && (strstr(loader, "Tiff") || strstr(loader, "Webp") || strstr(loader, "Gif"));
     VipsImage *image = NULL;
-    const char *loader = data ? vips_foreign_find_load_buffer(data, bytes) : vips_foreign_find_load(path);
-    if (!loader) {
+    if (paged)
+        image = vips_image_new_from_buffer(data, bytes, "", "access", VIPS_ACCESS_SEQUENTIAL, "fail_on", VIPS_FAIL_ON_WARNING, "page", page, NULL);
+    else if (loader)
+        image = vips_image_new_from_buffer(data, bytes, "", "access", VIPS_ACCESS_SEQUENTIAL, "fail_on", VIPS_FAIL_ON_WARNING, NULL);
+    if (!image)
         fail_vips(path);
-        return NULL;
-    }
-    VipsAccess access = data ? VIPS_ACCESS_SEQUENTIAL : VIPS_ACCESS_RANDOM;
-    if (data)
-        image = has_page(loader) ? vips_image_new_from_buffer(data, bytes, "", "access", access, "fail_on", VIPS_FAIL_ON_WARNING, "page", page, NULL)
-                                 : vips_image_new_from_buffer(data, bytes, "", "access", access, "fail_on", VIPS_FAIL_ON_WARNING, NULL);
-    else
-        image = has_page(loader) ? vips_image_new_from_file(path, "access", access, "fail_on", VIPS_FAIL_ON_WARNING, "page", page, NULL)
-                                 : vips_image_new_from_file(path, "access", access, "fail_on", VIPS_FAIL_ON_WARNING, NULL);
-    if (!image || normalise(&image, channels) != 0) {
-        fail_vips(path);
-        if (image)
-            g_object_unref(image);
-        return NULL;
-    }
     return image;
 }
 
-int sb_decoder_probe(sb_decoder *d, const char *path, int *width, int *height, int *pages, bool *random_access)
+/* Bytes of a tile of a page of a TIFF file; 0: it is not tiled. libvips does not tell. */
+static size_t tile_bytes(const char *path, int page)
 {
-    (void)d;
+    TIFF *file = TIFFOpen(path, "rm"); /* not mapped */
+    tmsize_t bytes = file && TIFFSetDirectory(file, (tdir_t)page) && TIFFIsTiled(file) ? TIFFTileSize(file) : 0;
+    if (file)
+        TIFFClose(file);
+    vips_error_clear(); /* libvips takes libtiff's messages */
+    return bytes > 0 ? (size_t)bytes : 0;
+}
+
+int sb_decoder_probe(sb_decoder *d, const char *path, int page, sb_decode_header *out)
+{
     struct stat info;
-    if (stat(path, &info) != 0)
+    int fd;
+    if (open_file(path, &fd, &info) != 0)
+        return -1;
+    size_t bytes = (size_t)info.st_size;
+    void *file = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, fd, 0);
+    close(fd);
+    if (file == MAP_FAILED)
         return sb_fail_errno("%s", path);
-    if (!S_ISREG(info.st_mode) || info.st_size == 0)
-        return sb_fail("%s: %s", path, S_ISREG(info.st_mode) ? "the file is empty" : "not a regular file");
-    VipsImage *image = vips_image_new_from_file(path, NULL);
-    if (!image)
-        return fail_vips(path);
-    bool swapped = vips_image_get_orientation_swap(image);
-    *width = swapped ? image->Ysize : image->Xsize;
-    *height = swapped ? image->Xsize : image->Ysize;
-    *pages = vips_image_get_n_pages(image);
-    const char *loader = NULL;
-    int tile_width = 0;
-    if (vips_image_get_typeof(image, VIPS_META_LOADER) && vips_image_get_string(image, VIPS_META_LOADER, &loader) != 0)
-        vips_error_clear();
-    if (vips_image_get_typeof(image, "tile-width") && vips_image_get_int(image, "tile-width", &tile_width) != 0)
-        vips_error_clear();
-    *random_access = loader && strncmp(loader, "tiff", 4) == 0 && tile_width > 0 && vips_image_get_orientation(image) <= 1;
-    bool large = (int64_t)image->Xsize * image->Ysize > PIXELS_MAX, tiff = loader && strncmp(loader, "tiff", 4) == 0;
-    g_object_unref(image);
-    if (large && !*random_access)
-        return sb_fail("%s: %d x %d pixels are too many to decode whole; save it as a tiled TIFF", path, *width, *height);
-    if (!tiff)
-        *pages = 1; /* the frames of an animation are not pages of a scan */
-    return 0;
+    VipsImage *image = open_memory(path, page, file, bytes);
+    int rc = image ? 0 : -1;
+    if (rc == 0) {
+        const char *loader = "";
+        if (vips_image_get_string(image, VIPS_META_LOADER, &loader) != 0)
+            vips_error_clear();
+        bool tiff = strncmp(loader, "tiff", 4) == 0;
+        size_t tile = tiff ? tile_bytes(path, page) : 0;
+        *out = (sb_decode_header){ .bytes = info.st_size, .mtime_ns = (int64_t)info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec };
+        out->pages = tiff ? vips_image_get_n_pages(image) : 1;
+        out->random_access = tile > 0 && tile <= d->cache_bytes && vips_image_get_orientation(image) <= 1;
+        rc = normalise(&image, d->channels) == 0 ? 0 : fail_vips(path);
+    }
+    if (rc == 0) {
+        out->width = image->Xsize;
+        out->height = image->Ysize;
+        double needed = (double)image->Xsize * image->Ysize * d->channels, most = (double)d->cache_bytes;
+        if (!out->random_access && (needed > most || (double)bytes > most))
+            rc = sb_fail("%s: %d x %d pixels in %zu bytes do not fit the %zu MiB of loader.cache_mb: raise it, or save a tiled TIFF", path,
+                         out->width, out->height, bytes, d->cache_bytes >> 20);
+    }
+    if (image)
+        g_object_unref(image);
+    munmap(file, bytes);
+    return rc;
 }
 
 /* ---- tiles ------------------------------------------------------------------------------------------------------------------------ */
@@ -232,17 +321,18 @@ static int mirror(int i, int size)
     return i < size ? i : period - 1 - i;
 }
 
-/* Copies the tile out of an area [height, width, channels] whose corner is pixel (0, 0); beyond right and lower edge: mirrored. */
+/* Copies the tile out of an area [height, width, channels] whose corner is pixel (0, 0); what is beyond the right and lower edge mirrors
+ * what of the tile is inside. */
 static void copy_tile(const uint8_t *area, int width, int height, int channels, int left, int top, int side, uint8_t *out)
 {
     size_t c = (size_t)channels, pitch = (size_t)width * c;
-    int inside = width - left < side ? width - left : side;
+    int across = width - left < side ? width - left : side, down = height - top < side ? height - top : side;
     for (int y = 0; y < side; y++) {
-        const uint8_t *from = area + (size_t)mirror(top + y, height) * pitch;
+        const uint8_t *from = area + (size_t)(top + mirror(y, down)) * pitch + (size_t)left * c;
         uint8_t *to = out + (size_t)y * (size_t)side * c;
-        memcpy(to, from + (size_t)left * c, (size_t)inside * c);
-        for (int x = inside; x < side; x++)
-            memcpy(to + (size_t)x * c, from + (size_t)mirror(left + x, width) * c, c);
+        memcpy(to, from, (size_t)across * c);
+        for (int x = across; x < side; x++)
+            memcpy(to + (size_t)x * c, from + (size_t)mirror(x, across) * c, c);
     }
 }
 
@@ -265,69 +355,95 @@ static void make_room(sb_decoder *d, size_t bytes)
     }
 }
 
-/* Decodes the whole image into the cache. NULL: it cannot be used (sb_error). */
-static cached *decode_whole(sb_decoder *d, const sb_decode_source *s, uint64_t *read_ns, uint64_t *decode_ns)
+static int fail_size(const sb_decode_source *s, const VipsImage *image)
+{
+    sb_fail("%s: %d x %d pixels, %d x %d when it was indexed: the file has changed", s->path, image->Xsize, image->Ysize, s->width,
+            s->height);
+    return 1;
+}
+
+/* Decodes the whole image into the cache. 0; 1: it cannot be used; -1: a fault of the process. */
+static int decode_whole(sb_decoder *d, const sb_decode_source *s, cached **out, uint64_t *read_ns, uint64_t *decode_ns)
 {
     uint64_t begin = sb_now();
     uint8_t *file, *pixels = NULL;
-    size_t bytes = 0, size = 0;
-    int rc = read_file(s->path, &file, &bytes);
+    size_t bytes = 0, size = (size_t)s->width * (size_t)s->height * (size_t)d->channels;
+    if (size > d->cache_bytes) {
+        sb_fail("%s: %d x %d pixels do not fit the %zu MiB of loader.cache_mb", s->path, s->width, s->height, d->cache_bytes >> 20);
+        return 1;
+    }
+    int rc = read_file(s, &file, &bytes);
     uint64_t middle = sb_now();
     *read_ns += middle - begin;
     if (rc != 0)
-        return NULL;
-    make_room(d, (size_t)s->width * (size_t)s->height * (size_t)d->channels);
-    VipsImage *image = open_image(s->path, s->page, file, bytes, d->channels);
-    if (image && (image->Xsize != s->width || image->Ysize != s->height)) {
-        sb_fail("%s: %d x %d pixels, the index says %d x %d: the file has changed", s->path, image->Xsize, image->Ysize, s->width, s->height);
-    } else if (image) {
-        pixels = vips_image_write_to_memory(image, &size);
-        if (!pixels)
-            fail_vips(s->path);
+        return rc;
+    make_room(d, size);
+    VipsImage *image = open_memory(s->path, s->page, file, bytes);
+    rc = !image || (normalise(&image, d->channels) != 0 && fail_vips(s->path)) ? 1 : 0;
+    if (rc == 0 && (image->Xsize != s->width || image->Ysize != s->height))
+        rc = fail_size(s, image);
+    if (rc == 0 && !(pixels = vips_image_write_to_memory(image, &size))) {
+        fail_vips(s->path);
+        rc = 1;
     }
     if (image)
         g_object_unref(image);
     free(file);
     *decode_ns += sb_now() - middle;
-    if (!pixels)
-        return NULL;
+    if (rc != 0)
+        return rc;
     cached *c = &d->images[d->count];
     *c = (cached){ .path = strdup(s->path), .page = s->page, .width = s->width, .height = s->height, .pixels = pixels, .bytes = size };
     if (!c->path) {
         g_free(pixels);
-        sb_fail("out of memory");
-        return NULL;
+        return sb_fail("out of memory");
     }
     d->cached_bytes += size;
     d->count++;
-    return c;
+    *out = c;
+    return 0;
 }
 
-/* Only the region of the tile. */
+/* Only the region of the tile: all of it that lies inside the image straight into `out`, or through a copy where it is to be completed. */
 static int decode_region(sb_decoder *d, const sb_decode_source *s, int left, int top, int side, uint8_t *out, uint64_t *decode_ns)
 {
     uint64_t begin = sb_now();
     int width = s->width - left < side ? s->width - left : side, height = s->height - top < side ? s->height - top : side;
-    VipsImage *image = open_image(s->path, s->page, NULL, 0, d->channels), *region = NULL;
-    int rc = image ? 0 : 1;
-    if (rc == 0 && (image->Xsize != s->width || image->Ysize != s->height)) {
-        sb_fail("%s: %d x %d pixels, the index says %d x %d: the file has changed", s->path, image->Xsize, image->Ysize, s->width, s->height);
+    VipsImage *image = NULL, *region = NULL;
+    struct stat info;
+    int fd, rc = open_file(s->path, &fd, &info);
+    if (rc == 0)
+        close(fd);
+    if (rc == 0 && info.st_size != s->bytes)
+        rc = fail_changed(s, info.st_size);
+    if (rc == 0 && (vips_tiffload(s->path, &image, "access", VIPS_ACCESS_RANDOM, "fail_on", VIPS_FAIL_ON_WARNING, "page", s->page, NULL) != 0 ||
+                    normalise(&image, d->channels) != 0)) {
+        fail_vips(s->path);
         rc = 1;
     }
-    if (rc == 0 && vips_extract_area(image, &region, left, top, width, height, NULL) != 0) {
-        fail_vips(s->path);
-        rc = 2;
-    }
+    if (rc == 0 && (image->Xsize != s->width || image->Ysize != s->height))
+        rc = fail_size(s, image);
     if (rc == 0) {
+        VipsImage *target = NULL;
         size_t size;
-        uint8_t *pixels = vips_image_write_to_memory(region, &size);
-        if (pixels) {
-            copy_tile(pixels, width, height, d->channels, 0, 0, side, out);
-            g_free(pixels);
-        } else {
-            fail_vips(s->path);
+        uint8_t *pixels = NULL;
+        bool inside = width == side && height == side;
+        if (vips_extract_area(image, &region, left, top, width, height, NULL) != 0)
             rc = 2;
+        if (rc == 0 && inside) {
+            target = vips_image_new_from_memory(out, (size_t)side * (size_t)side * (size_t)d->channels, side, side, d->channels, VIPS_FORMAT_UCHAR);
+            rc = target && vips_image_write(region, target) == 0 ? 0 : 2;
+        } else if (rc == 0) {
+            pixels = vips_image_write_to_memory(region, &size);
+            rc = pixels ? 0 : 2;
         }
+        if (pixels)
+            copy_tile(pixels, width, height, d->channels, 0, 0, side, out);
+        if (rc != 0)
+            fail_vips(s->path);
+        g_free(pixels);
+        if (target)
+            g_object_unref(target);
     }
     if (region)
         g_object_unref(region);
@@ -347,10 +463,9 @@ int sb_decoder_tile(sb_decoder *d, const sb_decode_source *s, int left, int top,
     if (s->random_access)
         return decode_region(d, s, left, top, side, out, decode_ns);
     cached *c = find(d, s);
-    if (!c)
-        c = decode_whole(d, s, read_ns, decode_ns);
-    if (!c)
-        return 1;
+    int rc = c ? 0 : decode_whole(d, s, &c, read_ns, decode_ns);
+    if (rc != 0)
+        return rc;
     c->used = ++d->clock;
     uint64_t begin = sb_now();
     copy_tile(c->pixels, c->width, c->height, d->channels, left, top, side, out);

@@ -1,10 +1,11 @@
 /* decode.h: tiles out of files, through libvips.
  *
- * Every image is brought upright, to 8-bit sRGB (or grey if channels = 1), alpha flattened on white. Random-access images (tiled
- * TIFF) decode straight into the given memory and never whole: the unit of failure is the tile. All others are decoded whole into the
- * decoder's bounded cache, any warning being a failure (fail_on = warning), before one of their tiles is delivered: the unit of
- * failure is the image. A tile that reaches over the right or lower edge (images smaller than a tile) is completed by
- * mirroring the image. One decoder belongs to one thread. */
+ * Every image is brought upright, to 8-bit sRGB (or grey if channels = 1: .2 R + .7 G + .1 B of linear light), an embedded colour profile followed, alpha
+ * flattened on white; 16 bits keep their upper 8. Other samples, whose range nobody knows, and more bands than colour and alpha are refused. Random-access images (tiled TIFF) decode straight into the given memory and never whole: the unit
+ * of failure is the tile. All others are decoded whole into the decoder's bounded cache, any warning being a failure (fail_on = warning),
+ * before one of their tiles is delivered: the unit of failure is the image. An image whose file or pixels are larger than that cache
+ * cannot be used. A tile that reaches over the right or lower edge is completed by mirroring, again and again, the part of it that is inside:
+ * it never shows a pixel outside its own square. One decoder belongs to one thread. */
 #ifndef SB_LOADER_DECODE_H
 #define SB_LOADER_DECODE_H
 
@@ -17,19 +18,30 @@ typedef struct sb_decoder sb_decoder;
 typedef struct {
     const char *path;
     int page;
-    int width, height; /* as indexed; another size is a failure */
+    int64_t bytes;     /* of the file; this and the size in pixels are as indexed: another is a failure */
+    int width, height;
     bool random_access;
 } sb_decode_source;
 
+/* What an index needs to know of a page of a file. */
+typedef struct {
+    int width, height; /* upright */
+    int pages;         /* of the file; 1 for an animation */
+    int64_t bytes, mtime_ns;
+    bool random_access; /* tiles decode without the whole image */
+} sb_decode_header;
+
 /* Starts libvips with one thread, loaders marked untrusted blocked unless `untrusted`. cache_bytes: decoded images kept. */
 int sb_decoder_create(sb_decoder **out, int channels, size_t cache_bytes, bool untrusted);
+/* The largest cache where nobody says how large: an eighth of the machine's memory. */
+size_t sb_decoder_most(void);
 void sb_decoder_destroy(sb_decoder **decoder);
 
-/* What an index needs to know of a file: upright size, pages, whether tiles decode alone. Reads headers only. */
-int sb_decoder_probe(sb_decoder *decoder, const char *path, int *width, int *height, int *pages, bool *random_access);
+/* Reads the header of a page, no pixels. -1: the file cannot be used. */
+int sb_decoder_probe(sb_decoder *decoder, const char *path, int page, sb_decode_header *out);
 
 /* Writes the tile [side, side, channels] at (left, top). 0; 1: the image cannot be used (sb_error says why); 2: this tile cannot;
- * -1: a fault of the process (memory). read_ns and decode_ns are added to. */
+ * -1: a fault of the process (memory, descriptors). read_ns and decode_ns are added to. */
 int sb_decoder_tile(sb_decoder *decoder, const sb_decode_source *source, int left, int top, int side, uint8_t *out,
                     uint64_t *read_ns, uint64_t *decode_ns);
 

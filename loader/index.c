@@ -6,7 +6,6 @@
 #include <fts.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,59 +20,30 @@
 #define MANIFEST_BYTES_MAX (1u << 30)
 #define COLUMNS_MAX 32
 #define GROUPS_FOR_SPLIT 10
-
-/* ---- text ----------------------------------------------------------------------------------------------------------------------------- */
-
-typedef struct {
-    char *data;
-    size_t used;
-} text;
-
-__attribute__((format(printf, 2, 3))) static int put(text *t, const char *format, ...)
-{
-    va_list arguments;
-    char *piece;
-    va_start(arguments, format);
-    int length = vasprintf(&piece, format, arguments);
-    va_end(arguments);
-    if (length < 0)
-        return sb_fail("out of memory");
-    /* Grows by doubling, so that a long text costs linear time. */
-    size_t room = 64;
-    while (room < t->used + 1)
-        room *= 2;
-    if (!t->data || t->used + (size_t)length + 1 > room) {
-        while (room < t->used + (size_t)length + 1)
-            room *= 2;
-        char *grown = realloc(t->data, room);
-        if (!grown) {
-            free(piece);
-            return sb_fail("out of memory");
-        }
-        t->data = grown;
-    }
-    memcpy(t->data + t->used, piece, (size_t)length + 1);
-    t->used += (size_t)length;
-    free(piece);
-    return 0;
-}
+#define NOTED_MAX 20 /* files named on standard error */
 
 /* ---- a growing index -------------------------------------------------------------------------------------------------------------------- */
 
 typedef struct {
+    sb_image image;
+    bool held; /* by the manifest's split */
+} row;
+
+typedef struct {
     sb_index *index;
-    uint32_t room;
-    text skipped;
+    row *rows;
+    uint32_t count, room;
+    uint32_t file_first, file_count; /* rows of the file that was added last */
+    char *file;
     char **groups; /* names, where a manifest has them */
     uint32_t group_count;
     bool has_split;
-    int *split; /* [count]: 0 train, 1 test; parallel to images */
 } builder;
 
 /* The number of `name` in a list of names, which grows. UINT32_MAX: out of memory. */
 static uint32_t number_of(char ***names, uint32_t *count, const char *name)
 {
-    for (uint32_t i = 0; i < *count; i++)
+    for (uint32_t i = *count; i-- > 0;) /* rows that lie together name the same */
         if (strcmp((*names)[i], name) == 0)
             return i;
     char **grown = realloc(*names, (*count + 1) * sizeof *grown);
@@ -84,25 +54,44 @@ static uint32_t number_of(char ***names, uint32_t *count, const char *name)
     return grown[*count] ? (*count)++ : UINT32_MAX;
 }
 
-static sb_image *add_image(builder *b)
+static row *add_row(builder *b, const char *path)
 {
-    if (!b->split || b->index->count == b->room) {
+    if (b->count == b->room) {
         uint32_t room = b->room ? 2 * b->room : 64;
-        sb_image *images = realloc(b->index->images, room * sizeof *images);
-        if (images)
-            b->index->images = images;
-        int *split = images ? realloc(b->split, room * sizeof *split) : NULL;
-        if (!split) {
+        row *rows = realloc(b->rows, room * sizeof *rows);
+        if (!rows) {
             sb_fail("out of memory");
             return NULL;
         }
-        b->split = split;
+        b->rows = rows;
         b->room = room;
     }
-    b->split[b->index->count] = 0;
-    sb_image *image = &b->index->images[b->index->count++];
-    *image = (sb_image){ .label = UINT32_MAX, .group = UINT32_MAX };
-    return image;
+    row *r = &b->rows[b->count];
+    *r = (row){ .image = { .path = strdup(path), .label = UINT32_MAX, .group = UINT32_MAX } };
+    if (!r->image.path) {
+        sb_fail("out of memory");
+        return NULL;
+    }
+    b->count++;
+    return r;
+}
+
+/* Leaves a file out, for the reason in `reason`, which names it. */
+static int skip(builder *b, const char *path, int page, const char *reason)
+{
+    sb_index *x = b->index;
+    sb_skipped *grown = realloc(x->skipped, (x->skipped_count + 1) * sizeof *grown);
+    if (!grown)
+        return sb_fail("out of memory");
+    x->skipped = grown;
+    sb_skipped *s = &grown[x->skipped_count];
+    *s = (sb_skipped){ .path = strdup(path), .reason = strdup(reason), .page = page };
+    x->skipped_count++;
+    if (!s->path || !s->reason)
+        return sb_fail("out of memory");
+    sb_text_clean(s->path);
+    sb_text_clean(s->reason);
+    return 0;
 }
 
 /* Files that are not meant to be images are passed over without a word. */
@@ -117,30 +106,83 @@ static bool looks_like_image(const char *path)
     return false;
 }
 
-/* One row a page. */
-static int add_file(builder *b, sb_decoder *decoder, const char *path, const char *label)
+/* Half, a quarter... of the first page, rounded either way: a level of a pyramid (as libvips, GDAL and Aperio write them). */
+static bool is_level(const sb_decode_header *first, const sb_decode_header *page)
 {
-    int width, height, pages;
-    bool random_access;
-    struct stat info;
-    if (strpbrk(path, "\n\r"))
-        return put(&b->skipped, "a file whose name holds a line break\n");
-    if (sb_decoder_probe(decoder, path, &width, &height, &pages, &random_access) != 0 || stat(path, &info) != 0)
-        return put(&b->skipped, "%s\n", sb_error());
-    for (int page = 0; page < pages; page++) {
-        sb_image *image = add_image(b);
-        if (!image || !(image->path = strdup(path)))
-            return sb_fail("out of memory");
-        image->page = page;
-        image->bytes = info.st_size;
-        image->mtime_ns = (int64_t)info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec;
-        image->width = width;
-        image->height = height;
-        image->random_access = random_access;
-        if (label && (image->label = number_of(&b->index->labels, &b->index->label_count, label)) == UINT32_MAX)
-            return sb_fail("out of memory");
+    for (int scale = 2; scale <= first->width || scale <= first->height; scale *= 2) {
+        int wide = page->width * scale - first->width, high = page->height * scale - first->height;
+        if (abs(wide) < scale && abs(high) < scale)
+            return true;
     }
+    return false;
+}
+
+static int add_page(builder *b, const char *path, int page, const sb_decode_header *h)
+{
+    row *r = add_row(b, path);
+    if (!r)
+        return -1;
+    r->image.page = page;
+    r->image.bytes = h->bytes;
+    r->image.mtime_ns = h->mtime_ns;
+    r->image.width = h->width;
+    r->image.height = h->height;
+    r->image.random_access = h->random_access;
     return 0;
+}
+
+/* The same rows again: a manifest may name a file once for each tile. */
+static int add_again(builder *b, const char *path)
+{
+    uint32_t first = b->count;
+    for (uint32_t i = 0; i < b->file_count; i++) {
+        sb_image old = b->rows[b->file_first + i].image;
+        const sb_decode_header h = { .width = old.width, .height = old.height, .bytes = old.bytes, .mtime_ns = old.mtime_ns,
+                                     .random_access = old.random_access };
+        if (add_page(b, path, old.page, &h) != 0)
+            return -1;
+    }
+    b->file_first = first;
+    return 0;
+}
+
+/* One row a page. */
+static int add_file(builder *b, sb_decoder *decoder, const char *path)
+{
+    char clean[PATH_MAX];
+    sb_decode_header first, h;
+    if (b->file && strcmp(b->file, path) == 0)
+        return add_again(b, path);
+    free(b->file);
+    b->file = strdup(path);
+    b->file_first = b->count;
+    b->file_count = 0;
+    if (!b->file)
+        return sb_fail("out of memory");
+    snprintf(clean, sizeof clean, "%s", path);
+    if (sb_text_clean(clean) > 0) {
+        sb_fail("%s: the name is not UTF-8, or holds a line break or another control character", clean);
+        return skip(b, path, 0, sb_error());
+    }
+    if (sb_decoder_probe(decoder, path, 0, &first) != 0)
+        return skip(b, path, 0, sb_error());
+    int rc = add_page(b, path, 0, &first);
+    for (int page = 1; rc == 0 && page < first.pages; page++) {
+        if (sb_decoder_probe(decoder, path, page, &h) != 0)
+            rc = skip(b, path, page, sb_error());
+        else if (!is_level(&first, &h))
+            rc = add_page(b, path, page, &h);
+    }
+    b->file_count = b->count - b->file_first;
+    return rc;
+}
+
+static int label_rows(builder *b, uint32_t first, const char *label)
+{
+    uint32_t number = first < b->count ? number_of(&b->index->labels, &b->index->label_count, label) : 0;
+    for (uint32_t i = first; i < b->count; i++)
+        b->rows[i].image.label = number;
+    return number == UINT32_MAX ? sb_fail("out of memory") : 0;
 }
 
 /* ---- a folder ------------------------------------------------------------------------------------------------------------------------------ */
@@ -162,8 +204,9 @@ static int list_folder(builder *b, const char *root, char ***out, uint32_t *coun
         if (e->fts_level > 0 && e->fts_name[0] == '.') {
             fts_set(walk, e, FTS_SKIP);
         } else if (e->fts_info == FTS_DNR || e->fts_info == FTS_ERR || e->fts_info == FTS_NS) {
-            rc = e->fts_level == 0 ? sb_fail("%s: %s", e->fts_path, strerror(e->fts_errno))
-                                   : put(&b->skipped, "%s: %s\n", e->fts_path, strerror(e->fts_errno));
+            rc = sb_fail("%s: %s", e->fts_path, strerror(e->fts_errno));
+            if (e->fts_level > 0)
+                rc = skip(b, e->fts_path, 0, sb_error());
         } else if ((e->fts_info == FTS_F || e->fts_info == FTS_DEFAULT || e->fts_info == FTS_SLNONE) && looks_like_image(e->fts_name)) {
             if (*count == room) {
                 room = room ? 2 * room : 256;
@@ -196,10 +239,12 @@ static int scan_folder(builder *b, sb_decoder *decoder, const char *root)
     for (uint32_t i = 0; rc == 0 && i < count; i++)
         labelled = labelled && strchr(paths[i] + head + 1, '/');
     for (uint32_t i = 0; rc == 0 && i < count; i++) {
-        char label[NAME_MAX + 1] = "";
-        if (labelled)
-            snprintf(label, sizeof label, "%.*s", (int)strcspn(paths[i] + head + 1, "/"), paths[i] + head + 1);
-        rc = add_file(b, decoder, paths[i], labelled ? label : NULL);
+        char label[NAME_MAX + 1];
+        uint32_t first = b->count;
+        snprintf(label, sizeof label, "%.*s", (int)strcspn(paths[i] + head + 1, "/"), paths[i] + head + 1);
+        rc = add_file(b, decoder, paths[i]);
+        if (rc == 0 && labelled)
+            rc = label_rows(b, first, label);
     }
     for (uint32_t i = 0; i < count; i++)
         free(paths[i]);
@@ -209,17 +254,20 @@ static int scan_folder(builder *b, sb_decoder *decoder, const char *root)
 
 /* ---- CSV ------------------------------------------------------------------------------------------------------------------------------------ */
 
-typedef struct {
+typedef struct table table;
+struct table {
     const char *path;
     char *fields[COLUMNS_MAX];
     int field_count;
-    int line;
+    int line, breaks; /* where the row begins; line breaks inside its fields */
+    bool after_return;
     int header_count;
     char *header[COLUMNS_MAX];
+    int (*on_header)(const table *t);
     int (*on_row)(void *context);
     void *context;
     int rc;
-} table;
+};
 
 static void on_field(void *data, size_t length, void *context)
 {
@@ -230,28 +278,44 @@ static void on_field(void *data, size_t length, void *context)
         t->rc = sb_fail("%s:%d: more than %d columns, or a zero byte", t->path, t->line, COLUMNS_MAX);
         return;
     }
+    for (size_t i = 0; i < length; i++)
+        t->breaks += ((const char *)data)[i] == '\n';
     t->fields[t->field_count] = strndup(data ? data : "", length);
     t->rc = t->fields[t->field_count] ? 0 : sb_fail("out of memory");
     t->field_count += t->rc == 0;
 }
 
+static int take_header(table *t)
+{
+    t->header_count = t->field_count;
+    memcpy(t->header, t->fields, sizeof t->header);
+    t->field_count = 0;
+    for (int i = 0; i < t->header_count; i++)
+        for (int j = 0; j < i; j++)
+            if (strcmp(t->header[i], t->header[j]) == 0)
+                return sb_fail("%s:%d: there are two columns `%s`", t->path, t->line, t->header[i]);
+    return t->on_header(t);
+}
+
+/* Called at every line break; an empty line has no fields and is passed over. */
 static void on_line(int ending, void *context)
 {
     table *t = context;
-    (void)ending;
-    if (t->rc == 0 && t->header_count == 0) {
-        t->header_count = t->field_count;
-        memcpy(t->header, t->fields, sizeof t->header);
-        t->field_count = 0;
-    } else if (t->rc == 0 && t->field_count != t->header_count) {
-        t->rc = sb_fail("%s:%d: %d columns, the first line has %d", t->path, t->line, t->field_count, t->header_count);
-    } else if (t->rc == 0) {
-        t->rc = t->on_row(t->context);
+    bool second_half = t->after_return && ending == '\n' && t->field_count == 0; /* of CR LF */
+    if (t->rc == 0 && t->field_count > 0) {
+        if (t->header_count == 0)
+            t->rc = take_header(t);
+        else if (t->field_count != t->header_count)
+            t->rc = sb_fail("%s:%d: %d columns, the first line has %d", t->path, t->line, t->field_count, t->header_count);
+        else
+            t->rc = t->on_row(t->context);
     }
     for (int i = 0; i < t->field_count; i++)
         free(t->fields[i]);
     t->field_count = 0;
-    t->line++;
+    t->line += second_half ? 0 : 1 + t->breaks;
+    t->breaks = 0;
+    t->after_return = ending == '\r';
 }
 
 static int read_table(table *t, const char *path)
@@ -263,7 +327,7 @@ static int read_table(table *t, const char *path)
     t->line = 1;
     if (sb_file_read(path, MANIFEST_BYTES_MAX, &data, &bytes) != 0)
         return -1;
-    if (csv_init(&parser, CSV_STRICT | CSV_STRICT_FINI) != 0) {
+    if (csv_init(&parser, CSV_STRICT | CSV_STRICT_FINI | CSV_REPALL_NL) != 0) {
         free(data);
         return sb_fail("out of memory");
     }
@@ -271,6 +335,8 @@ static int read_table(table *t, const char *path)
     if (csv_parse(&parser, data + skip, bytes - skip, on_field, on_line, t) != bytes - skip || csv_fini(&parser, on_field, on_line, t) != 0)
         if (t->rc == 0)
             t->rc = sb_fail("%s:%d: not CSV: %s", path, t->line, csv_strerror(csv_error(&parser)));
+    if (t->rc == 0 && t->header_count == 0)
+        t->rc = sb_fail("%s is empty: its first line names the columns", path);
     csv_free(&parser);
     free(data);
     for (int i = 0; i < t->field_count; i++)
@@ -311,7 +377,6 @@ typedef struct {
     sb_decoder *decoder;
     table table;
     char folder[PATH_MAX];
-    int tile;
 } manifest;
 
 static int check_header(const table *t)
@@ -323,10 +388,10 @@ static int check_header(const table *t)
         for (size_t k = 0; k < sizeof known / sizeof *known; k++)
             found = found || strcmp(t->header[i], known[k]) == 0;
         if (!found)
-            return sb_fail("%s:1: there is no column `%s`; there are path, left, top, label, group, split", t->path, t->header[i]);
+            return sb_fail("%s:%d: there is no column `%s`; there are path, left, top, label, group, split", t->path, t->line, t->header[i]);
         has_path = has_path || strcmp(t->header[i], "path") == 0;
     }
-    return has_path ? 0 : sb_fail("%s:1: the column path is missing", t->path);
+    return has_path ? 0 : sb_fail("%s:%d: the column path is missing", t->path, t->line);
 }
 
 static int on_manifest_row(void *context)
@@ -335,18 +400,21 @@ static int on_manifest_row(void *context)
     table *t = &m->table;
     builder *b = m->build;
     char path[PATH_MAX];
-    if (t->line == 2 && check_header(t) != 0)
-        return -1;
     const char *file = column(t, "path"), *label = column(t, "label"), *group = column(t, "group"), *split = column(t, "split");
+    bool held = split && strcmp(split, "test") == 0;
     if (file[0] == '\0')
         return sb_fail("%s:%d: path is empty", t->path, t->line);
+    if (split && !held && strcmp(split, "train") != 0)
+        return sb_fail("%s:%d: split = %s: must be train or test", t->path, t->line, split);
     if ((file[0] == '/' ? snprintf(path, sizeof path, "%s", file) : snprintf(path, sizeof path, "%s/%s", m->folder, file)) >= PATH_MAX)
         return sb_fail("%s:%d: the path is too long", t->path, t->line);
-    uint32_t first = b->index->count;
-    if (add_file(b, m->decoder, path, label && label[0] ? label : NULL) != 0)
+    uint32_t first = b->count;
+    b->has_split = split != NULL;
+    if (add_file(b, m->decoder, path) != 0 || (label && label[0] && label_rows(b, first, label) != 0))
         return -1;
-    for (uint32_t i = first; i < b->index->count; i++) {
-        sb_image *image = &b->index->images[i];
+    for (uint32_t i = first; i < b->count; i++) {
+        sb_image *image = &b->rows[i].image;
+        b->rows[i].held = held;
         if (column(t, "left") || column(t, "top")) {
             int64_t left, top;
             if (number(t, "left", 0, image->width - 1, &left) != 0 || number(t, "top", 0, image->height - 1, &top) != 0)
@@ -357,28 +425,25 @@ static int on_manifest_row(void *context)
         }
         if (group && group[0] && (image->group = number_of(&b->groups, &b->group_count, group)) == UINT32_MAX)
             return sb_fail("out of memory");
-        if (split) {
-            b->has_split = true;
-            b->split[i] = strcmp(split, "test") == 0;
-            if (!b->split[i] && strcmp(split, "train") != 0)
-                return sb_fail("%s:%d: split = %s: must be train or test", t->path, t->line, split);
-        }
     }
     return 0;
 }
 
-static int by_path(const void *a, const void *b)
+static int compare_rows(const sb_image *x, const sb_image *y)
 {
-    const sb_image *x = a, *y = b;
     int order = strcmp(x->path, y->path);
     order = order ? order : x->page - y->page;
     order = order ? order : x->top - y->top;
     return order ? order : x->left - y->left;
 }
 
-static int scan_manifest(builder *b, sb_decoder *decoder, const char *path, int tile)
+static int by_path(const void *a, const void *b) { return compare_rows(&((const row *)a)->image, &((const row *)b)->image); }
+
+static bool same_file(const sb_image *a, const sb_image *b) { return a->page == b->page && strcmp(a->path, b->path) == 0; }
+
+static int scan_manifest(builder *b, sb_decoder *decoder, const char *path)
 {
-    manifest m = { .build = b, .decoder = decoder, .tile = tile, .table = { .on_row = on_manifest_row } };
+    manifest m = { .build = b, .decoder = decoder, .table = { .on_header = check_header, .on_row = on_manifest_row } };
     m.table.context = &m;
     snprintf(m.folder, sizeof m.folder, "%s", path);
     char *slash = strrchr(m.folder, '/');
@@ -421,16 +486,18 @@ static uint32_t hash_of(const char *name)
     return hash;
 }
 
-static void hold_out(builder *b, int tile)
+/* Works on sorted rows. `root`: the folder whose name is not part of a path's hash, so that a data set may be moved. */
+static void hold_out(builder *b, int tile, const char *root)
 {
-    sb_index *x = b->index;
-    bool strips = false;
-    for (uint32_t i = 0; i < x->count; i++) {
-        sb_image *image = &x->images[i];
+    uint32_t files = 0;
+    bool strips = false, given = b->has_split || b->group_count >= GROUPS_FOR_SPLIT;
+    for (uint32_t i = 0; i < b->count; i++) {
+        sb_image *image = &b->rows[i].image;
         image->train = whole(image, tile);
-        if (b->has_split || b->group_count >= GROUPS_FOR_SPLIT) {
-            bool held = b->has_split ? b->split[i] : image->group != UINT32_MAX && image->group % GROUPS_FOR_SPLIT == GROUPS_FOR_SPLIT - 1;
-            if (held) {
+        files += i == 0 || strcmp(image->path, b->rows[i - 1].image.path) != 0;
+        if (given) {
+            bool group = image->group != UINT32_MAX && image->group % GROUPS_FOR_SPLIT == GROUPS_FOR_SPLIT - 1;
+            if (b->has_split ? b->rows[i].held : group) {
                 image->test = image->train;
                 image->train = (sb_region){ 0 };
             }
@@ -438,37 +505,87 @@ static void hold_out(builder *b, int tile)
             strips = cut_strip(image, tile) || strips;
         }
     }
-    if (b->has_split || b->group_count >= GROUPS_FOR_SPLIT || strips || x->count < 10)
+    if (given || strips || files < 10)
         return;
     /* Every row of a file goes the same way, so that no pixel is in both parts. */
-    for (uint32_t i = 0; i < x->count; i++) {
-        uint32_t mine = hash_of(strrchr(x->images[i].path, '/') ? strrchr(x->images[i].path, '/') : x->images[i].path);
-        if (mine % 10 == 9) {
-            x->images[i].test = x->images[i].train;
-            x->images[i].train = (sb_region){ 0 };
+    size_t head = strlen(root);
+    for (uint32_t i = 0; i < b->count; i++) {
+        sb_image *image = &b->rows[i].image;
+        if (hash_of(image->path + (strncmp(image->path, root, head) == 0 ? head : 0)) % 10 == 9) {
+            image->test = image->train;
+            image->train = (sb_region){ 0 };
         }
-    }
-}
-
-static void count_tiles(sb_index *x, int tile)
-{
-    x->samples = 0;
-    for (uint32_t i = 0; i < x->count; i++) {
-        sb_image *image = &x->images[i];
-        uint32_t across = (uint32_t)(image->train.width / tile), down = (uint32_t)(image->train.height / tile);
-        image->tiles = image->train.width == 0 ? 0 : image->placed || across * down == 0 ? 1 : across * down;
-        x->samples += image->tiles;
     }
 }
 
 /* ---- the index ------------------------------------------------------------------------------------------------------------------------------------------ */
 
-static void free_builder(builder *b)
+static bool share_pixels(const sb_region *a, const sb_region *b)
 {
+    return a->width > 0 && b->width > 0 && a->left < b->left + b->width && b->left < a->left + a->width && a->top < b->top + b->height &&
+           b->top < a->top + a->height;
+}
+
+static int fail_shared(const sb_image *a, const sb_image *b)
+{
+    return sb_fail("%s: pixels at (%d, %d) are both trained on and held out: give every tile of a file the same split or leave room between them",
+                   a->path, b->train.left, b->train.top);
+}
+
+/* Sorted rows: no row twice, no pixel both trained on and held out. The rows of a file lie together, its tiles by their top. */
+static int check(const sb_index *x)
+{
+    for (uint32_t i = 0; i < x->count; i++) {
+        const sb_image *a = &x->images[i];
+        int order = i > 0 ? compare_rows(a - 1, a) : -1;
+        if (order > 0)
+            return sb_fail("%s: its row is out of order", a->path);
+        if (order == 0)
+            return a->placed ? sb_fail("%s: its tile at (%d, %d) is there twice", a->path, a->left, a->top)
+                             : sb_fail("%s: it is there twice", a->path);
+        if (share_pixels(&a->train, &a->test))
+            return fail_shared(a, a);
+        for (uint32_t j = i; j-- > a->file && a->top - x->images[j].top < x->tile;)
+            if (share_pixels(&x->images[j].train, &a->test) || share_pixels(&a->train, &x->images[j].test))
+                return fail_shared(a, &x->images[j]);
+    }
+    return 0;
+}
+
+/* Moves the builder's rows into its index, counts, and checks. Frees the builder. */
+static int finish(builder *b, int rc)
+{
+    sb_index *x = b->index;
+    uint32_t next = b->group_count;
+    x->images = b->count ? malloc(b->count * sizeof *x->images) : NULL;
+    if (rc == 0 && b->count > 0 && !x->images)
+        rc = sb_fail("out of memory");
+    for (uint32_t i = 0; i < b->count; i++) {
+        sb_image *image = &b->rows[i].image;
+        if (!x->images) {
+            free(image->path);
+            continue;
+        }
+        x->images[i] = *image;
+        image = &x->images[i];
+        x->count++;
+        image->file = i > 0 && same_file(image - 1, image) ? image[-1].file : i;
+        if (image->group == UINT32_MAX) /* rows of one file are one group */
+            image->group = i > 0 && strcmp(image->path, image[-1].path) == 0 ? image[-1].group : next++;
+        uint32_t across = (uint32_t)(image->train.width / x->tile), down = (uint32_t)(image->train.height / x->tile);
+        image->tiles = image->train.width == 0 ? 0 : image->placed || across * down == 0 ? 1 : across * down;
+        x->samples += image->tiles;
+    }
     for (uint32_t i = 0; i < b->group_count; i++)
         free(b->groups[i]);
     free(b->groups);
-    free(b->split);
+    free(b->rows);
+    free(b->file);
+    if (rc == 0)
+        rc = check(x);
+    if (rc != 0)
+        sb_index_free(x);
+    return rc;
 }
 
 int sb_index_scan(sb_index *out, const sb_config *config)
@@ -477,43 +594,26 @@ int sb_index_scan(sb_index *out, const sb_config *config)
     builder b = { .index = out };
     sb_decoder *decoder = NULL;
     struct stat info;
-    int rc = stat(config->data.path, &info) != 0 ? sb_fail_errno("data.path = %s", config->data.path)
-                                                 : sb_decoder_create(&decoder, config->data.channels, 0, config->data.untrusted);
+    const char *path = config->data.path;
+    size_t cache = config->loader.cache_mb > 0 ? (size_t)config->loader.cache_mb << 20 : sb_decoder_most();
+    int rc = stat(path, &info) != 0
+                 ? sb_fail_errno("data.path = %s", path)
+                 : sb_decoder_create(&decoder, config->data.channels, cache, config->data.untrusted);
     if (rc == 0)
-        rc = S_ISDIR(info.st_mode) ? scan_folder(&b, decoder, config->data.path)
-                                   : scan_manifest(&b, decoder, config->data.path, config->data.tile);
+        rc = S_ISDIR(info.st_mode) ? scan_folder(&b, decoder, path) : scan_manifest(&b, decoder, path);
     sb_decoder_destroy(&decoder);
-    if (rc == 0 && !b.has_split && out->count > 0)
-        qsort(out->images, out->count, sizeof *out->images, by_path);
+    if (rc == 0 && b.count == 0)
+        rc = sb_fail("data.path = %s: no image that can be used%s%s", path, out->skipped_count ? "; " : "",
+                     out->skipped_count ? out->skipped[0].reason : "");
     if (rc == 0) {
-        uint32_t next = b.group_count;
-        hold_out(&b, out->tile);
-        for (uint32_t i = 0; i < out->count; i++)
-            if (out->images[i].group == UINT32_MAX) /* rows of one file are one group */
-                out->images[i].group = i > 0 && strcmp(out->images[i].path, out->images[i - 1].path) == 0 ? out->images[i - 1].group : next++;
-        count_tiles(out, out->tile);
-        out->skipped = b.skipped.data ? b.skipped.data : strdup("");
-        b.skipped.data = NULL;
+        char root[PATH_MAX];
+        snprintf(root, sizeof root, "%s", path);
+        if (!S_ISDIR(info.st_mode) && strrchr(root, '/'))
+            *strrchr(root, '/') = '\0';
+        qsort(b.rows, b.count, sizeof *b.rows, by_path);
+        hold_out(&b, out->tile, root);
     }
-    if (rc == 0 && out->count == 0)
-        rc = sb_fail("data.path = %s: no image that can be used%s%s", config->data.path, out->skipped[0] ? "; " : "", out->skipped);
-    free(b.skipped.data);
-    free_builder(&b);
-    if (rc != 0)
-        sb_index_free(out);
-    return rc;
-}
-
-static int put_csv(text *t, const char *field)
-{
-    size_t length = strlen(field), room = 2 * length + 3;
-    char *quoted = malloc(room);
-    if (!quoted)
-        return sb_fail("out of memory");
-    size_t used = csv_write(quoted, room, field, length);
-    int rc = put(t, "%.*s", (int)used, quoted);
-    free(quoted);
-    return rc;
+    return finish(&b, rc);
 }
 
 static const char *const index_header = "path,page,bytes,mtime_ns,width,height,random_access,placed,left,top,label,group,"
@@ -521,27 +621,31 @@ static const char *const index_header = "path,page,bytes,mtime_ns,width,height,r
 
 int sb_index_write(const sb_index *x, const char *run_dir)
 {
-    char path[PATH_MAX];
-    text t = { 0 };
-    int rc = put(&t, "%s\n", index_header);
-    for (uint32_t i = 0; rc == 0 && i < x->count; i++) {
+    char path[PATH_MAX], *text = NULL;
+    size_t bytes = 0;
+    FILE *out = open_memstream(&text, &bytes);
+    if (!out)
+        return sb_fail_errno("writing the index");
+    fprintf(out, "%s\n", index_header);
+    for (uint32_t i = 0; i < x->count; i++) {
         const sb_image *m = &x->images[i];
         const sb_region *a = &m->train, *b = &m->test;
-        rc = put_csv(&t, m->path);
-        if (rc == 0)
-            rc = put(&t, ",%d,%" PRId64 ",%" PRId64 ",%d,%d,%d,%d,%d,%d,", m->page, m->bytes, m->mtime_ns, m->width, m->height,
-                     m->random_access, m->placed, m->left, m->top);
-        if (rc == 0)
-            rc = put_csv(&t, m->label == UINT32_MAX ? "" : x->labels[m->label]);
-        if (rc == 0)
-            rc = put(&t, ",%" PRIu32 ",%d,%d,%d,%d,%d,%d,%d,%d\n", m->group, a->left, a->top, a->width, a->height, b->left, b->top,
-                     b->width, b->height);
+        const char *label = m->label == UINT32_MAX ? "" : x->labels[m->label];
+        csv_fwrite(out, m->path, strlen(m->path));
+        fprintf(out, ",%d,%" PRId64 ",%" PRId64 ",%d,%d,%d,%d,%d,%d,", m->page, m->bytes, m->mtime_ns, m->width, m->height, m->random_access,
+                m->placed, m->left, m->top);
+        csv_fwrite(out, label, strlen(label));
+        fprintf(out, ",%" PRIu32 ",%d,%d,%d,%d,%d,%d,%d,%d\n", m->group, a->left, a->top, a->width, a->height, b->left, b->top, b->width,
+                b->height);
     }
+    int rc = ferror(out) ? sb_fail("out of memory") : 0;
+    if (fclose(out) != 0 && rc == 0)
+        rc = sb_fail("out of memory");
     if (rc == 0)
         rc = sb_rundir_path(path, run_dir, "index.csv");
     if (rc == 0)
-        rc = sb_file_replace(path, t.data, t.used);
-    free(t.data);
+        rc = sb_file_replace(path, text, bytes);
+    free(text);
     return rc;
 }
 
@@ -561,23 +665,29 @@ static int read_region(const table *t, const char *prefix, const sb_image *image
             return -1;
     }
     *out = (sb_region){ (int)value[0], (int)value[1], (int)value[2], (int)value[3] };
-    bool fits = value[0] + value[2] <= image->width && value[1] + value[3] <= image->height;
-    bool placed = image->placed && value[0] == image->left && value[1] == image->top && value[2] == tile && value[3] == tile;
-    return fits || placed ? 0 : sb_fail("%s:%d: the %s region reaches outside the image", t->path, t->line, prefix);
+    bool fits = image->placed ? value[0] == image->left && value[1] == image->top && value[2] == tile && value[3] == tile
+                              : value[0] + value[2] <= image->width && value[1] + value[3] <= image->height && value[2] > 0 && value[3] > 0;
+    return fits || value[2] == 0 ? 0 : sb_fail("%s:%d: the %s region is not a part of the image", t->path, t->line, prefix);
+}
+
+static int check_frozen_header(const table *t)
+{
+    char joined[1024] = "";
+    for (int i = 0; i < t->header_count; i++)
+        snprintf(joined + strlen(joined), sizeof joined - strlen(joined), "%s%s", i ? "," : "", t->header[i]);
+    return strcmp(joined, index_header) == 0 ? 0 : sb_fail("%s:1: not the columns of an index: %s", t->path, index_header);
 }
 
 static int on_frozen_row(void *context)
 {
     frozen *f = context;
     const table *t = &f->table;
-    sb_image *m = add_image(&f->build);
-    int64_t page, width, height, random_access, placed, left, top, group;
     const char *path = column(t, "path"), *label = column(t, "label");
-    if (!m || !path || !label)
-        return m ? sb_fail("%s: the column path or label is missing", t->path) : -1;
-    m->path = strdup(path);
-    if (!m->path)
-        return sb_fail("out of memory");
+    row *r = add_row(&f->build, path);
+    if (!r)
+        return -1;
+    sb_image *m = &r->image;
+    int64_t page, width, height, random_access, placed, left, top, group;
     if (number(t, "page", 0, INT_MAX, &page) != 0 || number(t, "bytes", 0, INT64_MAX, &m->bytes) != 0 ||
         number(t, "mtime_ns", INT64_MIN, INT64_MAX, &m->mtime_ns) != 0 || number(t, "width", 1, INT_MAX / 4, &width) != 0 ||
         number(t, "height", 1, INT_MAX / 4, &height) != 0 || number(t, "random_access", 0, 1, &random_access) != 0 ||
@@ -592,47 +702,82 @@ static int on_frozen_row(void *context)
     m->left = (int)left;
     m->top = (int)top;
     m->group = (uint32_t)group;
-    sb_index *x = f->build.index;
-    if (label[0] && (m->label = number_of(&x->labels, &x->label_count, label)) == UINT32_MAX)
-        return sb_fail("out of memory");
-    return read_region(t, "train", m, x->tile, &m->train) != 0 || read_region(t, "test", m, x->tile, &m->test) != 0 ? -1 : 0;
+    if (read_region(t, "train", m, f->build.index->tile, &m->train) != 0 || read_region(t, "test", m, f->build.index->tile, &m->test) != 0)
+        return -1;
+    return label[0] ? label_rows(&f->build, f->build.count - 1, label) : 0;
 }
 
 int sb_index_read(sb_index *out, const char *run_dir, const sb_config *config)
 {
     char path[PATH_MAX];
     *out = (sb_index){ .tile = config->data.tile };
-    frozen f = { .build = { .index = out }, .table = { .on_row = on_frozen_row } };
+    frozen f = { .build = { .index = out }, .table = { .on_header = check_frozen_header, .on_row = on_frozen_row } };
     f.table.context = &f;
     int rc = sb_rundir_path(path, run_dir, "index.csv");
     if (rc == 0)
         rc = read_table(&f.table, path);
-    if (rc == 0 && out->count == 0)
+    if (rc == 0 && f.build.count == 0)
         rc = sb_fail("%s names no image", path);
-    free_builder(&f.build);
-    if (rc == 0) {
-        count_tiles(out, out->tile);
-        out->skipped = strdup("");
-        rc = out->skipped ? 0 : sb_fail("out of memory");
-    }
-    if (rc != 0)
-        sb_index_free(out);
-    return rc;
+    return finish(&f.build, rc);
 }
 
-int sb_index_changed(const sb_index *x)
+void sb_index_note_skipped(const sb_index *x)
 {
-    int changed = 0;
+    for (uint32_t i = 0; i < x->skipped_count && i < NOTED_MAX; i++)
+        sb_note("not used: %s", x->skipped[i].reason);
+    if (x->skipped_count > NOTED_MAX)
+        sb_note("not used: %" PRIu32 " files more", x->skipped_count - NOTED_MAX);
+}
+
+uint32_t sb_index_changed(const sb_index *x)
+{
+    uint32_t changed = 0;
     for (uint32_t i = 0; i < x->count; i++) {
         const sb_image *m = &x->images[i];
         struct stat info;
+        if (i > 0 && strcmp(m->path, m[-1].path) == 0)
+            continue;
         bool there = stat(m->path, &info) == 0;
         if (there && info.st_size == m->bytes && (int64_t)info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec == m->mtime_ns)
             continue;
-        sb_note("%s %s since the run began", m->path, there ? "was changed" : "has vanished");
-        changed++;
+        if (++changed <= NOTED_MAX)
+            sb_note("%s %s since the run began", m->path, there ? "was changed" : "has vanished");
     }
+    if (changed > NOTED_MAX)
+        sb_note("%" PRIu32 " files more were changed or have vanished", changed - NOTED_MAX);
     return changed;
+}
+
+size_t sb_index_largest(const sb_index *x, int channels)
+{
+    size_t largest = 0;
+    for (uint32_t i = 0; i < x->count; i++) {
+        const sb_image *m = &x->images[i];
+        size_t bytes = (size_t)m->width * (size_t)m->height * (size_t)channels;
+        if (!m->random_access && bytes > largest)
+            largest = bytes;
+    }
+    return largest;
+}
+
+uint32_t sb_index_find(const sb_index *x, const char *path, int page)
+{
+    uint32_t low = 0, high = x->count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        int order = strcmp(x->images[middle].path, path);
+        if (order < 0 || (order == 0 && x->images[middle].page < page))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < x->count && x->images[low].page == page && strcmp(x->images[low].path, path) == 0 ? low : UINT32_MAX;
+}
+
+sb_decode_source sb_index_source(const sb_image *m)
+{
+    return (sb_decode_source){ .path = m->path, .page = m->page, .bytes = m->bytes, .width = m->width, .height = m->height,
+                               .random_access = m->random_access };
 }
 
 int sb_index_test_tiles(const sb_index *x, int max, sb_tile **out)
@@ -651,30 +796,6 @@ int sb_index_test_tiles(const sb_index *x, int max, sb_tile **out)
     return count;
 }
 
-static bool share_pixels(const sb_region *a, const sb_region *b)
-{
-    return a->width > 0 && b->width > 0 && a->left < b->left + b->width && b->left < a->left + a->width && a->top < b->top + b->height &&
-           b->top < a->top + a->height;
-}
-
-/* Rows are compared with those of the same file and page, which lie together unless a manifest gives the split. */
-int sb_index_check(const sb_index *x)
-{
-    for (uint32_t i = 0; i < x->count; i++) {
-        const sb_image *a = &x->images[i];
-        if (a->test.width == 0)
-            continue;
-        for (uint32_t j = 0; j < x->count; j++) {
-            const sb_image *b = &x->images[j];
-            if (share_pixels(&b->train, &a->test) && a->page == b->page && strcmp(a->path, b->path) == 0)
-                return sb_fail("%s: pixels at (%d, %d) are both trained on and held out: give every tile of a file the same split or leave "
-                               "room between them",
-                               a->path, b->train.left, b->train.top);
-        }
-    }
-    return 0;
-}
-
 void sb_index_free(sb_index *x)
 {
     for (uint32_t i = 0; i < x->count; i++)
@@ -683,6 +804,10 @@ void sb_index_free(sb_index *x)
         free(x->labels[i]);
     free(x->images);
     free(x->labels);
+    for (uint32_t i = 0; i < x->skipped_count; i++) {
+        free(x->skipped[i].path);
+        free(x->skipped[i].reason);
+    }
     free(x->skipped);
     *x = (sb_index){ 0 };
 }

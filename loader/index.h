@@ -2,17 +2,20 @@
  *
  * A data set is a folder (recursive; the first level of sub-folders names the labels, if there are any) or a CSV manifest with the column
  * `path` and optionally left, top, label, group, split (train | test). The index is made once, frozen into the run directory as
- * index.csv, and used again on resume. Its rows are sorted by path, so it does not depend on the file system's order.
+ * index.csv, and used again on resume. Its rows are sorted by path, page and place, so it does not depend on the file system's order. Each page
+ * of a multi-page TIFF is an image; the levels of a pyramid (pages that are half, a quarter... of the first) are not.
  *
  * Held out: `split` if given; else whole groups where there are ten or more; else, image by image, the last part of the longer side:
  * max(side / 6, tile) wide (two tiles where the side has five), with a guard band of one tile before it (images whose longer side is
- * under three tiles are trained on whole); else every tenth image by hash of its path. No pixel is in both parts: sb_index_check asserts it. */
+ * under three tiles are trained on whole); else, from ten files on, every tenth by hash of its path. No pixel is in both parts: an index
+ * where one is cannot be made or read. */
 #ifndef SB_LOADER_INDEX_H
 #define SB_LOADER_INDEX_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "loader/decode.h"
 #include "proto/config.h"
 
 typedef struct {
@@ -32,7 +35,14 @@ typedef struct {
     uint32_t group;     /* equal for rows of one group; by default one an image */
     sb_region train, test; /* the part to train on, the part held out */
     uint32_t tiles;     /* training samples an epoch, before tiles_per_image */
+    uint32_t file;      /* the first row of the same file and page: they overlap, and are decoded together */
 } sb_image;
+
+/* A file, or a page of one, that is not used, and why. Both are clean text. */
+typedef struct {
+    char *path, *reason;
+    int page;
+} sb_skipped;
 
 typedef struct {
     sb_image *images;
@@ -41,18 +51,32 @@ typedef struct {
     uint32_t label_count;
     int tile;           /* side */
     uint64_t samples;   /* training samples an epoch */
-    char *skipped;      /* a line for each file that is not used, and why; malloc'ed text, may be "" */
+    sb_skipped *skipped;
+    uint32_t skipped_count;
 } sb_index;
 
-/* Scans config->data.path. Files that libvips cannot open are left out and said in `skipped`; no usable image is an error. */
+/* Scans config->data.path. Files that libvips cannot open, and names that are not UTF-8, are left out and stand in `skipped`; no usable
+ * image is an error, as is anything wrong with a manifest. */
 int sb_index_scan(sb_index *out, const sb_config *config);
 
 /* index.csv of a run directory. Reading validates every field (the file may have been edited). */
 int sb_index_write(const sb_index *index, const char *run_dir);
 int sb_index_read(sb_index *out, const char *run_dir, const sb_config *config);
 
-/* Names images whose size or time changed since (notes), returns how many, -1 on error. */
-int sb_index_changed(const sb_index *index);
+/* Names what `skipped` has (notes, the first few). */
+void sb_index_note_skipped(const sb_index *index);
+
+/* Names images whose size or time changed since (notes, the first few), returns how many. */
+uint32_t sb_index_changed(const sb_index *index);
+
+/* Bytes of the largest image that is decoded whole: the least cache that a decoder of this index needs. */
+size_t sb_index_largest(const sb_index *index, int channels);
+
+/* The first row of that file and page; UINT32_MAX: none. */
+uint32_t sb_index_find(const sb_index *index, const char *path, int page);
+
+/* What the decoder needs to know of an image. The path is the image's own. */
+sb_decode_source sb_index_source(const sb_image *image);
 
 /* Held-out tiles, non-overlapping, in order of image, left, top; at most `max`. Returns how many, *out malloc'ed. */
 typedef struct {
@@ -60,9 +84,6 @@ typedef struct {
     int left, top;
 } sb_tile;
 int sb_index_test_tiles(const sb_index *index, int max, sb_tile **out);
-
-/* Fails if any training tile can share a pixel with a held-out tile. */
-int sb_index_check(const sb_index *index);
 
 void sb_index_free(sb_index *index);
 

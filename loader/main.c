@@ -15,6 +15,7 @@
 
 #include "loader/decode.h"   /* sb_decoder_* */
 #include "loader/index.h"    /* sb_index_* */
+#include "loader/quarantine.h" /* sb_quarantine_append */
 #include "proto/config.h"    /* sb_config_* */
 #include "proto/error.h"     /* sb_fail, sb_note */
 #include "proto/process.h"   /* sb_process_*, sb_stop_* */
@@ -46,7 +47,7 @@ static void on_crash(int number)
 
 static int install_crash_handler(void)
 {
-    const int signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT };
+    const int signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP }; /* SIGTRAP: g_error */
     struct sigaction action = { .sa_handler = on_crash, .sa_flags = (int)(SA_RESETHAND | SA_NODEFER) };
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
         if (sigaction(signals[i], &action, NULL) != 0)
@@ -107,11 +108,10 @@ static int on_work(loader *l, const sb_message *m)
         return 0; /* somebody else has it, or the order is old */
     const sb_image *image = &l->index.images[m->work.image];
     sb_slot_meta *meta = sb_ring_meta(&l->ring, m->work.slot);
-    *meta = (sb_slot_meta){ .sample = m->work.sample, .image = m->work.image, .left = m->work.left, .top = m->work.top,
+    *meta = (sb_slot_meta){ .sample = m->work.sample, .image = m->work.image, .file = image->file, .left = m->work.left, .top = m->work.top,
                             .side = m->work.side, .width = m->work.side, .height = m->work.side, .channels = l->config.data.channels,
                             .label = image->label };
-    sb_decode_source source = { .path = image->path, .page = image->page, .width = image->width, .height = image->height,
-                                .random_access = image->random_access };
+    const sb_decode_source source = sb_index_source(image);
     sb_message done = { .type = SB_MESSAGE_DONE };
     done.done.segment = segment;
     done.done.incarnation = l->incarnation;
@@ -186,15 +186,9 @@ static size_t cache_bytes(const loader *l)
 {
     if (l->config.loader.cache_mb > 0)
         return (size_t)l->config.loader.cache_mb << 20;
-    size_t largest = 0, most = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE) / 8;
-    for (uint32_t i = 0; i < l->index.count; i++) {
-        const sb_image *image = &l->index.images[i];
-        size_t bytes = (size_t)image->width * (size_t)image->height * (size_t)l->config.data.channels;
-        if (!image->random_access && bytes > largest)
-            largest = bytes;
-    }
     size_t window = (size_t)l->config.data.window < l->index.count ? (size_t)l->config.data.window : l->index.count;
-    return largest * window < most ? largest * window : most;
+    size_t whole = window * sb_index_largest(&l->index, l->config.data.channels), most = sb_decoder_most();
+    return whole < most ? whole : most;
 }
 
 static int serve(const char *run_dir)
@@ -234,8 +228,27 @@ static void print_report(const sb_index *x, const sb_config *config, int test_ti
     for (uint32_t i = 0; i < x->count; i++)
         printf("  %6d x %-6d  %4" PRIu32 " tiles%s  %s\n", x->images[i].width, x->images[i].height, x->images[i].tiles,
                x->images[i].train.width == 0 ? ", held out" : x->images[i].test.width > 0 ? ", a strip held out" : "", x->images[i].path);
-    if (x->skipped[0])
-        printf("not used:\n%s", x->skipped);
+    if (x->skipped_count > 0)
+        printf("not used: %" PRIu32 " files\n", x->skipped_count);
+    for (uint32_t i = 0; i < x->skipped_count; i++)
+        printf("  %s\n", x->skipped[i].reason);
+}
+
+/* Writes index.csv, and quarantine.jsonl with the files that are left out from the start; too many of them are an error. */
+static int freeze(const sb_index *x, const sb_config *config, const char *run_dir)
+{
+    double files = x->skipped_count;
+    for (uint32_t i = 0; i < x->count; i++)
+        files += x->images[i].file == i;
+    sb_index_note_skipped(x);
+    if (x->skipped_count > config->data.max_bad * files)
+        return sb_fail("%" PRIu32 " of %.0f images in %s cannot be used, more than data.max_bad = %g allows: mend or remove the files, or raise "
+                       "data.max_bad",
+                       x->skipped_count, files, config->data.path, config->data.max_bad);
+    for (uint32_t i = 0; i < x->skipped_count; i++)
+        if (sb_quarantine_append(run_dir, x->skipped[i].path, x->skipped[i].page, NULL, x->skipped[i].reason) != 0)
+            return -1;
+    return sb_index_write(x, run_dir);
 }
 
 static int index_data(const arguments *a)
@@ -263,13 +276,10 @@ static int index_data(const arguments *a)
     }
     if (sb_index_scan(&x, &config) != 0)
         return -1;
-    int test_tiles = sb_index_test_tiles(&x, INT_MAX / 64, &tiles);
-    int rc = test_tiles < 0 ? -1 : sb_index_check(&x);
+    int test_tiles = sb_index_test_tiles(&x, INT_MAX / 64, &tiles), rc = test_tiles < 0 ? -1 : 0;
     if (rc == 0 && a->freeze)
-        rc = sb_index_write(&x, a->path);
-    if (rc == 0 && a->freeze && x.skipped[0])
-        sb_note("not used:\n%s", x.skipped);
-    if (rc == 0 && !a->freeze)
+        rc = freeze(&x, &config, a->path);
+    else if (rc == 0)
         print_report(&x, &config, test_tiles);
     free(tiles);
     sb_index_free(&x);

@@ -14,7 +14,8 @@
 
 #include "proto/error.h"
 
-typedef enum { KIND_INT, KIND_INT64, KIND_UINT64, KIND_DOUBLE, KIND_BOOL, KIND_TEXT, KIND_CHOICE } key_kind;
+/* SIDE: an int, 0 or in its range. */
+typedef enum { KIND_INT, KIND_SIDE, KIND_INT64, KIND_UINT64, KIND_DOUBLE, KIND_BOOL, KIND_TEXT, KIND_CHOICE } key_kind;
 
 typedef struct {
     const char *name;
@@ -77,7 +78,7 @@ static const key keys[] = {
     { "optimiser.beta2", KIND_DOUBLE, AT(optimiser.beta2), "0.999", 0, 0.999999, NULL, "AdamW" },
     { "optimiser.epsilon", KIND_DOUBLE, AT(optimiser.epsilon), "1e-08", 0, 1, NULL, "AdamW" },
     { "evaluate.views", KIND_INT, AT(evaluate.views), "8", 1, 16, NULL, "distorted views of each held-out tile" },
-    { "evaluate.size", KIND_INT, AT(evaluate.size), "0", 0, 1024, NULL, "side of an evaluation's views; 0: data.view" },
+    { "evaluate.size", KIND_SIDE, AT(evaluate.size), "0", 16, 1024, NULL, "side of an evaluation's views; 0: data.view" },
     { "evaluate.snapshot_every", KIND_INT, AT(evaluate.snapshot_every), "50", 1, 1 << 30, NULL, "steps between weights for evaluators" },
     { "evaluate.max_tiles", KIND_INT, AT(evaluate.max_tiles), "256", 2, 65536, NULL, "held-out tiles that are used" },
 };
@@ -85,7 +86,7 @@ static const key keys[] = {
 
 /* Keys of one view, behind "views.N.". */
 static const key view_keys[] = {
-    { "size", KIND_INT, VIEW(size), "0", 0, 1024, NULL, "side in pixels; 0: data.view" },
+    { "size", KIND_SIDE, VIEW(size), "0", 16, 1024, NULL, "side in pixels; 0: data.view" },
     { "crop_min", KIND_DOUBLE, VIEW(crop_min), "0.2", 0.0001, 1, NULL, "smallest share of the tile's area" },
     { "crop_max", KIND_DOUBLE, VIEW(crop_max), "1", 0.0001, 1, NULL, "largest share of the tile's area" },
     { "ratio_min", KIND_DOUBLE, VIEW(ratio_min), "0.75", 0.05, 20, NULL, "narrowest crop: width / height" },
@@ -115,9 +116,10 @@ static void say_range(const key *k, char *out, size_t bytes)
     else if (k->kind == KIND_BOOL)
         snprintf(out, bytes, "must be true or false");
     else if (k->kind == KIND_TEXT)
-        snprintf(out, bytes, "must be text of at most %d bytes", PATH_MAX - 1);
+        snprintf(out, bytes, "must be UTF-8 text of at most %d bytes without line breaks", PATH_MAX - 1);
     else
-        snprintf(out, bytes, "must be %s from %.15g to %.15g", k->kind == KIND_DOUBLE ? "a number" : "a whole number", k->min, k->max);
+        snprintf(out, bytes, "must be %s%s from %.15g to %.15g", k->kind == KIND_SIDE ? "0 or " : "", k->kind == KIND_DOUBLE ? "a number" : "a whole number",
+                 k->min, k->max);
 }
 
 /* The place of `text` among "a|b|c", or -1. */
@@ -141,11 +143,13 @@ static int parse_value(const key *k, const char *text, void *at)
     bool empty = text[0] == '\0' || isspace((unsigned char)text[0]);
     switch (k->kind) {
     case KIND_INT:
+    case KIND_SIDE:
     case KIND_INT64: {
         long long value = strtoll(text, &end, 10);
-        if (empty || errno || *end || (double)value < k->min || (double)value > k->max)
+        bool in_range = ((double)value >= k->min && (double)value <= k->max) || (value == 0 && k->kind == KIND_SIDE);
+        if (empty || errno || *end || !in_range)
             return -1;
-        if (k->kind == KIND_INT)
+        if (k->kind != KIND_INT64)
             *(int *)at = (int)value;
         else
             *(int64_t *)at = value;
@@ -170,11 +174,13 @@ static int parse_value(const key *k, const char *text, void *at)
             return -1;
         *(bool *)at = text[0] == 't';
         return 0;
-    case KIND_TEXT:
-        if (strlen(text) >= PATH_MAX)
+    case KIND_TEXT: {
+        char clean[PATH_MAX];
+        if (snprintf(clean, sizeof clean, "%s", text) >= PATH_MAX || sb_text_clean(clean) > 0)
             return -1;
         memcpy(at, text, strlen(text) + 1);
         return 0;
+    }
     case KIND_CHOICE: {
         int value = choice_of(k->choices, text);
         if (value < 0)
@@ -191,7 +197,8 @@ _Static_assert(sizeof(sb_place) == sizeof(int) && sizeof(sb_lr_scaling) == sizeo
 static void print_value(const key *k, const void *at, char *out, size_t bytes)
 {
     switch (k->kind) {
-    case KIND_INT: snprintf(out, bytes, "%d", *(const int *)at); break;
+    case KIND_INT:
+    case KIND_SIDE: snprintf(out, bytes, "%d", *(const int *)at); break;
     case KIND_INT64: snprintf(out, bytes, "%lld", (long long)*(const int64_t *)at); break;
     case KIND_UINT64: snprintf(out, bytes, "%llu", (unsigned long long)*(const uint64_t *)at); break;
     case KIND_DOUBLE: snprintf(out, bytes, "%.17g", *(const double *)at); break;
@@ -452,8 +459,6 @@ int sb_config_finish(sb_config *c)
         sb_view_config *view = &c->views[v];
         if (view->size == 0)
             view->size = c->data.view;
-        if (view->size < 16)
-            return sb_fail("views.%d.size = %d: must be 16 to 1024", v, view->size);
         if (view->crop_min > view->crop_max || view->ratio_min > view->ratio_max || view->blur_min > view->blur_max)
             return sb_fail("views.%d: crop_min, ratio_min or blur_min is above its maximum", v);
     }
@@ -575,7 +580,7 @@ int sb_config_document(void)
             else if (k->kind == KIND_TEXT)
                 snprintf(allowed, sizeof allowed, "text");
             else
-                snprintf(allowed, sizeof allowed, "%.15g to %.15g", k->min, k->max);
+                snprintf(allowed, sizeof allowed, "%s%.15g to %.15g", k->kind == KIND_SIDE ? "0, " : "", k->min, k->max);
             for (char *bar = allowed; (bar = strchr(bar, '|'));)
                 *bar = '/';
             printf("| `%s%s` | %s | %s | %s |\n", tables[t].prefix, k->name, k->initial[0] ? k->initial : "(empty)", allowed, k->meaning);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -49,6 +50,36 @@ int sb_context(const char *format, ...)
 const char *sb_error(void)
 {
     return text;
+}
+
+/* Bytes of the UTF-8 sequence at `at` (RFC 3629: shortest form, no surrogates, at most U+10FFFF); 0: none. */
+static int sequence(const unsigned char *at)
+{
+    int length = at[0] < 0x80 ? 1 : at[0] >= 0xC2 && at[0] < 0xE0 ? 2 : (at[0] & 0xF0) == 0xE0 ? 3 : at[0] >= 0xF0 && at[0] < 0xF5 ? 4 : 0;
+    for (int i = 1; i < length; i++)
+        if ((at[i] & 0xC0) != 0x80)
+            return 0;
+    bool wrong = (at[0] == 0xE0 && at[1] < 0xA0) || (at[0] == 0xED && at[1] >= 0xA0) || (at[0] == 0xF0 && at[1] < 0x90) ||
+                 (at[0] == 0xF4 && at[1] >= 0x90);
+    return wrong ? 0 : length;
+}
+
+int sb_text_clean(char *line)
+{
+    int replaced = 0;
+    for (unsigned char *at = (unsigned char *)line; *at;) {
+        int length = sequence(at);
+        if (length == 1 && (*at < 0x20 || *at == 0x7F)) {
+            *at = ' ';
+            replaced++;
+        } else if (length == 0) {
+            *at = '?';
+            length = 1;
+            replaced++;
+        }
+        at += length;
+    }
+    return replaced;
 }
 
 void sb_note_program(const char *name)

@@ -37,6 +37,7 @@ typedef struct {
     uint32_t epoch, position; /* view ring: the same, apart */
     uint32_t view;   /* view ring: 0 .. V-1 */
     uint32_t image;  /* row of the index */
+    uint32_t file;   /* the first row of the same file and page: tiles of one file may overlap */
     int32_t left, top, side; /* the tile in its image, in pixels */
     int32_t width, height, channels; /* of the pixels in the slot, 8 bits each, HWC */
     uint32_t label;  /* row label of the index, UINT32_MAX if none */

@@ -126,7 +126,7 @@ static int skip_overlaps(void *context, uint8_t *skip)
         const sb_slot_meta *a = meta_of(t, i);
         for (int j = 0; j < i; j++) {
             const sb_slot_meta *b = meta_of(t, j);
-            if (a->image == b->image && labs((long)a->left - b->left) < a->side && labs((long)a->top - b->top) < a->side) {
+            if (a->file == b->file && labs((long)a->left - b->left) < a->side && labs((long)a->top - b->top) < a->side) {
                 skip[i * batch + j] = skip[j * batch + i] = 1;
                 found = 1;
             }
@@ -222,6 +222,19 @@ static int save(train *t)
     return sb_checkpoint_save(t->run_dir, &view, t->config.trainer.checkpoint_keep);
 }
 
+/* Weights of the file that `init` names, if it names one. */
+static int take_init(const train *t, sb_checkpoint_view *view)
+{
+    char *report = NULL;
+    if (t->config.init[0] == '\0')
+        return 0;
+    if (sb_checkpoint_init(view, t->config.init, &report) != 0)
+        return sb_context("init");
+    sb_note("init: %s: %s", t->config.init, report);
+    free(report);
+    return 0;
+}
+
 /* From the newest checkpoint; else from `init`; else as initialised. */
 static int restore(train *t)
 {
@@ -231,13 +244,8 @@ static int restore(train *t)
     int found = sb_checkpoint_load_latest(t->run_dir, &view);
     if (found < 0)
         return -1;
-    if (found == 0 && t->config.init[0] != '\0') {
-        char *report = NULL;
-        if (sb_checkpoint_init(&view, t->config.init, &report) != 0)
-            return sb_context("init: %s", t->config.init);
-        sb_note("init: %s: %s", t->config.init, report);
-        free(report);
-    }
+    if (found == 0 && take_init(t, &view) != 0)
+        return -1;
     t->number = found ? view.step : 0;
     if (found)
         sb_note("resuming after step %" PRId64, t->number);
@@ -373,6 +381,18 @@ static void print_budget(const train *t)
             b.chunks == 1 ? "" : "s");
 }
 
+/* Device, networks, memory: all that follows from the configuration alone. */
+static int make_step(train *t)
+{
+    if (sb_device_open(&t->device, &t->config, t->config.trainer.threads) != 0 || sb_step_create(&t->step, t->device, &t->config) != 0)
+        return -1;
+    sb_parameters *p = sb_step_parameters(t->step);
+    int arrays;
+    sb_step_state(t->step, &arrays);
+    t->host = calloc(p->floats * (size_t)(1 + arrays) + p->statistic_floats, sizeof *t->host);
+    return t->host ? 0 : sb_fail("out of memory");
+}
+
 static int setup(train *t)
 {
     char path[PATH_MAX];
@@ -381,16 +401,9 @@ static int setup(train *t)
         sb_config_finish(&t->config) != 0 || sb_rundir_lock(t->run_dir, "trainer.lock") < 0)
         return -1;
     t->config_text = sb_config_result_text(&t->config);
-    if (!t->config_text)
-        return -1;
-    if (sb_device_open(&t->device, &t->config, t->config.trainer.threads) != 0 || sb_step_create(&t->step, t->device, &t->config) != 0)
+    if (!t->config_text || make_step(t) != 0)
         return -1;
     sb_parameters *p = sb_step_parameters(t->step);
-    int arrays;
-    sb_step_state(t->step, &arrays);
-    t->host = calloc(p->floats * (size_t)(1 + arrays) + p->statistic_floats, sizeof *t->host);
-    if (!t->host)
-        return sb_fail("out of memory");
     int width, rows = t->config.view_count * t->config.trainer.batch;
     sb_step_embeddings(t->step, &width);
     t->embeddings = calloc((size_t)rows * (size_t)width, sizeof *t->embeddings);
@@ -409,6 +422,32 @@ static int setup(train *t)
     return sb_control_start(&t->control, t->run_dir, rings, t->class_count, broadcasts, 2, sample_number(t, 0), &t->status);
 }
 
+/* The device before the host memory that it may be copying from and to. */
+static void teardown(train *t)
+{
+    sb_step_destroy(&t->step);
+    sb_device_close(&t->device);
+    for (int i = 0; i < t->class_count; i++)
+        sb_ring_close(&t->classes[i].ring);
+    sb_publisher_close(&t->publisher);
+    free(t->embeddings);
+    free(t->host);
+    free(t->config_text);
+}
+
+int sb_train_check(const sb_config *config)
+{
+    static train t;
+    t = (train){ .config = *config };
+    int rc = make_step(&t);
+    if (rc == 0) {
+        sb_checkpoint_view view = checkpoint_view(&t);
+        rc = take_init(&t, &view);
+    }
+    teardown(&t);
+    return rc;
+}
+
 static int finish(train *t)
 {
     char backbone[PATH_MAX];
@@ -425,13 +464,6 @@ sb_train_end sb_train(const char *run_dir)
     if (end == SB_TRAIN_FINISHED && finish(&t) != 0)
         end = SB_TRAIN_FAILED;
     sb_control_stop(&t.control, end == SB_TRAIN_FINISHED ? "finished" : end == SB_TRAIN_STOPPED ? "stopped" : "failed");
-    sb_step_destroy(&t.step);
-    sb_device_close(&t.device); /* before the host memory that it may be copying from and to */
-    for (int i = 0; i < t.class_count; i++)
-        sb_ring_close(&t.classes[i].ring);
-    sb_publisher_close(&t.publisher);
-    free(t.embeddings);
-    free(t.host);
-    free(t.config_text);
+    teardown(&t);
     return end;
 }

@@ -15,4 +15,7 @@ sb_train_end sb_train(const char *run_dir);
  * shared memory for views. */
 int sb_train_needs(const sb_config *config, size_t *device, size_t *shared);
 
+/* Does all that a run's start does but for its directory, data and shared memory: plans, takes the memory, reads `init` and notes what matched. */
+int sb_train_check(const sb_config *config);
+
 #endif
