@@ -29,7 +29,7 @@ static const char *what_to_do(cudaError_t status)
     case cudaErrorIllegalAddress:
     case cudaErrorECCUncorrectable:
     case cudaErrorHardwareStackError:
-        return "; the device is lost to this process: the run goes on from its last checkpoint";
+        return "; the device is lost to this process: ./run resume goes on from the last checkpoint";
     default:
         return "";
     }
