@@ -37,7 +37,8 @@ for i in range(12):
 END
 }
 
-small=(data.tile=64 data.view=32 encoder.stem=small trainer.batch=8 trainer.threads=2 trainer.checkpoint_every=4)
+small=(data.tile=64 data.view=32 encoder.stem=small trainer.batch=8 trainer.threads=2 trainer.checkpoint_every=4 trainer.precision=f32
+       optimiser.name=sgd optimiser.scaling=linear optimiser.lr=0.48 optimiser.weight_decay=0.0001 method.temperature=0.1)
 
 # run_small NAME [KEY=VALUE...]: a run to its end.
 run_small() {

@@ -47,7 +47,8 @@ killed() {
 }
 
 refused() {
-    ! run_on cuda refused cuda.plugin=/nowhere.so && grep -q "device = cuda: there is no /nowhere.so: .make cuda. builds it" "$work/refused/log/trainer.log"
+    ! run_on cuda refused cuda.plugin=/nowhere.so >"$work/refusal" 2>&1 && [ ! -e "$work/refused" ] &&
+        grep -q "device = cuda: there is no /nowhere.so: .make cuda. builds it" "$work/refusal"
 }
 
 alone() {
