@@ -118,7 +118,7 @@ static void say_range(const key *k, char *out, size_t bytes)
     else if (k->kind == KIND_TEXT)
         snprintf(out, bytes, "must be UTF-8 text of at most %d bytes without line breaks", PATH_MAX - 1);
     else
-        snprintf(out, bytes, "must be %s%s from %.15g to %.15g", k->kind == KIND_SIDE ? "0 or " : "", k->kind == KIND_DOUBLE ? "a number" : "a whole number",
+        snprintf(out, bytes, "must be %s%s from %.16g to %.16g", k->kind == KIND_SIDE ? "0 or " : "", k->kind == KIND_DOUBLE ? "a number" : "a whole number",
                  k->min, k->max);
 }
 
@@ -580,7 +580,7 @@ int sb_config_document(void)
             else if (k->kind == KIND_TEXT)
                 snprintf(allowed, sizeof allowed, "text");
             else
-                snprintf(allowed, sizeof allowed, "%s%.15g to %.15g", k->kind == KIND_SIDE ? "0, " : "", k->min, k->max);
+                snprintf(allowed, sizeof allowed, "%s%.16g to %.16g", k->kind == KIND_SIDE ? "0, " : "", k->min, k->max);
             for (char *bar = allowed; (bar = strchr(bar, '|'));)
                 *bar = '/';
             printf("| `%s%s` | %s | %s | %s |\n", tables[t].prefix, k->name, k->initial[0] ? k->initial : "(empty)", allowed, k->meaning);
