@@ -106,6 +106,7 @@ static int job_draw(sb_dispatch *d, job *j, uint32_t attempt)
     return sb_fail("no usable image found for sample %" PRIu64 " in 10000 draws", j->sample);
 }
 
+/* Its jobs draw other images when they are next handed out. */
 static int quarantine_image(sb_dispatch *d, uint32_t image, const char *reason)
 {
     uint32_t file = file_of(d, image);
@@ -113,12 +114,7 @@ static int quarantine_image(sb_dispatch *d, uint32_t image, const char *reason)
         return 0;
     d->bad[file] = true;
     d->counts.quarantined++;
-    if (quarantine_report(d, image, NULL, reason) != 0 || quarantine_check(d) != 0)
-        return -1;
-    for (int i = 0; i < d->job_count; i++)
-        if (d->jobs[i].state == JOB_WAITING && file_of(d, d->jobs[i].tile.image) == file && job_draw(d, &d->jobs[i], 0) != 0)
-            return -1;
-    return 0;
+    return quarantine_report(d, image, NULL, reason) != 0 ? -1 : quarantine_check(d);
 }
 
 /* A tile that cannot be decoded alone: its sample is drawn again. */
@@ -317,12 +313,7 @@ static int on_done(sb_dispatch *d, const sb_message *m)
     if (!m->done.bad || !j || m->done.image != j->tile.image || &d->loaders[j->loader] != l)
         return 0; /* a published slot speaks for itself (collect) */
     job_unassign(d, j);
-    if (m->done.bad == 1) /* draws the waiting job again too */
-        return quarantine_image(d, m->done.image, m->done.reason) != 0 ||
-                       (d->bad[file_of(d, j->tile.image)] && job_draw(d, j, 0) != 0)
-                   ? -1
-                   : 0;
-    return quarantine_tile(d, j, m->done.reason);
+    return m->done.bad == 1 ? quarantine_image(d, m->done.image, m->done.reason) : quarantine_tile(d, j, m->done.reason);
 }
 
 /* A loader died by its own signal on this job. The third time its unit of decoding is quarantined: the tile, where it is decoded alone. */
@@ -456,6 +447,8 @@ static int hand_out_one(sb_dispatch *d, int number, uint64_t now, bool *handed)
         job *j = &d->jobs[i];
         if (j->state != JOB_WAITING)
             continue;
+        if (d->bad[file_of(d, j->tile.image)] && job_draw(d, j, 0) != 0)
+            return -1;
         uint32_t file = file_of(d, j->tile.image);
         bool own = d->home[file] == l->incarnation;
         if (!own && (best_is_own || !image_is_free(d, file, now)))

@@ -241,7 +241,8 @@ static int loop(augment *a)
 
 /* ---- start and end --------------------------------------------------------------------------------------------------------------- */
 
-static int setup(augment *a)
+/* Configuration, index and order: all of a run that can be wrong before it begins. */
+static int read_run(augment *a)
 {
     char path[PATH_MAX];
     sb_config_defaults(&a->config);
@@ -257,6 +258,11 @@ static int setup(augment *a)
             if (a->config.views[v].size == sizes[c])
                 a->classes[c].views[a->classes[c].count++] = v;
     }
+    return 0;
+}
+
+static int open_device(augment *a)
+{
     return sb_device_open(&a->device, &a->config, 1) != 0 ? -1 : sb_viewer_create(&a->viewer, a->device, &a->config);
 }
 
@@ -304,7 +310,7 @@ int main(int argc, char **argv)
     static augment a = { .trainer_pidfd = -1, .trainer = { .directory = -1 } };
     uint64_t first = 0;
     if (only_check) {
-        int bad = setup(&a);
+        int bad = read_run(&a);
         if (bad == 0)
             sb_index_changed(&a.index);
         else
@@ -312,7 +318,7 @@ int main(int argc, char **argv)
         teardown(&a);
         return bad == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
     }
-    int rc = sb_stop_install() != 0 || sb_process_die_with_supervisor() != 0 || setup(&a) != 0 ? -1 : join_trainer(&a, &first);
+    int rc = sb_stop_install() != 0 || sb_process_die_with_supervisor() != 0 || read_run(&a) != 0 || open_device(&a) != 0 ? -1 : join_trainer(&a, &first);
     if (rc == 1)
         rc = sb_dispatch_create(&a.dispatch, run_dir, &a.config, &a.index, a.order, first, views_made, &a) != 0 ? -1 : loop(&a);
     if (rc < 0)

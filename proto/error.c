@@ -95,9 +95,10 @@ void sb_note(const char *format, ...)
     va_start(arguments, format);
     int body = vsnprintf(line + head, sizeof line - (size_t)head - 1, format, arguments);
     va_end(arguments);
-    size_t length = strlen(line);
     if (body < 0)
         return;
+    sb_text_clean(line); /* a message may quote a file's name or a value with line breaks in it */
+    size_t length = strlen(line);
     line[length++] = '\n';
     ssize_t written = write(STDERR_FILENO, line, length); /* one write, so that lines of several processes do not mix */
     (void)written;

@@ -78,6 +78,25 @@ same_features() {
         /usr/bin/python3 tests/pipeline/features.py "$work/$1" "$work/$1" "$2" "$3"
 }
 
+# disturbed NAME PEST COMMAND...: while COMMAND, which runs $work/NAME, is at work, PEST NAME is applied once a step, so that the number of deaths
+# without progress, five of which end a run, does not depend on the machine's speed.
+disturbed() {
+    local name=$1 pest=$2 steps=0 now
+    shift 2
+    "$@" &
+    local run=$!
+    while kill -0 $run 2>/dev/null; do
+        now=$(wc -l 2>/dev/null <"$work/$name/metrics.jsonl" || echo 0)
+        if [ "$now" -gt "$steps" ]; then
+            steps=$now
+            $pest "$name"
+        fi
+        sleep 0.05
+    done
+    wait $run
+}
+kill_loader() { pkill -KILL -n -f "sb_loader serve $work/$1"; }
+
 same_weights() {
     cmp "$work/$1/backbone.safetensors" "$work/$2/backbone.safetensors" &&
         cmp "$work/$1/checkpoints/step-000000012.safetensors" "$work/$2/checkpoints/step-000000012.safetensors"

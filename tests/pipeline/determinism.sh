@@ -3,21 +3,6 @@
 # shellcheck source=tests/pipeline/common.sh
 source "$(dirname "$0")/common.sh"
 
-# In the background, pest $2 is applied to the processes of run $1 after each of its steps: it must get somewhere in between, as five deaths
-# without progress end a run.
-disturbed() {
-    local name=$1 pest=$2 step last=0
-    shift 2
-    run_small "$name" "$@" &
-    local run=$!
-    while kill -0 $run 2>/dev/null; do
-        step=$(wc -l 2>/dev/null <"$work/$name/metrics.jsonl" || echo 0)
-        if [ "$step" -gt "$last" ]; then $pest "$name"; last=$step; fi
-        sleep 0.1
-    done
-    wait $run
-}
-kill_loader() { pkill -KILL -n -f "sb_loader serve $work/$1"; }
 stop_loader() { pkill -STOP -o -f "sb_loader serve $work/$1"; }
 kill_augment() { pkill -KILL -f "sb_augment $work/$1"; }
 scale() { ./run scale "$work/$1" "loaders=$((RANDOM % 3 + 1))"; }
@@ -30,13 +15,13 @@ ok "another seed: a run" run_small other seed=2
 ok "  other weights" bash -c "! cmp -s $work/reference/backbone.safetensors $work/other/backbone.safetensors"
 ok "three loaders" run_small three run.loaders=3
 ok "  the same weights" same_weights reference three
-ok "loaders come and go" disturbed scaled scale
+ok "loaders come and go" disturbed scaled scale run_small scaled
 ok "  the same weights" same_weights reference scaled
-ok "loaders are killed" disturbed killed kill_loader run.loaders=3
+ok "loaders are killed" disturbed killed kill_loader run_small killed run.loaders=3
 ok "  the same weights" same_weights reference killed
-ok "a loader is stopped" disturbed stopped stop_loader run.loaders=2 loader.timeout=0.5
+ok "a loader is stopped" disturbed stopped stop_loader run_small stopped run.loaders=2 loader.timeout=0.5
 ok "  the same weights" same_weights reference stopped
-ok "augment is killed" disturbed augment kill_augment
+ok "augment is killed" disturbed augment kill_augment run_small augment
 ok "  the same weights" same_weights reference augment
 ok "nothing is left behind" nothing_left
 finish

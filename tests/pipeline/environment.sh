@@ -1,0 +1,221 @@
+#!/bin/bash
+# Wrong configurations, a hostile environment and damaged run directories: each ends with an error that says what, where and what to do, starts
+# nothing, and leaves what was there as it was.
+# shellcheck source=tests/pipeline/common.sh
+source "$(dirname "$0")/common.sh"
+
+# says STATUS PATTERN COMMAND...: the command's exit status and a line of what it prints.
+says() {
+    local status=$1 pattern=$2 got
+    shift 2
+    timeout 120 "$@" >"$work/out" 2>&1 </dev/null
+    got=$?
+    cat "$work/out"
+    [ "$got" -eq "$status" ] && grep -qE -- "$pattern" "$work/out"
+}
+
+# refused PATTERN [KEY=VALUE...]: a run that does not start and leaves no directory.
+refused() {
+    local pattern=$1
+    shift
+    says 1 "$pattern" ./run train "$work/recipe.yaml" data.path="$work/images" run.dir="$work/refused" "${small[@]}" trainer.steps=4 "$@" &&
+        [ ! -e "$work/refused" ] && nothing_left
+}
+
+# wrong RECIPE PATTERN: a recipe that is refused, with file and line.
+wrong() {
+    printf '%b' "$1" >"$work/wrong.yaml"
+    says 1 "$work/wrong.yaml$2" build/sb_trainer prepare --recipe "$work/wrong.yaml" data.path="$work/images" run.dir="$work/refused" &&
+        [ ! -e "$work/refused" ]
+}
+
+run_four() { run_small "$1" trainer.steps=4 trainer.checkpoint_every=2 trainer.checkpoint_keep=2 "${@:2}"; }
+same() { cmp "$work/$1/backbone.safetensors" "$work/$2/backbone.safetensors"; }
+
+# A copy of the reference run without its end: to be resumed from step 4 or, if that is damaged, 2.
+half_done() {
+    rm -rf "${work:?}/$1"
+    cp -a "$work/reference" "$work/$1" && rm "$work/$1/backbone.safetensors" "$work/$1/status.json"
+}
+hurt() { printf 'XXXX' | dd of="$1" bs=1 seek=5000000 conv=notrunc status=none; }
+
+newest_damaged() {
+    half_done newest
+    hurt "$work/newest/checkpoints/step-000000004.safetensors"
+    ./run resume "$work/newest" && same newest reference && grep -q "step-000000004.safetensors: the data's checksum is" "$work/newest/log/trainer.log" &&
+        grep -q "resuming after step 2" "$work/newest/log/trainer.log"
+}
+
+all_damaged() {
+    half_done all
+    truncate -s 1000000 "$work/all/checkpoints/step-000000002.safetensors"
+    hurt "$work/all/checkpoints/step-000000004.safetensors"
+    says 1 "none of the 2 checkpoints in $work/all/checkpoints can be used" ./run resume "$work/all" && nothing_left
+}
+
+# damaged FILE SED PATTERN: the reference's FILE after SED; the error matches PATTERN.
+damaged() {
+    half_done damaged
+    sed -i "$2" "$work/damaged/$1" && says 1 "$3" ./run resume "$work/damaged" && [ ! -e "$work/damaged/status.json" ]
+}
+
+changed_files() {
+    half_done changed
+    cp -a "$work/images" "$work/kept"
+    touch "$work/images/03.jpg"
+    mv "$work/images/07.jpg" "$work/07.jpg"
+    says 0 "03.jpg was changed since the run began" ./run resume "$work/changed"
+    local status=$?
+    mv "$work/07.jpg" "$work/images/07.jpg"
+    [ $status -eq 0 ] && grep -q "07.jpg has vanished since the run began" "$work/out"
+}
+
+second_supervisor() {
+    run_small busy trainer.steps=10000 --detach || return 1
+    local holder status
+    holder=$(cat "$work/busy/lock")
+    says 1 "$work/busy is in use by process $holder" ./run resume "$work/busy" &&
+        says 1 "$work/busy is in use by process $holder" ./run resume "$work/busy" --detach &&
+        says 1 "$work/busy is in use by process $holder" ./run supervise "$work/busy" &&
+        says 1 "$work/busy is a run already: resume it" ./run train demo data.path="$work/images" run.dir="$work/busy" "${small[@]}"
+    status=$?
+    # Twice Ctrl-C: at once, even where the trainer does not answer.
+    wait_step "$work/busy" 1 && pkill -STOP -f "sb_trainer train $work/busy"
+    kill -TERM "$holder" && sleep 0.3 && kill -TERM "$holder"
+    nothing_left && return $status
+}
+
+# in_space SCRIPT: as root of an own mount namespace.
+in_space() { unshare -rm bash -c "$1"; }
+export work
+export small_keys="${small[*]}"
+train_command='timeout 120 ./run train recipes/demo.yaml data.path="$work/images" $small_keys trainer.steps=4 trainer.checkpoint_every=2 trainer.checkpoint_keep=2'
+
+disk_full() {
+    mkdir -p "$work/disk"
+    # shellcheck disable=SC2016
+    in_space 'mount -t tmpfs -o size=150m none "$work/disk" || exit 99
+        '"$train_command"' run.dir="$work/disk/run" && exit 1
+        grep -q "No space left on device" "$work/disk/run/log/trainer.log" || exit 2
+        ls -l "$work/disk/run/checkpoints"; [ -f "$work/disk/run/checkpoints/step-000000002.safetensors" ] || exit 3
+        mount -o remount,size=700m "$work/disk" && timeout 120 ./run resume "$work/disk/run" && cmp "$work/disk/run/backbone.safetensors" "$work/reference/backbone.safetensors"'
+}
+
+little_shared_memory() {
+    # shellcheck disable=SC2016
+    in_space 'mount -t tmpfs -o size=1m none /dev/shm || exit 99
+        '"$train_command"' run.dir="$work/shm"' &&
+        grep -q "/dev/shm has .* of the .* bytes needed (No space left on device); using anonymous memory instead" "$work/shm/log/trainer.log" && same shm reference
+}
+
+no_shared_memory() {
+    # shellcheck disable=SC2016
+    in_space 'mkdir "$work/dev" && mount -t tmpfs none "$work/dev" && for d in null zero urandom random; do touch "$work/dev/$d" && mount --bind /dev/$d "$work/dev/$d"; done
+        ln -s /proc/self/fd "$work/dev/fd"; mount --rbind "$work/dev" /dev || exit 99
+        '"$train_command"' run.dir="$work/noshm"' &&
+        grep -q "using anonymous memory instead" "$work/noshm/log/trainer.log" && same noshm reference
+}
+
+read_only() {
+    mkdir -p "$work/ro"
+    # shellcheck disable=SC2016
+    in_space 'mount -t tmpfs -o ro none "$work/ro" || exit 99
+        '"$train_command"' run.dir="$work/ro/run" >"$work/out" 2>&1; [ $? -eq 1 ] && grep -q "making directory .*/ro/run: Read-only file system" "$work/out"'
+}
+
+# Tensors as safetensors: FILE PREFIX SHARE-OF-NAMES-KEPT WIDTH; from the reference's backbone.
+write_init() {
+    /usr/bin/python3 - "$work/reference/backbone.safetensors" "$@" <<'END'
+import json, struct, sys
+source, target, prefix, keep, cut = sys.argv[1:]
+data = open(source, "rb").read()
+length, = struct.unpack("<Q", data[:8])
+header = json.loads(data[8:8 + length])
+out, body = {}, b""
+for number, (name, entry) in enumerate(header.items()):
+    if name == "__metadata__" or number >= int(keep):
+        continue
+    piece = data[8 + length:][slice(*entry["data_offsets"])]
+    if cut == name: # half of its rows
+        piece, entry["shape"] = piece[:len(piece) // 2], [entry["shape"][0] // 2] + entry["shape"][1:]
+    out[prefix + name] = dict(entry, data_offsets=[len(body), len(body) + len(piece)])
+    body += piece
+text = json.dumps(out).encode()
+open(target, "wb").write(struct.pack("<Q", len(text)) + text + body)
+END
+}
+
+init_says() { says 0 "$1" build/sb_trainer prepare --recipe recipes/demo.yaml data.path="$work/images" run.dir="$work/init$number" "${small[@]}" init="$2"; }
+
+make_images
+printf '{}' >"$work/recipe.yaml"
+ok "a run ends" run_four reference
+
+# Configurations
+for case in 'trainer:\n  bach: 3\n|:2: there is no key trainer.bach; the nearest is trainer.batch' 'trainer: {batch: 0}\n|:1: trainer.batch = 0: must be a whole number from 1 to 65536' \
+    'seed: 1\ntrainer:\n  batch: many\n|:3: trainer.batch = many: must be a whole' 'method: {name: simclrr}\n|:1: method.name = simclrr: must be one of simclr' \
+    'views:\n  - {size: 8}\n|:2: views.0.size = 8: must be 0 or a whole number from 16 to 1024' 'views:\n  - {blurr: 1}\n|:2: there is no key views.0.blurr; the nearest is views.0.blur' \
+    'views:\n  - {count: 17}\n|:2: count = 17' 'data: {untrusted: perhaps}\n|:1: data.untrusted = perhaps: must be true or false' 'data: {tile: 15}\n|:1: data.tile = 15' \
+    'optimiser: {lr: nan}\n|:1: optimiser.lr = nan: must be a number from 0 to 1000' 'seed: 1\nseed: 2\n|:2: seed stands here twice' 'data:\n\tpath: x\n|:2: not YAML' 'data: [1]\n|:1: a single value' \
+    '- a\n|:1: keys and values belong here' 'init: "a\\nb"\n|:1: init = .*without line breaks' 'data: {max_bad: 1.1}\n|:1: data.max_bad = 1.1: must be a number from 0 to 1' \
+    'loader: {timeout: 0}\n|:1: loader.timeout = 0: must be a number from 0.1 to 86400' 'data: {channels: 2}\n| and the command line: data.channels = 2: must be 3' \
+    'views: [{crop_min: 0.5, crop_max: 0.4}, {}]\n| and the command line: views.0: crop_min' 'seed: 99999999999999999999\n|:1: seed = 9'; do
+    ok "refused: ${case%%|*}" wrong "${case%%|*}" "${case#*|}"
+done
+ok "refused: on the command line" refused 'command line: there is no key trainer.stepps; the nearest is trainer.steps' trainer.stepps=3
+ok "refused: a batch larger than an epoch" refused 'an epoch has .* samples, a batch needs 64: lower trainer.batch' data.tile=400 trainer.batch=64
+ok "refused: a chunk larger than the batch" refused 'trainer.chunk = 17 is more than the 16 views' trainer.chunk=17
+ok "refused: no such data" refused "data.path = .*/nowhere: No such file" data.path="$work/nowhere"
+ok "refused: no such device" refused "device = cuda: there is no /nowhere.so" device=cuda cuda.plugin=/nowhere.so
+ok "refused: no such init" refused "init: opening .*/nowhere: No such file" init="$work/nowhere"
+mkdir "$work/nothing" && : >"$work/nothing/empty.jpg"
+ok "refused: nothing usable" refused "no image that can be used; .*empty.jpg: the file is empty" data.path="$work/nothing"
+if [ "$(id -u)" -eq 0 ]; then ok "refused: unreadable data # SKIP root reads everything" true; else
+    mkdir -m 0 "$work/locked"
+    ok "refused: unreadable data" refused "locked: Permission denied" data.path="$work/locked"
+fi
+
+# Commands
+for verb in train resume status stop scale export "evaluate $work/reference" "embed $work/reference" index check; do
+    ok "${verb% *}: a wrong option" bash -c "./run $verb --wrong >$work/out 2>&1 </dev/null && exit 1; cat $work/out; grep -qE 'wrong|unrecognized' $work/out"
+    ok "${verb% *} --help" says 0 "usage:" ./run "${verb% *}" --help
+done
+for program in loader augment trainer evaluator; do
+    ok "sb_$program: --help and a wrong option" eval 'says 0 "Usage: " build/sb_$program --help && says 64 "unrecognized option .--wrong" build/sb_$program --wrong'
+done
+ok "a second supervisor, a taken directory, Ctrl-C twice" second_supervisor
+
+# Run directories
+ok "the newest checkpoint is damaged: the one before is used" newest_damaged
+ok "all checkpoints are damaged" all_damaged
+ok "a damaged configuration" damaged config.yaml 's/^  tile: .*/  tile: wide/' "damaged/config.yaml:[0-9]+: data.tile = wide: must be"
+ok "an index without its columns" damaged index.csv '1s/^path,/file,/' "damaged/index.csv:1: not the columns of an index"
+ok "an index with a letter in a number" damaged index.csv '3s/,600,/,6oo,/' "damaged/index.csv:3: width = 6oo: must be a whole number"
+ok "images changed and vanished since the run began" changed_files
+
+# Weights to start from
+write_init "$work/plain.safetensors" "" 1000 ""
+write_init "$work/prefix.safetensors" module. 1000 ""
+write_init "$work/other.safetensors" nothing.like. 1000 ""
+write_init "$work/part.safetensors" "" 40 ""
+write_init "$work/shape.safetensors" "" 1000 layer1.0.conv1.weight
+head -c 2000000 "$work/plain.safetensors" >"$work/cut.safetensors"
+ok "init: every tensor of the backbone" init_says "init: .*: 100 tensors taken, 0 of another type or shape, [0-9]+ not in the file.* is projector" "$work/plain.safetensors"
+ok "init: names behind a prefix" init_says "100 tensors taken" "$work/prefix.safetensors"
+ok "init: a part" init_says "[0-9]+ tensors taken, 0 of another type or shape" "$work/part.safetensors"
+ok "init: one of another shape is named" init_says "99 tensors taken, 1 of another type or shape.* is layer1.0.conv1.weight" "$work/shape.safetensors"
+ok "init: nothing fits" refused "init: .*other.safetensors: none of its [0-9]+ tensors has a name and shape of this encoder" init="$work/other.safetensors"
+ok "init: a cut file" refused "init: .*cut.safetensors: .*" init="$work/cut.safetensors"
+ok "init: no safetensors file" refused "init: .*01.jpg: " init="$work/images/01.jpg"
+
+# Space
+if unshare -rm mount -t tmpfs none /mnt 2>/dev/null; then
+    ok "the disk is full: an error, the older checkpoint stays, resumed to the same weights" disk_full
+    ok "a small /dev/shm: other memory, the same weights" little_shared_memory
+    ok "no /dev/shm" no_shared_memory
+    ok "a directory that cannot be written" read_only
+else
+    for what in "the disk is full" "a small /dev/shm" "no /dev/shm" "a directory that cannot be written"; do ok "$what # SKIP no mount namespaces here" true; done
+fi
+ok "nothing is left behind" nothing_left
+finish

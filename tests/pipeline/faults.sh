@@ -1,0 +1,118 @@
+#!/bin/bash
+# Bad images in a run: truncated, damaged, crashing or hanging the decoder, vanished. The run ends, each is in quarantine.jsonl with a reason, and the
+# weights are the same whatever the moment a fault is found: one loader or three, loaders killed, everything killed and resumed.
+# shellcheck source=tests/pipeline/common.sh
+source "$(dirname "$0")/common.sh"
+
+# run_bad NAME [KEY=VALUE...]
+run_bad() {
+    local name=$1
+    shift
+    run_small "$name" trainer.steps=6 trainer.checkpoint_every=2 data.max_bad=0.6 "$@"
+}
+
+same() { cmp "$work/$1/backbone.safetensors" "$work/$2/backbone.safetensors"; }
+
+# The paths in a quarantine: each once, each with a reason.
+quarantined() {
+    /usr/bin/python3 - "$work/$1/quarantine.jsonl" <<'END'
+import json, sys
+lines = [json.loads(line) for line in open(sys.argv[1])]
+assert len({(line["path"], line.get("left"), line.get("top")) for line in lines}) == len(lines), lines
+assert all(line["path"].startswith("/") and len(line["reason"]) > 10 for line in lines), lines
+print("\n".join(sorted(line["path"].rsplit("/", 1)[1] for line in lines)))
+END
+}
+# quarantine_is NAME FILE...
+quarantine_is() {
+    local name=$1
+    shift
+    diff <(quarantined "$name") <(printf '%s\n' "$@" | sort)
+}
+
+killed_and_resumed() {
+    run_bad resumed run.loaders=2 &
+    local run=$!
+    wait_step "$work/resumed" 3
+    pkill -KILL -f "$work/resumed"
+    wait $run
+    nothing_left && timeout 120 ./run resume "$work/resumed"
+}
+
+too_many() {
+    run_bad toomany data.max_bad=0.2 >"$work/out" 2>&1
+    local status=$?
+    cat "$work/out"
+    [ $status -eq 1 ] && grep -q "images cannot be used, more than data.max_bad = 0.2 allows" "$work/out" && nothing_left
+}
+
+hangs_once() {
+    export LD_PRELOAD="$work/open.so" FAULT_SIGNAL=0 FAULT_FILE=03.jpg FAULT_ONCE="$work/hung"
+    run_bad hang loader.timeout=0.5 run.loaders=2
+    local status=$?
+    unset LD_PRELOAD FAULT_SIGNAL FAULT_FILE FAULT_ONCE
+    [ $status -eq 0 ] && [ -e "$work/hung" ] && grep -q "made no progress for 0.5 s (loader.timeout) on .*03.jpg and is killed" "$work/hang/log/augment.log"
+}
+
+crashes() {
+    export LD_PRELOAD="$work/open.so" FAULT_SIGNAL=$1 FAULT_FILE=$2
+    run_bad "${@:3}"
+    local status=$?
+    unset LD_PRELOAD FAULT_SIGNAL FAULT_FILE
+    return $status
+}
+crashed_thrice() { [ "$(grep -c "by its own signal.* on .*$2" "$work/$1/log/augment.log")" -eq 3 ] && grep -q "crashed on it three times" "$work/$1/quarantine.jsonl"; }
+
+# FILE loses half its bytes; the header and with it the index stay.
+cut_in_half() { truncate -s $(($(stat -c %s "$1") / 2)) "$1"; }
+
+vanishing() {
+    run_bad vanish run.loaders=1 data.window=1 loader.cache_mb=1 trainer.steps=8 &
+    local run=$!
+    wait_step "$work/vanish" 1
+    mv "$work/images/08.jpg" "$work/08.jpg"
+    wait $run
+    local status=$?
+    mv "$work/08.jpg" "$work/images/08.jpg"
+    [ $status -eq 0 ] && grep -q "08.jpg.*No such file" "$work/vanish/quarantine.jsonl"
+}
+
+make_images
+ok "the library that crashes and hangs loaders" cc -shared -fPIC -O1 -D_GNU_SOURCE -Wall -Werror -o "$work/open.so" tests/pipeline/preload/open.c -ldl
+ok "a loader that hangs is killed and the run goes on" hangs_once
+ok "a run without any fault" run_bad sound
+ok "  the same weights" same sound hang
+ok "two files crash the decoder" crashes 11 '1?.jpg' crash run.loaders=1
+ok "  each is quarantined" quarantine_is crash 10.jpg 11.jpg
+ok "one file aborts the decoder, three loaders" crashes 6 05.jpg abort run.loaders=3
+ok "  quarantined at the third time" crashed_thrice abort 05.jpg
+cut_in_half "$work/images/05.jpg"
+ok "the same file, cut" run_bad cut
+ok "  quarantined" quarantine_is cut 05.jpg
+ok "  the same weights as with the crashes" same cut abort
+cut_in_half "$work/images/10.jpg"
+printf 'not an image' >"$work/images/text.jpg"
+: >"$work/images/empty.png"
+/usr/bin/python3 - "$work/images" <<'END'
+import sys
+sys.path.insert(0, "tests/oracle")
+from images import pattern, write_tiff
+write_tiff(sys.argv[1] + "/tiled.tif", [pattern(300, 300)], 2, tile=32)
+data = bytearray(open(sys.argv[1] + "/11.jpg", "rb").read())
+data[len(data) // 2:len(data) // 2 + 2] = b"\xff\xd9"
+open(sys.argv[1] + "/11.jpg", "wb").write(data)
+END
+bad=(05.jpg 10.jpg 11.jpg text.jpg empty.png)
+ok "good and bad images, one loader" run_bad one run.loaders=1
+ok "  the bad ones are quarantined" quarantine_is one "${bad[@]}"
+ok "three loaders" run_bad three run.loaders=3
+ok "  the same weights" same one three
+ok "loaders are killed" disturbed killed kill_loader run_bad killed run.loaders=3
+ok "  the same weights" same one killed
+ok "  no SIGKILL counts" quarantine_is killed "${bad[@]}"
+ok "everything is killed, the run resumed" killed_and_resumed
+ok "  the same weights" same one resumed
+ok "too many bad images end the run" too_many
+ok "an image vanishes" vanishing
+ok "nothing is left behind" nothing_left
+finish
