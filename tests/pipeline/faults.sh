@@ -46,21 +46,21 @@ too_many() {
     [ $status -eq 1 ] && grep -q "images cannot be used, more than data.max_bad = 0.2 allows" "$work/out" && nothing_left
 }
 
-hangs_once() {
-    export LD_PRELOAD="$work/open.so" FAULT_SIGNAL=0 FAULT_FILE=03.jpg FAULT_ONCE="$work/hung"
-    run_bad hang loader.timeout=0.5 run.loaders=2
-    local status=$?
-    unset LD_PRELOAD FAULT_SIGNAL FAULT_FILE FAULT_ONCE
-    [ $status -eq 0 ] && [ -e "$work/hung" ] && grep -q "made no progress for 0.5 s (loader.timeout) on .*03.jpg and is killed" "$work/hang/log/augment.log"
+# faulty SIGNAL FILE TIMES COMMAND...: COMMAND, whose loaders get SIGNAL (0: sleep for ever) at FILE, TIMES times (0: whenever).
+faulty() {
+    local limit=()
+    [ "$3" -eq 0 ] || limit=(FAULT_COUNTER="$work/counter.$RANDOM" FAULT_TIMES="$3")
+    (
+        export LD_PRELOAD="$work/open.so" FAULT_SIGNAL=$1 FAULT_FILE=$2 "${limit[@]}"
+        "${@:4}"
+        status=$?
+        for setting in "${limit[@]}"; do
+            [[ $setting != FAULT_COUNTER=* ]] || [ "$(stat -c %s "${setting#*=}")" -eq "$3" ] || status=99 # it did not happen
+        done
+        exit $status
+    )
 }
-
-crashes() {
-    export LD_PRELOAD="$work/open.so" FAULT_SIGNAL=$1 FAULT_FILE=$2
-    run_bad "${@:3}"
-    local status=$?
-    unset LD_PRELOAD FAULT_SIGNAL FAULT_FILE
-    return $status
-}
+hung() { grep -q "made no progress for 0.5 s (loader.timeout) on .*$2 and is killed" "$work/$1/log/augment.log"; }
 crashed_thrice() { [ "$(grep -c "by its own signal.* on .*$2" "$work/$1/log/augment.log")" -eq 3 ] && grep -q "crashed on it three times" "$work/$1/quarantine.jsonl"; }
 
 # FILE loses half its bytes; the header and with it the index stay.
@@ -79,12 +79,16 @@ vanishing() {
 
 make_images
 ok "the library that crashes and hangs loaders" cc -shared -fPIC -O1 -D_GNU_SOURCE -Wall -Werror -o "$work/open.so" tests/pipeline/preload/open.c -ldl
-ok "a loader that hangs is killed and the run goes on" hangs_once
 ok "a run without any fault" run_bad sound
+ok "a loader hangs" faulty 0 03.jpg 1 run_bad hang loader.timeout=0.5 run.loaders=2
+ok "  it is killed" hung hang 03.jpg
 ok "  the same weights" same sound hang
-ok "two files crash the decoder" crashes 11 '1?.jpg' crash run.loaders=1
+ok "a loader gets SIGKILL four times at one image" faulty 9 03.jpg 4 run_bad kill run.loaders=1
+ok "  which counts for nothing" test ! -e "$work/kill/quarantine.jsonl"
+ok "  the same weights" same sound kill
+ok "two files crash the decoder" faulty 11 '1?.jpg' 0 run_bad crash run.loaders=1
 ok "  each is quarantined" quarantine_is crash 10.jpg 11.jpg
-ok "one file aborts the decoder, three loaders" crashes 6 05.jpg abort run.loaders=3
+ok "one file aborts the decoder, three loaders" faulty 6 05.jpg 0 run_bad abort run.loaders=3
 ok "  quarantined at the third time" crashed_thrice abort 05.jpg
 cut_in_half "$work/images/05.jpg"
 ok "the same file, cut" run_bad cut

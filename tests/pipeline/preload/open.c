@@ -1,6 +1,6 @@
 /* open.c: preloaded into a run by faults.sh, it makes a loader meet a file that crashes or hangs its decoder. Opening a file whose name matches the
- * pattern FAULT_FILE raises FAULT_SIGNAL there, or sleeps for ever if that is 0. With FAULT_ONCE set, a file made under that name says that it
- * happened and it does not happen again. Only `sb_loader serve` is touched. */
+ * pattern FAULT_FILE raises FAULT_SIGNAL there, or sleeps for ever if that is 0; with FAULT_COUNTER, a file that grows by a byte each time, only
+ * FAULT_TIMES times. Only `sb_loader serve` is touched. */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <fnmatch.h>
@@ -24,6 +24,17 @@ static int serves(open_call real)
     return got > 0 && strstr(command, "sb_loader") && strcmp(second, "serve") == 0;
 }
 
+static int again(open_call real)
+{
+    const char *counter = getenv("FAULT_COUNTER"), *times = getenv("FAULT_TIMES");
+    if (!counter || !times)
+        return 1;
+    int fd = real(counter, O_CREAT | O_APPEND | O_WRONLY, 0600), yes = fd >= 0 && lseek(fd, 0, SEEK_END) < atoi(times) && write(fd, "x", 1) == 1;
+    if (fd >= 0)
+        close(fd);
+    return yes;
+}
+
 int open(const char *path, int flags, ...)
 {
     open_call real = (open_call)dlsym(RTLD_NEXT, "open");
@@ -31,10 +42,9 @@ int open(const char *path, int flags, ...)
     va_start(arguments, flags);
     mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(arguments, mode_t) : 0;
     va_end(arguments);
-    const char *marked = getenv("FAULT_FILE"), *kind = getenv("FAULT_SIGNAL"), *once = getenv("FAULT_ONCE"), *name = strrchr(path, '/');
+    const char *marked = getenv("FAULT_FILE"), *kind = getenv("FAULT_SIGNAL"), *name = strrchr(path, '/');
     if (marked && kind && fnmatch(marked, name ? name + 1 : path, 0) == 0 && serves(real)) {
-        int fd = once ? real(once, O_CREAT | O_EXCL | O_WRONLY, 0600) : -1;
-        if (!once || fd >= 0) {
+        if (again(real)) {
             if (atoi(kind) != 0)
                 raise(atoi(kind));
             for (;;)
