@@ -300,9 +300,16 @@ static void collect(sb_dispatch *d)
     }
 }
 
-static int on_done(sb_dispatch *d, const sb_message *m)
+/* The loader that says it has this incarnation, if it is its own. */
+static loader *sender(sb_dispatch *d, const sb_peer *peer, uint32_t incarnation)
 {
-    loader *l = find_loader(d, m->done.incarnation);
+    loader *l = find_loader(d, incarnation);
+    return l && sb_peer_same(&l->peer, peer) ? l : NULL;
+}
+
+static int on_done(sb_dispatch *d, const sb_peer *peer, const sb_message *m)
+{
+    loader *l = sender(d, peer, m->done.incarnation);
     if (!l || m->done.segment != d->ring.segment.ticket.id)
         return 0;
     l->progress_at = sb_now();
@@ -494,9 +501,9 @@ static int hand_out(sb_dispatch *d)
 }
 
 /* A loader that says it is idle has lost the orders whose slots nobody claimed. */
-static void on_want(sb_dispatch *d, const sb_message *m)
+static void on_want(sb_dispatch *d, const sb_peer *peer, const sb_message *m)
 {
-    loader *l = find_loader(d, m->want.incarnation);
+    loader *l = sender(d, peer, m->want.incarnation);
     if (!l || m->want.segment != d->ring.segment.ticket.id)
         return;
     uint64_t now = sb_now();
@@ -521,9 +528,9 @@ int sb_dispatch_turn(sb_dispatch *d, int timeout_ms, int fd)
         if (message.type == SB_MESSAGE_HELLO)
             rc = on_hello(d, &peer, &message);
         else if (message.type == SB_MESSAGE_WANT)
-            on_want(d, &message);
+            on_want(d, &peer, &message);
         else if (message.type == SB_MESSAGE_DONE)
-            rc = on_done(d, &message);
+            rc = on_done(d, &peer, &message);
         if (rc < 0)
             return -1;
     }

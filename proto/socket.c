@@ -61,6 +61,11 @@ void sb_socket_close(sb_socket *s)
     *s = (sb_socket){ .directory = -1 };
 }
 
+bool sb_peer_same(const sb_peer *a, const sb_peer *b)
+{
+    return a->bytes == b->bytes && a->bytes <= sizeof a->id && memcmp(a->id, b->id, a->bytes) == 0;
+}
+
 /* The peer is not there, or its queue is full: the message is lost, which changes nothing. */
 static bool dropped(int error)
 {

@@ -7,6 +7,7 @@
 #ifndef SB_PROTO_SOCKET_H
 #define SB_PROTO_SOCKET_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,6 +20,9 @@ typedef struct {
     uint8_t id[SB_PEER_MAX];
     size_t bytes;
 } sb_peer;
+
+/* Of the same connection? The ids are the ROUTER's own, so that nobody can send in another's name. */
+bool sb_peer_same(const sb_peer *a, const sb_peer *b);
 
 typedef struct {
     void *context;

@@ -140,9 +140,9 @@ static int on_hello(sb_control *c, const sb_peer *peer, const sb_message *m)
     return welcome(c, peer, c->augment_incarnation);
 }
 
-static int on_ready(sb_control *c, const sb_message *m)
+static int on_ready(sb_control *c, const sb_peer *peer, const sb_message *m)
 {
-    if (!c->augment_known || m->ready.segment != c->rings[0]->segment.ticket.id)
+    if (!c->augment_known || !sb_peer_same(&c->augment_peer, peer) || m->ready.segment != c->rings[0]->segment.ticket.id)
         return 0;
     c->now.read_ns = m->ready.read_ns;
     c->now.decode_ns = m->ready.decode_ns;
@@ -198,7 +198,7 @@ static int turn(sb_control *c)
     if (rc == 1 && m.type == SB_MESSAGE_HELLO)
         rc = on_hello(c, &peer, &m);
     else if (rc == 1 && m.type == SB_MESSAGE_READY)
-        rc = on_ready(c, &m);
+        rc = on_ready(c, &peer, &m);
     if (rc < 0)
         return -1;
     if (c->augment_known && sb_process_gone(c->augment_pidfd))
