@@ -1,53 +1,9 @@
 /* Messages: what unpacks packs back to the same meaning, everything else is refused with a reason, and nothing is allocated. The frames
  * are made by msgpack-c's packer field by field, not by message.c. */
-#include "tests/fuzz/fuzz.h"
-
 #include <malloc.h>
-#include <msgpack.h>
 
-#include "proto/message.h"
-
-/* The fields of each type behind version and type, as message.h lists them: numbers, and one text at the end for t. */
-static const struct {
-    sb_message_type type;
-    bool text;
-    int count;
-    int64_t number[12];
-} frames[] = {
-    { SB_MESSAGE_HELLO, false, 3, { SB_ROLE_AUGMENT, 4711, 123456789 } },
-    { SB_MESSAGE_WELCOME, false, 10, { 7, 4711, 99, 5000000000, 1, SB_SEGMENT_TILES, 0x1122334455667788, 4711, 5, 8192 } },
-    { SB_MESSAGE_WELCOME, false, 5, { 0, 1, 0, 0, 0 } },
-    { SB_MESSAGE_REFUSE, true, 0, { 0 } },
-    { SB_MESSAGE_WANT, false, 2, { 42, 16777215 } },
-    { SB_MESSAGE_WORK, false, 8, { 42, 3, 70000, 1, 4294967295, -5, 2147483647, 1024 } },
-    { SB_MESSAGE_DONE, true, 9, { 42, 1, 3, 70000, 1, 9, 2, 1000000, 300 } },
-    { SB_MESSAGE_READY, false, 7, { 42, 1, 2, 3, 4, 5, 6 } },
-    { SB_MESSAGE_FREED, false, 1, { 1 } },
-};
-#define FRAMES (sizeof frames / sizeof *frames)
-
-/* wide: every number in 8 bytes, which is sound msgpack too. */
-static size_t make_frame(size_t i, bool wide, uint8_t *out)
-{
-    msgpack_sbuffer buffer;
-    msgpack_packer p;
-    msgpack_sbuffer_init(&buffer);
-    msgpack_packer_init(&p, &buffer, msgpack_sbuffer_write);
-    msgpack_pack_array(&p, (size_t)(2 + frames[i].count + frames[i].text));
-    msgpack_pack_int(&p, SB_MESSAGE_VERSION);
-    msgpack_pack_int(&p, (int)frames[i].type);
-    for (int n = 0; n < frames[i].count; n++)
-        wide ? msgpack_pack_fix_int64(&p, frames[i].number[n]) : msgpack_pack_int64(&p, frames[i].number[n]);
-    if (frames[i].text) {
-        const char *reason = "cannot be decoded: \xC3\xA4 \xF0\x9F\x90\x88";
-        msgpack_pack_str(&p, strlen(reason));
-        msgpack_pack_str_body(&p, reason, strlen(reason));
-    }
-    size_t bytes = buffer.size;
-    memcpy(out, buffer.data, bytes);
-    msgpack_sbuffer_destroy(&buffer);
-    return bytes;
-}
+#include "tests/fuzz/frames.h"
+#include "tests/fuzz/fuzz.h"
 
 static bool unpack(const uint8_t *data, size_t bytes)
 {
