@@ -7,6 +7,36 @@ stop_loader() { pkill -STOP -o -f "sb_loader serve $work/$1"; }
 kill_augment() { pkill -KILL -f "sb_augment $work/$1"; }
 scale() { ./run scale "$work/$1" "loaders=$((RANDOM % 3 + 1))"; }
 
+# Descriptors of the process whose command line begins with $1; waits until they are as many as $2 says, if it is given.
+descriptors() {
+    local pid tries count
+    pid=$(pgrep -o -f "^${SB_BUILD:-build}/$1")
+    for tries in {1..100}; do
+        count=$(find "/proc/$pid/fd" -mindepth 1 2>/dev/null | wc -l)
+        [ "$count" = "${2:-$count}" ] && break
+        sleep 0.1
+    done
+    echo "$count"
+}
+
+# Augment and loaders come and go many times; whom they join holds as many descriptors as before.
+descriptors_constant() {
+    local trainer augment now
+    ./run train recipes/demo.yaml data.path="$work/images" run.dir="$work/descriptors" "${small[@]}" trainer.steps=1000 run.loaders=2 --detach
+    wait_step "$work/descriptors" 2 || return 1
+    trainer=$(descriptors "sb_trainer train $work/descriptors")
+    augment=$(descriptors "sb_augment $work/descriptors")
+    for _ in 1 2 3 4 5 6; do
+        pkill -KILL -f "sb_augment $work/descriptors"
+        pkill -KILL -n -f "sb_loader serve $work/descriptors"
+        wait_step "$work/descriptors" $(($(wc -l <"$work/descriptors/metrics.jsonl") + 4)) || return 1
+    done
+    now="$(descriptors "sb_trainer train $work/descriptors" "$trainer") $(descriptors "sb_augment $work/descriptors" "$augment")"
+    ./run stop "$work/descriptors"
+    echo "descriptors of trainer and augment: first $trainer $augment, then $now"
+    [ "$now" = "$trainer $augment" ]
+}
+
 make_images
 ok "a run ends" run_small reference run.loaders=1
 ok "again: the same weights" run_small again run.loaders=1
@@ -23,5 +53,12 @@ ok "a loader is stopped" disturbed stopped stop_loader run_small stopped run.loa
 ok "  the same weights" same_weights reference stopped
 ok "augment is killed" disturbed augment kill_augment run_small augment
 ok "  the same weights" same_weights reference augment
+# Faults in the order of sums do not show with two threads.
+ok "seven threads" run_small seven trainer.threads=7 run.loaders=1
+ok "seven threads again, loaders are killed" disturbed seven_killed kill_loader trainer.threads=7 run.loaders=3
+ok "  the same weights" same_weights seven seven_killed
+ok "seven threads again, augment is killed" disturbed seven_augment kill_augment trainer.threads=7
+ok "  the same weights" same_weights seven seven_augment
+ok "descriptors stay as many over many restarts" descriptors_constant
 ok "nothing is left behind" nothing_left
 finish

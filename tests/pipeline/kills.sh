@@ -39,6 +39,24 @@ interrupted() {
     [ $status -eq 130 ] && grep -q "./run resume $work/interrupt" "$work/out" && nothing_left && timeout 120 ./run resume "$work/interrupt"
 }
 
+# One run is killed again and again, each time another part of it at a random moment after a random step, and resumed.
+random_kills() {
+    local round run="$work/random"
+    RANDOM=$seed
+    ./run train recipes/demo.yaml data.path="$work/images" run.dir="$run" "${small[@]}" trainer.steps=12 --detach
+    for round in 1 2 3 4 5; do
+        wait_step "$run" $((2 * round + RANDOM % 3 - 1)) || return 1
+        sleep "0.$((RANDOM % 400 + 100))"
+        case $((RANDOM % 3)) in
+            0) pkill -KILL -f "sb_trainer train $run"; continue ;; # the supervisor starts it again
+            1) kill -KILL "$(cat "$run/lock")" ;;
+            2) pkill -KILL -f "$run" ;;
+        esac
+        nothing_left && ./run resume "$run" --detach || return 1
+    done
+    timeout 120 flock "$run/lock" true # held while the run lives
+}
+
 make_images
 ok "a run ends" run_small reference
 ok "the trainer is killed and comes back" trainer_killed
@@ -47,6 +65,10 @@ ok "the supervisor is killed, the run resumed" supervisor_killed
 ok "  the same weights" same_weights reference supervisor
 ok "everything is killed, the run resumed" everything_killed
 ok "  the same weights" same_weights reference all
+seed=${SB_TEST_SEED:-$RANDOM}
+echo "# SB_TEST_SEED=$seed repeats the next kills"
+ok "killed at random moments and resumed, five times" random_kills
+ok "  the same weights" same_weights reference random
 ok "interrupted, the run resumed" interrupted
 ok "  the same weights" same_weights reference interrupt
 ok "metrics have each step once" bash -c "[ \$(wc -l <$work/all/metrics.jsonl) -eq 12 ] && [ \$(wc -l <$work/interrupt/metrics.jsonl) -eq 12 ]"
