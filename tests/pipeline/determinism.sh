@@ -55,9 +55,9 @@ ok "augment is killed" disturbed augment kill_augment run_small augment
 ok "  the same weights" same_weights reference augment
 # Faults in the order of sums do not show with two threads.
 ok "seven threads" run_small seven trainer.threads=7 run.loaders=1
-ok "seven threads again, loaders are killed" disturbed seven_killed kill_loader trainer.threads=7 run.loaders=3
+ok "seven threads again, loaders are killed" disturbed seven_killed kill_loader run_small seven_killed trainer.threads=7 run.loaders=3
 ok "  the same weights" same_weights seven seven_killed
-ok "seven threads again, augment is killed" disturbed seven_augment kill_augment trainer.threads=7
+ok "seven threads again, augment is killed" disturbed seven_augment kill_augment run_small seven_augment trainer.threads=7
 ok "  the same weights" same_weights seven seven_augment
 ok "descriptors stay as many over many restarts" descriptors_constant
 ok "nothing is left behind" nothing_left

@@ -17,14 +17,14 @@ stay_idle() { "$tool" idle "$work/$1"; }
 
 make_images
 ok "a run ends" run_small reference
-ok "noise on both sockets" disturbed noise make_noise
+ok "noise on both sockets" disturbed noise make_noise run_small noise
 ok "  the same weights" same_weights reference noise
 ok "  it arrived, and was refused with a reason" grep -q "a message was refused: message of version" "$work/noise/log/augment.log"
 ok "  by the trainer too" grep -q "a message was refused" "$work/noise/log/trainer.log"
-ok "lies about the work of others" disturbed lies tell_lies
+ok "lies about the work of others" disturbed lies tell_lies run_small lies
 ok "  the same weights" same_weights reference lies
 ok "  no image was given up" test ! -s "$work/lies/quarantine.jsonl"
-ok "a loader that never does its work" disturbed idle stay_idle loader.timeout=0.5
+ok "a loader that never does its work" disturbed idle stay_idle run_small idle loader.timeout=0.5
 ok "  the same weights" same_weights reference idle
 ok "nothing is left behind" nothing_left
 finish
