@@ -798,7 +798,7 @@ int sb_index_test_tiles(const sb_index *x, int max, sb_tile **out)
 
 void sb_index_free(sb_index *x)
 {
-    for (uint32_t i = 0; i < x->count; i++)
+    for (uint32_t i = 0; x->images && i < x->count; i++)
         free(x->images[i].path);
     for (uint32_t i = 0; i < x->label_count; i++)
         free(x->labels[i]);

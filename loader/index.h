@@ -24,18 +24,18 @@ typedef struct {
 
 /* A row of the index: an image, or a tile of one where the manifest places tiles. */
 typedef struct {
-    char *path;       /* as it can be opened */
-    int page;         /* of a multi-page file, 0 for the first */
+    char *path;              /* as it can be opened */
     int64_t bytes, mtime_ns;
-    int width, height; /* upright: after orientation */
-    bool random_access; /* tiles decode without the whole image */
-    bool placed;        /* left, top name the only tile */
-    int left, top;
-    uint32_t label;     /* row in labels; UINT32_MAX none */
-    uint32_t group;     /* equal for rows of one group; by default one an image */
-    sb_region train, test; /* the part to train on, the part held out */
-    uint32_t tiles;     /* training samples an epoch, before tiles_per_image */
-    uint32_t file;      /* the first row of the same file and page: they overlap, and are decoded together */
+    int page;                /* of a multi-page file, 0 for the first */
+    int width, height;       /* upright: after orientation */
+    int left, top;           /* placed: the only tile */
+    uint32_t label;          /* row in labels; UINT32_MAX none */
+    uint32_t group;          /* equal for rows of one group; by default one an image */
+    uint32_t tiles;          /* training samples an epoch, before tiles_per_image */
+    uint32_t file;           /* the first row of the same file and page: they overlap, and are decoded together */
+    sb_region train, test;   /* the part to train on, the part held out */
+    bool random_access;      /* tiles decode without the whole image */
+    bool placed;             /* left, top name the only tile */
 } sb_image;
 
 /* A file, or a page of one, that is not used, and why. Both are clean text. */

@@ -18,7 +18,7 @@ room() { verdict "$1 includes what it may" "$(grep -rnE '^#include "' --include=
 room proto 'proto/[a-z]+\.h'
 room kernels '(proto|kernels|kernels/[a-z]+)/[a-z0-9]+\.h'
 room loader '(proto|loader)/[a-z]+\.h'
-room augment '(proto|augment)/[a-z]+\.h|kernels/(device|open)\.h|loader/(index|decode)\.h'
+room augment '(proto|augment)/[a-z]+\.h|kernels/(device|open)\.h|loader/(index|decode|quarantine)\.h'
 room trainer '(proto|trainer|trainer/encoders|trainer/methods)/[a-z]+\.h|kernels/(device|open|shapes)\.h'
 room evaluator '(proto|evaluator|evaluator/metrics)/[a-z]+\.h|kernels/device\.h|loader/(index|decode)\.h|augment/(order|view)\.h|trainer/(network|projector|checkpoint|publish|status)\.h'
 
