@@ -8,7 +8,6 @@ from types import SimpleNamespace
 
 import numpy
 import torch
-import torchvision
 from PIL import Image
 
 root = Path(__file__).parents[2]
@@ -22,7 +21,9 @@ def load(run, encoder, stem):
     text = (root / "README.md").read_text().split("## The weights")[1].split("\n## ")[0]
     lines = [line.strip() for line in text.splitlines() if line.startswith("    ")]
     assert any("strict=True" in line for line in lines), lines
-    names = {"torch": torch, "torchvision": torchvision, "safetensors": SimpleNamespace(torch=SimpleNamespace(load_file=reference.load_file))}
+    safetensors = SimpleNamespace(load_file=reference.load_file)  # Debian 12 has no package of it
+    sys.modules["safetensors"], sys.modules["safetensors.torch"] = SimpleNamespace(torch=safetensors), safetensors
+    names = {}
     os.chdir(run)
     for line in lines:
         exec(line.replace("resnet18", encoder), names)
