@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -15,12 +16,15 @@
 #include "proto/process.h"
 
 #define CACHED_MAX 4096
+#define STRIP 16              /* rows that are decoded at once: they stay in the second cache */
+#define KEPT_BLOCK (32 << 20) /* the most that glibc takes */
+#define KEPT_IN_ALL (256 << 20)
 
 typedef struct {
     char *path;
     int page, width, height;
     uint8_t *pixels;
-    size_t bytes;
+    size_t bytes;  /* of the memory behind pixels, which may have held a larger image before */
     uint64_t used; /* clock of the last use */
 } cached;
 
@@ -30,6 +34,8 @@ struct sb_decoder {
     cached images[CACHED_MAX];
     int count;
     uint64_t clock;
+    uint8_t *spare; /* memory of an image that was dropped for the next: fresh pages would cost a third as much as decoding into them */
+    size_t spare_bytes;
 };
 
 /* libvips' error buffer as our error, in one line. */
@@ -49,6 +55,14 @@ static void drop_warning(const gchar *domain, GLogLevelFlags level, const gchar 
     (void)domain, (void)level, (void)message, (void)data;
 }
 
+/* Decoders take and give back the same tens of megabytes for every image. Left to itself the allocator returns them to the system each time. */
+static void keep_memory(void)
+{
+    mallopt(M_ARENA_MAX, 1);
+    mallopt(M_MMAP_THRESHOLD, KEPT_BLOCK);
+    mallopt(M_TRIM_THRESHOLD, KEPT_IN_ALL);
+}
+
 int sb_decoder_create(sb_decoder **out, int channels, size_t cache_bytes, bool untrusted)
 {
     if (VIPS_INIT("smallbatch") != 0)
@@ -57,6 +71,7 @@ int sb_decoder_create(sb_decoder **out, int channels, size_t cache_bytes, bool u
     vips_cache_set_max(0);
     vips_block_untrusted_set(!untrusted);
     g_log_set_handler("VIPS", G_LOG_LEVEL_WARNING, drop_warning, NULL);
+    keep_memory();
     sb_decoder *d = calloc(1, sizeof *d);
     if (!d)
         return sb_fail("out of memory");
@@ -75,7 +90,13 @@ static void drop(sb_decoder *d, int i)
 {
     d->cached_bytes -= d->images[i].bytes;
     free(d->images[i].path);
-    g_free(d->images[i].pixels);
+    if (d->images[i].bytes > d->spare_bytes) {
+        free(d->spare);
+        d->spare = d->images[i].pixels;
+        d->spare_bytes = d->images[i].bytes;
+    } else {
+        free(d->images[i].pixels);
+    }
     d->images[i] = d->images[--d->count];
 }
 
@@ -85,6 +106,7 @@ void sb_decoder_destroy(sb_decoder **decoder)
         return;
     while ((*decoder)->count > 0)
         drop(*decoder, 0);
+    free((*decoder)->spare);
     free(*decoder);
     *decoder = NULL;
 }
@@ -355,6 +377,44 @@ static void make_room(sb_decoder *d, size_t bytes)
     }
 }
 
+/* Memory for `size` bytes of pixels: the spare, if that is large enough and the cache has room for all of it. NULL: sb_error. */
+static uint8_t *take_pixels(sb_decoder *d, size_t size, size_t *bytes)
+{
+    uint8_t *pixels = d->spare;
+    *bytes = d->spare_bytes;
+    if (!pixels || d->spare_bytes < size || d->cached_bytes + d->spare_bytes > d->cache_bytes) {
+        free(pixels);
+        *bytes = size;
+        pixels = malloc(size);
+        if (!pixels)
+            sb_fail("out of memory for %zu bytes", size);
+    }
+    d->spare = NULL;
+    d->spare_bytes = 0;
+    return pixels;
+}
+
+/* Computes the image into `pixels`, strip by strip from the top and in this thread: libvips' own sinks hand every strip to another. 0, or -1 with
+ * libvips' error. */
+static int write_pixels(VipsImage *image, uint8_t *pixels)
+{
+    size_t bytes = (size_t)image->Xsize * (size_t)image->Ysize * (size_t)image->Bands;
+    VipsImage *target = vips_image_new_from_memory(pixels, bytes, image->Xsize, image->Ysize, image->Bands, VIPS_FORMAT_UCHAR);
+    VipsRegion *from = vips_region_new(image), *to = target ? vips_region_new(target) : NULL;
+    int rc = from && to ? 0 : -1;
+    for (int top = 0; rc == 0 && top < image->Ysize; top += STRIP) {
+        VipsRect strip = { 0, top, image->Xsize, image->Ysize - top < STRIP ? image->Ysize - top : STRIP };
+        rc = vips_region_image(to, &strip) != 0 || vips_region_prepare_to(from, to, &strip, strip.left, strip.top) != 0 ? -1 : 0;
+    }
+    if (to)
+        g_object_unref(to);
+    if (from)
+        g_object_unref(from);
+    if (target)
+        g_object_unref(target);
+    return rc;
+}
+
 static int fail_size(const sb_decode_source *s, const VipsImage *image)
 {
     sb_fail("%s: %d x %d pixels, %d x %d when it was indexed: the file has changed", s->path, image->Xsize, image->Ysize, s->width,
@@ -367,7 +427,7 @@ static int decode_whole(sb_decoder *d, const sb_decode_source *s, cached **out, 
 {
     uint64_t begin = sb_now();
     uint8_t *file, *pixels = NULL;
-    size_t bytes = 0, size = (size_t)s->width * (size_t)s->height * (size_t)d->channels;
+    size_t bytes = 0, kept = 0, size = (size_t)s->width * (size_t)s->height * (size_t)d->channels;
     if (size > d->cache_bytes) {
         sb_fail("%s: %d x %d pixels do not fit the %zu MiB of loader.cache_mb", s->path, s->width, s->height, d->cache_bytes >> 20);
         return 1;
@@ -382,7 +442,9 @@ static int decode_whole(sb_decoder *d, const sb_decode_source *s, cached **out, 
     rc = !image || (normalise(&image, d->channels) != 0 && fail_vips(s->path)) ? 1 : 0;
     if (rc == 0 && (image->Xsize != s->width || image->Ysize != s->height))
         rc = fail_size(s, image);
-    if (rc == 0 && !(pixels = vips_image_write_to_memory(image, &size))) {
+    if (rc == 0 && !(pixels = take_pixels(d, size, &kept)))
+        rc = -1;
+    if (rc == 0 && write_pixels(image, pixels) != 0) {
         fail_vips(s->path);
         rc = 1;
     }
@@ -390,16 +452,14 @@ static int decode_whole(sb_decoder *d, const sb_decode_source *s, cached **out, 
         g_object_unref(image);
     free(file);
     *decode_ns += sb_now() - middle;
-    if (rc != 0)
-        return rc;
-    cached *c = &d->images[d->count];
-    *c = (cached){ .path = strdup(s->path), .page = s->page, .width = s->width, .height = s->height, .pixels = pixels, .bytes = size };
-    if (!c->path) {
-        g_free(pixels);
-        return sb_fail("out of memory");
+    char *path = rc == 0 ? strdup(s->path) : NULL;
+    if (!path) {
+        free(pixels);
+        return rc != 0 ? rc : sb_fail("out of memory");
     }
-    d->cached_bytes += size;
-    d->count++;
+    cached *c = &d->images[d->count++];
+    *c = (cached){ .path = path, .page = s->page, .width = s->width, .height = s->height, .pixels = pixels, .bytes = kept };
+    d->cached_bytes += kept;
     *out = c;
     return 0;
 }
