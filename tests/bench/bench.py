@@ -123,18 +123,21 @@ def prepare(folder, name, *keys):
     run = f"{folder}/{name}"
     for command in (["build/sb_trainer", "prepare", "--recipe", "recipes/demo.yaml", "data.path=data/demo", f"run.dir={run}", *keys],
                     ["build/sb_loader", "index", run, "--freeze"]):
-        subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        if done.returncode != 0:
+            sys.exit(f"bench: {done.stderr}")
     return run
 
 
 def loaders():
-    """Tiles from two loaders against one; how often a photograph is decoded in an epoch."""
+    """Tiles from two loaders (each with its cache) against one; how often a photograph is decoded in an epoch. One image at a time, so that
+    decoding is what there is to do, and as far ahead as the demo's recipe looks."""
     rates = {1: [], 2: []}
     decoded = needed = 0
     with tempfile.TemporaryDirectory() as folder:
         for turn in range(5):
             for count in (1, 2):
-                run = prepare(folder, f"{turn}-{count}", "data.window=1", "loader.cache_mb=64", "trainer.batch=2")
+                run = prepare(folder, f"{turn}-{count}", "data.window=1", "loader.cache_mb=64", "trainer.batch=2", "loader.slots=32")
                 tool = Worker(TOOLS / "loader_tool", run, count)
                 serving = [subprocess.Popen(["build/sb_loader", "serve", run], cwd=ROOT, env={**os.environ, **ONE_THREAD})
                            for _ in range(count)]

