@@ -90,12 +90,13 @@ int main(int argc, char **argv)
     if (argc <= first)
         return 2;
     bench b = { .files = argv + first, .count = argc - first, .side = tiled ? atoi(argv[2]) : 0 };
+    int rc = 0;
     if (tiled) {
         b.pixels = malloc((size_t)b.side * (size_t)b.side * 3);
-        if (!b.pixels || sb_decoder_create(&b.decoder, 3, CACHE_BYTES, false) != 0 || look(&b) != 0)
-            return 1;
+        rc = !b.pixels || sb_decoder_create(&b.decoder, 3, CACHE_BYTES, false) != 0 || look(&b) != 0;
     }
-    int rc = bench_serve(tiled ? tiles : whole, &b, 0);
+    if (rc == 0)
+        rc = bench_serve(tiled ? tiles : whole, &b, 0);
     sb_decoder_destroy(&b.decoder);
     free(b.sources);
     free(b.pixels);
