@@ -27,7 +27,7 @@ endif
 ARCH     ?= -march=native $(shell $(CC) -mprefer-vector-width=512 -E -x c /dev/null >/dev/null 2>&1 && echo -mprefer-vector-width=512)
 
 MSGPACK  := $(shell pkg-config --exists msgpack-c && echo msgpack-c || echo msgpack)
-PACKAGES := vips libtiff-4 libzmq yaml-0.1 jansson $(MSGPACK)
+PACKAGES := vips libtiff-4 libjpeg libzmq yaml-0.1 jansson $(MSGPACK)
 CPPFLAGS += -I. -D_GNU_SOURCE $(shell pkg-config --cflags $(PACKAGES) | sed 's/-I/-isystem /g')
 # -ffp-contract=off: the same C gives the same bits on every path (reference, emulated device, export).
 CFLAGS   += -std=c17 -g $(OPTIMISE) $(ARCH) -ffp-contract=off $(OPENMP) -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wvla
@@ -70,7 +70,6 @@ $(BUILD)/sb_%: $(BUILD)/%/main.o $(ARCHIVES)
 	@echo "  LD $@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
-$(BUILD)/tests/bench/decode_tool: LDLIBS += -ljpeg
 
 # The list of cases, which the test program of every device links.
 $(BUILD)/libcases.a: $(CASES:%.c=$(BUILD)/%.o)

@@ -1,4 +1,4 @@
-/* decode.c: see decode.h. Pixels come from libvips; the cache of whole images is ours, since its bound is a promise. */
+/* decode.c: see decode.h. Pixels come from libvips, those of plain JPEG files from libjpeg; the cache of whole images is ours, since its bound is a promise. */
 #include "loader/decode.h"
 
 #include <errno.h>
@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include <vips/vips.h>
 
+#include "loader/jpeg.h"
 #include "proto/error.h"
 #include "proto/process.h"
 
@@ -235,13 +236,14 @@ static int check_samples(const VipsImage *image)
     return -1;
 }
 
-/* Upright, 8-bit, `channels` bands; transparency becomes white. */
+/* Upright, 8-bit, `channels` bands; transparency becomes white. An image that is all that stays what it is. */
 static int normalise(VipsImage **image, int channels)
 {
     if (check_samples(*image) != 0)
         return -1;
     VipsInterpretation wanted = channels == 3 ? VIPS_INTERPRETATION_sRGB : VIPS_INTERPRETATION_B_W;
-    STEP(image, vips_autorot(*image, &next, NULL));
+    if (vips_image_get_orientation(*image) > 1)
+        STEP(image, vips_autorot(*image, &next, NULL));
     if (vips_image_get_interpretation(*image) == VIPS_INTERPRETATION_CMYK) /* libvips' own press profile where none is embedded */
         STEP(image, vips_icc_transform(*image, &next, "srgb", "embedded", TRUE, "input_profile", "cmyk", NULL));
     else if (vips_image_get_typeof(*image, VIPS_META_ICC_NAME) && profile_matters(*image))
@@ -284,6 +286,15 @@ static VipsImage *open_memory(const char *path, int page, const uint8_t *data, s
     return image;
 }
 
+/* What libvips calls the reader of an image's file: "jpegload_buffer", "tiffload", ... */
+static const char *reader(VipsImage *image)
+{
+    const char *name = "";
+    if (vips_image_get_string(image, VIPS_META_LOADER, &name) != 0)
+        vips_error_clear();
+    return name;
+}
+
 /* Bytes of a tile of a page of a TIFF file; 0: it is not tiled. libvips does not tell. */
 static size_t tile_bytes(const char *path, int page)
 {
@@ -309,10 +320,7 @@ int sb_decoder_probe(sb_decoder *d, const char *path, int page, sb_decode_header
     VipsImage *image = open_memory(path, page, file, bytes);
     int rc = image ? 0 : -1;
     if (rc == 0) {
-        const char *loader = "";
-        if (vips_image_get_string(image, VIPS_META_LOADER, &loader) != 0)
-            vips_error_clear();
-        bool tiff = strncmp(loader, "tiff", 4) == 0;
+        bool tiff = strncmp(reader(image), "tiff", 4) == 0;
         size_t tile = tiff ? tile_bytes(path, page) : 0;
         *out = (sb_decode_header){ .bytes = info.st_size, .mtime_ns = (int64_t)info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec };
         out->pages = tiff ? vips_image_get_n_pages(image) : 1;
@@ -438,16 +446,21 @@ static int decode_whole(sb_decoder *d, const sb_decode_source *s, cached **out, 
     if (rc != 0)
         return rc;
     make_room(d, size);
-    VipsImage *image = open_memory(s->path, s->page, file, bytes);
+    VipsImage *opened = open_memory(s->path, s->page, file, bytes), *image = opened;
+    if (image)
+        g_object_ref(image);
     rc = !image || (normalise(&image, d->channels) != 0 && fail_vips(s->path)) ? 1 : 0;
     if (rc == 0 && (image->Xsize != s->width || image->Ysize != s->height))
         rc = fail_size(s, image);
     if (rc == 0 && !(pixels = take_pixels(d, size, &kept)))
         rc = -1;
-    if (rc == 0 && write_pixels(image, pixels) != 0) {
+    bool plain = rc == 0 && image == opened && strncmp(reader(image), "jpeg", 4) == 0;
+    if (rc == 0 && !(plain && sb_jpeg_pixels(file, bytes, s->width, s->height, d->channels, pixels)) && write_pixels(image, pixels) != 0) {
         fail_vips(s->path);
         rc = 1;
     }
+    if (opened)
+        g_object_unref(opened);
     if (image)
         g_object_unref(image);
     free(file);
