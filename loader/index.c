@@ -4,6 +4,7 @@
 #include <csv.h>
 #include <errno.h>
 #include <fts.h>
+#include <glib.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -35,23 +36,42 @@ typedef struct {
     uint32_t count, room;
     uint32_t file_first, file_count; /* rows of the file that was added last */
     char *file;
-    char **groups; /* names, where a manifest has them */
-    uint32_t group_count;
+    GHashTable *labels, *groups; /* name to number, counted from 0 in the order of their first rows; groups only where a manifest has them */
     bool has_split;
 } builder;
 
-/* The number of `name` in a list of names, which grows. UINT32_MAX: out of memory. */
-static uint32_t number_of(char ***names, uint32_t *count, const char *name)
+/* Its tables come first: finish frees them on every way out. */
+static builder begin(sb_index *index)
 {
-    for (uint32_t i = *count; i-- > 0;) /* rows that lie together name the same */
-        if (strcmp((*names)[i], name) == 0)
-            return i;
-    char **grown = realloc(*names, (*count + 1) * sizeof *grown);
-    if (!grown)
-        return UINT32_MAX;
-    *names = grown;
-    grown[*count] = strdup(name);
-    return grown[*count] ? (*count)++ : UINT32_MAX;
+    return (builder){ .index = index, .labels = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
+                      .groups = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL) };
+}
+
+static uint32_t number_of(GHashTable *names, const char *name)
+{
+    gpointer number;
+    if (g_hash_table_lookup_extended(names, name, NULL, &number))
+        return GPOINTER_TO_UINT(number);
+    uint32_t next = g_hash_table_size(names);
+    g_hash_table_insert(names, g_strdup(name), GUINT_TO_POINTER(next));
+    return next;
+}
+
+/* The names in the order of their numbers. */
+static int list_names(GHashTable *names, char ***out, uint32_t *count)
+{
+    GHashTableIter each;
+    gpointer name, number;
+    *count = 0;
+    *out = calloc(g_hash_table_size(names) + 1, sizeof **out);
+    if (!*out)
+        return sb_fail("out of memory");
+    *count = g_hash_table_size(names);
+    g_hash_table_iter_init(&each, names);
+    while (g_hash_table_iter_next(&each, &name, &number))
+        if (!((*out)[GPOINTER_TO_UINT(number)] = strdup(name)))
+            return sb_fail("out of memory");
+    return 0;
 }
 
 static row *add_row(builder *b, const char *path)
@@ -177,12 +197,11 @@ static int add_file(builder *b, sb_decoder *decoder, const char *path)
     return rc;
 }
 
-static int label_rows(builder *b, uint32_t first, const char *label)
+static void label_rows(builder *b, uint32_t first, const char *label)
 {
-    uint32_t number = first < b->count ? number_of(&b->index->labels, &b->index->label_count, label) : 0;
+    uint32_t number = first < b->count ? number_of(b->labels, label) : 0;
     for (uint32_t i = first; i < b->count; i++)
         b->rows[i].image.label = number;
-    return number == UINT32_MAX ? sb_fail("out of memory") : 0;
 }
 
 /* ---- a folder ------------------------------------------------------------------------------------------------------------------------------ */
@@ -244,7 +263,7 @@ static int scan_folder(builder *b, sb_decoder *decoder, const char *root)
         snprintf(label, sizeof label, "%.*s", (int)strcspn(paths[i] + head + 1, "/"), paths[i] + head + 1);
         rc = add_file(b, decoder, paths[i]);
         if (rc == 0 && labelled)
-            rc = label_rows(b, first, label);
+            label_rows(b, first, label);
     }
     for (uint32_t i = 0; i < count; i++)
         free(paths[i]);
@@ -410,8 +429,10 @@ static int on_manifest_row(void *context)
         return sb_fail("%s:%d: the path is too long", t->path, t->line);
     uint32_t first = b->count;
     b->has_split = split != NULL;
-    if (add_file(b, m->decoder, path) != 0 || (label && label[0] && label_rows(b, first, label) != 0))
+    if (add_file(b, m->decoder, path) != 0)
         return -1;
+    if (label && label[0])
+        label_rows(b, first, label);
     for (uint32_t i = first; i < b->count; i++) {
         sb_image *image = &b->rows[i].image;
         b->rows[i].held = held;
@@ -423,8 +444,8 @@ static int on_manifest_row(void *context)
             image->left = (int)left;
             image->top = (int)top;
         }
-        if (group && group[0] && (image->group = number_of(&b->groups, &b->group_count, group)) == UINT32_MAX)
-            return sb_fail("out of memory");
+        if (group && group[0])
+            image->group = number_of(b->groups, group);
     }
     return 0;
 }
@@ -490,7 +511,7 @@ static uint32_t hash_of(const char *name)
 static void hold_out(builder *b, int tile, const char *root)
 {
     uint32_t files = 0;
-    bool strips = false, given = b->has_split || b->group_count >= GROUPS_FOR_SPLIT;
+    bool strips = false, given = b->has_split || g_hash_table_size(b->groups) >= GROUPS_FOR_SPLIT;
     for (uint32_t i = 0; i < b->count; i++) {
         sb_image *image = &b->rows[i].image;
         image->train = whole(image, tile);
@@ -556,7 +577,7 @@ static int check(const sb_index *x)
 static int finish(builder *b, int rc)
 {
     sb_index *x = b->index;
-    uint32_t next = b->group_count;
+    uint32_t next = g_hash_table_size(b->groups);
     x->images = b->count ? malloc(b->count * sizeof *x->images) : NULL;
     if (rc == 0 && b->count > 0 && !x->images)
         rc = sb_fail("out of memory");
@@ -576,9 +597,10 @@ static int finish(builder *b, int rc)
         image->tiles = image->train.width == 0 ? 0 : image->placed || across * down == 0 ? 1 : across * down;
         x->samples += image->tiles;
     }
-    for (uint32_t i = 0; i < b->group_count; i++)
-        free(b->groups[i]);
-    free(b->groups);
+    if (rc == 0)
+        rc = list_names(b->labels, &x->labels, &x->label_count);
+    g_hash_table_destroy(b->labels);
+    g_hash_table_destroy(b->groups);
     free(b->rows);
     free(b->file);
     if (rc == 0)
@@ -591,7 +613,7 @@ static int finish(builder *b, int rc)
 int sb_index_scan(sb_index *out, const sb_config *config)
 {
     *out = (sb_index){ .tile = config->data.tile };
-    builder b = { .index = out };
+    builder b = begin(out);
     sb_decoder *decoder = NULL;
     struct stat info;
     const char *path = config->data.path;
@@ -704,14 +726,16 @@ static int on_frozen_row(void *context)
     m->group = (uint32_t)group;
     if (read_region(t, "train", m, f->build.index->tile, &m->train) != 0 || read_region(t, "test", m, f->build.index->tile, &m->test) != 0)
         return -1;
-    return label[0] ? label_rows(&f->build, f->build.count - 1, label) : 0;
+    if (label[0])
+        label_rows(&f->build, f->build.count - 1, label);
+    return 0;
 }
 
 int sb_index_read(sb_index *out, const char *run_dir, const sb_config *config)
 {
     char path[PATH_MAX];
     *out = (sb_index){ .tile = config->data.tile };
-    frozen f = { .build = { .index = out }, .table = { .on_header = check_frozen_header, .on_row = on_frozen_row } };
+    frozen f = { .build = begin(out), .table = { .on_header = check_frozen_header, .on_row = on_frozen_row } };
     f.table.context = &f;
     int rc = sb_rundir_path(path, run_dir, "index.csv");
     if (rc == 0)

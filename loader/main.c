@@ -209,25 +209,36 @@ static int serve(const char *run_dir)
 
 /* ---- index ------------------------------------------------------------------------------------------------------------------------ */
 
+static void print_row(const sb_image *m)
+{
+    printf("  %6d x %-6d  %4" PRIu32 " tiles%s  %s", m->width, m->height, m->tiles,
+           m->train.width == 0 ? ", held out" : m->test.width > 0 ? ", a strip held out" : "", m->path);
+    if (m->page > 0)
+        printf(", page %d", m->page);
+    if (m->placed)
+        printf(" at (%d, %d)", m->left, m->top);
+    printf("\n");
+}
+
 static void print_report(const sb_index *x, const sb_config *config, int test_tiles)
 {
-    uint32_t trained = 0, held = 0, whole_held = 0, random_access = 0;
+    uint32_t trained = 0, held = 0, whole_held = 0, random_access = 0, placed = 0;
     for (uint32_t i = 0; i < x->count; i++) {
         trained += x->images[i].tiles > 0;
         held += x->images[i].test.width > 0;
         whole_held += x->images[i].train.width == 0;
         random_access += x->images[i].random_access;
+        placed += x->images[i].placed;
     }
     printf("%s\n", config->data.path);
     printf("  images        %" PRIu32 " (%" PRIu32 " decode tile by tile, the others whole)\n", x->count, random_access);
     printf("  labels        %" PRIu32 "\n", x->label_count);
     printf("  trained on    %" PRIu32 " images, %" PRIu64 " tiles of %d x %d an epoch, placed %s\n", trained,
            x->samples * (uint64_t)config->data.tiles_per_image, x->tile, x->tile,
-           config->data.place == SB_PLACE_RANDOM ? "at random" : "on a grid");
+           placed > 0 ? "by the manifest" : config->data.place == SB_PLACE_RANDOM ? "at random" : "on a grid");
     printf("  held out      %d tiles of %" PRIu32 " images (%" PRIu32 " of them whole)\n", test_tiles, held, whole_held);
     for (uint32_t i = 0; i < x->count; i++)
-        printf("  %6d x %-6d  %4" PRIu32 " tiles%s  %s\n", x->images[i].width, x->images[i].height, x->images[i].tiles,
-               x->images[i].train.width == 0 ? ", held out" : x->images[i].test.width > 0 ? ", a strip held out" : "", x->images[i].path);
+        print_row(&x->images[i]);
     if (x->skipped_count > 0)
         printf("not used: %" PRIu32 " files\n", x->skipped_count);
     for (uint32_t i = 0; i < x->skipped_count; i++)
