@@ -99,7 +99,8 @@ struct sb_device {
 
     void (*close)(sb_device *device);
 
-    /* Memory and transfers. alloc: 64-byte aligned (256 on a GPU). */
+    /* Memory and transfers. available: the bytes that alloc may still give, as far as can be known. alloc: 64-byte aligned (256 on a GPU). */
+    size_t (*available)(sb_device *device);
     int (*alloc)(sb_device *device, size_t bytes, void **out);
     void (*release)(sb_device *device, void *memory);
     int (*pin)(sb_device *device, void *host, size_t bytes); /* host memory for DMA; unpinned with the device */

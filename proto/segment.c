@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "proto/error.h"
+#include "proto/memory.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -62,19 +63,6 @@ static int reserve(int fd, size_t bytes)
     return error;
 }
 
-static unsigned long long memory_available(void)
-{
-    char line[256];
-    unsigned long long kib = 0;
-    FILE *file = fopen("/proc/meminfo", "re");
-    while (file && fgets(line, sizeof line, file))
-        if (sscanf(line, "MemAvailable: %llu", &kib) == 1)
-            break;
-    if (file)
-        fclose(file);
-    return kib * 1024;
-}
-
 static int open_memory(uint64_t id, size_t bytes)
 {
     int fd = open_shm(id);
@@ -86,10 +74,10 @@ static int open_memory(uint64_t id, size_t bytes)
     if (fd >= 0)
         close(fd);
     sb_note("/dev/shm has %llu of the %zu bytes needed (%s); using anonymous memory instead", available, bytes, strerror(error));
-    if (bytes > memory_available())
-        return sb_fail("shared memory: %zu bytes needed, /dev/shm has %llu and the machine %llu available: lower trainer.batch, data.view "
+    if (bytes > sb_memory_available())
+        return sb_fail("shared memory: %zu bytes needed, /dev/shm has %llu and the machine %zu available: lower trainer.batch, data.view "
                        "or loader.slots",
-                       bytes, available, memory_available());
+                       bytes, available, sb_memory_available());
     fd = memfd_create("smallbatch", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (fd < 0)
         return sb_fail_errno("memfd_create");
@@ -97,7 +85,7 @@ static int open_memory(uint64_t id, size_t bytes)
     if (error == 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
         return fd;
     errno = error ? error : errno;
-    sb_fail_errno("shared memory of %zu bytes, of %llu available", bytes, memory_available());
+    sb_fail_errno("shared memory of %zu bytes, of %zu available", bytes, sb_memory_available());
     close(fd);
     return -1;
 }

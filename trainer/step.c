@@ -1,6 +1,7 @@
 /* step.c: see step.h. */
 #include "trainer/step.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -96,23 +97,31 @@ static planned *plan_for(sb_step *s, int side, int n)
     return p;
 }
 
-/* The chunks of a batch: sizes ascending, then views, then samples. */
-static int lay_out(sb_step *s)
+static void drop_plans(sb_step *s)
+{
+    for (int i = 0; i < s->plan_count; i++) {
+        sb_plan_destroy(&s->plans[i].plan);
+        if (s->plans[i].packed)
+            s->device->release(s->device, s->plans[i].packed);
+        s->plans[i].packed = NULL;
+    }
+    s->plan_count = 0;
+}
+
+/* The chunks of a batch: sizes ascending, then views, then samples. chunk_most: inputs of one; 0: no bound. In place of those before. */
+static int lay_out(sb_step *s, int chunk_most)
 {
     const sb_config *config = s->config;
-    int sizes[SB_VIEWS_MAX], size_count = sb_config_view_sizes(config, sizes), batch = config->trainer.batch;
-    s->inputs = calloc((size_t)s->rows, sizeof *s->inputs);
-    s->chunks = calloc((size_t)s->rows, sizeof *s->chunks);
-    if (!s->inputs || !s->chunks)
-        return sb_fail("out of memory");
-    int start = 0;
+    int sizes[SB_VIEWS_MAX], size_count = sb_config_view_sizes(config, sizes), batch = config->trainer.batch, start = 0;
+    drop_plans(s);
+    s->chunk_count = 0;
     for (int c = 0; c < size_count; c++) {
         int rows = 0;
         for (int v = 0; v < config->view_count; v++)
             if (config->views[v].size == sizes[c])
                 for (int i = 0; i < batch; i++)
                     s->inputs[start + rows++] = (input){ .view = v, .sample = i };
-        int most = config->trainer.chunk > 0 && config->trainer.chunk < rows ? config->trainer.chunk : rows;
+        int most = chunk_most > 0 && chunk_most < rows ? chunk_most : rows;
         for (int done = 0; done < rows; done += most) {
             int n = rows - done < most ? rows - done : most;
             planned *p = plan_for(s, sizes[c], n);
@@ -148,11 +157,22 @@ static int make_update(sb_step *s)
     return rc;
 }
 
-static int take_memory(sb_step *s)
+/* ---- memory --------------------------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    size_t bytes;
+    void *to; /* the pointer that is to be set */
+    size_t *account;
+} want;
+
+enum { WANTS_MAX = 12 + PLANS_MAX };
+
+/* All device memory that the chunks as they are laid out need beside the weights. Returns the bytes, and fills the list. */
+static size_t list_wants(sb_step *s, want list[WANTS_MAX], int *count)
 {
-    int batch = s->config->trainer.batch;
-    size_t arena = 0, pixels = 0;
-    int largest = 0;
+    int batch = s->config->trainer.batch, largest = 0;
+    size_t arena = 0, pixels = 0, rows = (size_t)s->rows, width = (size_t)s->width, out = (size_t)s->out, total = 0;
+    *count = 0;
     for (int i = 0; i < s->plan_count; i++) {
         planned *p = &s->plans[i];
         size_t bytes = sb_plan_bytes(p->plan);
@@ -160,16 +180,10 @@ static int take_memory(sb_step *s)
         arena = bytes > arena ? bytes : arena;
         pixels = views > pixels ? views : pixels;
         largest = p->n > largest ? p->n : largest;
-        if (take(s, sb_plan_packed_bytes(p->plan), &p->packed, &s->budget.packed) != 0)
-            return -1;
+        list[(*count)++] = (want){ sb_plan_packed_bytes(p->plan), &p->packed, &s->budget.packed };
     }
-    size_t rows = (size_t)s->rows, width = (size_t)s->width, out = (size_t)s->out;
     sb_method_shape shape = method_shape(s);
-    struct {
-        size_t bytes;
-        void *to;
-        size_t *account;
-    } wanted[] = {
+    const want others[] = {
         { arena, &s->arena, &s->budget.activations },
         { pixels, &s->pixels[0], &s->budget.activations },
         { pixels, &s->pixels[1], &s->budget.activations },
@@ -183,11 +197,51 @@ static int take_memory(sb_step *s)
         { s->parameters.statistic_floats * sizeof(float), &s->statistics, &s->budget.weights },
         { s->parameters.statistic_floats * sizeof(float), &s->running, &s->budget.weights },
     };
-    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
-        void *memory;
-        if (take(s, wanted[i].bytes, &memory, wanted[i].account) != 0)
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        list[(*count)++] = others[i];
+    for (int i = 0; i < *count; i++)
+        total += list[i].bytes;
+    return total;
+}
+
+/* `needed` bytes are not there: names the largest chunk that would fit. */
+static int fail_memory(sb_step *s, size_t needed, size_t available)
+{
+    want list[WANTS_MAX];
+    int count, fits = 0, fails = 1; /* chunks that are known to */
+    for (int i = 0; i < s->chunk_count; i++)
+        fails = s->chunks[i].n > fails ? s->chunks[i].n : fails;
+    int wanted = fails;
+    while (fails - fits > 1) {
+        int middle = fits + (fails - fits) / 2;
+        if (lay_out(s, middle) != 0)
             return -1;
-        memcpy(wanted[i].to, &memory, sizeof memory);
+        if (list_wants(s, list, &count) <= available)
+            fits = middle;
+        else
+            fails = middle;
+    }
+    char advice[128];
+    if (fits > 0)
+        snprintf(advice, sizeof advice, "trainer.chunk=%d would fit, and gives the gradient of the whole batch", fits);
+    else
+        snprintf(advice, sizeof advice, "no trainer.chunk would fit: lower trainer.batch or the views' sizes");
+    return sb_fail("trainer.batch = %d with %d views in the backbone at once needs %zu MiB of memory, of which %zu are free: %s",
+                   s->config->trainer.batch, wanted, needed >> 20, available >> 20, advice);
+}
+
+static int take_memory(sb_step *s)
+{
+    int batch = s->config->trainer.batch, count;
+    want list[WANTS_MAX];
+    size_t needed = list_wants(s, list, &count), available = s->device->available(s->device);
+    if (needed > available)
+        return fail_memory(s, needed, available);
+    for (int i = 0; i < count; i++) {
+        void *memory;
+        if (take(s, list[i].bytes, &memory, list[i].account) != 0)
+            return -1;
+        memcpy(list[i].to, &memory, sizeof memory);
     }
     s->budget.weights += (2 * s->parameters.floats + s->parameters.statistic_floats) * sizeof(float);
     s->budget.chunks = s->chunk_count;
@@ -214,15 +268,19 @@ int sb_step_create(sb_step **out, sb_device *device, const sb_config *config)
         return sb_fail("out of memory");
     *s = (sb_step){ .device = device, .config = config, .method = method, .rows = config->trainer.batch * config->view_count,
                     .out = config->projector.out };
+    s->inputs = calloc((size_t)s->rows, sizeof *s->inputs);
+    s->chunks = calloc((size_t)s->rows, sizeof *s->chunks);
     sb_parameters_init(&s->parameters, device);
-    int rc = sb_network_create(&s->network, &s->parameters, config->data.channels);
+    int rc = s->inputs && s->chunks ? 0 : sb_fail("out of memory");
+    if (rc == 0)
+        rc = sb_network_create(&s->network, &s->parameters, config->data.channels);
     if (rc == 0)
         rc = sb_encoder_build(s->network, config);
     if (rc == 0) {
         s->width = sb_network_width(s->network);
         rc = sb_projector_create(&s->projector, &s->parameters, config, s->width, s->rows);
     }
-    if (rc == 0 && (sb_parameters_allocate(&s->parameters, true, config->seed) != 0 || make_update(s) != 0 || lay_out(s) != 0 ||
+    if (rc == 0 && (sb_parameters_allocate(&s->parameters, true, config->seed) != 0 || make_update(s) != 0 || lay_out(s, config->trainer.chunk) != 0 ||
                     take_memory(s) != 0 || sb_step_weights_changed(s) != 0))
         rc = -1;
     if (rc != 0) {
@@ -243,11 +301,7 @@ void sb_step_destroy(sb_step **step)
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
         if (memory[i])
             s->device->release(s->device, memory[i]);
-    for (int i = 0; i < s->plan_count; i++) {
-        sb_plan_destroy(&s->plans[i].plan);
-        if (s->plans[i].packed)
-            s->device->release(s->device, s->plans[i].packed);
-    }
+    drop_plans(s);
     if (s->update)
         s->device->update_destroy(s->device, s->update);
     sb_projector_destroy(&s->projector);

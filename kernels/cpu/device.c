@@ -1,5 +1,6 @@
 /* device.c: the CPU device: opening, memory, and the table. Everything runs at once, so streams, order and wait have nothing to do. */
 #include <omp.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 
 #include "kernels/cpu/cpu.h"
 #include "proto/error.h"
+#include "proto/memory.h"
 
 static void close_cpu(sb_device *device)
 {
@@ -17,6 +19,13 @@ static void close_cpu(sb_device *device)
     if (cpu->engine)
         dnnl_engine_destroy(cpu->engine);
     free(cpu);
+}
+
+static size_t cpu_available(sb_device *device)
+{
+    (void)device;
+    size_t bytes = sb_memory_available();
+    return bytes > 0 ? bytes - bytes / 8 : SIZE_MAX; /* the rest is for the other processes: rings, decoded images */
 }
 
 static int cpu_alloc(sb_device *device, size_t bytes, void **out)
@@ -111,6 +120,7 @@ int sb_device_cpu(sb_device **out, int threads)
         .threads = threads,
         .host_memory = true,
         .close = close_cpu,
+        .available = cpu_available,
         .alloc = cpu_alloc,
         .release = cpu_release,
         .pin = cpu_pin,

@@ -47,6 +47,13 @@ int sb_cuda_launched(const char *kernel) { return sb_cuda_check(cudaGetLastError
 
 /* ---- memory and transfers ---------------------------------------------------------------------------------------------------------------- */
 
+static size_t cuda_available(sb_device *device)
+{
+    (void)device;
+    size_t available, total;
+    return cudaMemGetInfo(&available, &total) == cudaSuccess ? available : SIZE_MAX;
+}
+
 static int cuda_alloc(sb_device *device, size_t bytes, void **out)
 {
     (void)device;
@@ -197,6 +204,7 @@ int sb_device_cuda(sb_device **out)
         return sb_fail("out of memory");
     cuda->base = (sb_device){
         .close = close_cuda,
+        .available = cuda_available,
         .alloc = cuda_alloc,
         .release = cuda_release,
         .pin = cuda_pin,

@@ -58,6 +58,12 @@ struct sb_conv {
 };
 
 /* Address space only: nothing of it is touched but what the loss reads. */
+static size_t d_available(sb_device *d)
+{
+    (void)d;
+    return SIZE_MAX;
+}
+
 static int d_alloc(sb_device *d, size_t bytes, void **out)
 {
     (void)d;
@@ -303,7 +309,8 @@ static int d_update_run(sb_device *d, sb_update *u, const sb_update_values *v)
 }
 
 static sb_device counting = {
-    .description = "counts", .threads = 1, .fast_bf16 = true, .close = d_close, .alloc = d_alloc, .release = d_release, .pin = d_pin,
+    .description = "counts", .threads = 1, .fast_bf16 = true, .close = d_close, .available = d_available, .alloc = d_alloc,
+    .release = d_release, .pin = d_pin,
     .copy = d_copy, .zero = d_zero, .order = d_order, .wait = d_wait, .conv_create = d_conv_create, .conv_destroy = d_conv_destroy,
     .conv_packed = d_conv_size, .conv_scratch = d_conv_size, .conv_pack = d_conv_pack, .conv_forward = d_conv_forward,
     .conv_backward_data = d_conv_data, .conv_backward_weight = d_conv_weight, .norm_scratch = d_norm_scratch, .norm_forward = d_norm_forward,

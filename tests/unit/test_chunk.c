@@ -237,6 +237,52 @@ static void test_memory(void **state)
     assert_true(large.batch < 9 * small.batch);
 }
 
+static size_t room;
+
+static size_t limited(sb_device *device)
+{
+    (void)device;
+    return room;
+}
+
+static int try_chunk(sb_device *device, int chunk)
+{
+    sb_config config = configure(NORMS, 1, 64, chunk);
+    sb_step *step = NULL;
+    now = NORMS;
+    int rc = sb_step_create(&step, device, &config);
+    sb_step_destroy(&step);
+    return rc;
+}
+
+/* Where memory is short the error names the largest chunk that fits: it does, and one more does not. */
+static void test_short_of_memory(void **state)
+{
+    sb_device *device = *state;
+    size_t (*unlimited)(sb_device *) = device->available;
+    sb_config config = configure(NORMS, 1, 64, 0);
+    sb_step *step = create(NORMS, device, &config);
+    sb_step_budget budget;
+    sb_step_measure(step, &budget);
+    sb_step_destroy(&step);
+    device->available = limited;
+    for (size_t share = 1; share < 8; share++) {
+        room = budget.batch + budget.packed + budget.activations * share / 8;
+        assert_int_equal(try_chunk(device, 0), -1);
+        const char *advice = strstr(sb_error(), "trainer.chunk=");
+        int chunk = 0;
+        if (!advice || sscanf(advice, "trainer.chunk=%d", &chunk) != 1)
+            fail_msg("%s", sb_error());
+        assert_in_range(chunk, 1, 127);
+        assert_int_equal(try_chunk(device, chunk), 0);
+        assert_int_equal(try_chunk(device, chunk + 1), -1);
+    }
+    room = 1000;
+    assert_int_equal(try_chunk(device, 0), -1);
+    assert_non_null(strstr(sb_error(), "no trainer.chunk would fit"));
+    device->available = unlimited;
+}
+
 static int open_device(void **state)
 {
     sb_device *device;
@@ -260,6 +306,7 @@ int main(void)
         cmocka_unit_test(test_kinks),
         cmocka_unit_test(test_given_up),
         cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_short_of_memory),
     };
     return cmocka_run_group_tests(tests, open_device, close_device);
 }
