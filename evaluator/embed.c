@@ -34,6 +34,7 @@ typedef struct {
     float *features;         /* [BATCH, width] */
     int waiting;             /* views that are not encoded yet */
     uint64_t rows, left_out;
+    uint32_t unusable;       /* sb_image.file of the last image that cannot be decoded: its other tiles are not tried */
     FILE *npy, *csv;
     uint64_t begun, noted;
 } embed;
@@ -74,10 +75,14 @@ static int add(embed *e, const sb_image *image, int left, int top)
 {
     const sb_decode_source source = sb_index_source(image);
     uint64_t read_ns = 0, decode_ns = 0;
-    int rc = sb_decoder_tile(e->decoder, &source, left, top, e->tile, e->pixels, &read_ns, &decode_ns);
+    bool known = image->file == e->unusable;
+    int rc = known ? 1 : sb_decoder_tile(e->decoder, &source, left, top, e->tile, e->pixels, &read_ns, &decode_ns);
     if (rc > 0) {
         e->left_out++;
-        sb_note("left out: %s", sb_error());
+        if (!known)
+            sb_note("left out: %s", sb_error());
+        if (rc == 1)
+            e->unusable = image->file;
         return 0;
     }
     sb_view_params params;
@@ -171,7 +176,7 @@ int sb_embed(const char *run_dir, const char *data, char *const *assignments, in
         snprintf(csv_part, sizeof csv_part, "%s.part", csv) >= (int)sizeof csv_part)
         return sb_fail("%s: the path is too long", output);
     static embed e;
-    e = (embed){ 0 };
+    e = (embed){ .unusable = UINT32_MAX };
     int rc = setup(&e, run_dir, data, assignments, assignment_count, threads);
     if (rc == 0 && (!(e.npy = fopen(npy_part, "we")) || !(e.csv = fopen(csv_part, "we"))))
         rc = sb_fail_errno("creating %s", e.npy ? csv_part : npy_part);

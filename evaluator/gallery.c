@@ -62,15 +62,20 @@ int sb_gallery_create(sb_gallery *g, sb_device *device, const sb_index *index, c
     if (rc == 0)
         rc = device->alloc(device, device->view_scratch(device, tile, tile, config->data.channels, side, 1 + g->distorted), &scratch);
     g->view = g->clean ? g->clean + (size_t)wanted * bytes : NULL;
+    uint32_t unusable = UINT32_MAX; /* the last image that cannot be decoded: its other tiles are not tried */
     for (int i = 0; rc == 0 && i < wanted; i++) {
         const sb_image *image = &index->images[g->tile[i].image];
+        if (image->file == unusable)
+            continue;
         sb_decode_source source = sb_index_source(image);
         uint64_t read_ns = 0, decode_ns = 0;
         int bad = sb_decoder_tile(decoder, &source, g->tile[i].left, g->tile[i].top, tile, pixels, &read_ns, &decode_ns);
         if (bad < 0) {
             rc = -1;
         } else if (bad > 0) {
-            sb_note("held-out tile left out: %s", sb_error());
+            sb_note("held-out %s left out: %s", bad == 1 ? "tiles" : "tile", sb_error());
+            if (bad == 1)
+                unusable = image->file;
         } else {
             g->tile[g->tiles] = g->tile[i];
             rc = make_views(g, device, pixels, tile, g->tiles, i, scratch);

@@ -106,9 +106,10 @@ same_weights() {
 nothing_left() {
     local tries
     for tries in {1..40}; do
-        pgrep -f "$work/" >/dev/null || { find /dev/shm -name 'smallbatch*' | grep -q . && return 1; return 0; }
+        pgrep -f "$work/" >/dev/null || find /dev/shm -name 'smallbatch*' | grep -q . || return 0 # a name lives for a moment beside other runs
         sleep 0.1
     done
     pgrep -af "$work/"
+    ls -l /dev/shm
     return 1
 }

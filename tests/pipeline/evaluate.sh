@@ -105,6 +105,13 @@ refused() { # NAME TEXT COMMAND...: fails and says TEXT
     ! "$@" >"$work/refusal" 2>&1 && cat "$work/refusal" && grep -q "$text" "$work/refusal"
 }
 
+# Each file that cannot be decoded is named once, however many tiles it has.
+named_once() { # FILE COMMAND...
+    local file=$1
+    shift
+    "$@" >"$work/said" 2>&1 && cat "$work/said" && [ "$(grep -c "left out: .*$file" "$work/said")" = 1 ]
+}
+
 make_images
 ok "a run ends" run_small reference "${steps[@]}"
 ok "it is evaluated" ./run evaluate "$work/reference"
@@ -120,7 +127,11 @@ ok "  a log of snapshots and the last checkpoint" sound_log orphaned snapshot ch
 make_tiles
 ok "features of a folder are torchvision's" same_features reference resnet18 small
 ok "  no file is left half written" bash -c "! ls $work/*.part"
+ok "  a broken file is named once" named_once broken.png ./run embed "$work/reference" "$work/tiles" -o "$work/z.npy" data.view=64
+ok "  its tiles are counted" grep -q "2 tiles were left out" "$work/said"
 ok "a folder without images is refused" refused "no image" ./run embed "$work/reference" "$work/pestered/log" -o "$work/y.npy"
 ok "  and nothing written" bash -c "! ls $work/y*"
+truncate -s 5000 "$work/images/01.jpg"
+ok "a held-out photograph broke: named once, the rest is evaluated" named_once 01.jpg ./run evaluate "$work/reference"
 ok "nothing is left behind" nothing_left
 finish
