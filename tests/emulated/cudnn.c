@@ -40,12 +40,34 @@ typedef struct {
     int count;
     attribute attributes[ATTRIBUTES_MAX];
     convolution convolution; /* operation, graph, plan */
-    int engine;              /* configuration, engine, plan */
+    int engine, slices;      /* configuration, engine, plan, choice of a knob */
 } descriptor;
 
-/* What the heuristics propose, in their order: the first is fast and wrong for us, the second is TF32 for f32, the third cannot be built. */
-enum { ENGINE_NONDETERMINISTIC, ENGINE_TENSOR_CORE, ENGINE_UNBUILDABLE, ENGINE_PLAIN };
-#define WORKSPACE_BYTES 1000
+/* What the heuristics propose, in their order: the first is fast and wrong for us, the second cannot be built, the third is TF32 for f32, then come
+ * emulation_plans, of one engine with its knob at 1, 2, ... slices of a sum. A kernel of one place gets those from the fallback alone. */
+enum { ENGINE_NONDETERMINISTIC, ENGINE_UNBUILDABLE, ENGINE_TENSOR_CORE, ENGINE_PLAIN };
+#define SLICES_KNOB CUDNN_KNOB_TYPE_SPLIT_K_SLC
+#define TENSOR_CORE_WORKSPACE 1000
+
+emulation_plan emulation_plans[EMULATION_PLANS];
+
+void emulation_reset_plans(void)
+{
+    for (int i = 0; i < EMULATION_PLANS; i++)
+        emulation_plans[i] = (emulation_plan){ .milliseconds = 1, .workspace = 1000 * (size_t)i };
+}
+
+__attribute__((constructor)) static void read_environment(void)
+{
+    emulation_reset_plans();
+    char *times = getenv("SB_EMULATION_TIMES");
+    for (int i = 0; i < EMULATION_PLANS && times && *times; i++, times += *times == ',')
+        emulation_plans[i].milliseconds = strtof(times, &times);
+}
+
+static const emulation_plan *script_of(const descriptor *d) { return d->engine == ENGINE_PLAIN ? &emulation_plans[d->slices - 1] : NULL; }
+
+static size_t workspace_of(const descriptor *d) { return script_of(d) ? script_of(d)->workspace : TENSOR_CORE_WORKSPACE; }
 
 /* ---- descriptors ------------------------------------------------------------------------------------------------------------------------- */
 
@@ -212,7 +234,10 @@ static cudnnStatus_t finalise_plan(descriptor *d)
         emulation_die("a plan without a handle");
     d->convolution = configuration->convolution;
     d->engine = configuration->engine;
-    return d->engine == ENGINE_UNBUILDABLE ? CUDNN_STATUS_NOT_SUPPORTED : CUDNN_STATUS_SUCCESS;
+    d->slices = configuration->slices;
+    if (d->engine == ENGINE_NONDETERMINISTIC || (d->engine == ENGINE_TENSOR_CORE && d->convolution.type == CUDNN_DATA_FLOAT))
+        emulation_die("a plan of an engine that %s", d->engine == ENGINE_TENSOR_CORE ? "rounds f32 to TF32" : "gives other bits each time");
+    return d->engine == ENGINE_UNBUILDABLE || (script_of(d) && script_of(d)->unbuildable) ? CUDNN_STATUS_NOT_SUPPORTED : CUDNN_STATUS_SUCCESS;
 }
 
 cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t handle)
@@ -245,17 +270,31 @@ cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t handle)
 
 static cudnnStatus_t propose(const descriptor *heuristics, int64_t room, int64_t *count, cudnnBackendDescriptor_t *out)
 {
-    static const int best[] = { ENGINE_NONDETERMINISTIC, ENGINE_UNBUILDABLE, ENGINE_TENSOR_CORE }, last[] = { ENGINE_PLAIN };
     cudnnBackendHeurMode_t mode = *(cudnnBackendHeurMode_t *)need(heuristics, CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1)->values;
-    const int *engines = mode == CUDNN_HEUR_MODE_A ? best : last;
-    *count = mode == CUDNN_HEUR_MODE_A ? 3 : 1;
-    for (int64_t i = 0; i < *count && i < room; i++) {
+    bool best = mode == CUDNN_HEUR_MODE_A, plain = best == (heuristics->convolution.kernel > 1);
+    int others = best ? ENGINE_PLAIN : 0;
+    *count = others + (plain ? EMULATION_PLANS : 0);
+    for (int i = 0; i < *count && i < room; i++) {
         descriptor *configuration = check(out[i]);
         configuration->convolution = heuristics->convolution;
-        configuration->engine = engines[i];
+        configuration->engine = i < others ? i : ENGINE_PLAIN;
+        configuration->slices = i < others ? 1 : 1 + i - others;
         configuration->finalised = true;
     }
     return CUDNN_STATUS_SUCCESS;
+}
+
+/* One knob, of one engine. */
+static void give_knobs(const descriptor *configuration, int64_t room, int64_t *count, cudnnBackendDescriptor_t *out)
+{
+    *count = configuration->engine == ENGINE_PLAIN;
+    if (*count > room)
+        return;
+    for (int i = 0; i < *count; i++) {
+        descriptor *choice = check(out[i]);
+        choice->slices = configuration->slices;
+        choice->finalised = true;
+    }
 }
 
 cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t handle, cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type,
@@ -266,21 +305,29 @@ cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t handle, cudnnBac
         return CUDNN_STATUS_INTERNAL_ERROR;
     if (!d->finalised)
         emulation_die("attribute %d is asked for before the end", (int)name);
-    if (room < 1 && name != CUDNN_ATTR_ENGINEHEUR_RESULTS)
+    if (room < 1 && name != CUDNN_ATTR_ENGINEHEUR_RESULTS && name != CUDNN_ATTR_ENGINECFG_KNOB_CHOICES)
         emulation_die("no room for attribute %d", (int)name);
     *count = 1;
     if (name == CUDNN_ATTR_ENGINEHEUR_RESULTS && type == CUDNN_TYPE_BACKEND_DESCRIPTOR)
         return propose(d, room, count, out);
-    if (name == CUDNN_ATTR_ENGINECFG_ENGINE && type == CUDNN_TYPE_BACKEND_DESCRIPTOR) {
+    if (name == CUDNN_ATTR_ENGINECFG_KNOB_CHOICES && type == CUDNN_TYPE_BACKEND_DESCRIPTOR) {
+        give_knobs(d, room, count, out);
+    } else if (name == CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE && type == CUDNN_TYPE_KNOB_TYPE) {
+        *(cudnnBackendKnobType_t *)out = SLICES_KNOB;
+    } else if (name == CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE && type == CUDNN_TYPE_INT64) {
+        *(int64_t *)out = d->slices;
+    } else if (name == CUDNN_ATTR_ENGINECFG_ENGINE && type == CUDNN_TYPE_BACKEND_DESCRIPTOR) {
         descriptor *engine = check(*(cudnnBackendDescriptor_t *)out);
         engine->engine = d->engine;
         engine->finalised = true;
+    } else if (name == CUDNN_ATTR_ENGINE_GLOBAL_INDEX && type == CUDNN_TYPE_INT64) {
+        *(int64_t *)out = d->engine;
     } else if (name == CUDNN_ATTR_ENGINE_NUMERICAL_NOTE && type == CUDNN_TYPE_NUMERICAL_NOTE) {
         *count = d->engine == ENGINE_NONDETERMINISTIC || d->engine == ENGINE_TENSOR_CORE;
         *(cudnnBackendNumericalNote_t *)out =
             d->engine == ENGINE_NONDETERMINISTIC ? CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC : CUDNN_NUMERICAL_NOTE_TENSOR_CORE;
     } else if (name == CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE && type == CUDNN_TYPE_INT64) {
-        *(int64_t *)out = WORKSPACE_BYTES;
+        *(int64_t *)out = (int64_t)workspace_of(d);
     } else {
         emulation_die("attribute %d is asked for", (int)name);
     }
@@ -291,6 +338,8 @@ cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t handle, cudnnBac
 
 typedef struct {
     convolution s;
+    int slices;
+    size_t workspace_bytes;
     void *x, *w, *y, *workspace;
 } call;
 
@@ -315,10 +364,16 @@ static float *floats(size_t count)
     return f;
 }
 
-static void product(char ta, char tb, int m, int n, int k, const float *a, const float *b, float beta, float *c)
+/* c [m, n] = a [m, k] b [k, n] + beta c, the sum over k slice by slice. */
+static void product(int slices, char ta, char tb, int m, int n, int k, const float *a, const float *b, float beta, float *c)
 {
-    if (dnnl_sgemm(ta, tb, m, n, k, 1, a, ta == 'T' ? m : k, b, tb == 'T' ? k : n, beta, c, n) != dnnl_success)
-        emulation_die("oneDNN refuses a product");
+    int i = 0;
+    do {
+        size_t from = (size_t)(k * i / slices), to = (size_t)(k * (i + 1) / slices);
+        if (dnnl_sgemm(ta, tb, m, n, (dnnl_dim_t)(to - from), 1, a + (ta == 'T' ? from * (size_t)m : from), ta == 'T' ? m : k,
+                       b + (tb == 'T' ? from : from * (size_t)n), tb == 'T' ? k : n, i == 0 ? beta : 1, c, n) != dnnl_success)
+            emulation_die("oneDNN refuses a product");
+    } while (++i < slices);
 }
 
 /* column[place of y][place in the kernel, channel]: to it from an image of x, or added back to an image. */
@@ -350,7 +405,7 @@ static void run_convolution(void *p)
     float *x = floats(image), *w = floats(filter), *y = floats(result), *column = floats(places * taps);
     bool forward = s->operation == CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR;
     bool weight = s->operation == CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR;
-    memset(c->workspace, 0xFF, WORKSPACE_BYTES); /* it is ours meanwhile */
+    memset(c->workspace, 0xFF, c->workspace_bytes); /* it is ours meanwhile */
     for (size_t i = 0; i < filter; i++)
         w[i] = weight ? 0 : get(c->w, s->filter_type, i);
     for (size_t n = 0; n < (size_t)s->n; n++) {
@@ -361,13 +416,13 @@ static void run_convolution(void *p)
         if (forward || weight)
             columns(s, x, column, false);
         if (forward) {
-            product('N', 'T', (int)places, s->out, (int)taps, column, w, 0, y);
+            product(c->slices, 'N', 'T', (int)places, s->out, (int)taps, column, w, 0, y);
             for (size_t i = 0; i < result; i++)
                 put(c->y, s->type, n * result + i, y[i]);
         } else if (weight) {
-            product('T', 'N', s->out, (int)taps, (int)places, y, column, 1, w);
+            product(c->slices, 'T', 'N', s->out, (int)taps, (int)places, y, column, 1, w);
         } else {
-            product('N', 'N', (int)places, (int)taps, s->out, y, w, 0, column);
+            product(c->slices, 'N', 'N', (int)places, (int)taps, s->out, y, w, 0, column);
             columns(s, x, column, true);
             for (size_t i = 0; i < image; i++)
                 put(c->x, s->type, n * image + i, x[i]);
@@ -399,19 +454,20 @@ cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t
     const descriptor *d = check(plan), *pack = check(arguments);
     if (!handle || handle->tag != HANDLE_TAG || !handle->stream || !d->finalised || !pack->finalised)
         emulation_die("a convolution without handle, stream, plan or arguments");
-    if (emulation_fails())
+    if (emulation_fails() || (script_of(d) && script_of(d)->fails))
         return CUDNN_STATUS_EXECUTION_FAILED;
     const convolution *s = &d->convolution;
     call *c = malloc(sizeof *c);
     if (!c)
         return CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED;
-    *c = (call){ .s = *s,
+    *c = (call){ .s = *s, .slices = d->slices, .workspace_bytes = workspace_of(d),
                  .x = tensor(pack, s->x_name, (size_t)s->n * (size_t)s->h * (size_t)s->w * (size_t)s->in, s->type),
                  .w = tensor(pack, s->w_name, (size_t)s->out * (size_t)(s->kernel * s->kernel * s->in), s->filter_type),
                  .y = tensor(pack, s->y_name, (size_t)s->n * (size_t)s->oh * (size_t)s->ow * (size_t)s->out, s->type),
                  .workspace = *(void **)need(pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1)->values };
-    emulation_check_range("a convolution's workspace", c->workspace, WORKSPACE_BYTES);
+    emulation_check_range("a convolution's workspace", c->workspace, c->workspace_bytes);
     emulation_queue(handle->stream, run_convolution, c);
+    emulation_spend(handle->stream, script_of(d) ? script_of(d)->milliseconds : 1);
     return CUDNN_STATUS_SUCCESS;
 }
 

@@ -32,6 +32,17 @@ int emulation_alive(void);
 /* Asynchronous copies from or to host memory that was not registered. */
 long emulation_unpinned(void);
 
+/* The plans that the double of cuDNN has for a convolution and that will do, in the heuristics' order. Each sums in slices of its own number,
+ * and so gives other bits. Environment: SB_EMULATION_TIMES=MS,MS,... */
+#define EMULATION_PLANS 5
+typedef struct {
+    size_t workspace;
+    float milliseconds;
+    bool unbuildable, fails; /* when it is finalised; whenever it is run */
+} emulation_plan;
+extern emulation_plan emulation_plans[EMULATION_PLANS];
+void emulation_reset_plans(void); /* as they are at first: all equally fast */
+
 /* ---- among its parts ---------------------------------------------------------------------------------------------------------------- */
 
 /* What went wrong, with the kernel's name; ends the process (SIGABRT): a fault of the code under test. */
@@ -66,6 +77,9 @@ void emulation_check_range(const char *what, const void *memory, size_t bytes);
 
 /* Queues work other than a kernel; for the doubles of cuBLAS and cuDNN. `call` is freed after it ran. */
 void emulation_queue(cudaStream_t stream, void (*run)(void *call), void *call);
+
+/* What was queued last takes so long, by the clock of events. */
+void emulation_spend(cudaStream_t stream, float milliseconds);
 
 /* Counts a call that may fail; true: this one shall. */
 bool emulation_fails(void);

@@ -249,13 +249,16 @@ struct CUstream_st {
     uint32_t tag;
     work *first, *last;
     uint64_t queued, done;
+    double spent; /* milliseconds that the work queued so far takes, as the doubles have it */
     struct CUstream_st *next;
 };
 
 struct CUevent_st {
     uint32_t tag;
+    bool timed;
     struct CUstream_st *stream; /* where it was recorded; NULL: never */
     uint64_t target;
+    double spent;
 };
 
 static struct CUstream_st *streams;
@@ -386,12 +389,12 @@ cudaError_t cudaDeviceSynchronize(void)
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned flags)
 {
-    (void)flags;
     MAY_FAIL(cudaErrorMemoryAllocation);
     struct CUevent_st *e = calloc(1, sizeof *e);
     if (!e)
         return error(cudaErrorMemoryAllocation);
     e->tag = EVENT_TAG;
+    e->timed = !(flags & cudaEventDisableTiming);
     emulation_born();
     *out = e;
     return cudaSuccess;
@@ -412,8 +415,20 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
     check_stream(stream);
     event->stream = stream;
     event->target = stream->queued;
+    event->spent = stream->spent;
     return cudaSuccess;
 }
+
+cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t begin, cudaEvent_t end)
+{
+    MAY_FAIL(cudaErrorLaunchFailure);
+    if (!begin->timed || !end->timed || !begin->stream || begin->stream != end->stream || end->stream->done < end->target)
+        emulation_die("the time between events that take none, were not recorded on one stream, or have not come");
+    *milliseconds = (float)(end->spent - begin->spent);
+    return cudaSuccess;
+}
+
+void emulation_spend(cudaStream_t stream, float milliseconds) { stream->spent += milliseconds; }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event)
 {
