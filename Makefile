@@ -40,7 +40,7 @@ CASES    := $(filter-out $(wildcard tests/kernels/test_*.c),$(wildcard tests/ker
 HELPERS  := $(patsubst tests/%.c,$(BUILD)/tests/%,$(filter-out $(wildcard tests/*/test_*.c tests/emulated/*.c tests/cuda/test_graphs.c tests/cuda/occupancy.c) $(CASES),$(wildcard tests/*/*.c)))
 
 # A plug-in leaves its reasons in the program's sb_error.
-LDFLAGS  += $(foreach f,sb_fail sb_fail_errno sb_context,-Wl,--export-dynamic-symbol=$(f))
+LDFLAGS  += $(foreach f,sb_fail sb_fail_errno sb_context sb_error,-Wl,--export-dynamic-symbol=$(f))
 
 .PHONY: all tests cuda lint clean help
 .DELETE_ON_ERROR:

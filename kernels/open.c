@@ -43,6 +43,12 @@ static int open_cuda(sb_device **out, const char *configured)
     return open ? open(out) : sb_fail("%s has no sb_device_cuda", path);
 }
 
+void sb_device_planned(const sb_device *device)
+{
+    if (device->planning[0] != '\0')
+        sb_note("%s", device->planning);
+}
+
 void sb_device_pin(sb_device *device, void *host, size_t bytes)
 {
     if (device->pin(device, host, bytes) != 0)

@@ -9,6 +9,9 @@
  * driver and a GPU are there; else the CPU. cuda: that, or an error with what to do. `threads` are the CPU device's. */
 int sb_device_open(sb_device **out, const sb_config *config, int threads);
 
+/* Says in one line how the device planned what was created so far, where there is something to say. */
+void sb_device_planned(const sb_device *device);
+
 /* device->pin, for memory that is copied from or to again and again, until the device is closed. Where it is refused, copies are slower and
  * as right: a note says so. */
 void sb_device_pin(sb_device *device, void *host, size_t bytes);

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "kernels/open.h"         /* sb_device_open */
+#include "kernels/open.h"         /* sb_device_open, sb_device_planned */
 #include "proto/config.h"         /* sb_config_* */
 #include "proto/error.h"          /* sb_fail, sb_note */
 #include "proto/process.h"        /* sb_now, sb_stop_requested */
@@ -396,6 +396,7 @@ static int make_step(train *t)
 {
     if (sb_device_open(&t->device, &t->config, t->config.trainer.threads) != 0 || sb_step_create(&t->step, t->device, &t->config) != 0)
         return -1;
+    sb_device_planned(t->device);
     sb_parameters *p = sb_step_parameters(t->step);
     int arrays;
     sb_step_state(t->step, &arrays);

@@ -7,8 +7,6 @@
 #include "kernels/cuda/layout.h"
 #include "kernels/cuda/plan.h"
 
-#define ALIGN 256
-
 struct sb_conv {
     sb_conv_shape shape; /* as asked for */
     sb_conv_shape seen;  /* as cuDNN sees it: channels padded */
@@ -19,8 +17,6 @@ struct sb_conv {
     size_t gradient_bytes; /* of cuDNN's weight gradient */
     size_t workspace;      /* the most of the plans */
 };
-
-static size_t align(size_t bytes) { return (bytes + ALIGN - 1) / ALIGN * ALIGN; }
 
 /* ---- create ------------------------------------------------------------------------------------------------------------------------------ */
 
@@ -52,14 +48,14 @@ int sb_cuda_conv_create(sb_device *device, const sb_conv_shape *s, sb_conv **out
         return -1;
     }
     size_t filter = (size_t)s->out * (size_t)s->kernel * (size_t)s->kernel * (size_t)c->seen.in;
-    c->packed = align(filter * sb_type_bytes(s->type));
-    c->gradient_bytes = align(filter * sb_type_bytes(c->gradient));
+    c->packed = sb_cuda_align(filter * sb_type_bytes(s->type));
+    c->gradient_bytes = sb_cuda_align(filter * sb_type_bytes(c->gradient));
     if (c->seen.in != s->in)
-        c->padded = align((size_t)s->n * (size_t)s->h * (size_t)s->w * (size_t)c->seen.in * sb_type_bytes(s->type));
+        c->padded = sb_cuda_align((size_t)s->n * (size_t)s->h * (size_t)s->w * (size_t)c->seen.in * sb_type_bytes(s->type));
     const sb_cuda_plan *plans[] = { &c->forward, &c->data, &c->weight };
     for (int i = 0; i < 3; i++)
         c->workspace = plans[i]->workspace > c->workspace ? plans[i]->workspace : c->workspace;
-    c->workspace = align(c->workspace);
+    c->workspace = sb_cuda_align(c->workspace);
     *out = c;
     return 0;
 }

@@ -4,7 +4,6 @@
 
 #include <cublas_v2.h>
 #include <cuda_runtime_api.h>
-#include <cudnn.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -18,6 +17,8 @@ typedef struct sb_cuda_pinned {
     struct sb_cuda_pinned *next;
 } sb_cuda_pinned;
 
+typedef struct sb_cuda_planner sb_cuda_planner;
+
 typedef struct {
     sb_device base;
     cudaStream_t stream[3];    /* by sb_stream */
@@ -25,11 +26,14 @@ typedef struct {
     cudaEvent_t passed;        /* `order` records it and has the later stream wait for it, again and again */
     cublasHandle_t blas;       /* NULL until the first matrix product: augment has none */
     void *blas_workspace;
-    cudnnHandle_t dnn;         /* NULL until the first convolution is planned */
+    sb_cuda_planner *planner;  /* plan.h; NULL until the first convolution is planned */
     sb_cuda_pinned *pinned;    /* what `pin` registered */
 } sb_cuda;
 
 static inline cudaStream_t sb_cuda_compute(sb_device *device) { return ((sb_cuda *)device)->stream[SB_STREAM_COMPUTE]; }
+
+/* Bytes rounded up to what alloc aligns to. */
+static inline size_t sb_cuda_align(size_t bytes) { return (bytes + 255) / 256 * 256; }
 
 /* 0, or -1 with what CUDA says of `what` and what to do about it. */
 int sb_cuda_check(cudaError_t status, const char *what);

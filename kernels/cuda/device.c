@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "kernels/cuda/cuda.h"
+#include "kernels/cuda/plan.h"
 
 /* The oldest GPUs that the plug-in has code for. */
 #define CAPABILITY_LEAST 75
@@ -135,8 +135,7 @@ static void close_cuda(sb_device *device)
     for (int i = 0; i < 3; i++)
         if (cuda->stream[i])
             cudaStreamSynchronize(cuda->stream[i]);
-    if (cuda->dnn)
-        cudnnDestroy(cuda->dnn);
+    sb_cuda_planner_close(cuda->planner);
     if (cuda->blas)
         cublasDestroy(cuda->blas);
     cudaFree(cuda->blas_workspace);

@@ -6,7 +6,7 @@ CUDA       ?= /usr/local/cuda
 CUDA_ARCHS ?= 75 80 86 89 90 100 120
 CUDA_UNITS := $(patsubst kernels/cuda/%,%,$(wildcard kernels/cuda/*.cu kernels/cuda/*.c))
 EMULATED   := $(BUILD)/tests/sb_emulated.so $(BUILD)/tests/emulated/test_faults $(BUILD)/tests/emulated/test_calls \
-              $(BUILD)/tests/emulated/test_cases
+              $(BUILD)/tests/emulated/test_cases $(BUILD)/tests/emulated/test_plans
 WITH_CUDNN := $(BUILD)/tests/cuda/test_graphs $(BUILD)/tests/cuda/occupancy
 
 NVCC       := $(CUDA)/bin/nvcc
@@ -30,13 +30,16 @@ $(BUILD)/cuda/%.c.o: kernels/cuda/%.c
 	@echo "  CC $<"
 	@$(CUDA_CC) -c $< -o $@
 
-$(BUILD)/cuda/shapes.o: kernels/shapes.c
+# What the plug-in takes from elsewhere, in its own copy: a program has only what it needs itself.
+ELSEWHERE  := $(BUILD)/cuda/kernels/shapes.o $(BUILD)/cuda/proto/rundir.o
+
+$(ELSEWHERE): $(BUILD)/cuda/%.o: %.c
 	@mkdir -p $(@D)
 	@$(CUDA_CC) -c $< -o $@
 
-$(BUILD)/sb_cuda.so: $(CUDA_UNITS:%=$(BUILD)/cuda/%.o) $(BUILD)/cuda/shapes.o
+$(BUILD)/sb_cuda.so: $(CUDA_UNITS:%=$(BUILD)/cuda/%.o) $(ELSEWHERE)
 	@echo "  LD $@"
-	@g++ -shared $^ -L$(CUDA)/lib64 -Wl,-rpath,$(CUDA)/lib64 -lcudart -lcudnn -lcublas -o $@
+	@g++ -shared $^ -L$(CUDA)/lib64 -Wl,-rpath,$(CUDA)/lib64 -lcudart -lcudnn -lcublas $(shell pkg-config --libs jansson) -o $@
 
 ifneq ($(wildcard $(CUDA)/include/cudnn.h),)
 # The real cuDNN, which loads without a driver.
@@ -77,14 +80,14 @@ $(BUILD)/emulated/%.o: tests/emulated/%.c
 EMULATION := $(patsubst %.cu,$(BUILD)/emulated/%.cu.o,$(filter %.cu,$(CUDA_UNITS))) $(DOUBLES:%=$(BUILD)/emulated/%.o) \
              $(patsubst %.c,$(BUILD)/cuda/%.c.o,$(filter %.c,$(CUDA_UNITS)))
 
-$(BUILD)/tests/sb_emulated.so: $(EMULATION) $(BUILD)/cuda/shapes.o
+$(BUILD)/tests/sb_emulated.so: $(EMULATION) $(ELSEWHERE)
 	@mkdir -p $(@D)
 	@echo "  LD $@"
-	@g++ -shared $(OPTIMISE) $^ -ldnnl -lm -o $@
+	@g++ -shared $(OPTIMISE) $^ $(shell pkg-config --libs jansson) -ldnnl -lm -o $@
 
 # The emulated device linked in, so that a test can tell it what to do.
-$(BUILD)/tests/emulated/test_calls $(BUILD)/tests/emulated/test_cases: $(BUILD)/tests/emulated/%: $(BUILD)/emulated/%.o $(EMULATION) \
-                                                                       $(BUILD)/libcases.a $(ARCHIVES)
+$(patsubst %,$(BUILD)/tests/emulated/test_%,calls cases plans): $(BUILD)/tests/emulated/%: $(BUILD)/emulated/%.o $(EMULATION) $(BUILD)/libcases.a \
+                                                                $(ARCHIVES)
 	@mkdir -p $(@D)
 	@echo "  LD $@"
 	@g++ $(OPTIMISE) -fopenmp $^ -lcmocka $(LDLIBS) -o $@

@@ -38,8 +38,6 @@ typedef struct {
     double *sums;                /* [blocks of pixels]: partial sums of the luma */
 } work;
 
-static size_t align(size_t bytes) { return (bytes + 255) / 256 * 256; }
-
 /* The taps of all outputs of an axis: fewer outputs have more taps each. */
 static size_t weights_most(int in, int max_size) { return 2 * (size_t)in + 5 * (size_t)max_size; }
 
@@ -50,11 +48,11 @@ static void size_up(batch *b, int tile_width, int tile_height, int channels, int
     b->tile_width = tile_width;
     b->channels = channels;
     b->max_size = max_size;
-    b->axis_bytes = align(2 * size * sizeof(int) + weights_most(longer, max_size) * sizeof(float));
-    b->blur_bytes = align((size_t)sb_blur_width(max_size) * sizeof(float));
-    b->rows_bytes = align(size * (size_t)tile_width * (size_t)channels * sizeof(float));
-    b->plane_bytes = align(size * size * sizeof(float));
-    b->sums_bytes = align(blocks_for(size * size) * sizeof(double));
+    b->axis_bytes = sb_cuda_align(2 * size * sizeof(int) + weights_most(longer, max_size) * sizeof(float));
+    b->blur_bytes = sb_cuda_align((size_t)sb_blur_width(max_size) * sizeof(float));
+    b->rows_bytes = sb_cuda_align(size * (size_t)tile_width * (size_t)channels * sizeof(float));
+    b->plane_bytes = sb_cuda_align(size * size * sizeof(float));
+    b->sums_bytes = sb_cuda_align(blocks_for(size * size) * sizeof(double));
     b->stride = 2 * b->axis_bytes + b->blur_bytes + b->rows_bytes + 2 * (size_t)channels * b->plane_bytes + b->sums_bytes;
 }
 

@@ -21,7 +21,7 @@ links() {
     for library in libcudart libcudnn libcublas; do
         readelf -d $folder/sb_cuda.so | grep -q "NEEDED.*$library\.so" || { echo "$library is not linked by its name"; return 1; }
     done
-    ldd -r $folder/sb_cuda.so 2>&1 | grep "undefined symbol" | grep -vE 'undefined symbol: sb_(fail|context)[[:space:]]' && return 1
+    ldd -r $folder/sb_cuda.so 2>&1 | grep "undefined symbol" | grep -vE 'undefined symbol: sb_(fail|fail_errno|context|error)[[:space:]]' && return 1
     return 0
 }
 

@@ -4,6 +4,7 @@ set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 work=$(mktemp -d /tmp/smallbatch-test-XXXXXX)
 trap 'rm -rf "$work"' EXIT
+export XDG_CACHE_HOME=$work/cache # what the GPU's device keeps there is the test's, not the user's
 number=0 failed=0
 
 # ok NAME COMMAND...: one test.

@@ -38,12 +38,24 @@ END
 
 same() { cmp "$work/$1/backbone.safetensors" "$work/$2/backbone.safetensors"; }
 
+# The plans' times are others than before.
 killed() {
-    SB_EMULATION_ORDER=random:5 run_on cuda killed &
+    SB_EMULATION_TIMES=1,2,3 SB_EMULATION_ORDER=random:5 run_on cuda killed &
     local run=$!
     wait_step "$work/killed" 1 && pkill -KILL -f "sb_augment $work/killed"
     wait_step "$work/killed" 4 && pkill -KILL -f "sb_trainer train $work/killed"
     wait $run
+}
+
+# The check before the run is the first to plan.
+timed() {
+    grep -q "cuDNN: [1-9][0-9]* plans timed for [1-9][0-9]* operations, [0-9]* operations as kept in $XDG_CACHE_HOME/smallbatch/emulated-GPU" "$work/log" &&
+        grep -q 'eng3_k17=2' "$XDG_CACHE_HOME"/smallbatch/*.json && ! grep -q 'eng3_k17=[13]' "$XDG_CACHE_HOME"/smallbatch/*.json
+}
+
+as_kept() {
+    grep -q "cuDNN: 0 plans timed for 0 operations, [1-9][0-9]* operations as kept in" "$work/killed/log/trainer.log" &&
+        ! grep -q "cuDNN: [1-9]" "$work/killed/log/trainer.log"
 }
 
 refused() {
@@ -59,9 +71,11 @@ alone() {
 make_images
 ok "a run on the CPU that does not learn" run_on cpu frozen optimiser.lr=0
 ok "a run on the CPU" run_on cpu cpu
-ok "a run on the emulated GPU" run_on cuda cuda
+SB_EMULATION_TIMES=2,1,3 ok "a run on the emulated GPU" run_on cuda cuda
+ok "  times the plans of its convolutions and takes the fastest" timed
 ok "  changes the losses as the CPU's does" same_losses
 ok "again, with augment and trainer killed, threads, blocks and streams in another order" killed
+ok "  takes the plans that were kept, untimed" as_kept
 ok "  the same weights, byte for byte" same cuda killed
 ok "device = auto without a plug-in: the CPU, and why" alone
 ok "device = cuda without one: an error that says what to do" refused

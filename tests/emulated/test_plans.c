@@ -1,0 +1,554 @@
+/* test_plans.c: which of cuDNN's plans is taken: the one that was kept, else the fastest, else the first. The double of cuDNN says how long each
+ * takes, and each gives other bits, by which a test tells them apart. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <omp.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "kernels/cuda/choices.h"
+#include "kernels/cuda/device.h"
+#include "proto/error.h"
+#include "proto/rundir.h"
+#include "tests/emulated/cache.h"
+#include "tests/emulated/emulation.h"
+
+#define N 2
+#define SIDE 7
+#define CHANNELS 8
+#define KERNEL 3
+#define IMAGES ((size_t)N * SIDE * SIDE * CHANNELS)
+#define FILTER ((size_t)CHANNELS * KERNEL * KERNEL * CHANNELS)
+#define TOO_LARGE ((size_t)2 << 30) /* for a workspace */
+
+/* What a convolution gives in its three directions, in f32. */
+typedef struct {
+    float y[IMAGES], dx[IMAGES], dw[FILTER];
+} outcome;
+
+static outcome by_plan[EMULATION_PLANS]; /* by what every plan gives */
+static char planning[sizeof ((sb_device *)0)->planning]; /* what the device said last */
+
+static const sb_conv_shape shape = { .n = N, .h = SIDE, .w = SIDE, .in = CHANNELS, .out = CHANNELS, .kernel = KERNEL, .stride = 1, .pad = 1,
+                                     .type = SB_F32, .data_gradient = true };
+
+static int compute(sb_device *d, sb_conv *conv, outcome *out)
+{
+    static float x[IMAGES], dy[IMAGES], w[FILTER];
+    for (size_t i = 0; i < IMAGES; i++) {
+        x[i] = sinf((float)i);
+        dy[i] = cosf(3 * (float)i);
+    }
+    for (size_t i = 0; i < FILTER; i++)
+        w[i] = sinf(7 * (float)i);
+    /* x, dy, y, dx, w, dw, packed, scratch */
+    size_t images = IMAGES * sizeof(float), filter = FILTER * sizeof(float);
+    size_t bytes[] = { images, images, images, images, filter, filter, d->conv_packed(conv), d->conv_scratch(conv) };
+    void *memory[8] = { NULL };
+    int rc = 0;
+    for (int i = 0; i < 8 && rc == 0; i++)
+        rc = d->alloc(d, bytes[i], &memory[i]);
+    if (rc == 0 && (d->copy(d, SB_STREAM_COMPUTE, memory[0], x, images, SB_TO_DEVICE) != 0 ||
+                    d->copy(d, SB_STREAM_COMPUTE, memory[1], dy, images, SB_TO_DEVICE) != 0 ||
+                    d->copy(d, SB_STREAM_COMPUTE, memory[4], w, filter, SB_TO_DEVICE) != 0 ||
+                    d->conv_pack(d, conv, memory[4], memory[6], memory[7]) != 0 ||
+                    d->conv_forward(d, conv, memory[0], memory[6], memory[2], memory[7]) != 0 ||
+                    d->conv_backward_data(d, conv, memory[1], memory[6], memory[3], memory[7]) != 0 ||
+                    d->conv_backward_weight(d, conv, memory[0], memory[1], memory[5], false, memory[7]) != 0 ||
+                    d->copy(d, SB_STREAM_COMPUTE, out->y, memory[2], images, SB_TO_HOST) != 0 ||
+                    d->copy(d, SB_STREAM_COMPUTE, out->dx, memory[3], images, SB_TO_HOST) != 0 ||
+                    d->copy(d, SB_STREAM_COMPUTE, out->dw, memory[5], filter, SB_TO_HOST) != 0 || d->wait(d, SB_STREAM_COMPUTE) != 0))
+        rc = -1;
+    for (int i = 0; i < 8; i++)
+        if (memory[i])
+            d->release(d, memory[i]);
+    return rc;
+}
+
+static size_t memory_left(void)
+{
+    size_t available, total;
+    return cudaMemGetInfo(&available, &total) == cudaSuccess ? available : 0;
+}
+
+/* A run of the program: opens a device, plans, computes, gives everything back. `taken`: memory that is not there, in bytes. */
+static int run(size_t taken, outcome *out)
+{
+    sb_device *d = NULL;
+    sb_conv *conv = NULL;
+    void *memory = NULL;
+    memset(out, 0, sizeof *out);
+    int rc = sb_device_cuda(&d);
+    if (rc == 0 && taken > 0)
+        rc = d->alloc(d, taken, &memory);
+    size_t left = memory_left();
+    if (rc == 0)
+        rc = d->conv_create(d, &shape, &conv);
+    if (memory_left() != left)
+        fail_msg("planning leaves memory behind, or takes some of others");
+    if (rc == 0)
+        snprintf(planning, sizeof planning, "%s", d->planning);
+    if (rc == 0 && memory) {
+        d->release(d, memory);
+        memory = NULL;
+    }
+    if (rc == 0)
+        rc = compute(d, conv, out);
+    if (memory)
+        d->release(d, memory);
+    if (conv)
+        d->conv_destroy(d, conv);
+    sb_device_close(&d);
+    if (emulation_alive() != 0)
+        fail_msg("%d things were left: %s", emulation_alive(), rc == 0 ? "" : sb_error());
+    return rc;
+}
+
+/* Which plan a run took in all directions, from 1. */
+static int plan_of(const outcome *o)
+{
+    for (int i = 0; i < EMULATION_PLANS; i++) {
+        const void *bytes = o, *wanted = &by_plan[i];
+        if (memcmp(bytes, wanted, sizeof *o) == 0)
+            return i + 1;
+    }
+    return -1;
+}
+
+static int taken_with(size_t memory_taken)
+{
+    static outcome o;
+    if (run(memory_taken, &o) != 0)
+        fail_msg("%s", sb_error());
+    return plan_of(&o);
+}
+
+static int taken(void) { return taken_with(0); }
+
+static void expect_said(const char *text)
+{
+    if (!strstr(planning, text))
+        fail_msg("not said: %s\n in: %s", text, planning);
+}
+
+static void set_times(float a, float b, float c, float d, float e)
+{
+    const float times[] = { a, b, c, d, e };
+    for (int i = 0; i < EMULATION_PLANS; i++)
+        emulation_plans[i].milliseconds = times[i];
+}
+
+static int fresh(void **state)
+{
+    (void)state;
+    emulation_reset_plans();
+    cache_use();
+    cache_empty();
+    return 0;
+}
+
+static void plans_differ(void **state)
+{
+    (void)state;
+    for (int i = 0; i < EMULATION_PLANS; i++) {
+        emulation_reset_plans();
+        cache_empty();
+        for (int k = 0; k < EMULATION_PLANS; k++)
+            emulation_plans[k].unbuildable = k != i;
+        assert_int_equal(run(0, &by_plan[i]), 0);
+        expect_said("0 plans timed"); /* there is nothing to choose from */
+        assert_int_equal(plan_of(&by_plan[i]), i + 1);
+        for (int k = 0; k < i; k++) {
+            assert_memory_not_equal(by_plan[i].y, by_plan[k].y, sizeof by_plan->y);
+            assert_memory_not_equal(by_plan[i].dx, by_plan[k].dx, sizeof by_plan->dx);
+            assert_memory_not_equal(by_plan[i].dw, by_plan[k].dw, sizeof by_plan->dw);
+        }
+    }
+}
+
+/* Of the first four. */
+static void fastest_wins(void **state)
+{
+    (void)state;
+    set_times(3, 2, 1, 2, 0.1f);
+    assert_int_equal(taken(), 3);
+    expect_said("12 plans timed for 3 operations, 0 operations as kept in ");
+    expect_said(cache_folder);
+}
+
+/* What is not 5 % faster is not faster. */
+static void noise_decides_nothing(void **state)
+{
+    (void)state;
+    set_times(1.04f, 1.02f, 1, 1, 1);
+    assert_int_equal(taken(), 1);
+    cache_empty();
+    set_times(1.07f, 1.03f, 1, 1, 1);
+    assert_int_equal(taken(), 2);
+}
+
+static void kept_wins(void **state)
+{
+    (void)state;
+    set_times(3, 1, 2, 3, 3);
+    assert_int_equal(taken(), 2);
+    set_times(1, 9, 9, 9, 9);
+    assert_int_equal(taken(), 2);
+    expect_said("0 plans timed for 0 operations, 3 operations as kept");
+    cache_empty();
+    assert_int_equal(taken(), 1);
+}
+
+/* Two convolutions of one network. */
+static void equals_take_the_same(void **state)
+{
+    (void)state;
+    static outcome o;
+    for (int keeps = 1; keeps >= 0; keeps--) {
+        sb_device *d;
+        sb_conv *conv[2];
+        if (!keeps)
+            setenv("XDG_CACHE_HOME", "/dev/null", 1);
+        set_times(3, 1, 2, 3, 3);
+        assert_int_equal(sb_device_cuda(&d), 0);
+        assert_int_equal(d->conv_create(d, &shape, &conv[0]), 0);
+        set_times(3, 3, 1, 3, 3);
+        assert_int_equal(d->conv_create(d, &shape, &conv[1]), 0);
+        snprintf(planning, sizeof planning, "%s", d->planning);
+        for (int i = 0; i < 2; i++) {
+            assert_int_equal(compute(d, conv[i], &o), 0);
+            assert_int_equal(plan_of(&o), keeps ? 2 : 1);
+            d->conv_destroy(d, conv[i]);
+        }
+        sb_device_close(&d);
+        expect_said(keeps ? "12 plans timed for 3 operations, 3 operations as kept" : "6 operations take the heuristics' first plan");
+    }
+}
+
+/* In bf16 the tensor cores' engine comes first, which has no knobs. */
+static void other_operations_are_others(void **state)
+{
+    (void)state;
+    sb_device *d;
+    sb_conv *conv;
+    sb_conv_shape other = shape;
+    set_times(3, 1, 2, 3, 3);
+    assert_int_equal(taken(), 2);
+    set_times(3, 3, 0.5f, 3, 3);
+    other.type = SB_BF16;
+    for (int time = 0; time < 2; time++) {
+        assert_int_equal(sb_device_cuda(&d), 0);
+        assert_int_equal(d->conv_create(d, &other, &conv), 0);
+        snprintf(planning, sizeof planning, "%s", d->planning);
+        d->conv_destroy(d, conv);
+        sb_device_close(&d);
+        expect_said(time == 0 ? "12 plans timed for 3 operations, 0 operations" : "0 plans timed for 0 operations, 3 operations");
+    }
+    assert_int_equal(taken(), 2);
+}
+
+static void write_cache(const char *text, size_t bytes)
+{
+    char path[PATH_MAX];
+    cache_file(path);
+    assert_true(path[0] != '\0');
+    assert_int_equal(sb_file_replace(path, text, bytes), 0);
+}
+
+static char *read_cache(void)
+{
+    char path[PATH_MAX], *text;
+    size_t bytes;
+    cache_file(path);
+    assert_int_equal(sb_file_read(path, 1 << 20, &text, &bytes), 0);
+    return text;
+}
+
+/* Replaces every `from` in the file. */
+static void edit_cache(const char *from, const char *to)
+{
+    char *text = read_cache(), *edited = NULL, *at = text, *next;
+    size_t bytes = 0;
+    FILE *out = open_memstream(&edited, &bytes);
+    assert_true(out && strstr(text, from));
+    for (; (next = strstr(at, from)); at = next + strlen(from))
+        fprintf(out, "%.*s%s", (int)(next - at), at, to);
+    fputs(at, out);
+    fclose(out);
+    write_cache(edited, bytes);
+    free(edited);
+    free(text);
+}
+
+/* Whatever the file holds, the fastest is chosen anew, that is said, and the file is whole again. */
+static void expect_chosen_anew(const char *why)
+{
+    set_times(3, 2, 3, 1, 3);
+    assert_int_equal(taken(), 4);
+    expect_said("12 plans timed for 3 operations");
+    expect_said(why);
+    expect_said("results may differ");
+    set_times(1, 1, 1, 1, 1);
+    assert_int_equal(taken(), 4);
+    expect_said("0 plans timed for 0 operations, 3 operations as kept");
+    assert_null(strstr(planning, "differ"));
+}
+
+static void damaged_is_begun_anew(void **state)
+{
+    (void)state;
+    static char large[2 << 20];
+    const struct {
+        const char *text;
+        size_t bytes;
+    } damaged[] = { { "", 0 }, { "{\"machine\": \"emulated", 21 }, { "\0\0\0\0", 4 }, { "\xFF\xFE{}", 4 }, { "[]", 2 }, { "{}", 2 },
+                    { "{\"machine\": 1, \"plans\": {}}", 27 }, { "{\"machine\": \"emulated GPU\", \"plans\": []}", 40 }, { large, sizeof large } };
+    taken();
+    char *sound = read_cache();
+    memset(large, ' ', sizeof large);
+    memcpy(large, sound, strlen(sound));
+    free(sound);
+    for (size_t i = 0; i < sizeof damaged / sizeof *damaged; i++) {
+        write_cache(damaged[i].text, damaged[i].bytes);
+        expect_chosen_anew("what it held cannot be used");
+    }
+    edit_cache("\"eng3_k17=4\"", "4");
+    expect_chosen_anew("not all in it are plans");
+}
+
+static void foreign_is_begun_anew(void **state)
+{
+    (void)state;
+    set_times(3, 1, 2, 3, 3);
+    assert_int_equal(taken(), 2);
+    edit_cache("cuDNN 9", "cuDNN 8");
+    expect_chosen_anew("it is of another machine");
+}
+
+/* Names of no plan, of plans that are not to be taken (the double dies of those), and of plans that cannot be built any more or grew too large. */
+static void stale_is_chosen_anew(void **state)
+{
+    (void)state;
+    const char *const names[] = { "", "4", "eng7_k17=4", "eng3_k17=9", "eng3_k18=4", "eng3", "eng0", "eng1", "eng2" };
+    set_times(3, 2, 3, 1, 3);
+    assert_int_equal(taken(), 4);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        edit_cache("eng3_k17=4", names[i]);
+        expect_chosen_anew("3 kept plans are no longer to be had");
+    }
+    for (int large = 0; large < 2; large++) {
+        emulation_reset_plans();
+        cache_empty();
+        set_times(3, 2, 1, 3, 3);
+        assert_int_equal(taken(), 3);
+        emulation_plans[2].unbuildable = !large;
+        emulation_plans[2].workspace = large ? TOO_LARGE : 0;
+        expect_chosen_anew("3 kept plans are no longer to be had");
+    }
+}
+
+/* Where a choice cannot be kept, the first plan, however slow it is. */
+static void expect_first(const char *timed, const char *why)
+{
+    set_times(3, 2, 1, 2, 3);
+    assert_int_equal(taken(), 1);
+    expect_said(timed);
+    expect_said("no choice is kept (");
+    expect_said(why);
+    expect_said("3 operations take the heuristics' first plan");
+}
+
+static void nowhere_to_keep_it(void **state)
+{
+    (void)state;
+    char home[PATH_MAX], inside[PATH_MAX];
+    snprintf(home, sizeof home, "%s", getenv("HOME") ? getenv("HOME") : "/");
+    unsetenv("XDG_CACHE_HOME");
+    unsetenv("HOME");
+    expect_first("0 plans timed", "neither XDG_CACHE_HOME nor HOME is set");
+    setenv("XDG_CACHE_HOME", "relative", 1);
+    expect_first("0 plans timed", "neither XDG_CACHE_HOME nor HOME is set");
+    setenv("XDG_CACHE_HOME", "/dev/null", 1);
+    expect_first("4 plans timed for 0 operations", "Not a directory"); /* found out with the first */
+    unsetenv("XDG_CACHE_HOME");
+    setenv("HOME", cache_folder, 1);
+    set_times(3, 2, 1, 2, 3);
+    assert_int_equal(taken(), 3);
+    snprintf(inside, sizeof inside, "kept in %s/.cache/smallbatch/emulated-GPU-sm_90", cache_folder);
+    expect_said(inside);
+    setenv("HOME", home, 1);
+}
+
+/* What was kept is still taken where nothing can be added. */
+static void kept_but_read_only(void **state)
+{
+    (void)state;
+    char path[PATH_MAX], blocked[PATH_MAX + 32];
+    set_times(3, 1, 2, 3, 3);
+    assert_int_equal(taken(), 2);
+    cache_file(path);
+    snprintf(blocked, sizeof blocked, "%s.tmp-%d", path, (int)getpid());
+    assert_int_equal(mkdir(blocked, 0700), 0); /* a file could be written by root whatever its mode */
+    set_times(1, 1, 1, 1, 1);
+    assert_int_equal(taken(), 2);
+    expect_said("0 plans timed for 0 operations, 3 operations as kept");
+    cache_empty();
+    expect_first("4 plans timed for 0 operations", "Is a directory");
+    assert_int_equal(rmdir(blocked), 0);
+}
+
+static void passed_over(void **state)
+{
+    (void)state;
+    set_times(3, 1, 2, 3, 3);
+    emulation_plans[1].fails = true;
+    assert_int_equal(taken(), 3);
+    expect_said("9 plans timed for 3 operations");
+    fresh(NULL);
+    set_times(3, 1, 2, 3, 0.5f);
+    emulation_plans[1].workspace = TOO_LARGE; /* then the fifth is the fourth that can be had */
+    assert_int_equal(taken(), 5);
+    fresh(NULL);
+    set_times(3, 1, 2, 3, 3);
+    emulation_plans[1].workspace = TOO_LARGE / 2; /* not too large for a plan, but there is less memory */
+    assert_int_equal(taken(), 2);
+    cache_empty();
+    assert_int_equal(taken_with(memory_left() - TOO_LARGE / 4), 3);
+    expect_said("9 plans timed for 3 operations");
+    /* and where there is not even memory for the tensors, nothing is timed: the trainer will say what would fit */
+    cache_empty();
+    assert_int_equal(taken_with(memory_left() - 4096), 1);
+    expect_said("0 plans timed");
+    expect_said("no choice is kept (timing plans: 0 MiB of device memory");
+}
+
+static void none_is_left(void **state)
+{
+    (void)state;
+    static outcome o;
+    for (int i = 0; i < EMULATION_PLANS; i++)
+        emulation_plans[i].fails = true;
+    assert_int_equal(run(0, &o), -1);
+    assert_non_null(strstr(sb_error(), "a convolution, forward of [2, 7, 7, 8] to 8 channels, kernel 3, stride 1, pad 1, in f32"));
+    assert_non_null(strstr(sb_error(), "none of 4 plans runs"));
+    fresh(NULL);
+    for (int i = 0; i < EMULATION_PLANS; i++)
+        emulation_plans[i].unbuildable = true;
+    assert_int_equal(run(0, &o), -1);
+    assert_non_null(strstr(sb_error(), "no deterministic plan for a convolution, forward of [2, 7, 7, 8]"));
+}
+
+/* Two processes at once, and what they keep. */
+static void first_decides(void **state)
+{
+    (void)state;
+    sb_cuda_choices a, b, c, other;
+    sb_cuda_choices_open(&a, "a GPU");
+    sb_cuda_choices_open(&b, "a GPU");
+    assert_null(sb_cuda_choices_find(&a, "one"));
+    assert_string_equal(sb_cuda_choices_keep(&a, "one", "eng1"), "eng1");
+    assert_string_equal(sb_cuda_choices_keep(&b, "one", "eng2"), "eng1");
+    assert_string_equal(sb_cuda_choices_keep(&b, "two", "eng2"), "eng2");
+    assert_string_equal(sb_cuda_choices_keep(&a, "three", "eng3"), "eng3");
+    assert_string_equal(sb_cuda_choices_find(&a, "two"), "eng2");
+    sb_cuda_choices_open(&c, "a GPU");
+    assert_string_equal(sb_cuda_choices_find(&c, "one"), "eng1");
+    assert_string_equal(sb_cuda_choices_find(&c, "two"), "eng2");
+    assert_string_equal(sb_cuda_choices_find(&c, "three"), "eng3");
+    /* what both find stale is decided by the first, too */
+    assert_string_equal(sb_cuda_choices_keep(&b, "one", "eng4"), "eng4");
+    assert_string_equal(sb_cuda_choices_keep(&c, "one", "eng5"), "eng4");
+    /* and a file that vanishes comes back whole */
+    cache_empty();
+    assert_string_equal(sb_cuda_choices_keep(&c, "four", "eng4"), "eng4");
+    sb_cuda_choices_close(&a);
+    sb_cuda_choices_open(&a, "a GPU");
+    assert_string_equal(sb_cuda_choices_find(&a, "two"), "eng2");
+    assert_string_equal(a.trouble, "");
+    cache_empty();
+    sb_cuda_choices_open(&other, "another GPU"); /* whose are in another file */
+    assert_null(sb_cuda_choices_find(&other, "one"));
+    sb_cuda_choices_close(&a);
+    sb_cuda_choices_close(&b);
+    sb_cuda_choices_close(&c);
+    sb_cuda_choices_close(&other);
+}
+
+static void first_process_decides(void **state)
+{
+    (void)state;
+    static outcome o;
+    sb_device *first, *second;
+    sb_conv *conv, *other;
+    sb_conv_shape another = shape;
+    another.n = 1;
+    assert_int_equal(sb_device_cuda(&second), 0);
+    assert_int_equal(second->conv_create(second, &another, &other), 0); /* it has read what is kept: nothing */
+    set_times(3, 1, 2, 3, 3);
+    assert_int_equal(sb_device_cuda(&first), 0);
+    assert_int_equal(first->conv_create(first, &shape, &conv), 0);
+    first->conv_destroy(first, conv);
+    sb_device_close(&first);
+    set_times(3, 3, 1, 3, 3);
+    assert_int_equal(second->conv_create(second, &shape, &conv), 0);
+    assert_int_equal(compute(second, conv, &o), 0);
+    assert_int_equal(plan_of(&o), 2);
+    second->conv_destroy(second, conv);
+    second->conv_destroy(second, other);
+    sb_device_close(&second);
+}
+
+/* As test_calls.c, where plans are timed, two for each direction. A plan that fails is passed over, so most failures are survived. */
+static void any_call_fails(void **state)
+{
+    (void)state;
+    long calls = 0, survived = 0;
+    for (int i = 2; i < EMULATION_PLANS; i++)
+        emulation_plans[i].unbuildable = true;
+    for (long n = 0; n <= calls; n++) { /* 0: none */
+        static outcome o;
+        long before = emulation_calls();
+        cache_empty();
+        emulation_fail_call(n);
+        int rc = run(0, &o);
+        emulation_fail_call(0);
+        if (n == 0)
+            calls = emulation_calls() - before;
+        if (rc != 0 && sb_error()[0] == '\0')
+            fail_msg("call %ld failed without a word", n);
+        for (size_t i = 0; rc == 0 && i < IMAGES; i++) /* sums of at most 98 products of numbers below 1 */
+            if (!(fabsf(o.y[i] - by_plan[0].y[i]) <= 1e-5f && fabsf(o.dx[i] - by_plan[0].dx[i]) <= 1e-5f))
+                fail_msg("call %ld failed and the result is wrong", n);
+        for (size_t i = 0; rc == 0 && i < FILTER; i++)
+            if (!(fabsf(o.dw[i] - by_plan[0].dw[i]) <= 1e-5f))
+                fail_msg("call %ld failed and the result is wrong", n);
+        survived += rc == 0 && n > 0;
+    }
+    print_message("%ld calls: %ld failures survived\n", calls, survived);
+    assert_true(survived > calls / 2 && survived < calls);
+}
+
+int main(void)
+{
+    omp_set_num_threads(1); /* products too small to share */
+    cache_make();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(plans_differ, fresh),         cmocka_unit_test_setup(fastest_wins, fresh),
+        cmocka_unit_test_setup(noise_decides_nothing, fresh), cmocka_unit_test_setup(kept_wins, fresh),
+        cmocka_unit_test_setup(other_operations_are_others, fresh), cmocka_unit_test_setup(damaged_is_begun_anew, fresh),
+        cmocka_unit_test_setup(foreign_is_begun_anew, fresh), cmocka_unit_test_setup(stale_is_chosen_anew, fresh),
+        cmocka_unit_test_setup(nowhere_to_keep_it, fresh),   cmocka_unit_test_setup(kept_but_read_only, fresh),
+        cmocka_unit_test_setup(passed_over, fresh),          cmocka_unit_test_setup(none_is_left, fresh),
+        cmocka_unit_test_setup(first_decides, fresh),        cmocka_unit_test_setup(equals_take_the_same, fresh),
+        cmocka_unit_test_setup(first_process_decides, fresh),
+        cmocka_unit_test_setup(any_call_fails, fresh),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    cache_remove();
+    return failed;
+}
