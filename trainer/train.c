@@ -319,21 +319,11 @@ static uint32_t views_ahead(const sb_config *c, uint32_t batch)
     return chunk == 0 || 2 * chunk > batch ? batch : 2 * chunk;
 }
 
-static size_t without_bound(sb_device *device)
-{
-    (void)device;
-    return SIZE_MAX;
-}
-
 int sb_train_needs(const sb_config *c, size_t *device_bytes, size_t *shared)
 {
     sb_device *device = NULL;
     sb_step *step = NULL;
-    int rc = sb_device_cpu(&device, c->trainer.threads);
-    if (rc == 0) {
-        device->available = without_bound;
-        rc = sb_step_create(&step, device, c);
-    }
+    int rc = sb_device_open(&device, c, c->trainer.threads) != 0 ? -1 : sb_step_create(&step, device, c);
     if (rc == 0) {
         sb_step_budget b;
         sb_step_measure(step, &b);

@@ -26,7 +26,15 @@ with_gpu() {
 no_toolkit() { ! with_gpu 80000 && grep -q "^good.*NVIDIA Test" "$work/out" && grep -q "^BAD.*no nvcc in /nowhere" "$work/out" && grep -q "^good.*demo" "$work/out"; }
 small_gpu() { ! with_gpu 100 && grep -q "^BAD.*demo.*lower trainer.chunk" "$work/out"; }
 
+# A recipe that no memory holds: what would fit.
+too_large() {
+    mkdir -p "$work/recipes" && sed 's/batch: 16/batch: 65536/; s/view: 128/view: 1024/' recipes/demo.yaml >"$work/recipes/large.yaml"
+    ! build/sb_trainer needs --recipe "$work/recipes/large.yaml" >"$work/out" 2>&1 && cat "$work/out" &&
+        grep -q "trainer.batch = 65536 .* of which [0-9]* are free: .*" "$work/out"
+}
+
 ok "a line on every topic" topics
+ok "a recipe too large for any memory: what to lower" too_large
 ok "a GPU without the toolkit: what to install" no_toolkit
 ok "a GPU too small for the recipe: what to lower" small_gpu
 finish
