@@ -18,10 +18,12 @@
 #define LOADERS_MAX 256
 #define IN_FLIGHT 2                /* tiles a loader has at once */
 #define SPARES 4                   /* slots that replace those of a process that cannot be killed */
-#define CRASHES_MAX 3              /* deaths of a decoder by its own signal before the image is quarantined */
+#define FAULTS_MAX 3               /* times that a decoder crashes or hangs on an image before that is quarantined */
 #define RING_BYTES (256u << 20)    /* the tile ring aims at this size where loader.slots is 0 */
 #define REPEAT_NS 1000000000ull    /* an order that was not taken up is given again after this */
+#define MARK_WAIT_NS 1000000000ull /* a loader that hangs has this long to mark its file and die, before it is killed */
 #define KILL_WAIT_NS 5000000000ull /* a killed process that is not gone after this keeps its slots for ever */
+#define STALL_NS 1000000000ull     /* a turn takes far less: the process was stopped */
 
 typedef enum { JOB_NONE, JOB_WAITING, JOB_ASSIGNED, JOB_READY, JOB_TAKEN } job_state;
 
@@ -30,21 +32,23 @@ typedef struct {
     uint32_t slot;
     uint64_t sample;
     uint32_t attempt;
-    int crashes; /* on this tile */
+    int faults; /* of decoders on this tile */
     sb_tile tile;
     int loader;           /* ASSIGNED: to whom */
     uint64_t assigned_at; /* ns */
 } job;
 
+/* HUNG: it was told so, to mark its file and die. LOST: it cannot be killed, its slots are written off. Only one AT_WORK gets orders. */
+typedef enum { LOADER_NONE, LOADER_AT_WORK, LOADER_HUNG, LOADER_KILLED, LOADER_LOST } loader_state;
+
 typedef struct {
-    bool used;
+    loader_state state;
     sb_peer peer;
     sb_process process;
     int pidfd;
     uint32_t incarnation;
     int in_flight;
-    uint64_t progress_at; /* ns: last order or report */
-    uint64_t killed_at;   /* ns; 0 not */
+    uint64_t progress_at; /* ns: last order or report; when it was told to die, or killed */
 } loader;
 
 struct sb_dispatch {
@@ -62,9 +66,10 @@ struct sb_dispatch {
     int spare_count;
     uint64_t next; /* the next sample to start */
     loader loaders[LOADERS_MAX];
+    uint64_t watched_at; /* ns */
     uint32_t files;   /* files and pages of the data set */
     bool *bad;        /* [images], by the first row of a file, as the two below */
-    uint8_t *crashes;
+    uint8_t *faults;
     uint32_t *home;   /* incarnation of the loader that has it decoded; 0 none */
     sb_dispatch_counts counts;
 };
@@ -99,7 +104,7 @@ static int job_draw(sb_dispatch *d, job *j, uint32_t attempt)
             return -1;
         if (!d->bad[file_of(d, j->tile.image)]) {
             j->attempt = attempt;
-            j->crashes = 0;
+            j->faults = 0;
             return 0;
         }
     }
@@ -166,9 +171,9 @@ int sb_dispatch_create(sb_dispatch **out, const char *run_dir, const sb_config *
     d->job_count = slots;
     d->jobs = calloc((size_t)slots, sizeof *d->jobs);
     d->bad = calloc(index->count, sizeof *d->bad);
-    d->crashes = calloc(index->count, sizeof *d->crashes);
+    d->faults = calloc(index->count, sizeof *d->faults);
     d->home = calloc(index->count, sizeof *d->home);
-    if (!d->jobs || !d->bad || !d->crashes || !d->home) {
+    if (!d->jobs || !d->bad || !d->faults || !d->home) {
         sb_dispatch_destroy(&d);
         return sb_fail("out of memory");
     }
@@ -197,13 +202,13 @@ void sb_dispatch_destroy(sb_dispatch **dispatch)
     if (!d)
         return;
     for (int i = 0; i < LOADERS_MAX; i++)
-        if (d->loaders[i].used)
+        if (d->loaders[i].state != LOADER_NONE)
             close(d->loaders[i].pidfd);
     sb_socket_close(&d->socket);
     sb_ring_close(&d->ring);
     free(d->jobs);
     free(d->bad);
-    free(d->crashes);
+    free(d->faults);
     free(d->home);
     free(d);
     *dispatch = NULL;
@@ -241,11 +246,11 @@ static int on_hello(sb_dispatch *d, const sb_peer *peer, const sb_message *m)
     loader *free_place = NULL;
     for (int i = 0; i < LOADERS_MAX; i++) {
         loader *l = &d->loaders[i];
-        if (l->used && l->process.pid == process.pid && l->process.start == process.start) {
+        if (l->state != LOADER_NONE && l->process.pid == process.pid && l->process.start == process.start) {
             l->peer = *peer; /* it repeats itself: the welcome was lost, or it connected anew */
             return welcome(d, l);
         }
-        if (!l->used && !free_place)
+        if (l->state == LOADER_NONE && !free_place)
             free_place = l;
     }
     if (!free_place)
@@ -258,7 +263,7 @@ static int on_hello(sb_dispatch *d, const sb_peer *peer, const sb_message *m)
         close(pidfd);
         return -1;
     }
-    *free_place = (loader){ .used = true, .peer = *peer, .process = process, .pidfd = pidfd,
+    *free_place = (loader){ .state = LOADER_AT_WORK, .peer = *peer, .process = process, .pidfd = pidfd,
                             .incarnation = (uint32_t)incarnation, .progress_at = sb_now() };
     d->counts.loaders++;
     return welcome(d, free_place);
@@ -267,7 +272,7 @@ static int on_hello(sb_dispatch *d, const sb_peer *peer, const sb_message *m)
 static loader *find_loader(sb_dispatch *d, uint32_t incarnation)
 {
     for (int i = 0; i < LOADERS_MAX; i++)
-        if (d->loaders[i].used && d->loaders[i].incarnation == incarnation)
+        if (d->loaders[i].state != LOADER_NONE && d->loaders[i].incarnation == incarnation)
             return &d->loaders[i];
     return NULL;
 }
@@ -323,16 +328,17 @@ static int on_done(sb_dispatch *d, const sb_peer *peer, const sb_message *m)
     return m->done.bad == 1 ? quarantine_image(d, m->done.image, m->done.reason) : quarantine_tile(d, j, m->done.reason);
 }
 
-/* A loader died by its own signal on this job. The third time its unit of decoding is quarantined: the tile, where it is decoded alone. */
-static int on_crash(sb_dispatch *d, job *j)
+/* A loader died decoding this job, and `how`. The third time its unit of decoding is quarantined: the tile, where it is decoded alone. */
+static int on_fault(sb_dispatch *d, job *j, const char *how)
 {
-    const char *reason = "the decoder crashed on it three times";
     uint32_t file = file_of(d, j->tile.image);
+    char reason[256];
     if (d->bad[file])
         return 0;
+    snprintf(reason, sizeof reason, "the decoder failed on it %d times, the last time it %s", FAULTS_MAX, how);
     if (d->index->images[file].random_access)
-        return ++j->crashes < CRASHES_MAX ? 0 : quarantine_tile(d, j, reason);
-    return ++d->crashes[file] < CRASHES_MAX ? 0 : quarantine_image(d, j->tile.image, reason);
+        return ++j->faults < FAULTS_MAX ? 0 : quarantine_tile(d, j, reason);
+    return ++d->faults[file] < FAULTS_MAX ? 0 : quarantine_image(d, j->tile.image, reason);
 }
 
 static int on_gone(sb_dispatch *d, int number)
@@ -349,19 +355,22 @@ static int on_gone(sb_dispatch *d, int number)
         if (word.state == SB_SLOT_WRITING && meta->fault != 0) {
             int fault = meta->fault;
             meta->fault = 0; /* a later holder that is killed before it writes its own must not be taken for a crash */
-            uint32_t image = j->tile.image;
-            sb_note("loader %d was killed by its own signal %d (%s) on %s", (int)l->process.pid, fault, strsignal(fault),
-                    d->index->images[image].path);
+            char how[128];
+            if (fault == SB_SIGNAL_HUNG)
+                snprintf(how, sizeof how, "hung for %g s (loader.timeout)", d->config->loader.timeout);
+            else
+                snprintf(how, sizeof how, "was killed by its own signal %d (%s)", fault, strsignal(fault));
+            sb_note("loader %d %s on %s", (int)l->process.pid, how, d->index->images[j->tile.image].path);
             job_unassign(d, j);
             if (rc == 0)
-                rc = on_crash(d, j);
+                rc = on_fault(d, j, how);
             continue;
         }
         job_unassign(d, j);
     }
     sb_ring_reclaim(&d->ring, l->incarnation);
     close(l->pidfd);
-    l->used = false;
+    l->state = LOADER_NONE;
     d->counts.loaders--;
     return rc;
 }
@@ -380,7 +389,6 @@ static int write_off(sb_dispatch *d, int number)
         job_unassign(d, j);
         j->slot = d->spares[--d->spare_count];
     }
-    l->killed_at = UINT64_MAX; /* never again */
     return 0;
 }
 
@@ -396,26 +404,47 @@ static const char *oldest_order(const sb_dispatch *d, int number)
     return oldest ? d->index->images[oldest->tile.image].path : "nothing";
 }
 
+/* A signal to a loader that is to die. */
+static void end_loader(loader *l, loader_state state, int number, uint64_t now)
+{
+    if (sb_process_signal(l->pidfd, number) != 0)
+        sb_note("%s", sb_error());
+    l->state = state;
+    l->progress_at = now;
+}
+
+/* A loader that hangs is told so and, if that does not end it (it is stopped, or hangs in the kernel), killed, and in the end written off. */
+static int watch_loader(sb_dispatch *d, int number, uint64_t now)
+{
+    loader *l = &d->loaders[number];
+    uint64_t still = now - l->progress_at;
+    if (sb_process_gone(l->pidfd))
+        return on_gone(d, number);
+    if (l->state == LOADER_AT_WORK && l->in_flight > 0 && still > (uint64_t)(d->config->loader.timeout * 1e9)) {
+        sb_note("loader %d made no progress for %g s (loader.timeout) on %s and is killed", (int)l->process.pid,
+                d->config->loader.timeout, oldest_order(d, number));
+        end_loader(l, LOADER_HUNG, SB_SIGNAL_HUNG, now);
+    } else if (l->state == LOADER_HUNG && still > MARK_WAIT_NS) {
+        end_loader(l, LOADER_KILLED, SIGKILL, now);
+    } else if (l->state == LOADER_KILLED && still > KILL_WAIT_NS) {
+        l->state = LOADER_LOST;
+        return write_off(d, number);
+    }
+    return 0;
+}
+
 static int watch_loaders(sb_dispatch *d)
 {
-    uint64_t now = sb_now(), timeout = (uint64_t)(d->config->loader.timeout * 1e9);
+    uint64_t now = sb_now(), stall = now - d->watched_at > STALL_NS ? now - d->watched_at : 0;
+    d->watched_at = now;
     for (int i = 0; i < LOADERS_MAX; i++) {
         loader *l = &d->loaders[i];
-        if (!l->used)
+        if (l->state == LOADER_NONE)
             continue;
-        if (sb_process_gone(l->pidfd)) {
-            if (on_gone(d, i) != 0)
-                return -1;
-        } else if (l->killed_at == 0 && l->in_flight > 0 && now - l->progress_at > timeout) {
-            sb_note("loader %d made no progress for %g s (loader.timeout) on %s and is killed", (int)l->process.pid,
-                    d->config->loader.timeout, oldest_order(d, i));
-            if (sb_process_signal(l->pidfd, SIGKILL) != 0)
-                sb_note("%s", sb_error());
-            l->killed_at = now;
-        } else if (l->killed_at != 0 && l->killed_at != UINT64_MAX && now - l->killed_at > KILL_WAIT_NS) {
-            if (write_off(d, i) != 0)
-                return -1;
-        }
+        /* While this process was stopped the whole run may have been: that counts against no loader. */
+        l->progress_at = now - l->progress_at > stall ? l->progress_at + stall : now;
+        if (watch_loader(d, i, now) != 0)
+            return -1;
     }
     return 0;
 }
@@ -442,7 +471,7 @@ static int start_jobs(sb_dispatch *d)
 static bool image_is_free(sb_dispatch *d, uint32_t file, uint64_t now)
 {
     const loader *home = d->home[file] ? find_loader(d, d->home[file]) : NULL;
-    return d->index->images[file].random_access || !home || home->killed_at != 0 || (home->in_flight > 0 && now - home->progress_at > REPEAT_NS);
+    return d->index->images[file].random_access || !home || home->state != LOADER_AT_WORK || (home->in_flight > 0 && now - home->progress_at > REPEAT_NS);
 }
 
 static int hand_out_one(sb_dispatch *d, int number, uint64_t now, bool *handed)
@@ -492,7 +521,7 @@ static int hand_out(sb_dispatch *d)
     for (int round = 0; round < IN_FLIGHT; round++) {
         for (int i = 0; i < LOADERS_MAX; i++) {
             bool handed = true;
-            if (d->loaders[i].used && d->loaders[i].killed_at == 0 && d->loaders[i].in_flight <= round &&
+            if (d->loaders[i].state == LOADER_AT_WORK && d->loaders[i].in_flight <= round &&
                 hand_out_one(d, i, now, &handed) != 0)
                 return -1;
         }

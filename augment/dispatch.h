@@ -5,10 +5,10 @@
  * as many as there are slots; a loader may have two at a time, so that it never waits for a message. Tiles of images
  * that decode tile by tile go to any loader; others to the one that has the image decoded, or to another if that one hangs or is gone.
  *
- * Faults. A loader that is gone (pidfd) gives its slots back; what killed its decoder by a signal of its own three times is
- * quarantined, as is what a loader calls bad: the image, or only the tile where it is decoded alone. The sample is then drawn again (order.h, attempt), so the result
- * depends on which images are bad and not on when that was found. A loader without progress is killed; if it cannot be, its slots are
- * written off and spare ones take their place. */
+ * Faults. A loader that is gone (pidfd) gives its slots back. A loader without progress is told so (SB_SIGNAL_HUNG), then killed; if it cannot
+ * be, its slots are written off and spare ones take their place. What a decoder crashed or hung on three times, which only the dying loader
+ * itself can say, is quarantined, as is what a loader calls bad: the image, or only the tile where it is decoded alone. The sample is then
+ * drawn again (order.h, attempt), so the result depends on which images are bad and not on when that was found. */
 #ifndef SB_AUGMENT_DISPATCH_H
 #define SB_AUGMENT_DISPATCH_H
 

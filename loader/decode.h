@@ -41,7 +41,8 @@ void sb_decoder_destroy(sb_decoder **decoder);
 int sb_decoder_probe(sb_decoder *decoder, const char *path, int page, sb_decode_header *out);
 
 /* Writes the tile [side, side, channels] at (left, top). 0; 1: the image cannot be used (sb_error says why); 2: this tile cannot;
- * -1: a fault of the process (memory, descriptors). read_ns and decode_ns are added to. */
+ * -1: a fault of the process (memory, descriptors). read_ns and decode_ns are added to; read_ns as soon as the file is in memory, before it
+ * is decoded. */
 int sb_decoder_tile(sb_decoder *decoder, const sb_decode_source *source, int left, int top, int side, uint8_t *out,
                     uint64_t *read_ns, uint64_t *decode_ns);
 

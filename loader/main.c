@@ -2,7 +2,7 @@
  *
  * serve owns nothing: it says hello to augment, decodes each tile it is told to straight into the slot it is told, and can join, leave or
  * die at any moment. A message that got lost is made up for: an idle loader asks again. A signal that kills it while it decodes is
- * written into the slot, so that a file that crashes the decoder is told from a killed process. */
+ * written into the slot, so that a file on which the decoder crashes or hangs is told from a killed process. */
 #include <argp.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -35,20 +35,24 @@ typedef struct {
 
 /* ---- serve ------------------------------------------------------------------------------------------------------------------------ */
 
-/* The slot being written, for the crash handler. */
+/* What is at work, for the handler: the slot that is written; the time that reading took if the image is decoded whole, else NULL. */
 static sb_slot_meta *volatile current;
+static const volatile uint64_t *volatile current_read_ns;
 
-static void on_crash(int number)
+/* The decoder crashed, or augment says that it hangs. A hang counts once the file is in memory: a disk that does not answer is not the file's
+ * fault. (Where tiles are read one by one, a read that hangs in the kernel lets no handler run.) */
+static void on_fault(int number)
 {
-    if (current)
+    bool reading = current_read_ns && *current_read_ns == 0;
+    if (current && !(number == SB_SIGNAL_HUNG && reading))
         current->fault = number;
     raise(number); /* SA_RESETHAND: now it kills */
 }
 
-static int install_crash_handler(void)
+static int install_fault_handler(void)
 {
-    const int signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP }; /* SIGTRAP: g_error */
-    struct sigaction action = { .sa_handler = on_crash, .sa_flags = (int)(SA_RESETHAND | SA_NODEFER) };
+    const int signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP /* g_error */, SB_SIGNAL_HUNG };
+    struct sigaction action = { .sa_handler = on_fault, .sa_flags = (int)(SA_RESETHAND | SA_NODEFER) };
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
         if (sigaction(signals[i], &action, NULL) != 0)
             return sb_fail_errno("installing signal handlers");
@@ -119,6 +123,7 @@ static int on_work(loader *l, const sb_message *m)
     done.done.generation = m->work.generation;
     done.done.sample = m->work.sample;
     done.done.image = m->work.image;
+    current_read_ns = image->random_access ? NULL : &done.done.read_ns;
     current = meta;
     int bad = sb_decoder_tile(l->decoder, &source, m->work.left, m->work.top, m->work.side, sb_ring_data(&l->ring, m->work.slot),
                               &done.done.read_ns, &done.done.decode_ns);
@@ -194,7 +199,7 @@ static size_t cache_bytes(const loader *l)
 static int serve(const char *run_dir)
 {
     static loader l = { .owner = -1, .socket = { .directory = -1 } };
-    int rc = sb_stop_install() != 0 || sb_process_die_with_supervisor() != 0 || install_crash_handler() != 0 || read_config(&l.config, run_dir) != 0 ||
+    int rc = sb_stop_install() != 0 || sb_process_die_with_supervisor() != 0 || install_fault_handler() != 0 || read_config(&l.config, run_dir) != 0 ||
                      sb_index_read(&l.index, run_dir, &l.config) != 0 ||
                      sb_decoder_create(&l.decoder, l.config.data.channels, cache_bytes(&l), l.config.data.untrusted) != 0 ||
                      sb_socket_connect(&l.socket, run_dir, "augment") != 0 || ask(&l) != 0

@@ -5,9 +5,13 @@
 #ifndef SB_PROTO_PROCESS_H
 #define SB_PROTO_PROCESS_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+
+/* "You make no progress": a loader that gets it marks the file it is decoding and dies. */
+#define SB_SIGNAL_HUNG SIGALRM
 
 typedef struct {
     pid_t pid;

@@ -41,7 +41,7 @@ typedef struct {
     int32_t left, top, side; /* the tile in its image, in pixels */
     int32_t width, height, channels; /* of the pixels in the slot, 8 bits each, HWC */
     uint32_t label;  /* row label of the index, UINT32_MAX if none */
-    int32_t fault;   /* a signal that killed the writer while it decoded (set by its handler), else 0 */
+    int32_t fault;   /* the signal that the writer died of while it decoded (set by its handler; process.h: SB_SIGNAL_HUNG), else 0 */
 } sb_slot_meta;
 
 typedef struct {

@@ -46,12 +46,12 @@ too_many() {
     [ $status -eq 1 ] && grep -q "images cannot be used, more than data.max_bad = 0.2 allows" "$work/out" && nothing_left
 }
 
-# faulty SIGNAL FILE TIMES COMMAND...: COMMAND, whose loaders get SIGNAL (0: sleep for ever) at FILE, TIMES times (0: whenever).
+# faulty FAULT FILE TIMES COMMAND...: COMMAND, whose loaders meet FAULT (preload/fault.c) at FILE, TIMES times (0: whenever).
 faulty() {
     local limit=()
     [ "$3" -eq 0 ] || limit=(FAULT_COUNTER="$work/counter.$RANDOM" FAULT_TIMES="$3")
     (
-        export LD_PRELOAD="$work/open.so" FAULT_SIGNAL=$1 FAULT_FILE=$2 "${limit[@]}"
+        export LD_PRELOAD="$work/fault.so" FAULT=$1 FAULT_FILE=$2 "${limit[@]}"
         "${@:4}"
         status=$?
         for setting in "${limit[@]}"; do
@@ -60,8 +60,26 @@ faulty() {
         exit $status
     )
 }
-hung() { grep -q "made no progress for 0.5 s (loader.timeout) on .*$2 and is killed" "$work/$1/log/augment.log"; }
-crashed_thrice() { [ "$(grep -c "by its own signal.* on .*$2" "$work/$1/log/augment.log")" -eq 3 ] && grep -q "crashed on it three times" "$work/$1/quarantine.jsonl"; }
+killed_for_hanging() { grep -q "made no progress for 0.5 s (loader.timeout) on .*$2 and is killed" "$work/$1/log/augment.log"; }
+# failed_thrice NAME FILE HOW: dying loaders said so (one may have had its order before the third), and the quarantine does.
+failed_thrice() {
+    [ "$(grep -c "loader [0-9]* $3 on .*$2" "$work/$1/log/augment.log")" -ge 3 ] &&
+        grep -q "$2.*the decoder failed on it 3 times, the last time it $3" "$work/$1/quarantine.jsonl"
+}
+not_quarantined() { [ ! -e "$work/$1/quarantine.jsonl" ]; }
+
+# The whole run is stopped for longer than loader.timeout while a loader decodes; augment goes on first.
+stopped_and_continued() {
+    local run tries
+    faulty decode:19 03.jpg 1 run_bad paused run.loaders=1 loader.timeout=2 &
+    run=$!
+    for tries in {1..400}; do
+        [[ $(ps -o stat= -p "$(pgrep -f "sb_loader serve $work/paused")") != T* ]] || break
+        sleep 0.05
+    done
+    pkill -STOP -f "sb_augment $work/paused" && sleep 2.5 && pkill -CONT -f "sb_augment $work/paused" && sleep 0.3 &&
+        pkill -CONT -f "sb_loader serve $work/paused" && wait $run && ! grep -q "no progress" "$work/paused/log/augment.log"
+}
 
 # FILE loses half its bytes; the header and with it the index stay.
 cut_in_half() { truncate -s $(($(stat -c %s "$1") / 2)) "$1"; }
@@ -78,18 +96,26 @@ vanishing() {
 }
 
 make_images
-ok "the library that crashes and hangs loaders" cc -shared -fPIC -O1 -D_GNU_SOURCE -Wall -Werror -o "$work/open.so" tests/pipeline/preload/open.c -ldl
+ok "the library that crashes and hangs loaders" cc -shared -fPIC -O1 -D_GNU_SOURCE -Wall -Werror -o "$work/fault.so" tests/pipeline/preload/fault.c -ldl
 ok "a run without any fault" run_bad sound
-ok "a loader hangs" faulty 0 03.jpg 1 run_bad hang loader.timeout=0.5 run.loaders=2
-ok "  it is killed" hung hang 03.jpg
+ok "a loader hangs" faulty decode:hang 03.jpg 1 run_bad hang loader.timeout=0.5 run.loaders=2
+ok "  it is killed" killed_for_hanging hang 03.jpg
 ok "  the same weights" same sound hang
-ok "a loader gets SIGKILL four times at one image" faulty 9 03.jpg 4 run_bad kill run.loaders=1
-ok "  which counts for nothing" test ! -e "$work/kill/quarantine.jsonl"
+ok "a loader gets SIGKILL four times at one image" faulty decode:9 03.jpg 4 run_bad kill run.loaders=1
+ok "  which counts for nothing" not_quarantined kill
 ok "  the same weights" same sound kill
-ok "two files crash the decoder" faulty 11 '1?.jpg' 0 run_bad crash run.loaders=1
+ok "a loader is stopped three times at one image" faulty decode:19 03.jpg 3 run_bad stop loader.timeout=0.5 run.loaders=1
+ok "  which counts for nothing" not_quarantined stop
+ok "a disk hangs three times at one image" faulty open:hang 03.jpg 3 run_bad disk loader.timeout=0.5 run.loaders=1
+ok "  which counts for nothing" not_quarantined disk
+ok "the whole run is stopped and goes on: no loader is blamed" stopped_and_continued
+ok "two files crash the decoder" faulty decode:11 '1?.jpg' 0 run_bad crash run.loaders=1
 ok "  each is quarantined" quarantine_is crash 10.jpg 11.jpg
-ok "one file aborts the decoder, three loaders" faulty 6 05.jpg 0 run_bad abort run.loaders=3
-ok "  quarantined at the third time" crashed_thrice abort 05.jpg
+ok "one file aborts the decoder, three loaders" faulty open:6 05.jpg 0 run_bad abort run.loaders=3
+ok "  quarantined at the third time" failed_thrice abort 05.jpg "was killed by its own signal 6 (Aborted)"
+ok "the decoder hangs on the same file" faulty decode:hang 05.jpg 0 run_bad hangs loader.timeout=0.5 run.loaders=3
+ok "  quarantined at the third time" failed_thrice hangs 05.jpg "hung for 0.5 s (loader.timeout)"
+ok "  the same weights as with the crashes" same hangs abort
 cut_in_half "$work/images/05.jpg"
 ok "the same file, cut" run_bad cut
 ok "  quarantined" quarantine_is cut 05.jpg

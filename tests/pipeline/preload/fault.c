@@ -1,0 +1,87 @@
+/* fault.c: preloaded into a run by faults.sh, it makes a loader meet a file on which its decoder crashes or hangs. At a file whose name matches the
+ * pattern FAULT_FILE comes the FAULT "PLACE:KIND", with FAULT_COUNTER, a file that grows by a byte each time, only FAULT_TIMES times. PLACE: `open`,
+ * or `decode`, once the file is in memory. KIND: a signal's number, `hang` (for ever), `overflow` (of the stack). Only `sb_loader serve` is touched. */
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef int (*open_call)(const char *path, int flags, ...);
+typedef const char *(*find_call)(const void *data, size_t bytes);
+
+static int marked; /* the file opened last is the one */
+
+static int serves(open_call real)
+{
+    char command[4096] = "";
+    int fd = real("/proc/self/cmdline", O_RDONLY);
+    ssize_t got = fd < 0 ? 0 : read(fd, command, sizeof command - 1);
+    if (fd >= 0)
+        close(fd);
+    const char *second = command + strlen(command) + 1;
+    return got > 0 && strstr(command, "sb_loader") && strcmp(second, "serve") == 0;
+}
+
+static int again(open_call real)
+{
+    const char *counter = getenv("FAULT_COUNTER"), *times = getenv("FAULT_TIMES");
+    if (!counter || !times)
+        return 1;
+    int fd = real(counter, O_CREAT | O_APPEND | O_WRONLY, 0600), yes = fd >= 0 && lseek(fd, 0, SEEK_END) < atoi(times) && write(fd, "x", 1) == 1;
+    if (fd >= 0)
+        close(fd);
+    return yes;
+}
+
+/* Deeper than any stack. */
+__attribute__((noinline)) static int overflow(int depth)
+{
+    volatile char frame[4096] = { (char)depth };
+    return depth > 0 ? overflow(depth - 1) + frame[0] : 0;
+}
+
+static void fault_at(const char *place)
+{
+    open_call real = (open_call)dlsym(RTLD_NEXT, "open");
+    const char *fault = getenv("FAULT"), *kind = fault ? strchr(fault, ':') : NULL;
+    if (!kind || strncmp(fault, place, strlen(place)) != 0 || !again(real))
+        return;
+    kind++;
+    if (strcmp(kind, "overflow") == 0)
+        overflow(1 << 20);
+    else if (strcmp(kind, "hang") != 0)
+        raise(atoi(kind));
+    while (strcmp(kind, "hang") == 0)
+        pause();
+}
+
+int open(const char *path, int flags, ...)
+{
+    open_call real = (open_call)dlsym(RTLD_NEXT, "open");
+    va_list arguments;
+    va_start(arguments, flags);
+    mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(arguments, mode_t) : 0;
+    va_end(arguments);
+    const char *pattern = getenv("FAULT_FILE"), *name = strrchr(path, '/');
+    marked = pattern && fnmatch(pattern, name ? name + 1 : path, 0) == 0 && serves(real);
+    if (marked)
+        fault_at("open");
+    return real(path, flags, mode);
+}
+
+/* libvips' first look at a file that is in memory. */
+const char *vips_foreign_find_load_buffer(const void *data, size_t bytes)
+{
+    find_call real = (find_call)dlsym(RTLD_NEXT, "vips_foreign_find_load_buffer");
+    if (marked) {
+        marked = 0;
+        fault_at("decode");
+    }
+    return real(data, bytes);
+}
