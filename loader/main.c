@@ -52,7 +52,11 @@ static void on_fault(int number)
 static int install_fault_handler(void)
 {
     const int signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP /* g_error */, SB_SIGNAL_HUNG };
-    struct sigaction action = { .sa_handler = on_fault, .sa_flags = (int)(SA_RESETHAND | SA_NODEFER) };
+    static char stack[1 << 16]; /* of its own: the decoder may have used up the thread's */
+    const stack_t other = { .ss_sp = stack, .ss_size = sizeof stack };
+    struct sigaction action = { .sa_handler = on_fault, .sa_flags = (int)(SA_RESETHAND | SA_NODEFER | SA_ONSTACK) };
+    if (sigaltstack(&other, NULL) != 0)
+        return sb_fail_errno("a stack for signal handlers");
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
         if (sigaction(signals[i], &action, NULL) != 0)
             return sb_fail_errno("installing signal handlers");

@@ -113,6 +113,8 @@ ok "two files crash the decoder" faulty decode:11 '1?.jpg' 0 run_bad crash run.l
 ok "  each is quarantined" quarantine_is crash 10.jpg 11.jpg
 ok "one file aborts the decoder, three loaders" faulty open:6 05.jpg 0 run_bad abort run.loaders=3
 ok "  quarantined at the third time" failed_thrice abort 05.jpg "was killed by its own signal 6 (Aborted)"
+ok "the decoder overflows its stack on the same file" faulty decode:overflow 05.jpg 0 run_bad overflow run.loaders=2
+ok "  quarantined at the third time" failed_thrice overflow 05.jpg "was killed by its own signal 11 (Segmentation fault)"
 ok "the decoder hangs on the same file" faulty decode:hang 05.jpg 0 run_bad hangs loader.timeout=0.5 run.loaders=3
 ok "  quarantined at the third time" failed_thrice hangs 05.jpg "hung for 0.5 s (loader.timeout)"
 ok "  the same weights as with the crashes" same hangs abort
