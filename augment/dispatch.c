@@ -238,6 +238,10 @@ static int welcome(sb_dispatch *d, const loader *l)
     return sb_socket_send(&d->socket, &l->peer, &reply);
 }
 
+/* What tells when a loader is gone. Since one that hangs is killed, only a loader that this run's supervisor started is believed. (Loaders of another
+ * machine would be something else to watch and to end, known to this function, watch_loader and end_loader alone.) */
+static int open_loader(const sb_process *process) { return sb_process_open_sibling(process, "sb_loader"); }
+
 static int on_hello(sb_dispatch *d, const sb_peer *peer, const sb_message *m)
 {
     if (m->hello.role != SB_ROLE_LOADER)
@@ -255,9 +259,9 @@ static int on_hello(sb_dispatch *d, const sb_peer *peer, const sb_message *m)
     }
     if (!free_place)
         return refuse(d, peer, "there are 256 loaders already");
-    int pidfd = sb_process_open(&process);
+    int pidfd = open_loader(&process);
     if (pidfd < 0)
-        return refuse(d, peer, "the pid and start time of the hello name no living process");
+        return refuse(d, peer, sb_error());
     int64_t incarnation = sb_ring_incarnation(&d->ring);
     if (incarnation < 0) {
         close(pidfd);

@@ -15,8 +15,14 @@
 
 #include "proto/error.h"
 
-/* Field 22 of /proc/PID/stat; the command's name before it may hold spaces and parentheses. */
-static int start_time(pid_t pid, uint64_t *start)
+/* What /proc/PID/stat says: fields 2, 4 and 22. */
+typedef struct {
+    char name[32]; /* of the program, cut to 15 bytes */
+    pid_t parent;
+    uint64_t start;
+} facts;
+
+static int look_up(pid_t pid, facts *out)
 {
     char path[64], line[1024];
     snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
@@ -26,12 +32,18 @@ static int start_time(pid_t pid, uint64_t *start)
     size_t got = fread(line, 1, sizeof line - 1, file);
     fclose(file);
     line[got] = '\0';
-    char *field = strrchr(line, ')');
-    for (int number = 2; field && number < 22; number++)
+    const char *name = strchr(line, '('), *field = strrchr(line, ')'); /* the name itself may hold spaces and parentheses */
+    if (!name || !field)
+        return sb_fail("%s: no name in it", path);
+    snprintf(out->name, sizeof out->name, "%.*s", (int)(field - name - 1), name + 1);
+    char *end = line;
+    for (int number = 2; field && number < 22; number++) {
         field = strchr(field + 1, ' ');
-    char *end;
+        if (field && number == 3)
+            out->parent = (pid_t)strtol(field + 1, NULL, 10);
+    }
     errno = 0;
-    *start = field ? strtoull(field + 1, &end, 10) : 0;
+    out->start = field ? strtoull(field + 1, &end, 10) : 0;
     if (!field || errno || *end != ' ')
         return sb_fail("%s: no start time in it", path);
     return 0;
@@ -39,23 +51,43 @@ static int start_time(pid_t pid, uint64_t *start)
 
 int sb_process_self(sb_process *out)
 {
+    facts self;
     out->pid = getpid();
-    return start_time(out->pid, &out->start);
+    if (look_up(out->pid, &self) != 0)
+        return -1;
+    out->start = self.start;
+    return 0;
 }
 
-int sb_process_open(const sb_process *process)
+/* As sb_process_open, and what is known of the process. */
+static int open_known(const sb_process *process, facts *known)
 {
     if (process->pid <= 0)
         return sb_fail("%d is no process id", (int)process->pid);
     int pidfd = (int)syscall(SYS_pidfd_open, process->pid, 0);
     if (pidfd < 0)
         return sb_fail_errno("process %d", (int)process->pid);
-    uint64_t start;
-    if (start_time(process->pid, &start) != 0 || start != process->start) {
+    if (look_up(process->pid, known) != 0 || known->start != process->start) {
         close(pidfd);
         return sb_fail("process %d is not the one that was meant: it has gone and its number was reused", (int)process->pid);
     }
     return pidfd;
+}
+
+int sb_process_open(const sb_process *process)
+{
+    facts known;
+    return open_known(process, &known);
+}
+
+int sb_process_open_sibling(const sb_process *process, const char *program)
+{
+    facts known;
+    int pidfd = open_known(process, &known);
+    if (pidfd < 0 || (known.parent == getppid() && strcmp(known.name, program) == 0))
+        return pidfd;
+    close(pidfd);
+    return sb_fail("process %d is no %s that this run's supervisor (process %d) started", (int)process->pid, program, (int)getppid());
 }
 
 bool sb_process_gone(int pidfd)

@@ -24,6 +24,9 @@ int sb_process_self(sb_process *out);
 /* Opens a pidfd for `process` and checks the start time after it; -1 if it is gone or another process has its pid. */
 int sb_process_open(const sb_process *process);
 
+/* As sb_process_open, for a process that says of itself who it is: -1 also if it is not the named program, started by the calling process's parent. */
+int sb_process_open_sibling(const sb_process *process, const char *program);
+
 /* True once every thread of the process behind `pidfd` is gone. */
 bool sb_process_gone(int pidfd);
 

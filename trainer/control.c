@@ -122,9 +122,9 @@ static int on_hello(sb_control *c, const sb_peer *peer, const sb_message *m)
         forget_augment(c);
     if (c->augment_known)
         return refuse(c, peer, "the run has an augment process already");
-    int pidfd = sb_process_open(&process);
+    int pidfd = sb_process_open_sibling(&process, "sb_augment"); /* another would keep the true one out */
     if (pidfd < 0)
-        return refuse(c, peer, "the pid and start time of the hello name no living process");
+        return refuse(c, peer, sb_error());
     int64_t incarnation = sb_ring_incarnation(c->rings[0]); /* one number for all view rings */
     if (incarnation < 0) {
         close(pidfd);

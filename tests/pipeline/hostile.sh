@@ -13,7 +13,34 @@ tell_lies() {
     local augment
     augment=$(pgrep -f "sb_augment $work/$1") && "$tool" lies "$work/$1" "$augment"
 }
-stay_idle() { "$tool" idle "$work/$1"; }
+# A process that is no loader of this run, and one that the supervisor did start, are named as a loader; the first as augment, too.
+pretend() {
+    local pid
+    for pid in "$bystander" "$(pgrep -f "sb_trainer train $work/$1")"; do
+        "$tool" idle "$work/$1" "$pid" "$(awk '{ print $22 }' "/proc/$pid/stat")" >>"$work/refused"
+    done
+    pkill -KILL -f "sb_augment $work/$1" && "$tool" claim "$work/$1" "$bystander" "$(awk '{ print $22 }' "/proc/$bystander/stat")" >>"$work/refused"
+}
+nobody_believed() {
+    grep -c "^refused: process $bystander is no sb_loader that this run's supervisor" "$work/refused" &&
+        grep -c "^refused: process $bystander is no sb_augment that this run's supervisor" "$work/refused" &&
+        ! grep -vE "^refused: process [0-9]+ is no sb_(loader|augment) that|^refused: the run has an augment" "$work/refused" &&
+        ! grep -q "no progress" "$work/pretend/log/augment.log" && kill -0 "$bystander"
+}
+
+# Programs of which the loader is no loader at its first, third and fifth start.
+make_lazy() {
+    mkdir -p "$work/programs/lazy" && ln -s "$PWD"/build/sb_{trainer,augment} "$work/programs" && ln -s "$PWD/$tool" "$work/programs/lazy/sb_loader" &&
+        cat >"$work/programs/sb_loader" <<END
+#!/bin/bash
+starts=\$(stat -c %s "$work/starts" 2>/dev/null || echo 0)
+[ "\$1" != serve ] || printf x >>"$work/starts"
+if [ "\$1" = serve ] && [ \$((starts % 2)) -eq 0 ] && [ "\$starts" -lt 6 ]; then exec "$work/programs/lazy/sb_loader" idle "\$2"; fi
+exec "$PWD/build/sb_loader" "\$@"
+END
+    chmod +x "$work/programs/sb_loader"
+}
+run_lazy() { SB_BUILD="$work/programs" run_small "$@" && grep -q "made no progress for 0.5 s" "$work/$1/log/augment.log"; }
 
 make_images
 ok "a run ends" run_small reference
@@ -26,7 +53,14 @@ ok "  by the trainer too" refusals trainer
 ok "lies about the work of others" disturbed lies tell_lies run_small lies
 ok "  the same weights" same_weights reference lies
 ok "  no image was given up" test ! -s "$work/lies/quarantine.jsonl"
-ok "a loader that never does its work" disturbed idle stay_idle run_small idle loader.timeout=0.5
+sleep 600 &
+bystander=$!
+ok "hellos in the name of others" disturbed pretend pretend run_small pretend loader.timeout=0.5
+ok "  nobody is believed or killed" nobody_believed
+ok "  the same weights" same_weights reference pretend
+kill $bystander
+make_lazy
+ok "a loader that never does its work" run_lazy idle loader.timeout=0.5
 ok "  the same weights" same_weights reference idle
 ok "nothing is left behind" nothing_left
 finish

@@ -3,7 +3,9 @@
  *
  *     hostile_tool noise RUN_DIR NAME SEED   thousands of messages from several connections to ipc/NAME
  *     hostile_tool lies RUN_DIR AUGMENT_PID  tells augment of every tile that is being decoded that its image cannot be used
- *     hostile_tool idle RUN_DIR              joins as a loader, takes work and never does it, until it is killed */
+ *     hostile_tool idle RUN_DIR [PID START]  joins as a loader, itself or in the name of a process with that start time, takes work and never does
+ *                                            it, until it is killed or refused
+ *     hostile_tool claim RUN_DIR PID START   joins the trainer as augment in the name of that process */
 #include <fcntl.h>
 #include <limits.h>
 #include <zmq.h>
@@ -143,19 +145,25 @@ static int lies(const char *run_dir, int pid)
     return 0;
 }
 
-static int idle(const char *run_dir)
+/* Says who it is for ten seconds; augment kills what hangs before. 3: refused. */
+static int join(const char *run_dir, const char *owner, uint32_t role, const sb_process *as)
 {
-    sb_process self;
     sb_socket socket;
     sb_message m;
-    if (sb_process_self(&self) != 0 || sb_socket_connect(&socket, run_dir, "augment") != 0)
-        return complain("idle");
-    const sb_message hello = { .type = SB_MESSAGE_HELLO, .hello = { .role = SB_ROLE_LOADER, .pid = self.pid, .start = self.start } };
-    for (int tries = 0; tries < 100; tries++) /* ten seconds; augment kills it before */
-        if (sb_socket_send(&socket, NULL, &hello) != 0 || sb_socket_receive(&socket, NULL, &m, 100, NULL, 0) < 0)
-            return complain("idle");
+    if (sb_socket_connect(&socket, run_dir, owner) != 0)
+        return complain("joining");
+    const sb_message hello = { .type = SB_MESSAGE_HELLO, .hello = { .role = role, .pid = as->pid, .start = as->start } };
+    int refused = 0;
+    for (uint64_t end = sb_now() + 10000000000u; sb_now() < end && !refused; usleep(100000)) {
+        int rc = sb_socket_send(&socket, NULL, &hello) != 0 ? -1 : sb_socket_receive(&socket, NULL, &m, 100, NULL, 0);
+        if (rc < 0)
+            return complain("joining");
+        refused = rc == 1 && m.type == SB_MESSAGE_REFUSE;
+    }
+    if (refused)
+        printf("refused: %s\n", m.refuse.reason);
     sb_socket_close(&socket);
-    return 0;
+    return refused ? 3 : 0;
 }
 
 int main(int argc, char **argv)
@@ -164,8 +172,16 @@ int main(int argc, char **argv)
         return noise(argv[2], argv[3], strtoull(argv[4], NULL, 10));
     if (argc == 4 && strcmp(argv[1], "lies") == 0)
         return lies(argv[2], (int)strtol(argv[3], NULL, 10));
+    sb_process as;
     if (argc == 3 && strcmp(argv[1], "idle") == 0)
-        return idle(argv[2]);
-    fprintf(stderr, "usage: hostile_tool noise RUN_DIR NAME SEED | lies RUN_DIR AUGMENT_PID | idle RUN_DIR\n");
+        return sb_process_self(&as) != 0 ? complain("idle") : join(argv[2], "augment", SB_ROLE_LOADER, &as);
+    if (argc == 5)
+        as = (sb_process){ .pid = (pid_t)strtol(argv[3], NULL, 10), .start = strtoull(argv[4], NULL, 10) };
+    if (argc == 5 && strcmp(argv[1], "idle") == 0)
+        return join(argv[2], "augment", SB_ROLE_LOADER, &as);
+    if (argc == 5 && strcmp(argv[1], "claim") == 0)
+        return join(argv[2], "trainer", SB_ROLE_AUGMENT, &as);
+    fprintf(stderr, "usage: hostile_tool noise RUN_DIR NAME SEED | lies RUN_DIR AUGMENT_PID | idle RUN_DIR [PID START] |\n"
+                    "                    claim RUN_DIR PID START\n");
     return 2;
 }
