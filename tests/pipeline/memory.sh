@@ -1,0 +1,75 @@
+#!/bin/bash
+# A loader that delivers for many epochs, images of many sizes and formats, most of them decoded anew each time: it needs no more memory, no more
+# descriptors and no more threads at the end than after the first few.
+# shellcheck source=tests/pipeline/common.sh
+source "$(dirname "$0")/common.sh"
+
+BEFORE=10 EPOCHS=100 # what the allocator keeps is there after the first
+GROWTH_KIB=1024      # of some 40 MiB, while 6000 tiles of 48 KiB are decoded
+GROWTH=2             # threads, descriptors: libvips ends a thread when it has had nothing to do for a while
+
+make_formats() {
+    mkdir "$work/formats" && /usr/bin/python3 - "$work/formats" <<'END'
+import sys
+sys.path.insert(0, "tests/oracle")
+import numpy
+from PIL import Image
+from images import pattern, write_tiff
+folder = sys.argv[1] + "/"
+sizes = iter([(640, 500), (150, 400), (333, 222), (128, 128), (60, 50), (512, 300), (90, 640), (401, 399), (256, 256), (310, 170), (77, 333), (640, 200),
+              (222, 444), (300, 300), (129, 257), (180, 90)])
+image = lambda: Image.fromarray(pattern(*next(sizes)))
+image().save(folder + "baseline.jpg", quality=85)
+image().save(folder + "progressive.jpg", quality=90, progressive=True, subsampling=0)
+image().convert("L").save(folder + "grey.jpg")
+image().convert("CMYK").save(folder + "cmyk.jpg")
+turned = Image.Exif()
+turned[274] = 6
+image().save(folder + "turned.jpg", exif=turned)
+image().save(folder + "colour.png")
+image().quantize(50).save(folder + "palette.png", transparency=5)
+Image.merge("RGBA", (*(rgb := image()).split(), rgb.convert("L"))).save(folder + "alpha.png")
+Image.fromarray(numpy.asarray(image().convert("L")).astype(numpy.uint16) * 256).save(folder + "deep.png")
+image().save(folder + "lossy.webp")
+image().save(folder + "lossless.webp", lossless=True)
+image().quantize(200).save(folder + "palette.gif")
+image().save(folder + "lzw.tif", compression="tiff_lzw")
+write_tiff(folder + "tiled.tif", [numpy.asarray(image())], 2, tile=64)
+write_tiff(folder + "deep.tif", [numpy.asarray(image()).astype(numpy.uint16) * 256], 2)
+write_tiff(folder + "pages.tif", [pattern(200, 150, 1), pattern(130, 260, 2)], 2)
+data = bytearray(open(folder + "baseline.jpg", "rb").read())
+open(folder + "cut.jpg", "wb").write(data[:len(data) // 2])
+END
+}
+
+# Of the loader: resident memory in KiB, threads, descriptors.
+needs() {
+    awk '$1 == "VmRSS:" { memory = $2 } $1 == "Threads:" { threads = $2 } END { printf "%d %d ", memory, threads }' "/proc/$loader/status"
+    find "/proc/$loader/fd" -mindepth 1 | wc -l
+}
+epochs() { echo "$1" >&"${tiles[1]}" && read -r -t 60 <&"${tiles[0]}"; }
+
+# Tiles are taken by loader_tool and thrown away. The cache holds two or three of the images, so that most tiles are decoded anew.
+serve_long() {
+    local run="$work/run" before after
+    build/sb_trainer prepare --recipe recipes/demo.yaml data.path="$work/formats" run.dir="$run" data.tile=128 data.window=20 trainer.batch=8 \
+        loader.cache_mb=1 data.max_bad=0.2 && build/sb_loader index "$run" --freeze || return 1
+    coproc tiles { exec build/tests/bench/loader_tool "$run" 1; }
+    # shellcheck disable=SC2154 # coproc sets it
+    local pid=$tiles_PID in=${tiles[1]}
+    SB_SUPERVISOR=$$ OMP_NUM_THREADS=1 build/sb_loader serve "$run" &
+    loader=$!
+    epochs $BEFORE && read -ra before < <(needs) && epochs $EPOCHS && read -ra after < <(needs)
+    kill $loader
+    exec {in}>&-
+    wait $loader "$pid"
+    echo "memory in KiB, threads, descriptors: ${before[*]} after $BEFORE epochs, ${after[*]} after $EPOCHS more"
+    [ ${#after[@]} -eq 3 ] && [ "${after[0]}" -le $((before[0] + GROWTH_KIB)) ] && [ "${after[1]}" -le $((before[1] + GROWTH)) ] &&
+        [ "${after[2]}" -le $((before[2] + GROWTH)) ] && grep -q "cut.jpg" "$run/quarantine.jsonl"
+}
+
+make_formats
+ok "a loader needs no more after $EPOCHS epochs of images of 17 kinds" serve_long
+grep "^memory in KiB" "$work/log" | sed 's/^/# /'
+ok "nothing is left behind" nothing_left
+finish
