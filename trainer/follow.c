@@ -26,18 +26,18 @@ typedef struct {
 } log_file;
 
 typedef struct {
-    log_file logs[3];
+    log_file logs[SB_LOGS];
     bool terminal, shown; /* shown: a bar stands on the terminal's last line */
 } screen;
 
-static int open_logs(screen *s, const char *run_dir)
+static int open_logs(screen *s, const char *run_dir, const long *seen)
 {
-    const char *const programs[] = { "trainer", "augment", "loader" };
-    for (int i = 0; i < 3; i++) {
+    const char *const programs[SB_LOGS] = { "trainer", "augment", "loader" };
+    for (int i = 0; i < SB_LOGS; i++) {
         struct stat info;
         if (sb_rundir_path(s->logs[i].path, run_dir, "log/%s.log", programs[i]) != 0)
             return -1;
-        s->logs[i].seen = stat(s->logs[i].path, &info) == 0 ? (long)info.st_size : 0;
+        s->logs[i].seen = seen ? seen[i] : stat(s->logs[i].path, &info) == 0 ? (long)info.st_size : 0;
     }
     return 0;
 }
@@ -78,18 +78,19 @@ static int print_status(screen *s, const sb_status *status)
     return 0;
 }
 
-int sb_follow(const char *run_dir, int watch)
+int sb_follow(const char *run_dir, int watch, const long *seen)
 {
     static screen s;
     uint64_t printed = 0;
     s = (screen){ .terminal = isatty(STDOUT_FILENO) };
-    if (sb_stop_install() != 0 || open_logs(&s, run_dir) != 0)
+    if (sb_stop_install() != 0 || open_logs(&s, run_dir, seen) != 0)
         return -1;
     for (bool over = false; !over && !sb_stop_requested();) {
         sb_status status;
         bool known = sb_status_read(run_dir, &status) == 0, ended = known && strcmp(status.phase, "training") != 0;
         over = ended || (watch != 0 && kill(watch, 0) != 0 && errno != EPERM);
-        for (int i = 0; !over && i < 3; i++)
+        bool failed = ended && strcmp(status.phase, "failed") == 0; /* the supervisor says what was said last */
+        for (int i = 0; !failed && i < SB_LOGS; i++)
             print_notes(&s, &s.logs[i]);
         if (known && status.step > 0 && (s.terminal || ended || sb_now() - printed >= PLAIN_NS)) {
             if (print_status(&s, &status) != 0)

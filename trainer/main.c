@@ -19,8 +19,9 @@
 
 typedef struct {
     const char *command, *run_dir, *recipe, *output;
-    bool follow;
+    bool follow, has_seen;
     int watch;
+    long seen[SB_LOGS];
     char **assignments;
     int assignment_count;
 } arguments;
@@ -86,7 +87,7 @@ static int needs(const arguments *a)
 static int status(const arguments *a)
 {
     if (a->follow)
-        return sb_follow(a->run_dir, a->watch);
+        return sb_follow(a->run_dir, a->watch, a->has_seen ? a->seen : NULL);
     sb_status now;
     char line[256];
     if (sb_status_read(a->run_dir, &now) != 0 || sb_status_line(&now, line, sizeof line) != 0)
@@ -95,7 +96,7 @@ static int status(const arguments *a)
     return 0;
 }
 
-enum { KEY_RECIPE = 0x100, KEY_FOLLOW, KEY_WATCH };
+enum { KEY_RECIPE = 0x100, KEY_FOLLOW, KEY_WATCH, KEY_SEEN };
 
 static error_t parse(int key, char *argument, struct argp_state *state)
 {
@@ -112,6 +113,11 @@ static error_t parse(int key, char *argument, struct argp_state *state)
         a->watch = (int)pid;
         break;
     }
+    case KEY_SEEN:
+        a->has_seen = sscanf(argument, "%ld %ld %ld", &a->seen[0], &a->seen[1], &a->seen[2]) == SB_LOGS;
+        if (!a->has_seen)
+            argp_error(state, "--seen %s: not three numbers of bytes", argument);
+        break;
     case 'o': a->output = argument; break;
     case ARGP_KEY_ARG:
         if (!a->command) {
@@ -141,6 +147,7 @@ int main(int argc, char **argv)
         { "recipe", KEY_RECIPE, "FILE", 0, "prepare, needs: YAML recipe", 0 },
         { "follow", KEY_FOLLOW, NULL, 0, "status: go on until the run ends", 0 },
         { "watch", KEY_WATCH, "PID", 0, "status --follow: end with this process", 0 },
+        { "seen", KEY_SEEN, "BYTES", 0, "status --follow: of the logs of trainer, augment and loaders, that are not shown; else all that is there", 0 },
         { "output", 'o', "FILE", 0, "export: where the backbone goes", 0 },
         { 0 },
     };
