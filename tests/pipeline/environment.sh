@@ -4,11 +4,19 @@
 # shellcheck source=tests/pipeline/common.sh
 source "$(dirname "$0")/common.sh"
 
+# What makes a command subject to permissions where root runs the tests; `bounded` puts it before what a test runs.
+bound=() plain_user=()
+[ "$(id -u)" -ne 0 ] || plain_user=(setpriv "--bounding-set=-dac_override,-dac_read_search")
+bounded() {
+    local bound=("${plain_user[@]}")
+    "$@"
+}
+
 # says STATUS PATTERN COMMAND...: the command's exit status and a line of what it prints.
 says() {
     local status=$1 pattern=$2 got
     shift 2
-    timeout 120 "$@" >"$work/out" 2>&1 </dev/null
+    timeout 120 "${bound[@]}" "$@" >"$work/out" 2>&1 </dev/null
     got=$?
     cat "$work/out"
     [ "$got" -eq "$status" ] && grep -qE -- "$pattern" "$work/out"
@@ -170,9 +178,15 @@ ok "refused: no such device" refused "device = cuda: there is no /nowhere.so" de
 ok "refused: no such init" refused "init: opening .*/nowhere: No such file" init="$work/nowhere"
 mkdir "$work/nothing" && : >"$work/nothing/empty.jpg"
 ok "refused: nothing usable" refused "no image that can be used; .*empty.jpg: the file is empty" data.path="$work/nothing"
-if [ "$(id -u)" -eq 0 ]; then ok "refused: unreadable data # SKIP root reads everything" true; else
-    mkdir -m 0 "$work/locked"
-    ok "refused: unreadable data" refused "locked: Permission denied" data.path="$work/locked"
+mkdir -m 0 "$work/locked"
+mkdir -m 555 "$work/shut"
+mkdir "$work/some" && cp "$work"/images/0[0-3].jpg "$work/some" && chmod 0 "$work/some/02.jpg"
+if "${plain_user[@]}" true && ! "${plain_user[@]}" ls "$work/locked" 2>/dev/null; then
+    ok "refused: unreadable data" bounded refused "locked: Permission denied" data.path="$work/locked"
+    ok "an unreadable image is left out, and named" bounded says 0 "some/02.jpg: Permission denied" ./run index "$work/some" data.tile=64
+    ok "refused: no permission to write" bounded refused "making directory $work/shut/run: Permission denied" run.dir="$work/shut/run"
+else
+    for what in "unreadable data" "an unreadable image" "no permission to write"; do ok "refused: $what # SKIP root cannot give up its privileges here" true; done
 fi
 
 # Commands
