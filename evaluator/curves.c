@@ -10,57 +10,52 @@
 
 #include "evaluator/pictures.h"
 #include "proto/error.h"
+#include "proto/jsonl.h"
 #include "proto/rundir.h"
 
-/* Calls line(context, object) for every sound line of a log; a log that is not there has none. */
-static int each_line(const char *run_dir, const char *name, void (*line)(FILE *plot, json_t *object), FILE *plot)
+/* A row of numbers; none where one is missing. */
+static void put_row(FILE *plot, const json_t *const *numbers, int count)
 {
-    char path[PATH_MAX], *text;
-    size_t bytes;
-    if (sb_rundir_path(path, run_dir, "%s", name) != 0)
+    for (int i = 0; i < count; i++)
+        if (!json_is_number(numbers[i]))
+            return;
+    for (int i = 0; i < count; i++)
+        fprintf(plot, "%.9g%c", json_number_value(numbers[i]), i + 1 < count ? ' ' : '\n');
+}
+
+static void put_metrics(void *plot, const json_t *o)
+{
+    const json_t *numbers[] = { json_object_get(o, "step"), json_object_get(o, "loss"), json_object_get(o, "images_per_second") };
+    put_row(plot, numbers, 3);
+}
+
+static void put_evaluation(void *plot, const json_t *o)
+{
+    const char *const names[] = { "trained", "untrained", "pixels", "colour", "chance" };
+    const json_t *numbers[6] = { json_object_get(o, "step") }, *rows = json_object_get(o, "rows");
+    for (int i = 0; i < 5; i++)
+        numbers[1 + i] = json_object_get(json_object_get(rows, names[i]), "view_retrieval");
+    put_row(plot, numbers, 6);
+}
+
+int sb_curves_data(FILE *plot, const char *run_dir)
+{
+    fprintf(plot, "$steps << EOD\n");
+    if (sb_jsonl_read(run_dir, "metrics.jsonl", put_metrics, plot) != 0)
         return -1;
-    if (access(path, F_OK) != 0)
-        return 0;
-    if (sb_file_read(path, 1u << 30, &text, &bytes) != 0)
+    fprintf(plot, "EOD\n$evaluations << EOD\n");
+    if (sb_jsonl_read(run_dir, "evaluation.jsonl", put_evaluation, plot) != 0)
         return -1;
-    for (char *begin = text, *end; (end = strchr(begin, '\n')); begin = end + 1) {
-        json_t *object = json_loadb(begin, (size_t)(end - begin), 0, NULL);
-        if (json_is_object(object))
-            line(plot, object);
-        json_decref(object);
-    }
-    free(text);
+    fprintf(plot, "EOD\n");
     return 0;
 }
 
-static double number(json_t *object, const char *key) { return json_number_value(json_object_get(object, key)); }
-
-static void metrics_line(FILE *plot, json_t *o)
-{
-    fprintf(plot, "%.0f %g %g\n", number(o, "step"), number(o, "loss"), number(o, "images_per_second"));
-}
-
-static void evaluation_line(FILE *plot, json_t *o)
-{
-    json_t *rows = json_object_get(o, "rows"), *trained = json_object_get(rows, "trained");
-    fprintf(plot, "%.0f %g %g %g %g %g\n", number(o, "step"), 100 * number(trained, "view_retrieval"),
-            100 * number(json_object_get(rows, "untrained"), "view_retrieval"),
-            100 * number(json_object_get(rows, "pixels"), "view_retrieval"),
-            100 * number(json_object_get(rows, "colour"), "view_retrieval"), 100 * number(json_object_get(rows, "chance"), "view_retrieval"));
-}
-
-/* The data as gnuplot's inline blocks, then one picture of three plots; what needs no training is a level, not a curve. The output's name
- * goes into a quoted string. */
+/* One picture of three plots; what needs no training is a level, not a curve. The output's name goes into a quoted string. */
 static int draw(FILE *plot, const char *run_dir, const char *part)
 {
-    fprintf(plot, "$steps << EOD\n");
-    if (each_line(run_dir, "metrics.jsonl", metrics_line, plot) != 0)
+    if (sb_curves_data(plot, run_dir) != 0)
         return -1;
-    fprintf(plot, "EOD\n$evaluations << EOD\n");
-    if (each_line(run_dir, "evaluation.jsonl", evaluation_line, plot) != 0)
-        return -1;
-    fprintf(plot, "EOD\n"
-                  "set terminal pngcairo size 900,1050 noenhanced\n"
+    fprintf(plot, "set terminal pngcairo size 900,1050 noenhanced\n"
                   "set output \"");
     for (const char *c = part; *c; c++)
         fprintf(plot, strchr("\"\\", *c) ? "\\%c" : "%c", *c);
@@ -70,9 +65,9 @@ static int draw(FILE *plot, const char *run_dir, const char *part)
                   "set ylabel 'loss'\nplot $steps using 1:2 with lines lc 'grey' title 'each step', "
                   "'' using 1:2 smooth bezier lw 2 lc rgb '#1f4e9c' title 'smoothed'\n"
                   "set ylabel 'view retrieval, %%'\nset yrange [0:100]\n"
-                  "stats $evaluations using 3 name 'U' nooutput\nstats $evaluations using 4 name 'P' nooutput\n"
-                  "stats $evaluations using 5 name 'C' nooutput\nstats $evaluations using 6 name 'G' nooutput\n"
-                  "plot $evaluations using 1:2 with linespoints pt 7 lw 2 lc rgb '#1f4e9c' title 'trained', "
+                  "stats $evaluations using (100 * $3) name 'U' nooutput\nstats $evaluations using (100 * $4) name 'P' nooutput\n"
+                  "stats $evaluations using (100 * $5) name 'C' nooutput\nstats $evaluations using (100 * $6) name 'G' nooutput\n"
+                  "plot $evaluations using 1:(100 * $2) with linespoints pt 7 lw 2 lc rgb '#1f4e9c' title 'trained', "
                   "U_mean with lines dt 1 lc rgb '#c0392b' title 'untrained', P_mean with lines dt 2 lc rgb '#7f8c8d' title '16 x 16 pixels', "
                   "C_mean with lines dt 3 lc rgb '#b7950b' title 'colour', G_mean with lines dt 4 lc 'black' title 'chance'\n"
                   "set ylabel 'images/s'\nset yrange [0:*]\nplot $steps using 1:3 with lines title 'throughput'\n"

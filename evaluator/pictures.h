@@ -6,6 +6,8 @@
 #ifndef SB_EVALUATOR_PICTURES_H
 #define SB_EVALUATOR_PICTURES_H
 
+#include <stdio.h>
+
 #include "evaluator/evaluate.h"
 
 /* All three, from the evaluation's last measurement. */
@@ -13,5 +15,9 @@ int sb_pictures(const sb_evaluation *evaluation);
 
 /* pictures/curves.png from metrics.jsonl and evaluation.jsonl (curves.c). Without gnuplot: a note. */
 int sb_picture_curves(const char *run_dir);
+
+/* What that is drawn from, as gnuplot's blocks: $steps has rows of step, loss, images/s; $evaluations of step, then the view retrieval of the rows
+ * trained, untrained, pixels, colour, chance. A line of a log that lacks one of them gives no row. */
+int sb_curves_data(FILE *plot, const char *run_dir);
 
 #endif

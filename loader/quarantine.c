@@ -5,12 +5,10 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "proto/error.h"
+#include "proto/jsonl.h"
 #include "proto/rundir.h"
-
-#define BYTES_MAX (256u << 20)
 
 int sb_quarantine_append(const char *run_dir, const char *path, int page, const sb_tile *tile, const char *reason)
 {
@@ -31,24 +29,22 @@ int sb_quarantine_append(const char *run_dir, const char *path, int page, const 
     return rc;
 }
 
+typedef struct {
+    void (*on_image)(void *context, const char *path, int page);
+    void *context;
+} reader;
+
+static void on_object(void *context, const json_t *object)
+{
+    const reader *r = context;
+    const char *path = json_string_value(json_object_get(object, "path"));
+    json_int_t page = json_integer_value(json_object_get(object, "page"));
+    if (path && !json_object_get(object, "left") && page >= 0 && page <= INT_MAX)
+        r->on_image(r->context, path, (int)page);
+}
+
 int sb_quarantine_read(const char *run_dir, void (*on_image)(void *context, const char *path, int page), void *context)
 {
-    char file[PATH_MAX], *text, *save = NULL;
-    size_t bytes;
-    if (sb_rundir_path(file, run_dir, "quarantine.jsonl") != 0)
-        return -1;
-    if (access(file, F_OK) != 0)
-        return 0;
-    if (sb_file_read(file, BYTES_MAX, &text, &bytes) != 0)
-        return -1;
-    for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-        json_t *object = json_loads(line, 0, NULL);
-        const char *path = json_string_value(json_object_get(object, "path"));
-        json_int_t page = json_integer_value(json_object_get(object, "page"));
-        if (path && !json_object_get(object, "left") && page >= 0 && page <= INT_MAX)
-            on_image(context, path, (int)page);
-        json_decref(object);
-    }
-    free(text);
-    return 0;
+    reader r = { on_image, context };
+    return sb_jsonl_read(run_dir, "quarantine.jsonl", on_object, &r);
 }

@@ -10,7 +10,7 @@
 /* Appends a line. tile: the only tile that is meant, NULL: the whole image. Any text is taken; what is not UTF-8 in it is replaced. */
 int sb_quarantine_append(const char *run_dir, const char *path, int page, const sb_tile *tile, const char *reason);
 
-/* Calls `on_image` for each whole image. A missing file has none; a line that is no such object is passed over, since a full disk may have cut it. */
+/* Calls `on_image` for each whole image, passing over what is no such line (jsonl.h). */
 int sb_quarantine_read(const char *run_dir, void (*on_image)(void *context, const char *path, int page), void *context);
 
 #endif

@@ -6,6 +6,7 @@
 #include <libgen.h>
 #include <limits.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -146,16 +147,26 @@ int sb_file_replace(const char *path, const void *data, size_t bytes)
     return rc;
 }
 
+/* Does a file's last line lack its end? */
+static bool is_cut_off(int fd)
+{
+    char last;
+    off_t bytes = lseek(fd, 0, SEEK_END);
+    return bytes > 0 && pread(fd, &last, 1, bytes - 1) == 1 && last != '\n';
+}
+
 int sb_file_append_line(const char *path, const char *line)
 {
     size_t length = strlen(line);
-    char *whole = malloc(length + 1);
+    char *whole = malloc(length + 2);
     if (!whole)
         return sb_fail("out of memory");
-    memcpy(whole, line, length);
-    whole[length] = '\n';
-    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    int rc = fd < 0 || write_all(fd, whole, length + 1) != 0 ? sb_fail_errno("appending to %s", path) : 0;
+    whole[0] = '\n';
+    memcpy(whole + 1, line, length);
+    whole[length + 1] = '\n';
+    int fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    size_t skip = fd < 0 || !is_cut_off(fd);
+    int rc = fd < 0 || write_all(fd, whole + skip, length + 2 - skip) != 0 ? sb_fail_errno("appending to %s", path) : 0;
     if (fd >= 0 && close(fd) != 0 && rc == 0)
         rc = sb_fail_errno("appending to %s", path);
     free(whole);

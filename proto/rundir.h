@@ -27,7 +27,7 @@ int sb_rundir_lock(const char *dir, const char *lock_name);
 /* Replaces `path` by the given bytes, atomically and durably. */
 int sb_file_replace(const char *path, const void *data, size_t bytes);
 
-/* Appends one line (a '\n' is added) in one write. */
+/* Appends one line (a '\n' is added) in one write; on a line of its own, even if the one before was cut off. */
 int sb_file_append_line(const char *path, const char *line);
 
 /* Reads a whole file of at most `max` bytes into malloc'ed memory with a 0 byte behind it; the caller frees. */

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "proto/error.h"
+#include "proto/jsonl.h"
 #include "proto/rundir.h"
 
 int sb_status_write(const char *run_dir, const sb_status *s)
@@ -51,13 +52,17 @@ int sb_status_read(const char *run_dir, sb_status *s)
         json_decref(root);
         return sb_fail("%s: %s", path, error.text);
     }
+    bool sound = step >= 0 && step <= steps && s->loaders >= 0 && quarantined >= 0 && quarantined <= UINT32_MAX;
     s->step = step;
     s->steps = steps;
     s->quarantined = (uint32_t)quarantined;
     snprintf(s->phase, sizeof s->phase, "%s", phase);
     snprintf(s->bottleneck, sizeof s->bottleneck, "%s", bottleneck);
+    sb_text_clean(s->phase);
+    sb_text_clean(s->bottleneck);
     json_decref(root);
-    return 0;
+    return sound ? 0 : sb_fail("%s: step %lld of %lld, %d loaders, %lld files quarantined: these are no counts", path, (long long)step,
+                               (long long)steps, s->loaders, (long long)quarantined);
 }
 
 int sb_status_line(const sb_status *s, char *out, size_t bytes)
@@ -92,29 +97,10 @@ int sb_metrics_append(const char *run_dir, int64_t step, uint32_t epoch, double 
     return rc;
 }
 
-int sb_log_truncate(const char *run_dir, const char *name, int64_t step)
+static bool is_up_to(const void *context, const json_t *object)
 {
-    char path[PATH_MAX], *text;
-    size_t bytes;
-    if (sb_rundir_path(path, run_dir, "%s", name) != 0)
-        return -1;
-    if (access(path, F_OK) != 0)
-        return 0;
-    if (sb_file_read(path, 1u << 30, &text, &bytes) != 0)
-        return -1;
-    size_t kept = 0;
-    for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1) {
-        json_t *root = json_loadb(line, (size_t)(end - line), 0, NULL);
-        json_t *number = json_object_get(root, "step");
-        bool keep = json_is_integer(number) && json_integer_value(number) <= step;
-        json_decref(root);
-        if (!keep)
-            continue;
-        size_t length = (size_t)(end + 1 - line);
-        memmove(text + kept, line, length);
-        kept += length;
-    }
-    int rc = kept == bytes ? 0 : sb_file_replace(path, text, kept);
-    free(text);
-    return rc;
+    const json_t *step = json_object_get(object, "step");
+    return json_is_integer(step) && json_integer_value(step) <= *(const int64_t *)context;
 }
+
+int sb_log_truncate(const char *run_dir, const char *name, int64_t step) { return sb_jsonl_keep(run_dir, name, is_up_to, &step); }

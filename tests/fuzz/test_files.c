@@ -1,11 +1,15 @@
-/* Files that somebody may have edited, or a crash damaged: configuration, index, manifest, safetensors, status, logs. */
+/* Files that somebody may have edited, or a crash damaged: configuration, index, manifest, safetensors, status, logs, quarantine. */
 #include "tests/fuzz/fuzz.h"
 
 #include <fcntl.h>
 #include <limits.h>
+#include <math.h>
 #include <vips/vips.h>
 
+#include "evaluator/pictures.h"
+#include "evaluator/report.h"
 #include "loader/index.h"
+#include "loader/quarantine.h"
 #include "proto/config.h"
 #include "proto/rundir.h"
 #include "trainer/safetensors.h"
@@ -17,7 +21,8 @@ static void write_file(const char *name, const void *data, size_t bytes)
 {
     char path[PATH_MAX];
     assert_int_equal(sb_rundir_path(path, folder, "%s", name), 0);
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    unlink(path); /* a file that is cut and written again goes to the disk at once: ext4 takes it for a replacement */
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
     assert_true(fd >= 0);
     assert_int_equal(write(fd, data, bytes), bytes);
     close(fd);
@@ -43,7 +48,8 @@ static int make_folder(void **state)
 static int remove_folder(void **state)
 {
     (void)state;
-    const char *names[] = { "index.csv", "manifest.csv", "status.json", "metrics.jsonl", "image.png", "other.png", "seed.safetensors" };
+    const char *names[] = { "index.csv", "manifest.csv", "status.json", "metrics.jsonl", "evaluation.jsonl", "quarantine.jsonl", "image.png",
+                            "other.png", "seed.safetensors" };
     char path[PATH_MAX];
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (sb_rundir_path(path, folder, "%s", names[i]) == 0)
@@ -243,12 +249,17 @@ static void test_safetensors(void **state)
 
 /* ---- status and logs -------------------------------------------------------------------------------------------------------------- */
 
+/* What goes to the screen is one line of text. */
 static bool read_status(const uint8_t *data, size_t bytes)
 {
     sb_status s;
     char line[256];
     write_file("status.json", data, bytes);
-    return sb_status_read(folder, &s) == 0 && sb_status_line(&s, line, sizeof line) == 0;
+    if (sb_status_read(folder, &s) != 0 || sb_status_line(&s, line, sizeof line) != 0)
+        return false;
+    assert_true(s.step >= 0 && s.step <= s.steps && s.loaders >= 0);
+    assert_int_equal(sb_text_clean(line), 0);
+    return true;
 }
 
 /* What is kept of a log are whole lines of it, in order. */
@@ -274,6 +285,109 @@ static bool truncate_log(const uint8_t *data, size_t bytes)
     return something || sb_fail("nothing is left") == 0;
 }
 
+/* Reads "A B ...\n" of `count` finite numbers at *text. */
+static bool is_row(char **text, int count)
+{
+    for (int i = 0; i < count; i++) {
+        char *end;
+        if (!isfinite(strtod(*text, &end)) || end == *text || *end != (i + 1 < count ? ' ' : '\n'))
+            return false;
+        *text = end + 1;
+    }
+    return true;
+}
+
+/* The blocks hold rows of numbers and nothing else, whatever stands in the logs: it is a program that gnuplot runs. */
+static bool read_curves(void)
+{
+    char *text = NULL, *at;
+    size_t bytes = 0;
+    int rows = 0;
+    FILE *plot = open_memstream(&text, &bytes);
+    assert_non_null(plot);
+    int rc = sb_curves_data(plot, folder);
+    fclose(plot);
+    at = text;
+    const struct {
+        const char *head;
+        int columns;
+    } blocks[] = { { "$steps << EOD\n", 3 }, { "$evaluations << EOD\n", 6 } };
+    for (int i = 0; rc == 0 && i < 2; i++) {
+        assert_memory_equal(at, blocks[i].head, strlen(blocks[i].head));
+        for (at += strlen(blocks[i].head); strncmp(at, "EOD\n", 4) != 0; rows++)
+            assert_true(is_row(&at, blocks[i].columns));
+        at += 4;
+    }
+    assert_true(rc != 0 || at == text + bytes);
+    free(text);
+    return rc == 0 && (rows > 0 || sb_fail("no rows") == 0);
+}
+
+static bool read_metrics(const uint8_t *data, size_t bytes)
+{
+    write_file("metrics.jsonl", data, bytes);
+    return read_curves();
+}
+
+static bool read_evaluations(const uint8_t *data, size_t bytes)
+{
+    write_file("evaluation.jsonl", data, bytes);
+    return read_curves();
+}
+
+static void count_image(void *context, const char *path, int page)
+{
+    assert_true(strlen(path) < FUZZ_MAX && page >= 0);
+    ++*(int *)context;
+}
+
+/* A line that is appended to whatever is there can be read. */
+static bool read_quarantine(const uint8_t *data, size_t bytes)
+{
+    int images = 0, after = 0;
+    write_file("quarantine.jsonl", data, bytes);
+    if (sb_quarantine_read(folder, count_image, &images) != 0)
+        return false;
+    assert_int_equal(sb_quarantine_append(folder, "late.jpg", 3, NULL, "cannot be used"), 0);
+    assert_int_equal(sb_quarantine_read(folder, count_image, &after), 0);
+    assert_in_range(after - images, 1, 2); /* two: the last line was sound and only lacked its end */
+    return images > 0 || sb_fail("no images") == 0;
+}
+
+static void test_quarantine(void **state)
+{
+    (void)state;
+    char path[PATH_MAX];
+    const sb_tile tile = { .image = 1, .left = 64, .top = 128 };
+    assert_int_equal(sb_quarantine_append(folder, "a \"b\".jpg", 0, NULL, "VipsJpeg: Premature end of input file"), 0);
+    assert_int_equal(sb_quarantine_append(folder, "c.tif", 2, &tile, "cannot be decoded"), 0);
+    assert_int_equal(sb_quarantine_append(folder, "d\xE9.tif", 1, NULL, "the decoder failed on it 3 times"), 0);
+    assert_int_equal(sb_rundir_path(path, folder, "quarantine.jsonl"), 0);
+    fuzz_seed seed = read_file(path);
+    fuzz(&seed, 1, 5000, read_quarantine);
+    free((void *)seed.data);
+}
+
+/* Zeros in the middle, as a power failure leaves them, and a line that a full disk has cut, cost what they hit and nothing else. */
+static void test_holes_in_logs(void **state)
+{
+    (void)state;
+    static const char holed[] = "{\"path\":\"a\",\"page\":0}\n\0\0\0\0\0\n{\"path\":\"b\",\"page\":0}\n{\"path\":\"c\",\"pa";
+    int images = 0;
+    write_file("quarantine.jsonl", holed, sizeof holed - 1);
+    assert_int_equal(sb_quarantine_append(folder, "d", 0, NULL, "cannot be used"), 0);
+    assert_int_equal(sb_quarantine_read(folder, count_image, &images), 0);
+    assert_int_equal(images, 3);
+    static const char steps[] = "{\"step\":1}\n\0\0\0{\"step\":2}\n{\"step\":2}\n{\"step\":3}\n{\"st";
+    char path[PATH_MAX];
+    write_file("metrics.jsonl", steps, sizeof steps - 1);
+    assert_int_equal(sb_log_truncate(folder, "metrics.jsonl", 2), 0);
+    assert_int_equal(sb_rundir_path(path, folder, "metrics.jsonl"), 0);
+    fuzz_seed kept = read_file(path);
+    assert_string_equal(kept.data, "{\"step\":1}\n{\"step\":2}\n");
+    free((void *)kept.data);
+}
+
 static void test_status_and_logs(void **state)
 {
     (void)state;
@@ -283,13 +397,27 @@ static void test_status_and_logs(void **state)
     assert_int_equal(sb_status_write(folder, &status), 0);
     assert_int_equal(sb_rundir_path(path, folder, "status.json"), 0);
     fuzz_seed seed = read_file(path);
-    fuzz(&seed, 1, 5000, read_status);
+    const fuzz_seed both[] = { seed, seed_of("{\"phase\":\"\\u001b[2J\",\"step\":3,\"steps\":10,\"loss\":1.5,\"images_per_second\":20.0,\"eta_s\":5.0,"
+                                             "\"waited\":0.1,\"bottleneck\":\"\\n\\u001b]0;\",\"loaders\":2,\"quarantined\":1}\n") };
+    fuzz(both, 2, 5000, read_status);
     free((void *)seed.data);
     for (int64_t step = 1; step <= 3; step++)
         assert_int_equal(sb_metrics_append(folder, step, 0, 1.5, 0.1, 20, 0.5), 0);
     assert_int_equal(sb_rundir_path(path, folder, "metrics.jsonl"), 0);
+    assert_int_equal(sb_file_append_line(path, "{\"step\":2,\"loss\":\"EOD\\nset output '/tmp/x'\",\"images_per_second\":null}"), 0);
     seed = read_file(path);
+    fuzz(&seed, 1, 5000, read_metrics);
     fuzz(&seed, 1, 200, truncate_log); /* each is synced to the disk */
+    free((void *)seed.data);
+    sb_report report = { .step = 2, .source = "snapshot", .tiles = 27, .views = 8, .size = 128, .stream = { .count = 5, .rank = 3.5 } };
+    for (int row = 0; row < SB_ROWS; row++)
+        report.row[row] = (sb_measures){ .view_retrieval = 0.1 * (row + 1), .group_retrieval = -1, .knn1 = -1, .knn5 = -1, .rank = 2.5 };
+    for (; report.step <= 4; report.step += 2)
+        assert_int_equal(sb_report_append(&report, folder), 0);
+    write_file("metrics.jsonl", "", 0);
+    assert_int_equal(sb_rundir_path(path, folder, "evaluation.jsonl"), 0);
+    seed = read_file(path);
+    fuzz(&seed, 1, 3000, read_evaluations);
     free((void *)seed.data);
 }
 
@@ -301,6 +429,8 @@ int main(void)
         cmocka_unit_test(test_hostile_indexes),
         cmocka_unit_test(test_safetensors),
         cmocka_unit_test(test_status_and_logs),
+        cmocka_unit_test(test_quarantine),
+        cmocka_unit_test(test_holes_in_logs),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
