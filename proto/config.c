@@ -106,6 +106,9 @@ static const key view_keys[] = {
 };
 #define VIEW_KEYS (sizeof view_keys / sizeof *view_keys)
 
+_Static_assert(KEYS <= SB_KEYS_MAX && VIEW_KEYS <= SB_VIEW_KEYS_MAX, "every key has a place");
+#define COMMAND_LINE (-1)
+
 /* ---- one value -------------------------------------------------------------------------------------------------------------------- */
 
 /* "must be 2 to 65536" and the like. */
@@ -262,14 +265,18 @@ static int no_such_key(const char *place, const char *name, const key *table, si
     return sb_fail("%s: there is no key %s; the nearest is %s%s (./run help keys lists all)", place, name, prefix, nearest);
 }
 
-static int set_in(const char *place, const char *name, const char *value, const key *table, size_t count, const char *prefix, void *base)
+/* lines: of the table's keys; that of the one that is set becomes `line`. */
+static int set_in(const char *place, int line, const char *name, const char *value, const key *table, size_t count, const char *prefix, void *base,
+                  int *lines)
 {
     const char *tail = name + strlen(prefix);
     for (size_t i = 0; i < count; i++) {
         if (strcmp(table[i].name, tail) != 0)
             continue;
-        if (parse_value(&table[i], value, (char *)base + table[i].offset) == 0)
+        if (parse_value(&table[i], value, (char *)base + table[i].offset) == 0) {
+            lines[i] = line;
             return 0;
+        }
         char range[256];
         say_range(&table[i], range, sizeof range);
         return sb_fail("%s: %s = %s: %s", place, name, value, range);
@@ -277,17 +284,26 @@ static int set_in(const char *place, const char *name, const char *value, const 
     return no_such_key(place, name, table, count, prefix);
 }
 
-static int set_key(sb_config *config, const char *place, const char *name, const char *value)
+/* The number in "views.NUMBER.KEY", or -1. */
+static int view_of(const sb_config *config, const char *name)
 {
-    if (strncmp(name, "views.", 6) != 0)
-        return set_in(place, name, value, keys, KEYS, "", config);
-    char *end, prefix[32];
+    char *end;
     long number = strtol(name + 6, &end, 10);
-    if (end == name + 6 || *end != '.' || number < 0 || number >= config->view_count)
+    return end == name + 6 || *end != '.' || number < 0 || number >= config->view_count ? -1 : (int)number;
+}
+
+static int set_key(sb_config *config, const char *name, const char *value)
+{
+    const char *place = "command line";
+    if (strncmp(name, "views.", 6) != 0)
+        return set_in(place, COMMAND_LINE, name, value, keys, KEYS, "", config, config->places.keys);
+    char prefix[32];
+    int number = view_of(config, name);
+    if (number < 0)
         return sb_fail("%s: %s: views are numbered from 0, as views.0.blur, and the configuration has %d", place, name,
                        config->view_count);
-    snprintf(prefix, sizeof prefix, "views.%ld.", number);
-    return set_in(place, name, value, view_keys, VIEW_KEYS, prefix, &config->views[number]);
+    snprintf(prefix, sizeof prefix, "views.%d.", number);
+    return set_in(place, COMMAND_LINE, name, value, view_keys, VIEW_KEYS, prefix, &config->views[number], config->places.views[number]);
 }
 
 int sb_config_set(sb_config *config, const char *assignment)
@@ -298,7 +314,7 @@ int sb_config_set(sb_config *config, const char *assignment)
     char *name = strndup(assignment, (size_t)(equals - assignment));
     if (!name)
         return sb_fail("out of memory");
-    int rc = set_key(config, "command line", name, equals + 1);
+    int rc = set_key(config, name, equals + 1);
     free(name);
     return rc;
 }
@@ -312,9 +328,11 @@ typedef struct {
     bool seen[KEYS];
 } reader;
 
+static int line_of(const yaml_node_t *node) { return (int)node->start_mark.line + 1; }
+
 static void place_of(const reader *r, const yaml_node_t *node, char *out, size_t bytes)
 {
-    snprintf(out, bytes, "%s:%zu", r->path, node->start_mark.line + 1);
+    snprintf(out, bytes, "%s:%d", r->path, line_of(node));
 }
 
 static int scalar(const reader *r, const yaml_node_t *node, const char **out)
@@ -333,7 +351,7 @@ static int read_view(reader *r, yaml_node_t *node)
     place_of(r, node, place, sizeof place);
     if (node->type != YAML_MAPPING_NODE)
         return sb_fail("%s: a view is a mapping, as {size: 128, blur: 0.5}", place);
-    int first = r->config->view_count, count = 1;
+    int first = r->config->view_count, count = 1, lines[SB_VIEW_KEYS_MAX] = { 0 };
     sb_view_config view;
     view_defaults(&view);
     for (yaml_node_pair_t *pair = node->data.mapping.pairs.start; pair < node->data.mapping.pairs.top; pair++) {
@@ -355,13 +373,15 @@ static int read_view(reader *r, yaml_node_t *node)
         snprintf(full, sizeof full, "views.%d.%.64s", first, name);
         char prefix[32];
         snprintf(prefix, sizeof prefix, "views.%d.", first);
-        if (set_in(place, full, value, view_keys, VIEW_KEYS, prefix, &view) != 0)
+        if (set_in(place, line_of(name_node), full, value, view_keys, VIEW_KEYS, prefix, &view, lines) != 0)
             return -1;
     }
     if (first + count > SB_VIEWS_MAX)
         return sb_fail("%s: more than %d views", place, SB_VIEWS_MAX);
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < count; i++) {
         r->config->views[first + i] = view;
+        memcpy(r->config->places.views[first + i], lines, sizeof lines);
+    }
     r->config->view_count += count;
     return 0;
 }
@@ -395,6 +415,7 @@ static int read_mapping(reader *r, yaml_node_t *node, const char *prefix)
             return -1;
         snprintf(full, sizeof full, "%s%.100s", prefix, name);
         if (strcmp(full, "views") == 0) {
+            r->config->places.view_list = line_of(name_node);
             if (read_views(r, value_node) != 0)
                 return -1;
             continue;
@@ -413,7 +434,8 @@ static int read_mapping(reader *r, yaml_node_t *node, const char *prefix)
                 return sb_fail("%s: %s stands here twice", place, full);
             r->seen[i] = true;
         }
-        if (scalar(r, value_node, &value) != 0 || set_in(place, full, value, keys, KEYS, "", r->config) != 0)
+        if (scalar(r, value_node, &value) != 0 ||
+            set_in(place, line_of(name_node), full, value, keys, KEYS, "", r->config, r->config->places.keys) != 0)
             return -1;
     }
     return 0;
@@ -426,6 +448,7 @@ int sb_config_read(sb_config *config, const char *path)
         return sb_fail_errno("%s", path);
     yaml_parser_t parser;
     reader r = { .config = config, .path = path };
+    snprintf(config->places.file, sizeof config->places.file, "%s", path);
     if (!yaml_parser_initialize(&parser)) {
         fclose(file);
         return sb_fail("out of memory");
@@ -446,25 +469,71 @@ int sb_config_read(sb_config *config, const char *path)
 
 /* ---- the whole ----------------------------------------------------------------------------------------------------------------------- */
 
+/* A key by its name, its value and where that was set. */
+typedef struct {
+    const key *key;
+    const void *at;
+    int line;
+} setting;
+
+static setting find(const sb_config *c, const char *name)
+{
+    int view = strncmp(name, "views.", 6) == 0 ? view_of(c, name) : -1;
+    const key *table = view < 0 ? keys : view_keys;
+    const char *tail = view < 0 ? name : strchr(name + 6, '.') + 1;
+    size_t count = view < 0 ? KEYS : VIEW_KEYS, i = 0;
+    while (i + 1 < count && strcmp(table[i].name, tail) != 0)
+        i++;
+    const char *base = view < 0 ? (const char *)c : (const char *)&c->views[view];
+    return (setting){ &table[i], base + table[i].offset, view < 0 ? c->places.keys[i] : c->places.views[view][i] };
+}
+
+const char *sb_config_place(const sb_config *config, const char *name, char *out)
+{
+    int line = strcmp(name, "views") == 0 ? config->places.view_list : find(config, name).line;
+    if (line > 0)
+        snprintf(out, SB_PLACE_MAX, "%s:%d", config->places.file, line);
+    else
+        snprintf(out, SB_PLACE_MAX, "%s", line == COMMAND_LINE ? "command line" : "default");
+    return out;
+}
+
+/* views.N.LOW must not be above views.N.HIGH. The one that was set is to blame, not a default. */
+static int check_order(const sb_config *c, int view, const char *low, const char *high)
+{
+    char names[2][64], places[2][SB_PLACE_MAX];
+    snprintf(names[0], sizeof names[0], "views.%d.%s", view, low);
+    snprintf(names[1], sizeof names[1], "views.%d.%s", view, high);
+    const setting s[2] = { find(c, names[0]), find(c, names[1]) };
+    double values[2] = { *(const double *)s[0].at, *(const double *)s[1].at };
+    if (values[0] <= values[1])
+        return 0;
+    int blamed = s[0].line == 0 && s[1].line != 0, other = !blamed;
+    return sb_fail("%s: %s = %g: must not be %s %s = %g (%s)", sb_config_place(c, names[blamed], places[blamed]), names[blamed], values[blamed],
+                   blamed ? "below" : "above", names[other], values[other], sb_config_place(c, names[other], places[other]));
+}
+
 int sb_config_finish(sb_config *c)
 {
+    char place[SB_PLACE_MAX], other[SB_PLACE_MAX];
     if (c->data.path[0] == '\0')
         return sb_fail("data.path is not set: name a folder of images or a CSV manifest, as data.path=photos");
     char whole[PATH_MAX];
     if (realpath(c->data.path, whole))
         memcpy(c->data.path, whole, sizeof whole);
     if (c->data.channels == 2)
-        return sb_fail("data.channels = 2: must be 3 (colour) or 1 (grey)");
+        return sb_fail("%s: data.channels = 2: must be 3 (colour) or 1 (grey)", sb_config_place(c, "data.channels", place));
     for (int v = 0; v < c->view_count; v++) {
-        sb_view_config *view = &c->views[v];
-        if (view->size == 0)
-            view->size = c->data.view;
-        if (view->crop_min > view->crop_max || view->ratio_min > view->ratio_max || view->blur_min > view->blur_max)
-            return sb_fail("views.%d: crop_min, ratio_min or blur_min is above its maximum", v);
+        if (c->views[v].size == 0)
+            c->views[v].size = c->data.view;
+        if (check_order(c, v, "crop_min", "crop_max") != 0 || check_order(c, v, "ratio_min", "ratio_max") != 0 ||
+            check_order(c, v, "blur_min", "blur_max") != 0)
+            return -1;
     }
     if (c->trainer.chunk > c->trainer.batch * c->view_count)
-        return sb_fail("trainer.chunk = %d is more than the %d views of a batch (trainer.batch times views)", c->trainer.chunk,
-                       c->trainer.batch * c->view_count);
+        return sb_fail("%s: trainer.chunk = %d: a batch has only %d views, %d of each sample of trainer.batch = %d (%s)",
+                       sb_config_place(c, "trainer.chunk", place), c->trainer.chunk, c->trainer.batch * c->view_count, c->view_count, c->trainer.batch,
+                       sb_config_place(c, "trainer.batch", other));
     if (c->trainer.threads == 0)
         c->trainer.threads = (int)sysconf(_SC_NPROCESSORS_ONLN);
     return 0;

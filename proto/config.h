@@ -1,7 +1,8 @@
 /* config.h: the configuration of a run. One table in config.c documents every key, its default and its range; this is its struct.
  *
  * Sources, later ones win: the defaults, a YAML recipe, `key=value` overrides. A key is a dotted path ("data.tile",
- * "views.0.blur"). An unknown key or a bad value is an error that names key, file and line, the nearest known key and the range. */
+ * "views.0.blur"). An unknown key or a bad value is an error that names key, file and line, the nearest known key and the range; so is what two
+ * keys do not allow together: every key knows where it was set. */
 #ifndef SB_PROTO_CONFIG_H
 #define SB_PROTO_CONFIG_H
 
@@ -12,6 +13,9 @@
 
 #define SB_VIEWS_MAX 16
 #define SB_NAME_MAX 64
+#define SB_KEYS_MAX 64       /* in config.c's table, and of one view: */
+#define SB_VIEW_KEYS_MAX 32
+#define SB_PLACE_MAX (PATH_MAX + 32)
 
 typedef enum { SB_PLACE_RANDOM, SB_PLACE_GRID } sb_place;
 typedef enum { SB_GROUPS_ANY, SB_GROUPS_DISTINCT } sb_groups;
@@ -114,6 +118,11 @@ typedef struct {
         int max_tiles; /* held-out tiles at most */
         int snapshot_every; /* steps between the snapshots of the weights that a live evaluator reads */
     } evaluate;
+
+    struct { /* for sb_config_place: lines of `file`, in the order of config.c's tables; 0: the default, -1: the command line */
+        char file[PATH_MAX];
+        int keys[SB_KEYS_MAX], views[SB_VIEWS_MAX][SB_VIEW_KEYS_MAX], view_list;
+    } places;
 } sb_config;
 
 /* Sets every key to its default. */
@@ -124,6 +133,9 @@ int sb_config_read(sb_config *config, const char *path);
 
 /* Applies one "key=value"; the value is YAML. */
 int sb_config_set(sb_config *config, const char *assignment);
+
+/* Where a key (or the list "views") was set, for an error about it: "recipe.yaml:3", "command line" or "default". Returns `out` (SB_PLACE_MAX bytes). */
+const char *sb_config_place(const sb_config *config, const char *name, char *out);
 
 /* Checks what no single key shows (chunk against batch, sizes against tile...), fills values that follow from others (0 = chosen). */
 int sb_config_finish(sb_config *config);

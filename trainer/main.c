@@ -56,9 +56,8 @@ static int prepare(const arguments *a)
     for (int i = 0; i < a->assignment_count; i++)
         if (sb_config_set(&config, a->assignments[i]) != 0)
             return -1;
-    if (sb_config_finish(&config) != 0)
-        return a->recipe ? sb_context("%s and the command line", a->recipe) : -1;
-    if (sb_train_check(&config) != 0 || (config.run.dir[0] == '\0' && name_run(&config, a->recipe ? a->recipe : "run") != 0))
+    if (sb_config_finish(&config) != 0 || sb_train_check(&config) != 0 ||
+        (config.run.dir[0] == '\0' && name_run(&config, a->recipe ? a->recipe : "run") != 0))
         return -1;
     char *text = sb_config_text(&config), path[PATH_MAX];
     int rc = !text || sb_rundir_create(config.run.dir) != 0 || sb_rundir_path(path, config.run.dir, "config.yaml") != 0 ||

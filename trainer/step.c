@@ -258,11 +258,13 @@ static int take_memory(sb_step *s)
 int sb_step_create(sb_step **out, sb_device *device, const sb_config *config)
 {
     const sb_method *method = method_of(config);
+    char place[SB_PLACE_MAX];
     if (config->view_count != 2)
-        return sb_fail("method %s compares two views of a sample, the configuration has %d (views)", method->name, config->view_count);
+        return sb_fail("%s: views: method %s compares two views of a sample, not %d", sb_config_place(config, "views", place), method->name,
+                       config->view_count);
     if (config->trainer.batch < method->min_samples)
-        return sb_fail("method %s needs a batch of at least %d, trainer.batch is %d", method->name, method->min_samples,
-                       config->trainer.batch);
+        return sb_fail("%s: trainer.batch = %d: method %s needs at least %d", sb_config_place(config, "trainer.batch", place), config->trainer.batch,
+                       method->name, method->min_samples);
     sb_step *s = calloc(1, sizeof *s);
     if (!s)
         return sb_fail("out of memory");

@@ -166,13 +166,15 @@ for case in 'trainer:\n  bach: 3\n|:2: there is no key trainer.bach; the nearest
     'views:\n  - {count: 17}\n|:2: count = 17' 'data: {untrusted: perhaps}\n|:1: data.untrusted = perhaps: must be true or false' 'data: {tile: 15}\n|:1: data.tile = 15' \
     'optimiser: {lr: nan}\n|:1: optimiser.lr = nan: must be a number from 0 to 1000' 'seed: 1\nseed: 2\n|:2: seed stands here twice' 'data:\n\tpath: x\n|:2: not YAML' 'data: [1]\n|:1: a single value' \
     '- a\n|:1: keys and values belong here' 'init: "a\\nb"\n|:1: init = .*without line breaks' 'data: {max_bad: 1.1}\n|:1: data.max_bad = 1.1: must be a number from 0 to 1' \
-    'loader: {timeout: 0}\n|:1: loader.timeout = 0: must be a number from 0.1 to 86400' 'data: {channels: 2}\n| and the command line: data.channels = 2: must be 3' \
-    'views: [{crop_min: 0.5, crop_max: 0.4}, {}]\n| and the command line: views.0: crop_min' 'seed: 99999999999999999999\n|:1: seed = 9'; do
+    'seed: 1\nviews: [{}, {}, {}]\n|:2: views: method dcl compares two views of a sample, not 3' \
+    'loader: {timeout: 0}\n|:1: loader.timeout = 0: must be a number from 0.1 to 86400' 'data: {channels: 2}\n|:1: data.channels = 2: must be 3' \
+    'views: [{crop_min: 0.5, crop_max: 0.4}, {}]\n|:1: views.0.crop_min = 0.5: must not be above views.0.crop_max = 0.4 (.*/wrong.yaml:1)' 'seed: 99999999999999999999\n|:1: seed = 9'; do
     ok "refused: ${case%%|*}" wrong "${case%%|*}" "${case#*|}"
 done
 ok "refused: on the command line" refused 'command line: there is no key trainer.stepps; the nearest is trainer.steps' trainer.stepps=3
 ok "refused: a batch larger than an epoch" refused 'an epoch has .* samples, a batch needs 64: lower trainer.batch' data.tile=400 trainer.batch=64
-ok "refused: a chunk larger than the batch" refused 'trainer.chunk = 17 is more than the 16 views' trainer.chunk=17
+ok "refused: a chunk larger than the batch" refused 'command line: trainer.chunk = 17: a batch has only 16 views' trainer.chunk=17
+ok "refused: a batch too small for the method" refused 'command line: trainer.batch = 1: method .* needs at least 2' trainer.batch=1
 ok "refused: no such data" refused "data.path = .*/nowhere: No such file" data.path="$work/nowhere"
 ok "refused: no such device" refused "device = cuda: there is no /nowhere.so" device=cuda cuda.plugin=/nowhere.so
 ok "refused: no such init" refused "init: opening .*/nowhere: No such file" init="$work/nowhere"

@@ -126,6 +126,43 @@ static void test_finish_checks_what_no_key_shows(void **state)
     assert_true(config.trainer.threads >= 1);
 }
 
+/* What two keys do not allow together names both, and where each was set; a default is not to blame. */
+static void test_places(void **state)
+{
+    (void)state;
+    const struct {
+        const char *text, *assignment;
+        const char *message; /* with @ for the file */
+    } cases[] = {
+        { "trainer:\n  chunk: 33\n", NULL, "@:2: trainer.chunk = 33: a batch has only 32 views, 2 of each sample of trainer.batch = 16 (default)" },
+        { "seed: 3\ntrainer:\n  chunk: 9\n  batch: 8\n", "trainer.batch=4",
+          "@:3: trainer.chunk = 9: a batch has only 8 views, 2 of each sample of trainer.batch = 4 (command line)" },
+        { "trainer: { batch: 4 }\n", "trainer.chunk=9",
+          "command line: trainer.chunk = 9: a batch has only 8 views, 2 of each sample of trainer.batch = 4 (@:1)" },
+        { "views:\n  - {}\n  - crop_max: 0.1\n", NULL, "@:3: views.1.crop_max = 0.1: must not be below views.1.crop_min = 0.2 (default)" },
+        { "views:\n  - crop_min: 0.5\n    crop_max: 0.4\n  - {}\n", NULL, "@:2: views.0.crop_min = 0.5: must not be above views.0.crop_max = 0.4 (@:3)" },
+        { "views:\n  - count: 2\n    ratio_min: 3\n", "views.0.ratio_max=4", "@:3: views.1.ratio_min = 3: must not be above views.1.ratio_max = 1.33333 (default)" },
+        { "seed: 1\n", "views.1.blur_min=9", "command line: views.1.blur_min = 9: must not be above views.1.blur_max = 2 (default)" },
+        { "data:\n\n  channels: 2\n", NULL, "@:3: data.channels = 2: must be 3 (colour) or 1 (grey)" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        static sb_config config;
+        char path[64], expected[512];
+        size_t used = 0;
+        write_text(path, cases[i].text);
+        sb_config_defaults(&config);
+        assert_int_equal(sb_config_read(&config, path), 0);
+        unlink(path);
+        assert_int_equal(sb_config_set(&config, "data.path=/tmp"), 0);
+        if (cases[i].assignment)
+            assert_int_equal(sb_config_set(&config, cases[i].assignment), 0);
+        for (const char *c = cases[i].message; *c; c++)
+            used += (size_t)snprintf(expected + used, sizeof expected - used, *c == '@' ? "%s" : "%.1s", *c == '@' ? path : c);
+        assert_int_equal(sb_config_finish(&config), -1);
+        assert_string_equal(sb_error(), expected);
+    }
+}
+
 static void test_view_sizes(void **state)
 {
     (void)state;
@@ -144,6 +181,7 @@ int main(void)
         cmocka_unit_test(test_bad_text_is_refused),
         cmocka_unit_test(test_bad_assignments_are_refused),
         cmocka_unit_test(test_finish_checks_what_no_key_shows),
+        cmocka_unit_test(test_places),
         cmocka_unit_test(test_view_sizes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
