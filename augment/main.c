@@ -263,7 +263,10 @@ static int read_run(augment *a)
 
 static int open_device(augment *a)
 {
-    return sb_device_open(&a->device, &a->config, 1) != 0 ? -1 : sb_viewer_create(&a->viewer, a->device, &a->config);
+    if (sb_device_open(&a->device, &a->config, 1) != 0)
+        return -1;
+    sb_note("device: %s", a->device->description);
+    return sb_viewer_create(&a->viewer, a->device, &a->config);
 }
 
 /* The device first: it may be reading and writing the rings. */

@@ -55,20 +55,26 @@ void sb_device_pin(sb_device *device, void *host, size_t bytes)
         sb_note("copies will be slower: %s", sb_error());
 }
 
+static void add_reason(sb_device *device, const char *reason)
+{
+    size_t used = strlen(device->description);
+    snprintf(device->description + used, sizeof device->description - used, ", %s", reason);
+}
+
 int sb_device_open(sb_device **out, const sb_config *config, int threads)
 {
-    char why[512] = "as device = cpu says";
+    char reason[512] = "as device = cpu says";
     if (config->device != SB_DEVICE_CPU) {
         if (open_cuda(out, config->cuda_plugin) == 0) {
-            sb_note("device: %s, %s", (*out)->description, config->device == SB_DEVICE_CUDA ? "as device = cuda says" : "found by device = auto");
+            add_reason(*out, config->device == SB_DEVICE_CUDA ? "as device = cuda says" : "found by device = auto");
             return 0;
         }
         if (config->device == SB_DEVICE_CUDA)
             return sb_context("device = cuda");
-        snprintf(why, sizeof why, "no GPU: %s", sb_error());
+        snprintf(reason, sizeof reason, "no GPU: %s", sb_error());
     }
     if (sb_device_cpu(out, threads) != 0)
         return -1;
-    sb_note("device: %s, %s", (*out)->description, why);
+    add_reason(*out, reason);
     return 0;
 }

@@ -5,7 +5,7 @@
 #include "kernels/device.h"
 #include "proto/config.h"
 
-/* Opens what config->device asks for and says in one line (sb_note) what it is and why. auto: the GPU, if the plug-in, its libraries, a
+/* Opens what config->device asks for; its description says what it is and why. auto: the GPU, if the plug-in, its libraries, a
  * driver and a GPU are there; else the CPU. cuda: that, or an error with what to do. `threads` are the CPU device's. */
 int sb_device_open(sb_device **out, const sb_config *config, int threads);
 

@@ -404,6 +404,7 @@ static int setup(train *t)
     t->config_text = sb_config_result_text(&t->config);
     if (!t->config_text || make_step(t) != 0)
         return -1;
+    sb_note("device: %s", t->device->description);
     sb_parameters *p = sb_step_parameters(t->step);
     int width, rows = t->config.view_count * t->config.trainer.batch;
     sb_step_embeddings(t->step, &width);

@@ -11,7 +11,7 @@ make_slow() {
 }
 shown_once() {
     cat "$work/screen"
-    [ "$(grep -c "^$1" "$work/screen")" -eq 1 ]
+    [ "$(grep -cF "$1" "$work/screen")" -eq 1 ]
 }
 train() { SB_BUILD="$work/programs" run_small run trainer.steps=4 trainer.checkpoint_every=2 >"$work/screen" 2>&1; }
 resume() {
