@@ -14,7 +14,7 @@
 #include "augment/order.h"      /* sb_order_* */
 #include "augment/view.h"       /* sb_view_draw */
 #include "augment/viewer.h"     /* sb_viewer_* */
-#include "kernels/open.h"       /* sb_device_open */
+#include "kernels/open.h"       /* sb_device_* */
 #include "loader/index.h"       /* sb_index_read */
 #include "proto/config.h"       /* sb_config_* */
 #include "proto/error.h"        /* sb_fail, sb_note */
@@ -265,7 +265,7 @@ static int open_device(augment *a)
 {
     if (sb_device_open(&a->device, &a->config, 1) != 0)
         return -1;
-    sb_note("device: %s", a->device->description);
+    sb_device_introduce(a->device);
     return sb_viewer_create(&a->viewer, a->device, &a->config);
 }
 

@@ -92,7 +92,8 @@ typedef struct {
 
 typedef struct sb_device sb_device;
 struct sb_device {
-    char description[768]; /* "CPU, 2 threads, oneDNN 2.6.3, avx512_core_bf16", and after sb_device_open why it is this one */
+    char description[192]; /* "CPU, 2 threads, oneDNN 2.6.3, avx512_core_bf16" */
+    char reason[512];      /* why it is this one and no other (sb_device_open) */
     char planning[1024];   /* how what was created so far was planned, for a note; "": there is nothing to say */
     int threads;
     bool fast_bf16;   /* bf16 is native here */

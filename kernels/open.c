@@ -43,6 +43,11 @@ static int open_cuda(sb_device **out, const char *configured)
     return open ? open(out) : sb_fail("%s has no sb_device_cuda", path);
 }
 
+void sb_device_introduce(const sb_device *device)
+{
+    sb_note("device: %s, %s", device->description, device->reason);
+}
+
 void sb_device_planned(const sb_device *device)
 {
     if (device->planning[0] != '\0')
@@ -55,26 +60,21 @@ void sb_device_pin(sb_device *device, void *host, size_t bytes)
         sb_note("copies will be slower: %s", sb_error());
 }
 
-static void add_reason(sb_device *device, const char *reason)
-{
-    size_t used = strlen(device->description);
-    snprintf(device->description + used, sizeof device->description - used, ", %s", reason);
-}
-
 int sb_device_open(sb_device **out, const sb_config *config, int threads)
 {
-    char reason[512] = "as device = cpu says";
+    char reason[sizeof (*out)->reason] = "as device = cpu says";
+    int rc = -1;
     if (config->device != SB_DEVICE_CPU) {
-        if (open_cuda(out, config->cuda_plugin) == 0) {
-            add_reason(*out, config->device == SB_DEVICE_CUDA ? "as device = cuda says" : "found by device = auto");
-            return 0;
-        }
-        if (config->device == SB_DEVICE_CUDA)
+        rc = open_cuda(out, config->cuda_plugin);
+        if (rc != 0 && config->device == SB_DEVICE_CUDA)
             return sb_context("device = cuda");
-        snprintf(reason, sizeof reason, "no GPU: %s", sb_error());
+        if (rc == 0)
+            snprintf(reason, sizeof reason, "%s", config->device == SB_DEVICE_CUDA ? "as device = cuda says" : "found by device = auto");
+        else
+            snprintf(reason, sizeof reason, "no GPU: %s", sb_error());
     }
-    if (sb_device_cpu(out, threads) != 0)
+    if (rc != 0 && sb_device_cpu(out, threads) != 0)
         return -1;
-    add_reason(*out, reason);
+    memcpy((*out)->reason, reason, sizeof reason);
     return 0;
 }

@@ -5,9 +5,12 @@
 #include "kernels/device.h"
 #include "proto/config.h"
 
-/* Opens what config->device asks for; its description says what it is and why. auto: the GPU, if the plug-in, its libraries, a
- * driver and a GPU are there; else the CPU. cuda: that, or an error with what to do. `threads` are the CPU device's. */
+/* Opens what config->device asks for. auto: the GPU, if the plug-in, its libraries, a driver and a GPU are there; else the CPU. cuda: that, or an
+ * error with what to do. `threads` are the CPU device's. */
 int sb_device_open(sb_device **out, const sb_config *config, int threads);
+
+/* Says in one line what the device is and why it was taken. */
+void sb_device_introduce(const sb_device *device);
 
 /* Says in one line how the device planned what was created so far, where there is something to say. */
 void sb_device_planned(const sb_device *device);

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "kernels/open.h"         /* sb_device_open, sb_device_planned */
+#include "kernels/open.h"         /* sb_device_* */
 #include "proto/config.h"         /* sb_config_* */
 #include "proto/error.h"          /* sb_fail, sb_note */
 #include "proto/process.h"        /* sb_now, sb_stop_requested */
@@ -404,7 +404,7 @@ static int setup(train *t)
     t->config_text = sb_config_result_text(&t->config);
     if (!t->config_text || make_step(t) != 0)
         return -1;
-    sb_note("device: %s", t->device->description);
+    sb_device_introduce(t->device);
     sb_parameters *p = sb_step_parameters(t->step);
     int width, rows = t->config.view_count * t->config.trainer.batch;
     sb_step_embeddings(t->step, &width);
