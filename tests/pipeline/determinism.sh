@@ -33,6 +33,7 @@ descriptors_constant() {
     done
     now="$(descriptors "sb_trainer train $work/descriptors" "$trainer") $(descriptors "sb_augment $work/descriptors" "$augment")"
     ./run stop "$work/descriptors"
+    timeout 60 flock "$work/descriptors/lock" true # held while the run lives
     echo "descriptors of trainer and augment: first $trainer $augment, then $now"
     [ "$now" = "$trainer $augment" ]
 }
