@@ -496,28 +496,18 @@ static int decode_region(sb_decoder *d, const sb_decode_source *s, int left, int
     }
     if (rc == 0 && (image->Xsize != s->width || image->Ysize != s->height))
         rc = fail_size(s, image);
-    if (rc == 0) {
-        VipsImage *target = NULL;
-        size_t size;
-        uint8_t *pixels = NULL;
-        bool inside = width == side && height == side;
-        if (vips_extract_area(image, &region, left, top, width, height, NULL) != 0)
-            rc = 2;
-        if (rc == 0 && inside) {
-            target = vips_image_new_from_memory(out, (size_t)side * (size_t)side * (size_t)d->channels, side, side, d->channels, VIPS_FORMAT_UCHAR);
-            rc = target && vips_image_write(region, target) == 0 ? 0 : 2;
-        } else if (rc == 0) {
-            pixels = vips_image_write_to_memory(region, &size);
-            rc = pixels ? 0 : 2;
-        }
-        if (pixels)
-            copy_tile(pixels, width, height, d->channels, 0, 0, side, out);
-        if (rc != 0)
-            fail_vips(s->path);
-        g_free(pixels);
-        if (target)
-            g_object_unref(target);
+    bool inside = width == side && height == side;
+    uint8_t *pixels = inside ? out : NULL;
+    if (rc == 0 && !inside && !(pixels = malloc((size_t)width * (size_t)height * (size_t)d->channels)))
+        rc = sb_fail("out of memory");
+    if (rc == 0 && (vips_extract_area(image, &region, left, top, width, height, NULL) != 0 || write_pixels(region, pixels) != 0)) {
+        fail_vips(s->path);
+        rc = 2;
     }
+    if (rc == 0 && !inside)
+        copy_tile(pixels, width, height, d->channels, 0, 0, side, out);
+    if (!inside)
+        free(pixels);
     if (region)
         g_object_unref(region);
     if (image)
