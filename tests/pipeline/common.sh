@@ -38,6 +38,13 @@ for i in range(12):
 END
 }
 
+# The six smallest files of the demo's photographs.
+take_photographs() {
+    local files
+    ./run photographs && mapfile -t files < <(find data/demo -name '*.jpg' -printf '%s %p\n' | sort -n | head -n 6 | cut -d' ' -f2) &&
+        mkdir "$work/photographs" && cp "${files[@]}" "$work/photographs"
+}
+
 small=(data.tile=64 data.view=32 encoder.stem=small trainer.batch=8 trainer.threads=2 trainer.checkpoint_every=4 trainer.precision=f32
        optimiser.name=sgd optimiser.scaling=linear optimiser.lr=0.48 optimiser.weight_decay=0.0001 method.temperature=0.1)
 

@@ -1,7 +1,7 @@
 #!/bin/bash
-# Whole runs with augment and trainer on the emulated CUDA device: real processes and files, no GPU. They show that the CUDA device computes
-# what the CPU's does, in any order of threads, blocks and streams, and survives kills; how fast it is and whether the drivers and
-# libraries of NVIDIA agree is for a GPU to show (tests/gpu.sh).
+# Whole runs on photographs with augment and trainer on the emulated CUDA device: real processes and files, no GPU. They show that the CUDA
+# device computes what the CPU's does, in any order of threads, blocks and streams, and survives kills; how fast it is and whether the drivers
+# and libraries of NVIDIA agree is for a GPU to show (tests/gpu.sh).
 # shellcheck source=tests/pipeline/common.sh
 source "$(dirname "$0")/common.sh"
 
@@ -10,40 +10,52 @@ if ! [ "$(head -c 4 $plugin 2>/dev/null)" = $'\x7fELF' ]; then
     echo "1..0 # SKIP the emulated device was not built (CUDA toolkit with cuDNN, g++, x86-64)"
     exit
 fi
-small+=(optimiser.scaling=none optimiser.lr=0.000002 trainer.chunk=6 trainer.checkpoint_every=3)
+small+=(data.path="$work/photographs" data.tile=128 optimiser.scaling=none optimiser.lr=0.000001 trainer.chunk=6 trainer.checkpoint_every=2)
 
 # run_on DEVICE NAME [KEY=VALUE...]
 run_on() {
     local device=$1 name=$2
     shift 2
-    run_small "$name" device="$device" cuda.plugin=$plugin trainer.steps=6 "$@"
+    run_small "$name" device="$device" cuda.plugin=$plugin trainer.steps=5 "$@"
+}
+
+# losses PYTHON: what PYTHON asserts of the runs' losses, by name.
+losses() {
+    /usr/bin/python3 - "$work" "$1" <<'END'
+import glob, json, sys
+from numpy import array
+from numpy.linalg import norm
+runs = {path.split("/")[-2]: array([json.loads(line)["loss"] for line in open(path)]) for path in glob.glob(f"{sys.argv[1]}/*/metrics.jsonl")}
+for name, values in runs.items():
+    print(f"{name:<12}", *(f"{value:9.6f}" for value in values))
+exec(sys.argv[2], dict(runs, norm=norm))
+END
 }
 
 # The loss depends chaotically on the weights: a gradient through 17 batch norms of 6 views is only good to 1e-3, and that grows with each step.
 # So the learning rate is small, and what learning changed in all steps' losses is compared, the run's less those of a run that does not learn.
-# Without learning both devices agree to rounding. Seen: 0.03; without momentum: 0.5.
-same_losses() {
-    /usr/bin/python3 - "$work/frozen" "$work/cpu" "$work/cuda" <<'END'
-import json, sys
-import numpy
-frozen, cpu, cuda = (numpy.array([json.loads(line)["loss"] for line in open(f"{run}/metrics.jsonl")]) for run in sys.argv[1:4])
-print("frozen", frozen, "cpu", cpu, "cuda", cuda, sep="\n")
-assert len(frozen) == len(cpu) == len(cuda) == 6
-assert abs(cuda[0] - cpu[0]) < 2e-5, "the first step, which knows nothing of learning"
-changed, differs = numpy.linalg.norm(cpu - frozen), numpy.linalg.norm(cuda - cpu)
+# Without learning both devices agree to rounding, seen 1e-5. Seen: 0.02; without momentum: 0.4.
+same_losses='
+assert len(frozen) == len(cpu) == len(cuda) == 5
+assert abs(cuda[0] - cpu[0]) < 1e-4, "the first step, which knows nothing of learning"
+changed, differs = norm(cpu - frozen), norm(cuda - cpu)
 print("changed", changed, "differs", differs)
-assert changed > 0.02 and differs < 0.1 * changed
-END
-}
+assert changed > 0.01 and differs < 0.1 * changed'
+
+# A similarity of unit vectors that 40 layers have rounded to bf16 is wrong by some 2^-9 sqrt(40), which makes 0.12 at a temperature of 0.1; a
+# loss, a mean of differences of such, by less. Seen: 0.05; without the residuals in bf16: 0.8.
+near_losses='
+assert len(bf16) == 5 and 0 < abs(bf16[0] - cpu[0]) < 0.12'
 
 same() { cmp "$work/$1/backbone.safetensors" "$work/$2/backbone.safetensors"; }
 
-# The plans' times are others than before.
+# killed NAME ORDER [KEY=VALUE...]: the plans' times are others than before.
 killed() {
-    SB_EMULATION_TIMES=1,2,3 SB_EMULATION_ORDER=random:5 run_on cuda killed &
+    local name=$1
+    SB_EMULATION_TIMES=1,2,3 SB_EMULATION_ORDER=$2 run_on cuda "$name" "${@:3}" &
     local run=$!
-    wait_step "$work/killed" 1 && pkill -KILL -f "sb_augment $work/killed"
-    wait_step "$work/killed" 4 && pkill -KILL -f "sb_trainer train $work/killed"
+    wait_step "$work/$name" 1 && pkill -KILL -f "sb_augment $work/$name"
+    wait_step "$work/$name" 3 && pkill -KILL -f "sb_trainer train $work/$name"
     wait $run
 }
 
@@ -54,8 +66,8 @@ timed() {
 }
 
 as_kept() {
-    grep -q "cuDNN: 0 plans timed for 0 operations, [1-9][0-9]* operations as kept in" "$work/killed/log/trainer.log" &&
-        ! grep -q "cuDNN: [1-9]" "$work/killed/log/trainer.log"
+    grep -q "cuDNN: 0 plans timed for 0 operations, [1-9][0-9]* operations as kept in" "$work/cuda_killed/log/trainer.log" &&
+        ! grep -q "cuDNN: [1-9]" "$work/cuda_killed/log/trainer.log"
 }
 
 refused() {
@@ -68,15 +80,19 @@ alone() {
         grep -q "device: CPU.*no GPU: there is no /nowhere.so" "$work/auto/log/trainer.log"
 }
 
-make_images
+ok "photographs" take_photographs
 ok "a run on the CPU that does not learn" run_on cpu frozen optimiser.lr=0
 ok "a run on the CPU" run_on cpu cpu
 SB_EMULATION_TIMES=2,1,3 ok "a run on the emulated GPU" run_on cuda cuda
 ok "  times the plans of its convolutions and takes the fastest" timed
-ok "  changes the losses as the CPU's does" same_losses
-ok "again, with augment and trainer killed, threads, blocks and streams in another order" killed
+ok "  changes the losses as the CPU's does" losses "$same_losses"
+ok "again, with augment and trainer killed, threads, blocks and streams in another order" killed cuda_killed random:5
 ok "  takes the plans that were kept, untimed" as_kept
-ok "  the same weights, byte for byte" same cuda killed
+ok "  the same weights, byte for byte" same cuda cuda_killed
+ok "a run on the emulated GPU in bf16" run_on cuda bf16 trainer.precision=bf16
+ok "  begins with the CPU's loss" losses "$near_losses"
+ok "again, killed, in another order" killed bf16_killed reverse trainer.precision=bf16
+ok "  the same weights, byte for byte" same bf16 bf16_killed
 ok "device = auto without a plug-in: the CPU, and why" alone
 ok "device = cuda without one: an error that says what to do" refused
 ok "nothing is left behind" nothing_left
