@@ -50,8 +50,7 @@ all: $(PROGRAMS)
 
 include kernels/cuda/rules.mk
 
-# The emulated device brings its own sanitizer.
-tests: all $(TESTS) $(HELPERS) $(if $(SAN),,$(EMULATED) $(WITH_CUDNN))
+tests: all $(TESTS) $(HELPERS) $(EMULATED) $(WITH_CUDNN)
 
 sources = $(filter-out %/main.c,$(wildcard $(1)/*.c $(1)/cpu/*.c $(1)/encoders/*.c $(1)/methods/*.c $(1)/metrics/*.c))
 define archive

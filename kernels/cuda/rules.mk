@@ -97,7 +97,7 @@ $(BUILD)/tests/emulated/test_faults: tests/emulated/test_faults.cu tests/emulate
 	@echo "  LD $@"
 	@for f in block runtime; do $(CUDA_CC) $(ASAN) -c tests/emulated/$$f.c -o $@.$$f.o || exit 1; done
 	@$(EMULATE) $(ASAN) -c $< -o $@.o
-	@g++ $(ASAN) $@.o $@.block.o $@.runtime.o -lcmocka -o $@
+	@g++ $(OPTIMISE) $(ASAN) $@.o $@.block.o $@.runtime.o -lcmocka -o $@
 else
 # What the tests say where there is nothing to emulate with.
 $(EMULATED):

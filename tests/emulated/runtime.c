@@ -156,6 +156,7 @@ cudaError_t cudaMalloc(void **out, size_t bytes)
         emulation_die("no memory for %zu bytes", bytes);
     a->memory = a->map + a->map_bytes - PAGE - a->room;
     memset(a->memory + bytes, CANARY, a->room - bytes);
+    ASAN_POISON_MEMORY_REGION(a->map + PAGE, (size_t)(a->memory - a->map) - PAGE);
     ASAN_POISON_MEMORY_REGION(a->memory + bytes, a->room - bytes);
     mprotect(a->map + PAGE, a->map_bytes - 2 * PAGE, PROT_NONE);
     a->next = allocations;
@@ -178,7 +179,7 @@ cudaError_t cudaFree(void *memory)
         if (a->memory != memory)
             continue;
         mprotect(a->map + PAGE, a->map_bytes - 2 * PAGE, PROT_READ);
-        ASAN_UNPOISON_MEMORY_REGION(a->memory + a->bytes, a->room - a->bytes);
+        ASAN_UNPOISON_MEMORY_REGION(a->map + PAGE, a->map_bytes - 2 * PAGE);
         for (size_t i = a->bytes; i < a->room; i++)
             if ((unsigned char)a->memory[i] != CANARY)
                 emulation_die("byte %zu behind an allocation of %zu bytes was overwritten", i - a->bytes, a->bytes);

@@ -69,6 +69,11 @@ static __global__ void guard_off_by_one(int n, float *x)
     x[i] = 1;
 }
 
+static __global__ void begins_too_early(float *x)
+{
+    x[threadIdx.x] = x[(int)threadIdx.x - 1];
+}
+
 static __global__ void shared_overrun(float *x)
 {
     __shared__ float part[WARP];
@@ -122,6 +127,7 @@ static __global__ void add_one(float *x) { x[threadIdx.x] += 1; }
 /* ---- faults of kernels ------------------------------------------------------------------------------------------------------------------- */
 
 static void run_guard() { LAUNCH(guard_off_by_one, 1, 128, 0, stream, 100, device_floats(100)); finish(); }
+static void run_early() { LAUNCH(begins_too_early, 1, WARP, 0, stream, device_floats(WARP)); finish(); }
 static void run_overrun() { LAUNCH(shared_overrun, 1, WARP, 0, stream, device_floats(WARP)); finish(); }
 static void run_divergent() { LAUNCH(divergent, 1, 256, 0, stream, device_floats(256)); finish(); }
 static void run_two_barriers() { LAUNCH(two_barriers, 1, 256, 0, stream, device_floats(256)); finish(); }
@@ -131,6 +137,7 @@ static void run_far_out() { LAUNCH(guard_off_by_one, 1, 128, 0, stream, 5000, de
 static void kernels_out_of_bounds(void **)
 {
     assert_true(dies(run_guard, "guard_off_by_one"));
+    assert_true(dies(run_early, "begins_too_early"));
     assert_true(dies(run_overrun, "global-buffer-overflow"));
     assert_true(dies(run_far_out, "no device memory"));
 }
