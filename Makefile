@@ -37,7 +37,7 @@ PROGRAMS := $(foreach r,loader augment trainer evaluator,$(if $(wildcard $(r)/ma
 ARCHIVES := $(ROOMS:%=$(BUILD)/lib%.a)
 TESTS    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c tests/kernels/test_*.c tests/cuda/test_gpu.c tests/fuzz/test_*.c))
 CASES    := $(filter-out $(wildcard tests/kernels/test_*.c),$(wildcard tests/kernels/*.c))
-HELPERS  := $(patsubst tests/%.c,$(BUILD)/tests/%,$(filter-out $(wildcard tests/*/test_*.c tests/emulated/*.c tests/cuda/test_graphs.c tests/cuda/occupancy.c) $(CASES),$(wildcard tests/*/*.c)))
+HELPERS  := $(patsubst tests/%.c,$(BUILD)/tests/%,$(filter-out $(wildcard tests/*/test_*.c tests/emulated/*.c tests/cuda/test_graphs.c tests/cuda/occupancy.c tests/bench/counts.c) $(CASES),$(wildcard tests/*/*.c)))
 
 # A plug-in leaves its reasons in the program's sb_error.
 LDFLAGS  += $(foreach f,sb_fail sb_fail_errno sb_context sb_error,-Wl,--export-dynamic-symbol=$(f))
@@ -69,6 +69,7 @@ $(BUILD)/sb_%: $(BUILD)/%/main.o $(ARCHIVES)
 	@echo "  LD $@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
+$(BUILD)/tests/bench/counts_tool: $(BUILD)/tests/bench/counts.o
 
 # The list of cases, which the test program of every device links.
 $(BUILD)/libcases.a: $(CASES:%.c=$(BUILD)/%.o)
@@ -80,7 +81,7 @@ $(filter $(BUILD)/tests/kernels/% $(BUILD)/tests/cuda/%,$(TESTS)): $(BUILD)/libc
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(ARCHIVES)
 	@mkdir -p $(@D)
 	@echo "  LD $@"
-	@$(CC) $(CFLAGS) $(LDFLAGS) $^ -lcmocka $(LDLIBS) -o $@
+	@$(CC) $(CFLAGS) $(LDFLAGS) $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(LDLIBS) -o $@
 
 # Counts what our own objects allocate, and not what libraries do.
 $(BUILD)/tests/oracle/step_tool: LDLIBS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc

@@ -6,7 +6,7 @@ CUDA       ?= /usr/local/cuda
 CUDA_ARCHS ?= 75 80 86 89 90 100 120
 CUDA_UNITS := $(patsubst kernels/cuda/%,%,$(wildcard kernels/cuda/*.cu kernels/cuda/*.c))
 EMULATED   := $(BUILD)/tests/sb_emulated.so $(BUILD)/tests/emulated/test_faults $(BUILD)/tests/emulated/test_calls \
-              $(BUILD)/tests/emulated/test_cases $(BUILD)/tests/emulated/test_plans
+              $(addprefix $(BUILD)/tests/emulated/test_,cases counts plans)
 WITH_CUDNN := $(BUILD)/tests/cuda/test_graphs $(BUILD)/tests/cuda/occupancy
 
 NVCC       := $(CUDA)/bin/nvcc
@@ -86,8 +86,8 @@ $(BUILD)/tests/sb_emulated.so: $(EMULATION) $(ELSEWHERE)
 	@g++ -shared $(OPTIMISE) $^ $(shell pkg-config --libs jansson) -ldnnl -lm -o $@
 
 # The emulated device linked in, so that a test can tell it what to do.
-$(patsubst %,$(BUILD)/tests/emulated/test_%,calls cases plans): $(BUILD)/tests/emulated/%: $(BUILD)/emulated/%.o $(EMULATION) $(BUILD)/libcases.a \
-                                                                $(ARCHIVES)
+$(patsubst %,$(BUILD)/tests/emulated/test_%,calls cases counts plans): $(BUILD)/tests/emulated/%: $(BUILD)/emulated/%.o $(EMULATION) \
+                                                                       $(BUILD)/tests/bench/counts.o $(BUILD)/libcases.a $(ARCHIVES)
 	@mkdir -p $(@D)
 	@echo "  LD $@"
 	@g++ $(OPTIMISE) -fopenmp $^ -lcmocka $(LDLIBS) -o $@

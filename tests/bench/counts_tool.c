@@ -1,402 +1,56 @@
-/* counts_tool.c: what a training step of each recipe asks of a GPU, counted, and the least time that published figures leave for it.
+/* counts_tool.c: what a training step of each recipe asks of a GPU, counted (counts.h), and the least time that published figures leave for it.
  *
  *     counts_tool RECIPE...      Markdown, for f32 and bf16
  *
- * A device that computes nothing and counts: the real trainer/step.c runs on it, so that calls, sizes and transfers are those of a run. Bytes
- * are what the kernels of kernels/cuda read and write (an activation that two passes read counts twice), caches left aside; operations are
- * multiplications and additions of convolutions and products. The bound of an operation is the longer of bytes / bandwidth and operations /
- * peak. These are predictions of what cannot be beaten, not measurements. */
+ * The bound of an operation is the longer of bytes / bandwidth and operations / peak. These are predictions of what cannot be beaten, not
+ * measurements. */
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
 
-#include "kernels/shapes.h"
 #include "proto/error.h"
-#include "trainer/step.h"
+#include "tests/bench/counts.h"
 
 /* Published: NVIDIA's Ada whitepaper (RTX 4090; bf16 with f32 accumulation, dense), its data sheets (RTX 4060 laptop at its highest boost clock;
  * H100 SXM, dense). */
-static const struct {
-    const char *name;
-    double bandwidth, f32, bf16; /* bytes, operations a second */
-} gpus[] = { { "RTX 4060 laptop", 256e9, 14.6e12, 29.1e12 }, { "RTX 4090", 1008e9, 82.6e12, 165.2e12 }, { "H100 SXM", 3350e9, 66.9e12, 989e12 } };
-#define GPUS (sizeof gpus / sizeof *gpus)
-
-typedef enum { CONV_FORWARD, CONV_DATA, CONV_WEIGHT, CONV_PACK, NORM_FORWARD, NORM_BACKWARD, POOL, INPUT, PRODUCT, SIMILARITY, VECTOR, UPDATE,
-               VIEW, KINDS } kind;
-static const char *const kind_names[] = { "convolution", "its data gradient", "its weight gradient", "packing weights", "norm, residual, ReLU",
-                                          "their gradient", "pooling", "input", "matrix products", "similarities", "rows, vectors, copies",
-                                          "optimiser", "views" };
-
-typedef struct {
-    long calls, launches;
-    double bytes, operations, bound[GPUS]; /* bound: seconds */
-} tally;
-
-static tally tallies[KINDS];
-static double up_bytes, down_bytes;
-static long transfers;
-
-static void count(kind k, int launches, double bytes, double operations, sb_type type)
-{
-    tally *t = &tallies[k];
-    t->calls++;
-    t->launches += launches;
-    t->bytes += bytes;
-    t->operations += operations;
-    for (size_t g = 0; g < GPUS; g++) {
-        double memory = bytes / gpus[g].bandwidth, compute = operations / (type == SB_F32 ? gpus[g].f32 : gpus[g].bf16);
-        t->bound[g] += memory > compute ? memory : compute;
-    }
-}
-
-/* ---- a device that counts ---------------------------------------------------------------------------------------------------------------- */
-
-struct sb_conv {
-    sb_conv_shape shape;
-};
-
-/* Address space only: nothing of it is touched but what the loss reads. */
-static size_t d_available(sb_device *d)
-{
-    (void)d;
-    return SIZE_MAX;
-}
-
-static int d_alloc(sb_device *d, size_t bytes, void **out)
-{
-    (void)d;
-    size_t *memory = mmap(NULL, bytes + 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED)
-        return sb_fail("no address space");
-    *memory = bytes + 4096;
-    *out = (char *)memory + 4096;
-    return 0;
-}
-
-static void d_release(sb_device *d, void *memory)
-{
-    (void)d;
-    size_t *head = (size_t *)(void *)((char *)memory - 4096);
-    munmap(head, *head);
-}
-
-static int d_copy(sb_device *d, sb_stream stream, void *to, const void *from, size_t bytes, sb_direction direction)
-{
-    (void)d;
-    (void)stream;
-    (void)from;
-    if (direction == SB_ON_DEVICE) {
-        count(VECTOR, 1, 2.0 * (double)bytes, 0, SB_F32);
-        return 0;
-    }
-    transfers++;
-    *(direction == SB_TO_DEVICE ? &up_bytes : &down_bytes) += (double)bytes;
-    if (direction == SB_TO_HOST)
-        memset(to, 0, bytes);
-    return 0;
-}
-
-static int d_pin(sb_device *d, void *host, size_t bytes) { return (void)d, (void)host, (void)bytes, 0; }
-static int d_zero(sb_device *d, void *memory, size_t bytes) { return (void)d, (void)memory, count(VECTOR, 1, (double)bytes, 0, SB_F32), 0; }
-static int d_order(sb_device *d, sb_stream later, sb_stream earlier) { return (void)d, (void)later, (void)earlier, 0; }
-static int d_wait(sb_device *d, sb_stream stream) { return (void)d, (void)stream, 0; }
-static void d_close(sb_device *d) { (void)d; }
-
-static int d_conv_create(sb_device *d, const sb_conv_shape *shape, sb_conv **out)
-{
-    (void)d;
-    *out = malloc(sizeof **out);
-    if (!*out)
-        return sb_fail("out of memory");
-    (*out)->shape = *shape;
-    return 0;
-}
-
-static void d_conv_destroy(sb_device *d, sb_conv *c) { (void)d, free(c); }
-static size_t d_conv_size(const sb_conv *c) { return (void)c, 256; }
-
-static double weights_of(const sb_conv_shape *s) { return (double)s->out * s->in * s->kernel * s->kernel; }
-
-/* All three directions move and compute as much; `filter` is the bytes of one weight. */
-static int conv(kind k, const sb_conv_shape *s, double filter, int more_launches)
-{
-    double element = (double)sb_type_bytes(s->type), pixels = (double)s->n * s->h * s->w;
-    double places = (double)s->n * sb_conv_side(s, s->h) * sb_conv_side(s, s->w);
-    bool padded = s->in * (int)sb_type_bytes(s->type) % 16 != 0;
-    int unit = 16 / (int)sb_type_bytes(s->type);
-    double in = padded ? (s->in + unit - 1) / unit * unit : s->in;
-    count(k, 1 + more_launches + padded, element * (pixels * (in + (padded ? s->in + in : 0)) + places * s->out) + filter * weights_of(s),
-          2 * places * weights_of(s), s->type);
-    return 0;
-}
-
-static int d_conv_pack(sb_device *d, sb_conv *c, const float *weight, void *packed, void *scratch)
-{
-    (void)d, (void)weight, (void)packed, (void)scratch;
-    count(CONV_PACK, 1, weights_of(&c->shape) * (4.0 + (double)sb_type_bytes(c->shape.type)), 0, SB_F32);
-    return 0;
-}
-
-static int d_conv_forward(sb_device *d, sb_conv *c, const void *x, const void *packed, void *y, void *scratch)
-{
-    (void)d, (void)x, (void)packed, (void)y, (void)scratch;
-    return conv(CONV_FORWARD, &c->shape, (double)sb_type_bytes(c->shape.type), 0);
-}
-
-static int d_conv_data(sb_device *d, sb_conv *c, const void *dy, const void *packed, void *dx, void *scratch)
-{
-    (void)d, (void)dy, (void)packed, (void)dx, (void)scratch;
-    return conv(CONV_DATA, &c->shape, (double)sb_type_bytes(c->shape.type), 0);
-}
-
-/* The gradient is written in cuDNN's layout, read, and added to ours. */
-static int d_conv_weight(sb_device *d, sb_conv *c, const void *x, const void *dy, float *dweight, bool accumulate, void *scratch)
-{
-    (void)d, (void)x, (void)dy, (void)dweight, (void)scratch;
-    return conv(CONV_WEIGHT, &c->shape, accumulate ? 16 : 12, 1);
-}
-
-static size_t d_norm_scratch(sb_device *d, const sb_norm_shape *s) { return (void)d, (void)s, 256; }
-
-static int d_norm_forward(sb_device *d, const sb_norm_shape *s, const void *x, const void *residual, const float *gamma, const float *beta,
-                          void *y, float *mean, float *variance, void *scratch)
-{
-    (void)d, (void)x, (void)residual, (void)gamma, (void)beta, (void)y, (void)mean, (void)variance, (void)scratch;
-    double values = (double)s->rows * s->channels * (double)sb_type_bytes(s->type);
-    count(NORM_FORWARD, 3, values * (3 + s->residual), 0, SB_F32);
-    return 0;
-}
-
-static int d_norm_backward(sb_device *d, const sb_norm_shape *s, const void *x, const void *y, const void *dy, const void *more,
-                           const float *gamma, const float *beta, const float *mean, const float *variance, void *dx, void *dresidual,
-                           float *dgamma, float *dbeta, bool accumulate, void *scratch)
-{
-    (void)d, (void)x, (void)y, (void)dy, (void)gamma, (void)beta, (void)mean, (void)variance, (void)dx, (void)dresidual, (void)dgamma, (void)dbeta;
-    (void)accumulate, (void)scratch;
-    double values = (double)s->rows * s->channels * (double)sb_type_bytes(s->type), incoming = 1 + (more != NULL) + (s->relu && s->residual);
-    count(NORM_BACKWARD, 3, values * (1 + incoming + (s->residual ? 1 : 0) + 1 + (s->residual ? 1 : incoming) + 1), 0, SB_F32);
-    return 0;
-}
-
-static int d_norm_running(sb_device *d, int channels, int rows, float momentum, const float *mean, const float *variance, float *running_mean,
-                          float *running_variance)
-{
-    (void)d, (void)rows, (void)momentum, (void)mean, (void)variance, (void)running_mean, (void)running_variance;
-    count(VECTOR, 1, 24.0 * channels, 0, SB_F32);
-    return 0;
-}
-
-static double maps(const sb_pool_shape *s, int h, int w) { return (double)s->n * h * w * s->c; }
-
-static int d_maxpool_forward(sb_device *d, const sb_pool_shape *s, const void *x, void *y, uint8_t *argmax)
-{
-    (void)d, (void)x, (void)y, (void)argmax;
-    double element = (double)sb_type_bytes(s->type), out = maps(s, sb_maxpool_side(s->h), sb_maxpool_side(s->w));
-    count(POOL, 1, element * maps(s, s->h, s->w) + (element + 1) * out, 0, SB_F32);
-    return 0;
-}
-
-static int d_maxpool_backward(sb_device *d, const sb_pool_shape *s, const uint8_t *argmax, const void *dy, const void *more, void *dx)
-{
-    (void)d, (void)argmax, (void)dy, (void)dx;
-    double element = (double)sb_type_bytes(s->type), out = maps(s, sb_maxpool_side(s->h), sb_maxpool_side(s->w));
-    count(POOL, 1, element * maps(s, s->h, s->w) + (element * (1 + (more != NULL)) + 1) * out, 0, SB_F32);
-    return 0;
-}
-
-static int avgpool(const sb_pool_shape *s)
-{
-    count(POOL, 1, (double)sb_type_bytes(s->type) * maps(s, s->h, s->w) + 4.0 * s->n * s->c, 0, SB_F32);
-    return 0;
-}
-
-static int d_avgpool_forward(sb_device *d, const sb_pool_shape *s, const void *x, float *y) { return (void)d, (void)x, (void)y, avgpool(s); }
-static int d_avgpool_backward(sb_device *d, const sb_pool_shape *s, const float *dy, void *dx) { return (void)d, (void)dy, (void)dx, avgpool(s); }
-
-static int d_input(sb_device *d, int n, int side, int c, const uint8_t *pixels, const float *mean, const float *std, sb_type type, void *x)
-{
-    (void)d, (void)pixels, (void)mean, (void)std, (void)x;
-    count(INPUT, 1, (double)n * side * side * c * (1 + (double)sb_type_bytes(type)), 0, SB_F32);
-    return 0;
-}
-
-static int d_matmul(sb_device *d, bool ta, bool tb, int m, int n, int k, float alpha, const float *a, const float *b, float beta, float *c)
-{
-    (void)d, (void)ta, (void)tb, (void)alpha, (void)a, (void)b, (void)c;
-    count(PRODUCT, 1, 4.0 * ((double)m * k + (double)k * n + (double)m * n * (beta != 0 ? 2 : 1)), 2.0 * m * n * k, SB_F32);
-    return 0;
-}
-
-static int vector(double floats) { return count(VECTOR, 1, 4 * floats, 0, SB_F32), 0; }
-
-static int d_bias_add(sb_device *d, int rows, int columns, const float *bias, float *x) { return (void)d, (void)bias, (void)x, vector(2.0 * rows * columns); }
-static int d_column_sum(sb_device *d, int rows, int columns, const float *x, float *out, bool accumulate)
-{
-    return (void)d, (void)x, (void)out, (void)accumulate, vector((double)rows * columns);
-}
-static int d_relu_forward(sb_device *d, size_t n, const float *x, float *y) { return (void)d, (void)x, (void)y, vector(2.0 * (double)n); }
-static int d_relu_backward(sb_device *d, size_t n, const float *y, const float *dy, float *dx)
-{
-    return (void)d, (void)y, (void)dy, (void)dx, vector(3.0 * (double)n);
-}
-static int d_axpy(sb_device *d, size_t n, float alpha, const float *x, float *y) { return (void)d, (void)alpha, (void)x, (void)y, vector(3.0 * (double)n); }
-static int d_axpy_rows(sb_device *d, int rows, int columns, float alpha, const float *factor, const float *x, float *y)
-{
-    return (void)d, (void)alpha, (void)factor, (void)x, (void)y, vector(3.0 * rows * columns);
-}
-static int d_row_dot(sb_device *d, int rows, int columns, const float *a, const float *b, float *out)
-{
-    return (void)d, (void)a, (void)b, (void)out, vector(2.0 * rows * columns);
-}
-static int d_logistic(sb_device *d, size_t n, const float *x, float *softplus, float *sigmoid)
-{
-    return (void)d, (void)x, (void)softplus, (void)sigmoid, vector(3.0 * (double)n);
-}
-static int d_rownorm_forward(sb_device *d, int rows, int columns, const float *x, float *z, float *norm)
-{
-    return (void)d, (void)x, (void)z, (void)norm, vector(3.0 * rows * columns);
-}
-static int d_rownorm_backward(sb_device *d, int rows, int columns, const float *z, const float *norm, const float *dz, float *dx)
-{
-    return (void)d, (void)z, (void)norm, (void)dz, (void)dx, vector(5.0 * rows * columns);
-}
-
-/* Each block of 32 rows reads all rows, and its own again for each tile of columns. */
-static double tile_reads(double rows, double width) { return 4 * 2 * (rows / 32) * rows * width; }
-
-static int d_similarity_lse(sb_device *d, const sb_similarity_shape *s, const float *z, const uint8_t *skip, float *lse)
-{
-    (void)d, (void)z, (void)skip, (void)lse;
-    double rows = (double)s->samples * s->views;
-    count(SIMILARITY, 1, tile_reads(rows, s->width), 2 * rows * rows * s->width, SB_F32);
-    return 0;
-}
-
-static int d_similarity_gradient(sb_device *d, const sb_similarity_shape *s, const float *z, const uint8_t *skip, const float *lse,
-                                 float scale, float *dz)
-{
-    (void)d, (void)z, (void)skip, (void)lse, (void)scale, (void)dz;
-    double rows = (double)s->samples * s->views;
-    count(SIMILARITY, 1, 2.5 * tile_reads(rows, s->width), 4 * rows * rows * s->width, SB_F32);
-    return 0;
-}
-
-struct sb_update {
-    double weights;
-};
-
-static int d_update_create(sb_device *d, const sb_parameter *parameters, int n, sb_update **out)
-{
-    (void)d;
-    *out = calloc(1, sizeof **out);
-    if (!*out)
-        return sb_fail("out of memory");
-    for (int i = 0; i < n; i++)
-        (*out)->weights += (double)parameters[i].count;
-    return 0;
-}
-
-static void d_update_destroy(sb_device *d, sb_update *u) { (void)d, free(u); }
-
-static int d_update_run(sb_device *d, sb_update *u, const sb_update_values *v)
-{
-    (void)d;
-    int lars = v->rule == SB_UPDATE_LARS, adamw = v->rule == SB_UPDATE_ADAMW;
-    count(UPDATE, lars ? 3 : 1, 4 * u->weights * (5 + 2 * adamw + 2 * lars), 0, SB_F32);
-    return 0;
-}
-
-static sb_device counting = {
-    .description = "counts", .threads = 1, .fast_bf16 = true, .close = d_close, .available = d_available, .alloc = d_alloc,
-    .release = d_release, .pin = d_pin,
-    .copy = d_copy, .zero = d_zero, .order = d_order, .wait = d_wait, .conv_create = d_conv_create, .conv_destroy = d_conv_destroy,
-    .conv_packed = d_conv_size, .conv_scratch = d_conv_size, .conv_pack = d_conv_pack, .conv_forward = d_conv_forward,
-    .conv_backward_data = d_conv_data, .conv_backward_weight = d_conv_weight, .norm_scratch = d_norm_scratch, .norm_forward = d_norm_forward,
-    .norm_backward = d_norm_backward, .norm_running = d_norm_running, .maxpool_forward = d_maxpool_forward,
-    .maxpool_backward = d_maxpool_backward, .avgpool_forward = d_avgpool_forward, .avgpool_backward = d_avgpool_backward, .input = d_input,
-    .matmul = d_matmul, .bias_add = d_bias_add, .column_sum = d_column_sum, .relu_forward = d_relu_forward, .relu_backward = d_relu_backward,
-    .axpy = d_axpy, .axpy_rows = d_axpy_rows, .row_dot = d_row_dot, .logistic = d_logistic, .rownorm_forward = d_rownorm_forward,
-    .rownorm_backward = d_rownorm_backward, .similarity_lse = d_similarity_lse, .similarity_gradient = d_similarity_gradient,
-    .update_create = d_update_create, .update_destroy = d_update_destroy, .update_run = d_update_run,
-};
-
-/* ---- a recipe ---------------------------------------------------------------------------------------------------------------------------- */
-
-static int fetch(void *context, int view, int sample, const uint8_t **pixels)
-{
-    (void)view, (void)sample;
-    *pixels = context; /* not looked at */
-    return 0;
-}
-
-/* The views of a batch, from whole tiles and all blurred: kernels/cuda/view.cu's passes, at most. */
-static void count_views(const sb_config *c)
-{
-    double channels = c->data.channels, tile = (double)c->data.tile * c->data.tile * channels, bytes = 0;
-    for (int v = 0; v < c->view_count; v++) {
-        double size = c->views[v].size, plane = 4 * size * size * channels, rows = 4 * size * c->data.tile * channels;
-        bytes += tile + 2 * rows + plane + 2 * plane + 2 * plane + plane + size * size * channels;
-    }
-    for (int i = 0; i < c->trainer.batch; i++)
-        count(VIEW, 6, bytes, 0, SB_F32);
-}
+static const sb_peak gpus[] = { { "RTX 4060 laptop", 256e9, 14.6e12, 29.1e12 },
+                                { "RTX 4090", 1008e9, 82.6e12, 165.2e12 },
+                                { "H100 SXM", 3350e9, 66.9e12, 989e12 } };
+#define GPUS ((int)(sizeof gpus / sizeof *gpus))
 
 static int recipe(const char *path, const char *precision)
 {
     sb_config c;
     sb_config_defaults(&c);
     char text[64];
+    sb_counts n;
     snprintf(text, sizeof text, "trainer.precision=%s", precision);
-    if (sb_config_read(&c, path) != 0 || sb_config_set(&c, "data.path=none") != 0 || sb_config_set(&c, text) != 0 || sb_config_finish(&c) != 0)
+    if (sb_config_read(&c, path) != 0 || sb_config_set(&c, "data.path=none") != 0 || sb_config_set(&c, text) != 0 ||
+        sb_config_finish(&c) != 0 || sb_counts_step(&c, gpus, GPUS, &n) != 0)
         return -1;
-    sb_step *step;
-    double loss;
-    uint8_t nothing = 0;
-    const sb_step_source source = { .context = &nothing, .fetch = fetch };
-    if (sb_step_create(&step, &counting, &c) != 0)
-        return -1;
-    memset(tallies, 0, sizeof tallies);
-    up_bytes = down_bytes = 0;
-    transfers = 0;
-    int rc = sb_step_gradient(step, 0, &source, &loss) != 0 ? -1 : sb_step_commit(step, 0, 0.1);
-    sb_step_budget budget;
-    sb_step_measure(step, &budget);
-    sb_step_destroy(&step);
-    if (rc != 0)
-        return -1;
-    count_views(&c);
     double mib = 1024.0 * 1024.0;
-    printf("\n### %s, %s: a step of %d samples, %d chunk%s\n\n", path, precision, c.trainer.batch, budget.chunks, budget.chunks == 1 ? "" : "s");
+    printf("\n### %s, %s: a step of %d samples, %d chunk%s\n\n", path, precision, c.trainer.batch, n.budget.chunks, n.budget.chunks == 1 ? "" : "s");
     printf("Memory %.0f MiB; up %.1f MB, down %.2f MB in %ld transfers (without the tiles and views of augment: %.1f MB up, %.1f MB down).\n\n",
-           (double)(budget.weights + budget.packed + budget.activations + budget.batch) / mib, up_bytes / 1e6, down_bytes / 1e6, transfers,
-           1e-6 * c.trainer.batch * c.data.tile * c.data.tile * c.data.channels, up_bytes / 1e6);
+           (double)(n.budget.weights + n.budget.packed + n.budget.activations + n.budget.batch) / mib, n.uploaded / 1e6, n.downloaded / 1e6,
+           n.uploads + n.downloads, n.tiles / 1e6, n.views / 1e6);
     printf("| operation | calls | launches | MB | GFLOP |");
-    for (size_t g = 0; g < GPUS; g++)
+    for (int g = 0; g < GPUS; g++)
         printf(" %s, ms |", gpus[g].name);
     printf("\n|---|---|---|---|---|---|---|---|\n");
-    tally all = { 0 };
-    for (int k = 0; k < KINDS; k++) {
-        const tally *t = &tallies[k];
+    sb_tally all = { 0 };
+    for (int k = 0; k < SB_COUNT_KINDS; k++) {
+        const sb_tally *t = &n.of[k];
         if (t->calls == 0)
             continue;
-        printf("| %s | %ld | %ld | %.1f | %.2f |", kind_names[k], t->calls, t->launches, t->bytes / 1e6, t->operations / 1e9);
-        all.calls += t->calls;
-        all.launches += t->launches;
-        all.bytes += t->bytes;
-        all.operations += t->operations;
-        for (size_t g = 0; g < GPUS; g++) {
+        printf("| %s | %ld | %ld | %.1f | %.2f |", sb_count_names[k], t->calls, sb_launches_sum(&t->launches), t->bytes / 1e6, t->operations / 1e9);
+        for (int g = 0; g < GPUS; g++)
             printf(" %.3f |", 1e3 * t->bound[g]);
-            all.bound[g] += t->bound[g];
-        }
         printf("\n");
+        sb_tally_add(&all, t);
     }
-    printf("| **all** | %ld | %ld | %.1f | %.2f |", all.calls, all.launches, all.bytes / 1e6, all.operations / 1e9);
-    for (size_t g = 0; g < GPUS; g++)
+    printf("| **all** | %ld | %ld | %.1f | %.2f |", all.calls, sb_launches_sum(&all.launches), all.bytes / 1e6, all.operations / 1e9);
+    for (int g = 0; g < GPUS; g++)
         printf(" **%.3f** |", 1e3 * all.bound[g]);
     printf("\n| images/s at most | | | | |");
-    for (size_t g = 0; g < GPUS; g++)
+    for (int g = 0; g < GPUS; g++)
         printf(" %.0f |", c.trainer.batch / all.bound[g]);
     printf("\n");
     return 0;

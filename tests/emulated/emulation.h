@@ -43,6 +43,13 @@ typedef struct {
 extern emulation_plan emulation_plans[EMULATION_PLANS];
 void emulation_reset_plans(void); /* as they are at first: all equally fast */
 
+/* What the device was given so far: kernels, calls of cuBLAS and cuDNN, fills and copies within its memory, transfers and their bytes. */
+typedef struct {
+    long kernels, libraries, fills, uploads, downloads;
+    size_t uploaded, downloaded;
+} emulation_counts;
+extern emulation_counts emulation_given;
+
 /* ---- among its parts ---------------------------------------------------------------------------------------------------------------- */
 
 /* What went wrong, with the kernel's name; ends the process (SIGABRT): a fault of the code under test. */

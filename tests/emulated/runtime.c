@@ -29,6 +29,7 @@
 static long calls, fail_at, unpinned;
 static int alive;
 static cudaError_t last_error;
+emulation_counts emulation_given;
 
 void emulation_born(void) { alive++; }
 void emulation_gone(void) { alive--; }
@@ -452,6 +453,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 
 void emulation_queue(cudaStream_t stream, void (*run)(void *call), void *call)
 {
+    emulation_given.libraries++;
     add_work(stream, (work){ .run = run, .call = call, .destroy = free });
 }
 
@@ -494,6 +496,7 @@ void emulation_launch(const char *kernel, dim3 grid, dim3 block, size_t shared, 
         destroy_launch(l);
         return;
     }
+    emulation_given.kernels++;
     add_work(stream, (work){ .run = run_launch, .call = l, .destroy = destroy_launch });
 }
 
@@ -543,7 +546,16 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaM
         memcpy(t->staged, from, bytes);
         t->from = t->staged;
     }
-    emulation_queue(stream, run_transfer, t);
+    if (up) {
+        emulation_given.uploads++;
+        emulation_given.uploaded += bytes;
+    } else if (down) {
+        emulation_given.downloads++;
+        emulation_given.downloaded += bytes;
+    } else {
+        emulation_given.fills++;
+    }
+    add_work(stream, (work){ .run = run_transfer, .call = t, .destroy = free });
     if (pageable && down) /* and here it waits */
         open_and_run(stream, stream->queued);
     return cudaSuccess;
@@ -559,7 +571,8 @@ cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t stre
     if (!t)
         emulation_die("out of memory");
     *t = (transfer){ .to = to, .bytes = bytes, .value = value };
-    emulation_queue(stream, run_transfer, t);
+    emulation_given.fills++;
+    add_work(stream, (work){ .run = run_transfer, .call = t, .destroy = free });
     return cudaSuccess;
 }
 

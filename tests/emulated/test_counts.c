@@ -1,0 +1,140 @@
+/* test_counts.c: what the counts (tests/bench/counts.h) say a step launches and transfers is what the CUDA device launches and transfers, exactly,
+ * on the emulated GPU: who adds a kernel or a copy to the step has to count it. Bytes within the device's memory and operations are not checked. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "augment/viewer.h"
+#include "kernels/cuda/device.h"
+#include "proto/error.h"
+#include "tests/bench/counts.h"
+#include "tests/emulated/emulation.h"
+
+#define KEYS_MAX 10
+#define SIDE 32
+#define TILE 64
+
+/* The demo and, on top of it, what asks for other operations. */
+static const char *const plans[][KEYS_MAX] = {
+    { "trainer.precision=f32" },
+    { "trainer.precision=bf16" },
+    { "trainer.precision=f32", "trainer.chunk=3", "encoder.stem=small", "optimiser.name=lars", "method.name=simclr", "projector.layers=3",
+      "projector.last_norm=false" },
+    { "trainer.precision=bf16", "trainer.chunk=3", "encoder.name=resnet50", "optimiser.name=sgd", "data.channels=1" },
+};
+
+static uint8_t pixels[TILE * TILE * 3];
+
+static int fetch(void *context, int view, int sample, const uint8_t **out)
+{
+    (void)context;
+    *out = pixels + 64 * view + sample;
+    return 0;
+}
+
+static void configure(sb_config *c, const char *const keys[KEYS_MAX])
+{
+    static const char *const small[] = { "data.path=none", "data.tile=64", "data.view=32", "trainer.batch=4" };
+    sb_config_defaults(c);
+    int rc = sb_config_read(c, "recipes/demo.yaml");
+    for (size_t i = 0; rc == 0 && i < sizeof small / sizeof *small; i++)
+        rc = sb_config_set(c, small[i]);
+    for (int i = 0; rc == 0 && i < KEYS_MAX && keys[i]; i++)
+        rc = sb_config_set(c, keys[i]);
+    if (rc != 0 || sb_config_finish(c) != 0)
+        fail_msg("%s", sb_error());
+}
+
+static emulation_counts since(const emulation_counts *before)
+{
+    emulation_counts n = emulation_given;
+    n.kernels -= before->kernels;
+    n.libraries -= before->libraries;
+    n.fills -= before->fills;
+    n.uploads -= before->uploads;
+    n.downloads -= before->downloads;
+    n.uploaded -= before->uploaded;
+    n.downloaded -= before->downloaded;
+    return n;
+}
+
+static void a_step(void **state)
+{
+    sb_config config;
+    sb_counts counted;
+    sb_device *device;
+    sb_step *step;
+    double loss;
+    const sb_step_source source = { .fetch = fetch };
+    configure(&config, *state);
+    assert_int_equal(sb_counts_step(&config, NULL, 0, &counted), 0);
+    if (sb_device_cuda(&device) != 0 || sb_step_create(&step, device, &config) != 0)
+        fail_msg("%s", sb_error());
+    emulation_counts before = emulation_given;
+    if (sb_step_gradient(step, 0, &source, &loss) != 0 || sb_step_commit(step, 0, 0.1) != 0)
+        fail_msg("%s", sb_error());
+    emulation_counts given = since(&before);
+    sb_step_destroy(&step);
+    sb_device_close(&device);
+
+    sb_tally all = { 0 };
+    for (int k = 0; k < SB_COUNT_KINDS; k++)
+        if (k != SB_COUNT_VIEW)
+            sb_tally_add(&all, &counted.of[k]);
+    print_message("%ld kernels, %ld calls of libraries, %ld fills and copies, %ld uploads of %zu bytes, %ld downloads of %zu bytes\n", given.kernels,
+                  given.libraries, given.fills, given.uploads, given.uploaded, given.downloads, given.downloaded);
+    assert_int_equal(given.kernels, all.launches.kernels);
+    assert_int_equal(given.libraries, all.launches.libraries);
+    assert_int_equal(given.fills, all.launches.fills);
+    assert_int_equal(given.uploads, counted.uploads);
+    assert_int_equal(given.uploaded, (size_t)counted.uploaded);
+    assert_int_equal(given.downloads, counted.downloads);
+    assert_int_equal(given.downloaded, (size_t)counted.downloaded);
+}
+
+/* Of a whole tile, all blurred. */
+static void views_of_a_tile(void **state)
+{
+    static uint8_t made[2][SIDE * SIDE * 3];
+    uint8_t *const out[] = { made[0], made[1] };
+    const sb_view_params view = { .width = TILE, .height = TILE, .size = SIDE, .blur = 1, .solarise = 2 }, views[] = { view, view };
+    sb_config config;
+    sb_counts counted;
+    sb_device *device;
+    sb_viewer *viewer;
+    configure(&config, *state);
+    assert_int_equal(sb_counts_step(&config, NULL, 0, &counted), 0);
+    if (sb_device_cuda(&device) != 0 || sb_viewer_create(&viewer, device, &config) != 0)
+        fail_msg("%s", sb_error());
+    emulation_counts before = emulation_given;
+    for (int i = 0; i < config.trainer.batch; i++)
+        if (sb_viewer_begin(viewer, pixels, TILE, TILE, views, 2, out) != 0 || sb_viewer_end(viewer) != 0)
+            fail_msg("%s", sb_error());
+    emulation_counts given = since(&before);
+    sb_viewer_destroy(&viewer);
+    sb_device_close(&device);
+    assert_int_equal(given.kernels, counted.of[SB_COUNT_VIEW].launches.kernels);
+    assert_int_equal(given.libraries + given.fills, 0);
+    assert_int_equal(given.uploaded, (size_t)counted.tiles);
+    assert_int_equal(given.downloaded, (size_t)counted.views);
+}
+
+int main(void)
+{
+    unsetenv("XDG_CACHE_HOME"); /* with no place to keep a choice, plans are not timed */
+    unsetenv("HOME");
+    for (size_t i = 0; i < sizeof pixels; i++)
+        pixels[i] = (uint8_t)(i * 7919 % 251);
+    const struct CMUnitTest tests[] = {
+        { "the demo, f32", a_step, NULL, NULL, (void *)plans[0] },
+        { "the demo, bf16", a_step, NULL, NULL, (void *)plans[1] },
+        { "chunks, small stem, LARS, SimCLR, a projector of three layers", a_step, NULL, NULL, (void *)plans[2] },
+        { "ResNet-50, chunks, SGD, grey", a_step, NULL, NULL, (void *)plans[3] },
+        { "views of a tile", views_of_a_tile, NULL, NULL, (void *)plans[0] },
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
