@@ -35,9 +35,9 @@ LDLIBS   += $(shell pkg-config --libs $(PACKAGES)) -ldnnl -lcsv -llapacke -lz -l
 
 PROGRAMS := $(foreach r,loader augment trainer evaluator,$(if $(wildcard $(r)/main.c),$(BUILD)/sb_$(r)))
 ARCHIVES := $(ROOMS:%=$(BUILD)/lib%.a)
-TESTS    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c tests/kernels/test_*.c tests/cuda/test_gpu.c tests/fuzz/test_*.c))
+TESTS    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c tests/kernels/test_*.c tests/fuzz/test_*.c))
 CASES    := $(filter-out $(wildcard tests/kernels/test_*.c),$(wildcard tests/kernels/*.c))
-HELPERS  := $(patsubst tests/%.c,$(BUILD)/tests/%,$(filter-out $(wildcard tests/*/test_*.c tests/emulated/*.c tests/cuda/test_graphs.c tests/cuda/occupancy.c tests/bench/counts.c) $(CASES),$(wildcard tests/*/*.c)))
+HELPERS  := $(patsubst tests/%.c,$(BUILD)/tests/%,$(filter-out $(wildcard tests/*/test_*.c tests/emulated/*.c tests/cuda/*.c tests/bench/counts.c) $(CASES),$(wildcard tests/*/*.c)))
 
 # A plug-in leaves its reasons in the program's sb_error.
 LDFLAGS  += $(foreach f,sb_fail sb_fail_errno sb_context sb_error,-Wl,--export-dynamic-symbol=$(f))
@@ -76,7 +76,7 @@ $(BUILD)/libcases.a: $(CASES:%.c=$(BUILD)/%.o)
 	@rm -f $@
 	@$(AR) rcs $@ $^
 
-$(filter $(BUILD)/tests/kernels/% $(BUILD)/tests/cuda/%,$(TESTS)): $(BUILD)/libcases.a
+$(filter $(BUILD)/tests/kernels/%,$(TESTS)): $(BUILD)/libcases.a
 
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(ARCHIVES)
 	@mkdir -p $(@D)

@@ -7,7 +7,7 @@ CUDA_ARCHS ?= 75 80 86 89 90 100 120
 CUDA_UNITS := $(patsubst kernels/cuda/%,%,$(wildcard kernels/cuda/*.cu kernels/cuda/*.c))
 EMULATED   := $(BUILD)/tests/sb_emulated.so $(BUILD)/tests/emulated/test_faults $(BUILD)/tests/emulated/test_calls \
               $(addprefix $(BUILD)/tests/emulated/test_,cases counts plans)
-WITH_CUDNN := $(BUILD)/tests/cuda/test_graphs $(BUILD)/tests/cuda/occupancy
+WITH_CUDNN := $(BUILD)/tests/cuda/test_graphs $(BUILD)/tests/cuda/test_gpu $(BUILD)/tests/cuda/occupancy
 
 NVCC       := $(CUDA)/bin/nvcc
 NEWEST     := $(lastword $(CUDA_ARCHS))
@@ -52,6 +52,10 @@ $(BUILD)/tests/cuda/test_graphs: $(BUILD)/tests/cuda/test_graphs.o $(BUILD)/cuda
 	@echo "  LD $@"
 	@$(CC) $(CFLAGS) $^ -L$(CUDA)/lib64 -Wl,-rpath,$(CUDA)/lib64 -lcudnn -lcmocka $(LDLIBS) -o $@
 
+$(BUILD)/tests/cuda/test_gpu: $(addprefix $(BUILD)/tests/,cuda/test_gpu.o cuda/gpu.o bench/counts.o) $(BUILD)/libcases.a $(ARCHIVES)
+	@echo "  LD $@"
+	@$(CC) $(CFLAGS) $(LDFLAGS) $^ -L$(CUDA)/lib64 -Wl,-rpath,$(CUDA)/lib64 -lcudart $(LDLIBS) -o $@
+
 $(BUILD)/tests/cuda/occupancy: $(BUILD)/tests/cuda/occupancy.o
 	@$(CC) $(CFLAGS) $^ -o $@
 else
@@ -87,7 +91,7 @@ $(BUILD)/tests/sb_emulated.so: $(EMULATION) $(ELSEWHERE)
 
 # The emulated device linked in, so that a test can tell it what to do.
 $(patsubst %,$(BUILD)/tests/emulated/test_%,calls cases counts plans): $(BUILD)/tests/emulated/%: $(BUILD)/emulated/%.o $(EMULATION) \
-                                                                       $(BUILD)/tests/bench/counts.o $(BUILD)/libcases.a $(ARCHIVES)
+                                           $(addprefix $(BUILD)/tests/,bench/counts.o cuda/gpu.o) $(BUILD)/libcases.a $(ARCHIVES)
 	@mkdir -p $(@D)
 	@echo "  LD $@"
 	@g++ $(OPTIMISE) -fopenmp $^ -lcmocka $(LDLIBS) -o $@

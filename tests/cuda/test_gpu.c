@@ -1,10 +1,10 @@
 /* Every operation of the CUDA device on a real GPU against the reference; without a plug-in and a GPU it is skipped, and says why.
- * `test_gpu time` times the real shapes. */
+ * `test_gpu time` and `test_gpu step RECIPE` set times beside bounds (gpu.h). */
 #include <stdio.h>
 
 #include "kernels/open.h"
 #include "proto/error.h"
-#include "tests/kernels/cases.h"
+#include "tests/cuda/gpu.h"
 
 static int open_gpu(sb_device **out, int threads)
 {
@@ -23,5 +23,5 @@ int main(int argc, char **argv)
         return 0;
     }
     sb_device_close(&device);
-    return sb_cases_main(argc, argv, open_gpu, (const int[]){ 1, 0 });
+    return sb_gpu_main(argc, argv, open_gpu, (const int[]){ 1, 0 });
 }

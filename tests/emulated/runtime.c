@@ -23,6 +23,7 @@
 #define ALIGN 256u
 #define CANARY 0xA5
 #define DEVICE_BYTES (8ull << 30)
+#define WORK_MILLISECONDS 0.001f /* of any piece, by the clock of events */
 
 /* ---- counting and failing --------------------------------------------------------------------------------------------------------------- */
 
@@ -287,6 +288,7 @@ static void add_work(cudaStream_t stream, work w)
         stream->first = copy;
     stream->last = copy;
     stream->queued++;
+    emulation_spend(stream, WORK_MILLISECONDS);
 }
 
 static bool can_step(const struct CUstream_st *s)
@@ -627,5 +629,22 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *gpu, int device)
     if (device != 0)
         return error(cudaErrorInvalidDevice);
     *gpu = (struct cudaDeviceProp){ .name = "emulated GPU", .major = 9, .minor = 0, .totalGlobalMem = DEVICE_BYTES };
+    return cudaSuccess;
+}
+
+/* Figures of a small GPU: 100 GB/s, 2.56 TFLOP/s. */
+cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, int device)
+{
+    MAY_FAIL(cudaErrorInvalidValue);
+    if (device != 0)
+        return error(cudaErrorInvalidDevice);
+    switch (attribute) {
+    case cudaDevAttrClockRate: *value = 1000000; break;
+    case cudaDevAttrMultiProcessorCount: *value = 10; break;
+    case cudaDevAttrMemoryClockRate: *value = 3125000; break;
+    case cudaDevAttrGlobalMemoryBusWidth: *value = 128; break;
+    case cudaDevAttrL2CacheSize: *value = 1 << 20; break;
+    default: emulation_die("attribute %d of the device is asked for", (int)attribute);
+    }
     return cudaSuccess;
 }

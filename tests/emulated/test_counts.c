@@ -32,7 +32,7 @@ static uint8_t pixels[TILE * TILE * 3];
 static int fetch(void *context, int view, int sample, const uint8_t **out)
 {
     (void)context;
-    *out = pixels + 64 * view + sample;
+    *out = pixels + 64 * (size_t)view + sample;
     return 0;
 }
 
@@ -66,8 +66,8 @@ static void a_step(void **state)
 {
     sb_config config;
     sb_counts counted;
-    sb_device *device;
-    sb_step *step;
+    sb_device *device = NULL;
+    sb_step *step = NULL;
     double loss;
     const sb_step_source source = { .fetch = fetch };
     configure(&config, *state);
@@ -104,8 +104,8 @@ static void views_of_a_tile(void **state)
     const sb_view_params view = { .width = TILE, .height = TILE, .size = SIDE, .blur = 1, .solarise = 2 }, views[] = { view, view };
     sb_config config;
     sb_counts counted;
-    sb_device *device;
-    sb_viewer *viewer;
+    sb_device *device = NULL;
+    sb_viewer *viewer = NULL;
     configure(&config, *state);
     assert_int_equal(sb_counts_step(&config, NULL, 0, &counted), 0);
     if (sb_device_cuda(&device) != 0 || sb_viewer_create(&viewer, device, &config) != 0)

@@ -480,30 +480,66 @@ static int smaller(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+static int time_call(sb_trial *t, const sb_operation *op, sb_device *device, const sb_stopwatch *watch, double *seconds)
+{
+    if (watch)
+        return watch->start(device) != 0 || op->call(t, device) != 0 ? -1 : watch->stop(device, seconds);
+    double from = now();
+    if (op->call(t, device) != 0 || device->wait(device, SB_STREAM_COMPUTE) != 0)
+        return -1;
+    *seconds = now() - from;
+    return 0;
+}
+
 /* Calls it for `seconds` (up to 1000 times, at least once) after one call to warm up: the median, and the least, which a busy machine disturbs
  * less. */
-static int time_calls(sb_trial *t, const sb_operation *op, sb_device *device, double seconds, double *median, double *least)
+static int time_calls(sb_trial *t, const sb_operation *op, sb_device *device, const sb_stopwatch *watch, double seconds, double *median,
+                      double *least)
 {
-    double times[1000] = { 0 }, begin = 0, end;
-    int count = -1;
+    double times[1000] = { 0 }, begin;
+    int count = 0;
+    if (time_call(t, op, device, watch, &times[0]) != 0)
+        return -1;
+    begin = now();
     do {
-        double from = now();
-        if (op->call(t, device) != 0 || device->wait(device, SB_STREAM_COMPUTE) != 0)
+        if (time_call(t, op, device, watch, &times[count++]) != 0)
             return -1;
-        end = now();
-        if (count >= 0)
-            times[count] = end - from;
-        else
-            begin = end;
-        count++;
-    } while (count < 1 || (end - begin < seconds && count < 1000));
+    } while (now() - begin < seconds && count < 1000);
     qsort(times, (size_t)count, sizeof *times, smaller);
     *median = times[count / 2];
     *least = times[0];
     return 0;
 }
 
-static int time_all(const char *name, double seconds, opener open, int threads)
+void sb_bound_print(const char *name, double bound, double measured)
+{
+    if (name)
+        printf("%-80s %12.3f %12.3f %8.3g\n", name, 1e6 * bound, 1e6 * measured, measured / bound);
+    else
+        printf("%-80s %12s %12s %8s\n", "operation: shape", "bound, us", "measured, us", "ratio");
+}
+
+static void print_time(const char *name, const sb_trial *t, const sb_stopwatch *watch, double median, double least)
+{
+    double bytes = 0;
+    sb_type type = SB_F32;
+    for (int k = 0; k < t->array_count; k++) {
+        const sb_array *a = &t->arrays[k];
+        bytes += (double)(a->count * element_bytes(a->type) * (a->role == SB_ARRAY_UPDATED ? 2 : 1));
+        if (a->type == SB_ARRAY_BF16)
+            type = SB_BF16;
+    }
+    if (watch) {
+        sb_bound_print(name, sb_peak_bound(&watch->peak, bytes, t->flops, type), median);
+        return;
+    }
+    printf("%-72s %9.6f s, least %9.6f s %7.2f GB/s", name, median, least, 1e-9 * bytes / least);
+    if (t->flops > 0)
+        printf(" %7.1f GFLOP/s", 1e-9 * t->flops / least);
+    putchar('\n');
+}
+
+static int time_all(const char *name, double seconds, opener open, int threads, const sb_stopwatch *watch)
 {
     sb_device *device = NULL;
     int rc = open(&device, threads);
@@ -511,22 +547,17 @@ static int time_all(const char *name, double seconds, opener open, int threads)
         if (!cases[i].timed || !begins(cases[i].name, name))
             continue;
         sb_trial t;
-        double median = 0, least = 0, bytes = 0;
+        double median = 0, least = 0;
         start_trial(&t, &cases[i]);
-        for (int k = 0; k < t.array_count; k++)
-            bytes += (double)(t.arrays[k].count * element_bytes(t.arrays[k].type) * (t.arrays[k].role == SB_ARRAY_UPDATED ? 2 : 1));
         rc = set_up(&t, cases[i].operation, device, 0);
         if (rc == 0)
-            rc = time_calls(&t, cases[i].operation, device, seconds, &median, &least);
+            rc = time_calls(&t, cases[i].operation, device, watch, seconds, &median, &least);
         if (tear_down(&t, cases[i].operation, device, NULL) != 0)
             rc = -1;
         if (rc != 0)
             sb_context("%s", cases[i].name);
         else
-            printf("%-72s %9.6f s, least %9.6f s %7.2f GB/s", cases[i].name, median, least, 1e-9 * bytes / least);
-        if (rc == 0 && t.flops > 0)
-            printf(" %7.1f GFLOP/s", 1e-9 * t.flops / least);
-        putchar('\n');
+            print_time(cases[i].name, &t, watch, median, least);
         fflush(stdout);
         end_trial(&t);
     }
@@ -536,7 +567,7 @@ static int time_all(const char *name, double seconds, opener open, int threads)
     return rc != 0;
 }
 
-int sb_cases_main(int argc, char **argv, opener open, const int *threads)
+int sb_cases_main(int argc, char **argv, opener open, const int *threads, const sb_stopwatch *watch)
 {
     const char *mode = argc > 1 ? argv[1] : "compare", *name = argc > 2 ? argv[2] : "";
     fill_list();
@@ -544,7 +575,7 @@ int sb_cases_main(int argc, char **argv, opener open, const int *threads)
     if (strcmp(mode, "compare") == 0)
         status = compare(name, open, threads);
     else if (strcmp(mode, "time") == 0)
-        status = time_all(name, argc > 3 ? strtod(argv[3], NULL) : 0.2, open, threads[0]);
+        status = time_all(name, argc > 3 ? strtod(argv[3], NULL) : 0.2, open, threads[0], watch);
     else if (strcmp(mode, "list") == 0)
         for (size_t i = 0; i < case_count; i++) {
             if (begins(cases[i].name, name))

@@ -28,6 +28,7 @@
 
 #include "kernels/device.h"
 #include "proto/random.h"
+#include "tests/bench/peak.h"
 
 #define SB_UNIT_F32 (1.0 / 16777216)
 #define SB_UNIT_BF16 (1.0 / 256)
@@ -111,11 +112,22 @@ void sb_cases_similarity(void);
 void sb_cases_update(void);
 void sb_cases_view(void);
 
+/* A device's own clock, and the figures that bound what it takes. */
+typedef struct {
+    sb_peak peak;
+    int (*start)(sb_device *device);                 /* what is called from here */
+    int (*stop)(sb_device *device, double *seconds); /* until here took so long; waits */
+} sb_stopwatch;
+
+/* A row of the table of bounds and times, by the seconds of each; name NULL: its head. */
+void sb_bound_print(const char *name, double bound, double measured);
+
 /* The main of a device's test program. `open` opens the device with so many threads; each of `threads` (ended by 0) is used in turn.
  *   [compare] [NAME]   compares, as TAP: a line a case. The default
- *   time [NAME] [S]    times the real shapes, each for S seconds (default 0.2): median, least, and the rates of the least
+ *   time [NAME] [S]    times the real shapes, each for S seconds (default 0.2): median, least, and the rates of the least; with a stopwatch
+ *                      (else NULL: the host's clock) the bound, the median, and how many times the bound that is
  *   list [NAME]        names of all cases
  * NAME: only cases whose name begins so. Returns the exit status. */
-int sb_cases_main(int argc, char **argv, int (*open)(sb_device **out, int threads), const int *threads);
+int sb_cases_main(int argc, char **argv, int (*open)(sb_device **out, int threads), const int *threads, const sb_stopwatch *watch);
 
 #endif

@@ -1,0 +1,12 @@
+/* gpu.h: what the test programs of the CUDA device have in common, on a GPU (test_gpu.c) and on the emulated one (tests/emulated/test_cases.c):
+ * the list of cases, times by CUDA events beside bounds from the GPU's own clocks and widths, and whole steps beside what the counts predict. */
+#ifndef SB_TESTS_CUDA_GPU_H
+#define SB_TESTS_CUDA_GPU_H
+
+#include "kernels/device.h"
+
+/* sb_cases_main, with the GPU's stopwatch; and
+ *   step RECIPE [KEY=VALUE...]   times the trainer's whole step, in f32 and bf16 */
+int sb_gpu_main(int argc, char **argv, int (*open)(sb_device **out, int threads), const int *threads);
+
+#endif
