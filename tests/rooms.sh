@@ -31,6 +31,8 @@ library dnnl 'kernels/cpu/[a-z]+\.[ch]'
 library omp.h 'kernels/cpu/[a-z]+\.[ch]'
 library vips/ 'loader/decode\.c|evaluator/pictures\.c'
 
+verdict "the programs are built" "$(for program in loader augment trainer evaluator; do [ -x "build/sb_$program" ] || echo "no build/sb_$program"; done)"
+
 # loop PROGRAM SYMBOL...: what makes the program's loop is in it and in no other one.
 loop() {
     local owner=$1 program symbol found=""
