@@ -1,5 +1,6 @@
 /* occupancy.c: reads what ptxas says of each kernel (-v) on standard input and prints how much of a multiprocessor it fills, by
- * cuda_occupancy.h, for the GPUs we name. Exit status 1 if a kernel fills less than LEAST of one. For tests/cuda/build.sh. */
+ * cuda_occupancy.h, for the GPUs we name. Exit status 1 if a kernel fills less than LEAST of one (!!), or if nothing is said of one that was
+ * compiled. For tests/cuda/build.sh. */
 #include <stdio.h>
 #include <string.h>
 
@@ -43,7 +44,7 @@ static int occupancy(size_t gpu, int registers, size_t shared)
 int main(void)
 {
     char line[1024], kernel[256] = "";
-    int kernels = 0, failed = 0;
+    int compiled = 0, kernels = 0, failed = 0;
     printf("%-60s %9s %7s", "kernel", "registers", "shared");
     for (size_t g = 0; g < GPUS; g++)
         printf("  %-14s", gpus[g].name);
@@ -52,7 +53,11 @@ int main(void)
         int registers;
         size_t shared = 0;
         char *used = strstr(line, "Used "), *smem;
-        if (sscanf(line, "ptxas info : Compiling entry function '%255[^']", kernel) == 1 || !used || sscanf(used, "Used %d", &registers) != 1)
+        if (sscanf(line, "ptxas info : Compiling entry function '%255[^']", kernel) == 1) {
+            compiled++;
+            continue;
+        }
+        if (!used || sscanf(used, "Used %d", &registers) != 1)
             continue;
         if ((smem = strstr(line, " bytes smem"))) {
             while (smem > line && smem[-1] >= '0' && smem[-1] <= '9')
@@ -63,12 +68,12 @@ int main(void)
         kernels++;
         for (size_t g = 0; g < GPUS; g++) {
             int share = occupancy(g, registers, shared);
-            printf("  %12d %%", share);
+            printf("  %12d %s", share, share < LEAST ? "!!" : "% ");
             failed |= share < LEAST;
         }
         printf("\n");
     }
-    if (kernels == 0)
-        fprintf(stderr, "no kernel on standard input\n");
-    return failed || kernels == 0;
+    if (kernels == 0 || kernels != compiled)
+        fprintf(stderr, "%d kernels were compiled, something is said of %d\n", compiled, kernels);
+    return failed || kernels == 0 || kernels != compiled;
 }
