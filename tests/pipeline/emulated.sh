@@ -49,13 +49,12 @@ assert len(bf16) == 5 and 0 < abs(bf16[0] - cpu[0]) < 0.12'
 
 same() { cmp "$work/$1/backbone.safetensors" "$work/$2/backbone.safetensors"; }
 
-# killed NAME ORDER [KEY=VALUE...]: the plans' times are others than before.
+# The plans' times are others than before.
 killed() {
-    local name=$1
-    SB_EMULATION_TIMES=1,2,3 SB_EMULATION_ORDER=$2 run_on cuda "$name" "${@:3}" &
+    SB_EMULATION_TIMES=1,2,3 SB_EMULATION_ORDER=random:5 run_on cuda cuda_killed &
     local run=$!
-    wait_step "$work/$name" 1 && pkill -KILL -f "sb_augment $work/$name"
-    wait_step "$work/$name" 3 && pkill -KILL -f "sb_trainer train $work/$name"
+    wait_step "$work/cuda_killed" 1 && pkill -KILL -f "sb_augment $work/cuda_killed"
+    wait_step "$work/cuda_killed" 3 && pkill -KILL -f "sb_trainer train $work/cuda_killed"
     wait $run
 }
 
@@ -68,6 +67,20 @@ timed() {
 as_kept() {
     grep -q "cuDNN: 0 plans timed for 0 operations, [1-9][0-9]* operations as kept in" "$work/cuda_killed/log/trainer.log" &&
         ! grep -q "cuDNN: [1-9]" "$work/cuda_killed/log/trainer.log"
+}
+
+# A loader, and then the supervisor, with which everything dies.
+resumed() {
+    export SB_EMULATION_ORDER=reverse
+    run_on cuda bf16_killed trainer.precision=bf16 &
+    local run=$!
+    wait_step "$work/bf16_killed" 1 && kill_loader bf16_killed
+    wait_step "$work/bf16_killed" 3 && kill -KILL "$(cat "$work/bf16_killed/lock")"
+    wait $run
+    nothing_left && timeout 120 ./run resume "$work/bf16_killed"
+    local status=$?
+    unset SB_EMULATION_ORDER
+    return $status
 }
 
 refused() {
@@ -86,12 +99,12 @@ ok "a run on the CPU" run_on cpu cpu
 SB_EMULATION_TIMES=2,1,3 ok "a run on the emulated GPU" run_on cuda cuda
 ok "  times the plans of its convolutions and takes the fastest" timed
 ok "  changes the losses as the CPU's does" losses "$same_losses"
-ok "again, with augment and trainer killed, threads, blocks and streams in another order" killed cuda_killed random:5
+ok "again, with augment and trainer killed, threads, blocks and streams in another order" killed
 ok "  takes the plans that were kept, untimed" as_kept
 ok "  the same weights, byte for byte" same cuda cuda_killed
 ok "a run on the emulated GPU in bf16" run_on cuda bf16 trainer.precision=bf16
 ok "  begins with the CPU's loss" losses "$near_losses"
-ok "again, killed, in another order" killed bf16_killed reverse trainer.precision=bf16
+ok "again, with a loader and the supervisor killed, and resumed, in another order" resumed
 ok "  the same weights, byte for byte" same bf16 bf16_killed
 ok "device = auto without a plug-in: the CPU, and why" alone
 ok "device = cuda without one: an error that says what to do" refused
