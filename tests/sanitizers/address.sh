@@ -37,7 +37,7 @@ leak_is_seen() {
 
 ok "the build" make -s SAN=address,undefined tests
 ok "a leak is seen" leak_is_seen
-for program in build/address/tests/{{unit,kernels,fuzz}/test_*,emulated/test_calls}; do
+for program in build/address/tests/{{unit,kernels,fuzz}/test_*,emulated/test_{calls,plans}}; do
     case $program in *.o | *.d | *\**) continue ;; esac
     ok "${program#build/address/tests/}" timeout 240 "$program"
     ok "  nothing found" nothing_found
