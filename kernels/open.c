@@ -37,6 +37,9 @@ static int open_cuda(sb_device **out, const char *configured)
     void *plugin = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!plugin) /* names the library that is missing, of the CUDA runtime, cuDNN or cuBLAS */
         return sb_fail("%s", dlerror());
+    const size_t *bytes = dlsym(plugin, "sb_device_bytes");
+    if (!bytes || *bytes != sizeof(sb_device))
+        return sb_fail("%s is not of this version: `make cuda` builds it anew", path);
     int (*open)(sb_device **) = NULL;
     void *symbol = dlsym(plugin, "sb_device_cuda");
     memcpy(&open, &symbol, sizeof open);

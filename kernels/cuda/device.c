@@ -196,6 +196,8 @@ static int start(sb_cuda *cuda)
     return sb_cuda_check(cudaEventCreateWithFlags(&cuda->passed, cudaEventDisableTiming), "making an event");
 }
 
+const size_t sb_device_bytes = sizeof(sb_device);
+
 int sb_device_cuda(sb_device **out)
 {
     sb_cuda *cuda = calloc(1, sizeof *cuda);

@@ -20,6 +20,9 @@ CUDA_CC    := $(CC) -isystem $(CUDA)/include $(CPPFLAGS) $(CFLAGS) -fPIC -MMD -M
 
 cuda: $(BUILD)/sb_cuda.so
 
+# One that was built is kept in step with the programs that load it.
+all: $(if $(wildcard $(NVCC)),$(wildcard $(BUILD)/sb_cuda.so))
+
 $(BUILD)/cuda/%.cu.o: kernels/cuda/%.cu
 	@mkdir -p $(@D)
 	@echo "  NVCC $<"

@@ -88,6 +88,13 @@ refused() {
         grep -q "device = cuda: there is no /nowhere.so: .make cuda. builds it" "$work/refusal"
 }
 
+# A plug-in that was built before the programs were.
+outdated() {
+    printf '#include <stddef.h>\nconst size_t sb_device_bytes = 8;\nint sb_device_cuda(void) { return 0; }\n' >"$work/old.c" &&
+        cc -shared -fPIC -o "$work/old.so" "$work/old.c" && ! run_on cuda outdated cuda.plugin="$work/old.so" >"$work/refusal" 2>&1 &&
+        cat "$work/refusal" && grep -q "old.so is not of this version: .make cuda. builds it anew" "$work/refusal"
+}
+
 alone() {
     run_on auto auto cuda.plugin=/nowhere.so trainer.steps=1 &&
         grep -q "device: CPU.*no GPU: there is no /nowhere.so" "$work/auto/log/trainer.log"
@@ -108,5 +115,6 @@ ok "again, with a loader and the supervisor killed, and resumed, in another orde
 ok "  the same weights, byte for byte" same bf16 bf16_killed
 ok "device = auto without a plug-in: the CPU, and why" alone
 ok "device = cuda without one: an error that says what to do" refused
+ok "a plug-in of another version: the same" outdated
 ok "nothing is left behind" nothing_left
 finish
