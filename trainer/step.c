@@ -204,23 +204,48 @@ static size_t list_wants(sb_step *s, want list[WANTS_MAX], int *count)
     return total;
 }
 
+/* Whether chunks of this size would fit. -1. */
+static int chunk_fits(sb_step *s, int chunk_most, size_t available)
+{
+    want list[WANTS_MAX];
+    int count;
+    return lay_out(s, chunk_most) != 0 ? -1 : list_wants(s, list, &count) <= available;
+}
+
+/* The largest chunk below `fails`, which does not fit, that does; 0: none. A chunk that divides the batch has no rest to be planned for, so
+ * it may fit where smaller ones do not. */
+static int largest_chunk(sb_step *s, int fails, size_t available)
+{
+    int fits = 0, known = fails, batch = s->config->trainer.batch, fine;
+    while (known - fits > 1) {
+        int middle = fits + (known - fits) / 2;
+        fine = chunk_fits(s, middle, available);
+        if (fine < 0)
+            return -1;
+        if (fine)
+            fits = middle;
+        else
+            known = middle;
+    }
+    for (int most = fails - 1; most > known; most--) {
+        if (s->rows % most != 0 && batch % most != 0)
+            continue;
+        fine = chunk_fits(s, most, available);
+        if (fine != 0)
+            return fine < 0 ? -1 : most;
+    }
+    return fits;
+}
+
 /* `needed` bytes are not there: names the largest chunk that would fit. */
 static int fail_memory(sb_step *s, size_t needed, size_t available)
 {
-    want list[WANTS_MAX];
-    int count, fits = 0, fails = 1; /* chunks that are known to */
+    int wanted = 1;
     for (int i = 0; i < s->chunk_count; i++)
-        fails = s->chunks[i].n > fails ? s->chunks[i].n : fails;
-    int wanted = fails;
-    while (fails - fits > 1) {
-        int middle = fits + (fails - fits) / 2;
-        if (lay_out(s, middle) != 0)
-            return -1;
-        if (list_wants(s, list, &count) <= available)
-            fits = middle;
-        else
-            fails = middle;
-    }
+        wanted = s->chunks[i].n > wanted ? s->chunks[i].n : wanted;
+    int fits = largest_chunk(s, wanted, available);
+    if (fits < 0)
+        return -1;
     char advice[128];
     if (fits > 0)
         snprintf(advice, sizeof advice, "trainer.chunk=%d would fit, and gives the gradient of the whole batch", fits);
