@@ -74,10 +74,11 @@ static int open_memory(uint64_t id, size_t bytes)
     if (fd >= 0)
         close(fd);
     sb_note("/dev/shm has %llu of the %zu bytes needed (%s); using anonymous memory instead", available, bytes, strerror(error));
-    if (bytes > sb_memory_available())
+    size_t memory = sb_memory_available();
+    if (memory > 0 && bytes > memory)
         return sb_fail("shared memory: %zu bytes needed, /dev/shm has %llu and the machine %zu available: lower trainer.batch, data.view "
                        "or loader.slots",
-                       bytes, available, sb_memory_available());
+                       bytes, available, memory);
     fd = memfd_create("smallbatch", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (fd < 0)
         return sb_fail_errno("memfd_create");
@@ -85,7 +86,7 @@ static int open_memory(uint64_t id, size_t bytes)
     if (error == 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
         return fd;
     errno = error ? error : errno;
-    sb_fail_errno("shared memory of %zu bytes, of %zu available", bytes, sb_memory_available());
+    sb_fail_errno("shared memory of %zu bytes, of %zu available", bytes, memory);
     close(fd);
     return -1;
 }

@@ -73,7 +73,8 @@ int sb_status_line(const sb_status *s, char *out, size_t bytes)
         snprintf(clock, sizeof clock, "%ld:%02ld:%02ld", eta / 3600, eta / 60 % 60, eta % 60);
     else
         snprintf(clock, sizeof clock, "%ld:%02ld", eta / 60, eta % 60);
-    int used = s->images_per_second > 0
+    bool waits = s->images_per_second == 0 && s->step < s->steps && strcmp(s->phase, "training") == 0;
+    int used = !waits
                    ? snprintf(out, bytes, "step %" PRId64 "/%" PRId64 "  loss %.4f  %.1f images/s  ETA %s  waited %.0f %%  slowest: %s",
                               s->step, s->steps, s->loss, s->images_per_second, clock, 100 * s->waited, s->bottleneck)
                    : snprintf(out, bytes, "step %" PRId64 "/%" PRId64 "  the first batch is being made", s->step, s->steps);
