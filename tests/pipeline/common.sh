@@ -52,7 +52,7 @@ small=(data.tile=64 data.view=32 encoder.stem=small trainer.batch=8 trainer.thre
 run_small() {
     local name=$1
     shift
-    timeout 120 ./run train recipes/demo.yaml data.path="$work/images" run.dir="$work/$name" "${small[@]}" trainer.steps=12 "$@"
+    timeout 600 ./run train recipes/demo.yaml data.path="$work/images" run.dir="$work/$name" "${small[@]}" trainer.steps=12 "$@"
 }
 
 # Waits until run $1 has finished step $2.

@@ -70,14 +70,14 @@ not_quarantined() { [ ! -e "$work/$1/quarantine.jsonl" ]; }
 
 # The whole run is stopped for longer than loader.timeout while a loader decodes; augment goes on first.
 stopped_and_continued() {
-    local run tries
-    faulty decode:19 03.jpg 1 run_bad paused run.loaders=1 loader.timeout=2 &
+    local run tries stopped=1
+    faulty decode:19 03.jpg 1 run_bad paused run.loaders=1 loader.timeout=5 &
     run=$!
-    for tries in {1..400}; do
-        [[ $(ps -o stat= -p "$(pgrep -f "sb_loader serve $work/paused")") != T* ]] || break
+    for tries in {1..1200}; do
+        [[ $(ps -o stat= -p "$(pgrep -f "sb_loader serve $work/paused")") != T* ]] || { stopped=0; break; }
         sleep 0.05
     done
-    pkill -STOP -f "sb_augment $work/paused" && sleep 2.5 && pkill -CONT -f "sb_augment $work/paused" && sleep 0.3 &&
+    [ $stopped -eq 0 ] && pkill -STOP -f "sb_augment $work/paused" && sleep 5.5 && pkill -CONT -f "sb_augment $work/paused" && sleep 0.3 &&
         pkill -CONT -f "sb_loader serve $work/paused" && wait $run && ! grep -q "no progress" "$work/paused/log/augment.log"
 }
 
@@ -118,6 +118,8 @@ ok "  quarantined at the third time" failed_thrice overflow 05.jpg "was killed b
 ok "the decoder hangs on the same file" faulty decode:hang 05.jpg 0 run_bad hangs loader.timeout=0.5 run.loaders=3
 ok "  quarantined at the third time" failed_thrice hangs 05.jpg "hung for 0.5 s (loader.timeout)"
 ok "  the same weights as with the crashes" same hangs abort
+ok "the decoder hangs on three files, three loaders" faulty decode:hang '0[579].jpg' 0 run_bad hang_all loader.timeout=0.5 run.loaders=3
+ok "  each is quarantined" quarantine_is hang_all 05.jpg 07.jpg 09.jpg
 cut_in_half "$work/images/05.jpg"
 ok "the same file, cut" run_bad cut
 ok "  quarantined" quarantine_is cut 05.jpg

@@ -25,7 +25,7 @@ nobody_believed() {
     grep -c "^refused: process $bystander is no sb_loader that this run's supervisor" "$work/refused" &&
         grep -c "^refused: process $bystander is no sb_augment that this run's supervisor" "$work/refused" &&
         ! grep -vE "^refused: process [0-9]+ is no sb_(loader|augment) that|^refused: the run has an augment" "$work/refused" &&
-        ! grep -q "no progress" "$work/pretend/log/augment.log" && kill -0 "$bystander"
+        ! grep -q "loader $bystander made no progress" "$work/pretend/log/augment.log" && kill -0 "$bystander"
 }
 
 # Programs of which the loader is no loader at its first, third and fifth start.

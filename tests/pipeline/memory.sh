@@ -5,7 +5,7 @@
 source "$(dirname "$0")/common.sh"
 
 BEFORE=10 EPOCHS=100 # what the allocator keeps is there after the first
-GROWTH_KIB=1024      # of some 40 MiB, while 6000 tiles of 48 KiB are decoded
+GROWTH_KIB=3072      # of some 40 MiB, while 6000 tiles of 48 KiB are decoded: the system may hand out a huge page of 2 MiB for a small one
 GROWTH=2             # threads, descriptors: libvips ends a thread when it has had nothing to do for a while
 
 make_formats() {
@@ -47,7 +47,7 @@ needs() {
     awk '$1 == "VmRSS:" { memory = $2 } $1 == "Threads:" { threads = $2 } END { printf "%d %d ", memory, threads }' "/proc/$loader/status"
     find "/proc/$loader/fd" -mindepth 1 | wc -l
 }
-epochs() { echo "$1" >&"${tiles[1]}" && read -r -t 60 <&"${tiles[0]}"; }
+epochs() { echo "$1" >&"${tiles[1]}" && read -r -t 900 <&"${tiles[0]}"; }
 
 # Tiles are taken by loader_tool and thrown away. The cache holds two or three of the images, so that most tiles are decoded anew.
 serve_long() {

@@ -13,7 +13,7 @@ shown_once() {
     cat "$work/screen"
     [ "$(grep -cF "$1" "$work/screen")" -eq 1 ]
 }
-train() { SB_BUILD="$work/programs" run_small run trainer.steps=4 trainer.checkpoint_every=2 >"$work/screen" 2>&1; }
+train() { SB_BUILD="$work/programs" run_small run device=cpu trainer.steps=4 trainer.checkpoint_every=2 >"$work/screen" 2>&1; }
 resume() {
     rm "$work/run/backbone.safetensors" "$work/run/checkpoints/step-000000004.safetensors"
     SB_BUILD="$work/programs" ./run resume "$work/run" >"$work/screen" 2>&1

@@ -39,7 +39,7 @@ ok "the build" make -s SAN=address,undefined tests
 ok "a leak is seen" leak_is_seen
 for program in build/address/tests/{{unit,kernels,fuzz}/test_*,emulated/test_{calls,plans}}; do
     case $program in *.o | *.d | *\**) continue ;; esac
-    ok "${program#build/address/tests/}" timeout 240 "$program"
+    ok "${program#build/address/tests/}" timeout 900 "$program"
     ok "  nothing found" nothing_found
 done
 export SB_BUILD=build/address
