@@ -2,12 +2,15 @@
 """The training step against PyTorch's, step by step: each begins from PyTorch's own weights, statistics and optimiser's state, with the same
 8-bit views. (Two runs left to themselves say nothing: PyTorch parts from itself by 20 % in 20 steps under another layout.)
 
-What an error may be. The yardstick is PyTorch's own error in the same precision, layout (channels last) and groups of batch norm,
+What an error may be. The yardstick is PyTorch's own error in the same step, precision, layout (channels last) and groups of batch norm,
 both measured against PyTorch in f64, tensor by tensor as |x - x64| / |x64|. Ours may be twice that, and FLOOR: eight units of rounding,
 for the shortest way to a gradient, through the head, has more operations than that, and where PyTorch comes out lower still it was lucky.
-This holds for the lower quartile over the steps: every few steps rounding puts one of a million activations on the other side of its ReLU,
-ours in one step and PyTorch's in another, which moves gradients by up to some per cent. So every step has only to stay below MOST.
-In bf16, whose own errors are of that size everywhere, there is no such bound, and the loss is held against our own embeddings' alone.
+
+Rounding now and then puts an activation on the other side of its ReLU, ours in one step and PyTorch's in another, which moves gradients by up to
+some per cent: a step in which that happens to us alone says nothing. With small views there are so few activations that it is rare, so in the
+cases of 20 steps each tensor has to keep to the rule in three steps of four (and does in nine of ten). With larger views and networks it happens
+in most steps, and the rule is for the best quarter. Every step has to stay below MOST. In bf16, whose own errors are of that size everywhere,
+there is no such bound, and the loss is held against our own embeddings' alone.
 """
 import subprocess
 import sys
@@ -26,17 +29,18 @@ OUT = 128
 DECAY = 0.01
 
 CASES = [
-    # name, steps, every which is compared with f64 (it is slow), learning rate, keys
-    ("SGD, SimCLR", 20, 1, 0.1, {"optimiser.name": "sgd", "method.name": "simclr"}),
-    ("LARS, grey, chunks of 5, 5 and 4", 20, 3, 0.5, {"optimiser.name": "lars", "optimiser.trust": 0.02, "data.channels": 1,
-                                                      "trainer.batch": 7, "trainer.chunk": 5}),
-    ("AdamW, three layers without a last norm", 20, 4, 0.01, {"optimiser.name": "adamw", "projector.layers": 3,
-                                                              "projector.last_norm": "false"}),
-    ("small stem, grey", 3, 1, 0.1, {"encoder.stem": "small", "data.channels": 1, "data.view": 16}),
-    ("ResNet-34", 5, 1, 0.1, {"encoder.name": "resnet34"}),
-    ("ResNet-50", 5, 1, 0.1, {"encoder.name": "resnet50"}),
-    ("bf16", 5, 1, 0.1, {"trainer.precision": "bf16", "trainer.batch": 6}),
-    ("bf16, small stem, two chunks", 3, 1, 0.1, {"trainer.precision": "bf16", "encoder.stem": "small", "trainer.chunk": 4, "data.view": 16}),
+    # name, steps, learning rate, keys
+    ("SGD, SimCLR", 20, 0.1, {"optimiser.name": "sgd", "method.name": "simclr", "data.view": 16}),
+    ("LARS, grey, chunks of 5, 5 and 4", 20, 0.5, {"optimiser.name": "lars", "optimiser.trust": 0.02, "data.channels": 1, "data.view": 16,
+                                                   "trainer.batch": 7, "trainer.chunk": 5}),
+    ("AdamW, three layers without a last norm", 20, 0.01, {"optimiser.name": "adamw", "projector.layers": 3,
+                                                           "projector.last_norm": "false", "data.view": 16}),
+    ("ResNet-18", 5, 0.1, {}),
+    ("small stem, grey", 3, 0.1, {"encoder.stem": "small", "data.channels": 1, "data.view": 16}),
+    ("ResNet-34", 5, 0.1, {"encoder.name": "resnet34"}),
+    ("ResNet-50", 5, 0.1, {"encoder.name": "resnet50"}),
+    ("bf16", 5, 0.1, {"trainer.precision": "bf16", "trainer.batch": 6}),
+    ("bf16, small stem, two chunks", 3, 0.1, {"trainer.precision": "bf16", "encoder.stem": "small", "trainer.chunk": 4, "data.view": 16}),
 ]
 DEFAULTS = {"encoder.name": "resnet18", "encoder.stem": "imagenet", "data.channels": 3, "data.view": 32, "projector.layers": 2,
             "projector.last_norm": "true", "projector.out": OUT, "trainer.batch": 4, "trainer.chunk": 0, "trainer.precision": "f32",
@@ -119,9 +123,9 @@ def distance(x, wanted):
 class Case:
     """One configuration: PyTorch in f32 (or bf16), which leads, PyTorch in f64, and the tool."""
 
-    def __init__(self, steps, every, lr, keys):
+    def __init__(self, steps, lr, keys):
         self.keys = keys = {**DEFAULTS, **keys}
-        self.steps, self.every, self.lr = steps, every, lr
+        self.steps, self.lr, self.share = steps, lr, 0.75 if steps == 20 else 0.25  # of the steps keep to the rule
         self.tool = Tool(**keys)
         shape = {"encoder": keys["encoder.name"], "stem": keys["encoder.stem"], "channels": keys["data.channels"],
                  "layers": keys["projector.layers"], "out": OUT, "last_norm": keys["projector.last_norm"] == "true"}
@@ -166,7 +170,6 @@ class Case:
         before = self.weights()
         loss, gradient, embeddings, order = self.tool.gradient(number, self.lr, before, self.statistics(self.net), self.state(), pixels, OUT)
         groups = self.groups(order)
-        exactly = number % self.every == 0
         self.exact.load_state_dict(self.net.state_dict())
         self.net.zero_grad()
         self.exact.zero_grad()
@@ -176,12 +179,11 @@ class Case:
         wanted.backward()
         self.loss = max(self.loss, abs(loss - wanted.item()))
         self.head = max(self.head, abs(loss - reference.contrastive(method, embeddings.double(), temperature).item()))
-        if exactly:
-            z64 = reference.embed(self.exact, x, groups)
-            reference.contrastive(method, z64, temperature).backward()
-            self.note("embeddings", embeddings, z, z64)
-            for name, p in self.exact.named_parameters():
-                self.note(name, gradient[name], self.net.get_parameter(name).grad, p.grad)
+        z64 = reference.embed(self.exact, x, groups)
+        reference.contrastive(method, z64, temperature).backward()
+        self.note("embeddings", embeddings, z, z64)
+        for name, p in self.exact.named_parameters():
+            self.note(name, gradient[name], self.net.get_parameter(name).grad, p.grad)
 
         for group in self.optimiser.param_groups:
             group["lr"] = self.lr
@@ -193,7 +195,7 @@ class Case:
             size = (p - before[name]).norm() + 2 * ROUNDING / 1e-6 * p.norm()
             errors = [((weights[name] - p).norm() / size).item()] + [distance(a[name], b[name]) for a, b in zip(state, self.state())]
             self.update[name] = max(self.update.get(name, 0), *errors)
-        for name, exact in self.statistics(self.exact).items() if exactly else ():
+        for name, exact in self.statistics(self.exact).items():
             self.note(name, running[name], self.net.get_buffer(name), exact)
 
     def run(self, generator):
@@ -208,11 +210,11 @@ class Case:
         wrong, most = [], 0
         for name, errors in self.errors.items():
             if (name in self.tool.statistics) == statistics:
-                ours, torchs = numpy.quantile(errors, 0.25, axis=0)
-                share = ours / (2 * torchs + FLOOR)
+                share = numpy.quantile([ours / (2 * torchs + FLOOR) for ours, torchs in errors], self.share)
                 most = max(most, share)
                 if not share <= 1 or not (max(errors)[0] < MOST or self.precision == torch.bfloat16):
-                    wrong.append(f"{name}: {ours:.1e}, PyTorch {torchs:.1e}, at most {max(errors)[0]:.1e}")
+                    ours, torchs = numpy.median(errors, axis=0)
+                    wrong.append(f"{name}: {share:.2f}; in the middle {ours:.1e}, PyTorch {torchs:.1e}; at most {max(errors)[0]:.1e}")
         return wrong, f"off by {most:.2f} of what they may be"
 
     def results(self):
@@ -234,10 +236,10 @@ def main():
     torch.manual_seed(1)
     generator = numpy.random.default_rng(1)
     count = failed = 0
-    for name, steps, every, lr, keys in CASES:
+    for name, steps, lr, keys in CASES:
         if len(sys.argv) > 1 and sys.argv[1] not in name:  # only some, while working on them
             continue
-        case = Case(steps, every, lr, keys)
+        case = Case(steps, lr, keys)
         if keys.get("trainer.precision") == "bf16" and not case.tool.bf16:
             count += 1
             print(f"ok {count} - {name} # SKIP this processor has no bf16")
