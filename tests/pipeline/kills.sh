@@ -39,6 +39,18 @@ interrupted() {
     [ $status -eq 130 ] && grep -q "./run resume $work/interrupt" "$work/out" && nothing_left && timeout 120 ./run resume "$work/interrupt"
 }
 
+# The first interrupt waits for a trainer that is stopped, the second for nobody.
+interrupted_twice() {
+    ./run train recipes/demo.yaml data.path="$work/images" run.dir="$work/twice" "${small[@]}" trainer.steps=12 >"$work/out" 2>&1 &
+    local run=$! status
+    wait_step "$work/twice" 6 && pkill -STOP -f "sb_trainer train $work/twice" || return 1
+    kill -TERM $run && sleep 0.5 && kill -0 $run && kill -TERM $run
+    wait $run
+    status=$?
+    cat "$work/out"
+    [ $status -eq 130 ] && grep -q "stopped at once; .* ./run resume $work/twice" "$work/out" && nothing_left && timeout 120 ./run resume "$work/twice"
+}
+
 # One run is killed again and again, each time another part of it at a random moment after a random step, and resumed.
 random_kills() {
     local round run="$work/random"
@@ -71,6 +83,8 @@ ok "killed at random moments and resumed, five times" random_kills
 ok "  the same weights" same_weights reference random
 ok "interrupted, the run resumed" interrupted
 ok "  the same weights" same_weights reference interrupt
+ok "interrupted twice: at once, the run resumed" interrupted_twice
+ok "  the same weights" same_weights reference twice
 ok "metrics have each step once" bash -c "[ \$(wc -l <$work/all/metrics.jsonl) -eq 12 ] && [ \$(wc -l <$work/interrupt/metrics.jsonl) -eq 12 ]"
 ok "nothing is left behind" nothing_left
 finish
