@@ -97,6 +97,7 @@ struct sb_device {
     char planning[1024];   /* how what was created so far was planned, for a note; "": there is nothing to say */
     int threads;
     bool fast_bf16;   /* bf16 is native here */
+    sb_type conv_gradient; /* what a call's weight gradient of a bf16 convolution is rounded to before it is written or added in f32 */
     bool host_memory; /* host addresses are the device's too: nothing is copied for its sake */
 
     void (*close)(sb_device *device);

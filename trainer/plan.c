@@ -8,7 +8,7 @@
 #include "proto/error.h"
 #include "trainer/graph.h"
 
-#define ALIGN 64
+#define ALIGN 256 /* bytes; what a GPU aligns an allocation to, and cuDNN may count on */
 #define BUFFERS_MAX (5 * SB_NODES_MAX)
 
 /* ImageNet's mean and deviation, as every torchvision model expects; grey: those of its luminance. */

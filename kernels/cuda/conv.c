@@ -1,7 +1,8 @@
 /* conv.c: convolutions through cuDNN. Plans are built when a convolution is created and kept.
  *
  * cuDNN sees NHWC activations whose channels are padded to 16 bytes (the stem's 3 become 8 in bf16: a copy in scratch), and filters
- * [out, k, k, in], packed once a step. The weight's gradient comes in f32 where cuDNN has that, else in the compute type. */
+ * [out, k, k, in], packed once a step. The weight's gradient is of the filter's type, too: cuDNN has no plan that takes bf16 activations and gives
+ * an f32 gradient. So a bf16 convolution's gradient is rounded once in each call, and added in f32 (device.h: conv_gradient). */
 #include <stdlib.h>
 
 #include "kernels/cuda/layout.h"
@@ -11,11 +12,9 @@ struct sb_conv {
     sb_conv_shape shape; /* as asked for */
     sb_conv_shape seen;  /* as cuDNN sees it: channels padded */
     sb_cuda_plan forward, data, weight;
-    sb_type gradient;      /* of cuDNN's weight gradient */
-    size_t packed;         /* bytes of the filter */
-    size_t padded;         /* bytes of x with padded channels; 0: as it is */
-    size_t gradient_bytes; /* of cuDNN's weight gradient */
-    size_t workspace;      /* the most of the plans */
+    size_t packed;    /* bytes of the filter, and of its gradient */
+    size_t padded;    /* bytes of x with padded channels; 0: as it is */
+    size_t workspace; /* the most of the plans */
 };
 
 /* ---- create ------------------------------------------------------------------------------------------------------------------------------ */
@@ -23,14 +22,10 @@ struct sb_conv {
 static int make_plans(sb_cuda *cuda, sb_conv *c)
 {
     const sb_conv_shape *s = &c->seen;
-    if (sb_cuda_plan_create(cuda, s, SB_CUDA_FORWARD, s->type, &c->forward) != 0 ||
-        (s->data_gradient && sb_cuda_plan_create(cuda, s, SB_CUDA_BACKWARD_DATA, s->type, &c->data) != 0))
+    if (sb_cuda_plan_create(cuda, s, SB_CUDA_FORWARD, &c->forward) != 0 ||
+        (s->data_gradient && sb_cuda_plan_create(cuda, s, SB_CUDA_BACKWARD_DATA, &c->data) != 0))
         return -1;
-    c->gradient = SB_F32;
-    if (sb_cuda_plan_create(cuda, s, SB_CUDA_BACKWARD_WEIGHT, SB_F32, &c->weight) == 0)
-        return 0;
-    c->gradient = s->type;
-    return s->type == SB_F32 ? -1 : sb_cuda_plan_create(cuda, s, SB_CUDA_BACKWARD_WEIGHT, s->type, &c->weight);
+    return sb_cuda_plan_create(cuda, s, SB_CUDA_BACKWARD_WEIGHT, &c->weight);
 }
 
 int sb_cuda_conv_create(sb_device *device, const sb_conv_shape *s, sb_conv **out)
@@ -49,7 +44,6 @@ int sb_cuda_conv_create(sb_device *device, const sb_conv_shape *s, sb_conv **out
     }
     size_t filter = (size_t)s->out * (size_t)s->kernel * (size_t)s->kernel * (size_t)c->seen.in;
     c->packed = sb_cuda_align(filter * sb_type_bytes(s->type));
-    c->gradient_bytes = sb_cuda_align(filter * sb_type_bytes(c->gradient));
     if (c->seen.in != s->in)
         c->padded = sb_cuda_align((size_t)s->n * (size_t)s->h * (size_t)s->w * (size_t)c->seen.in * sb_type_bytes(s->type));
     const sb_cuda_plan *plans[] = { &c->forward, &c->data, &c->weight };
@@ -76,7 +70,7 @@ void sb_cuda_conv_destroy(sb_device *device, sb_conv *c)
 size_t sb_cuda_conv_packed(const sb_conv *c) { return c->packed; }
 
 /* Scratch: cuDNN's workspace, x with padded channels, the weight's gradient in cuDNN's layout. */
-size_t sb_cuda_conv_scratch(const sb_conv *c) { return c->workspace + c->padded + c->gradient_bytes; }
+size_t sb_cuda_conv_scratch(const sb_conv *c) { return c->workspace + c->padded + c->packed; }
 
 static void *padded_of(const sb_conv *c, void *scratch) { return (char *)scratch + c->workspace; }
 
@@ -120,5 +114,6 @@ int sb_cuda_conv_backward_weight(sb_device *device, sb_conv *c, const void *x, c
     void *gradient = (char *)padded_of(c, scratch) + c->padded;
     if (!seen || sb_cuda_plan_run((sb_cuda *)device, &c->weight, seen, gradient, dy, scratch) != 0)
         return -1;
-    return sb_cuda_filter_unpack(device, c->shape.out, c->shape.in, c->shape.kernel, c->seen.in, c->gradient, gradient, accumulate, dweight);
+    return sb_cuda_filter_unpack(device, c->shape.out, c->shape.in, c->shape.kernel, c->seen.in, c->shape.type, gradient, accumulate,
+                                 dweight);
 }

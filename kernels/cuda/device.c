@@ -204,6 +204,7 @@ int sb_device_cuda(sb_device **out)
     if (!cuda)
         return sb_fail("out of memory");
     cuda->base = (sb_device){
+        .conv_gradient = SB_BF16,
         .close = close_cuda,
         .available = cuda_available,
         .alloc = cuda_alloc,

@@ -4,7 +4,7 @@
 #include "kernels/shapes.h"
 #include "proto/error.h"
 
-#define ALIGNMENT 16 /* bytes; of every tensor's address */
+#define ALIGNMENT 16 /* bytes: what cuDNN's fast engines ask of a pixel's channels. Addresses are aligned to 256. */
 
 sb_conv_shape sb_cuda_padded(const sb_conv_shape *s)
 {
@@ -122,13 +122,13 @@ static int make_graph(sb_cuda_graph *g, cudnnHandle_t handle)
     return sb_cuda_dnn_check(cudnnBackendFinalize(g->graph), "finalising a convolution's graph");
 }
 
-int sb_cuda_graph_create(cudnnHandle_t handle, const sb_conv_shape *s, sb_cuda_direction direction, sb_type filter, sb_cuda_graph *out)
+int sb_cuda_graph_create(cudnnHandle_t handle, const sb_conv_shape *s, sb_cuda_direction direction, sb_cuda_graph *out)
 {
     *out = (sb_cuda_graph){ 0 };
     if (sb_conv_check(s) != 0)
         return -1;
     if (make_tensor(&out->x, SB_CUDA_X, s->type, s->n, s->in, s->h, s->w) != 0 ||
-        make_tensor(&out->w, SB_CUDA_W, filter, s->out, s->in, s->kernel, s->kernel) != 0 ||
+        make_tensor(&out->w, SB_CUDA_W, s->type, s->out, s->in, s->kernel, s->kernel) != 0 ||
         make_tensor(&out->y, SB_CUDA_Y, s->type, s->n, s->out, sb_conv_side(s, s->h), sb_conv_side(s, s->w)) != 0 ||
         make_convolution(&out->convolution, s) != 0 || make_operation(out, direction) != 0 || make_graph(out, handle) != 0) {
         sb_cuda_graph_destroy(out);

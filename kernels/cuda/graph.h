@@ -18,9 +18,9 @@ typedef struct {
 /* The convolution as cuDNN is given it: channels in padded to 16 bytes, as its tensor cores want them. */
 sb_conv_shape sb_cuda_padded(const sb_conv_shape *shape);
 
-/* Builds and finalises all descriptors. `filter` is the type of w, which may be f32 where it is the gradient of bf16 activations. The handle may
- * be NULL: descriptors need no GPU. On failure nothing is left. */
-int sb_cuda_graph_create(cudnnHandle_t handle, const sb_conv_shape *shape, sb_cuda_direction direction, sb_type filter, sb_cuda_graph *out);
+/* Builds and finalises all descriptors. Filters, gradients of filters among them, are of the activations' type: cuDNN has no plans for others.
+ * The handle may be NULL: descriptors need no GPU. On failure nothing is left. */
+int sb_cuda_graph_create(cudnnHandle_t handle, const sb_conv_shape *shape, sb_cuda_direction direction, sb_cuda_graph *out);
 
 /* Tolerates what is half made. */
 void sb_cuda_graph_destroy(sb_cuda_graph *graph);

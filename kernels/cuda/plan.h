@@ -1,9 +1,16 @@
-/* plan.h: how cuDNN computes a convolution's graph: an execution plan, which is one of its engines with its knobs set. Private to kernels/cuda.
+/* plan.h: which plan computes a convolution (proposals.h says what a plan is). Private to kernels/cuda.
  *
- * A plan gives the same bits every time and keeps the precision asked for: f32 means no TF32. Which it is: the one kept for this machine
- * (choices.h); else the fastest of the heuristics' first four proposals that can be built, timed when the plan is created; else, where a choice
- * cannot be kept, the first of them, untimed, so that the next run takes the same. The choice comes before the trainer's arena, whose scratch it
- * sizes (workspace), so plans are timed on memory of their own, which is given back at once. No GPU has shown yet what timing gains. */
+ * The one kept for this machine (choices.h); else, of the first four proposals, the fastest, timed when the plan is created; else, where a choice
+ * cannot be kept, the first of them, untimed, so that the next run takes the same. Of plans within a tenth of the fastest the one with the
+ * smallest workspace is taken.
+ *
+ * A workspace is part of the trainer's arena, so it takes room from views. It is at most an eighth of the GPU's memory: a chunk has at most an
+ * eighth fewer views for its sake, and on the smallest cards (8 GiB) that is 1 GiB, which is what copies of the largest activations take that fit
+ * there (f32 plans reorder them). Only a convolution that has no such plan takes one that needs more: its chunk is too large for the
+ * GPU, and the trainer, which then knows the sizes, says which would fit.
+ *
+ * The choice comes before the arena, so plans are timed on memory of their own, which is given back at once. No GPU has shown yet what timing
+ * gains. */
 #ifndef SB_KERNELS_CUDA_PLAN_H
 #define SB_KERNELS_CUDA_PLAN_H
 
@@ -16,8 +23,8 @@ typedef struct {
     size_t workspace;              /* bytes */
 } sb_cuda_plan;
 
-/* `filter` as for sb_cuda_graph_create. On failure nothing is left. Brings device->planning up to date. */
-int sb_cuda_plan_create(sb_cuda *cuda, const sb_conv_shape *shape, sb_cuda_direction direction, sb_type filter, sb_cuda_plan *out);
+/* On failure nothing is left. Brings device->planning up to date. */
+int sb_cuda_plan_create(sb_cuda *cuda, const sb_conv_shape *shape, sb_cuda_direction direction, sb_cuda_plan *out);
 
 /* Tolerates what was zeroed and never made. */
 void sb_cuda_plan_destroy(sb_cuda_plan *plan);

@@ -27,7 +27,7 @@ static int describe(sb_device *device, const sb_conv_shape *shape, sb_conv **out
         int64_t engines = 0, count = 0;
         if (d == SB_CUDA_BACKWARD_DATA && !shape->data_gradient)
             continue;
-        if (sb_cuda_graph_create(NULL, &seen, d, d == SB_CUDA_BACKWARD_WEIGHT ? SB_F32 : seen.type, &graph) != 0)
+        if (sb_cuda_graph_create(NULL, &seen, d, &graph) != 0)
             return -1;
         cudnnStatus_t status = cudnnBackendGetAttribute(graph.graph, CUDNN_ATTR_OPERATIONGRAPH_ENGINE_GLOBAL_COUNT, CUDNN_TYPE_INT64, 1,
                                                         &count, &engines);
@@ -120,7 +120,7 @@ static void refused(void **state)
     (void)state;
     sb_cuda_graph graph;
     sb_conv_shape shape = { .n = 1, .h = 8, .w = 8, .in = 8, .out = 0, .kernel = 3, .stride = 1, .pad = 1 };
-    assert_int_equal(sb_cuda_graph_create(NULL, &shape, SB_CUDA_FORWARD, SB_F32, &graph), -1);
+    assert_int_equal(sb_cuda_graph_create(NULL, &shape, SB_CUDA_FORWARD, &graph), -1);
     assert_non_null(strstr(sb_error(), "to 0 channels"));
 }
 

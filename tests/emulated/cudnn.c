@@ -1,5 +1,6 @@
 /* cudnn.c: the calls of cuDNN's graph API that kernels/cuda makes, on the CPU: descriptors, heuristics that propose what should not be taken,
- * plans, and convolutions as im2col and oneDNN's f32 product. Tensors must be NHWC without gaps. */
+ * plans, and convolutions as im2col and oneDNN's f32 product. Tensors must be NHWC without gaps. What it answers is what the real cuDNN
+ * answers: tests/cuda/test_answers.c asks both. */
 #include <dnnl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,11 +42,12 @@ typedef struct {
     attribute attributes[ATTRIBUTES_MAX];
     convolution convolution; /* operation, graph, plan */
     int engine, slices;      /* configuration, engine, plan, choice of a knob */
+    bool read;               /* heuristics */
 } descriptor;
 
 /* What the heuristics propose, in their order: the first is fast and wrong for us, the second cannot be built, the third is TF32 for f32, then come
  * emulation_plans, of one engine with its knob at 1, 2, ... slices of a sum. A kernel of one place gets those from the fallback alone. */
-enum { ENGINE_NONDETERMINISTIC, ENGINE_UNBUILDABLE, ENGINE_TENSOR_CORE, ENGINE_PLAIN };
+enum { ENGINE_NONDETERMINISTIC, ENGINE_UNBUILDABLE, ENGINE_TENSOR_CORE, ENGINE_PLAIN, ENGINES };
 #define SLICES_KNOB CUDNN_KNOB_TYPE_SPLIT_K_SLC
 #define TENSOR_CORE_WORKSPACE 1000
 
@@ -268,33 +270,46 @@ cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t handle)
 
 /* ---- asking ------------------------------------------------------------------------------------------------------------------------------ */
 
-static cudnnStatus_t propose(const descriptor *heuristics, int64_t room, int64_t *count, cudnnBackendDescriptor_t *out)
+/* A list is said to be one longer than it is, and can be read once. For an operation of mixed types it is empty then. */
+static void propose(descriptor *heuristics, int64_t room, int64_t *count, cudnnBackendDescriptor_t *out)
 {
     cudnnBackendHeurMode_t mode = *(cudnnBackendHeurMode_t *)need(heuristics, CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1)->values;
-    bool best = mode == CUDNN_HEUR_MODE_A, plain = best == (heuristics->convolution.kernel > 1);
-    int others = best ? ENGINE_PLAIN : 0;
-    *count = others + (plain ? EMULATION_PLANS : 0);
-    for (int i = 0; i < *count && i < room; i++) {
+    const convolution *s = &heuristics->convolution;
+    bool best = mode == CUDNN_HEUR_MODE_A, plain = best == (s->kernel > 1);
+    int others = best ? ENGINE_PLAIN : 0, length = others + (plain ? EMULATION_PLANS : 0);
+    *count = length + 1;
+    if (room == 0)
+        return;
+    *count = heuristics->read || s->filter_type != s->type ? 0 : length < room ? length : room;
+    heuristics->read = true;
+    for (int i = 0; i < *count; i++) {
         descriptor *configuration = check(out[i]);
-        configuration->convolution = heuristics->convolution;
+        configuration->convolution = *s;
         configuration->engine = i < others ? i : ENGINE_PLAIN;
         configuration->slices = i < others ? 1 : 1 + i - others;
         configuration->finalised = true;
     }
-    return CUDNN_STATUS_SUCCESS;
 }
 
-/* One knob, of one engine. */
+/* One knob, of one engine; as many as there is room for. */
 static void give_knobs(const descriptor *configuration, int64_t room, int64_t *count, cudnnBackendDescriptor_t *out)
 {
-    *count = configuration->engine == ENGINE_PLAIN;
-    if (*count > room)
+    *count = room > 0 && configuration->engine == ENGINE_PLAIN;
+    if (*count == 0)
         return;
-    for (int i = 0; i < *count; i++) {
-        descriptor *choice = check(out[i]);
-        choice->slices = configuration->slices;
-        choice->finalised = true;
-    }
+    descriptor *choice = check(out[0]);
+    choice->slices = configuration->slices - script_of(configuration)->twin;
+    choice->finalised = true;
+}
+
+/* There is room for one, or the number is asked for. */
+static cudnnStatus_t give_one(int64_t room, void *out, const void *value, size_t bytes)
+{
+    if (room != (out ? 1 : 0))
+        return CUDNN_STATUS_BAD_PARAM;
+    if (out)
+        memcpy(out, value, bytes);
+    return CUDNN_STATUS_SUCCESS;
 }
 
 cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t handle, cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type,
@@ -305,31 +320,31 @@ cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t handle, cudnnBac
         return CUDNN_STATUS_INTERNAL_ERROR;
     if (!d->finalised)
         emulation_die("attribute %d is asked for before the end", (int)name);
-    if (room < 1 && name != CUDNN_ATTR_ENGINEHEUR_RESULTS && name != CUDNN_ATTR_ENGINECFG_KNOB_CHOICES)
-        emulation_die("no room for attribute %d", (int)name);
     *count = 1;
-    if (name == CUDNN_ATTR_ENGINEHEUR_RESULTS && type == CUDNN_TYPE_BACKEND_DESCRIPTOR)
-        return propose(d, room, count, out);
-    if (name == CUDNN_ATTR_ENGINECFG_KNOB_CHOICES && type == CUDNN_TYPE_BACKEND_DESCRIPTOR) {
+    if (name == CUDNN_ATTR_ENGINEHEUR_RESULTS && type == CUDNN_TYPE_BACKEND_DESCRIPTOR) {
+        propose(d, room, count, out);
+    } else if (name == CUDNN_ATTR_ENGINECFG_KNOB_CHOICES && type == CUDNN_TYPE_BACKEND_DESCRIPTOR) {
         give_knobs(d, room, count, out);
     } else if (name == CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE && type == CUDNN_TYPE_KNOB_TYPE) {
-        *(cudnnBackendKnobType_t *)out = SLICES_KNOB;
+        return give_one(room, out, &(cudnnBackendKnobType_t){ SLICES_KNOB }, sizeof(cudnnBackendKnobType_t));
     } else if (name == CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE && type == CUDNN_TYPE_INT64) {
-        *(int64_t *)out = d->slices;
-    } else if (name == CUDNN_ATTR_ENGINECFG_ENGINE && type == CUDNN_TYPE_BACKEND_DESCRIPTOR) {
+        return give_one(room, out, &(int64_t){ d->slices }, sizeof(int64_t));
+    } else if (name == CUDNN_ATTR_ENGINECFG_ENGINE && type == CUDNN_TYPE_BACKEND_DESCRIPTOR && room == 1) {
         descriptor *engine = check(*(cudnnBackendDescriptor_t *)out);
         engine->engine = d->engine;
         engine->finalised = true;
     } else if (name == CUDNN_ATTR_ENGINE_GLOBAL_INDEX && type == CUDNN_TYPE_INT64) {
-        *(int64_t *)out = d->engine;
-    } else if (name == CUDNN_ATTR_ENGINE_NUMERICAL_NOTE && type == CUDNN_TYPE_NUMERICAL_NOTE) {
+        return give_one(room, out, &(int64_t){ d->engine }, sizeof(int64_t));
+    } else if (name == CUDNN_ATTR_ENGINE_NUMERICAL_NOTE && type == CUDNN_TYPE_NUMERICAL_NOTE && room == CUDNN_NUMERICAL_NOTE_TYPE_COUNT) {
         *count = d->engine == ENGINE_NONDETERMINISTIC || d->engine == ENGINE_TENSOR_CORE;
         *(cudnnBackendNumericalNote_t *)out =
             d->engine == ENGINE_NONDETERMINISTIC ? CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC : CUDNN_NUMERICAL_NOTE_TENSOR_CORE;
     } else if (name == CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE && type == CUDNN_TYPE_INT64) {
-        *(int64_t *)out = (int64_t)workspace_of(d);
+        return give_one(room, out, &(int64_t){ (int64_t)workspace_of(d) }, sizeof(int64_t));
+    } else if (name == CUDNN_ATTR_OPERATIONGRAPH_ENGINE_GLOBAL_COUNT && type == CUDNN_TYPE_INT64) {
+        return give_one(room, out, &(int64_t){ ENGINES }, sizeof(int64_t));
     } else {
-        emulation_die("attribute %d is asked for", (int)name);
+        emulation_die("attribute %d is asked for with room for %ld", (int)name, (long)room);
     }
     return CUDNN_STATUS_SUCCESS;
 }
@@ -436,15 +451,20 @@ static void run_convolution(void *p)
     free(column);
 }
 
+static void *aligned(void *memory)
+{
+    if ((uintptr_t)memory % 256 != 0)
+        emulation_die("a convolution is given %p, which is not aligned to 256 bytes", memory);
+    return memory;
+}
+
 static void *tensor(const descriptor *pack, int64_t name, size_t count, cudnnDataType_t type)
 {
     for (int i = 0; i < 3; i++)
         if (number(pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, 3, i) == name) {
             void *memory = ((void **)need(pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, 3)->values)[i];
             emulation_check_range("a convolution", memory, count * (type == CUDNN_DATA_FLOAT ? 4 : 2));
-            if ((uintptr_t)memory % 16 != 0)
-                emulation_die("a convolution's tensor %ld is not aligned", (long)name);
-            return memory;
+            return aligned(memory);
         }
     emulation_die("a convolution without its tensor %ld", (long)name);
 }
@@ -464,7 +484,7 @@ cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t
                  .x = tensor(pack, s->x_name, (size_t)s->n * (size_t)s->h * (size_t)s->w * (size_t)s->in, s->type),
                  .w = tensor(pack, s->w_name, (size_t)s->out * (size_t)(s->kernel * s->kernel * s->in), s->filter_type),
                  .y = tensor(pack, s->y_name, (size_t)s->n * (size_t)s->oh * (size_t)s->ow * (size_t)s->out, s->type),
-                 .workspace = *(void **)need(pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1)->values };
+                 .workspace = aligned(*(void **)need(pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1)->values) };
     emulation_check_range("a convolution's workspace", c->workspace, c->workspace_bytes);
     emulation_queue(handle->stream, run_convolution, c);
     emulation_spend(handle->stream, script_of(d) ? script_of(d)->milliseconds : 1);

@@ -39,9 +39,13 @@ typedef struct {
     size_t workspace;
     float milliseconds;
     bool unbuildable, fails; /* when it is finalised; whenever it is run */
+    bool twin;               /* has the name of the plan before */
 } emulation_plan;
 extern emulation_plan emulation_plans[EMULATION_PLANS];
 void emulation_reset_plans(void); /* as they are at first: all equally fast */
+
+/* What the device says it is: name, major, minor and totalGlobalMem, of which a test may set others before it opens one. */
+extern struct cudaDeviceProp emulation_gpu;
 
 /* What the device was given so far: kernels, calls of cuBLAS and cuDNN, fills and copies within its memory, transfers and their bytes. */
 typedef struct {

@@ -22,7 +22,6 @@
 #define RUBBISH (2u << 20)
 #define ALIGN 256u
 #define CANARY 0xA5
-#define DEVICE_BYTES (8ull << 30)
 #define WORK_MILLISECONDS 0.001f /* of any piece, by the clock of events */
 
 /* ---- counting and failing --------------------------------------------------------------------------------------------------------------- */
@@ -31,6 +30,7 @@ static long calls, fail_at, unpinned;
 static int alive;
 static cudaError_t last_error;
 emulation_counts emulation_given;
+struct cudaDeviceProp emulation_gpu = { .name = "emulated GPU", .major = 9, .minor = 0, .totalGlobalMem = 8ull << 30 };
 
 void emulation_born(void) { alive++; }
 void emulation_gone(void) { alive--; }
@@ -145,7 +145,7 @@ static bool map_rubbish(char *to, size_t bytes)
 cudaError_t cudaMalloc(void **out, size_t bytes)
 {
     MAY_FAIL(cudaErrorMemoryAllocation);
-    if (bytes > DEVICE_BYTES - bytes_used)
+    if (bytes > emulation_gpu.totalGlobalMem - bytes_used)
         return error(cudaErrorMemoryAllocation);
     allocation *a = calloc(1, sizeof *a);
     if (!a)
@@ -197,8 +197,8 @@ cudaError_t cudaFree(void *memory)
 
 cudaError_t cudaMemGetInfo(size_t *available, size_t *total)
 {
-    *total = DEVICE_BYTES;
-    *available = DEVICE_BYTES - bytes_used;
+    *total = emulation_gpu.totalGlobalMem;
+    *available = emulation_gpu.totalGlobalMem - bytes_used;
     return cudaSuccess;
 }
 
@@ -628,7 +628,7 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *gpu, int device)
     MAY_FAIL(cudaErrorInvalidValue);
     if (device != 0)
         return error(cudaErrorInvalidDevice);
-    *gpu = (struct cudaDeviceProp){ .name = "emulated GPU", .major = 9, .minor = 0, .totalGlobalMem = DEVICE_BYTES };
+    *gpu = emulation_gpu;
     return cudaSuccess;
 }
 

@@ -1,4 +1,4 @@
-/* test_plans.c: which of cuDNN's plans is taken: the one that was kept, else the fastest, else the first. The double of cuDNN says how long each
+/* test_plans.c: which of cuDNN's plans is taken: the one that was kept, else the one with the smallest workspace of the fastest, else the first. The double of cuDNN says how long each
  * takes, and each gives other bits, by which a test tells them apart. */
 #include <math.h>
 #include <setjmp.h>
@@ -24,7 +24,8 @@
 #define KERNEL 3
 #define IMAGES ((size_t)N * SIDE * SIDE * CHANNELS)
 #define FILTER ((size_t)CHANNELS * KERNEL * KERNEL * CHANNELS)
-#define TOO_LARGE ((size_t)2 << 30) /* for a workspace */
+#define MEMORY ((size_t)8 << 30)    /* of the GPU */
+#define SHARE (MEMORY / 8)          /* the most that a workspace may take */
 
 /* What a convolution gives in its three directions, in f32. */
 typedef struct {
@@ -147,6 +148,7 @@ static int fresh(void **state)
 {
     (void)state;
     emulation_reset_plans();
+    emulation_gpu.totalGlobalMem = MEMORY;
     cache_use();
     cache_empty();
     return 0;
@@ -181,15 +183,68 @@ static void fastest_wins(void **state)
     expect_said(cache_folder);
 }
 
-/* What is not 5 % faster is not faster. */
-static void noise_decides_nothing(void **state)
+static void set_workspaces(size_t a, size_t b, size_t c, size_t d, size_t e)
+{
+    const size_t workspaces[] = { a, b, c, d, e };
+    for (int i = 0; i < EMULATION_PLANS; i++)
+        emulation_plans[i].workspace = workspaces[i];
+}
+
+/* Of those that take at most 10 % longer than the fastest. */
+static void smallest_workspace_wins(void **state)
 {
     (void)state;
-    set_times(1.04f, 1.02f, 1, 1, 1);
+    set_workspaces(4000, 3000, 2000, 0, 0);
+    set_times(1, 1.05f, 1.09f, 1.11f, 1);
+    assert_int_equal(taken(), 3);
+    cache_empty();
+    set_times(1.2f, 1.15f, 1.12f, 1, 1);
+    assert_int_equal(taken(), 4);
+    cache_empty();
+    set_times(1, 1.11f, 1.5f, 2, 1);
     assert_int_equal(taken(), 1);
     cache_empty();
-    set_times(1.07f, 1.03f, 1, 1, 1);
+    set_times(1.09f, 1.02f, 1.01f, 1, 1); /* of equals the first */
+    set_workspaces(4000, 2000, 3000, 2000, 2000);
     assert_int_equal(taken(), 2);
+}
+
+/* An eighth of the memory is the most, unless there is nothing else. */
+static void workspace_is_bounded(void **state)
+{
+    (void)state;
+    set_times(1, 3, 2, 3, 3);
+    set_workspaces(SHARE, 0, 0, 0, 0);
+    assert_int_equal(taken(), 1);
+    cache_empty();
+    set_workspaces(SHARE + 1, 0, 0, 0, 0);
+    assert_int_equal(taken(), 3);
+    cache_empty();
+    emulation_gpu.totalGlobalMem = 2 * MEMORY;
+    assert_int_equal(taken(), 1);
+    cache_empty();
+    set_workspaces(2 * SHARE, 2 * SHARE + 1, SHARE + 1, 2 * SHARE + 1, 2 * SHARE + 1);
+    assert_int_equal(taken(), 1);
+    cache_empty();
+    emulation_gpu.totalGlobalMem = MEMORY;
+    assert_int_equal(taken(), 1);
+    expect_said("12 plans timed for 3 operations");
+    assert_int_equal(taken(), 1); /* as kept */
+    expect_said("0 plans timed for 0 operations, 3 operations as kept");
+}
+
+/* Two plans of one name could not be told apart the next time. */
+static void later_of_a_name_is_dropped(void **state)
+{
+    (void)state;
+    set_times(3, 1, 2, 3, 0.5f);
+    emulation_plans[1].twin = true;
+    assert_int_equal(taken(), 5); /* which then is the fourth */
+    cache_empty();
+    set_times(1, 0.1f, 2, 3, 3);
+    assert_int_equal(taken(), 1);
+    assert_int_equal(taken(), 1);
+    expect_said("0 plans timed for 0 operations, 3 operations as kept");
 }
 
 static void kept_wins(void **state)
@@ -330,7 +385,7 @@ static void foreign_is_begun_anew(void **state)
     expect_chosen_anew("it is of another machine");
 }
 
-/* Names of no plan, of plans that are not to be taken (the double dies of those), and of plans that cannot be built any more or grew too large. */
+/* Names of no plan, of plans that are not to be taken (the double dies of those), and of one that cannot be built any more. */
 static void stale_is_chosen_anew(void **state)
 {
     (void)state;
@@ -341,15 +396,11 @@ static void stale_is_chosen_anew(void **state)
         edit_cache("eng3_k17=4", names[i]);
         expect_chosen_anew("3 kept plans are no longer to be had");
     }
-    for (int large = 0; large < 2; large++) {
-        emulation_reset_plans();
-        cache_empty();
-        set_times(3, 2, 1, 3, 3);
-        assert_int_equal(taken(), 3);
-        emulation_plans[2].unbuildable = !large;
-        emulation_plans[2].workspace = large ? TOO_LARGE : 0;
-        expect_chosen_anew("3 kept plans are no longer to be had");
-    }
+    cache_empty();
+    set_times(3, 2, 1, 3, 3);
+    assert_int_equal(taken(), 3);
+    emulation_plans[2].unbuildable = true;
+    expect_chosen_anew("3 kept plans are no longer to be had");
 }
 
 /* Where a choice cannot be kept, the first plan, however slow it is. */
@@ -411,14 +462,14 @@ static void passed_over(void **state)
     expect_said("9 plans timed for 3 operations");
     fresh(NULL);
     set_times(3, 1, 2, 3, 0.5f);
-    emulation_plans[1].workspace = TOO_LARGE; /* then the fifth is the fourth that can be had */
+    emulation_plans[1].workspace = SHARE + 1; /* then the fifth is the fourth that can be had */
     assert_int_equal(taken(), 5);
     fresh(NULL);
     set_times(3, 1, 2, 3, 3);
-    emulation_plans[1].workspace = TOO_LARGE / 2; /* not too large for a plan, but there is less memory */
+    emulation_plans[1].workspace = SHARE; /* not too large for a plan, but there is less memory */
     assert_int_equal(taken(), 2);
     cache_empty();
-    assert_int_equal(taken_with(memory_left() - TOO_LARGE / 4), 3);
+    assert_int_equal(taken_with(memory_left() - SHARE / 2), 3);
     expect_said("9 plans timed for 3 operations");
     /* and where there is not even memory for the tensors, nothing is timed: the trainer will say what would fit */
     cache_empty();
@@ -539,7 +590,8 @@ int main(void)
     cache_make();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(plans_differ, fresh),         cmocka_unit_test_setup(fastest_wins, fresh),
-        cmocka_unit_test_setup(noise_decides_nothing, fresh), cmocka_unit_test_setup(kept_wins, fresh),
+        cmocka_unit_test_setup(smallest_workspace_wins, fresh), cmocka_unit_test_setup(workspace_is_bounded, fresh),
+        cmocka_unit_test_setup(later_of_a_name_is_dropped, fresh), cmocka_unit_test_setup(kept_wins, fresh),
         cmocka_unit_test_setup(other_operations_are_others, fresh), cmocka_unit_test_setup(damaged_is_begun_anew, fresh),
         cmocka_unit_test_setup(foreign_is_begun_anew, fresh), cmocka_unit_test_setup(stale_is_chosen_anew, fresh),
         cmocka_unit_test_setup(nowhere_to_keep_it, fresh),   cmocka_unit_test_setup(kept_but_read_only, fresh),

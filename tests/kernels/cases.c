@@ -30,6 +30,7 @@ static test_case *cases;
 static size_t case_count, case_room;
 static refusal refusals[64];
 static size_t refusal_count;
+static sb_type conv_gradient; /* of the device that is compared */
 
 void sb_case_add(const sb_operation *operation, bool timed, const void *parameters, size_t bytes, const char *format, ...)
 {
@@ -368,7 +369,7 @@ static int check_gradient(sb_trial *t, const sb_operation *op, double *worst)
 
 static void start_trial(sb_trial *t, const test_case *c)
 {
-    *t = (sb_trial){ .parameters = c->parameters };
+    *t = (sb_trial){ .parameters = c->parameters, .conv_gradient = conv_gradient };
     sb_random_init(&t->random, crc32(0, (const unsigned char *)c->name, (unsigned)strlen(c->name)), SB_RANDOM_WEIGHTS, 0, 0, 0);
     c->operation->prepare(t);
 }
@@ -451,6 +452,11 @@ static bool begins(const char *name, const char *with) { return strncmp(name, wi
 static int compare(const char *name, opener open, const int *threads)
 {
     int number = 0, failed = 0, planned = 0;
+    sb_device *device = NULL;
+    if (open(&device, threads[0]) != 0)
+        return fprintf(stderr, "%s\n", sb_error()) > 0;
+    conv_gradient = device->conv_gradient;
+    sb_device_close(&device);
     for (size_t i = 0; i < case_count; i++)
         planned += !cases[i].timed && begins(cases[i].name, name);
     for (size_t i = 0; i < refusal_count; i++)

@@ -20,7 +20,8 @@
  *
  * Bounds. u is the unit roundoff of f32, 2^-24. A value whose terms' absolute values sum to `magnitude` and that is rounded `terms` times on
  * the way may be wrong by sb_growth(terms) u magnitude, with sb_growth(n) = 4 + sqrt(n): rounding errors of n additions grow like sqrt(n), and
- * the 4 stands for the few roundings around a sum. Then it is rounded to its type: 2^-24 |value| or, in bf16, 2^-8 |value|. */
+ * the 4 stands for the few roundings around a sum. Then it is rounded to its type: 2^-24 |value| or, in bf16, 2^-8 |value|. A weight gradient
+ * of a bf16 convolution is rounded to the device's conv_gradient before it is added: 2^-8 of that addend, where that is bf16. */
 #ifndef SB_TESTS_CASES_H
 #define SB_TESTS_CASES_H
 
@@ -61,6 +62,7 @@ typedef struct {
     size_t scratch_bytes, packed_bytes;
     void *scratch, *packed; /* the device's */
     double flops;           /* of a call, for time mode; 0: bytes are what counts */
+    sb_type conv_gradient;  /* the device's (device.h) */
     void *plan;             /* the operation's own */
 } sb_trial;
 

@@ -132,11 +132,15 @@ static void reference_weight(sb_trial *t)
     double *y = sb_doubles_absolute(t->arrays[Y].count, sb_value(t, Y));
     sb_reference_conv_backward_weight(s, sb_value(t, X), sb_value(t, Y), sb_wanted(t, W));
     sb_reference_conv_backward_weight(s, x, y, w);
+    double *addend = sb_doubles_absolute(t->arrays[W].count, sb_wanted(t, W));
     for (size_t i = 0; i < t->arrays[W].count && t->arrays[W].role == SB_ARRAY_UPDATED; i++) {
         sb_wanted(t, W)[i] += sb_value(t, W)[i];
         w[i] += sb_value(t, W)[i] < 0 ? -sb_value(t, W)[i] : sb_value(t, W)[i];
     }
     sb_array_bound(&t->arrays[W], s->n * out_side(s->h, s) * out_side(s->w, s), w);
+    for (size_t i = 0; i < t->arrays[W].count && s->type == SB_BF16 && t->conv_gradient == SB_BF16; i++)
+        t->arrays[W].bound[i] = t->arrays[W].bound[i] * (1 + SB_UNIT_BF16) + SB_UNIT_BF16 * addend[i];
+    free(addend);
     free(x);
     free(w);
     free(y);
