@@ -30,15 +30,12 @@ static bool acceptable(cudnnBackendDescriptor_t engine, sb_type type)
 
 /* Appends "_kTYPE=VALUE" of every knob of a configuration. cuDNN gives as many knobs as there is room for and does not say how many there
  * are, so there is room for all. */
-static bool name_knobs(cudnnBackendDescriptor_t configuration, char *name, size_t room, size_t used)
+static bool name_knobs(cudnnBackendDescriptor_t configuration, cudnnBackendDescriptor_t knobs[CUDNN_KNOB_TYPE_COUNTS], char *name, size_t room,
+                       size_t used)
 {
-    cudnnBackendDescriptor_t knobs[CUDNN_KNOB_TYPE_COUNTS] = { NULL };
     int64_t count = 0, one = 0, value = 0;
     cudnnBackendKnobType_t type;
-    bool fine = true;
-    for (int i = 0; fine && i < CUDNN_KNOB_TYPE_COUNTS; i++)
-        fine = sb_cuda_dnn_create(CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR, &knobs[i]) == 0;
-    fine = fine && get(configuration, CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_TYPE_BACKEND_DESCRIPTOR, CUDNN_KNOB_TYPE_COUNTS, &count, knobs);
+    bool fine = get(configuration, CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_TYPE_BACKEND_DESCRIPTOR, CUDNN_KNOB_TYPE_COUNTS, &count, knobs);
     for (int64_t i = 0; fine && i < count; i++) {
         fine = get(knobs[i], CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, CUDNN_TYPE_KNOB_TYPE, 1, &one, &type) &&
                get(knobs[i], CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, CUDNN_TYPE_INT64, 1, &one, &value);
@@ -46,13 +43,12 @@ static bool name_knobs(cudnnBackendDescriptor_t configuration, char *name, size_
             used += (size_t)snprintf(name + used, room - used, "_k%d=%lld", (int)type, (long long)value);
         fine = fine && used < room;
     }
-    for (int i = 0; i < CUDNN_KNOB_TYPE_COUNTS; i++)
-        sb_cuda_dnn_destroy(&knobs[i]);
     return fine;
 }
 
 /* Whether a configuration will do, and its name. */
-static bool examine(cudnnBackendDescriptor_t configuration, sb_type type, sb_cuda_proposal *p)
+static bool examine(cudnnBackendDescriptor_t configuration, cudnnBackendDescriptor_t knobs[CUDNN_KNOB_TYPE_COUNTS], sb_type type,
+                    sb_cuda_proposal *p)
 {
     cudnnBackendDescriptor_t engine;
     int64_t count = 0, index = 0;
@@ -61,7 +57,8 @@ static bool examine(cudnnBackendDescriptor_t configuration, sb_type type, sb_cud
     bool fine = get(configuration, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &count, &engine) && acceptable(engine, type);
     bool named = fine && get(engine, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &count, &index);
     sb_cuda_dnn_destroy(&engine);
-    if (!named || !name_knobs(configuration, p->name, sizeof p->name, (size_t)snprintf(p->name, sizeof p->name, "eng%lld", (long long)index)))
+    size_t used = named ? (size_t)snprintf(p->name, sizeof p->name, "eng%lld", (long long)index) : 0;
+    if (!named || !name_knobs(configuration, knobs, p->name, sizeof p->name, used))
         p->name[0] = '\0';
     return fine;
 }
@@ -91,13 +88,16 @@ static bool build(cudnnHandle_t handle, cudnnBackendDescriptor_t configuration, 
     return false;
 }
 
-/* Builds what will do of one list. The list can be read once; its length is known before as an upper bound. */
+/* Builds what will do of one list. Its length is told before as an upper bound. */
 static int read_list(cudnnHandle_t handle, cudnnBackendHeurMode_t mode, cudnnBackendDescriptor_t graph, sb_type type, size_t workspace_most,
                      const char *name, sb_cuda_proposal *out, int room)
 {
-    cudnnBackendDescriptor_t heuristics = NULL, configurations[READ_MOST] = { NULL };
+    cudnnBackendDescriptor_t heuristics = NULL, configurations[READ_MOST] = { NULL }, knobs[CUDNN_KNOB_TYPE_COUNTS] = { NULL };
     int64_t count = 0;
     int made = 0, built = 0;
+    for (int i = 0; i < CUDNN_KNOB_TYPE_COUNTS; i++)
+        if (sb_cuda_dnn_create(CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR, &knobs[i]) != 0)
+            goto out;
     if (sb_cuda_dnn_create(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, &heuristics) != 0 ||
         sb_cuda_dnn_set(heuristics, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &graph) != 0 ||
         sb_cuda_dnn_set(heuristics, CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode) != 0 ||
@@ -112,13 +112,15 @@ static int read_list(cudnnHandle_t handle, cudnnBackendHeurMode_t mode, cudnnBac
         goto out;
     for (int64_t i = 0; built < room && i < count && i < made; i++) {
         sb_cuda_proposal *p = &out[built];
-        if (examine(configurations[i], type, p) && (!name || strcmp(p->name, name) == 0) && !is_among(p->name, out, built) &&
+        if (examine(configurations[i], knobs, type, p) && (!name || strcmp(p->name, name) == 0) && !is_among(p->name, out, built) &&
             build(handle, configurations[i], workspace_most, p))
             built++;
     }
 out:
     for (int i = 0; i < made; i++)
         sb_cuda_dnn_destroy(&configurations[i]);
+    for (int i = 0; i < CUDNN_KNOB_TYPE_COUNTS; i++)
+        sb_cuda_dnn_destroy(&knobs[i]);
     sb_cuda_dnn_destroy(&heuristics);
     return built;
 }

@@ -6,8 +6,8 @@ CUDA       ?= /usr/local/cuda
 CUDA_ARCHS ?= 75 80 86 89 90 100 120
 CUDA_UNITS := $(patsubst kernels/cuda/%,%,$(wildcard kernels/cuda/*.cu kernels/cuda/*.c))
 EMULATED   := $(BUILD)/tests/sb_emulated.so $(BUILD)/tests/emulated/test_faults $(BUILD)/tests/emulated/test_calls \
-              $(addprefix $(BUILD)/tests/emulated/test_,cases counts plans)
-WITH_CUDNN := $(BUILD)/tests/cuda/test_graphs $(BUILD)/tests/cuda/test_gpu $(BUILD)/tests/cuda/occupancy
+              $(addprefix $(BUILD)/tests/emulated/test_,cases counts plans answers) $(addprefix $(BUILD)/tests/cuda/test_,cards answers)
+WITH_CUDNN := $(BUILD)/tests/cuda/test_gpu $(BUILD)/tests/cuda/occupancy
 
 NVCC       := $(CUDA)/bin/nvcc
 NEWEST     := $(lastword $(CUDA_ARCHS))
@@ -45,15 +45,10 @@ $(BUILD)/sb_cuda.so: $(CUDA_UNITS:%=$(BUILD)/cuda/%.o) $(ELSEWHERE)
 	@g++ -shared $^ -L$(CUDA)/lib64 -Wl,-rpath,$(CUDA)/lib64 -lcudart -lcudnn -lcublas $(shell pkg-config --libs jansson) -o $@
 
 ifneq ($(wildcard $(CUDA)/include/cudnn.h),)
-# The real cuDNN, which loads without a driver.
 $(BUILD)/tests/cuda/%.o: tests/cuda/%.c
 	@mkdir -p $(@D)
 	@echo "  CC $<"
 	@$(CUDA_CC) -c $< -o $@
-
-$(BUILD)/tests/cuda/test_graphs: $(BUILD)/tests/cuda/test_graphs.o $(BUILD)/cuda/graph.c.o $(ARCHIVES)
-	@echo "  LD $@"
-	@$(CC) $(CFLAGS) $^ -L$(CUDA)/lib64 -Wl,-rpath,$(CUDA)/lib64 -lcudnn -lcmocka $(LDLIBS) -o $@
 
 $(BUILD)/tests/cuda/test_gpu: $(addprefix $(BUILD)/tests/,cuda/test_gpu.o cuda/gpu.o bench/counts.o) $(BUILD)/libcases.a $(ARCHIVES)
 	@echo "  LD $@"
@@ -98,6 +93,20 @@ $(patsubst %,$(BUILD)/tests/emulated/test_%,calls cases counts plans): $(BUILD)/
 	@mkdir -p $(@D)
 	@echo "  LD $@"
 	@g++ $(OPTIMISE) -fopenmp $^ -lcmocka $(LDLIBS) -o $@
+
+# The same questions to the double and to the real cuDNN, which loads without a driver and plans for cards that are not there (tests/cuda/cards.h).
+WRAPPED    := cudnnCreate cudnnDestroy cudnnSetStream cudnnBackendExecute cudnnBackendSetAttribute
+REAL_CUDNN := $(WRAPPED:%=-Wl,--wrap=%) -L$(CUDA)/lib64 -Wl,-rpath,$(CUDA)/lib64 -lcudnn
+
+$(BUILD)/tests/emulated/test_answers: $(BUILD)/tests/cuda/test_answers.o $(EMULATION) $(ARCHIVES)
+	@mkdir -p $(@D)
+	@echo "  LD $@"
+	@g++ $(OPTIMISE) -fopenmp $^ -lcmocka $(LDLIBS) -o $@
+
+$(BUILD)/tests/cuda/test_cards $(BUILD)/tests/cuda/test_answers: %: %.o $(BUILD)/tests/cuda/cards.o \
+                                           $(filter-out %/emulated/cudnn.o,$(EMULATION)) $(ARCHIVES)
+	@echo "  LD $@"
+	@g++ $(OPTIMISE) -fopenmp $^ $(REAL_CUDNN) -lcmocka $(LDLIBS) -o $@
 
 $(BUILD)/tests/emulated/test_faults: tests/emulated/test_faults.cu tests/emulated/block.c tests/emulated/runtime.c $(wildcard tests/emulated/*.h)
 	@mkdir -p $(@D)

@@ -42,7 +42,6 @@ typedef struct {
     attribute attributes[ATTRIBUTES_MAX];
     convolution convolution; /* operation, graph, plan */
     int engine, slices;      /* configuration, engine, plan, choice of a knob */
-    bool read;               /* heuristics */
 } descriptor;
 
 /* What the heuristics propose, in their order: the first is fast and wrong for us, the second cannot be built, the third is TF32 for f32, then come
@@ -270,8 +269,8 @@ cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t handle)
 
 /* ---- asking ------------------------------------------------------------------------------------------------------------------------------ */
 
-/* A list is said to be one longer than it is, and can be read once. For an operation of mixed types it is empty then. */
-static void propose(descriptor *heuristics, int64_t room, int64_t *count, cudnnBackendDescriptor_t *out)
+/* A list is said to be one longer than it is. For an operation of mixed types it is empty then. What was filled before is not filled again. */
+static void propose(const descriptor *heuristics, int64_t room, int64_t *count, cudnnBackendDescriptor_t *out)
 {
     cudnnBackendHeurMode_t mode = *(cudnnBackendHeurMode_t *)need(heuristics, CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1)->values;
     const convolution *s = &heuristics->convolution;
@@ -280,10 +279,12 @@ static void propose(descriptor *heuristics, int64_t room, int64_t *count, cudnnB
     *count = length + 1;
     if (room == 0)
         return;
-    *count = heuristics->read || s->filter_type != s->type ? 0 : length < room ? length : room;
-    heuristics->read = true;
-    for (int i = 0; i < *count; i++) {
+    *count = 0;
+    for (int i = 0; i < length && i < room && s->filter_type == s->type; i++) {
         descriptor *configuration = check(out[i]);
+        if (configuration->finalised)
+            continue;
+        ++*count;
         configuration->convolution = *s;
         configuration->engine = i < others ? i : ENGINE_PLAIN;
         configuration->slices = i < others ? 1 : 1 + i - others;

@@ -1,0 +1,27 @@
+/* cards.h: GPUs that need not be there. cuDNN builds plans for a device property, which is a text: so the real library is asked what it would do
+ * on cards that people own. Published figures; what a card would compute, and how fast, is not known here.
+ *
+ * A program that links cards.c has its calls of cuDNN wrapped (WRAPPED in kernels/cuda/rules.mk): handles are made without a driver, plans and
+ * heuristics get the property of the card that is in use in place of the handle, and nothing is executed. The rest is the library's own. */
+#ifndef SB_TESTS_CUDA_CARDS_H
+#define SB_TESTS_CUDA_CARDS_H
+
+#include <stddef.h>
+
+typedef struct {
+    const char *name;
+    int capability; /* 89: sm_89 */
+    int processors; /* multiprocessors (SM), each with these: */
+    int threads, blocks;
+    int shared, reserved; /* bytes of shared memory that a block may ask for; that the system keeps of each block's */
+    int memory, cache;    /* MiB; L2 */
+    int clock, memory_clock; /* MHz: boost; as drivers report it */
+} sb_card;
+
+#define SB_CARDS 6
+extern const sb_card sb_cards[SB_CARDS];
+
+/* Takes a card from now on; until then it is the last. 0, or -1 with sb_error. */
+int sb_card_use(const sb_card *card);
+
+#endif
