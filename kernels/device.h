@@ -92,11 +92,12 @@ typedef struct {
 
 typedef struct sb_device sb_device;
 struct sb_device {
-    char description[192]; /* "CPU, 2 threads, oneDNN 2.6.3, avx512_core_bf16" */
+    char description[192]; /* "CPU, 2 threads, oneDNN 2.6.3 for AVX2, no bf16" */
     char reason[512];      /* why it is this one and no other (sb_device_open) */
     char planning[1024];   /* how what was created so far was planned, for a note; "": there is nothing to say */
     int threads;
-    bool fast_bf16;   /* bf16 is native here */
+    bool bf16;        /* bf16 convolutions are native here. Where they are not nothing asks for them: conv_create may refuse, and the
+                         trainer computes in f32. All other operations take bf16 on any device. */
     sb_type conv_gradient; /* what a call's weight gradient of a bf16 convolution is rounded to before it is written or added in f32 */
     bool host_memory; /* host addresses are the device's too: nothing is copied for its sake */
 

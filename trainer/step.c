@@ -86,7 +86,7 @@ static planned *plan_for(sb_step *s, int side, int n)
         if (s->plans[i].side == side && s->plans[i].n == n)
             return &s->plans[i];
     planned *p = &s->plans[s->plan_count];
-    sb_type type = s->config->trainer.precision == SB_PRECISION_BF16 && s->device->fast_bf16 ? SB_BF16 : SB_F32;
+    sb_type type = s->config->trainer.precision == SB_PRECISION_BF16 && s->device->bf16 ? SB_BF16 : SB_F32;
     if (sb_plan_create(&p->plan, s->network, n, side, type, true) != 0) {
         sb_context("planning a chunk of %d views of %d x %d", n, side, side);
         return NULL;

@@ -373,8 +373,8 @@ static void print_budget(const train *t)
     double mib = 1024.0 * 1024.0, rings = 0;
     for (int i = 0; i < t->class_count; i++)
         rings += (double)t->classes[i].ring.segment.ticket.bytes;
-    if (t->config.trainer.precision == SB_PRECISION_BF16 && !t->device->fast_bf16)
-        sb_note("trainer.precision = bf16: this processor has none, f32 is used");
+    if (t->config.trainer.precision == SB_PRECISION_BF16 && !t->device->bf16)
+        sb_note("trainer.precision = bf16: the device has no bf16 convolutions, f32 is used");
     sb_note("memory: weights %.0f MiB, packed %.0f MiB, activations of a chunk %.0f MiB, batch %.0f MiB, view rings %.0f MiB; "
             "%d chunk%s a batch",
             (double)b.weights / mib, (double)b.packed / mib, (double)b.activations / mib, (double)b.batch / mib, rings / mib, b.chunks,

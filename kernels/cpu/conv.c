@@ -194,6 +194,8 @@ int sb_cpu_conv_create(sb_device *device, const sb_conv_shape *s, sb_conv **out)
 {
     if (sb_conv_check(s) != 0)
         return -1;
+    if (s->type == SB_BF16 && !device->bf16)
+        return sb_fail("this processor has no bf16 convolutions: set trainer.precision=f32");
     sb_cpu *cpu = (sb_cpu *)device;
     sb_conv *c = calloc(1, sizeof *c);
     if (!c)

@@ -107,6 +107,24 @@ static int check_environment(int threads)
     return 0;
 }
 
+static bool includes(dnnl_cpu_isa_t isa, dnnl_cpu_isa_t part) { return (isa & part) == part; }
+
+/* The most of the instruction sets that oneDNN uses: what the processor has, or less where ONEDNN_MAX_CPU_ISA says so. */
+static const char *isa_name(dnnl_cpu_isa_t isa)
+{
+    static const struct {
+        dnnl_cpu_isa_t isa;
+        const char *name;
+    } sets[] = {
+        { dnnl_cpu_isa_avx512_core_amx, "AMX" },   { dnnl_cpu_isa_avx512_core_bf16, "AVX512_BF16" }, { dnnl_cpu_isa_avx512_core, "AVX512" },
+        { dnnl_cpu_isa_avx2_vnni, "AVX2_VNNI" },   { dnnl_cpu_isa_avx2, "AVX2" },                    { dnnl_cpu_isa_avx, "AVX" },
+    };
+    for (size_t i = 0; i < sizeof sets / sizeof *sets; i++)
+        if (includes(isa, sets[i].isa))
+            return sets[i].name;
+    return "SSE4.1";
+}
+
 int sb_device_cpu(sb_device **out, int threads)
 {
     if (threads <= 0)
@@ -169,10 +187,11 @@ int sb_device_cpu(sb_device **out, int threads)
     };
     omp_set_num_threads(threads);
     dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
-    cpu->base.fast_bf16 = (isa & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
+    cpu->base.bf16 = includes(isa, dnnl_cpu_isa_avx512_core_bf16);
     const dnnl_version_t *version = dnnl_version();
-    snprintf(cpu->base.description, sizeof cpu->base.description, "CPU, %d thread%s, oneDNN %d.%d.%d, bf16 %s", threads,
-             threads == 1 ? "" : "s", version->major, version->minor, version->patch, cpu->base.fast_bf16 ? "native" : "emulated");
+    snprintf(cpu->base.description, sizeof cpu->base.description, "CPU, %d thread%s, oneDNN %d.%d.%d for %s, %s", threads,
+             threads == 1 ? "" : "s", version->major, version->minor, version->patch, isa_name(isa),
+             cpu->base.bf16 ? "bf16 native" : "no bf16");
     if (dnnl_engine_create(&cpu->engine, dnnl_cpu, 0) != dnnl_success ||
         dnnl_stream_create(&cpu->stream, cpu->engine, dnnl_stream_default_flags) != dnnl_success) {
         close_cpu(&cpu->base);

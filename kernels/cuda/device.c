@@ -167,10 +167,10 @@ static int describe(sb_cuda *cuda)
     if (10 * gpu.major + gpu.minor < CAPABILITY_LEAST)
         return sb_fail("%s has compute capability %d.%d, and %d.%d is the least that CUDA %d supports", gpu.name, gpu.major, gpu.minor,
                        CAPABILITY_LEAST / 10, CAPABILITY_LEAST % 10, runtime / 1000);
-    cuda->base.fast_bf16 = gpu.major >= 8;
-    snprintf(cuda->base.description, sizeof cuda->base.description, "%.64s (sm_%d%d, %zu MiB), CUDA %d.%d, driver for %d.%d, bf16 %s", gpu.name,
+    cuda->base.bf16 = gpu.major >= 8;
+    snprintf(cuda->base.description, sizeof cuda->base.description, "%.64s (sm_%d%d, %zu MiB), CUDA %d.%d, driver for %d.%d, %s", gpu.name,
              gpu.major, gpu.minor, gpu.totalGlobalMem >> 20, runtime / 1000, runtime % 1000 / 10, driver / 1000, driver % 1000 / 10,
-             cuda->base.fast_bf16 ? "native" : "emulated");
+             cuda->base.bf16 ? "bf16 native" : "no bf16");
     return 0;
 }
 

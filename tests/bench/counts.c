@@ -287,7 +287,7 @@ static int d_update_run(sb_device *d, sb_update *u, const sb_update_values *v)
 }
 
 static const sb_device operations = {
-    .description = "counts", .threads = 1, .fast_bf16 = true, .close = d_close, .available = d_available, .alloc = d_alloc,
+    .description = "counts", .threads = 1, .bf16 = true, .close = d_close, .available = d_available, .alloc = d_alloc,
     .release = d_release, .pin = d_pin, .copy = d_copy, .zero = d_zero, .order = d_order, .wait = d_wait, .conv_create = d_conv_create,
     .conv_destroy = d_conv_destroy, .conv_packed = d_conv_size, .conv_scratch = d_conv_size, .conv_pack = d_conv_pack,
     .conv_forward = d_conv_forward, .conv_backward_data = d_conv_data, .conv_backward_weight = d_conv_weight,

@@ -186,7 +186,7 @@ static int create_all(sb_device *device, const char *said, size_t workspace_most
         const sb_conv_shape *s = &shapes[i];
         sb_conv_shape seen = sb_cuda_padded(s);
         sb_conv *conv;
-        if (s->type == SB_BF16 && !device->fast_bf16)
+        if (s->type == SB_BF16 && !device->bf16)
             continue;
         expect(device->conv_create(device, s, &conv));
         size_t padded = seen.in == s->in ? 0 : sb_cuda_align((size_t)s->n * (size_t)s->h * (size_t)s->w * (size_t)seen.in * sb_type_bytes(s->type));
@@ -209,10 +209,10 @@ static void on_a_card(void **state)
     int proposals = 0;
     cache_empty();
     sb_device *device = open_card(card);
-    assert_int_equal(device->fast_bf16, card->capability >= 80);
+    assert_int_equal(device->bf16, card->capability >= 80);
     for (int i = 0; i < shape_count; i++)
         for (sb_cuda_direction d = SB_CUDA_FORWARD; d <= SB_CUDA_BACKWARD_WEIGHT; d++)
-            if ((shapes[i].type == SB_F32 || device->fast_bf16) && (d != SB_CUDA_BACKWARD_DATA || shapes[i].data_gradient)) {
+            if ((shapes[i].type == SB_F32 || device->bf16) && (d != SB_CUDA_BACKWARD_DATA || shapes[i].data_gradient)) {
                 int count = look_at_proposals(&shapes[i], d, workspace_most);
                 assert_true(count > 0);
                 proposals += count;

@@ -18,6 +18,7 @@ typedef struct {
     char name[128];
     const sb_operation *operation;
     bool timed;
+    const char *lacks; /* why this device skips it; NULL: it does not */
     _Alignas(16) unsigned char parameters[320];
 } test_case;
 
@@ -417,6 +418,10 @@ static bool compare_case(const test_case *c, int number, opener open, const int 
     sb_trial t;
     verdict worst = { 0 };
     double slope = 0;
+    if (c->lacks) {
+        printf("ok %d - %s # SKIP %s\n", number, c->name, c->lacks);
+        return true;
+    }
     start_trial(&t, c);
     c->operation->reference(&t);
     int rc = c->operation->loss ? check_gradient(&t, c->operation, &slope) : 0;
@@ -449,13 +454,23 @@ static bool refuse(const refusal *r, int number, opener open, int threads)
 
 static bool begins(const char *name, const char *with) { return strncmp(name, with, strlen(with)) == 0; }
 
+/* Asks the device once for what every case needs. */
+static void ask(const sb_device *device)
+{
+    conv_gradient = device->conv_gradient;
+    for (size_t i = 0; i < case_count; i++)
+        cases[i].lacks = cases[i].operation->lacks ? cases[i].operation->lacks(cases[i].parameters, device) : NULL;
+}
+
 static int compare(const char *name, opener open, const int *threads)
 {
     int number = 0, failed = 0, planned = 0;
     sb_device *device = NULL;
-    if (open(&device, threads[0]) != 0)
-        return fprintf(stderr, "%s\n", sb_error()) > 0;
-    conv_gradient = device->conv_gradient;
+    if (open(&device, threads[0]) != 0) {
+        printf("1..1\nnot ok 1 - the device: %s\n", sb_error());
+        return 1;
+    }
+    ask(device);
     sb_device_close(&device);
     for (size_t i = 0; i < case_count; i++)
         planned += !cases[i].timed && begins(cases[i].name, name);
@@ -549,9 +564,15 @@ static int time_all(const char *name, double seconds, opener open, int threads, 
 {
     sb_device *device = NULL;
     int rc = open(&device, threads);
+    if (rc == 0)
+        ask(device);
     for (size_t i = 0; i < case_count && rc == 0; i++) {
         if (!cases[i].timed || !begins(cases[i].name, name))
             continue;
+        if (cases[i].lacks) {
+            printf("%s # SKIP %s\n", cases[i].name, cases[i].lacks);
+            continue;
+        }
         sb_trial t;
         double median = 0, least = 0;
         start_trial(&t, &cases[i]);
@@ -573,6 +594,16 @@ static int time_all(const char *name, double seconds, opener open, int threads, 
     return rc != 0;
 }
 
+static int describe(opener open, int threads)
+{
+    sb_device *device = NULL;
+    if (open(&device, threads) != 0)
+        return fprintf(stderr, "%s\n", sb_error()) > 0;
+    printf("%s\n", device->description);
+    sb_device_close(&device);
+    return 0;
+}
+
 int sb_cases_main(int argc, char **argv, opener open, const int *threads, const sb_stopwatch *watch)
 {
     const char *mode = argc > 1 ? argv[1] : "compare", *name = argc > 2 ? argv[2] : "";
@@ -582,13 +613,15 @@ int sb_cases_main(int argc, char **argv, opener open, const int *threads, const 
         status = compare(name, open, threads);
     else if (strcmp(mode, "time") == 0)
         status = time_all(name, argc > 3 ? strtod(argv[3], NULL) : 0.2, open, threads[0], watch);
+    else if (strcmp(mode, "device") == 0)
+        status = describe(open, threads[0]);
     else if (strcmp(mode, "list") == 0)
         for (size_t i = 0; i < case_count; i++) {
             if (begins(cases[i].name, name))
                 printf("%s%s\n", cases[i].name, cases[i].timed ? " (timed)" : "");
         }
     else
-        status = fprintf(stderr, "usage: %s [compare | time | list] [NAME] [SECONDS]\n", argv[0]) > 0 ? 2 : 0;
+        status = fprintf(stderr, "usage: %s [compare | time | list | device] [NAME] [SECONDS]\n", argv[0]) > 0 ? 2 : 0;
     free(cases);
     return status;
 }

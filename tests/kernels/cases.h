@@ -16,6 +16,7 @@
  *   close      frees the plans
  *   reference  sets `wanted` and `bound` of every array that is written, in double
  *   loss       for a gradient: a scalar of the given arrays, whose derivative with respect to one of them another array (`gradient_of`) is
+ *   lacks      what the device would need for it and has not: such a case is skipped with that as its reason. NULL: nothing
  * of which all but prepare, call and reference may be NULL. Its cases are added by a function that sb_cases_all calls.
  *
  * Bounds. u is the unit roundoff of f32, 2^-24. A value whose terms' absolute values sum to `magnitude` and that is rounded `terms` times on
@@ -75,6 +76,7 @@ typedef struct {
     void (*close)(sb_trial *t, sb_device *device);
     void (*reference)(sb_trial *t);
     double (*loss)(const sb_trial *t);
+    const char *(*lacks)(const void *parameters, const sb_device *device);
 } sb_operation;
 
 /* Adds a case; `parameters` are copied. timed: its shape is a real one, for time mode alone. The name is "operation: " and the format. */
@@ -126,6 +128,7 @@ void sb_bound_print(const char *name, double bound, double measured);
 
 /* The main of a device's test program. `open` opens the device with so many threads; each of `threads` (ended by 0) is used in turn.
  *   [compare] [NAME]   compares, as TAP: a line a case. The default
+ *   device             what the device says of itself
  *   time [NAME] [S]    times the real shapes, each for S seconds (default 0.2): median, least, and the rates of the least; with a stopwatch
  *                      (else NULL: the host's clock) the bound, the median, and how many times the bound that is
  *   list [NAME]        names of all cases

@@ -146,12 +146,19 @@ static void reference_weight(sb_trial *t)
     free(y);
 }
 
+static const char *lacks(const void *given, const sb_device *device)
+{
+    const parameters *p = given;
+    return p->shape.type == SB_BF16 && !device->bf16 ? "the device has no bf16 convolutions" : NULL;
+}
+
 static const sb_operation forward = { .name = "conv_forward", .prepare = prepare_forward, .open = open_conv, .before = pack,
-                                      .call = call_forward, .close = close_conv, .reference = reference_forward };
+                                      .call = call_forward, .close = close_conv, .reference = reference_forward, .lacks = lacks };
 static const sb_operation backward_data = { .name = "conv_backward_data", .prepare = prepare_data, .open = open_conv, .before = pack,
-                                            .call = call_data, .close = close_conv, .reference = reference_data, .loss = loss };
+                                            .call = call_data, .close = close_conv, .reference = reference_data, .loss = loss, .lacks = lacks };
 static const sb_operation backward_weight = { .name = "conv_backward_weight", .prepare = prepare_weight, .open = open_conv,
-                                              .call = call_weight, .close = close_conv, .reference = reference_weight, .loss = loss };
+                                              .call = call_weight, .close = close_conv, .reference = reference_weight, .loss = loss,
+                                              .lacks = lacks };
 
 static void add(bool timed, sb_conv_shape s)
 {

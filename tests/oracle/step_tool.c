@@ -105,7 +105,7 @@ static void introduce(tool *t, int arrays)
     for (int i = 0; i < p->statistic_count; i++)
         printf("statistic %s %d\n", p->statistics[i].name, p->statistics[i].channels);
     printf("state %d\nmemory %zu %zu %zu\nbf16 %d\n\n", arrays, budget.weights, budget.activations, budget.batch,
-           t->device->fast_bf16);
+           t->device->bf16);
     fflush(stdout);
 }
 
