@@ -22,7 +22,6 @@
 #define RUBBISH (2u << 20)
 #define ALIGN 256u
 #define CANARY 0xA5
-#define DEVICE_BYTES (8ull << 30)
 #define WORK_MILLISECONDS 0.001f /* of any piece, by the clock of events */
 
 /* ---- counting and failing --------------------------------------------------------------------------------------------------------------- */
@@ -55,9 +54,35 @@ static cudaError_t error(cudaError_t status)
             return error(status);      \
     } while (0)
 
+static int driver = CUDART_VERSION;
+
+/* Of device memory, in bytes: SB_EMULATION_MEMORY (emulation.h). */
+enum { CARD, OTHERS, CONTEXT, LIBRARY, LATER, PARTS };
+static size_t share[PARTS] = { (size_t)8 << 30 };
+static size_t bytes_used;
+
+static size_t bytes_left(void) { return bytes_used < share[CARD] ? share[CARD] - bytes_used : 0; }
+
+static bool take_bytes(size_t bytes)
+{
+    if (bytes > bytes_left())
+        return false;
+    bytes_used += bytes;
+    return true;
+}
+
+bool emulation_library_opens(void) { return take_bytes(share[LIBRARY]); }
+void emulation_library_closes(void) { bytes_used -= share[LIBRARY]; }
+
 __attribute__((constructor)) static void read_environment(void)
 {
-    const char *order = getenv("SB_EMULATION_ORDER"), *fail = getenv("SB_EMULATION_FAIL");
+    const char *order = getenv("SB_EMULATION_ORDER"), *fail = getenv("SB_EMULATION_FAIL"), *version = getenv("SB_EMULATION_DRIVER");
+    char *figures = getenv("SB_EMULATION_MEMORY");
+    for (int i = 0; i < PARTS && figures && *figures; i++, figures += *figures == ',')
+        share[i] = strtoull(figures, &figures, 10) << 20;
+    bytes_used = share[OTHERS];
+    if (version)
+        driver = atoi(version);
     if (order && strcmp(order, "reverse") == 0)
         emulation_set_order(EMULATION_REVERSE, 0);
     if (order && strncmp(order, "random", 6) == 0)
@@ -84,7 +109,6 @@ typedef struct registration {
 
 static allocation *allocations;
 static registration *registrations;
-static size_t bytes_used;
 
 static void set_access(int protection)
 {
@@ -145,7 +169,7 @@ static bool map_rubbish(char *to, size_t bytes)
 cudaError_t cudaMalloc(void **out, size_t bytes)
 {
     MAY_FAIL(cudaErrorMemoryAllocation);
-    if (bytes > DEVICE_BYTES - bytes_used)
+    if (bytes > bytes_left())
         return error(cudaErrorMemoryAllocation);
     allocation *a = calloc(1, sizeof *a);
     if (!a)
@@ -197,8 +221,10 @@ cudaError_t cudaFree(void *memory)
 
 cudaError_t cudaMemGetInfo(size_t *available, size_t *total)
 {
-    *total = DEVICE_BYTES;
-    *available = DEVICE_BYTES - bytes_used;
+    *total = share[CARD];
+    *available = bytes_left();
+    bytes_used += share[LATER];
+    share[LATER] = 0;
     return cudaSuccess;
 }
 
@@ -601,19 +627,29 @@ const char *cudaGetErrorString(cudaError_t status)
 cudaError_t cudaGetDeviceCount(int *count)
 {
     MAY_FAIL(cudaErrorNoDevice);
+    if (!getenv("CUDA_DEVICE_ORDER"))
+        emulation_die("CUDA is started without CUDA_DEVICE_ORDER: its numbers may not be nvidia-smi's");
+    if (driver / 1000 < CUDART_VERSION / 1000)
+        return error(cudaErrorInsufficientDriver);
     *count = 1;
     return cudaSuccess;
 }
 
 cudaError_t cudaSetDevice(int device)
 {
+    static bool taken;
     MAY_FAIL(cudaErrorInvalidDevice);
-    return device == 0 ? cudaSuccess : error(cudaErrorInvalidDevice);
+    if (device != 0)
+        return error(cudaErrorInvalidDevice);
+    if (!taken && !take_bytes(share[CONTEXT])) /* which lives as long as the process */
+        return error(cudaErrorMemoryAllocation);
+    taken = true;
+    return cudaSuccess;
 }
 
 cudaError_t cudaDriverGetVersion(int *version)
 {
-    *version = CUDART_VERSION;
+    *version = driver;
     return cudaSuccess;
 }
 
@@ -628,7 +664,7 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *gpu, int device)
     MAY_FAIL(cudaErrorInvalidValue);
     if (device != 0)
         return error(cudaErrorInvalidDevice);
-    *gpu = (struct cudaDeviceProp){ .name = "emulated GPU", .major = 9, .minor = 0, .totalGlobalMem = DEVICE_BYTES };
+    *gpu = (struct cudaDeviceProp){ .name = "emulated GPU", .major = 9, .minor = 0, .totalGlobalMem = share[CARD] };
     return cudaSuccess;
 }
 

@@ -30,7 +30,7 @@ small_gpu() { ! with_gpu 100 && grep -q "^BAD.*demo.*lower trainer.chunk" "$work
 too_large() {
     mkdir -p "$work/recipes" && sed 's/batch: 16/batch: 65536/; s/view: 128/view: 1024/' recipes/demo.yaml >"$work/recipes/large.yaml"
     ! build/sb_trainer needs --recipe "$work/recipes/large.yaml" >"$work/out" 2>&1 && cat "$work/out" &&
-        grep -q "trainer.batch = 65536 .* of which [0-9]* are free: .*" "$work/out"
+        grep -q "trainer.batch = 65536 .* and [0-9]* are free beside a reserve: .*" "$work/out"
 }
 
 ok "a line on every topic" topics
