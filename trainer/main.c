@@ -113,8 +113,8 @@ static int say_time(const arguments *a)
     size_t unit = 0;
     while (all >= units[unit].most)
         unit++;
-    printf("about %.*f %s: %" PRId64 " steps of %.4g s (%s; measured for %.1f s", all / units[unit].seconds < 9.5, all / units[unit].seconds,
-           units[unit].name, config.trainer.steps, c.step_s, c.device, c.measured_s);
+    printf("about %.*f %s: %" PRId64 " steps of %.*f s (%s; measured for %.1f s", all / units[unit].seconds < 9.5, all / units[unit].seconds,
+           units[unit].name, config.trainer.steps, c.step_s < 1 ? 5 : 2, c.step_s, c.device, c.measured_s);
     if (c.batch < config.trainer.batch)
         printf(", with %d of %d samples", c.batch, config.trainer.batch);
     printf(")\n");

@@ -34,11 +34,11 @@ too_large() {
 }
 
 # The steps are the recipe's and the keys', and the whole is what they take: STEPS SECONDS-OF-ONE UNIT WHOLE of the line in $work/out.
-read_time() { sed -nE 's/^(good +demo-time +)?about ([0-9.]+) (seconds|minutes|hours|days): ([0-9]+) steps of ([0-9.e-]+) s \(.*; (f32|bf16); measured for [0-9.]+ s.*\)$/\4 \5 \3 \2/p' "$work/out"; }
+read_time() { sed -nE 's/^(good +demo-time +)?about ([0-9.]+) (seconds|minutes|hours|days): ([0-9]+) steps of ([0-9.]+) s \(.*; (f32|bf16); measured for [0-9.]+ s.*\)$/\4 \5 \3 \2/p' "$work/out"; }
 adds_up() {
     read_time | awk -v steps="$1" '
         BEGIN { of["seconds"] = 1; of["minutes"] = 60; of["hours"] = 3600; of["days"] = 86400 }
-        { all = $1 * $2 / of[$3]; rounding = 1e-4 * all + (all < 9.5 ? 0.05 : 0.5); good = $1 == steps && $2 > 0 && $4 - all <= rounding && all - $4 <= rounding }
+        { all = $1 * $2 / of[$3]; rounding = all * ($2 < 1 ? 0.000005 : 0.005) / $2 + (all < 9.55 ? 0.05 : 0.5) + 1e-9; good = $1 == steps && $2 > 0 && $4 - all <= rounding && all - $4 <= rounding }
         END { exit !(NR == 1 && good) }'
 }
 timed() { build/sb_trainer time --recipe recipes/demo.yaml "$@" >"$work/out" && cat "$work/out"; }
