@@ -111,6 +111,7 @@ crowded() {
 }
 run_crowded() { crowded "$1" run_on cuda "$2" trainer.chunk=0 trainer.steps=2 "${@:3}"; }
 
+needed=0 free=0 chunk=0 others=0
 # One that does not fit says by how much it does not, and what does.
 refused_for_memory() {
     ! run_crowded 7300 crowd >"$work/refusal" 2>&1 && [ ! -e "$work/crowd" ] && cat "$work/refusal" && read -r needed free chunk < <(
