@@ -100,7 +100,7 @@ clean:
 help:
 	@echo "make            the programs in build/"
 	@echo "make tests      the programs and every test program"
-	@echo "make cuda       the CUDA device, build/sb_cuda.so (CUDA=/usr/local/cuda, CUDA_ARCHS=\"90 120\")"
+	@echo "make cuda       the CUDA device, build/sb_cuda.so (CUDA=/usr/local/cuda, CUDA_ARCHS=\"90 120\" for fewer GPUs)"
 	@echo "make lint       cppcheck, clang-tidy, shellcheck"
 	@echo "make clean      removes build/"
 	@echo "make SAN=address,undefined [tests]   under sanitizers, in build/address; SB_BUILD=build/address ./run ... runs it"

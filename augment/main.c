@@ -99,7 +99,6 @@ static int join_trainer(augment *a, uint64_t *first)
             return sb_context("view ring of size %d", k->size);
         if (k->ring.stride < bytes)
             return sb_fail("view ring of size %d has slots of %zu bytes, a view needs %zu", k->size, k->ring.stride, bytes);
-        sb_device_pin(a->device, k->ring.segment.mapping, k->ring.segment.ticket.bytes);
     }
     a->incarnation = m.welcome.incarnation;
     *first = m.welcome.first;
@@ -261,11 +260,17 @@ static int read_run(augment *a)
     return 0;
 }
 
+/* Once the trainer is joined: it has taken what it needs of the device by then, and its check of what is free left room for this. */
 static int open_device(augment *a)
 {
-    if (sb_device_open(&a->device, &a->config, 1) != 0)
+    int rc = sb_device_open(&a->device, &a->config, 1);
+    if (rc == SB_DEVICE_FULL)
+        sb_context("no room for augment beside the trainer; lower trainer.chunk");
+    if (rc != 0)
         return -1;
     sb_device_introduce(a->device);
+    for (int c = 0; c < a->class_count; c++)
+        sb_device_pin(a->device, a->classes[c].ring.segment.mapping, a->classes[c].ring.segment.ticket.bytes);
     return sb_viewer_create(&a->viewer, a->device, &a->config);
 }
 
@@ -321,9 +326,9 @@ int main(int argc, char **argv)
         teardown(&a);
         return bad == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
     }
-    int rc = sb_stop_install() != 0 || sb_process_die_with_supervisor() != 0 || read_run(&a) != 0 || open_device(&a) != 0 ? -1 : join_trainer(&a, &first);
+    int rc = sb_stop_install() != 0 || sb_process_die_with_supervisor() != 0 || read_run(&a) != 0 ? -1 : join_trainer(&a, &first);
     if (rc == 1)
-        rc = sb_dispatch_create(&a.dispatch, run_dir, &a.config, &a.index, a.order, first, views_made, &a) != 0 ? -1 : loop(&a);
+        rc = open_device(&a) != 0 || sb_dispatch_create(&a.dispatch, run_dir, &a.config, &a.index, a.order, first, views_made, &a) != 0 ? -1 : loop(&a);
     if (rc < 0)
         sb_note("%s", sb_error());
     teardown(&a);

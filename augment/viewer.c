@@ -23,10 +23,26 @@ struct sb_viewer {
 static int take(sb_viewer *v, size_t bytes, uint8_t **out)
 {
     void *memory;
-    if (v->device->alloc(v->device, bytes, &memory) != 0)
-        return -1;
-    *out = memory;
-    return 0;
+    int rc = v->device->alloc(v->device, bytes, &memory);
+    if (rc == 0)
+        *out = memory;
+    return rc;
+}
+
+static int take_all(sb_viewer *v, int tile, int largest)
+{
+    size_t tile_bytes = (size_t)tile * (size_t)tile * (size_t)v->channels, views_bytes = (size_t)v->views * v->view_bytes;
+    size_t scratch = v->device->view_scratch(v->device, tile, tile, v->channels, largest, v->views), all = scratch;
+    int places = v->device->host_memory ? 0 : SB_VIEWER_DEPTH, rc = v->device->alloc(v->device, scratch, &v->scratch);
+    all += (size_t)places * (tile_bytes + views_bytes);
+    for (int i = 0; rc == 0 && i < places; i++) {
+        rc = take(v, tile_bytes, &v->places[i].tile);
+        if (rc == 0)
+            rc = take(v, views_bytes, &v->places[i].views);
+    }
+    if (rc == SB_DEVICE_FULL)
+        sb_context("views need %zu MiB beside the trainer; lower data.tile or views.N.size, or trainer.chunk, which leaves them more", all >> 20);
+    return rc;
 }
 
 int sb_viewer_create(sb_viewer **out, sb_device *device, const sb_config *config)
@@ -37,12 +53,7 @@ int sb_viewer_create(sb_viewer **out, sb_device *device, const sb_config *config
         return sb_fail("out of memory");
     *v = (sb_viewer){ .device = device, .channels = config->data.channels, .views = config->view_count,
                       .view_bytes = (size_t)largest * (size_t)largest * (size_t)config->data.channels };
-    size_t tile_bytes = (size_t)tile * (size_t)tile * (size_t)v->channels;
-    int rc = device->alloc(device, device->view_scratch(device, tile, tile, v->channels, largest, v->views), &v->scratch);
-    for (int i = 0; rc == 0 && !device->host_memory && i < SB_VIEWER_DEPTH; i++)
-        if (take(v, tile_bytes, &v->places[i].tile) != 0 || take(v, (size_t)v->views * v->view_bytes, &v->places[i].views) != 0)
-            rc = -1;
-    if (rc != 0) {
+    if (take_all(v, tile, largest) != 0) {
         sb_viewer_destroy(&v);
         return sb_context("memory for views");
     }

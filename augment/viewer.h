@@ -12,7 +12,7 @@
 
 typedef struct sb_viewer sb_viewer;
 
-/* For tiles of config->data and up to all of config->views of one. Keeps the device. */
+/* For tiles of config->data and up to all of config->views of one. Keeps the device. Where its memory is not enough the error says what to lower. */
 int sb_viewer_create(sb_viewer **out, sb_device *device, const sb_config *config);
 
 /* Waits for what is under way; tolerates NULL. */

@@ -9,13 +9,18 @@
  * everything behind the backbone (embeddings, heads, losses) are f32. Convolution weights are OIHW (the export's order) and are
  * packed once a step into the compute type. "accumulate" adds to what the output holds. Sums have a fixed order that depends only
  * on shapes and the thread count: the same call gives the same bytes. All functions return 0, or -1 with sb_error set.
- * Shapes are checked where an operation is created; what only takes a row count is checked by assertion of its caller's plan. */
+ * Shapes are checked where an operation is created; what only takes a row count is checked by assertion of its caller's plan.
+ *
+ * Where nothing but memory is missing, `alloc` and what opens a device return SB_DEVICE_FULL in place of -1: whoever knows what the memory was
+ * for can say what to lower. */
 #ifndef SB_KERNELS_DEVICE_H
 #define SB_KERNELS_DEVICE_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#define SB_DEVICE_FULL (-2)
 
 typedef enum { SB_F32, SB_BF16 } sb_type;
 static inline size_t sb_type_bytes(sb_type type) { return type == SB_F32 ? 4 : 2; }
@@ -103,8 +108,10 @@ struct sb_device {
 
     void (*close)(sb_device *device);
 
-    /* Memory and transfers. available: the bytes that alloc may still give, as far as can be known. alloc: 64-byte aligned (256 on a GPU). */
-    size_t (*available)(sb_device *device);
+    /* Memory and transfers. available: the bytes that may be taken by alloc, as far as can be known (SIZE_MAX: not): what is free, less a
+     * reserve for other processes and for what comes later. For who trains: it first opens the libraries of matrix products, so that their share
+     * is gone already, as that of convolutions is once they are planned. alloc: 64-byte aligned (256 on a GPU); it may dip into the reserve. */
+    int (*available)(sb_device *device, size_t *bytes);
     int (*alloc)(sb_device *device, size_t bytes, void **out);
     void (*release)(sb_device *device, void *memory);
     int (*pin)(sb_device *device, void *host, size_t bytes); /* host memory for DMA; unpinned with the device */

@@ -69,8 +69,10 @@ int sb_device_open(sb_device **out, const sb_config *config, int threads)
     int rc = -1;
     if (config->device != SB_DEVICE_CPU) {
         rc = open_cuda(out, config->cuda_plugin);
-        if (rc != 0 && config->device == SB_DEVICE_CUDA)
-            return sb_context("device = cuda");
+        if (rc == SB_DEVICE_FULL || (rc != 0 && config->device == SB_DEVICE_CUDA)) {
+            sb_context("device = %s", config->device == SB_DEVICE_CUDA ? "cuda" : "auto");
+            return rc;
+        }
         if (rc == 0)
             snprintf(reason, sizeof reason, "%s", config->device == SB_DEVICE_CUDA ? "as device = cuda says" : "found by device = auto");
         else

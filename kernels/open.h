@@ -6,7 +6,8 @@
 #include "proto/config.h"
 
 /* Opens what config->device asks for. auto: the GPU, if the plug-in, its libraries, a driver and a GPU are there; else the CPU. cuda: that, or an
- * error with what to do. `threads` are the CPU device's. */
+ * error with what to do. A GPU that has no memory left is there, and no reason to go on a hundred times slower: SB_DEVICE_FULL, for auto, too.
+ * `threads` are the CPU device's. */
 int sb_device_open(sb_device **out, const sb_config *config, int threads);
 
 /* Says in one line what the device is and why it was taken. */

@@ -9,6 +9,7 @@ CUDA=${CUDA:-/usr/local/cuda}
 for tool in nvidia-smi "$CUDA/bin/nvcc"; do
     command -v "$tool" >/dev/null || { echo "gpu.sh: there is no $tool: this is for a machine with a GPU and the CUDA toolkit" >&2; exit 1; }
 done
+export CUDA_DEVICE_ORDER=PCI_BUS_ID # as nvidia-smi numbers GPUs
 name=$(nvidia-smi --query-gpu=name --format=csv,noheader -i 0) || exit 1
 arch=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader -i 0 | tr -d .)
 mkdir -p tests/reports

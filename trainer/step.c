@@ -77,7 +77,10 @@ static sb_method_shape method_shape(const sb_step *s)
 static int take(sb_step *s, size_t bytes, void **out, size_t *account)
 {
     *account += bytes;
-    return s->device->alloc(s->device, bytes ? bytes : 1, out);
+    int rc = s->device->alloc(s->device, bytes ? bytes : 1, out);
+    if (rc == SB_DEVICE_FULL)
+        sb_context("memory for a step; lower trainer.chunk or trainer.batch");
+    return rc;
 }
 
 static planned *plan_for(sb_step *s, int side, int n)
@@ -251,7 +254,7 @@ static int fail_memory(sb_step *s, size_t needed, size_t available)
         snprintf(advice, sizeof advice, "trainer.chunk=%d would fit, and gives the gradient of the whole batch", fits);
     else
         snprintf(advice, sizeof advice, "no trainer.chunk would fit: lower trainer.batch or the views' sizes");
-    return sb_fail("trainer.batch = %d with %d views in the backbone at once needs %zu MiB of memory, of which %zu are free: %s",
+    return sb_fail("trainer.batch = %d with %d views in the backbone at once needs %zu MiB of memory, and %zu are free beside a reserve: %s",
                    s->config->trainer.batch, wanted, needed >> 20, available >> 20, advice);
 }
 
@@ -259,7 +262,9 @@ static int take_memory(sb_step *s)
 {
     int batch = s->config->trainer.batch, count;
     want list[WANTS_MAX];
-    size_t needed = list_wants(s, list, &count), available = s->device->available(s->device);
+    size_t needed = list_wants(s, list, &count), available;
+    if (s->device->available(s->device, &available) != 0)
+        return -1;
     if (needed > available)
         return fail_memory(s, needed, available);
     for (int i = 0; i < count; i++) {

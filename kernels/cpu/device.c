@@ -21,18 +21,22 @@ static void close_cpu(sb_device *device)
     free(cpu);
 }
 
-static size_t cpu_available(sb_device *device)
+static int cpu_available(sb_device *device, size_t *bytes)
 {
     (void)device;
-    size_t bytes = sb_memory_available();
-    return bytes > 0 ? bytes - bytes / 8 : SIZE_MAX; /* the rest is for the other processes: rings, decoded images */
+    size_t all = sb_memory_available();
+    *bytes = all > 0 ? all - all / 8 : SIZE_MAX; /* the rest is for the other processes: rings, decoded images */
+    return 0;
 }
 
 static int cpu_alloc(sb_device *device, size_t bytes, void **out)
 {
     (void)device;
     *out = aligned_alloc(64, (bytes + 63) / 64 * 64);
-    return *out ? 0 : sb_fail("out of memory: %zu bytes", bytes);
+    if (*out)
+        return 0;
+    sb_fail("out of memory: %zu bytes", bytes);
+    return SB_DEVICE_FULL;
 }
 
 static void cpu_release(sb_device *device, void *memory)

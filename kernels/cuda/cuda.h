@@ -24,7 +24,7 @@ typedef struct {
     cudaStream_t stream[3];    /* by sb_stream */
     cudaEvent_t mark[SB_MARKS];
     cudaEvent_t passed;        /* `order` records it and has the later stream wait for it, again and again */
-    cublasHandle_t blas;       /* NULL until the first matrix product: augment has none */
+    cublasHandle_t blas;       /* NULL until `available` or the first matrix product: augment has none */
     void *blas_workspace;
     sb_cuda_planner *planner;  /* plan.h; NULL until the first convolution is planned */
     sb_cuda_pinned *pinned;    /* what `pin` registered */
@@ -35,7 +35,7 @@ static inline cudaStream_t sb_cuda_compute(sb_device *device) { return ((sb_cuda
 /* Bytes rounded up to what alloc aligns to. */
 static inline size_t sb_cuda_align(size_t bytes) { return (bytes + 255) / 256 * 256; }
 
-/* 0, or -1 with what CUDA says of `what` and what to do about it. */
+/* 0; else what CUDA says of `what` and what to do about it, and SB_DEVICE_FULL where memory is missing, -1 for all else. */
 int sb_cuda_check(cudaError_t status, const char *what);
 
 /* To be called after a LAUNCH: -1 where it was refused. Faults inside a kernel come out of a later `wait`. */
@@ -71,6 +71,8 @@ int sb_cuda_avgpool_backward(sb_device *device, const sb_pool_shape *shape, cons
 int sb_cuda_input(sb_device *device, int n, int side, int c, const uint8_t *pixels, const float *mean, const float *std, sb_type type,
                   void *x);
 
+/* Starts cuBLAS, unless it was. */
+int sb_cuda_blas_start(sb_cuda *cuda);
 int sb_cuda_matmul(sb_device *device, bool transpose_a, bool transpose_b, int m, int n, int k, float alpha, const float *a,
                    const float *b, float beta, float *c);
 

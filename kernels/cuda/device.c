@@ -11,13 +11,16 @@
 /* The oldest GPUs that the plug-in has code for. */
 #define CAPABILITY_LEAST 75
 
+/* Left free of a GPU's memory: augment opens a context of its own on it (100 to 430 MiB by published figures), kernels are loaded when they first
+ * run, and what is allocated is rounded up. */
+#define RESERVE_LEAST ((size_t)256 << 20)
+#define RESERVE_PERCENT 4
+
 static const char *what_to_do(cudaError_t status)
 {
     switch (status) {
     case cudaErrorMemoryAllocation:
-        return "; take a smaller trainer.chunk, or end what else uses the GPU (nvidia-smi)";
-    case cudaErrorInsufficientDriver:
-        return "; the driver is older than the CUDA toolkit: update it, or build with the toolkit it belongs to (nvidia-smi shows which)";
+        return "; end what else uses the GPU (nvidia-smi)";
     case cudaErrorNoDevice:
         return "; there is no GPU: device: cpu";
     case cudaErrorNoKernelImageForDevice:
@@ -40,18 +43,22 @@ int sb_cuda_check(cudaError_t status, const char *what)
     if (status == cudaSuccess)
         return 0;
     cudaGetLastError(); /* it is reported here, not once more by the next launch */
-    return sb_fail("%s: %s%s", what, cudaGetErrorString(status), what_to_do(status));
+    sb_fail("%s: %s%s", what, cudaGetErrorString(status), what_to_do(status));
+    return status == cudaErrorMemoryAllocation ? SB_DEVICE_FULL : -1;
 }
 
 int sb_cuda_launched(const char *kernel) { return sb_cuda_check(cudaGetLastError(), kernel); }
 
 /* ---- memory and transfers ---------------------------------------------------------------------------------------------------------------- */
 
-static size_t cuda_available(sb_device *device)
+static int cuda_available(sb_device *device, size_t *bytes)
 {
-    (void)device;
     size_t available, total;
-    return cudaMemGetInfo(&available, &total) == cudaSuccess ? available : SIZE_MAX;
+    if (sb_cuda_blas_start((sb_cuda *)device) != 0 || sb_cuda_check(cudaMemGetInfo(&available, &total), "how much memory is free") != 0)
+        return -1;
+    size_t reserve = total / 100 * RESERVE_PERCENT > RESERVE_LEAST ? total / 100 * RESERVE_PERCENT : RESERVE_LEAST;
+    *bytes = available > reserve ? available - reserve : 0;
+    return 0;
 }
 
 static int cuda_alloc(sb_device *device, size_t bytes, void **out)
@@ -174,18 +181,35 @@ static int describe(sb_cuda *cuda)
     return 0;
 }
 
-static int start(sb_cuda *cuda)
+static int look_for_gpu(void)
 {
-    int count = 0, driver = 0;
-    if (sb_cuda_check(cudaDriverGetVersion(&driver), "the driver's version") != 0)
+    int count = 0, driver = 0, runtime = 0;
+    if (sb_cuda_check(cudaDriverGetVersion(&driver), "the driver's version") != 0 ||
+        sb_cuda_check(cudaRuntimeGetVersion(&runtime), "the runtime's version") != 0)
         return -1;
     if (driver == 0)
         return sb_fail("there is no NVIDIA driver on this machine");
-    if (sb_cuda_check(cudaGetDeviceCount(&count), "looking for a GPU") != 0)
+    cudaError_t status = cudaGetDeviceCount(&count);
+    if (status == cudaErrorInsufficientDriver)
+        return sb_fail("the driver is for CUDA %d.%d and older than the toolkit, CUDA %d.%d: update the driver, or build the plug-in with a toolkit of "
+                       "CUDA %d (`make cuda CUDA=FOLDER`)",
+                       driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10, driver / 1000);
+    if (sb_cuda_check(status, "looking for a GPU") != 0)
         return -1;
-    if (count == 0)
-        return sb_fail("there is no GPU");
-    if (sb_cuda_check(cudaSetDevice(0), "taking the GPU") != 0 || describe(cuda) != 0)
+    return count > 0 ? 0 : sb_fail("there is no GPU");
+}
+
+static int start(sb_cuda *cuda)
+{
+    /* As nvidia-smi counts; by itself CUDA has the fastest first. Read when CUDA starts, that is, below. */
+    if (setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID", 0) != 0)
+        return sb_fail_errno("setting CUDA_DEVICE_ORDER");
+    if (look_for_gpu() != 0)
+        return -1;
+    int taken = sb_cuda_check(cudaSetDevice(0), "taking the GPU");
+    if (taken != 0)
+        return taken;
+    if (describe(cuda) != 0)
         return -1;
     for (int i = 0; i < 3; i++)
         if (sb_cuda_check(cudaStreamCreateWithFlags(&cuda->stream[i], cudaStreamNonBlocking), "making a stream") != 0)
@@ -253,9 +277,10 @@ int sb_device_cuda(sb_device **out)
         .view_scratch = sb_cuda_view_scratch,
         .view = sb_cuda_view,
     };
-    if (start(cuda) != 0) {
+    int rc = start(cuda);
+    if (rc != 0) {
         close_cuda(&cuda->base);
-        return -1;
+        return rc;
     }
     *out = &cuda->base;
     return 0;

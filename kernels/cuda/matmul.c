@@ -9,8 +9,8 @@ static int check(cublasStatus_t status, const char *what)
     return status == CUBLAS_STATUS_SUCCESS ? 0 : sb_fail("%s: %s", what, cublasGetStatusString(status));
 }
 
-/* At the first product: augment, which has none, is spared the library's memory. */
-static int start(sb_cuda *cuda)
+/* Not when the device is opened: augment, which has no products, is spared the library's memory. */
+int sb_cuda_blas_start(sb_cuda *cuda)
 {
     if (cuda->blas)
         return 0;
@@ -31,7 +31,7 @@ int sb_cuda_matmul(sb_device *device, bool transpose_a, bool transpose_b, int m,
                    const float *b, float beta, float *c)
 {
     sb_cuda *cuda = (sb_cuda *)device;
-    if (start(cuda) != 0)
+    if (sb_cuda_blas_start(cuda) != 0)
         return -1;
     cublasStatus_t status = cublasSgemm(cuda->blas, transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N, transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N, n,
                                         m, k, &alpha, b, transpose_b ? k : n, a, transpose_a ? m : k, &beta, c, n);

@@ -1,15 +1,18 @@
 # rules.mk: how the CUDA device is built (included by the Makefile).
 #
-# The CUDA device: `make cuda` builds the plug-in with nvcc (CUDA_ARCHS of cubins, and PTX of the newest for what comes after). The tests
+# The CUDA device: `make cuda` builds the plug-in with nvcc (cubins of CUDA_ARCHS, by default all from 75 on that this nvcc can build, and PTX of
+# the newest for what comes after). The tests
 # build the same files for the emulated device, with g++ and the toolkit's headers; they skip where there is none.
 CUDA       ?= /usr/local/cuda
-CUDA_ARCHS ?= 75 80 86 89 90 100 120
+NVCC       := $(CUDA)/bin/nvcc
+ifndef CUDA_ARCHS
+CUDA_ARCHS := $(if $(wildcard $(NVCC)),$(shell $(NVCC) --list-gpu-arch | sed 's/compute_//' | sort -n | awk '$$1 >= 75'))
+endif
 CUDA_UNITS := $(patsubst kernels/cuda/%,%,$(wildcard kernels/cuda/*.cu kernels/cuda/*.c))
 EMULATED   := $(BUILD)/tests/sb_emulated.so $(BUILD)/tests/emulated/test_faults $(BUILD)/tests/emulated/test_calls \
               $(addprefix $(BUILD)/tests/emulated/test_,cases counts plans answers) $(addprefix $(BUILD)/tests/cuda/test_,cards answers)
 WITH_CUDNN := $(BUILD)/tests/cuda/test_gpu $(BUILD)/tests/cuda/occupancy
 
-NVCC       := $(CUDA)/bin/nvcc
 NEWEST     := $(lastword $(CUDA_ARCHS))
 # -fmad=false: the same bits as on the CPU where both compile the same header. Local memory in a kernel is an error: it is a spill, or an
 # array that should be registers.

@@ -52,7 +52,7 @@ struct sb_conv {
     sb_conv_shape shape;
 };
 
-static size_t d_available(sb_device *d) { return (void)d, SIZE_MAX; }
+static int d_available(sb_device *d, size_t *bytes) { return (void)d, *bytes = SIZE_MAX, 0; }
 
 /* Address space only: nothing of it is touched but what the loss reads. */
 static int d_alloc(sb_device *d, size_t bytes, void **out)

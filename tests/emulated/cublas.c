@@ -25,8 +25,10 @@ cublasStatus_t cublasCreate_v2(cublasHandle_t *out)
     if (emulation_fails())
         return CUBLAS_STATUS_NOT_INITIALIZED;
     cublasHandle_t handle = calloc(1, sizeof *handle);
-    if (!handle)
+    if (!handle || !emulation_library_opens()) {
+        free(handle);
         return CUBLAS_STATUS_ALLOC_FAILED;
+    }
     handle->tag = TAG;
     emulation_born();
     *out = handle;
@@ -38,6 +40,7 @@ cublasStatus_t cublasDestroy_v2(cublasHandle_t handle)
     check_handle(handle);
     handle->tag = 0;
     free(handle);
+    emulation_library_closes();
     emulation_gone();
     return CUBLAS_STATUS_SUCCESS;
 }

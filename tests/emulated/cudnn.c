@@ -499,8 +499,10 @@ cudnnStatus_t cudnnCreate(cudnnHandle_t *out)
     if (emulation_fails())
         return CUDNN_STATUS_NOT_INITIALIZED;
     cudnnHandle_t handle = calloc(1, sizeof *handle);
-    if (!handle)
-        return CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED;
+    if (!handle || !emulation_library_opens()) {
+        free(handle);
+        return CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED;
+    }
     handle->tag = HANDLE_TAG;
     emulation_born();
     *out = handle;
@@ -512,6 +514,7 @@ cudnnStatus_t cudnnDestroy(cudnnHandle_t handle)
     if (!handle || handle->tag != HANDLE_TAG)
         emulation_die("cudnnDestroy of what is no handle");
     free(handle);
+    emulation_library_closes();
     emulation_gone();
     return CUDNN_STATUS_SUCCESS;
 }

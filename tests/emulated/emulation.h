@@ -23,6 +23,10 @@ void emulation_set_order(emulation_order order, uint64_t seed);
 /* The n-th call from now (1: the next) of any function of the runtime, cuBLAS or cuDNN fails, once; 0: none. Environment: SB_EMULATION_FAIL. */
 void emulation_fail_call(long n);
 
+/* The card's memory. Environment: SB_EMULATION_MEMORY=CARD,OTHERS,CONTEXT,LIBRARY,LATER, in MiB, by default 8192,0,0,0,0: what the card has; what
+ * others hold from the start; what this process' context takes, and each handle of cuBLAS and cuDNN; what is gone once cudaMemGetInfo has
+ * answered. It is counted only: what the program allocates is the host's memory. SB_EMULATION_DRIVER=12020: the driver is for CUDA 12.2. */
+
 /* Calls that could have failed so far. */
 long emulation_calls(void);
 
@@ -94,6 +98,10 @@ void emulation_spend(cudaStream_t stream, float milliseconds);
 
 /* Counts a call that may fail; true: this one shall. */
 bool emulation_fails(void);
+
+/* The device memory of a library's handle. false: it is not there. */
+bool emulation_library_opens(void);
+void emulation_library_closes(void);
 
 /* Counts what is alive. */
 void emulation_born(void);

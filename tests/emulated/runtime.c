@@ -55,9 +55,40 @@ static cudaError_t error(cudaError_t status)
             return error(status);      \
     } while (0)
 
+static int driver = CUDART_VERSION;
+
+/* Of device memory, in bytes: SB_EMULATION_MEMORY (emulation.h). */
+enum { CARD, OTHERS, CONTEXT, LIBRARY, LATER, PARTS };
+static size_t share[PARTS]; /* CARD: what emulation_gpu has */
+static size_t bytes_used;
+
+static size_t bytes_left(void)
+{
+    return bytes_used < emulation_gpu.totalGlobalMem ? emulation_gpu.totalGlobalMem - bytes_used : 0;
+}
+
+static bool take_bytes(size_t bytes)
+{
+    if (bytes > bytes_left())
+        return false;
+    bytes_used += bytes;
+    return true;
+}
+
+bool emulation_library_opens(void) { return take_bytes(share[LIBRARY]); }
+void emulation_library_closes(void) { bytes_used -= share[LIBRARY]; }
+
 __attribute__((constructor)) static void read_environment(void)
 {
-    const char *order = getenv("SB_EMULATION_ORDER"), *fail = getenv("SB_EMULATION_FAIL");
+    const char *order = getenv("SB_EMULATION_ORDER"), *fail = getenv("SB_EMULATION_FAIL"), *version = getenv("SB_EMULATION_DRIVER");
+    char *figures = getenv("SB_EMULATION_MEMORY");
+    for (int i = 0; i < PARTS && figures && *figures; i++, figures += *figures == ',')
+        share[i] = strtoull(figures, &figures, 10) << 20;
+    if (share[CARD] > 0)
+        emulation_gpu.totalGlobalMem = share[CARD];
+    bytes_used = share[OTHERS];
+    if (version)
+        driver = atoi(version);
     if (order && strcmp(order, "reverse") == 0)
         emulation_set_order(EMULATION_REVERSE, 0);
     if (order && strncmp(order, "random", 6) == 0)
@@ -84,7 +115,6 @@ typedef struct registration {
 
 static allocation *allocations;
 static registration *registrations;
-static size_t bytes_used;
 
 static void set_access(int protection)
 {
@@ -145,7 +175,7 @@ static bool map_rubbish(char *to, size_t bytes)
 cudaError_t cudaMalloc(void **out, size_t bytes)
 {
     MAY_FAIL(cudaErrorMemoryAllocation);
-    if (bytes > emulation_gpu.totalGlobalMem - bytes_used)
+    if (bytes > bytes_left())
         return error(cudaErrorMemoryAllocation);
     allocation *a = calloc(1, sizeof *a);
     if (!a)
@@ -198,7 +228,9 @@ cudaError_t cudaFree(void *memory)
 cudaError_t cudaMemGetInfo(size_t *available, size_t *total)
 {
     *total = emulation_gpu.totalGlobalMem;
-    *available = emulation_gpu.totalGlobalMem - bytes_used;
+    *available = bytes_left();
+    bytes_used += share[LATER];
+    share[LATER] = 0;
     return cudaSuccess;
 }
 
@@ -601,19 +633,29 @@ const char *cudaGetErrorString(cudaError_t status)
 cudaError_t cudaGetDeviceCount(int *count)
 {
     MAY_FAIL(cudaErrorNoDevice);
+    if (!getenv("CUDA_DEVICE_ORDER"))
+        emulation_die("CUDA is started without CUDA_DEVICE_ORDER: its numbers may not be nvidia-smi's");
+    if (driver / 1000 < CUDART_VERSION / 1000)
+        return error(cudaErrorInsufficientDriver);
     *count = 1;
     return cudaSuccess;
 }
 
 cudaError_t cudaSetDevice(int device)
 {
+    static bool taken;
     MAY_FAIL(cudaErrorInvalidDevice);
-    return device == 0 ? cudaSuccess : error(cudaErrorInvalidDevice);
+    if (device != 0)
+        return error(cudaErrorInvalidDevice);
+    if (!taken && !take_bytes(share[CONTEXT])) /* which lives as long as the process */
+        return error(cudaErrorMemoryAllocation);
+    taken = true;
+    return cudaSuccess;
 }
 
 cudaError_t cudaDriverGetVersion(int *version)
 {
-    *version = CUDART_VERSION;
+    *version = driver;
     return cudaSuccess;
 }
 

@@ -60,10 +60,11 @@ static int set_up(net *n, sb_device *d)
 {
     sb_parameters *p = &n->parameters;
     sb_parameter table[16] = { 0 };
+    size_t available;
     if (build(n) != 0 || sb_parameters_allocate(p, true, 1) != 0 || sb_plan_create(&n->plan, n->network, N, SIDE, SB_F32, true) != 0)
         return -1;
     planned = emulation_calls();
-    if (take(d, sb_plan_bytes(n->plan), &n->arena) != 0 || take(d, sb_plan_packed_bytes(n->plan), &n->packed) != 0 ||
+    if (d->available(d, &available) != 0 || take(d, sb_plan_bytes(n->plan), &n->arena) != 0 || take(d, sb_plan_packed_bytes(n->plan), &n->packed) != 0 ||
         take(d, p->floats * sizeof(float), &n->state) != 0 || take(d, PIXELS, &n->pixels) != 0 ||
         take(d, FEATURES * sizeof(float), &n->features) != 0 || take(d, FEATURES * sizeof(float), &n->gradient) != 0 ||
         take(d, p->statistic_floats * sizeof(float), &n->statistics) != 0 || take(d, PRODUCT * sizeof(float), &n->product) != 0 ||

@@ -100,6 +100,50 @@ alone() {
         grep -q "device: CPU.*no GPU: there is no /nowhere.so" "$work/auto/log/trainer.log"
 }
 
+# crowded OTHERS COMMAND...: on a card of 8 GiB of which others hold OTHERS MiB; a context takes 200, a library's handle 64, and once the trainer has
+# asked what is free, augment and kernels take another 300. Plans are not timed, which would take long for so many sizes of a chunk.
+crowded() {
+    (
+        unset HOME XDG_CACHE_HOME
+        export SB_EMULATION_MEMORY=8192,$1,200,64,300
+        "${@:2}"
+    )
+}
+run_crowded() { crowded "$1" run_on cuda "$2" trainer.chunk=0 trainer.steps=2 "${@:3}"; }
+
+needed=0 free=0 chunk=0 others=0
+# One that does not fit says by how much it does not, and what does.
+refused_for_memory() {
+    ! run_crowded 7300 crowd >"$work/refusal" 2>&1 && [ ! -e "$work/crowd" ] && cat "$work/refusal" && read -r needed free chunk < <(
+        sed -n 's/.*trainer.batch = 8 with 16 views .* needs \([0-9]*\) MiB of memory, and \([0-9]*\) are free .*: trainer.chunk=\([0-9]*\) would.*/\1 \2 \3/p' "$work/refusal"
+    ) && [ "$chunk" -ge 1 ] && [ "$chunk" -lt 16 ] && others=$((7300 - (needed - free)))
+}
+
+# The same with all that it needs free, to the MiB, and no more.
+just_fits() {
+    ! run_crowded $((others + 1)) crowd >/dev/null 2>&1 && run_crowded $((others - 1)) crowd && ! grep "out of memory" "$work"/crowd/log/*.log
+}
+
+chunk_fits() { run_crowded 7300 chunk trainer.chunk="$chunk"; }
+
+# Its memory is not the trainer's: two tiles of 768 MiB.
+augment_lacks_memory() {
+    run_crowded 7000 tiles data.tile=16384 data.tiles_per_image=2 >"$work/refusal" 2>&1
+    local status=$?
+    cat "$work/refusal"
+    [ $status -eq 1 ] && grep -q "run: augment cannot go on" "$work/refusal" && [ "$(grep -c "device: emulated GPU" "$work/tiles/log/augment.log")" -eq 1 ] &&
+        grep -q "views need [0-9]* MiB beside the trainer; lower data.tile or views.N.size, or trainer.chunk.*out of memory" "$work/refusal"
+}
+
+full() {
+    ! crowded 8100 run_on auto full >"$work/refusal" 2>&1 && cat "$work/refusal" && grep -q "device = auto: taking the GPU: out of memory; end what else uses" "$work/refusal"
+}
+
+old_driver() {
+    ! SB_EMULATION_DRIVER=11080 run_on cuda driver >"$work/refusal" 2>&1 && cat "$work/refusal" &&
+        grep -q "the driver is for CUDA 11.8 and older than the toolkit, CUDA [1-9][0-9]*\.[0-9]: update the driver" "$work/refusal"
+}
+
 ok "photographs" take_photographs
 ok "a run on the CPU that does not learn" run_on cpu frozen optimiser.lr=0
 ok "a run on the CPU" run_on cpu cpu
@@ -116,5 +160,11 @@ ok "  the same weights, byte for byte" same bf16 bf16_killed
 ok "device = auto without a plug-in: the CPU, and why" alone
 ok "device = cuda without one: an error that says what to do" refused
 ok "a plug-in of another version: the same" outdated
+ok "a driver older than the toolkit: both versions" old_driver
+ok "a batch that the memory does not hold: refused, with the largest chunk" refused_for_memory
+ok "  which is held" chunk_fits
+ok "a batch that it just holds: 300 MiB less behind the check, and nothing fails" just_fits
+ok "no memory for tiles and views: the run ends and says what to lower" augment_lacks_memory
+ok "a full GPU is no reason to take the CPU" full
 ok "nothing is left behind" nothing_left
 finish

@@ -242,10 +242,11 @@ static void test_memory(void **state)
 
 static size_t room;
 
-static size_t limited(sb_device *device)
+static int limited(sb_device *device, size_t *bytes)
 {
     (void)device;
-    return room;
+    *bytes = room;
+    return 0;
 }
 
 #define SAMPLES 60 /* 120 views */
@@ -276,7 +277,7 @@ static int advised(sb_device *device)
 static void test_short_of_memory(void **state)
 {
     sb_device *device = *state;
-    size_t (*unlimited)(sb_device *) = device->available;
+    int (*unlimited)(sb_device *, size_t *) = device->available;
     sb_config config = configure(WIDE, 1, SAMPLES, 0);
     sb_step *step = create(WIDE, device, &config);
     sb_step_budget budget;

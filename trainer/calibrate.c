@@ -1,0 +1,90 @@
+/* calibrate.c: see calibrate.h. */
+#include "trainer/calibrate.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "kernels/open.h"      /* sb_device_open */
+#include "proto/error.h"       /* sb_fail */
+#include "proto/process.h"     /* sb_now */
+#include "trainer/schedule.h"  /* sb_schedule_lr */
+#include "trainer/step.h"      /* sb_step_* */
+
+#define BATCH_LEAST 2   /* a method's least */
+#define LOOK_S 1.0      /* steps are repeated until so much time went by */
+#define PATIENCE_S 2.0  /* a first step that takes longer is the only one */
+
+/* The same pixels for every view. */
+static int fetch(void *context, int view, int sample, const uint8_t **pixels)
+{
+    (void)view, (void)sample;
+    *pixels = context;
+    return 0;
+}
+
+/* One step to its end, in seconds; -1. */
+static double take_step(sb_device *device, const sb_config *config, sb_step *step, int64_t number, const sb_step_source *source)
+{
+    double loss;
+    uint64_t begin = sb_now();
+    if (sb_step_gradient(step, number, source, &loss) != 0 || sb_step_commit(step, number, sb_schedule_lr(config, number)) != 0 ||
+        device->wait(device, SB_STREAM_COMPUTE) != 0)
+        return -1;
+    return (double)(sb_now() - begin) * 1e-9;
+}
+
+/* Seconds of a step of `batch` samples, in as many chunks as the whole batch has. */
+static int measure(sb_device *device, const sb_config *whole, int batch, uint8_t *pixels, sb_calibration *out)
+{
+    sb_config config = *whole;
+    const sb_step_source source = { .context = pixels, .fetch = fetch };
+    sb_step *step = NULL;
+    config.trainer.batch = batch;
+    if (config.trainer.chunk > 0)
+        config.trainer.chunk = (int)(((int64_t)whole->trainer.chunk * batch + whole->trainer.batch - 1) / whole->trainer.batch);
+    if (sb_step_create(&step, device, &config) != 0)
+        return -1;
+    double first = take_step(device, &config, step, 0, &source), all = 0, now = 0;
+    int steps = 0;
+    while (first >= 0 && first <= PATIENCE_S && now >= 0 && all < LOOK_S) {
+        now = take_step(device, &config, step, 1 + steps++, &source);
+        all += now;
+    }
+    sb_step_destroy(&step);
+    if (first < 0 || now < 0)
+        return -1;
+    out->batch = batch;
+    out->measured_s = steps > 0 ? all : first;
+    out->step_s = (steps > 0 ? all / steps : first) * whole->trainer.batch / batch;
+    return 0;
+}
+
+/* A little first: it says how much a second holds. */
+static int measure_enough(sb_device *device, const sb_config *config, uint8_t *pixels, sb_calibration *out)
+{
+    int all = config->trainer.batch, batch = all < BATCH_LEAST ? all : BATCH_LEAST;
+    if (measure(device, config, batch, pixels, out) != 0)
+        return -1;
+    double fits = LOOK_S / out->step_s * all;
+    int larger = fits < all ? (int)fits : all;
+    return larger > batch ? measure(device, config, larger, pixels, out) : 0;
+}
+
+int sb_calibrate(const sb_config *config, sb_calibration *out)
+{
+    int sizes[SB_VIEWS_MAX], count = sb_config_view_sizes(config, sizes);
+    size_t bytes = (size_t)sizes[count - 1] * (size_t)sizes[count - 1] * (size_t)config->data.channels;
+    sb_device *device = NULL;
+    uint8_t *pixels = malloc(bytes);
+    if (!pixels)
+        return sb_fail("out of memory");
+    for (size_t i = 0; i < bytes; i++)
+        pixels[i] = (uint8_t)(i * 7919 % 251);
+    int rc = sb_device_open(&device, config, config->trainer.threads) != 0 ? -1 : measure_enough(device, config, pixels, out);
+    if (rc == 0)
+        snprintf(out->device, sizeof out->device, "%s; %s", device->description,
+                 config->trainer.precision == SB_PRECISION_BF16 && device->fast_bf16 ? "bf16" : "f32");
+    sb_device_close(&device);
+    free(pixels);
+    return rc;
+}

@@ -1,0 +1,21 @@
+/* calibrate.h: how long the steps of a run will take on this machine, from a few real ones.
+ *
+ * The steps are the configuration's own (encoder, views, method, optimiser, chunks) on pixels of no meaning. The first is thrown away: it touches
+ * memory and warms what later steps find warm. A batch too large for a second is measured on a part of it, in as many chunks, and scaled linearly.
+ * What loaders and augment take of the same cores is not in it. */
+#ifndef SB_TRAINER_CALIBRATE_H
+#define SB_TRAINER_CALIBRATE_H
+
+#include "proto/config.h"
+
+typedef struct {
+    double step_s;     /* of a whole batch */
+    double measured_s; /* how long was looked */
+    int batch;         /* samples of the batch that was measured */
+    char device[512];  /* "CPU, 2 threads, ..., f32" */
+} sb_calibration;
+
+/* Takes a few seconds, on a slow machine at most three steps of two samples. */
+int sb_calibrate(const sb_config *config, sb_calibration *out);
+
+#endif
