@@ -1,17 +1,29 @@
 #!/usr/bin/python3
-"""The training step against PyTorch's, step by step: each begins from PyTorch's own weights, statistics and optimiser's state, with the same
-8-bit views. (Two runs left to themselves say nothing: PyTorch parts from itself by 20 % in 20 steps under another layout.)
+"""The training step against PyTorch's, step by step: each begins from PyTorch's own weights, statistics and optimiser's state, with the
+same 8-bit views. (Two runs left to themselves say nothing: PyTorch parts from itself by 20 % in 20 steps under another layout.)
+Arguments: a part of a case's name, to run only some, and a seed.
 
-What an error may be. The yardstick is PyTorch's own error in the same step, precision, layout (channels last) and groups of batch norm,
-both measured against PyTorch in f64, tensor by tensor as |x - x64| / |x64|. Ours may be twice that, and FLOOR: eight units of rounding,
-for the shortest way to a gradient, through the head, has more operations than that, and where PyTorch comes out lower still it was lucky.
+An error is |x - x64| / |x64| of a tensor; x64 is PyTorch's in f64. What it may be in f32 follows from three facts.
 
-Rounding now and then puts an activation on the other side of its ReLU, ours in one step and PyTorch's in another, which moves gradients by up to
-some per cent: a step in which that happens to us alone says nothing. With small views there are so few activations that it is rare, so in the
-cases of 20 steps each tensor has to keep to the rule in three steps of four (and does in nine of ten). With larger views and networks it happens
-in most steps, and the rule is for the best quarter. Every step has to stay below MOST. In bf16, whose own errors are of that size everywhere,
-there is no such bound, and the loss is held against our own embeddings' alone.
+1. A step multiplies rounding errors, by a factor that depends on the weights and the views: batch norm over few values divides by small
+   deviations, and the softmax multiplies by 1 / temperature. Late errors reach all gradients alike, so that in one step all tensors are
+   off by nearly the same share. A single evaluation is then a single draw, which is tiny now and then by luck: PyTorch's own error in the
+   same step is no measure, on whatever processor. The measure is the largest error of NOISY + 1 evaluations by PyTorch in f32. One is
+   plain. In the others each layer's outputs, and the gradients that come back through them, are wrong by one more unit in the last place,
+   up or down at random: this is the arithmetic's own unit through this step's own factor, whichever kernels the processor chooses.
+2. Ours may be FACTOR times that. The draws behave like normal ones of about the same size, and one exceeds 8 times the largest of
+   4 others once in some thousand steps. What is nearly exact may have FLOOR: eight units of rounding.
+3. Rounding can put an activation on the other side of its ReLU, which moves gradients by up to some per cent. So no activation may lie
+   near a kink: before each step the shifts of batch norms are moved a little until, in PyTorch, none is within MARGIN of it (`settle`).
+   MARGIN is above the errors of activations, which are of the order of 1e-6. Views in which the two largest values under a max pooling are
+   that close are drawn anew. Nothing then is left to luck, and every tensor keeps to the bound in every step.
+
+That the bound is tight is shown, too: each tensor, made larger by PLANTED after the last step of a case, has to break it.
+
+In bf16 rounding is too coarse to keep away from kinks: an error of ours may be twice PyTorch's in the same step, for the best quarter of
+the steps, and the loss is held against our own embeddings' alone.
 """
+import copy
 import subprocess
 import sys
 from pathlib import Path
@@ -24,21 +36,24 @@ import reference
 TOOL = Path(__file__).parents[2] / "build/tests/oracle/step_tool"
 ROUNDING = 2.0**-24  # of f32
 FLOOR = 8 * ROUNDING
-MOST = 0.1
+NOISY = 3
+FACTOR = 8
+MARGIN = 2.0**-15
+PLANTED = 1e-3
 OUT = 128
 DECAY = 0.01
 
 CASES = [
     # name, steps, learning rate, keys
-    ("SGD, SimCLR", 20, 0.1, {"optimiser.name": "sgd", "method.name": "simclr", "data.view": 16}),
-    ("LARS, grey, chunks of 5, 5 and 4", 20, 0.5, {"optimiser.name": "lars", "optimiser.trust": 0.02, "data.channels": 1, "data.view": 16,
-                                                   "trainer.batch": 7, "trainer.chunk": 5}),
-    ("AdamW, three layers without a last norm", 20, 0.01, {"optimiser.name": "adamw", "projector.layers": 3,
-                                                           "projector.last_norm": "false", "data.view": 16}),
-    ("ResNet-18", 5, 0.1, {}),
-    ("small stem, grey", 3, 0.1, {"encoder.stem": "small", "data.channels": 1, "data.view": 16}),
-    ("ResNet-34", 5, 0.1, {"encoder.name": "resnet34"}),
-    ("ResNet-50", 5, 0.1, {"encoder.name": "resnet50"}),
+    ("SGD, SimCLR", 3, 0.1, {"optimiser.name": "sgd", "method.name": "simclr", "data.view": 16}),
+    ("LARS, grey, chunks of 7, 7 and 6", 3, 0.5, {"optimiser.name": "lars", "optimiser.trust": 0.02, "data.channels": 1, "data.view": 16,
+                                                  "trainer.batch": 10, "trainer.chunk": 7}),
+    ("AdamW, three layers without a last norm", 3, 0.01, {"optimiser.name": "adamw", "projector.layers": 3,
+                                                          "projector.last_norm": "false", "data.view": 16}),
+    ("ResNet-18", 2, 0.1, {}),
+    ("small stem, grey", 2, 0.1, {"encoder.stem": "small", "data.channels": 1, "data.view": 16}),
+    ("ResNet-34", 2, 0.1, {"encoder.name": "resnet34"}),
+    ("ResNet-50", 2, 0.1, {"encoder.name": "resnet50"}),
     ("bf16", 5, 0.1, {"trainer.precision": "bf16", "trainer.batch": 6}),
     ("bf16, small stem, two chunks", 3, 0.1, {"trainer.precision": "bf16", "encoder.stem": "small", "trainer.chunk": 4, "data.view": 16}),
 ]
@@ -117,7 +132,66 @@ def views(generator, batch, side, channels):
 
 def distance(x, wanted):
     """|x - wanted| / |wanted|"""
-    return ((x.detach().double() - wanted.detach().double()).norm() / wanted.detach().double().norm()).item()
+    error, wanted = (wanted - x).flatten().double(), wanted.flatten().double()
+    return (error @ error / (wanted @ wanted)).sqrt().item()
+
+
+def with_noise(net):
+    """A copy of a network in which the outputs of each layer, and gradients on their way back, are wrong by one more unit in the last place."""
+    def noise(module, inputs, output):
+        return output * torch.empty_like(output).bernoulli_().mul_(4 * ROUNDING).add_(1 - 2 * ROUNDING)
+
+    noisy = copy.deepcopy(net)
+    for module in noisy.modules():
+        if not list(module.children()):
+            module.register_forward_hook(noise)
+    return noisy
+
+
+@torch.no_grad()
+def settle(net, x, groups):
+    """Moves shifts of batch norms by little, channel by channel, until no activation lies within MARGIN of its ReLU's kink. A shift that moves
+    changes the other groups, and what follows; so this goes through the network until nothing moves. False: two candidates of a
+    max pooling are within MARGIN of each other."""
+    last = moved = tied = None
+
+    def norm(module, inputs, output):
+        nonlocal last
+        last = module
+
+    def relu(module, inputs):
+        nonlocal moved
+        channels, shift = inputs[0].transpose(0, 1).flatten(1), last.bias.clone()
+        while (near := ((channels + (shift - last.bias)[:, None]).abs() < MARGIN).any(1)).any():
+            shift[near] = (last.bias + 64 * MARGIN * (2 * torch.rand(len(shift)) - 1))[near]
+            moved = True
+        by = (shift - last.bias).reshape(-1, *[1] * (inputs[0].ndim - 2))
+        last.bias.copy_(shift)
+        return inputs[0] + by
+
+    def pool(module, inputs):
+        nonlocal tied
+        windows = torch.nn.functional.unfold(inputs[0], module.kernel_size, padding=module.padding, stride=module.stride)
+        first, second = windows.reshape(*inputs[0].shape[:2], -1, windows.shape[2]).topk(2, dim=2).values.unbind(2)
+        tied = tied or ((first > 0) & (first - second < MARGIN)).any()
+
+    hooks = []
+    for module in net.modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            hooks.append(module.register_forward_hook(norm))
+        elif isinstance(module, torch.nn.ReLU):
+            hooks.append(module.register_forward_pre_hook(relu))
+        elif isinstance(module, torch.nn.MaxPool2d):
+            hooks.append(module.register_forward_pre_hook(pool))
+    buffers = {name: b.clone() for name, b in net.named_buffers()}
+    while moved is not False and not tied:
+        moved = False
+        reference.embed(net, x, groups)
+    for name, b in net.named_buffers():
+        b.copy_(buffers[name])
+    for hook in hooks:
+        hook.remove()
+    return not tied
 
 
 class Case:
@@ -125,21 +199,21 @@ class Case:
 
     def __init__(self, steps, lr, keys):
         self.keys = keys = {**DEFAULTS, **keys}
-        self.steps, self.lr, self.share = steps, lr, 0.75 if steps == 20 else 0.25  # of the steps keep to the rule
+        self.steps, self.lr = steps, lr
         self.tool = Tool(**keys)
         shape = {"encoder": keys["encoder.name"], "stem": keys["encoder.stem"], "channels": keys["data.channels"],
                  "layers": keys["projector.layers"], "out": OUT, "last_norm": keys["projector.last_norm"] == "true"}
         self.precision = torch.bfloat16 if keys["trainer.precision"] == "bf16" else torch.float32
+        self.factor, self.share = (2, 0.25) if self.precision == torch.bfloat16 else (FACTOR, 1)  # of the steps keep to the rule
         self.net = reference.network(**shape).to(memory_format=torch.channels_last)
         self.exact = reference.network(**shape).double()
+        self.noisy = with_noise(self.net)
         self.optimiser = reference.optimiser(keys["optimiser.name"], self.net, DECAY, trust=keys.get("optimiser.trust", 0))
         self.arrays = reference.STATE[keys["optimiser.name"]]
-        self.errors = {}  # name: [(ours, PyTorch's)], by step
+        self.errors = {}  # name: [(ours, the largest of PyTorch's)], by step
+        self.planted = {}  # name: error over bound
         self.loss, self.head, self.update, self.allocations, self.order = 0, 0, {}, 0, []
         self.orders = set()
-
-    def note(self, name, ours, torchs, exact):
-        self.errors.setdefault(name, []).append((distance(ours, exact), distance(torchs, exact)))
 
     def state(self):
         """The optimiser's, as the tool has it; zeros before its first step."""
@@ -151,7 +225,7 @@ class Case:
         return {name: p.detach().clone() for name, p in self.net.named_parameters()}
 
     def statistics(self, net):
-        return {name: b for name, b in net.named_buffers() if name in self.tool.statistics}
+        return {name: b.clone() for name, b in net.named_buffers() if name in self.tool.statistics}
 
     def groups(self, order):
         """The encoder's groups, from the order in which the tool fetched its views: pass 1, then pass 2 without the last chunk."""
@@ -165,25 +239,47 @@ class Case:
         self.orders.add(tuple(order[batch:rows]))
         return groups
 
-    def step(self, number, pixels):
-        method, temperature = self.keys["method.name"], self.keys["method.temperature"]
+    def bound(self, torchs):
+        return self.factor * torchs + FLOOR
+
+    def contrastive(self, embeddings):
+        return reference.contrastive(self.keys["method.name"], embeddings, self.keys["method.temperature"])
+
+    def evaluate(self, net, x, groups, precision=None):
+        """Loss; embeddings, gradient and statistics by name, from the weights and statistics of self.net."""
+        net.load_state_dict(self.net.state_dict())
+        net.zero_grad(set_to_none=True)
+        z = reference.embed(net, x, groups, precision)
+        loss = self.contrastive(z)
+        loss.backward()
+        return loss.item(), {"embeddings": z.detach(), **{name: p.grad for name, p in net.named_parameters()}, **self.statistics(net)}
+
+    def gradient(self, number, pixels):
+        """The tool's, and groups of the encoder."""
+        *seen, order = self.tool.gradient(number, self.lr, self.weights(), self.statistics(self.net), self.state(), pixels, OUT)
+        return *seen, self.groups(order)
+
+    def views(self, number, generator):
+        """Of a step, away from kinks in f32."""
+        while True:
+            pixels = views(generator, self.keys["trainer.batch"], self.keys["data.view"], self.keys["data.channels"])
+            groups = [numpy.arange(len(pixels))]
+            if self.keys["trainer.chunk"]:  # the tool shows its groups in a step that does not count
+                groups = self.gradient(number, pixels)[-1]
+                self.tool.commit(self.weights())
+            if self.precision == torch.bfloat16 or settle(self.net, reference.normalised(pixels).float(), groups):
+                return pixels
+
+    def step(self, number, generator):
+        pixels = self.views(number, generator)
         before = self.weights()
-        loss, gradient, embeddings, order = self.tool.gradient(number, self.lr, before, self.statistics(self.net), self.state(), pixels, OUT)
-        groups = self.groups(order)
-        self.exact.load_state_dict(self.net.state_dict())
-        self.net.zero_grad()
-        self.exact.zero_grad()
+        loss, gradient, embeddings, groups = self.gradient(number, pixels)
         x = reference.normalised(pixels)
-        z = reference.embed(self.net, x.float().contiguous(memory_format=torch.channels_last), groups, self.precision)
-        wanted = reference.contrastive(method, z, temperature)
-        wanted.backward()
-        self.loss = max(self.loss, abs(loss - wanted.item()))
-        self.head = max(self.head, abs(loss - reference.contrastive(method, embeddings.double(), temperature).item()))
-        z64 = reference.embed(self.exact, x, groups)
-        reference.contrastive(method, z64, temperature).backward()
-        self.note("embeddings", embeddings, z, z64)
-        for name, p in self.exact.named_parameters():
-            self.note(name, gradient[name], self.net.get_parameter(name).grad, p.grad)
+        exact = self.evaluate(self.exact, x, groups)[1]
+        noisy = [] if self.precision == torch.bfloat16 else [self.evaluate(self.noisy, x.float(), groups)[1] for _ in range(NOISY)]
+        wanted, plain = self.evaluate(self.net, x.float().contiguous(memory_format=torch.channels_last), groups, self.precision)
+        self.loss = max(self.loss, abs(loss - wanted))
+        self.head = max(self.head, abs(loss - self.contrastive(embeddings.double()).item()))
 
         for group in self.optimiser.param_groups:
             group["lr"] = self.lr
@@ -195,14 +291,18 @@ class Case:
             size = (p - before[name]).norm() + 2 * ROUNDING / 1e-6 * p.norm()
             errors = [((weights[name] - p).norm() / size).item()] + [distance(a[name], b[name]) for a, b in zip(state, self.state())]
             self.update[name] = max(self.update.get(name, 0), *errors)
-        for name, exact in self.statistics(self.exact).items():
-            self.note(name, running[name], self.net.get_buffer(name), exact)
+        ours = {"embeddings": embeddings, **gradient, **running}
+        for name, x64 in exact.items():
+            most = max(distance(torchs[name], x64) for torchs in [plain, *noisy])
+            self.errors.setdefault(name, []).append((distance(ours[name], x64), most))
+            if number == self.steps - 1 and noisy:
+                self.planted[name] = distance((1 + PLANTED) * ours[name], x64) / self.bound(most)
 
     def run(self, generator):
         self.net.train()
         self.exact.train()
         for number in range(self.steps):
-            self.step(number, views(generator, self.keys["trainer.batch"], self.keys["data.view"], self.keys["data.channels"]))
+            self.step(number, generator)
         self.tool.close()
 
     def compared(self, statistics):
@@ -210,17 +310,19 @@ class Case:
         wrong, most = [], 0
         for name, errors in self.errors.items():
             if (name in self.tool.statistics) == statistics:
-                share = numpy.quantile([ours / (2 * torchs + FLOOR) for ours, torchs in errors], self.share)
+                share = numpy.quantile([ours / self.bound(torchs) for ours, torchs in errors], self.share)
                 most = max(most, share)
-                if not share <= 1 or not (max(errors)[0] < MOST or self.precision == torch.bfloat16):
-                    ours, torchs = numpy.median(errors, axis=0)
-                    wrong.append(f"{name}: {share:.2f}; in the middle {ours:.1e}, PyTorch {torchs:.1e}; at most {max(errors)[0]:.1e}")
+                if not share <= 1:
+                    wrong.append(f"{name}: {share:.2f}; by step " + ", ".join(f"{ours:.1e} (PyTorch {torchs:.1e})" for ours, torchs in errors))
         return wrong, f"off by {most:.2f} of what they may be"
 
     def results(self):
         yield "gradients and embeddings", *self.compared(False)
         yield "running statistics", *self.compared(True)
         if self.precision == torch.float32:
+            least = min(self.planted.values())
+            yield (f"each tensor is found when {PLANTED} too large", [n for n, share in self.planted.items() if not share > 1],
+                   f"off by at least {least:.1f} of what they may be")
             yield "loss", [self.loss] if not self.loss < 1e-4 else [], f"{self.loss:.1e}"
         yield "loss of its own embeddings", [self.head] if not self.head < 1e-5 else [], f"{self.head:.1e}"
         worst = max(self.update.values())
@@ -231,14 +333,14 @@ class Case:
         yield "no memory taken", [f"{self.allocations} times"] if self.allocations else [], ""
 
 
-def main():
+def main(part="", seed=1):
     torch.set_num_threads(1)
-    torch.manual_seed(1)
-    generator = numpy.random.default_rng(1)
     count = failed = 0
     for name, steps, lr, keys in CASES:
-        if len(sys.argv) > 1 and sys.argv[1] not in name:  # only some, while working on them
+        if part not in name:
             continue
+        torch.manual_seed(int(seed))
+        generator = numpy.random.default_rng(int(seed))
         case = Case(steps, lr, keys)
         if keys.get("trainer.precision") == "bf16" and not case.tool.bf16:
             count += 1
@@ -255,4 +357,4 @@ def main():
     return failed > 0
 
 
-sys.exit(main())
+sys.exit(main(*sys.argv[1:]))
