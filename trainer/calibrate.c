@@ -83,7 +83,7 @@ int sb_calibrate(const sb_config *config, sb_calibration *out)
     int rc = sb_device_open(&device, config, config->trainer.threads) != 0 ? -1 : measure_enough(device, config, pixels, out);
     if (rc == 0)
         snprintf(out->device, sizeof out->device, "%s; %s", device->description,
-                 config->trainer.precision == SB_PRECISION_BF16 && device->fast_bf16 ? "bf16" : "f32");
+                 config->trainer.precision == SB_PRECISION_BF16 && device->bf16 ? "bf16" : "f32");
     sb_device_close(&device);
     free(pixels);
     return rc;
