@@ -157,6 +157,10 @@ static sb_device *open_card(const sb_card *card)
     return device;
 }
 
+static int told_by_knobs; /* pairs of plans that only their knobs tell apart */
+
+static size_t engine_length(const sb_cuda_proposal *p) { return strcspn(p->name, "_"); }
+
 /* What is proposed for one direction. Returns how many. */
 static int look_at_proposals(const sb_conv_shape *shape, sb_cuda_direction direction, size_t workspace_most)
 {
@@ -169,8 +173,11 @@ static int look_at_proposals(const sb_conv_shape *shape, sb_cuda_direction direc
     for (int i = 0; i < count; i++) {
         assert_true(p[i].workspace <= workspace_most);
         assert_string_not_equal(p[i].name, "");
-        for (int k = 0; k < i; k++)
+        for (int k = 0; k < i; k++) {
+            size_t length = engine_length(&p[i]);
             assert_string_not_equal(p[i].name, p[k].name);
+            told_by_knobs += length == engine_length(&p[k]) && strncmp(p[i].name, p[k].name, length) == 0;
+        }
         sb_cuda_dnn_destroy(&p[i].plan);
     }
     sb_cuda_graph_destroy(&graph);
@@ -207,6 +214,7 @@ static void on_a_card(void **state)
     const sb_card *card = *state;
     size_t workspace_most = ((size_t)card->memory << 20) / SHARE;
     int proposals = 0;
+    told_by_knobs = 0;
     cache_empty();
     sb_device *device = open_card(card);
     assert_int_equal(device->fast_bf16, card->capability >= 80);
@@ -222,7 +230,8 @@ static void on_a_card(void **state)
     device = open_card(card);
     create_all(device, "0 plans timed for 0 operations, %d operations as kept", workspace_most);
     sb_device_close(&device);
-    print_message("%d operations, %d plans to choose from\n", operations, proposals);
+    print_message("%d operations, %d plans to choose from; knobs alone tell %d pairs apart\n", operations, proposals, told_by_knobs);
+    assert_true(told_by_knobs > operations / 2);
 }
 
 /* A filter of fewer channels that divide the input's is a grouped convolution to cuDNN: it must not come so far. */
