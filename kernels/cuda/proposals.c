@@ -1,4 +1,5 @@
-/* proposals.c: see proposals.h. Engines come by list: the heuristics' best guesses and, if none of those will do, the fallback. */
+/* proposals.c: see proposals.h. Engines come by list: the heuristics' best guesses and, if none of those will
+ * do, the fallback. */
 #include "kernels/cuda/proposals.h"
 
 #include <stdio.h>
@@ -6,8 +7,8 @@
 
 #define READ_MOST 64 /* of each list of the heuristics */
 
-static bool get(cudnnBackendDescriptor_t from, cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, int64_t room, int64_t *count,
-                void *out)
+static bool get(cudnnBackendDescriptor_t from, cudnnBackendAttributeName_t name,
+                cudnnBackendAttributeType_t type, int64_t room, int64_t *count, void *out)
 {
     return cudnnBackendGetAttribute(from, name, type, room, count, out) == CUDNN_STATUS_SUCCESS;
 }
@@ -17,25 +18,29 @@ static bool acceptable(cudnnBackendDescriptor_t engine, sb_type type)
 {
     cudnnBackendNumericalNote_t notes[CUDNN_NUMERICAL_NOTE_TYPE_COUNT];
     int64_t count = 0;
-    bool fine = get(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, CUDNN_NUMERICAL_NOTE_TYPE_COUNT, &count, notes);
+    bool fine = get(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE,
+                    CUDNN_NUMERICAL_NOTE_TYPE_COUNT, &count, notes);
     for (int64_t i = 0; fine && i < count; i++) {
-        bool rough = notes[i] == CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC || notes[i] == CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION ||
+        bool rough = notes[i] == CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC ||
+                     notes[i] == CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION ||
                      notes[i] == CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_13x13;
-        bool tf32 = type == SB_F32 &&
-                    (notes[i] == CUDNN_NUMERICAL_NOTE_TENSOR_CORE || notes[i] == CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS);
+        bool tf32 = type == SB_F32 && (notes[i] == CUDNN_NUMERICAL_NOTE_TENSOR_CORE ||
+                                       notes[i] == CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS);
         fine = !rough && !tf32;
     }
     return fine;
 }
 
-/* Appends "_kTYPE=VALUE" of every knob of a configuration. cuDNN gives as many knobs as there is room for and does not say how many there
- * are, so there is room for all. */
-static bool name_knobs(cudnnBackendDescriptor_t configuration, cudnnBackendDescriptor_t knobs[CUDNN_KNOB_TYPE_COUNTS], char *name, size_t room,
+/* Appends "_kTYPE=VALUE" of every knob of a configuration. cuDNN gives as many knobs as there is room for and
+ * does not say how many there are, so there is room for all. */
+static bool name_knobs(cudnnBackendDescriptor_t configuration,
+                       cudnnBackendDescriptor_t knobs[CUDNN_KNOB_TYPE_COUNTS], char *name, size_t room,
                        size_t used)
 {
     int64_t count = 0, one = 0, value = 0;
     cudnnBackendKnobType_t type;
-    bool fine = get(configuration, CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_TYPE_BACKEND_DESCRIPTOR, CUDNN_KNOB_TYPE_COUNTS, &count, knobs);
+    bool fine = get(configuration, CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_TYPE_BACKEND_DESCRIPTOR,
+                    CUDNN_KNOB_TYPE_COUNTS, &count, knobs);
     for (int64_t i = 0; fine && i < count; i++) {
         fine = get(knobs[i], CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, CUDNN_TYPE_KNOB_TYPE, 1, &one, &type) &&
                get(knobs[i], CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, CUDNN_TYPE_INT64, 1, &one, &value);
@@ -47,14 +52,16 @@ static bool name_knobs(cudnnBackendDescriptor_t configuration, cudnnBackendDescr
 }
 
 /* Whether a configuration will do, and its name. */
-static bool examine(cudnnBackendDescriptor_t configuration, cudnnBackendDescriptor_t knobs[CUDNN_KNOB_TYPE_COUNTS], sb_type type,
-                    sb_cuda_proposal *p)
+static bool examine(cudnnBackendDescriptor_t configuration,
+                    cudnnBackendDescriptor_t knobs[CUDNN_KNOB_TYPE_COUNTS], sb_type type, sb_cuda_proposal *p)
 {
     cudnnBackendDescriptor_t engine;
     int64_t count = 0, index = 0;
     if (sb_cuda_dnn_create(CUDNN_BACKEND_ENGINE_DESCRIPTOR, &engine) != 0)
         return false;
-    bool fine = get(configuration, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &count, &engine) && acceptable(engine, type);
+    bool fine =
+        get(configuration, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &count, &engine) &&
+        acceptable(engine, type);
     bool named = fine && get(engine, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &count, &index);
     sb_cuda_dnn_destroy(&engine);
     size_t used = named ? (size_t)snprintf(p->name, sizeof p->name, "eng%lld", (long long)index) : 0;
@@ -73,14 +80,17 @@ static bool is_among(const char *name, const sb_cuda_proposal *others, int count
 }
 
 /* Whether the plan can be built and its workspace is small enough. */
-static bool build(cudnnHandle_t handle, cudnnBackendDescriptor_t configuration, size_t workspace_most, sb_cuda_proposal *p)
+static bool build(cudnnHandle_t handle, cudnnBackendDescriptor_t configuration, size_t workspace_most,
+                  sb_cuda_proposal *p)
 {
     int64_t bytes = 0, count = 0;
     if (sb_cuda_dnn_create(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, &p->plan) == 0 &&
         sb_cuda_dnn_set(p->plan, CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1, &handle) == 0 &&
-        sb_cuda_dnn_set(p->plan, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &configuration) == 0 &&
+        sb_cuda_dnn_set(p->plan, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
+                        &configuration) == 0 &&
         cudnnBackendFinalize(p->plan) == CUDNN_STATUS_SUCCESS &&
-        get(p->plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &count, &bytes) && (size_t)bytes <= workspace_most) {
+        get(p->plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &count, &bytes) &&
+        (size_t)bytes <= workspace_most) {
         p->workspace = (size_t)bytes;
         return true;
     }
@@ -89,17 +99,19 @@ static bool build(cudnnHandle_t handle, cudnnBackendDescriptor_t configuration, 
 }
 
 /* Builds what will do of one list. Its length is told before as an upper bound. */
-static int read_list(cudnnHandle_t handle, cudnnBackendHeurMode_t mode, cudnnBackendDescriptor_t graph, sb_type type, size_t workspace_most,
-                     const char *name, sb_cuda_proposal *out, int room)
+static int read_list(cudnnHandle_t handle, cudnnBackendHeurMode_t mode, cudnnBackendDescriptor_t graph,
+                     sb_type type, size_t workspace_most, const char *name, sb_cuda_proposal *out, int room)
 {
-    cudnnBackendDescriptor_t heuristics = NULL, configurations[READ_MOST] = { NULL }, knobs[CUDNN_KNOB_TYPE_COUNTS] = { NULL };
+    cudnnBackendDescriptor_t heuristics = NULL, configurations[READ_MOST] = { NULL },
+                             knobs[CUDNN_KNOB_TYPE_COUNTS] = { NULL };
     int64_t count = 0;
     int made = 0, built = 0;
     for (int i = 0; i < CUDNN_KNOB_TYPE_COUNTS; i++)
         if (sb_cuda_dnn_create(CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR, &knobs[i]) != 0)
             goto out;
     if (sb_cuda_dnn_create(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, &heuristics) != 0 ||
-        sb_cuda_dnn_set(heuristics, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &graph) != 0 ||
+        sb_cuda_dnn_set(heuristics, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
+                        &graph) != 0 ||
         sb_cuda_dnn_set(heuristics, CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode) != 0 ||
         cudnnBackendFinalize(heuristics) != CUDNN_STATUS_SUCCESS)
         goto out; /* no proposals: the next list may have some */
@@ -108,12 +120,13 @@ static int read_list(cudnnHandle_t handle, cudnnBackendHeurMode_t mode, cudnnBac
     int most = count < READ_MOST ? (int)count : READ_MOST;
     while (made < most && sb_cuda_dnn_create(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, &configurations[made]) == 0)
         made++;
-    if (made == 0 || !get(heuristics, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, made, &count, configurations))
+    if (made == 0 || !get(heuristics, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, made,
+                          &count, configurations))
         goto out;
     for (int64_t i = 0; built < room && i < count && i < made; i++) {
         sb_cuda_proposal *p = &out[built];
-        if (examine(configurations[i], knobs, type, p) && (!name || strcmp(p->name, name) == 0) && !is_among(p->name, out, built) &&
-            build(handle, configurations[i], workspace_most, p))
+        if (examine(configurations[i], knobs, type, p) && (!name || strcmp(p->name, name) == 0) &&
+            !is_among(p->name, out, built) && build(handle, configurations[i], workspace_most, p))
             built++;
     }
 out:
@@ -125,8 +138,8 @@ out:
     return built;
 }
 
-int sb_cuda_propose(cudnnHandle_t handle, cudnnBackendDescriptor_t graph, sb_type type, size_t workspace_most, const char *name,
-                    sb_cuda_proposal *out, int room)
+int sb_cuda_propose(cudnnHandle_t handle, cudnnBackendDescriptor_t graph, sb_type type, size_t workspace_most,
+                    const char *name, sb_cuda_proposal *out, int room)
 {
     const cudnnBackendHeurMode_t lists[] = { CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK };
     const size_t bounds[] = { workspace_most, SIZE_MAX };

@@ -1,7 +1,9 @@
-/* proposals.h: what cuDNN proposes for a convolution's graph, built into execution plans. Private to kernels/cuda.
+/* proposals.h: what cuDNN proposes for a convolution's graph, built into execution plans. Private to
+ * kernels/cuda.
  *
- * A plan is one of cuDNN's engines with its knobs set, and is named by both, as cuDNN's own frontend does. Only those are built that give
- * the same bits every time and keep the precision asked for: f32 means no TF32. */
+ * A plan is one of cuDNN's engines with its knobs set, and is named by both, as cuDNN's own frontend does.
+ * Only those are built that give the same bits every time and keep the precision asked for: f32 means no
+ * TF32. */
 #ifndef SB_KERNELS_CUDA_PROPOSALS_H
 #define SB_KERNELS_CUDA_PROPOSALS_H
 
@@ -13,10 +15,11 @@ typedef struct {
     char name[512];                /* "eng5_k17=2"; "": cuDNN would not say */
 } sb_cuda_proposal;
 
-/* Builds up to `room` plans in the order of cuDNN's heuristics, of different names (the later of two with one name is left out). Plans
- * whose workspace is larger than `workspace_most` are built only where there are no others. `name`: the plan of this name alone; NULL: any.
- * `type` is the graph's. Returns how many it built, which may be 0. */
-int sb_cuda_propose(cudnnHandle_t handle, cudnnBackendDescriptor_t graph, sb_type type, size_t workspace_most, const char *name,
-                    sb_cuda_proposal *out, int room);
+/* Builds up to `room` plans in the order of cuDNN's heuristics, of different names (the later of two with one
+ * name is left out). Plans whose workspace is larger than `workspace_most` are built only where there are no
+ * others. `name`: the plan of this name alone; NULL: any. `type` is the graph's. Returns how many it built,
+ * which may be 0. */
+int sb_cuda_propose(cudnnHandle_t handle, cudnnBackendDescriptor_t graph, sb_type type, size_t workspace_most,
+                    const char *name, sb_cuda_proposal *out, int room);
 
 #endif

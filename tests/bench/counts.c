@@ -139,11 +139,11 @@ static int d_conv_data(sb_device *d, sb_conv *c, const void *dy, const void *pac
     return conv(d, SB_COUNT_CONV_DATA, &c->shape, (double)sb_type_bytes(c->shape.type), 0);
 }
 
-/* The gradient is written in cuDNN's layout, read, and added to ours. */
+/* The gradient is written in cuDNN's layout and the activations' type, read, and added to ours. */
 static int d_conv_weight(sb_device *d, sb_conv *c, const void *x, const void *dy, float *dweight, bool accumulate, void *scratch)
 {
     (void)x, (void)dy, (void)dweight, (void)scratch;
-    return conv(d, SB_COUNT_CONV_WEIGHT, &c->shape, accumulate ? 16 : 12, 1);
+    return conv(d, SB_COUNT_CONV_WEIGHT, &c->shape, 2.0 * (double)sb_type_bytes(c->shape.type) + (accumulate ? 8 : 4), 1);
 }
 
 static size_t d_norm_scratch(sb_device *d, const sb_norm_shape *s) { return (void)d, (void)s, 256; }

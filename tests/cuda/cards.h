@@ -1,8 +1,10 @@
-/* cards.h: GPUs that need not be there. cuDNN builds plans for a device property, which is a text: so the real library is asked what it would do
- * on cards that people own. Published figures; what a card would compute, and how fast, is not known here.
+/* cards.h: GPUs that need not be there. cuDNN builds plans for a device property, which is a text: so the
+ * real library is asked what it would do on cards that people own. Published figures; what a card would
+ * compute, and how fast, is not known here.
  *
- * A program that links cards.c has its calls of cuDNN wrapped (WRAPPED in kernels/cuda/rules.mk): handles are made without a driver, plans and
- * heuristics get the property of the card that is in use in place of the handle, and nothing is executed. The rest is the library's own. */
+ * A program that links cards.c has its calls of cuDNN wrapped (WRAPPED in kernels/cuda/rules.mk): handles are
+ * made without a driver, plans and heuristics get the property of the card that is in use in place of the
+ * handle, and nothing is executed. The rest is the library's own. */
 #ifndef SB_TESTS_CUDA_CARDS_H
 #define SB_TESTS_CUDA_CARDS_H
 
@@ -13,8 +15,8 @@ typedef struct {
     int capability; /* 89: sm_89 */
     int processors; /* multiprocessors (SM), each with these: */
     int threads, blocks;
-    int shared, reserved; /* bytes of shared memory that a block may ask for; that the system keeps of each block's */
-    int memory, cache;    /* MiB; L2 */
+    int shared, reserved;    /* bytes of shared memory: a block may ask for; the system keeps beside it */
+    int memory, cache;       /* MiB; the cache is L2 */
     int clock, memory_clock; /* MHz: boost; as drivers report it */
 } sb_card;
 

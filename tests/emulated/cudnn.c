@@ -321,29 +321,34 @@ cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t handle, cudnnBac
         return CUDNN_STATUS_INTERNAL_ERROR;
     if (!d->finalised)
         emulation_die("attribute %d is asked for before the end", (int)name);
+    const cudnnBackendKnobType_t knob = SLICES_KNOB;
+    int64_t number = d->engine;
     *count = 1;
     if (name == CUDNN_ATTR_ENGINEHEUR_RESULTS && type == CUDNN_TYPE_BACKEND_DESCRIPTOR) {
         propose(d, room, count, out);
     } else if (name == CUDNN_ATTR_ENGINECFG_KNOB_CHOICES && type == CUDNN_TYPE_BACKEND_DESCRIPTOR) {
         give_knobs(d, room, count, out);
     } else if (name == CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE && type == CUDNN_TYPE_KNOB_TYPE) {
-        return give_one(room, out, &(cudnnBackendKnobType_t){ SLICES_KNOB }, sizeof(cudnnBackendKnobType_t));
+        return give_one(room, out, &knob, sizeof knob);
     } else if (name == CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE && type == CUDNN_TYPE_INT64) {
-        return give_one(room, out, &(int64_t){ d->slices }, sizeof(int64_t));
+        number = d->slices;
+        return give_one(room, out, &number, sizeof number);
     } else if (name == CUDNN_ATTR_ENGINECFG_ENGINE && type == CUDNN_TYPE_BACKEND_DESCRIPTOR && room == 1) {
         descriptor *engine = check(*(cudnnBackendDescriptor_t *)out);
         engine->engine = d->engine;
         engine->finalised = true;
     } else if (name == CUDNN_ATTR_ENGINE_GLOBAL_INDEX && type == CUDNN_TYPE_INT64) {
-        return give_one(room, out, &(int64_t){ d->engine }, sizeof(int64_t));
+        return give_one(room, out, &number, sizeof number);
     } else if (name == CUDNN_ATTR_ENGINE_NUMERICAL_NOTE && type == CUDNN_TYPE_NUMERICAL_NOTE && room == CUDNN_NUMERICAL_NOTE_TYPE_COUNT) {
         *count = d->engine == ENGINE_NONDETERMINISTIC || d->engine == ENGINE_TENSOR_CORE;
         *(cudnnBackendNumericalNote_t *)out =
             d->engine == ENGINE_NONDETERMINISTIC ? CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC : CUDNN_NUMERICAL_NOTE_TENSOR_CORE;
     } else if (name == CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE && type == CUDNN_TYPE_INT64) {
-        return give_one(room, out, &(int64_t){ (int64_t)workspace_of(d) }, sizeof(int64_t));
+        number = (int64_t)workspace_of(d);
+        return give_one(room, out, &number, sizeof number);
     } else if (name == CUDNN_ATTR_OPERATIONGRAPH_ENGINE_GLOBAL_COUNT && type == CUDNN_TYPE_INT64) {
-        return give_one(room, out, &(int64_t){ ENGINES }, sizeof(int64_t));
+        number = ENGINES;
+        return give_one(room, out, &number, sizeof number);
     } else {
         emulation_die("attribute %d is asked for with room for %ld", (int)name, (long)room);
     }
