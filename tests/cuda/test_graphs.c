@@ -17,7 +17,8 @@
 static int graphs;
 static int64_t fewest = INT64_MAX, most;
 
-/* In place of the CPU's convolutions, which are not needed to plan a network and may lack bf16: each is described to cuDNN, and is nothing. */
+/* In place of the CPU's convolutions, which a plan does not need and which may lack bf16: each is described to
+ * cuDNN, and is nothing. */
 static int describe(sb_device *device, const sb_conv_shape *shape, sb_conv **out)
 {
     (void)device;

@@ -41,7 +41,8 @@ ok "the build" make -s -j2 SAN=address,undefined all $plugin "${programs[@]}"
 ok "a leak is seen" leak_is_seen
 for program in "${programs[@]}"; do
     arguments=()
-    if [[ $program = */test_cpu ]]; then arguments=(compare "" 7); fi # the most seams and empty parts; without sanitizers there are four counts
+    # The thread count with the most seams and empty parts; the program without sanitizers has all four.
+    if [[ $program = */test_cpu ]]; then arguments=(compare "" 7); fi
     ok "${program#build/address/tests/}" timeout 900 "$program" "${arguments[@]}"
     ok "  nothing found" nothing_found
 done
