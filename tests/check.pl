@@ -1,12 +1,13 @@
 #!/usr/bin/perl
-# Runs test programs through TAP::Harness, two at a time and in the order given, and ends with "N passed, N failed, N skipped". Each argument
-# is an executable that prints TAP (cmocka does with CMOCKA_MESSAGE_OUTPUT=TAP), behind the assignments of its environment if it needs some;
-# all of that is its name. A program that dies or prints no plan counts as one failure, one that skips all it has as one skipped.
+# Runs test programs through TAP::Harness, two at a time and in the order given, and ends with "N passed, N
+# failed, N skipped". Each argument is an executable that prints TAP (cmocka does with
+# CMOCKA_MESSAGE_OUTPUT=TAP), behind the assignments of its environment if it needs some; all of that is its
+# name. A program that dies or prints no plan counts as one failure, one that skips all it has as one skipped.
 use strict;
 use warnings;
 use TAP::Harness;
 
-# Of each program. The longest takes a fifth of it alone on two cores: this is for hangs, and a slow or busy machine does not meet it.
+# Of each program. The longest takes a tenth of it alone: this is for hangs, and a slow or busy machine does not meet it.
 my $deadline = $ENV{SB_CHECK_DEADLINE} // 3600;
 
 $ENV{CMOCKA_MESSAGE_OUTPUT} = 'TAP';

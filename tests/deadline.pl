@@ -1,6 +1,7 @@
 #!/usr/bin/perl
-# Runs a command that prints TAP in a session of its own, and sees that nothing of it outlives it: what is left in the session is killed when the
-# command has ended, when this is told to end, and when SECONDS are over, which is one failed test.
+# Runs a command that prints TAP in a session of its own, and sees that nothing of it outlives it: what is
+# left in the session is killed when the command has ended, when this is told to end, and when SECONDS are
+# over, which is one failed test.
 #
 #     deadline.pl SECONDS [NAME=VALUE...] COMMAND...
 use strict;

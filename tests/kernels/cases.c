@@ -607,10 +607,11 @@ static int describe(opener open, int threads)
 int sb_cases_main(int argc, char **argv, opener open, const int *threads, const sb_stopwatch *watch)
 {
     const char *mode = argc > 1 ? argv[1] : "compare", *name = argc > 2 ? argv[2] : "";
+    const int only[] = { argc > 3 ? (int)strtol(argv[3], NULL, 10) : 0, 0 };
     fill_list();
     int status = 0;
     if (strcmp(mode, "compare") == 0)
-        status = compare(name, open, threads);
+        status = compare(name, open, only[0] > 0 ? only : threads);
     else if (strcmp(mode, "time") == 0)
         status = time_all(name, argc > 3 ? strtod(argv[3], NULL) : 0.2, open, threads[0], watch);
     else if (strcmp(mode, "device") == 0)
@@ -621,7 +622,7 @@ int sb_cases_main(int argc, char **argv, opener open, const int *threads, const 
                 printf("%s%s\n", cases[i].name, cases[i].timed ? " (timed)" : "");
         }
     else
-        status = fprintf(stderr, "usage: %s [compare | time | list | device] [NAME] [SECONDS]\n", argv[0]) > 0 ? 2 : 0;
+        status = fprintf(stderr, "usage: %s [compare | time | list | device] [NAME] [THREADS | SECONDS]\n", argv[0]) > 0 ? 2 : 0;
     free(cases);
     return status;
 }

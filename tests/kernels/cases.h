@@ -127,11 +127,11 @@ typedef struct {
 void sb_bound_print(const char *name, double bound, double measured);
 
 /* The main of a device's test program. `open` opens the device with so many threads; each of `threads` (ended by 0) is used in turn.
- *   [compare] [NAME]   compares, as TAP: a line a case. The default
- *   device             what the device says of itself
+ *   [compare] [NAME] [N]  compares, as TAP: a line a case. The default. N > 0: with so many threads alone
  *   time [NAME] [S]    times the real shapes, each for S seconds (default 0.2): median, least, and the rates of the least; with a stopwatch
  *                      (else NULL: the host's clock) the bound, the median, and how many times the bound that is
  *   list [NAME]        names of all cases
+ *   device             what the device says of itself
  * NAME: only cases whose name begins so. Returns the exit status. */
 int sb_cases_main(int argc, char **argv, int (*open)(sb_device **out, int threads), const int *threads, const sb_stopwatch *watch);
 

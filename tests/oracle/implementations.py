@@ -1,6 +1,7 @@
 #!/usr/bin/python3
-"""oneDNN runs none of its plain reference loops (`ref`) and reorders weights alone, in every convolution of ResNet-18, 34 and 50, in every
-direction: in f32 with whatever instructions it uses, and in bf16 where the device has it. What ONEDNN_VERBOSE says of the timed cases."""
+"""oneDNN runs none of its plain reference loops (`ref`) and reorders weights alone, in every convolution of
+ResNet-18, 34 and 50, in every direction: in f32 with whatever instructions it uses, and in bf16 where the
+device has it. What ONEDNN_VERBOSE says of the timed cases."""
 import os
 import subprocess
 import sys
