@@ -23,7 +23,8 @@
 #define REPEAT_NS 1000000000ull    /* an order that was not taken up is given again after this */
 #define MARK_WAIT_NS 1000000000ull /* a loader that hangs has this long to mark its file and die, before it is killed */
 #define KILL_WAIT_NS 5000000000ull /* a killed process that is not gone after this keeps its slots for ever */
-#define STALL_NS 1000000000ull     /* a turn takes far less: the process was stopped */
+#define LOOK_NS 250000000ull       /* a loader is looked at this often, or eight times in loader.timeout */
+#define STALL_NS 1000000000ull     /* a turn takes far less: the process was stopped, and the whole run may have been; counts against no loader */
 
 typedef enum { JOB_NONE, JOB_WAITING, JOB_ASSIGNED, JOB_READY, JOB_TAKEN } job_state;
 
@@ -48,7 +49,9 @@ typedef struct {
     int pidfd;
     uint32_t incarnation;
     int in_flight;
-    uint64_t progress_at; /* ns: last order or report; when it was told to die, or killed */
+    uint64_t looked_at;   /* ns */
+    sb_process_time time; /* at that look */
+    uint64_t still_ns;    /* its own time without progress: since the last order or report, or since it was told to die, or killed */
 } loader;
 
 struct sb_dispatch {
@@ -66,7 +69,6 @@ struct sb_dispatch {
     int spare_count;
     uint64_t next; /* the next sample to start */
     loader loaders[LOADERS_MAX];
-    uint64_t watched_at; /* ns */
     uint32_t files;   /* files and pages of the data set */
     bool *bad;        /* [images], by the first row of a file, as the two below */
     uint8_t *faults;
@@ -268,7 +270,7 @@ static int on_hello(sb_dispatch *d, const sb_peer *peer, const sb_message *m)
         return -1;
     }
     *free_place = (loader){ .state = LOADER_AT_WORK, .peer = *peer, .process = process, .pidfd = pidfd,
-                            .incarnation = (uint32_t)incarnation, .progress_at = sb_now() };
+                            .incarnation = (uint32_t)incarnation, .looked_at = sb_now() };
     d->counts.loaders++;
     return welcome(d, free_place);
 }
@@ -321,7 +323,7 @@ static int on_done(sb_dispatch *d, const sb_peer *peer, const sb_message *m)
     loader *l = sender(d, peer, m->done.incarnation);
     if (!l || m->done.segment != d->ring.segment.ticket.id)
         return 0;
-    l->progress_at = sb_now();
+    l->still_ns = 0;
     d->counts.read_ns += m->done.read_ns;
     d->counts.decode_ns += m->done.decode_ns;
     d->counts.decoded += m->done.read_ns > 0; /* a tile from the cache is not read */
@@ -409,27 +411,45 @@ static const char *oldest_order(const sb_dispatch *d, int number)
 }
 
 /* A signal to a loader that is to die. */
-static void end_loader(loader *l, loader_state state, int number, uint64_t now)
+static void end_loader(loader *l, loader_state state, int number)
 {
     if (sb_process_signal(l->pidfd, number) != 0)
         sb_note("%s", sb_error());
     l->state = state;
-    l->progress_at = now;
+    l->still_ns = 0;
+}
+
+/* Counts the loader's own time since the last look: what it ran, slept or was stopped. The time in which others kept it from the processor is
+ * not its own: a loader hangs no sooner on a busy machine, and no sound file is taken there for one that hangs the decoder. */
+static void look_at_loader(const sb_dispatch *d, loader *l)
+{
+    uint64_t now = sb_now(), passed = now - l->looked_at, often = (uint64_t)(d->config->loader.timeout * 1e9) / 8, kept = 0;
+    sb_process_time time;
+    if (passed < (often < LOOK_NS ? often : LOOK_NS))
+        return;
+    if (sb_process_times(l->process.pid, &time)) {
+        bool waits = time.ready && time.ran == l->time.ran; /* still: what it was kept is only known afterwards */
+        kept = waits ? passed : time.kept - l->time.kept;
+        l->time = time;
+    }
+    l->still_ns += kept < passed && passed <= STALL_NS ? passed - kept : 0;
+    l->looked_at = now;
 }
 
 /* A loader that hangs is told so and, if that does not end it (it is stopped, or hangs in the kernel), killed, and in the end written off. */
-static int watch_loader(sb_dispatch *d, int number, uint64_t now)
+static int watch_loader(sb_dispatch *d, int number)
 {
     loader *l = &d->loaders[number];
-    uint64_t still = now - l->progress_at;
     if (sb_process_gone(l->pidfd))
         return on_gone(d, number);
+    look_at_loader(d, l);
+    uint64_t still = l->still_ns;
     if (l->state == LOADER_AT_WORK && l->in_flight > 0 && still > (uint64_t)(d->config->loader.timeout * 1e9)) {
         sb_note("loader %d made no progress for %g s (loader.timeout) on %s and is killed", (int)l->process.pid,
                 d->config->loader.timeout, oldest_order(d, number));
-        end_loader(l, LOADER_HUNG, SB_SIGNAL_HUNG, now);
+        end_loader(l, LOADER_HUNG, SB_SIGNAL_HUNG);
     } else if (l->state == LOADER_HUNG && still > MARK_WAIT_NS) {
-        end_loader(l, LOADER_KILLED, SIGKILL, now);
+        end_loader(l, LOADER_KILLED, SIGKILL);
     } else if (l->state == LOADER_KILLED && still > KILL_WAIT_NS) {
         l->state = LOADER_LOST;
         return write_off(d, number);
@@ -439,17 +459,9 @@ static int watch_loader(sb_dispatch *d, int number, uint64_t now)
 
 static int watch_loaders(sb_dispatch *d)
 {
-    uint64_t now = sb_now(), stall = now - d->watched_at > STALL_NS ? now - d->watched_at : 0;
-    d->watched_at = now;
-    for (int i = 0; i < LOADERS_MAX; i++) {
-        loader *l = &d->loaders[i];
-        if (l->state == LOADER_NONE)
-            continue;
-        /* While this process was stopped the whole run may have been: that counts against no loader. */
-        l->progress_at = now - l->progress_at > stall ? l->progress_at + stall : now;
-        if (watch_loader(d, i, now) != 0)
+    for (int i = 0; i < LOADERS_MAX; i++)
+        if (d->loaders[i].state != LOADER_NONE && watch_loader(d, i) != 0)
             return -1;
-    }
     return 0;
 }
 
@@ -472,10 +484,10 @@ static int start_jobs(sb_dispatch *d)
 }
 
 /* May any loader take this image, or is it decoded whole at one that is at work? */
-static bool image_is_free(sb_dispatch *d, uint32_t file, uint64_t now)
+static bool image_is_free(sb_dispatch *d, uint32_t file)
 {
     const loader *home = d->home[file] ? find_loader(d, d->home[file]) : NULL;
-    return d->index->images[file].random_access || !home || home->state != LOADER_AT_WORK || (home->in_flight > 0 && now - home->progress_at > REPEAT_NS);
+    return d->index->images[file].random_access || !home || home->state != LOADER_AT_WORK || (home->in_flight > 0 && home->still_ns > REPEAT_NS);
 }
 
 static int hand_out_one(sb_dispatch *d, int number, uint64_t now, bool *handed)
@@ -491,7 +503,7 @@ static int hand_out_one(sb_dispatch *d, int number, uint64_t now, bool *handed)
             return -1;
         uint32_t file = file_of(d, j->tile.image);
         bool own = d->home[file] == l->incarnation;
-        if (!own && (best_is_own || !image_is_free(d, file, now)))
+        if (!own && (best_is_own || !image_is_free(d, file)))
             continue;
         if (!best || own > best_is_own || j->sample < best->sample) {
             best = j;
@@ -514,7 +526,7 @@ static int hand_out_one(sb_dispatch *d, int number, uint64_t now, bool *handed)
     best->loader = number;
     best->assigned_at = now;
     if (l->in_flight++ == 0)
-        l->progress_at = now;
+        l->still_ns = 0;
     d->home[file_of(d, best->tile.image)] = l->incarnation;
     return sb_socket_send(&d->socket, &l->peer, &order);
 }

@@ -8,10 +8,22 @@
 #include "evaluator/metrics/metrics.h"
 #include "proto/error.h"
 #include "proto/process.h"
+#include "proto/rundir.h"
 #include "proto/socket.h"
+#include "trainer/status.h"
+
+#define ANSWER_NS 3000000000ull /* a trainer that somebody started without a supervisor answers in less */
+
+/* True unless the run has ended, or nobody is left who could go on with it. */
+static bool goes_on(const char *run_dir)
+{
+    sb_status status;
+    bool ended = sb_status_read(run_dir, &status) == 0 && strcmp(status.phase, "training") != 0;
+    return !ended && sb_rundir_supervised(run_dir);
+}
 
 /* Hello, until a welcome comes. 1, 0, -1 as sb_attach. */
-static int ask(sb_socket *socket, int timeout_ms, sb_message *welcome)
+static int ask(sb_socket *socket, const char *run_dir, sb_message *welcome)
 {
     sb_process self;
     sb_peer unused;
@@ -19,8 +31,8 @@ static int ask(sb_socket *socket, int timeout_ms, sb_message *welcome)
         return -1;
     const sb_message hello = { .type = SB_MESSAGE_HELLO,
                                .hello = { .role = SB_ROLE_EVALUATOR, .pid = self.pid, .start = self.start } };
-    uint64_t end = sb_now() + (uint64_t)timeout_ms * 1000000;
-    while (sb_now() < end) {
+    uint64_t end = sb_now() + ANSWER_NS;
+    while (goes_on(run_dir) || sb_now() < end) {
         if (sb_socket_send(socket, NULL, &hello) != 0)
             return -1;
         int rc = sb_socket_receive(socket, &unused, welcome, 250, NULL, 0);
@@ -53,7 +65,7 @@ static int join(sb_attachment *a, const sb_message *m)
     return a->snapshot && a->record_memory && a->record && a->vectors ? 0 : sb_fail("out of memory");
 }
 
-int sb_attach(sb_attachment *a, const char *run_dir, const char *config_text, int timeout_ms)
+int sb_attach(sb_attachment *a, const char *run_dir, const char *config_text)
 {
     *a = (sb_attachment){ .embeddings = { .segment = { .fd = -1 } }, .weights = { .segment = { .fd = -1 } }, .trainer = -1,
                           .config_text = config_text };
@@ -61,7 +73,7 @@ int sb_attach(sb_attachment *a, const char *run_dir, const char *config_text, in
     sb_message welcome;
     if (sb_socket_connect(&socket, run_dir, "trainer") != 0)
         return -1;
-    int rc = ask(&socket, timeout_ms, &welcome);
+    int rc = ask(&socket, run_dir, &welcome);
     sb_socket_close(&socket);
     if (rc == 1 && join(a, &welcome) != 0)
         rc = -1;

@@ -19,9 +19,10 @@ typedef struct {
     float *vectors;                         /* [embeddings.count, width] */
 } sb_attachment;
 
-/* Asks the run's trainer for its broadcasts. config_text (sb_config_result_text; kept): what its snapshots must say. 1: attached; 0: no
- * trainer answers within timeout_ms; -1. */
-int sb_attach(sb_attachment *out, const char *run_dir, const char *config_text, int timeout_ms);
+/* Asks the run's trainer for its broadcasts, for as long as `run_dir` has a supervisor and its status says that it trains: a trainer that was
+ * killed comes again, in its own time. config_text (sb_config_result_text; kept): what its snapshots must say. 1: attached; 0: no trainer
+ * answers, and none will; -1. */
+int sb_attach(sb_attachment *out, const char *run_dir, const char *config_text);
 void sb_detach(sb_attachment *attachment);
 
 /* True once the trainer's process is gone. */

@@ -15,8 +15,6 @@
 #include "proto/error.h"        /* sb_fail, sb_note */
 #include "trainer/status.h"     /* sb_status_read */
 
-#define ANSWER_MS 3000   /* a live trainer's control thread answers in less */
-#define RESTART_MS 30000 /* a dead trainer's supervisor has started another by then */
 #define POLL_US 500000
 
 typedef struct {
@@ -90,14 +88,15 @@ static int evaluate_run(sb_evaluation *e, const arguments *a)
     char *text = sb_config_result_text(&e->config);
     if (!text)
         return -1;
-    int rc = 0, attached = 0;
+    int rc = 0;
+    bool attached = false;
     bool live = training(a->run_dir);
     do {
         sb_attachment trainer;
-        rc = live ? sb_attach(&trainer, a->run_dir, text, attached ? RESTART_MS : ANSWER_MS) : 0;
+        rc = live ? sb_attach(&trainer, a->run_dir, text) : 0;
         if (rc != 1)
             break;
-        attached = 1;
+        attached = true;
         rc = evaluate_live(e, &trainer, a);
         sb_detach(&trainer);
         live = a->follow && training(a->run_dir); /* its supervisor starts it again */

@@ -48,7 +48,7 @@ static const key keys[] = {
     { "data.untrusted", KIND_BOOL, AT(data.untrusted), "false", 0, 0, NULL, "allow image formats that libvips marks untrusted" },
     { "data.max_bad", KIND_DOUBLE, AT(data.max_bad), "0.1", 0, 1, NULL, "share of the images that may be unusable" },
     { "loader.cache_mb", KIND_INT, AT(loader.cache_mb), "0", 0, 1 << 20, NULL, "MiB of decoded images in each loader; 0: a window's" },
-    { "loader.timeout", KIND_DOUBLE, AT(loader.timeout), "60", 0.1, 86400, NULL, "seconds without progress until a loader is killed" },
+    { "loader.timeout", KIND_DOUBLE, AT(loader.timeout), "60", 0.1, 86400, NULL, "seconds without progress until a loader is killed; waiting for a busy processor does not count" },
     { "loader.slots", KIND_INT, AT(loader.slots), "0", 0, 65536, NULL, "tiles decoded ahead; 0: chosen" },
     { "batch.groups", KIND_CHOICE, AT(batch.groups), "any", 0, 0, "any|distinct", "distinct: no two tiles of a group in a batch" },
     { "method.name", KIND_CHOICE, AT(method), "dcl", 0, 0, "simclr|dcl", "the self-supervised method" },

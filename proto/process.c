@@ -1,7 +1,10 @@
 /* process.c: see process.h. */
 #include "proto/process.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -15,17 +18,18 @@
 
 #include "proto/error.h"
 
-/* What /proc/PID/stat says: fields 2, 4 and 22. */
+/* What /proc/PID/stat says: fields 2, 3, 4 and 22. */
 typedef struct {
     char name[32]; /* of the program, cut to 15 bytes */
+    char state;
     pid_t parent;
     uint64_t start;
 } facts;
 
-static int look_up(pid_t pid, facts *out)
+/* Of a process or a thread: `path` is its stat. */
+static int read_facts(const char *path, facts *out)
 {
-    char path[64], line[1024];
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    char line[1024];
     FILE *file = fopen(path, "re");
     if (!file)
         return sb_fail_errno("%s", path);
@@ -39,6 +43,8 @@ static int look_up(pid_t pid, facts *out)
     char *end = line;
     for (int number = 2; field && number < 22; number++) {
         field = strchr(field + 1, ' ');
+        if (field && number == 2)
+            out->state = field[1];
         if (field && number == 3)
             out->parent = (pid_t)strtol(field + 1, NULL, 10);
     }
@@ -47,6 +53,13 @@ static int look_up(pid_t pid, facts *out)
     if (!field || errno || *end != ' ')
         return sb_fail("%s: no start time in it", path);
     return 0;
+}
+
+static int look_up(pid_t pid, facts *out)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    return read_facts(path, out);
 }
 
 int sb_process_self(sb_process *out)
@@ -94,6 +107,47 @@ bool sb_process_gone(int pidfd)
 {
     struct pollfd gone = { .fd = pidfd, .events = POLLIN };
     return poll(&gone, 1, 0) == 1;
+}
+
+/* One thread's share of sb_process_times. */
+static bool add_thread(pid_t pid, const char *thread, sb_process_time *sum)
+{
+    char path[PATH_MAX];
+    uint64_t ran = 0, kept = 0;
+    facts known;
+    snprintf(path, sizeof path, "/proc/%d/task/%s/schedstat", (int)pid, thread);
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return false;
+    int got = fscanf(file, "%" SCNu64 " %" SCNu64, &ran, &kept);
+    fclose(file);
+    snprintf(path, sizeof path, "/proc/%d/task/%s/stat", (int)pid, thread);
+    if (got != 2 || ran == 0 || read_facts(path, &known) != 0) /* 0: it never ran, or this kernel does not count */
+        return false;
+    sum->ran += ran;
+    sum->kept += kept;
+    sum->ready |= known.state == 'R';
+    return true;
+}
+
+bool sb_process_times(pid_t pid, sb_process_time *out)
+{
+    char path[64];
+    *out = (sb_process_time){ 0 };
+    snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+    DIR *threads = opendir(path);
+    bool known = false;
+    for (struct dirent *entry; threads && (entry = readdir(threads));) /* one that ends meanwhile is left out */
+        known |= entry->d_name[0] != '.' && add_thread(pid, entry->d_name, out);
+    if (threads)
+        closedir(threads);
+    return known;
+}
+
+bool sb_process_is(pid_t pid, const char *program)
+{
+    facts known;
+    return pid > 0 && look_up(pid, &known) == 0 && known.state != 'Z' && strcmp(known.name, program) == 0;
 }
 
 int sb_process_signal(int pidfd, int signal)

@@ -30,6 +30,17 @@ int sb_process_open_sibling(const sb_process *process, const char *program);
 /* True once every thread of the process behind `pidfd` is gone. */
 bool sb_process_gone(int pidfd);
 
+/* How the threads of a process spent their time since they began, in sum: running, and ready to run but kept from it by others (ns; a wait is
+ * added when it ends); and whether one of them is running or ready now. False where the kernel does not say, or the process is gone. */
+typedef struct {
+    uint64_t ran, kept;
+    bool ready;
+} sb_process_time;
+bool sb_process_times(pid_t pid, sb_process_time *out);
+
+/* True if process `pid` lives and is called `program`. */
+bool sb_process_is(pid_t pid, const char *program);
+
 /* Sends a signal through the pidfd. */
 int sb_process_signal(int pidfd, int signal);
 

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "proto/error.h"
+#include "proto/process.h"
 
 int sb_rundir_path(char *out, const char *dir, const char *format, ...)
 {
@@ -96,6 +97,18 @@ int sb_rundir_lock(const char *dir, const char *lock_name)
         return -1;
     }
     return fd;
+}
+
+/* The lock itself is not tried: for a moment it would be held, and a supervisor that starts just then would believe the run in use. */
+bool sb_rundir_supervised(const char *dir)
+{
+    char path[PATH_MAX], *text = NULL;
+    size_t bytes;
+    if (sb_rundir_path(path, dir, "lock") != 0 || sb_file_read(path, 64, &text, &bytes) != 0)
+        return false;
+    long pid = strtol(text, NULL, 10);
+    free(text);
+    return pid > 0 && pid <= INT_MAX && sb_process_is((pid_t)pid, "run");
 }
 
 static int write_all(int fd, const char *data, size_t bytes)

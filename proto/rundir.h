@@ -12,6 +12,7 @@
 #ifndef SB_PROTO_RUNDIR_H
 #define SB_PROTO_RUNDIR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,6 +24,9 @@ int sb_rundir_create(const char *dir);
 
 /* Takes DIR/lock exclusively for the life of the process; the error names the holder's pid. Returns the descriptor (close-on-exec). */
 int sb_rundir_lock(const char *dir, const char *lock_name);
+
+/* True while the run has a supervisor (./run, which writes its pid into DIR/lock): it starts a trainer again and again until the run ends. */
+bool sb_rundir_supervised(const char *dir);
 
 /* Replaces `path` by the given bytes, atomically and durably. */
 int sb_file_replace(const char *path, const void *data, size_t bytes);

@@ -85,10 +85,11 @@ int sb_follow(const char *run_dir, int watch, const long *seen)
     s = (screen){ .terminal = isatty(STDOUT_FILENO) };
     if (sb_stop_install() != 0 || open_logs(&s, run_dir, seen) != 0)
         return -1;
-    for (bool over = false; !over && !sb_stop_requested();) {
+    for (bool over = false; !over;) {
+        bool stop = sb_stop_requested(); /* before the look: what was said until then is still shown */
         sb_status status;
         bool known = sb_status_read(run_dir, &status) == 0, ended = known && strcmp(status.phase, "training") != 0;
-        over = ended || (watch != 0 && kill(watch, 0) != 0 && errno != EPERM);
+        over = stop || ended || (watch != 0 && kill(watch, 0) != 0 && errno != EPERM);
         bool failed = ended && strcmp(status.phase, "failed") == 0; /* the supervisor says what was said last */
         for (int i = 0; !failed && i < SB_LOGS; i++)
             print_notes(&s, &s.logs[i]);

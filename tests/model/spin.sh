@@ -9,7 +9,7 @@ number=0 failed=0
 
 # explore MODEL [-DVARIANT]: Spin's report in ./report. The search must be complete: nothing cut off by depth or memory.
 explore() {
-    spin -a "${@:2}" "$1" >report 2>&1 && gcc -O1 -w -DSAFETY -o pan pan.c >>report 2>&1 && timeout 300 ./pan -m100000 >report 2>&1
+    spin -a "${@:2}" "$1" >report 2>&1 && gcc -O1 -w -DSAFETY -o pan pan.c >>report 2>&1 && timeout 900 ./pan -m100000 >report 2>&1
     ! grep -q -e 'max search depth too small' -e 'out of memory' report && grep -q 'errors: ' report
 }
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy
 from PIL import Image
 
-from images import ROOT, Decoder, Tap, pattern, write_tiff
+from images import PATIENCE, ROOT, Decoder, Tap, pattern, write_tiff
 
 SIDE = 200
 ok = Tap()
@@ -138,7 +138,7 @@ image.save(folder / "sub/good.png")
 image.save(os.fsencode(folder) + b"/sub/line\nbreak.png", "png")
 image.save(os.fsencode(folder) + b"/sub/latin-\xe9.png", "png")
 image.save(folder / "sub/snow-\u2603.png")
-report = subprocess.run([ROOT / "build/sb_loader", "index", folder, "data.tile=64", "loader.cache_mb=512"], capture_output=True, timeout=120)
+report = subprocess.run([ROOT / "build/sb_loader", "index", folder, "data.tile=64", "loader.cache_mb=512"], capture_output=True, timeout=PATIENCE)
 text = report.stdout.decode()  # the report is UTF-8 whatever the names are
 ok(report.returncode == 0 and "sub/snow-\u2603.png" in text and "latin-?.png: the name is not UTF-8" in text and
    "line break.png: the name is not UTF-8, or holds a line break" in text, "the index reports names that are no text", text, report.stderr)
@@ -152,7 +152,7 @@ else:
     folder.chmod(0o755)
     (folder / "locked").mkdir(mode=0)
     command = [ROOT / "build/sb_loader", "index", folder, "data.tile=64"]
-    report = subprocess.run((["setpriv", "--reuid=65534"] if os.geteuid() == 0 else []) + command, capture_output=True, timeout=120)
+    report = subprocess.run((["setpriv", "--reuid=65534"] if os.geteuid() == 0 else []) + command, capture_output=True, timeout=PATIENCE)
     ok(report.stdout.count(b"Permission denied") == 2, "no read permission: file and folder", report.stdout[-500:], report.stderr)
     (folder / "locked").rmdir()
 

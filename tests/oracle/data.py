@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from images import ROOT, Tap
+from images import PATIENCE, ROOT, Tap
 
 ok = Tap()
 folder = Path(tempfile.mkdtemp(prefix="smallbatch-test-"))
@@ -30,7 +30,7 @@ def freeze(data, tile, **keys):
     run.mkdir()
     values = {"path": f"'{data}'", "tile": tile, **keys}
     (run / "config.yaml").write_text("data:\n" + "".join(f"  {key}: {value}\n" for key, value in values.items()))
-    done = subprocess.run([ROOT / "build/sb_loader", "index", run, "--freeze"], capture_output=True, timeout=60)
+    done = subprocess.run([ROOT / "build/sb_loader", "index", run, "--freeze"], capture_output=True, timeout=PATIENCE)
     rows = []
     if done.returncode == 0:
         with open(run / "index.csv", newline="") as file:
@@ -176,7 +176,7 @@ strip = next(i for i, line in enumerate(lines) if i and not line.endswith(",0"))
 
 def reread(edited):
     frozen.write_text("\n".join(edited) + "\n")
-    done = subprocess.run([ROOT / "build/sb_augment", "--check", frozen.parent], capture_output=True, timeout=60)
+    done = subprocess.run([ROOT / "build/sb_augment", "--check", frozen.parent], capture_output=True, timeout=PATIENCE)
     return done.returncode, done.stderr.decode()
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / "build/tests/oracle/decode_tool"
-PATIENCE = 20  # seconds that any one answer may take
+PATIENCE = 600  # seconds until a program that does not answer is said to hang
 
 
 class Tap:

@@ -1,9 +1,13 @@
-# common.sh: what the pipeline tests share: small images, short runs, TAP. Sourced, with the name of the test's folder.
+# common.sh: what the pipeline tests share: small images, short runs, TAP, waiting. Sourced, with the name of the test's folder.
+#
+# No test assumes a speed. What must come is waited for itself (until_true), what must be in progress is held there (STOP), and one deadline, which
+# only what hangs can meet, ends either and says what hung. At the end whatever still names the test's folder is killed.
 # shellcheck shell=bash
 set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 work=$(mktemp -d /tmp/smallbatch-test-XXXXXX)
-trap 'rm -rf "$work"' EXIT
+trap 'pkill -KILL -f "$work/"; rm -rf "$work"' EXIT
+DEADLINE=900 # seconds
 export XDG_CACHE_HOME=$work/cache # what the GPU's device keeps there is the test's, not the user's
 number=0 failed=0
 
@@ -22,6 +26,30 @@ ok() {
 finish() {
     echo "1..$number"
     exit $failed
+}
+
+alive() { pgrep -af "$work/"; }
+
+# until_true WHAT COMMAND...: waits until COMMAND succeeds. At the deadline it says WHAT did not come, and who lives.
+until_true() {
+    local what=$1 end=$((SECONDS + DEADLINE))
+    shift
+    until "$@"; do
+        if [ $SECONDS -ge $end ]; then
+            echo "not within $DEADLINE s: $what. Alive are:"
+            alive
+            return 1
+        fi
+        sleep 0.1
+    done
+}
+
+# within COMMAND...: a program that the deadline ends. Killed with it are those that it started.
+within() {
+    timeout -k 10 $DEADLINE "$@"
+    local status=$?
+    [ $status -ne 124 ] && [ $status -ne 137 ] || echo "ended by the deadline of $DEADLINE s, or killed: $*"
+    return $status
 }
 
 # A dozen photographs-to-be: smooth noise, 600 x 400, JPEG.
@@ -45,26 +73,52 @@ take_photographs() {
         mkdir "$work/photographs" && cp "${files[@]}" "$work/photographs"
 }
 
-small=(data.tile=64 data.view=32 encoder.stem=small trainer.batch=8 trainer.threads=2 trainer.checkpoint_every=4 trainer.precision=f32
+small=(data.tile=64 data.view=16 encoder.stem=small trainer.batch=8 trainer.threads=2 trainer.checkpoint_every=4 trainer.precision=f32
        optimiser.name=sgd optimiser.scaling=linear optimiser.lr=0.48 optimiser.weight_decay=0.0001 method.temperature=0.1)
 
 # run_small NAME [KEY=VALUE...]: a run to its end.
 run_small() {
     local name=$1
     shift
-    timeout 600 ./run train recipes/demo.yaml data.path="$work/images" run.dir="$work/$name" "${small[@]}" trainer.steps=12 "$@"
+    within ./run train recipes/demo.yaml data.path="$work/images" run.dir="$work/$name" "${small[@]}" trainer.steps=12 "$@"
+}
+
+# The number of lines of a file that may not be there yet. Builtins only: it is asked again and again.
+lines() {
+    local all=()
+    [ ! -e "$1" ] || mapfile -t all <"$1"
+    echo ${#all[@]}
 }
 
 # Waits until run $1 has finished step $2.
 wait_step() {
-    local tries
-    for tries in {1..600}; do
-        [ "$(wc -l 2>/dev/null <"$1/metrics.jsonl" || echo 0)" -ge "$2" ] && return
-        sleep 0.05
-    done
-    echo "step $2 of $1 did not come in $((tries / 20)) s"
+    has_step() { [ "$(lines "$1/metrics.jsonl")" -ge "$2" ]; }
+    until_true "step $2 of $1" has_step "$@"
+}
+
+# held STEP NAME COMMAND...: COMMAND, which runs $work/NAME, in the background as $run. Its trainer stops itself (SIGSTOP), once, when it has computed that
+# step: what comes next comes within the run however fast it is. This returns when it has; `go_on trainer NAME` lets it go on.
+held() {
+    local step=$1 name=$2
+    shift 2
+    LD_PRELOAD=$work/fault.so FAULT=open:19 FAULT_PROGRAM="sb_trainer train" FAULT_FILE=metrics.jsonl FAULT_COUNTER=$work/held.$name \
+        FAULT_SKIP=$((step - 1)) FAULT_TIMES=1 "$@" &
+    run=$!
+    until_true "step $step of $name" is_stopped "sb_trainer train $work/$name"
+}
+# Of a program that is stopped: SIGTERM waits for it.
+is_told() { grep -q '^ShdPnd:.*[4-7c-f]...$' "/proc/$(pgrep -f "$1")/status"; }
+is_stopped() {
+    local pid
+    for pid in $(pgrep -f "$1"); do grep -qs '^State:.T' "/proc/$pid/status" && return; done
     return 1
 }
+
+# pause PROGRAM NAME, go_on PROGRAM NAME: of run NAME; `trainer` or `loader`.
+command_of() { case $1 in trainer) echo "sb_trainer train $work/$2" ;; loader) echo "sb_loader serve $work/$2" ;; esac; }
+pause() { pkill -STOP -f "$(command_of "$@")"; }
+go_on() { pkill -CONT -f "$(command_of "$@")"; }
+make_fault() { cc -shared -fPIC -O1 -D_GNU_SOURCE -Wall -Werror -o "$work/fault.so" tests/pipeline/preload/fault.c -ldl; }
 
 # Three PNG files of whole and ragged tiles of 64 pixels, so that nothing is resampled, and a broken one.
 make_tiles() {
@@ -89,19 +143,20 @@ same_features() {
 # disturbed NAME PEST COMMAND...: while COMMAND, which runs $work/NAME, is at work, PEST NAME is applied once a step, so that the number of deaths
 # without progress, five of which end a run, does not depend on the machine's speed.
 disturbed() {
-    local name=$1 pest=$2 steps=0 now
+    local name=$1 pest=$2 steps=0 times=0 now
     shift 2
     "$@" &
     local run=$!
     while kill -0 $run 2>/dev/null; do
-        now=$(wc -l 2>/dev/null <"$work/$name/metrics.jsonl" || echo 0)
+        now=$(lines "$work/$name/metrics.jsonl")
         if [ "$now" -gt "$steps" ]; then
-            steps=$now
+            steps=$now times=$((times + 1))
             $pest "$name"
         fi
-        sleep 0.05
+        sleep 0.1
     done
-    wait $run
+    echo "$pest, $times times"
+    wait $run && [ $times -gt 0 ]
 }
 kill_loader() { pkill -KILL -n -f "sb_loader serve $work/$1"; }
 
@@ -110,14 +165,9 @@ same_weights() {
         cmp "$work/$1/checkpoints/step-000000012.safetensors" "$work/$2/checkpoints/step-000000012.safetensors"
 }
 
-# No process names the test's folder, and /dev/shm is as it was.
+# No process names the test's folder, and /dev/shm is as it was: a segment's name lives for a moment beside other runs.
 nothing_left() {
-    local tries
-    for tries in {1..40}; do
-        pgrep -f "$work/" >/dev/null || find /dev/shm -name 'smallbatch*' | grep -q . || return 0 # a name lives for a moment beside other runs
-        sleep 0.1
-    done
-    pgrep -af "$work/"
-    ls -l /dev/shm
-    return 1
+    nobody() { ! pgrep -f "$work/" >/dev/null; }
+    no_names() { ! compgen -G '/dev/shm/smallbatch*' >/dev/null; }
+    until_true "the end of every process" nobody && until_true "the end of names in /dev/shm" no_names
 }

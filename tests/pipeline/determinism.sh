@@ -7,35 +7,31 @@ stop_loader() { pkill -STOP -o -f "sb_loader serve $work/$1"; }
 kill_augment() { pkill -KILL -f "sb_augment $work/$1"; }
 scale() { ./run scale "$work/$1" "loaders=$((RANDOM % 3 + 1))"; }
 
-# Descriptors of the process whose command line begins with $1; waits until they are as many as $2 says, if it is given.
+# How many descriptors trainer and augment have.
 descriptors() {
-    local pid tries count
-    pid=$(pgrep -o -f "^${SB_BUILD:-build}/$1")
-    for tries in {1..100}; do
-        count=$(find "/proc/$pid/fd" -mindepth 1 2>/dev/null | wc -l)
-        [ "$count" = "${2:-$count}" ] && break
-        sleep 0.1
+    local program
+    for program in "sb_trainer train" sb_augment; do
+        find "/proc/$(pgrep -o -f "^${SB_BUILD:-build}/$program $work/descriptors")/fd" -mindepth 1 2>/dev/null | wc -l
     done
-    echo "$count"
 }
+settled() { before=$(descriptors) && sleep 0.2 && [ "$(descriptors)" = "$before" ]; }
+as_before() { [ "$(descriptors)" = "$before" ]; }
 
 # Augment and loaders come and go many times; whom they join holds as many descriptors as before.
 descriptors_constant() {
-    local trainer augment now
+    local before status
     ./run train recipes/demo.yaml data.path="$work/images" run.dir="$work/descriptors" "${small[@]}" trainer.steps=1000 run.loaders=2 --detach
-    wait_step "$work/descriptors" 2 || return 1
-    trainer=$(descriptors "sb_trainer train $work/descriptors")
-    augment=$(descriptors "sb_augment $work/descriptors")
+    until_true "two loaders" grep -qs '"loaders": 2' "$work/descriptors/status.json" && until_true "settled descriptors" settled || return 1
     for _ in 1 2 3 4 5 6; do
         pkill -KILL -f "sb_augment $work/descriptors"
         pkill -KILL -n -f "sb_loader serve $work/descriptors"
-        wait_step "$work/descriptors" $(($(wc -l <"$work/descriptors/metrics.jsonl") + 4)) || return 1
+        wait_step "$work/descriptors" $(($(lines "$work/descriptors/metrics.jsonl") + 4)) || return 1
     done
-    now="$(descriptors "sb_trainer train $work/descriptors" "$trainer") $(descriptors "sb_augment $work/descriptors" "$augment")"
+    until_true "as many descriptors as before: $before" as_before
+    status=$?
+    echo "descriptors of trainer and augment: first $before, then $(descriptors)"
     ./run stop "$work/descriptors"
-    timeout 60 flock "$work/descriptors/lock" true # held while the run lives
-    echo "descriptors of trainer and augment: first $trainer $augment, then $now"
-    [ "$now" = "$trainer $augment" ]
+    within flock "$work/descriptors/lock" true && return $status # held while the run lives
 }
 
 make_images

@@ -77,7 +77,7 @@ resumed() {
     wait_step "$work/bf16_killed" 1 && kill_loader bf16_killed
     wait_step "$work/bf16_killed" 3 && kill -KILL "$(cat "$work/bf16_killed/lock")"
     wait $run
-    nothing_left && timeout 120 ./run resume "$work/bf16_killed"
+    nothing_left && within ./run resume "$work/bf16_killed"
     local status=$?
     unset SB_EMULATION_ORDER
     return $status

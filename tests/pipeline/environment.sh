@@ -16,7 +16,7 @@ bounded() {
 says() {
     local status=$1 pattern=$2 got
     shift 2
-    timeout 120 "${bound[@]}" "$@" >"$work/out" 2>&1 </dev/null
+    timeout -k 10 $DEADLINE "${bound[@]}" "$@" >"$work/out" 2>&1 </dev/null
     got=$?
     cat "$work/out"
     [ "$got" -eq "$status" ] && grep -qE -- "$pattern" "$work/out"
@@ -88,16 +88,15 @@ second_supervisor() {
         says 1 "$work/busy is a run already: resume it" ./run train demo data.path="$work/images" run.dir="$work/busy" "${small[@]}"
     status=$?
     # Twice Ctrl-C: at once, even where the trainer does not answer.
-    wait_step "$work/busy" 1 && pkill -STOP -f "sb_trainer train $work/busy"
-    kill -TERM "$holder" && sleep 0.3 && kill -TERM "$holder"
-    nothing_left && return $status
+    wait_step "$work/busy" 1 && pause trainer busy && kill -TERM "$holder" && until_true "the trainer's being told" is_told "sb_trainer train $work/busy" &&
+        kill -TERM "$holder" && nothing_left && return $status
 }
 
 # in_space SCRIPT: as root of an own mount namespace.
 in_space() { unshare -rm bash -c "$1"; }
-export work
+export work DEADLINE
 export small_keys="${small[*]}"
-train_command='timeout 120 ./run train recipes/demo.yaml data.path="$work/images" $small_keys trainer.steps=4 trainer.checkpoint_every=2 trainer.checkpoint_keep=2'
+train_command='timeout -k 10 $DEADLINE ./run train recipes/demo.yaml data.path="$work/images" $small_keys trainer.steps=4 trainer.checkpoint_every=2 trainer.checkpoint_keep=2'
 
 disk_full() {
     mkdir -p "$work/disk"
@@ -106,7 +105,7 @@ disk_full() {
         '"$train_command"' run.dir="$work/disk/run" && exit 1
         grep -q "No space left on device" "$work/disk/run/log/trainer.log" || exit 2
         ls -l "$work/disk/run/checkpoints"; [ -f "$work/disk/run/checkpoints/step-000000002.safetensors" ] || exit 3
-        mount -o remount,size=700m "$work/disk" && timeout 120 ./run resume "$work/disk/run" && cmp "$work/disk/run/backbone.safetensors" "$work/reference/backbone.safetensors"'
+        mount -o remount,size=700m "$work/disk" && timeout -k 10 $DEADLINE ./run resume "$work/disk/run" && cmp "$work/disk/run/backbone.safetensors" "$work/reference/backbone.safetensors"'
 }
 
 little_shared_memory() {

@@ -3,11 +3,11 @@
 # shellcheck source=tests/pipeline/common.sh
 source "$(dirname "$0")/common.sh"
 
-steps=(trainer.steps=40 evaluate.snapshot_every=4 evaluate.max_tiles=30 evaluate.views=2)
+steps=(trainer.steps=24 evaluate.snapshot_every=4 evaluate.max_tiles=30 evaluate.views=2)
 
 same_end() {
     cmp "$work/reference/backbone.safetensors" "$work/$1/backbone.safetensors" &&
-        cmp "$work/reference/checkpoints/step-000000040.safetensors" "$work/$1/checkpoints/step-000000040.safetensors"
+        cmp "$work/reference/checkpoints/step-000000024.safetensors" "$work/$1/checkpoints/step-000000024.safetensors"
 }
 
 # Every line has all rows; shares lie in 0 .. 1; the untrained row never changes; steps are those of `--follow`'s source.
@@ -43,29 +43,33 @@ for name in ("contact", "mosaic", "curves"):
 END_PYTHON
 }
 
-# The loaders of run $1 stop, so that its trainer waits and evaluators get their turn, and go on.
-pause() { pkill -STOP -f "sb_loader serve $work/$1"; }
-go_on() { pkill -CONT -f "sb_loader serve $work/$1"; }
-
-start_run() { # NAME: in the background, as `run`
-    ./run train recipes/demo.yaml data.path="$work/images" run.dir="$work/$1" "${small[@]}" "${steps[@]}" loader.timeout=600 >>"$work/log" 2>&1 &
-    run=$!
-    wait_step "$work/$1" 5 && pause "$1"
+# In the background, as `run`. Its loaders are stopped from the fifth step on, so that its trainer has five steps more at most, and then waits for them.
+start_run() { # NAME
+    held 5 "$1" run_small "$1" "${steps[@]}" loader.timeout=$DEADLINE && pause loader "$1" && go_on trainer "$1"
 }
 
-follow() { # NAME: an evaluator in the background, as the last of `evaluators`
-    build/sb_evaluator evaluate --follow --no-pictures "$work/$1" >>"$work/followed" 2>&1 &
+# An evaluator in the background, as the last of `evaluators`. Beside a live run it only gets what nobody else wants of the processors, which beside
+# other work may be nothing; these take their share.
+follow() { # NAME
+    LD_PRELOAD=$work/eager.so build/sb_evaluator evaluate --follow --no-pictures "$work/$1" >>"$work/followed" 2>&1 &
     evaluators+=($!)
 }
+make_eager() { cc -shared -fPIC -Wall -Werror -o "$work/eager.so" tests/pipeline/preload/eager.c; }
 
 wait_snapshots() { # NAME COUNT: so many snapshots of the run have been evaluated
-    local tries
-    for tries in {1..1200}; do
-        [ "$(cat "$work/$1/evaluation.jsonl" 2>/dev/null | grep -c '"source":"snapshot"')" -ge "$2" ] && return
-        sleep 0.05
-    done
-    cat "$work/followed"
-    return 1
+    has_snapshots() { [ "$(cat "$work/$1/evaluation.jsonl" 2>/dev/null | grep -c '"source":"snapshot"')" -ge "$2" ]; }
+    until_true "snapshot $2 of $1 evaluated" has_snapshots "$@" || { cat "$work/followed"; return 1; }
+}
+
+# Without help an evaluator puts itself behind everything else.
+steps_back() {
+    build/sb_evaluator evaluate --follow --no-pictures "$work/$1" >>"$work/followed" 2>&1 &
+    local evaluator=$!
+    is_idle() { [ "$(ps -o class= -p $evaluator)" = IDL ]; }
+    until_true "the evaluator's stepping back" is_idle
+    local status=$?
+    kill -KILL $evaluator
+    return $status
 }
 
 # Snapshots of a trainer that has not begun anew come with embeddings of its last steps.
@@ -75,14 +79,15 @@ with_embeddings() { grep '"source":"snapshot"' "$work/$1/evaluation.jsonl" | gre
 pestered() {
     local run evaluators=()
     start_run pestered || return 1
+    steps_back pestered || return 1
     follow pestered
     follow pestered
     follow pestered
     wait_snapshots pestered 3 || return 1
     kill -STOP "${evaluators[0]}"
     kill -KILL "${evaluators[1]}"
-    go_on pestered
-    wait_step "$work/pestered" 24
+    go_on loader pestered
+    wait_step "$work/pestered" 16 || return 1
     kill -CONT "${evaluators[0]}"
     wait $run || return 1
     wait "${evaluators[0]}" && wait "${evaluators[2]}"
@@ -95,7 +100,7 @@ orphaned() {
     follow orphaned
     wait_snapshots orphaned 1 || return 1
     pkill -KILL -f "sb_trainer train $work/orphaned"
-    go_on orphaned
+    go_on loader orphaned
     wait $run && wait "${evaluators[0]}"
 }
 
@@ -113,6 +118,7 @@ named_once() { # FILE COMMAND...
 }
 
 make_images
+ok "what is preloaded" eval "make_fault && make_eager"
 ok "a run ends" run_small reference "${steps[@]}"
 ok "it is evaluated" ./run evaluate "$work/reference"
 ok "  a log of its last checkpoint" sound_log reference checkpoint

@@ -4,7 +4,7 @@
 source "$(dirname "$0")/common.sh"
 
 run_encoder() { # NAME: two steps with torchvision's stem
-    timeout 120 ./run train recipes/demo.yaml data.path="$work/images" run.dir="$work/$1" "${small[@]}" encoder.name="$1" \
+    within ./run train recipes/demo.yaml data.path="$work/images" run.dir="$work/$1" "${small[@]}" encoder.name="$1" \
         encoder.stem=imagenet trainer.steps=2 optimiser.warmup=0 optimiser.final_lr=1
 }
 

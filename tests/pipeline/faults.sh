@@ -31,12 +31,11 @@ quarantine_is() {
 }
 
 killed_and_resumed() {
-    run_bad resumed run.loaders=2 &
-    local run=$!
-    wait_step "$work/resumed" 3
+    local run
+    held 3 resumed run_bad resumed run.loaders=2 || return 1
     pkill -KILL -f "$work/resumed"
-    wait $run
-    nothing_left && timeout 120 ./run resume "$work/resumed"
+    wait "$run"
+    nothing_left && within ./run resume "$work/resumed"
 }
 
 too_many() {
@@ -70,33 +69,27 @@ not_quarantined() { [ ! -e "$work/$1/quarantine.jsonl" ]; }
 
 # The whole run is stopped for longer than loader.timeout while a loader decodes; augment goes on first.
 stopped_and_continued() {
-    local run tries stopped=1
-    faulty decode:19 03.jpg 1 run_bad paused run.loaders=1 loader.timeout=5 &
-    run=$!
-    for tries in {1..1200}; do
-        [[ $(ps -o stat= -p "$(pgrep -f "sb_loader serve $work/paused")") != T* ]] || { stopped=0; break; }
-        sleep 0.05
-    done
-    [ $stopped -eq 0 ] && pkill -STOP -f "sb_augment $work/paused" && sleep 5.5 && pkill -CONT -f "sb_augment $work/paused" && sleep 0.3 &&
-        pkill -CONT -f "sb_loader serve $work/paused" && wait $run && ! grep -q "no progress" "$work/paused/log/augment.log"
+    faulty decode:19 03.jpg 1 run_bad paused run.loaders=1 loader.timeout=10 &
+    local run=$!
+    until_true "the loader's stop" is_stopped "sb_loader serve $work/paused" && pkill -STOP -f "sb_augment $work/paused" && sleep 10.5 &&
+        pkill -CONT -f "sb_augment $work/paused" && sleep 0.3 && go_on loader paused && wait $run && ! grep -q "no progress" "$work/paused/log/augment.log"
 }
 
 # FILE loses half its bytes; the header and with it the index stay.
 cut_in_half() { truncate -s $(($(stat -c %s "$1") / 2)) "$1"; }
 
 vanishing() {
-    run_bad vanish run.loaders=1 data.window=1 loader.cache_mb=1 trainer.steps=8 &
-    local run=$!
-    wait_step "$work/vanish" 1
+    local run status
+    held 1 vanish run_bad vanish run.loaders=1 data.window=1 loader.cache_mb=1 trainer.steps=16 || return 1
     mv "$work/images/08.jpg" "$work/08.jpg"
-    wait $run
-    local status=$?
+    go_on trainer vanish && wait "$run"
+    status=$?
     mv "$work/08.jpg" "$work/images/08.jpg"
     [ $status -eq 0 ] && grep -q "08.jpg.*No such file" "$work/vanish/quarantine.jsonl"
 }
 
 make_images
-ok "the library that crashes and hangs loaders" cc -shared -fPIC -O1 -D_GNU_SOURCE -Wall -Werror -o "$work/fault.so" tests/pipeline/preload/fault.c -ldl
+ok "the library that crashes and hangs loaders" make_fault
 ok "a run without any fault" run_bad sound
 ok "a loader hangs" faulty decode:hang 03.jpg 1 run_bad hang loader.timeout=0.5 run.loaders=2
 ok "  it is killed" killed_for_hanging hang 03.jpg

@@ -19,7 +19,10 @@ pretend() {
     for pid in "$bystander" "$(pgrep -f "sb_trainer train $work/$1")"; do
         "$tool" idle "$work/$1" "$pid" "$(awk '{ print $22 }' "/proc/$pid/stat")" >>"$work/refused"
     done
-    pkill -KILL -f "sb_augment $work/$1" && "$tool" claim "$work/$1" "$bystander" "$(awk '{ print $22 }' "/proc/$bystander/stat")" >>"$work/refused"
+    # The supervisor is stopped meanwhile, so that no augment is there before.
+    kill -STOP "$(cat "$work/$1/lock")" && pkill -KILL -f "sb_augment $work/$1" &&
+        "$tool" claim "$work/$1" "$bystander" "$(awk '{ print $22 }' "/proc/$bystander/stat")" >>"$work/refused"
+    kill -CONT "$(cat "$work/$1/lock")"
 }
 nobody_believed() {
     grep -c "^refused: process $bystander is no sb_loader that this run's supervisor" "$work/refused" &&
@@ -53,7 +56,7 @@ ok "  by the trainer too" refusals trainer
 ok "lies about the work of others" disturbed lies tell_lies run_small lies
 ok "  the same weights" same_weights reference lies
 ok "  no image was given up" test ! -s "$work/lies/quarantine.jsonl"
-sleep 600 &
+(exec -a "$work/bystander" sleep infinity) & # the name: so that it ends with this test
 bystander=$!
 ok "hellos in the name of others" disturbed pretend pretend run_small pretend loader.timeout=0.5
 ok "  nobody is believed or killed" nobody_believed

@@ -145,7 +145,7 @@ static int lies(const char *run_dir, int pid)
     return 0;
 }
 
-/* Says who it is for ten seconds; augment kills what hangs before. 3: refused. */
+/* Says who it is while the run lives; augment kills what hangs before. 3: refused. */
 static int join(const char *run_dir, const char *owner, uint32_t role, const sb_process *as)
 {
     sb_socket socket;
@@ -154,7 +154,7 @@ static int join(const char *run_dir, const char *owner, uint32_t role, const sb_
         return complain("joining");
     const sb_message hello = { .type = SB_MESSAGE_HELLO, .hello = { .role = role, .pid = as->pid, .start = as->start } };
     int refused = 0;
-    for (uint64_t end = sb_now() + 10000000000u; sb_now() < end && !refused; usleep(100000)) {
+    for (; sb_rundir_supervised(run_dir) && !refused; usleep(100000)) {
         int rc = sb_socket_send(&socket, NULL, &hello) != 0 ? -1 : sb_socket_receive(&socket, NULL, &m, 100, NULL, 0);
         if (rc < 0)
             return complain("joining");

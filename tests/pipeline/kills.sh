@@ -3,52 +3,52 @@
 # shellcheck source=tests/pipeline/common.sh
 source "$(dirname "$0")/common.sh"
 
-start() { run_small "$1" trainer.steps=12 & run=$!; }
+# Each is killed while its trainer stands at a step, so that nobody is too late.
+start() { held "$2" "$1" run_small "$1" "${@:3}"; }
+resume() { nothing_left && within ./run resume "$work/$1"; }
 
 trainer_killed() {
-    start trainer
-    wait_step "$work/trainer" 5 && pkill -KILL -f "sb_trainer train $work/trainer"
+    start trainer 5 || return 1
+    pkill -KILL -f "sb_trainer train $work/trainer"
     wait $run
 }
 
 supervisor_killed() {
-    ./run train recipes/demo.yaml data.path="$work/images" run.dir="$work/supervisor" "${small[@]}" trainer.steps=12 --detach
-    wait_step "$work/supervisor" 6 || return 1
+    start supervisor 7 --detach || return 1
+    wait $run
     kill -KILL "$(cat "$work/supervisor/lock")"
-    nothing_left || return 1
-    timeout 120 ./run resume "$work/supervisor"
+    resume supervisor
 }
 
 everything_killed() {
-    start all
-    wait_step "$work/all" 7
+    start all 8 || return 1
     pkill -KILL -f "$work/all"
     wait $run
-    nothing_left || return 1
-    timeout 120 ./run resume "$work/all"
+    resume all
 }
 
-interrupted() {
-    ./run train recipes/demo.yaml data.path="$work/images" run.dir="$work/interrupt" "${small[@]}" trainer.steps=12 >"$work/out" 2>&1 &
-    local run=$! status
-    wait_step "$work/interrupt" 3 || return 1
-    kill -TERM $run
+# told_to_go_on NAME TEXT: an interrupted run said how, and it does.
+told_to_go_on() {
     wait $run
-    status=$?
+    local status=$?
     cat "$work/out"
-    [ $status -eq 130 ] && grep -q "./run resume $work/interrupt" "$work/out" && nothing_left && timeout 120 ./run resume "$work/interrupt"
+    [ $status -eq 130 ] && grep -q "$2 ./run resume $work/$1" "$work/out" && resume "$1"
+}
+train() { exec ./run train recipes/demo.yaml data.path="$work/images" run.dir="$work/$1" "${small[@]}" trainer.steps=12 >"$work/out" 2>&1; }
+
+interrupted() {
+    local run
+    held 4 interrupt train interrupt || return 1
+    kill -TERM "$run" && go_on trainer interrupt
+    told_to_go_on interrupt ""
 }
 
 # The first interrupt waits for a trainer that is stopped, the second for nobody.
 interrupted_twice() {
-    ./run train recipes/demo.yaml data.path="$work/images" run.dir="$work/twice" "${small[@]}" trainer.steps=12 >"$work/out" 2>&1 &
-    local run=$! status
-    wait_step "$work/twice" 6 && pkill -STOP -f "sb_trainer train $work/twice" || return 1
-    kill -TERM $run && sleep 0.5 && kill -0 $run && kill -TERM $run
-    wait $run
-    status=$?
-    cat "$work/out"
-    [ $status -eq 130 ] && grep -q "stopped at once; .* ./run resume $work/twice" "$work/out" && nothing_left && timeout 120 ./run resume "$work/twice"
+    local run
+    held 7 twice train twice || return 1
+    kill -TERM "$run" && until_true "the trainer's being told" is_told "sb_trainer train $work/twice" && kill -0 "$run" && kill -TERM "$run"
+    told_to_go_on twice "stopped at once; .*"
 }
 
 # One run is killed again and again, each time another part of it at a random moment after a random step, and resumed.
@@ -61,15 +61,16 @@ random_kills() {
         sleep "0.$((RANDOM % 400 + 100))"
         case $((RANDOM % 3)) in
             0) pkill -KILL -f "sb_trainer train $run"; continue ;; # the supervisor starts it again
-            1) kill -KILL "$(cat "$run/lock")" ;;
+            1) pkill -KILL -f "run supervise $run" ;;
             2) pkill -KILL -f "$run" ;;
         esac
         nothing_left && ./run resume "$run" --detach || return 1
     done
-    timeout 120 flock "$run/lock" true # held while the run lives
+    within flock "$run/lock" true # held while the run lives
 }
 
 make_images
+ok "what holds a trainer" make_fault
 ok "a run ends" run_small reference
 ok "the trainer is killed and comes back" trainer_killed
 ok "  the same weights" same_weights reference trainer

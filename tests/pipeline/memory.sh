@@ -47,7 +47,7 @@ needs() {
     awk '$1 == "VmRSS:" { memory = $2 } $1 == "Threads:" { threads = $2 } END { printf "%d %d ", memory, threads }' "/proc/$loader/status"
     find "/proc/$loader/fd" -mindepth 1 | wc -l
 }
-epochs() { echo "$1" >&"${tiles[1]}" && read -r -t 900 <&"${tiles[0]}"; }
+epochs() { echo "$1" >&"${tiles[1]}" && read -r -t $DEADLINE <&"${tiles[0]}"; }
 
 # Tiles are taken by loader_tool and thrown away. The cache holds two or three of the images, so that most tiles are decoded anew.
 serve_long() {

@@ -7,7 +7,7 @@ log=$(mktemp) || exit 1
 trap 'rm -f "$log"' EXIT
 for test in "${tests[@]}"; do
     number=$((number + 1))
-    if make -s SAN=thread "build/thread/tests/unit/$test" >"$log" 2>&1 && timeout 200 "build/thread/tests/unit/$test" >"$log" 2>&1; then
+    if make -s SAN=thread "build/thread/tests/unit/$test" >"$log" 2>&1 && timeout 900 "build/thread/tests/unit/$test" >"$log" 2>&1; then
         echo "ok $number - $test under ThreadSanitizer"
     else
         failed=1

@@ -150,6 +150,6 @@ static void test_an_end_in_every_state(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_an_end_in_every_state) };
-    alarm(120); /* a slot that is lost is waited for */
+    alarm(900); /* a slot that is lost is waited for */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

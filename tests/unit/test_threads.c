@@ -187,7 +187,7 @@ static void test_a_broadcast_with_many_threads(void **state)
 
 int main(void)
 {
-    alarm(120); /* a slot that is lost is waited for */
+    alarm(900); /* a slot that is lost is waited for */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_ring_with_many_threads),
         cmocka_unit_test(test_a_broadcast_with_many_threads),

@@ -1,6 +1,7 @@
-/* fault.c: preloaded into a run by faults.sh, it makes a loader meet a file on which its decoder crashes or hangs. At a file whose name matches the
- * pattern FAULT_FILE comes the FAULT "PLACE:KIND", with FAULT_COUNTER, a file that grows by a byte each time, only FAULT_TIMES times. PLACE: `open`,
- * or `decode`, once the file is in memory. KIND: a signal's number, `hang` (for ever), `overflow` (of the stack). Only `sb_loader serve` is touched. */
+/* fault.c: preloaded into a run, it makes a loader meet a file on which its decoder crashes or hangs, or stops a trainer at a step (common.sh: held).
+ * At a file whose name matches the pattern FAULT_FILE comes the FAULT "PLACE:KIND"; with FAULT_COUNTER, a file that grows by a byte each time, only
+ * FAULT_TIMES times, after FAULT_SKIP times. PLACE: `open`, or `decode`, once the file is in memory. KIND: a signal's number, `hang` (for ever),
+ * `overflow` (of the stack). Only FAULT_PROGRAM is touched: a program and its first argument, by default "sb_loader serve". */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <fnmatch.h>
@@ -17,23 +18,27 @@ typedef const char *(*find_call)(const void *data, size_t bytes);
 
 static int marked; /* the file opened last is the one */
 
-static int serves(open_call real)
+static int is_meant(open_call real)
 {
     char command[4096] = "";
     int fd = real("/proc/self/cmdline", O_RDONLY);
     ssize_t got = fd < 0 ? 0 : read(fd, command, sizeof command - 1);
     if (fd >= 0)
         close(fd);
-    const char *second = command + strlen(command) + 1;
-    return got > 0 && strstr(command, "sb_loader") && strcmp(second, "serve") == 0;
+    const char *meant = getenv("FAULT_PROGRAM"), *name = strrchr(command, '/'), *second = command + strlen(command) + 1;
+    char words[sizeof command + 2];
+    snprintf(words, sizeof words, "%s %s", name ? name + 1 : command, second);
+    return got > 0 && strcmp(words, meant ? meant : "sb_loader serve") == 0;
 }
 
 static int again(open_call real)
 {
-    const char *counter = getenv("FAULT_COUNTER"), *times = getenv("FAULT_TIMES");
+    const char *counter = getenv("FAULT_COUNTER"), *times = getenv("FAULT_TIMES"), *skip = getenv("FAULT_SKIP");
     if (!counter || !times)
         return 1;
-    int fd = real(counter, O_CREAT | O_APPEND | O_WRONLY, 0600), yes = fd >= 0 && lseek(fd, 0, SEEK_END) < atoi(times) && write(fd, "x", 1) == 1;
+    int fd = real(counter, O_CREAT | O_APPEND | O_WRONLY, 0600), first = skip ? atoi(skip) : 0;
+    off_t before = fd >= 0 ? lseek(fd, 0, SEEK_END) : -1;
+    int yes = before >= 0 && before < first + atoi(times) && write(fd, "x", 1) == 1 && before >= first;
     if (fd >= 0)
         close(fd);
     return yes;
@@ -69,7 +74,7 @@ int open(const char *path, int flags, ...)
     mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(arguments, mode_t) : 0;
     va_end(arguments);
     const char *pattern = getenv("FAULT_FILE"), *name = strrchr(path, '/');
-    marked = pattern && fnmatch(pattern, name ? name + 1 : path, 0) == 0 && serves(real);
+    marked = pattern && fnmatch(pattern, name ? name + 1 : path, 0) == 0 && is_meant(real);
     if (marked)
         fault_at("open");
     return real(path, flags, mode);
