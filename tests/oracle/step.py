@@ -15,8 +15,9 @@ An error is |x - x64| / |x64| of a tensor; x64 is PyTorch's in f64. What it may 
    4 others once in some thousand steps. What is nearly exact may have FLOOR: eight units of rounding.
 3. Rounding can put an activation on the other side of its ReLU, which moves gradients by up to some per cent. So no activation may lie
    near a kink: before each step the shifts of batch norms are moved a little until, in PyTorch, none is within MARGIN of it (`settle`).
-   MARGIN is above the errors of activations, which are of the order of 1e-6. Views in which the two largest values under a max pooling are
-   that close are drawn anew. Nothing then is left to luck, and every tensor keeps to the bound in every step.
+   MARGIN is above the errors of activations, which are of the order of 1e-6. Views in which the two largest values under a max pooling
+   are within MARGIN / 4 (after the first layer errors are still small) are drawn anew. Nothing then is left to luck: every tensor keeps
+   to the bound in every step, and a few steps prove what many would.
 
 That the bound is tight is shown, too: each tensor, made larger by PLANTED after the last step of a case, has to break it.
 
@@ -45,15 +46,14 @@ DECAY = 0.01
 
 CASES = [
     # name, steps, learning rate, keys
-    ("SGD, SimCLR", 3, 0.1, {"optimiser.name": "sgd", "method.name": "simclr", "data.view": 16}),
-    ("LARS, grey, chunks of 7, 7 and 6", 3, 0.5, {"optimiser.name": "lars", "optimiser.trust": 0.02, "data.channels": 1, "data.view": 16,
+    ("SGD, SimCLR", 2, 0.1, {"optimiser.name": "sgd", "method.name": "simclr"}),
+    ("LARS, grey, chunks of 7, 7 and 6", 2, 0.5, {"optimiser.name": "lars", "optimiser.trust": 0.02, "data.channels": 1, "data.view": 16,
                                                   "trainer.batch": 10, "trainer.chunk": 7}),
     ("AdamW, three layers without a last norm", 3, 0.01, {"optimiser.name": "adamw", "projector.layers": 3,
                                                           "projector.last_norm": "false", "data.view": 16}),
-    ("ResNet-18", 2, 0.1, {}),
-    ("small stem, grey", 2, 0.1, {"encoder.stem": "small", "data.channels": 1, "data.view": 16}),
-    ("ResNet-34", 2, 0.1, {"encoder.name": "resnet34"}),
-    ("ResNet-50", 2, 0.1, {"encoder.name": "resnet50"}),
+    ("small stem, grey", 1, 0.1, {"encoder.stem": "small", "data.channels": 1, "data.view": 16}),
+    ("ResNet-34", 1, 0.1, {"encoder.name": "resnet34"}),
+    ("ResNet-50", 1, 0.1, {"encoder.name": "resnet50"}),
     ("bf16", 5, 0.1, {"trainer.precision": "bf16", "trainer.batch": 6}),
     ("bf16, small stem, two chunks", 3, 0.1, {"trainer.precision": "bf16", "encoder.stem": "small", "trainer.chunk": 4, "data.view": 16}),
 ]
@@ -152,7 +152,7 @@ def with_noise(net):
 def settle(net, x, groups):
     """Moves shifts of batch norms by little, channel by channel, until no activation lies within MARGIN of its ReLU's kink. A shift that moves
     changes the other groups, and what follows; so this goes through the network until nothing moves. False: two candidates of a
-    max pooling are within MARGIN of each other."""
+    max pooling are within MARGIN / 4 of each other."""
     last = moved = tied = None
 
     def norm(module, inputs, output):
@@ -173,7 +173,7 @@ def settle(net, x, groups):
         nonlocal tied
         windows = torch.nn.functional.unfold(inputs[0], module.kernel_size, padding=module.padding, stride=module.stride)
         first, second = windows.reshape(*inputs[0].shape[:2], -1, windows.shape[2]).topk(2, dim=2).values.unbind(2)
-        tied = tied or ((first > 0) & (first - second < MARGIN)).any()
+        tied = tied or ((first > 0) & (first - second < MARGIN / 4)).any()
 
     hooks = []
     for module in net.modules():
