@@ -37,7 +37,7 @@ PROGRAMS := $(foreach r,loader augment trainer evaluator,$(if $(wildcard $(r)/ma
 ARCHIVES := $(ROOMS:%=$(BUILD)/lib%.a)
 TESTS    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c tests/kernels/test_*.c tests/fuzz/test_*.c))
 CASES    := $(filter-out $(wildcard tests/kernels/test_*.c),$(wildcard tests/kernels/*.c))
-HELPERS  := $(patsubst tests/%.c,$(BUILD)/tests/%,$(filter-out $(wildcard tests/*/test_*.c tests/emulated/*.c tests/cuda/*.c tests/bench/counts.c) $(CASES),$(wildcard tests/*/*.c)))
+HELPERS  := $(patsubst tests/%.c,$(BUILD)/tests/%,$(filter-out $(wildcard tests/*/test_*.c tests/emulated/*.c tests/cuda/*.c tests/bench/counts.c tests/graph/*.c) $(CASES),$(wildcard tests/*/*.c)))
 
 # A plug-in leaves its reasons in the program's sb_error.
 LDFLAGS  += $(foreach f,sb_fail sb_fail_errno sb_context sb_error,-Wl,--export-dynamic-symbol=$(f))
@@ -52,7 +52,7 @@ include kernels/cuda/rules.mk
 
 tests: all $(TESTS) $(HELPERS) $(EMULATED) $(WITH_CUDNN)
 
-sources = $(filter-out %/main.c,$(wildcard $(1)/*.c $(1)/cpu/*.c $(1)/encoders/*.c $(1)/methods/*.c $(1)/metrics/*.c))
+sources = $(filter-out %/main.c,$(wildcard $(1)/*.c $(1)/op/*.c $(1)/cpu/*.c $(1)/graph/*.c $(1)/encoders/*.c $(1)/heads/*.c $(1)/methods/*.c $(1)/step/*.c $(1)/metrics/*.c))
 define archive
 $(BUILD)/lib$(1).a: $(patsubst %.c,$(BUILD)/%.o,$(call sources,$(1)))
 	@rm -f $$@
@@ -70,13 +70,18 @@ $(BUILD)/sb_%: $(BUILD)/%/main.o $(ARCHIVES)
 	@$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
 $(BUILD)/tests/bench/counts_tool: $(BUILD)/tests/bench/counts.o
+$(BUILD)/tests/unit/test_graph: $(BUILD)/tests/graph/checks.o
 
 # The list of cases, which the test program of every device links.
 $(BUILD)/libcases.a: $(CASES:%.c=$(BUILD)/%.o)
 	@rm -f $@
 	@$(AR) rcs $@ $^
 
-$(filter $(BUILD)/tests/kernels/%,$(TESTS)): $(BUILD)/libcases.a
+# The cases of operations know kernels and proto alone.
+$(BUILD)/tests/kernels/test_%: $(BUILD)/tests/kernels/test_%.o $(BUILD)/libcases.a $(BUILD)/libkernels.a $(BUILD)/libproto.a
+	@mkdir -p $(@D)
+	@echo "  LD $@"
+	@$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(ARCHIVES)
 	@mkdir -p $(@D)

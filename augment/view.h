@@ -2,7 +2,7 @@
 #ifndef SB_AUGMENT_VIEW_H
 #define SB_AUGMENT_VIEW_H
 
-#include "kernels/device.h"
+#include "kernels/op/view.h"
 #include "proto/config.h"
 #include "proto/random.h"
 

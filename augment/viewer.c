@@ -14,6 +14,7 @@ typedef struct {
 struct sb_viewer {
     sb_device *device;
     int channels, views;
+    int largest;       /* side of a view */
     size_t view_bytes; /* of the largest */
     void *scratch;     /* one: tiles are worked on one after another */
     place places[SB_VIEWER_DEPTH];
@@ -32,7 +33,7 @@ static int take(sb_viewer *v, size_t bytes, uint8_t **out)
 static int take_all(sb_viewer *v, int tile, int largest)
 {
     size_t tile_bytes = (size_t)tile * (size_t)tile * (size_t)v->channels, views_bytes = (size_t)v->views * v->view_bytes;
-    size_t scratch = v->device->view_scratch(v->device, tile, tile, v->channels, largest, v->views), all = scratch;
+    size_t scratch = sb_view_scratch(v->device, sb_view_tile(tile, tile, v->channels), v->views, largest), all = scratch;
     int places = v->device->host_memory ? 0 : SB_VIEWER_DEPTH, rc = v->device->alloc(v->device, scratch, &v->scratch);
     all += (size_t)places * (tile_bytes + views_bytes);
     for (int i = 0; rc == 0 && i < places; i++) {
@@ -52,6 +53,7 @@ int sb_viewer_create(sb_viewer **out, sb_device *device, const sb_config *config
     if (!v)
         return sb_fail("out of memory");
     *v = (sb_viewer){ .device = device, .channels = config->data.channels, .views = config->view_count,
+                      .largest = largest,
                       .view_bytes = (size_t)largest * (size_t)largest * (size_t)config->data.channels };
     if (take_all(v, tile, largest) != 0) {
         sb_viewer_destroy(&v);
@@ -89,18 +91,21 @@ int sb_viewer_begin(sb_viewer *v, const uint8_t *tile, int width, int height, co
     if (count > v->views)
         return sb_fail("%d views of a tile, planned for %d", count, v->views);
     int mark = (int)(v->begun % SB_VIEWER_DEPTH);
+    sb_shape shape = sb_view_tile(height, width, v->channels);
+    sb_view_how how = { .params = params, .count = count, .out = out, .max_size = v->largest };
     if (d->host_memory) {
         v->begun++;
-        return d->view(d, tile, width, height, v->channels, params, count, out, v->scratch);
+        return sb_view(d, &how, shape, tile, v->scratch);
     }
     /* The place is free: who had it before was waited for. */
     place *p = &v->places[mark];
     uint8_t *made[SB_VIEWS_MAX];
     for (int i = 0; i < count; i++)
         made[i] = p->views + (size_t)i * v->view_bytes;
+    how.out = made;
     if (d->copy(d, SB_STREAM_UPLOAD, p->tile, tile, (size_t)width * (size_t)height * (size_t)v->channels, SB_TO_DEVICE) != 0 ||
         d->order(d, SB_STREAM_COMPUTE, SB_STREAM_UPLOAD) != 0 ||
-        d->view(d, p->tile, width, height, v->channels, params, count, made, v->scratch) != 0 ||
+        sb_view(d, &how, shape, p->tile, v->scratch) != 0 ||
         d->order(d, SB_STREAM_DOWNLOAD, SB_STREAM_COMPUTE) != 0)
         return -1;
     for (int i = 0; i < count; i++)

@@ -5,7 +5,7 @@
 #ifndef SB_AUGMENT_VIEWER_H
 #define SB_AUGMENT_VIEWER_H
 
-#include "kernels/device.h"
+#include "kernels/op/view.h"
 #include "proto/config.h"
 
 #define SB_VIEWER_DEPTH SB_MARKS

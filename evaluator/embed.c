@@ -88,7 +88,9 @@ static int add(embed *e, const sb_image *image, int left, int top)
     sb_view_params params;
     sb_view_clean(e->tile, e->tile, e->side, &params);
     uint8_t *out = e->views + (size_t)e->waiting * (size_t)e->side * (size_t)e->side * (size_t)e->config.data.channels;
-    if (rc < 0 || e->device->view(e->device, e->pixels, e->tile, e->tile, e->config.data.channels, &params, 1, &out, e->scratch) != 0)
+    const sb_view_how how = { .params = &params, .count = 1, .out = &out, .max_size = e->side };
+    sb_shape tile = sb_view_tile(e->tile, e->tile, e->config.data.channels);
+    if (rc < 0 || sb_view(e->device, &how, tile, e->pixels, e->scratch) != 0)
         return -1;
     const char *label = image->label == UINT32_MAX ? "" : e->index.labels[image->label];
     if (csv_fwrite(e->csv, image->path, strlen(image->path)) != 0 ||
@@ -130,9 +132,10 @@ static int setup(embed *e, const char *run_dir, const char *data, char *const *a
     int channels = e->config.data.channels;
     e->tile = e->config.data.tile;
     e->side = e->config.evaluate.size ? e->config.evaluate.size : e->config.data.view;
+    sb_shape tile = sb_view_tile(e->tile, e->tile, channels);
     if (sb_device_cpu(&e->device, threads) != 0 || sb_encoder_create(&e->encoder, e->device, &e->config, e->side) != 0 ||
         sb_decoder_create(&e->decoder, channels, sb_index_largest(&e->index, channels), e->config.data.untrusted) != 0 ||
-        e->device->alloc(e->device, e->device->view_scratch(e->device, e->tile, e->tile, channels, e->side, 1), &e->scratch) != 0)
+        e->device->alloc(e->device, sb_view_scratch(e->device, tile, 1, e->side), &e->scratch) != 0)
         return -1;
     e->pixels = malloc((size_t)e->tile * (size_t)e->tile * (size_t)channels);
     e->views = malloc(BATCH * (size_t)e->side * (size_t)e->side * (size_t)channels);

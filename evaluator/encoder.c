@@ -7,21 +7,21 @@
 
 #include "proto/error.h"
 #include "trainer/checkpoint.h"
-#include "trainer/network.h"
-#include "trainer/projector.h"
+#include "trainer/encoder.h"
+#include "trainer/graph/plan.h"
 
 #define CHUNK_PIXELS (32 * 224 * 224) /* views that go through at once: about this many pixels, at least 2 */
 
 struct sb_encoder {
     sb_device *device;
     sb_config config;
-    sb_parameters parameters;
-    sb_network *network;
-    sb_projector *projector; /* never run: its parameters are part of a checkpoint */
+    sb_store store; /* of a backbone alone */
+    sb_section section;
+    sb_graph *graph;
     sb_plan *plan;
     void *arena, *packed;
     uint8_t *pixels;
-    float *features, *statistics;
+    float *statistics; /* of a chunk, laid out as the section's */
     float *host; /* weights and running statistics */
     int side, chunk, width;
 };
@@ -45,28 +45,28 @@ int sb_encoder_create(sb_encoder **out, sb_device *device, const sb_config *conf
     e->side = side;
     e->chunk = CHUNK_PIXELS / (side * side);
     e->chunk = e->chunk < 2 ? 2 : e->chunk > 64 ? 64 : e->chunk;
-    sb_parameters_init(&e->parameters, device);
-    int rc = sb_network_create(&e->network, &e->parameters, config->data.channels);
-    if (rc == 0)
-        rc = sb_encoder_build(e->network, config);
+    sb_store_init(&e->store, device);
+    int rc = sb_graph_create(&e->graph, &e->store);
     if (rc == 0) {
-        e->width = sb_network_width(e->network);
-        rc = sb_projector_create(&e->projector, &e->parameters, config, e->width, 2);
+        sb_t features = sb_encoder_build(e->graph, config, SB_F32);
+        e->width = sb_shape_of(e->graph, features).c;
+        rc = features < 0 ? -1 : sb_section_create(&e->section, &e->store, false, config->seed);
     }
+    const sb_shape pixels = { e->chunk, side, side, config->data.channels, SB_U8 };
+    const sb_plan_options options = { .training = false };
     if (rc == 0)
-        rc = sb_parameters_allocate(&e->parameters, false, config->seed);
-    if (rc == 0)
-        rc = sb_plan_create(&e->plan, e->network, e->chunk, side, SB_F32, true);
-    size_t chunk = (size_t)e->chunk;
-    if (rc == 0 && (take(e, sb_plan_bytes(e->plan), &e->arena) != 0 || take(e, sb_plan_packed_bytes(e->plan), &e->packed) != 0 ||
-                    take(e, chunk * (size_t)side * (size_t)side * (size_t)config->data.channels, &e->pixels) != 0 ||
-                    take(e, chunk * (size_t)e->width * sizeof(float), &e->features) != 0 ||
-                    take(e, e->parameters.statistic_floats * sizeof(float), &e->statistics) != 0 ||
-                    sb_plan_bind(e->plan, e->arena, e->packed) != 0 || sb_plan_pack(e->plan) != 0))
+        rc = sb_plan_create(&e->plan, e->graph, &pixels, &options);
+    if (rc == 0 && (take(e, sb_plan_arena_bytes(e->plan), &e->arena) != 0 || take(e, sb_plan_packed_bytes(e->plan), &e->packed) != 0 ||
+                    take(e, sb_shape_bytes(&pixels), &e->pixels) != 0 ||
+                    take(e, e->store.floats[SB_ENTRY_STATISTIC] * sizeof(float), &e->statistics) != 0))
         rc = -1;
-    e->host = calloc(e->parameters.floats + e->parameters.statistic_floats, sizeof *e->host);
+    if (rc == 0) {
+        sb_plan_bind(e->plan, e->arena, e->packed);
+        rc = sb_plan_pack(e->plan, &e->section);
+        e->host = calloc(e->store.floats[SB_ENTRY_WEIGHT] + e->store.floats[SB_ENTRY_STATISTIC], sizeof *e->host);
+    }
     if (rc == 0 && !e->host)
-        rc = sb_fail("out of memory");
+        rc = sb_fail("out of memory for weights");
     if (rc != 0) {
         sb_encoder_destroy(&e);
         return -1;
@@ -80,40 +80,40 @@ void sb_encoder_destroy(sb_encoder **encoder)
     sb_encoder *e = *encoder;
     if (!e)
         return;
-    void *memory[] = { e->arena, e->packed, e->pixels, e->features, e->statistics };
+    void *memory[] = { e->arena, e->packed, e->pixels, e->statistics };
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
         if (memory[i])
             e->device->release(e->device, memory[i]);
     sb_plan_destroy(&e->plan);
-    sb_projector_destroy(&e->projector);
-    sb_network_destroy(&e->network);
-    sb_parameters_free(&e->parameters);
+    sb_section_free(&e->section, &e->store);
+    sb_graph_destroy(&e->graph);
+    sb_store_free(&e->store);
     free(e->host);
     free(e);
     *encoder = NULL;
 }
 
-int sb_encoder_set(sb_encoder *e, const float *weight, size_t weight_floats, const float *running, size_t statistic_floats)
+int sb_encoder_set(sb_encoder *e, const float *weight, size_t weight_floats, const float *statistic, size_t statistic_floats)
 {
-    sb_parameters *p = &e->parameters;
-    if (weight_floats != p->floats || statistic_floats != p->statistic_floats)
-        return sb_fail("weights of another network: %zu weights and %zu statistics, expected %zu and %zu", weight_floats,
-                       statistic_floats, p->floats, p->statistic_floats);
-    if (e->device->copy(e->device, SB_STREAM_COMPUTE, p->weight, weight, p->floats * sizeof(float), SB_TO_DEVICE) != 0 ||
-        e->device->copy(e->device, SB_STREAM_COMPUTE, p->running, running, p->statistic_floats * sizeof(float), SB_TO_DEVICE) != 0)
+    const size_t *floats = e->store.floats;
+    if (weight_floats != floats[SB_ENTRY_WEIGHT] || statistic_floats != floats[SB_ENTRY_STATISTIC])
+        return sb_fail("weights of another network: %zu weights and %zu statistics, expected %zu and %zu", weight_floats, statistic_floats,
+                       floats[SB_ENTRY_WEIGHT], floats[SB_ENTRY_STATISTIC]);
+    if (e->device->copy(e->device, SB_STREAM_COMPUTE, e->section.weight, weight, weight_floats * sizeof(float), SB_TO_DEVICE) != 0 ||
+        e->device->copy(e->device, SB_STREAM_COMPUTE, e->section.statistic, statistic, statistic_floats * sizeof(float), SB_TO_DEVICE) != 0)
         return -1;
-    return sb_plan_pack(e->plan);
+    return sb_plan_pack(e->plan, &e->section);
 }
 
 int sb_encoder_load(sb_encoder *e, const char *run_dir, int64_t *step)
 {
-    sb_parameters *p = &e->parameters;
-    sb_checkpoint_view view = { .params = p, .weight = e->host, .running = e->host + p->floats };
+    const size_t *floats = e->store.floats;
+    sb_checkpoint_view view = { .store = &e->store, .weight = e->host, .statistic = e->host + floats[SB_ENTRY_WEIGHT] };
     int found = sb_checkpoint_load_latest(run_dir, &view);
     if (found <= 0)
         return found;
     *step = view.step;
-    return sb_encoder_set(e, view.weight, p->floats, view.running, p->statistic_floats) != 0 ? -1 : 1;
+    return sb_encoder_set(e, view.weight, floats[SB_ENTRY_WEIGHT], view.statistic, floats[SB_ENTRY_STATISTIC]) != 0 ? -1 : 1;
 }
 
 /* Copies the views from `start` on into device memory; the last chunk is filled up with the first views. */
@@ -131,8 +131,8 @@ static int upload(sb_encoder *e, const uint8_t *views, int count, int start)
 
 int sb_encoder_calibrate(sb_encoder *e, const uint8_t *views, int count)
 {
-    sb_parameters *p = &e->parameters;
-    size_t floats = p->statistic_floats;
+    const sb_feed feed = { .section = &e->section, .leaf = { e->pixels } };
+    size_t floats = e->store.floats[SB_ENTRY_STATISTIC];
     double *sum = calloc(floats, sizeof *sum), *square = calloc(floats, sizeof *square);
     float *now = malloc(floats * sizeof *now);
     if (!sum || !square || !now) {
@@ -143,7 +143,7 @@ int sb_encoder_calibrate(sb_encoder *e, const uint8_t *views, int count)
     }
     int rc = 0, chunks = 0;
     for (int start = 0; rc == 0 && start < count; start += e->chunk, chunks++) {
-        if (upload(e, views, count, start) != 0 || sb_plan_forward(e->plan, e->pixels, e->features, e->statistics) != 0 ||
+        if (upload(e, views, count, start) != 0 || sb_plan_forward(e->plan, &feed) != 0 || sb_plan_statistics(e->plan, e->statistics) != 0 ||
             e->device->copy(e->device, SB_STREAM_COMPUTE, now, e->statistics, floats * sizeof(float), SB_TO_HOST) != 0 ||
             e->device->wait(e->device, SB_STREAM_COMPUTE) != 0)
             rc = -1;
@@ -153,17 +153,17 @@ int sb_encoder_calibrate(sb_encoder *e, const uint8_t *views, int count)
         }
     }
     /* Total variance = mean of the variances within chunks + variance of the means between them. */
-    for (int s = 0; rc == 0 && s < p->statistic_count; s++) {
-        const sb_statistic *t = &p->statistics[s];
-        for (int c = 0; c < t->channels; c++) {
-            size_t mean = t->offset + (size_t)c, variance = mean + (size_t)t->channels;
+    for (int i = 0; rc == 0 && i < e->store.count; i++) {
+        const sb_entry *t = &e->store.entries[i];
+        for (size_t c = 0; t->kind == SB_ENTRY_STATISTIC && c < t->count / 2; c++) {
+            size_t mean = t->offset + c, variance = mean + t->count / 2;
             double m = sum[mean] / chunks;
             now[mean] = (float)m;
             now[variance] = (float)(sum[variance] / chunks + fmax(square[mean] / chunks - m * m, 0));
         }
     }
     if (rc == 0)
-        rc = e->device->copy(e->device, SB_STREAM_COMPUTE, p->running, now, floats * sizeof(float), SB_TO_DEVICE);
+        rc = e->device->copy(e->device, SB_STREAM_COMPUTE, e->section.statistic, now, floats * sizeof(float), SB_TO_DEVICE);
     free(sum);
     free(square);
     free(now);
@@ -172,11 +172,12 @@ int sb_encoder_calibrate(sb_encoder *e, const uint8_t *views, int count)
 
 int sb_encoder_features(sb_encoder *e, const uint8_t *views, int count, float *features)
 {
+    const sb_feed feed = { .section = &e->section, .leaf = { e->pixels } };
     size_t width = (size_t)e->width;
     for (int start = 0; start < count; start += e->chunk) {
         size_t n = (size_t)(count - start < e->chunk ? count - start : e->chunk);
-        if (upload(e, views, count, start) != 0 || sb_plan_infer(e->plan, e->pixels, e->features) != 0 ||
-            e->device->copy(e->device, SB_STREAM_COMPUTE, features + (size_t)start * width, e->features, n * width * sizeof(float),
+        if (upload(e, views, count, start) != 0 || sb_plan_infer(e->plan, &feed) != 0 ||
+            e->device->copy(e->device, SB_STREAM_COMPUTE, features + (size_t)start * width, sb_plan_output(e->plan, 0), n * width * sizeof(float),
                             SB_TO_HOST) != 0 ||
             e->device->wait(e->device, SB_STREAM_COMPUTE) != 0)
             return -1;

@@ -20,8 +20,8 @@ void sb_encoder_destroy(sb_encoder **encoder);
 /* Takes the weights and running statistics of the run's newest sound checkpoint; *step is its step. 1; 0: there is none yet; -1. */
 int sb_encoder_load(sb_encoder *encoder, const char *run_dir, int64_t *step);
 
-/* Takes them from memory: `weight_floats` weights and `statistic_floats` statistics, laid out as in the trainer's parameter table. */
-int sb_encoder_set(sb_encoder *encoder, const float *weight, size_t weight_floats, const float *running, size_t statistic_floats);
+/* Takes them from memory: `weight_floats` weights and `statistic_floats` statistics, laid out as the trainer's store has a backbone. */
+int sb_encoder_set(sb_encoder *encoder, const float *weight, size_t weight_floats, const float *statistic, size_t statistic_floats);
 
 /* Sets the norm statistics to those of these views: 8-bit [count, side, side, channels], host. */
 int sb_encoder_calibrate(sb_encoder *encoder, const uint8_t *views, int count);

@@ -33,7 +33,8 @@ static int make_views(sb_gallery *g, sb_device *device, const uint8_t *pixels, i
         sb_view_draw(&config, tile, tile, &random, &params[1 + d]);
         out[1 + d] = g->view + ((size_t)t * (size_t)g->distorted + (size_t)d) * bytes;
     }
-    return device->view(device, pixels, tile, tile, g->channels, params, 1 + g->distorted, out, scratch);
+    const sb_view_how how = { .params = params, .count = 1 + g->distorted, .out = out, .max_size = g->side };
+    return sb_view(device, &how, sb_view_tile(tile, tile, g->channels), pixels, scratch);
 }
 
 int sb_gallery_create(sb_gallery *g, sb_device *device, const sb_index *index, const sb_config *config)
@@ -59,8 +60,9 @@ int sb_gallery_create(sb_gallery *g, sb_device *device, const sb_index *index, c
     int rc = !pixels || !g->clean ? sb_fail("out of memory for %zu views of %d pixels", views, side) : 0;
     if (rc == 0)
         rc = sb_decoder_create(&decoder, config->data.channels, sb_index_largest(index, config->data.channels), config->data.untrusted);
+    sb_shape tile_shape = sb_view_tile(tile, tile, g->channels);
     if (rc == 0)
-        rc = device->alloc(device, device->view_scratch(device, tile, tile, config->data.channels, side, 1 + g->distorted), &scratch);
+        rc = device->alloc(device, sb_view_scratch(device, tile_shape, 1 + g->distorted, side), &scratch);
     g->view = g->clean ? g->clean + (size_t)wanted * bytes : NULL;
     uint32_t unusable = UINT32_MAX; /* the last image that cannot be decoded: its other tiles are not tried */
     for (int i = 0; rc == 0 && i < wanted; i++) {

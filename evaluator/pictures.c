@@ -104,7 +104,8 @@ static int contact_row(const sb_evaluation *e, sheet *s, sb_order *order, sb_dec
             sb_view_clean(tile, tile, c->data.view, &params);
         else
             sb_view_of_sample(c, 0, (uint32_t)number, v, tile, tile, &params);
-        if (e->device->view(e->device, tile_pixels, tile, tile, channels, &params, 1, &view_pixels, scratch) != 0)
+        const sb_view_how how = { &params, .count = 1, .out = &view_pixels, .max_size = params.size };
+        if (sb_view(e->device, &how, sb_view_tile(tile, tile, channels), tile_pixels, scratch) != 0)
             return -1;
         put(s, 1 + v, number, view_pixels, params.size, channels);
     }
@@ -120,13 +121,13 @@ static int contact(const sb_evaluation *e)
     sb_decoder *decoder = NULL;
     void *scratch = NULL;
     size_t channels = (size_t)c->data.channels;
+    sb_shape shape = sb_view_tile(c->data.tile, c->data.tile, c->data.channels);
     uint8_t *tile = malloc((size_t)c->data.tile * (size_t)c->data.tile * channels), *view = malloc((size_t)side * (size_t)side * channels);
     int rc = !tile || !view ? sb_fail("out of memory") : 0;
     if (rc == 0 && (sheet_create(&s, 1 + c->view_count, rows, side < CELL_MAX ? side : CELL_MAX) != 0 ||
                     sb_order_create(&order, &e->index, c) != 0 ||
                     sb_decoder_create(&decoder, c->data.channels, sb_index_largest(&e->index, c->data.channels), c->data.untrusted) != 0 ||
-                    e->device->alloc(e->device, e->device->view_scratch(e->device, c->data.tile, c->data.tile, c->data.channels, side, 1),
-                                     &scratch) != 0))
+                    e->device->alloc(e->device, sb_view_scratch(e->device, shape, 1, side), &scratch) != 0))
         rc = -1;
     for (int i = 0; rc == 0 && i < rows; i++)
         rc = contact_row(e, &s, order, decoder, i, tile, view, scratch);

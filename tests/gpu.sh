@@ -42,7 +42,7 @@ cases() { build/tests/cuda/test_gpu compare | tee /dev/stderr | awk '/^not ok/ {
 # A tool of compute-sanitizer over the small cases of every subject.
 sanitizer() {
     local subject
-    for subject in conv norm maxpool avgpool input matmul row column similarity update view; do
+    for subject in $(sed -n 's/^SB_OP(.*, \(.*\))$/\1/p' kernels/ops.def); do
         "$CUDA/bin/compute-sanitizer" --tool "$1" --error-exitcode 9 build/tests/cuda/test_gpu compare "$subject" || return
     done
 }

@@ -16,11 +16,11 @@ verdict() {
 # room NAME REGEX: all that a room's files include of this project, from the top. A cross link is named header by header.
 room() { verdict "$1 includes what it may" "$(grep -rnE '^#include "' --include='*.[ch]' --include='*.cu' "$1" | grep -vE "#include \"($2)\"")"; }
 room proto 'proto/[a-z]+\.h'
-room kernels '(proto|kernels|kernels/[a-z]+)/[a-z0-9]+\.h'
+room kernels '(proto|kernels|kernels/[a-z]+)/[a-z0-9_]+\.h|kernels/ops\.def'
 room loader '(proto|loader)/[a-z]+\.h'
-room augment '(proto|augment)/[a-z]+\.h|kernels/(device|open)\.h|loader/(index|decode|quarantine)\.h'
-room trainer '(proto|trainer|trainer/encoders|trainer/methods)/[a-z]+\.h|kernels/(device|open|shapes)\.h'
-room evaluator '(proto|evaluator|evaluator/metrics)/[a-z]+\.h|kernels/device\.h|loader/(index|decode)\.h|augment/(order|view)\.h|trainer/(network|projector|checkpoint|publish|status)\.h'
+room augment '(proto|augment)/[a-z]+\.h|kernels/(device|open)\.h|kernels/op/view\.h|loader/(index|decode|quarantine)\.h'
+room trainer '(proto|trainer|trainer/(graph|heads|step))/[a-z_]+\.h|kernels/(device|op|open)\.h|kernels/op/[a-z_]+\.h'
+room evaluator '(proto|evaluator|evaluator/metrics)/[a-z]+\.h|kernels/device\.h|loader/(index|decode)\.h|augment/(order|view)\.h|kernels/op/view\.h|trainer/(encoder|checkpoint|publish|status)\.h|trainer/graph/plan\.h'
 
 # library HEADER REGEX: only these files include it.
 library() { verdict "$1 stays in its place" "$(grep -rlF "#include <$1" --include='*.[ch]' --include='*.cu' proto kernels loader augment trainer evaluator | grep -vE "^($2)$")"; }

@@ -8,7 +8,7 @@
 #include "proto/error.h"       /* sb_fail */
 #include "proto/process.h"     /* sb_now */
 #include "trainer/schedule.h"  /* sb_schedule_lr */
-#include "trainer/step.h"      /* sb_step_* */
+#include "trainer/step/step.h" /* sb_step_* */
 
 #define BATCH_LEAST 2   /* a method's least */
 #define LOOK_S 1.0      /* steps are repeated until so much time went by */

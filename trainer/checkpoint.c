@@ -34,32 +34,40 @@ static int add(listing *l, sb_tensor_type type, int dims, const int64_t *shape, 
                : sb_fail("tensor name %s%s%s is too long", prefix, name, suffix);
 }
 
+static int add_weight(listing *l, const sb_checkpoint_view *v, const sb_entry *e)
+{
+    size_t bytes = e->count * sizeof(float), floats = v->store->floats[SB_ENTRY_WEIGHT];
+    int rc = add(l, SB_TENSOR_F32, e->extent.dims, e->extent.side, v->weight + e->offset, bytes, "", e->name, "");
+    for (int k = 0; v->state && k < v->state_count; k++) {
+        char prefix[32];
+        snprintf(prefix, sizeof prefix, "optimiser.%d.", k);
+        rc |= add(l, SB_TENSOR_F32, e->extent.dims, e->extent.side, v->state + (size_t)k * floats + e->offset, bytes, prefix, e->name, "");
+    }
+    return rc;
+}
+
+/* Means, then variances, as torchvision names them. */
+static int add_statistic(listing *l, const sb_checkpoint_view *v, const sb_entry *e)
+{
+    const int64_t channels = e->extent.side[1];
+    const float *mean = v->statistic + e->offset, *variance = mean + channels;
+    size_t bytes = (size_t)channels * sizeof(float);
+    int rc = add(l, SB_TENSOR_F32, 1, &channels, mean, bytes, "", e->name, ".running_mean");
+    rc |= add(l, SB_TENSOR_F32, 1, &channels, variance, bytes, "", e->name, ".running_var");
+    return rc | add(l, SB_TENSOR_I64, 0, NULL, &l->step, sizeof l->step, "", e->name, ".num_batches_tracked");
+}
+
 /* Every tensor of the view; the caller frees l->tensors. */
 static int list(const sb_checkpoint_view *v, listing *l)
 {
-    const sb_parameters *p = v->params;
-    int states = v->state ? v->state_count : 0, rc = 0;
+    int most = v->state ? 1 + v->state_count : 1, rc = 0; /* tensors of an entry */
     *l = (listing){ .step = v->step };
-    l->tensors = calloc((size_t)(p->param_count * (1 + states) + 3 * p->statistic_count) + 1, sizeof *l->tensors);
+    l->tensors = calloc((size_t)v->store->count * (size_t)(most > 3 ? most : 3) + 1, sizeof *l->tensors);
     if (!l->tensors)
-        return sb_fail("out of memory");
-    for (int i = 0; i < p->param_count; i++) {
-        const sb_param *q = &p->params[i];
-        size_t bytes = q->count * sizeof(float);
-        rc |= add(l, SB_TENSOR_F32, q->dims, q->shape, v->weight + q->offset, bytes, "", q->name, "");
-        for (int k = 0; k < states; k++) {
-            char prefix[32];
-            snprintf(prefix, sizeof prefix, "optimiser.%d.", k);
-            rc |= add(l, SB_TENSOR_F32, q->dims, q->shape, v->state + (size_t)k * p->floats + q->offset, bytes, prefix, q->name, "");
-        }
-    }
-    for (int i = 0; i < p->statistic_count; i++) {
-        const sb_statistic *s = &p->statistics[i];
-        int64_t shape[1] = { s->channels };
-        size_t bytes = (size_t)s->channels * sizeof(float);
-        rc |= add(l, SB_TENSOR_F32, 1, shape, v->running + s->offset, bytes, "", s->name, ".running_mean");
-        rc |= add(l, SB_TENSOR_F32, 1, shape, v->running + s->offset + s->channels, bytes, "", s->name, ".running_var");
-        rc |= add(l, SB_TENSOR_I64, 0, NULL, &l->step, sizeof l->step, "", s->name, ".num_batches_tracked");
+        return sb_fail("out of memory for the names of a checkpoint");
+    for (int i = 0; i < v->store->count; i++) {
+        const sb_entry *e = &v->store->entries[i];
+        rc |= e->kind == SB_ENTRY_WEIGHT ? add_weight(l, v, e) : add_statistic(l, v, e);
     }
     return rc;
 }

@@ -6,12 +6,13 @@
 #ifndef SB_TRAINER_CHECKPOINT_H
 #define SB_TRAINER_CHECKPOINT_H
 
-#include "trainer/network.h"
+#include "trainer/graph/store.h"
 
-/* Host memory laid out as in `params`. state: state_count arrays of params->floats, one behind the other; NULL: not of interest. */
+/* Host memory laid out as the store's sections. state: state_count arrays as long as the weights, one behind the other; NULL: not of interest. A store that knows only a backbone
+ * reads only that: what else a file has is passed over. */
 typedef struct {
-    const sb_parameters *params;
-    float *weight, *running, *state;
+    const sb_store *store;
+    float *weight, *statistic, *state;
     int state_count;
     int64_t step;
     const char *config_text;

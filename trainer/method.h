@@ -1,32 +1,39 @@
-/* method.h: what a self-supervised method is: loss and gradient over embeddings.
+/* method.h: what a self-supervised method is: a loss over the features of a batch, as a graph.
  *
- * A method is a small file in methods/ that reads like its formula, written with the device's general operations. The trainer does
- * the rest (views, chunks, projector, optimiser). Embeddings z: f32 [views * samples, width], row v * samples + i is view v of sample i,
- * not normalised. Values and gradients are means over all anchors. */
+ * A method is a small file in methods/ that reads like its formula, built of operations whose gradients are known: it writes none itself. The trainer does the
+ * rest (views, chunks, optimiser). Row v * samples + i of features and embeddings is view v of sample i. */
 #ifndef SB_TRAINER_METHOD_H
 #define SB_TRAINER_METHOD_H
 
-#include <stdint.h>
+#include "proto/config.h"
+#include "trainer/graph/graph.h"
 
-#include "kernels/device.h"
+/* What a method builds with. */
+typedef struct {
+    sb_graph *graph;
+    const sb_config *config;
+    int samples, views;
+    sb_t embeddings; /* the projector's output [views * samples, projector.out], not normalised */
+    sb_t skip;       /* 8-bit [samples, samples]: pairs of samples that are never each other's negatives; nothing is given where there is none */
+} sb_method;
 
 typedef struct {
-    sb_device *device;
-    int samples, views, width;
-    float temperature;
-} sb_method_shape;
-
-typedef struct sb_method sb_method;
-struct sb_method {
     const char *name;
-    int min_samples; /* a smaller batch is refused with this number */
-    /* Floats of device memory that loss needs. */
-    size_t (*scratch)(const sb_method_shape *shape);
-    /* *loss (host) and dz [views * samples, width] (device). skip: device.h, similarity_lse; NULL = none. */
-    int (*loss)(const sb_method_shape *shape, const float *z, const uint8_t *skip, float *dz, double *loss, float *scratch);
-};
+    int views_least, views_most;
+    int samples_least; /* a smaller batch is refused with this number */
+    sb_t (*build)(sb_method *method); /* the loss [1, 1], a mean over the anchors; SB_FAILED */
+} sb_method_kind;
 
-extern const sb_method sb_method_simclr; /* NT-Xent, mean over 2N (methods/simclr.c) */
-extern const sb_method sb_method_dcl;    /* decoupled: the positive is not in the denominator (methods/dcl.c) */
+/* The configured one. */
+const sb_method_kind *sb_method_of(const sb_config *config);
+
+/* Builds projector and loss over features [views * samples, width]: leaf 0 the features (their gradient is wanted), leaf 1 skip; output 0 the embeddings, output 1
+ * the loss, whose gradient is given (1). */
+int sb_method_build(sb_graph *graph, const sb_config *config, int width);
+
+enum { SB_LEAF_FEATURES, SB_LEAF_SKIP };
+enum { SB_OUTPUT_EMBEDDINGS, SB_OUTPUT_LOSS };
+
+extern const sb_method_kind sb_method_simclr, sb_method_dcl;
 
 #endif

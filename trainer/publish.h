@@ -4,7 +4,7 @@
 #define SB_TRAINER_PUBLISH_H
 
 #include "proto/broadcast.h"
-#include "trainer/network.h"
+#include "trainer/graph/store.h"
 
 #define SB_SNAPSHOT_TEXT 16384
 
@@ -19,7 +19,7 @@ typedef struct {
     uint32_t padding;
 } sb_embedding_head;
 
-/* A record of the weights snapshot: this, then the weights, then the running statistics, laid out as in sb_parameters. */
+/* A record of the weights snapshot: this, then the backbone's weights, then its running statistics, laid out as in a section. */
 typedef struct {
     int64_t step; /* steps finished */
     uint64_t weight_floats, statistic_floats;
@@ -31,13 +31,13 @@ typedef struct {
     sb_snapshot_head head;
 } sb_publisher;
 
-/* Creates both: `rows` embeddings of `width` floats are made in a step (the ring holds at least two steps and 2048). */
-int sb_publisher_create(sb_publisher *out, const sb_parameters *parameters, const char *config_text, int rows, int width);
+/* Creates both. floats: of the backbone, by sb_entry_kind. `rows` embeddings of `width` floats are made in a step (the ring holds at least two steps and 2048). */
+int sb_publisher_create(sb_publisher *out, const size_t *floats, const char *config_text, int rows, int width);
 void sb_publisher_close(sb_publisher *publisher);
 
 int sb_publish_embedding(sb_publisher *publisher, const sb_embedding_head *head, const float *embedding);
 
-/* weight and running: host memory. */
-int sb_publish_weights(sb_publisher *publisher, int64_t step, const float *weight, const float *running);
+/* weight and statistic: of the backbone, host memory. */
+int sb_publish_weights(sb_publisher *publisher, int64_t step, const float *weight, const float *statistic);
 
 #endif

@@ -25,7 +25,7 @@
 #include "trainer/publish.h"      /* sb_publish_* */
 #include "trainer/schedule.h"     /* sb_schedule_lr */
 #include "trainer/status.h"       /* sb_status, sb_metrics_* */
-#include "trainer/step.h"         /* sb_step_* */
+#include "trainer/step/step.h"    /* sb_step_* */
 
 #define POLL_MS 20
 
@@ -174,26 +174,28 @@ static int release_batch(train *t)
 
 /* ---- checkpoints --------------------------------------------------------------------------------------------------------------- */
 
+static size_t weight_floats(const train *t) { return sb_step_store(t->step)->floats[SB_ENTRY_WEIGHT]; }
+static size_t statistic_floats(const train *t) { return sb_step_store(t->step)->floats[SB_ENTRY_STATISTIC]; }
+
 static sb_checkpoint_view checkpoint_view(train *t)
 {
-    sb_parameters *p = sb_step_parameters(t->step);
     int arrays;
     sb_step_state(t->step, &arrays);
-    return (sb_checkpoint_view){ .params = p, .weight = t->host, .running = t->host + p->floats,
-                                 .state = t->host + p->floats + p->statistic_floats, .state_count = arrays, .step = t->number,
-                                 .config_text = t->config_text };
+    float *statistic = t->host + weight_floats(t), *state = statistic + statistic_floats(t);
+    return (sb_checkpoint_view){ .store = sb_step_store(t->step), .weight = t->host, .statistic = statistic, .state = state, .state_count = arrays,
+                                 .step = t->number, .config_text = t->config_text };
 }
 
 /* Device <-> host copy of weights and running statistics, and of the optimiser's state if `whole`. */
 static int exchange(train *t, bool to_host, bool whole)
 {
-    sb_parameters *p = sb_step_parameters(t->step);
+    const sb_section *section = sb_step_section(t->step);
     int arrays;
     float *state = sb_step_state(t->step, &arrays);
-    struct {
+    const struct {
         float *device;
         size_t floats;
-    } parts[] = { { p->weight, p->floats }, { p->running, p->statistic_floats }, { state, (size_t)arrays * p->floats } };
+    } parts[] = { { section->weight, weight_floats(t) }, { section->statistic, statistic_floats(t) }, { state, (size_t)arrays * weight_floats(t) } };
     float *host = t->host;
     for (int i = 0; i < (whole ? 3 : 2); i++) {
         size_t bytes = parts[i].floats * sizeof(float);
@@ -209,7 +211,7 @@ static int exchange(train *t, bool to_host, bool whole)
 static int publish_weights(train *t)
 {
     return exchange(t, true, false) != 0 ||
-                   sb_publish_weights(&t->publisher, t->number, t->host, t->host + sb_step_parameters(t->step)->floats) != 0
+                   sb_publish_weights(&t->publisher, t->number, t->host, t->host + weight_floats(t)) != 0
                ? -1
                : 0;
 }
@@ -387,10 +389,9 @@ static int make_step(train *t)
     if (sb_device_open(&t->device, &t->config, t->config.trainer.threads) != 0 || sb_step_create(&t->step, t->device, &t->config) != 0)
         return -1;
     sb_device_planned(t->device);
-    sb_parameters *p = sb_step_parameters(t->step);
     int arrays;
     sb_step_state(t->step, &arrays);
-    t->host = calloc(p->floats * (size_t)(1 + arrays) + p->statistic_floats, sizeof *t->host);
+    t->host = calloc(weight_floats(t) * (size_t)(1 + arrays) + statistic_floats(t), sizeof *t->host);
     return t->host ? 0 : sb_fail("out of memory");
 }
 
@@ -405,14 +406,13 @@ static int setup(train *t)
     if (!t->config_text || make_step(t) != 0)
         return -1;
     sb_device_introduce(t->device);
-    sb_parameters *p = sb_step_parameters(t->step);
     int width, rows = t->config.view_count * t->config.trainer.batch;
     sb_step_embeddings(t->step, &width);
     t->embeddings = calloc((size_t)rows * (size_t)width, sizeof *t->embeddings);
     if (!t->embeddings)
         return sb_fail("out of memory");
     sb_device_pin(t->device, t->embeddings, (size_t)rows * (size_t)width * sizeof *t->embeddings);
-    if (restore(t) != 0 || make_rings(t) != 0 || sb_publisher_create(&t->publisher, p, t->config_text, rows, width) != 0 ||
+    if (restore(t) != 0 || make_rings(t) != 0 || sb_publisher_create(&t->publisher, sb_step_backbone(t->step), t->config_text, rows, width) != 0 ||
         publish_weights(t) != 0)
         return -1;
     print_budget(t);

@@ -1,12 +1,14 @@
 /* conv.c: convolution through oneDNN (2.6 or later, or 3).
  *
- * Activations are plain NHWC. Weights are in whatever layout oneDNN prefers for each direction: two packed copies, made from the f32
- * OIHW master once a step. Primitives and memory objects are made once; executing sets their addresses. One user scratchpad. */
+ * Activations are plain NHWC. Weights are in whatever layout oneDNN prefers for each direction: two packed
+ * copies, made from the f32 OIHW master once a step. Primitives and memory objects are made once; executing
+ * sets their addresses. One user scratchpad; behind it lies what oneDNN cannot add to what is there:
+ * gradients, before they are added. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "kernels/cpu/cpu.h"
-#include "kernels/shapes.h"
+#include "kernels/op/conv.h"
 #include "proto/error.h"
 
 #define ALIGN 64
@@ -20,27 +22,28 @@ typedef struct {
     size_t scratch;
 } operation;
 
-struct sb_conv {
-    sb_conv_shape shape;
-    size_t weights; /* floats of the OIHW master */
-    operation forward, data, weight;
+/* What `plan` makes. */
+typedef struct {
+    operation forward, data, weight; /* data: without a primitive where no data gradient is planned */
     operation pack_forward, pack_data, unpack; /* reorders: master -> packed, gradient -> OIHW */
-    size_t forward_bytes, data_bytes, gradient_bytes;
-    size_t scratch;
-};
+    size_t forward_bytes, data_bytes;          /* of the packed weights */
+    size_t gradient_bytes;                     /* of the weight's gradient in oneDNN's layout */
+    size_t scratchpad;                         /* bytes: the most of all operations */
+} convolution;
 
 static size_t align(size_t bytes) { return (bytes + ALIGN - 1) / ALIGN * ALIGN; }
 
 static dnnl_data_type_t type_of(sb_type type) { return type == SB_F32 ? dnnl_f32 : dnnl_bf16; }
 
-/* ---- the two APIs -------------------------------------------------------------------------------------------------------------- */
+/* ---- the two APIs -------------------------------------------------------------------------------------- */
 
 #if DNNL_VERSION_MAJOR >= 3
 typedef dnnl_memory_desc_t md_handle;
 typedef const_dnnl_memory_desc_t md_query;
 static size_t md_bytes(md_query md) { return dnnl_memory_desc_get_size(md); }
 static void md_free(md_handle md) { dnnl_memory_desc_destroy(md); }
-static int md_make(md_handle *md, int dims, const dnnl_dims_t shape, dnnl_data_type_t type, dnnl_format_tag_t tag)
+static int md_make(md_handle *md, int dims, const dnnl_dims_t shape, dnnl_data_type_t type,
+                   dnnl_format_tag_t tag)
 {
     return dnnl_memory_desc_create_with_tag(md, dims, shape, type, tag) == dnnl_success ? 0 : -1;
 }
@@ -49,7 +52,8 @@ typedef dnnl_memory_desc_t md_handle;
 typedef const dnnl_memory_desc_t *md_query;
 #define md_bytes dnnl_memory_desc_get_size
 static void md_free(md_handle md) { (void)md; }
-static int md_make(md_handle *md, int dims, const dnnl_dims_t shape, dnnl_data_type_t type, dnnl_format_tag_t tag)
+static int md_make(md_handle *md, int dims, const dnnl_dims_t shape, dnnl_data_type_t type,
+                   dnnl_format_tag_t tag)
 {
     return dnnl_memory_desc_init_by_tag(md, dims, shape, type, tag) == dnnl_success ? 0 : -1;
 }
@@ -62,7 +66,8 @@ typedef struct {
     dnnl_dims_t strides, dilates, padding;
 } descriptors;
 
-static int make_desc(sb_cpu *cpu, const descriptors *d, direction which, dnnl_primitive_desc_t hint, dnnl_primitive_desc_t *out)
+static int make_desc(sb_cpu *cpu, const descriptors *d, direction which, dnnl_primitive_desc_t hint,
+                     dnnl_primitive_desc_t *out)
 {
     dnnl_primitive_attr_t attr;
     if (dnnl_primitive_attr_create(&attr) != dnnl_success)
@@ -70,27 +75,36 @@ static int make_desc(sb_cpu *cpu, const descriptors *d, direction which, dnnl_pr
     dnnl_status_t status = dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user);
 #if DNNL_VERSION_MAJOR >= 3
     if (status == dnnl_success && which == FORWARD)
-        status = dnnl_convolution_forward_primitive_desc_create(out, cpu->engine, dnnl_forward_training, dnnl_convolution_direct, d->x,
-                                                                d->weight, NULL, d->y, d->strides, d->dilates, d->padding,
-                                                                d->padding, attr);
+        status = dnnl_convolution_forward_primitive_desc_create(out, cpu->engine, dnnl_forward_training,
+                                                                dnnl_convolution_direct, d->x, d->weight,
+                                                                NULL, d->y, d->strides, d->dilates,
+                                                                d->padding, d->padding, attr);
     if (status == dnnl_success && which == BACKWARD_DATA)
-        status = dnnl_convolution_backward_data_primitive_desc_create(out, cpu->engine, dnnl_convolution_direct, d->x, d->weight, d->y,
-                                                                      d->strides, d->dilates, d->padding, d->padding, hint, attr);
+        status = dnnl_convolution_backward_data_primitive_desc_create(out, cpu->engine,
+                                                                      dnnl_convolution_direct, d->x,
+                                                                      d->weight, d->y, d->strides, d->dilates,
+                                                                      d->padding, d->padding, hint, attr);
     if (status == dnnl_success && which == BACKWARD_WEIGHT)
-        status = dnnl_convolution_backward_weights_primitive_desc_create(out, cpu->engine, dnnl_convolution_direct, d->x, d->weight_f32,
-                                                                         NULL, d->y, d->strides, d->dilates, d->padding, d->padding,
-                                                                         hint, attr);
+        status =
+            dnnl_convolution_backward_weights_primitive_desc_create(out, cpu->engine, dnnl_convolution_direct,
+                                                                    d->x, d->weight_f32, NULL, d->y,
+                                                                    d->strides, d->dilates, d->padding,
+                                                                    d->padding, hint, attr);
 #else
     dnnl_convolution_desc_t c;
     if (status == dnnl_success && which == FORWARD)
-        status = dnnl_dilated_convolution_forward_desc_init(&c, dnnl_forward_training, dnnl_convolution_direct, &d->x, &d->weight, NULL,
-                                                            &d->y, d->strides, d->dilates, d->padding, d->padding);
+        status =
+            dnnl_dilated_convolution_forward_desc_init(&c, dnnl_forward_training, dnnl_convolution_direct,
+                                                       &d->x, &d->weight, NULL, &d->y, d->strides, d->dilates,
+                                                       d->padding, d->padding);
     if (status == dnnl_success && which == BACKWARD_DATA)
-        status = dnnl_dilated_convolution_backward_data_desc_init(&c, dnnl_convolution_direct, &d->x, &d->weight, &d->y, d->strides,
-                                                                  d->dilates, d->padding, d->padding);
+        status = dnnl_dilated_convolution_backward_data_desc_init(&c, dnnl_convolution_direct, &d->x,
+                                                                  &d->weight, &d->y, d->strides, d->dilates,
+                                                                  d->padding, d->padding);
     if (status == dnnl_success && which == BACKWARD_WEIGHT)
-        status = dnnl_dilated_convolution_backward_weights_desc_init(&c, dnnl_convolution_direct, &d->x, &d->weight_f32, NULL, &d->y,
-                                                                     d->strides, d->dilates, d->padding, d->padding);
+        status = dnnl_dilated_convolution_backward_weights_desc_init(&c, dnnl_convolution_direct, &d->x,
+                                                                     &d->weight_f32, NULL, &d->y, d->strides,
+                                                                     d->dilates, d->padding, d->padding);
     if (status == dnnl_success)
         status = dnnl_primitive_desc_create(out, &c, attr, cpu->engine, hint);
 #endif
@@ -98,7 +112,7 @@ static int make_desc(sb_cpu *cpu, const descriptors *d, direction which, dnnl_pr
     return status == dnnl_success ? 0 : -1;
 }
 
-/* ---- operations ----------------------------------------------------------------------------------------------------------------- */
+/* ---- operations ---------------------------------------------------------------------------------------- */
 
 static int add_argument(sb_cpu *cpu, operation *o, int argument, md_query md)
 {
@@ -120,15 +134,31 @@ static void free_operation(operation *o)
         dnnl_primitive_desc_destroy(o->desc);
 }
 
-static md_query query(const operation *o, dnnl_query_t what) { return dnnl_primitive_desc_query_md(o->desc, what, 0); }
-
-/* Arguments in the order first, second, output, scratchpad. */
-static int make_convolution(sb_cpu *cpu, operation *o, const int arguments[3], const dnnl_query_t queries[3])
+static md_query query(const operation *o, dnnl_query_t what)
 {
-    if (dnnl_primitive_create(&o->primitive, o->desc) != dnnl_success)
+    return dnnl_primitive_desc_query_md(o->desc, what, 0);
+}
+
+/* By direction: two inputs, the output; behind them execute sets the scratchpad. */
+static const int arguments[3][3] = {
+    [FORWARD] = { DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST },
+    [BACKWARD_DATA] = { DNNL_ARG_DIFF_DST, DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_SRC },
+    [BACKWARD_WEIGHT] = { DNNL_ARG_SRC, DNNL_ARG_DIFF_DST, DNNL_ARG_DIFF_WEIGHTS },
+};
+static const dnnl_query_t queries[3][3] = {
+    [FORWARD] = { dnnl_query_src_md, dnnl_query_weights_md, dnnl_query_dst_md },
+    [BACKWARD_DATA] = { dnnl_query_diff_dst_md, dnnl_query_weights_md, dnnl_query_diff_src_md },
+    [BACKWARD_WEIGHT] = { dnnl_query_src_md, dnnl_query_diff_dst_md, dnnl_query_diff_weights_md },
+};
+
+static int make_convolution(sb_cpu *cpu, operation *o, const descriptors *d, direction which,
+                            dnnl_primitive_desc_t hint)
+{
+    if (make_desc(cpu, d, which, hint, &o->desc) != 0 ||
+        dnnl_primitive_create(&o->primitive, o->desc) != dnnl_success)
         return -1;
     for (int i = 0; i < 3; i++)
-        if (add_argument(cpu, o, arguments[i], query(o, queries[i])) != 0)
+        if (add_argument(cpu, o, arguments[which][i], query(o, queries[which][i])) != 0)
             return -1;
     o->scratch = md_bytes(query(o, dnnl_query_scratchpad_md));
     return add_argument(cpu, o, DNNL_ARG_SCRATCHPAD, query(o, dnnl_query_scratchpad_md));
@@ -163,56 +193,61 @@ static int execute(sb_device *device, operation *o, const void *const addresses[
     return 0;
 }
 
-/* ---- create --------------------------------------------------------------------------------------------------------------------- */
+/* ---- plan ---------------------------------------------------------------------------------------------- */
 
-static int make(sb_cpu *cpu, sb_conv *c, const descriptors *d, md_query master, md_query master_gradient)
+/* Each direction with the reorder of what it reads or gives. */
+static int make(sb_cpu *cpu, convolution *c, const descriptors *d, bool data_gradient, md_query master)
 {
-    if (make_desc(cpu, d, FORWARD, NULL, &c->forward.desc) != 0 ||
-        make_convolution(cpu, &c->forward, (int[]){ DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST },
-                         (dnnl_query_t[]){ dnnl_query_src_md, dnnl_query_weights_md, dnnl_query_dst_md }) != 0 ||
+    if (make_convolution(cpu, &c->forward, d, FORWARD, NULL) != 0 ||
         make_reorder(cpu, &c->pack_forward, master, query(&c->forward, dnnl_query_weights_md)) != 0)
         return -1;
     c->forward_bytes = align(md_bytes(query(&c->forward, dnnl_query_weights_md)));
-    if (c->shape.data_gradient) {
-        if (make_desc(cpu, d, BACKWARD_DATA, c->forward.desc, &c->data.desc) != 0 ||
-            make_convolution(cpu, &c->data, (int[]){ DNNL_ARG_DIFF_DST, DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_SRC },
-                             (dnnl_query_t[]){ dnnl_query_diff_dst_md, dnnl_query_weights_md, dnnl_query_diff_src_md }) != 0 ||
+    if (data_gradient) {
+        if (make_convolution(cpu, &c->data, d, BACKWARD_DATA, c->forward.desc) != 0 ||
             make_reorder(cpu, &c->pack_data, master, query(&c->data, dnnl_query_weights_md)) != 0)
             return -1;
         c->data_bytes = align(md_bytes(query(&c->data, dnnl_query_weights_md)));
     }
-    if (make_desc(cpu, d, BACKWARD_WEIGHT, c->forward.desc, &c->weight.desc) != 0 ||
-        make_convolution(cpu, &c->weight, (int[]){ DNNL_ARG_SRC, DNNL_ARG_DIFF_DST, DNNL_ARG_DIFF_WEIGHTS },
-                         (dnnl_query_t[]){ dnnl_query_src_md, dnnl_query_diff_dst_md, dnnl_query_diff_weights_md }) != 0 ||
-        make_reorder(cpu, &c->unpack, query(&c->weight, dnnl_query_diff_weights_md), master_gradient) != 0)
+    if (make_convolution(cpu, &c->weight, d, BACKWARD_WEIGHT, c->forward.desc) != 0 ||
+        make_reorder(cpu, &c->unpack, query(&c->weight, dnnl_query_diff_weights_md), master) != 0)
         return -1;
     c->gradient_bytes = align(md_bytes(query(&c->weight, dnnl_query_diff_weights_md)));
     return 0;
 }
 
-int sb_cpu_conv_create(sb_device *device, const sb_conv_shape *s, sb_conv **out)
+static void unplan(sb_device *device, void *planned)
 {
-    if (sb_conv_check(s) != 0)
-        return -1;
-    if (s->type == SB_BF16 && !device->bf16)
+    (void)device;
+    convolution *c = planned;
+    operation *all[] = { &c->forward, &c->data, &c->weight, &c->pack_forward, &c->pack_data, &c->unpack };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        free_operation(all[i]);
+    free(c);
+}
+
+static int plan(sb_device *device, sb_call *call)
+{
+    if (call->xs[0].type == SB_BF16 && !device->bf16)
         return sb_fail("this processor has no bf16 convolutions: set trainer.precision=f32");
     sb_cpu *cpu = (sb_cpu *)device;
-    sb_conv *c = calloc(1, sizeof *c);
+    const sb_conv_how *how = call->how;
+    const sb_shape *xs = &call->xs[0], *ys = &call->ys;
+    convolution *c = calloc(1, sizeof *c);
     if (!c)
         return sb_fail("out of memory");
-    c->shape = *s;
-    c->weights = (size_t)s->out * (size_t)s->in * (size_t)s->kernel * (size_t)s->kernel;
-    int oh = sb_conv_side(s, s->h), ow = sb_conv_side(s, s->w);
-    dnnl_dims_t x = { s->n, s->in, s->h, s->w }, y = { s->n, s->out, oh, ow }, w = { s->out, s->in, s->kernel, s->kernel };
-    descriptors d = { .strides = { s->stride, s->stride }, .padding = { s->pad, s->pad } };
-    md_handle master;
-    int rc = md_make(&d.x, 4, x, type_of(s->type), dnnl_nhwc) || md_make(&d.y, 4, y, type_of(s->type), dnnl_nhwc) ||
-             md_make(&d.weight, 4, w, type_of(s->type), dnnl_format_tag_any) ||
-             md_make(&d.weight_f32, 4, w, dnnl_f32, dnnl_format_tag_any) || md_make(&master, 4, w, dnnl_f32, dnnl_oihw);
+    dnnl_dims_t x = { xs->n, xs->c, xs->h, xs->w }, y = { ys->n, ys->c, ys->h, ys->w };
+    dnnl_dims_t w = { how->out, xs->c, how->kernel, how->kernel };
+    descriptors d = { .strides = { how->stride, how->stride }, .padding = { how->pad, how->pad } };
+    md_handle master = { 0 };
+    int rc = md_make(&d.x, 4, x, type_of(xs->type), dnnl_nhwc) ||
+             md_make(&d.y, 4, y, type_of(xs->type), dnnl_nhwc) ||
+             md_make(&d.weight, 4, w, type_of(xs->type), dnnl_format_tag_any) ||
+             md_make(&d.weight_f32, 4, w, dnnl_f32, dnnl_format_tag_any) ||
+             md_make(&master, 4, w, dnnl_f32, dnnl_oihw);
 #if DNNL_VERSION_MAJOR >= 3
-    rc = rc || make(cpu, c, &d, master, master) != 0;
+    rc = rc || make(cpu, c, &d, call->gradient[0], master) != 0;
 #else
-    rc = rc || make(cpu, c, &d, &master, &master) != 0;
+    rc = rc || make(cpu, c, &d, call->gradient[0], &master) != 0;
 #endif
     md_free(d.x);
     md_free(d.y);
@@ -220,67 +255,116 @@ int sb_cpu_conv_create(sb_device *device, const sb_conv_shape *s, sb_conv **out)
     md_free(d.weight_f32);
     md_free(master);
     if (rc) {
-        sb_cpu_conv_destroy(device, c);
-        return sb_fail("oneDNN has no convolution of [%d, %d, %d, %d] to %d channels with kernel %d, stride %d, pad %d in %s", s->n, s->h,
-                       s->w, s->in, s->out, s->kernel, s->stride, s->pad, s->type == SB_F32 ? "f32" : "bf16");
+        unplan(device, c);
+        return sb_fail("oneDNN has no convolution of %s [%d, %d, %d, %d] to %d channels with kernel %d, "
+                       "stride %d, pad %d",
+                       sb_type_name(xs->type), xs->n, xs->h, xs->w, xs->c, how->out, how->kernel, how->stride,
+                       how->pad);
     }
-    const operation *all[] = { &c->forward, &c->data, &c->weight, &c->pack_forward, &c->pack_data, &c->unpack };
-    size_t most = 0;
+    const operation *all[] = {
+        &c->forward, &c->data, &c->weight, &c->pack_forward, &c->pack_data, &c->unpack
+    };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        most = all[i]->scratch > most ? all[i]->scratch : most;
-    /* Behind the scratchpad: the gradient in oneDNN's layout, then in OIHW. */
-    c->scratch = align(most) + c->gradient_bytes + align(c->weights * sizeof(float));
-    *out = c;
+        c->scratchpad = all[i]->scratch > c->scratchpad ? all[i]->scratch : c->scratchpad;
+    c->scratchpad = align(c->scratchpad);
+    call->planned = c;
     return 0;
 }
 
-void sb_cpu_conv_destroy(sb_device *device, sb_conv *c)
+/* ---- run ----------------------------------------------------------------------------------------------- */
+
+/* Floats of the OIHW master. */
+static size_t weights_of(const sb_call *call)
+{
+    const sb_conv_how *how = call->how;
+    return (size_t)how->out * (size_t)call->xs[0].c * (size_t)how->kernel * (size_t)how->kernel;
+}
+
+static size_t packed(sb_device *device, const sb_call *call)
 {
     (void)device;
-    if (!c)
-        return;
-    operation *all[] = { &c->forward, &c->data, &c->weight, &c->pack_forward, &c->pack_data, &c->unpack };
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        free_operation(all[i]);
-    free(c);
+    const convolution *c = call->planned;
+    return c->forward_bytes + c->data_bytes;
 }
 
-size_t sb_cpu_conv_packed(const sb_conv *c) { return c->forward_bytes + c->data_bytes; }
-
-size_t sb_cpu_conv_scratch(const sb_conv *c) { return c->scratch; }
-
-int sb_cpu_conv_pack(sb_device *device, sb_conv *c, const float *weight, void *packed, void *scratch)
+/* Behind the scratchpad, one after the other: the weight's gradient in oneDNN's layout and then in OIHW; dx
+ * before it is added. */
+static size_t scratch(sb_device *device, const sb_call *call)
 {
-    if (execute(device, &c->pack_forward, (const void *[]){ weight, packed }, 2, scratch) != 0)
+    (void)device;
+    const convolution *c = call->planned;
+    size_t dw = c->gradient_bytes + align(weights_of(call) * sizeof(float));
+    size_t dx = call->gradient[0] && call->add[0] ? align(sb_shape_bytes(&call->xs[0])) : 0;
+    return c->scratchpad + (dw > dx ? dw : dx);
+}
+
+static int pack(sb_device *device, const sb_call *call)
+{
+    convolution *c = call->planned;
+    const void *for_forward[] = { call->w[0], call->packed };
+    const void *for_data[] = { call->w[0], (char *)call->packed + c->forward_bytes };
+    if (execute(device, &c->pack_forward, for_forward, 2, call->scratch) != 0)
         return -1;
-    if (!c->shape.data_gradient)
-        return 0;
-    return execute(device, &c->pack_data, (const void *[]){ weight, (char *)packed + c->forward_bytes }, 2, scratch);
+    return call->gradient[0] ? execute(device, &c->pack_data, for_data, 2, call->scratch) : 0;
 }
 
-int sb_cpu_conv_forward(sb_device *device, sb_conv *c, const void *x, const void *packed, void *y, void *scratch)
+static int forward(sb_device *device, const sb_call *call)
 {
-    return execute(device, &c->forward, (const void *[]){ x, packed, y }, 3, scratch);
+    convolution *c = call->planned;
+    const void *addresses[] = { call->x[0], call->packed, call->y };
+    return execute(device, &c->forward, addresses, 3, call->scratch);
 }
 
-int sb_cpu_conv_backward_data(sb_device *device, sb_conv *c, const void *dy, const void *packed, void *dx, void *scratch)
+/* to += from. */
+static void add_to(sb_type type, size_t count, const void *from, void *to)
 {
-    if (!c->shape.data_gradient)
+#pragma omp parallel for simd schedule(static)
+    for (size_t i = 0; i < count; i++)
+        sb_cpu_store(to, type, i, sb_cpu_load(to, type, i) + sb_cpu_load(from, type, i));
+}
+
+static int backward_weight(sb_device *device, const sb_call *call)
+{
+    convolution *c = call->planned;
+    char *gradient = (char *)call->scratch + c->scratchpad;
+    void *plain = gradient + c->gradient_bytes;
+    const void *to_gradient[] = { call->x[0], call->dy, gradient }, *to_plain[] = { gradient, plain };
+    /* For images of one pixel oneDNN multiplies parts of its scratchpad that it never wrote by zero (seen
+     * in 2.6.3, bf16, stride 2): what lies there must not be NaN. */
+    if (call->xs[0].h == 1 || call->xs[0].w == 1)
+        memset(call->scratch, 0, c->weight.scratch);
+    if (execute(device, &c->weight, to_gradient, 3, call->scratch) != 0 ||
+        execute(device, &c->unpack, to_plain, 2, call->scratch) != 0)
+        return -1;
+    add_to(SB_F32, weights_of(call), plain, call->dw[0]);
+    return 0;
+}
+
+static int backward_data(sb_device *device, const sb_call *call)
+{
+    convolution *c = call->planned;
+    if (!c->data.primitive)
         return sb_fail("this convolution was planned without a data gradient");
-    return execute(device, &c->data, (const void *[]){ dy, (const char *)packed + c->forward_bytes, dx }, 3, scratch);
+    void *to = call->add[0] ? (char *)call->scratch + c->scratchpad : call->dx[0];
+    const void *addresses[] = { call->dy, (const char *)call->packed + c->forward_bytes, to };
+    if (execute(device, &c->data, addresses, 3, call->scratch) != 0)
+        return -1;
+    if (call->add[0])
+        add_to(call->xs[0].type, sb_shape_elements(&call->xs[0]), to, call->dx[0]);
+    return 0;
 }
 
-int sb_cpu_conv_backward_weight(sb_device *device, sb_conv *c, const void *x, const void *dy, float *dweight, bool accumulate,
-                                void *scratch)
+static int backward(sb_device *device, const sb_call *call)
 {
-    char *plain = (char *)scratch + c->scratch - align(c->weights * sizeof(float));
-    char *gradient = plain - c->gradient_bytes;
-    /* For images of one pixel oneDNN multiplies parts of its scratchpad that it never wrote by zero (seen in 2.6.3, bf16, stride 2): what lies
-     * there must not be NaN. */
-    if (c->shape.h == 1 || c->shape.w == 1)
-        memset(scratch, 0, c->weight.scratch);
-    if (execute(device, &c->weight, (const void *[]){ x, dy, gradient }, 3, scratch) != 0 ||
-        execute(device, &c->unpack, (const void *[]){ gradient, accumulate ? (void *)plain : (void *)dweight }, 2, scratch) != 0)
+    if (call->dw[0] && backward_weight(device, call) != 0)
         return -1;
-    return accumulate ? sb_cpu_axpy(device, c->weights, 1, (const float *)(void *)plain, dweight) : 0;
+    return call->dx[0] ? backward_data(device, call) : 0;
 }
+
+const sb_kernel sb_cpu_conv = { .scratch = scratch,
+                                .packed = packed,
+                                .plan = plan,
+                                .unplan = unplan,
+                                .pack = pack,
+                                .forward = forward,
+                                .backward = backward };

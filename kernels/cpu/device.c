@@ -111,6 +111,15 @@ static int check_environment(int threads)
     return 0;
 }
 
+#define SB_OP(NAME, name) extern const sb_kernel sb_cpu_##name;
+#include "kernels/ops.def"
+#undef SB_OP
+
+#define SB_OP(NAME, name) [SB_OP_##NAME] = &sb_cpu_##name,
+static const sb_kernel *const kernels[SB_OPS] = {
+#include "kernels/ops.def"
+};
+
 static bool includes(dnnl_cpu_isa_t isa, dnnl_cpu_isa_t part) { return (isa & part) == part; }
 
 /* The most of the instruction sets that oneDNN uses: what the processor has, or less where ONEDNN_MAX_CPU_ISA says so. */
@@ -139,6 +148,7 @@ int sb_device_cpu(sb_device **out, int threads)
     if (!cpu)
         return sb_fail("out of memory");
     cpu->base = (sb_device){
+        .kernels = kernels,
         .threads = threads,
         .host_memory = true,
         .close = close_cpu,
@@ -152,42 +162,6 @@ int sb_device_cpu(sb_device **out, int threads)
         .wait = cpu_wait,
         .mark = cpu_mark,
         .wait_mark = cpu_wait_mark,
-        .conv_create = sb_cpu_conv_create,
-        .conv_destroy = sb_cpu_conv_destroy,
-        .conv_packed = sb_cpu_conv_packed,
-        .conv_scratch = sb_cpu_conv_scratch,
-        .conv_pack = sb_cpu_conv_pack,
-        .conv_forward = sb_cpu_conv_forward,
-        .conv_backward_data = sb_cpu_conv_backward_data,
-        .conv_backward_weight = sb_cpu_conv_backward_weight,
-        .norm_scratch = sb_cpu_norm_scratch,
-        .norm_forward = sb_cpu_norm_forward,
-        .norm_apply = sb_cpu_norm_apply,
-        .norm_backward = sb_cpu_norm_backward,
-        .norm_running = sb_cpu_norm_running,
-        .maxpool_forward = sb_cpu_maxpool_forward,
-        .maxpool_backward = sb_cpu_maxpool_backward,
-        .avgpool_forward = sb_cpu_avgpool_forward,
-        .avgpool_backward = sb_cpu_avgpool_backward,
-        .input = sb_cpu_input,
-        .matmul = sb_cpu_matmul,
-        .bias_add = sb_cpu_bias_add,
-        .column_sum = sb_cpu_column_sum,
-        .relu_forward = sb_cpu_relu_forward,
-        .relu_backward = sb_cpu_relu_backward,
-        .axpy = sb_cpu_axpy,
-        .axpy_rows = sb_cpu_axpy_rows,
-        .row_dot = sb_cpu_row_dot,
-        .logistic = sb_cpu_logistic,
-        .rownorm_forward = sb_cpu_rownorm_forward,
-        .rownorm_backward = sb_cpu_rownorm_backward,
-        .similarity_lse = sb_cpu_similarity_lse,
-        .similarity_gradient = sb_cpu_similarity_gradient,
-        .update_create = sb_cpu_update_create,
-        .update_destroy = sb_cpu_update_destroy,
-        .update_run = sb_cpu_update_run,
-        .view_scratch = sb_cpu_view_scratch,
-        .view = sb_cpu_view,
     };
     omp_set_num_threads(threads);
     dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
@@ -203,11 +177,4 @@ int sb_device_cpu(sb_device **out, int threads)
     }
     *out = &cpu->base;
     return 0;
-}
-
-void sb_device_close(sb_device **device)
-{
-    if (*device)
-        (*device)->close(*device);
-    *device = NULL;
 }

@@ -1,23 +1,30 @@
-/* input.c: 8-bit pixels to normalised activations. */
+/* input.c: 8-bit pixels to normalised activations, on the CPU. */
+#include "kernels/op/input.h"
+
 #include "kernels/cpu/cpu.h"
 
-int sb_cpu_input(sb_device *device, int n, int side, int c, const uint8_t *pixels, const float *mean, const float *std, sb_type type,
-                 void *x)
+static int forward(sb_device *device, const sb_call *call)
 {
     (void)device;
-    float scale[4], offset[4];
+    const sb_input_how *how = call->how;
+    const sb_shape *x = &call->xs[0];
+    const uint8_t *pixels = call->x[0];
+    float scale[SB_INPUT_CHANNELS_MAX], offset[SB_INPUT_CHANNELS_MAX];
+    int c = x->c;
     for (int k = 0; k < c; k++) {
-        scale[k] = 1.0f / (255.0f * std[k]);
-        offset[k] = -mean[k] / std[k];
+        scale[k] = sb_input_scale(how, k);
+        offset[k] = sb_input_offset(how, k);
     }
-    size_t row = (size_t)side * (size_t)c;
-    long rows = (long)n * side;
+    size_t row = (size_t)x->w * (size_t)c;
+    long rows = (long)x->n * x->h;
 #pragma omp parallel for schedule(static)
     for (long r = 0; r < rows; r++)
-        for (int p = 0; p < side; p++)
+        for (int p = 0; p < x->w; p++)
             for (int k = 0; k < c; k++) {
                 size_t at = (size_t)r * row + (size_t)(p * c + k);
-                sb_cpu_store(x, type, at, (float)pixels[at] * scale[k] + offset[k]);
+                sb_cpu_store(call->y, how->type, at, (float)pixels[at] * scale[k] + offset[k]);
             }
     return 0;
 }
+
+const sb_kernel sb_cpu_input = { .forward = forward };

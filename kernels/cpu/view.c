@@ -1,15 +1,16 @@
-/* view.c: views of a tile on the CPU (device.h: view).
+/* view.c: views of a tile on the CPU.
  *
- * Crop and resize in two passes of anti-aliased bilinear resampling: for each row of the view, the crop's 8-bit rows are added up with their
- * weights, whole rows at a time; the result is then added up along x. From there on the view lies in planes [c][y][x] of f32, where every
- * colour operation is one loop over pixels. Rounded to 8 bits once, at the write. One thread. */
+ * Crop and resize in two passes of anti-aliased bilinear resampling: for each row of the view, the crop's
+ * 8-bit rows are added up with their weights, whole rows at a time; the result is then added up along x. From
+ * there on the view lies in planes [c][y][x] of f32, where every colour operation is one loop over pixels.
+ * Rounded to 8 bits once, at the write. One thread. */
 #include <math.h>
 #include <string.h>
 
-#include "kernels/colour.h"
 #include "kernels/cpu/cpu.h"
-#include "kernels/resample.h"
-#include "kernels/shapes.h"
+#include "kernels/op/view.h"
+#include "kernels/share/colour.h"
+#include "kernels/share/resample.h"
 
 #define CHANNELS_MAX 3
 
@@ -22,28 +23,28 @@ typedef struct {
 
 typedef struct {
     axis x, y;
-    float *row;                   /* [tile_width * channels] */
-    float *planes[CHANNELS_MAX];  /* [size * size] each */
-    float *other;                 /* [size * size]: blur, luma */
-    float *kernel;                /* [size]: blur */
+    float *row;                  /* [tile_width * channels] */
+    float *planes[CHANNELS_MAX]; /* [size * size] each */
+    float *other;                /* [size * size]: blur, luma */
+    float *kernel;               /* [size]: blur */
 } work;
 
 static size_t align(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
 /* Sizes the work space where base is NULL, hands it out otherwise. */
-static size_t carve(work *w, char *base, int tile_width, int tile_height, int channels, int size)
+static size_t carve(work *w, char *base, const sb_shape *tile, int size)
 {
     size_t used = 0, s = (size_t)size;
 #define TAKE(pointer, bytes) ((pointer) = (void *)(base ? base + used : NULL), used += align(bytes))
-    w->x.taps = sb_resize_taps(tile_width, size);
-    w->y.taps = sb_resize_taps(tile_height, size);
+    w->x.taps = sb_resize_taps(tile->w, size);
+    w->y.taps = sb_resize_taps(tile->h, size);
     axis *axes[] = { &w->x, &w->y };
     for (int i = 0; i < 2; i++) {
         TAKE(axes[i]->first, s * sizeof(int));
         TAKE(axes[i]->count, s * sizeof(int));
         TAKE(axes[i]->weight, s * (size_t)axes[i]->taps * sizeof(float));
     }
-    TAKE(w->row, (size_t)tile_width * (size_t)channels * sizeof(float));
+    TAKE(w->row, (size_t)tile->w * (size_t)tile->c * sizeof(float));
     for (int c = 0; c < CHANNELS_MAX; c++)
         TAKE(w->planes[c], s * s * sizeof(float));
     TAKE(w->other, s * s * sizeof(float));
@@ -52,14 +53,16 @@ static size_t carve(work *w, char *base, int tile_width, int tile_height, int ch
     return used;
 }
 
-/* A smaller view of a tile needs more taps but fewer rows of them: the sum of both bounds covers every size up to max_size. */
-size_t sb_cpu_view_scratch(sb_device *device, int tile_width, int tile_height, int channels, int max_size, int count)
+/* Of one view: they are made one after another. A smaller view of a tile needs more taps but fewer rows of
+ * them: the sum of both bounds covers every size up to max_size. */
+static size_t scratch(sb_device *device, const sb_call *call)
 {
     (void)device;
-    (void)count; /* one after another */
+    const sb_view_how *how = call->how;
+    const sb_shape *tile = &call->xs[0];
     work w;
-    size_t weights = align((2 * (size_t)(tile_width + tile_height) + 10 * (size_t)max_size) * sizeof(float));
-    return carve(&w, NULL, tile_width, tile_height, channels, max_size) + weights;
+    size_t weights = align((2 * (size_t)(tile->w + tile->h) + 10 * (size_t)how->max_size) * sizeof(float));
+    return carve(&w, NULL, tile, how->max_size) + weights;
 }
 
 static void plan_axis(axis *a, int in, int out)
@@ -96,7 +99,8 @@ static void resize(const work *w, const uint8_t *tile, int tile_width, int chann
     for (int y = 0; y < size; y++) {
         blend_rows(w, crop, pitch, p->width * channels, y);
         for (int x = 0; x < size; x++) {
-            const float *weight = w->x.weight + (size_t)x * (size_t)w->x.taps, *from = w->row + (size_t)w->x.first[x] * (size_t)channels;
+            const float *weight = w->x.weight + (size_t)x * (size_t)w->x.taps,
+                        *from = w->row + (size_t)w->x.first[x] * (size_t)channels;
             float sum[CHANNELS_MAX] = { 0 };
             for (int k = 0; k < w->x.count[x]; k++)
                 for (int c = 0; c < channels; c++)
@@ -108,7 +112,7 @@ static void resize(const work *w, const uint8_t *tile, int tile_width, int chann
     }
 }
 
-/* ---- colour ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- colour -------------------------------------------------------------------------------------------- */
 
 static void brightness(const work *w, int channels, size_t count, float factor)
 {
@@ -127,7 +131,8 @@ static void contrast(const work *w, int channels, size_t count, float factor)
     for (; i + 16 <= count; i += 16)
 #pragma omp simd
         for (int l = 0; l < 16; l++)
-            lanes[l] += channels == 3 ? sb_luma(r[i + (size_t)l], g[i + (size_t)l], b[i + (size_t)l]) : r[i + (size_t)l];
+            lanes[l] += channels == 3 ? sb_luma(r[i + (size_t)l], g[i + (size_t)l], b[i + (size_t)l])
+                                      : r[i + (size_t)l];
     for (int l = 0; l < 16; l++)
         sum += lanes[l];
     for (; i < count; i++)
@@ -179,7 +184,7 @@ static void solarise(const work *w, int channels, size_t count, float threshold)
             w->planes[c][i] = w->planes[c][i] >= threshold ? 1.0f - w->planes[c][i] : w->planes[c][i];
 }
 
-/* ---- blur ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- blur ---------------------------------------------------------------------------------------------- */
 
 /* Edges are reflected. Along y whole rows, along x shifted ones. */
 static void blur(const work *w, int channels, int size, float sigma)
@@ -219,7 +224,7 @@ static void blur(const work *w, int channels, int size, float sigma)
     }
 }
 
-/* ---- the view --------------------------------------------------------------------------------------------------------------------- */
+/* ---- the view ------------------------------------------------------------------------------------------ */
 
 static void write_out(const work *w, int channels, size_t count, uint8_t *out)
 {
@@ -228,7 +233,8 @@ static void write_out(const work *w, int channels, size_t count, uint8_t *out)
             out[i * (size_t)channels + (size_t)c] = (uint8_t)(sb_clamp01(w->planes[c][i]) * 255.0f + 0.5f);
 }
 
-static void one_view(const work *w, const uint8_t *tile, int tile_width, int channels, const sb_view_params *p, uint8_t *out)
+static void one_view(const work *w, const uint8_t *tile, int tile_width, int channels,
+                     const sb_view_params *p, uint8_t *out)
 {
     size_t count = (size_t)p->size * (size_t)p->size;
     resize(w, tile, tile_width, channels, p);
@@ -255,19 +261,22 @@ static void one_view(const work *w, const uint8_t *tile, int tile_width, int cha
     write_out(w, channels, count, out);
 }
 
-int sb_cpu_view(sb_device *device, const uint8_t *tile, int tile_width, int tile_height, int channels, const sb_view_params *params,
-                int count, uint8_t *const *out, void *scratch)
+static int forward(sb_device *device, const sb_call *call)
 {
     (void)device;
-    if (sb_view_check(params, count, tile_width, tile_height, channels) != 0)
+    const sb_view_how *how = call->how;
+    const sb_shape *tile = &call->xs[0];
+    if (sb_view_check(how, tile) != 0)
         return -1;
-    for (int i = 0; i < count; i++) {
-        const sb_view_params *p = &params[i];
+    for (int i = 0; i < how->count; i++) {
+        const sb_view_params *p = &how->params[i];
         work w;
-        carve(&w, scratch, tile_width, tile_height, channels, p->size);
+        carve(&w, call->scratch, tile, p->size);
         plan_axis(&w.x, p->width, p->size);
         plan_axis(&w.y, p->height, p->size);
-        one_view(&w, tile, tile_width, channels, p, out[i]);
+        one_view(&w, call->x[0], tile->w, tile->c, p, how->out[i]);
     }
     return 0;
 }
+
+const sb_kernel sb_cpu_view = { .scratch = scratch, .forward = forward };

@@ -1,119 +1,161 @@
-/* conv.c: convolutions through cuDNN. Plans are built when a convolution is created and kept.
+/* conv.c: convolutions through cuDNN. Its plans are built when a convolution is planned, and kept.
  *
- * cuDNN sees NHWC activations whose channels are padded to 16 bytes (the stem's 3 become 8 in bf16: a copy in scratch), and filters
- * [out, k, k, in], packed once a step. The weight's gradient is of the filter's type, too: cuDNN has no plan that takes bf16 activations and gives
- * an f32 gradient. So a bf16 convolution's gradient is rounded once in each call, and added in f32 (device.h: conv_gradient). */
+ * cuDNN sees NHWC activations whose channels are padded to 16 bytes (the stem's 3 become 8 in bf16: a copy in
+ * scratch), and filters [out, k, k, in], packed once a step. The weight's gradient is of the filter's type,
+ * too: cuDNN has no plan that takes bf16 activations and gives an f32 gradient. So a bf16 convolution's
+ * gradient is rounded once in each call, and added in f32 (sb_kernel: rounds_dw). */
 #include <stdlib.h>
 
 #include "kernels/cuda/layout.h"
 #include "kernels/cuda/plan.h"
 
-struct sb_conv {
-    sb_conv_shape shape; /* as asked for */
-    sb_conv_shape seen;  /* as cuDNN sees it: channels padded */
+/* What `plan` makes. */
+typedef struct {
+    sb_cuda_shape seen; /* as cuDNN sees it: channels padded */
     sb_cuda_plan forward, data, weight;
     size_t packed;    /* bytes of the filter, and of its gradient */
-    size_t padded;    /* bytes of x with padded channels; 0: as it is */
+    size_t copied;    /* bytes of x or dx as cuDNN sees it, where that is not x or dx itself; else 0 */
     size_t workspace; /* the most of the plans */
-};
+} convolution;
 
-/* ---- create ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- plan ---------------------------------------------------------------------------------------------- */
 
-static int make_plans(sb_cuda *cuda, sb_conv *c)
+static int make_plans(sb_cuda *cuda, convolution *c, bool data_gradient)
 {
-    const sb_conv_shape *s = &c->seen;
-    if (sb_cuda_plan_create(cuda, s, SB_CUDA_FORWARD, &c->forward) != 0 ||
-        (s->data_gradient && sb_cuda_plan_create(cuda, s, SB_CUDA_BACKWARD_DATA, &c->data) != 0))
+    if (sb_cuda_plan_create(cuda, &c->seen, SB_CUDA_FORWARD, &c->forward) != 0 ||
+        (data_gradient && sb_cuda_plan_create(cuda, &c->seen, SB_CUDA_BACKWARD_DATA, &c->data) != 0))
         return -1;
-    return sb_cuda_plan_create(cuda, s, SB_CUDA_BACKWARD_WEIGHT, &c->weight);
+    return sb_cuda_plan_create(cuda, &c->seen, SB_CUDA_BACKWARD_WEIGHT, &c->weight);
 }
 
-int sb_cuda_conv_create(sb_device *device, const sb_conv_shape *s, sb_conv **out)
-{
-    sb_cuda *cuda = (sb_cuda *)device;
-    if (sb_conv_check(s) != 0)
-        return -1;
-    sb_conv *c = calloc(1, sizeof *c);
-    if (!c)
-        return sb_fail("out of memory");
-    c->shape = *s;
-    c->seen = sb_cuda_padded(s);
-    if (make_plans(cuda, c) != 0) {
-        sb_cuda_conv_destroy(device, c);
-        return -1;
-    }
-    size_t filter = (size_t)s->out * (size_t)s->kernel * (size_t)s->kernel * (size_t)c->seen.in;
-    c->packed = sb_cuda_align(filter * sb_type_bytes(s->type));
-    if (c->seen.in != s->in)
-        c->padded = sb_cuda_align((size_t)s->n * (size_t)s->h * (size_t)s->w * (size_t)c->seen.in * sb_type_bytes(s->type));
-    const sb_cuda_plan *plans[] = { &c->forward, &c->data, &c->weight };
-    for (int i = 0; i < 3; i++)
-        c->workspace = plans[i]->workspace > c->workspace ? plans[i]->workspace : c->workspace;
-    c->workspace = sb_cuda_align(c->workspace);
-    *out = c;
-    return 0;
-}
-
-void sb_cuda_conv_destroy(sb_device *device, sb_conv *c)
+static void unplan(sb_device *device, void *planned)
 {
     (void)device;
-    if (!c)
-        return;
+    convolution *c = planned;
     sb_cuda_plan_destroy(&c->forward);
     sb_cuda_plan_destroy(&c->data);
     sb_cuda_plan_destroy(&c->weight);
     free(c);
 }
 
-/* ---- run --------------------------------------------------------------------------------------------------------------------------------- */
+static int plan(sb_device *device, sb_call *call)
+{
+    const sb_shape *x = &call->xs[0];
+    convolution *c = calloc(1, sizeof *c);
+    if (!c)
+        return sb_fail("out of memory");
+    c->seen = sb_cuda_shape_of(x, &call->ys, call->how);
+    if (make_plans((sb_cuda *)device, c, call->gradient[0]) != 0) {
+        unplan(device, c);
+        return -1;
+    }
+    const sb_cuda_shape *s = &c->seen;
+    size_t element = sb_type_bytes(s->type), in = (size_t)s->in;
+    c->packed = sb_cuda_align((size_t)s->out * (size_t)s->kernel * (size_t)s->kernel * in * element);
+    if (s->in != x->c || (call->gradient[0] && call->add[0]))
+        c->copied = sb_cuda_align((size_t)s->n * (size_t)s->h * (size_t)s->w * in * element);
+    const sb_cuda_plan *plans[] = { &c->forward, &c->data, &c->weight };
+    for (int i = 0; i < 3; i++)
+        c->workspace = plans[i]->workspace > c->workspace ? plans[i]->workspace : c->workspace;
+    c->workspace = sb_cuda_align(c->workspace);
+    call->planned = c;
+    return 0;
+}
 
-size_t sb_cuda_conv_packed(const sb_conv *c) { return c->packed; }
+/* ---- run ----------------------------------------------------------------------------------------------- */
 
-/* Scratch: cuDNN's workspace, x with padded channels, the weight's gradient in cuDNN's layout. */
-size_t sb_cuda_conv_scratch(const sb_conv *c) { return c->workspace + c->padded + c->packed; }
+static size_t packed(sb_device *device, const sb_call *call)
+{
+    (void)device;
+    return ((const convolution *)call->planned)->packed;
+}
 
-static void *padded_of(const sb_conv *c, void *scratch) { return (char *)scratch + c->workspace; }
+/* cuDNN's workspace; x or dx as cuDNN sees it; the weight's gradient in cuDNN's layout. */
+static size_t scratch(sb_device *device, const sb_call *call)
+{
+    (void)device;
+    const convolution *c = call->planned;
+    return c->workspace + c->copied + c->packed;
+}
 
-static size_t pixels_of(const sb_conv *c) { return (size_t)c->shape.n * (size_t)c->shape.h * (size_t)c->shape.w; }
+static void *copy_of(const sb_call *call)
+{
+    return (char *)call->scratch + ((const convolution *)call->planned)->workspace;
+}
+
+static bool is_padded(const sb_call *call)
+{
+    return ((const convolution *)call->planned)->seen.in != call->xs[0].c;
+}
+
+static size_t pixels_of(const sb_shape *s) { return (size_t)s->n * (size_t)s->h * (size_t)s->w; }
 
 /* x as cuDNN wants it: as it is, or a padded copy. NULL: failed. */
-static const void *seen_x(sb_device *device, const sb_conv *c, const void *x, void *scratch)
+static const void *seen_x(sb_device *device, const sb_call *call)
 {
-    if (!c->padded)
-        return x;
-    void *padded = padded_of(c, scratch);
-    return sb_cuda_channels(device, pixels_of(c), c->shape.in, c->seen.in, c->shape.type, x, padded) == 0 ? padded : NULL;
+    const convolution *c = call->planned;
+    const sb_shape *x = &call->xs[0];
+    void *padded = copy_of(call);
+    if (!is_padded(call))
+        return call->x[0];
+    if (sb_cuda_channels(device, pixels_of(x), x->c, c->seen.in, x->type, call->x[0], padded, false) != 0)
+        return NULL;
+    return padded;
 }
 
-int sb_cuda_conv_pack(sb_device *device, sb_conv *c, const float *weight, void *packed, void *scratch)
+static int pack(sb_device *device, const sb_call *call)
 {
-    (void)scratch;
-    return sb_cuda_filter_pack(device, c->shape.out, c->shape.in, c->shape.kernel, c->seen.in, weight, c->shape.type, packed);
+    const sb_cuda_shape *s = &((const convolution *)call->planned)->seen;
+    return sb_cuda_filter_pack(device, s->out, call->xs[0].c, s->kernel, s->in, call->w[0], s->type,
+                               call->packed);
 }
 
-int sb_cuda_conv_forward(sb_device *device, sb_conv *c, const void *x, const void *packed, void *y, void *scratch)
+static int forward(sb_device *device, const sb_call *call)
 {
-    const void *seen = seen_x(device, c, x, scratch);
-    return seen ? sb_cuda_plan_run((sb_cuda *)device, &c->forward, seen, packed, y, scratch) : -1;
+    const convolution *c = call->planned;
+    const void *x = seen_x(device, call);
+    return x ? sb_cuda_plan_run((sb_cuda *)device, &c->forward, x, call->packed, call->y, call->scratch) : -1;
 }
 
-int sb_cuda_conv_backward_data(sb_device *device, sb_conv *c, const void *dy, const void *packed, void *dx, void *scratch)
+static int backward_weight(sb_device *device, const sb_call *call)
 {
-    if (!c->shape.data_gradient)
+    const convolution *c = call->planned;
+    const sb_cuda_shape *s = &c->seen;
+    const void *x = seen_x(device, call);
+    void *gradient = (char *)copy_of(call) + c->copied;
+    if (!x || sb_cuda_plan_run((sb_cuda *)device, &c->weight, x, gradient, call->dy, call->scratch) != 0)
+        return -1;
+    return sb_cuda_filter_unpack(device, s->out, call->xs[0].c, s->kernel, s->in, s->type, gradient,
+                                 call->dw[0]);
+}
+
+static int backward_data(sb_device *device, const sb_call *call)
+{
+    const convolution *c = call->planned;
+    const sb_shape *x = &call->xs[0];
+    if (!c->data.plan)
         return sb_fail("this convolution was planned without a data gradient");
-    void *seen = c->padded ? padded_of(c, scratch) : dx;
-    if (sb_cuda_plan_run((sb_cuda *)device, &c->data, seen, packed, dy, scratch) != 0)
+    bool direct = !is_padded(call) && !call->add[0];
+    void *seen = direct ? call->dx[0] : copy_of(call);
+    if (sb_cuda_plan_run((sb_cuda *)device, &c->data, seen, call->packed, call->dy, call->scratch) != 0)
         return -1;
-    return c->padded ? sb_cuda_channels(device, pixels_of(c), c->seen.in, c->shape.in, c->shape.type, seen, dx) : 0;
+    if (direct)
+        return 0;
+    return sb_cuda_channels(device, pixels_of(x), c->seen.in, x->c, x->type, seen, call->dx[0], call->add[0]);
 }
 
-int sb_cuda_conv_backward_weight(sb_device *device, sb_conv *c, const void *x, const void *dy, float *dweight, bool accumulate,
-                                 void *scratch)
+static int backward(sb_device *device, const sb_call *call)
 {
-    const void *seen = seen_x(device, c, x, scratch);
-    void *gradient = (char *)padded_of(c, scratch) + c->padded;
-    if (!seen || sb_cuda_plan_run((sb_cuda *)device, &c->weight, seen, gradient, dy, scratch) != 0)
+    if (call->dw[0] && backward_weight(device, call) != 0)
         return -1;
-    return sb_cuda_filter_unpack(device, c->shape.out, c->shape.in, c->shape.kernel, c->seen.in, c->shape.type, gradient, accumulate,
-                                 dweight);
+    return call->dx[0] ? backward_data(device, call) : 0;
 }
+
+const sb_kernel sb_cuda_conv = { .scratch = scratch,
+                                 .packed = packed,
+                                 .plan = plan,
+                                 .unplan = unplan,
+                                 .pack = pack,
+                                 .forward = forward,
+                                 .backward = backward,
+                                 .rounds_dw = true };

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "kernels/cuda/plan.h"
+#include "kernels/cuda/product.h"
 
 /* The oldest GPUs that the plug-in has code for. */
 #define CAPABILITY_LEAST 75
@@ -222,13 +223,22 @@ static int start(sb_cuda *cuda)
 
 const size_t sb_device_bytes = sizeof(sb_device);
 
+#define SB_OP(NAME, name) extern const sb_kernel sb_cuda_##name;
+#include "kernels/ops.def"
+#undef SB_OP
+
+#define SB_OP(NAME, name) [SB_OP_##NAME] = &sb_cuda_##name,
+static const sb_kernel *const kernels[SB_OPS] = {
+#include "kernels/ops.def"
+};
+
 int sb_device_cuda(sb_device **out)
 {
     sb_cuda *cuda = calloc(1, sizeof *cuda);
     if (!cuda)
         return sb_fail("out of memory");
     cuda->base = (sb_device){
-        .conv_gradient = SB_BF16,
+        .kernels = kernels,
         .close = close_cuda,
         .available = cuda_available,
         .alloc = cuda_alloc,
@@ -240,42 +250,6 @@ int sb_device_cuda(sb_device **out)
         .wait = cuda_wait,
         .mark = cuda_mark,
         .wait_mark = cuda_wait_mark,
-        .conv_create = sb_cuda_conv_create,
-        .conv_destroy = sb_cuda_conv_destroy,
-        .conv_packed = sb_cuda_conv_packed,
-        .conv_scratch = sb_cuda_conv_scratch,
-        .conv_pack = sb_cuda_conv_pack,
-        .conv_forward = sb_cuda_conv_forward,
-        .conv_backward_data = sb_cuda_conv_backward_data,
-        .conv_backward_weight = sb_cuda_conv_backward_weight,
-        .norm_scratch = sb_cuda_norm_scratch,
-        .norm_forward = sb_cuda_norm_forward,
-        .norm_apply = sb_cuda_norm_apply,
-        .norm_backward = sb_cuda_norm_backward,
-        .norm_running = sb_cuda_norm_running,
-        .maxpool_forward = sb_cuda_maxpool_forward,
-        .maxpool_backward = sb_cuda_maxpool_backward,
-        .avgpool_forward = sb_cuda_avgpool_forward,
-        .avgpool_backward = sb_cuda_avgpool_backward,
-        .input = sb_cuda_input,
-        .matmul = sb_cuda_matmul,
-        .bias_add = sb_cuda_bias_add,
-        .column_sum = sb_cuda_column_sum,
-        .relu_forward = sb_cuda_relu_forward,
-        .relu_backward = sb_cuda_relu_backward,
-        .axpy = sb_cuda_axpy,
-        .axpy_rows = sb_cuda_axpy_rows,
-        .row_dot = sb_cuda_row_dot,
-        .logistic = sb_cuda_logistic,
-        .rownorm_forward = sb_cuda_rownorm_forward,
-        .rownorm_backward = sb_cuda_rownorm_backward,
-        .similarity_lse = sb_cuda_similarity_lse,
-        .similarity_gradient = sb_cuda_similarity_gradient,
-        .update_create = sb_cuda_update_create,
-        .update_destroy = sb_cuda_update_destroy,
-        .update_run = sb_cuda_update_run,
-        .view_scratch = sb_cuda_view_scratch,
-        .view = sb_cuda_view,
     };
     int rc = start(cuda);
     if (rc != 0) {

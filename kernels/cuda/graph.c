@@ -1,17 +1,26 @@
-/* graph.c: see graph.h. cuDNN 9 marks the older convolution calls deprecated; this is its graph ("backend") API, which is plain C. */
+/* graph.c: see graph.h. cuDNN 9 marks the older convolution calls deprecated; this is its graph ("backend")
+ * API, which is plain C. */
 #include "kernels/cuda/graph.h"
 
-#include "kernels/shapes.h"
 #include "proto/error.h"
 
-#define ALIGNMENT 16 /* bytes: what cuDNN's fast engines ask of a pixel's channels. Addresses are aligned to 256. */
+#define ALIGNMENT \
+    16 /* bytes: what cuDNN's fast engines ask of a pixel's channels. Addresses are aligned to 256. */
 
-sb_conv_shape sb_cuda_padded(const sb_conv_shape *s)
+sb_cuda_shape sb_cuda_shape_of(const sb_shape *x, const sb_shape *y, const sb_conv_how *how)
 {
-    int unit = ALIGNMENT / (int)sb_type_bytes(s->type);
-    sb_conv_shape padded = *s;
-    padded.in = (s->in + unit - 1) / unit * unit;
-    return padded;
+    int unit = ALIGNMENT / (int)sb_type_bytes(x->type);
+    return (sb_cuda_shape){ .n = x->n,
+                            .h = x->h,
+                            .w = x->w,
+                            .in = (x->c + unit - 1) / unit * unit,
+                            .oh = y->h,
+                            .ow = y->w,
+                            .out = how->out,
+                            .kernel = how->kernel,
+                            .stride = how->stride,
+                            .pad = how->pad,
+                            .type = x->type };
 }
 
 int sb_cuda_dnn_check(cudnnStatus_t status, const char *what)
@@ -39,16 +48,18 @@ void sb_cuda_dnn_destroy(cudnnBackendDescriptor_t *descriptor)
     *descriptor = NULL;
 }
 
-int sb_cuda_dnn_set(cudnnBackendDescriptor_t descriptor, cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, int64_t count,
-                    const void *values)
+int sb_cuda_dnn_set(cudnnBackendDescriptor_t descriptor, cudnnBackendAttributeName_t name,
+                    cudnnBackendAttributeType_t type, int64_t count, const void *values)
 {
-    if (sb_cuda_dnn_check(cudnnBackendSetAttribute(descriptor, name, type, count, values), "describing a convolution to cuDNN") != 0)
+    if (sb_cuda_dnn_check(cudnnBackendSetAttribute(descriptor, name, type, count, values),
+                          "describing a convolution to cuDNN") != 0)
         return sb_context("attribute %d", (int)name);
     return 0;
 }
 
 /* cuDNN names dimensions n, c, h, w; the strides say that channels lie next to each other. */
-static int make_tensor(cudnnBackendDescriptor_t *out, sb_cuda_tensor name, sb_type type, int n, int c, int h, int w)
+static int make_tensor(cudnnBackendDescriptor_t *out, sb_cuda_tensor name, sb_type type, int n, int c, int h,
+                       int w)
 {
     int64_t uid = name, alignment = ALIGNMENT, dims[] = { n, c, h, w };
     int64_t strides[] = { (int64_t)h * w * c, 1, (int64_t)w * c, c };
@@ -63,7 +74,7 @@ static int make_tensor(cudnnBackendDescriptor_t *out, sb_cuda_tensor name, sb_ty
     return sb_cuda_dnn_check(cudnnBackendFinalize(*out), "finalising a tensor");
 }
 
-static int make_convolution(cudnnBackendDescriptor_t *out, const sb_conv_shape *s)
+static int make_convolution(cudnnBackendDescriptor_t *out, const sb_cuda_shape *s)
 {
     int64_t two = 2, ones[] = { 1, 1 }, strides[] = { s->stride, s->stride }, pads[] = { s->pad, s->pad };
     cudnnDataType_t compute = CUDNN_DATA_FLOAT;
@@ -85,18 +96,27 @@ static const struct {
     cudnnBackendDescriptorType_t type;
     cudnnBackendAttributeName_t alpha, beta, convolution, x, w, y;
 } names[] = {
-    [SB_CUDA_FORWARD] = { CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA,
-                          CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC,
-                          CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W,
+    [SB_CUDA_FORWARD] = { CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR,
+                          CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA,
+                          CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA,
+                          CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC,
+                          CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X,
+                          CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W,
                           CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y },
     [SB_CUDA_BACKWARD_DATA] = { CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR,
-                                CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA,
-                                CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX,
-                                CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY },
+                                CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA,
+                                CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA,
+                                CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC,
+                                CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX,
+                                CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W,
+                                CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY },
     [SB_CUDA_BACKWARD_WEIGHT] = { CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR,
-                                  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA,
-                                  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X,
-                                  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY },
+                                  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA,
+                                  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA,
+                                  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC,
+                                  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X,
+                                  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW,
+                                  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY },
 };
 
 static int make_operation(sb_cuda_graph *g, sb_cuda_direction direction)
@@ -105,7 +125,8 @@ static int make_operation(sb_cuda_graph *g, sb_cuda_direction direction)
     if (sb_cuda_dnn_create(names[direction].type, &g->operation) != 0 ||
         sb_cuda_dnn_set(g->operation, names[direction].alpha, CUDNN_TYPE_FLOAT, 1, &one) != 0 ||
         sb_cuda_dnn_set(g->operation, names[direction].beta, CUDNN_TYPE_FLOAT, 1, &zero) != 0 ||
-        sb_cuda_dnn_set(g->operation, names[direction].convolution, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &g->convolution) != 0 ||
+        sb_cuda_dnn_set(g->operation, names[direction].convolution, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
+                        &g->convolution) != 0 ||
         sb_cuda_dnn_set(g->operation, names[direction].x, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &g->x) != 0 ||
         sb_cuda_dnn_set(g->operation, names[direction].w, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &g->w) != 0 ||
         sb_cuda_dnn_set(g->operation, names[direction].y, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &g->y) != 0)
@@ -116,24 +137,27 @@ static int make_operation(sb_cuda_graph *g, sb_cuda_direction direction)
 static int make_graph(sb_cuda_graph *g, cudnnHandle_t handle)
 {
     if (sb_cuda_dnn_create(CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR, &g->graph) != 0 ||
-        sb_cuda_dnn_set(g->graph, CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &g->operation) != 0 ||
-        (handle && sb_cuda_dnn_set(g->graph, CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &handle) != 0))
+        sb_cuda_dnn_set(g->graph, CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
+                        &g->operation) != 0 ||
+        (handle &&
+         sb_cuda_dnn_set(g->graph, CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &handle) != 0))
         return -1;
     return sb_cuda_dnn_check(cudnnBackendFinalize(g->graph), "finalising a convolution's graph");
 }
 
-int sb_cuda_graph_create(cudnnHandle_t handle, const sb_conv_shape *s, sb_cuda_direction direction, sb_cuda_graph *out)
+int sb_cuda_graph_create(cudnnHandle_t handle, const sb_cuda_shape *s, sb_cuda_direction direction,
+                         sb_cuda_graph *out)
 {
     *out = (sb_cuda_graph){ 0 };
-    if (sb_conv_check(s) != 0)
-        return -1;
     if (make_tensor(&out->x, SB_CUDA_X, s->type, s->n, s->in, s->h, s->w) != 0 ||
         make_tensor(&out->w, SB_CUDA_W, s->type, s->out, s->in, s->kernel, s->kernel) != 0 ||
-        make_tensor(&out->y, SB_CUDA_Y, s->type, s->n, s->out, sb_conv_side(s, s->h), sb_conv_side(s, s->w)) != 0 ||
-        make_convolution(&out->convolution, s) != 0 || make_operation(out, direction) != 0 || make_graph(out, handle) != 0) {
+        make_tensor(&out->y, SB_CUDA_Y, s->type, s->n, s->out, s->oh, s->ow) != 0 ||
+        make_convolution(&out->convolution, s) != 0 || make_operation(out, direction) != 0 ||
+        make_graph(out, handle) != 0) {
         sb_cuda_graph_destroy(out);
-        return sb_context("a convolution of [%d, %d, %d, %d] to %d channels with kernel %d, stride %d, pad %d", s->n, s->h, s->w, s->in,
-                          s->out, s->kernel, s->stride, s->pad);
+        return sb_context(
+            "a convolution of [%d, %d, %d, %d] to %d channels with kernel %d, stride %d, pad %d", s->n, s->h,
+            s->w, s->in, s->out, s->kernel, s->stride, s->pad);
     }
     return 0;
 }

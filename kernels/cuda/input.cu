@@ -1,12 +1,17 @@
-/* input.cu: 8-bit pixels to normalised activations. */
+/* input.cu: 8-bit pixels to normalised activations, on a GPU. */
 #include "kernels/cuda/launch.h"
+#include "kernels/op/input.h"
 
-#define CHANNELS_MAX 4
+static_assert(SB_INPUT_CHANNELS_MAX == 4, "a channel's numbers are picked from four");
 
 /* An array among a kernel's arguments that is indexed goes to local memory; a select does not. */
-static __device__ inline float pick(float4 v, int k) { return k == 0 ? v.x : k == 1 ? v.y : k == 2 ? v.z : v.w; }
+static __device__ inline float pick(float4 v, int k)
+{
+    return k == 0 ? v.x : k == 1 ? v.y : k == 2 ? v.z : v.w;
+}
 
-static __global__ void input(size_t count, int c, float4 scale, float4 offset, const uint8_t *pixels, sb_type type, void *x)
+static __global__ void normalise(size_t count, int c, float4 scale, float4 offset, const uint8_t *pixels,
+                                 sb_type type, void *x)
 {
     size_t i = global_thread();
     if (i >= count)
@@ -15,18 +20,20 @@ static __global__ void input(size_t count, int c, float4 scale, float4 offset, c
     store(x, type, i, (float)pixels[i] * pick(scale, channel) + pick(offset, channel));
 }
 
-int sb_cuda_input(sb_device *device, int n, int side, int c, const uint8_t *pixels, const float *mean, const float *std, sb_type type,
-                  void *x)
+static int forward(sb_device *device, const sb_call *c)
 {
-    if (c > CHANNELS_MAX)
-        return sb_fail("an input of %d channels", c);
-    float scale[CHANNELS_MAX] = {}, offset[CHANNELS_MAX] = {};
-    for (int k = 0; k < c; k++) {
-        scale[k] = 1.0f / (255.0f * std[k]);
-        offset[k] = -mean[k] / std[k];
+    const sb_input_how *how = (const sb_input_how *)c->how;
+    size_t count = sb_shape_elements(&c->xs[0]);
+    float scale[SB_INPUT_CHANNELS_MAX] = {}, offset[SB_INPUT_CHANNELS_MAX] = {};
+    for (int k = 0; k < c->xs[0].c; k++) {
+        scale[k] = sb_input_scale(how, k);
+        offset[k] = sb_input_offset(how, k);
     }
-    size_t count = (size_t)n * (size_t)side * (size_t)side * (size_t)c;
-    LAUNCH(input, blocks_for(count), THREADS, 0, sb_cuda_compute(device), count, c,
-           make_float4(scale[0], scale[1], scale[2], scale[3]), make_float4(offset[0], offset[1], offset[2], offset[3]), pixels, type, x);
+    LAUNCH(normalise, blocks_for(count), THREADS, 0, sb_cuda_compute(device), count, c->xs[0].c,
+           make_float4(scale[0], scale[1], scale[2], scale[3]),
+           make_float4(offset[0], offset[1], offset[2], offset[3]), (const uint8_t *)c->x[0], how->type,
+           c->y);
     return sb_cuda_launched("input");
 }
+
+extern "C" const sb_kernel sb_cuda_input = { .forward = forward };

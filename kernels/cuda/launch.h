@@ -7,7 +7,7 @@
 #include <math.h>
 #include <vector_functions.h>
 
-#include "kernels/bf16.h"
+#include "kernels/share/bf16.h"
 #include "kernels/cuda/cuda.h"
 
 #ifdef __CUDACC__
@@ -36,12 +36,27 @@ static __device__ inline void store(void *x, sb_type type, size_t i, float value
         ((uint16_t *)x)[i] = sb_to_bf16(value);
 }
 
+/* Element i of a gradient: written, or added to what an earlier consumer wrote. */
+static __device__ inline void give(void *dx, sb_type type, size_t i, float value, bool add)
+{
+    store(dx, type, i, add ? load(dx, type, i) + value : value);
+}
+
 /* Sum over a warp, the same bits in every lane: a + b = b + a at each exchange. All 32 lanes take part. */
 static __device__ inline double warp_sum(double value)
 {
     for (int distance = WARP / 2; distance > 0; distance /= 2)
         value += __shfl_xor_sync(0xFFFFFFFFu, value, distance);
     return value;
+}
+
+/* <a, b> in f64, the same bits in every lane of the warp that comes. */
+static __device__ inline double warp_dot(const float *a, const float *b, int columns)
+{
+    double sum = 0;
+    for (int c = (int)(threadIdx.x % WARP); c < columns; c += WARP)
+        sum += (double)a[c] * b[c];
+    return warp_sum(sum);
 }
 
 /* Sum over a block of THREADS, returned to every thread: warps are added in order. `parts` is shared memory, free again after the

@@ -133,12 +133,12 @@ static size_t largest_workspace(const sb_cuda_proposal *c, int count, size_t bou
 }
 
 /* Takes memory for all workspaces or, where that is too much, for the smaller ones. */
-static int reserve(sb_device *device, const sb_conv_shape *s, const sb_cuda_proposal *c, int count, trial *t)
+static int reserve(sb_device *device, const sb_cuda_shape *s, const sb_cuda_proposal *c, int count, trial *t)
 {
     size_t in = (size_t)s->in, out = (size_t)s->out, kernel = (size_t)s->kernel, n = (size_t)s->n;
     size_t x = sb_cuda_align(n * (size_t)s->h * (size_t)s->w * in * sb_type_bytes(s->type));
     size_t w = sb_cuda_align(out * kernel * kernel * in * sb_type_bytes(s->type));
-    size_t y = sb_cuda_align(n * (size_t)sb_conv_side(s, s->h) * (size_t)sb_conv_side(s, s->w) * out * sb_type_bytes(s->type));
+    size_t y = sb_cuda_align(n * (size_t)s->oh * (size_t)s->ow * out * sb_type_bytes(s->type));
     size_t workspace = SIZE_MAX;
     do {
         workspace = largest_workspace(c, count, workspace);
@@ -171,7 +171,7 @@ static int time_once(sb_cuda *cuda, const sb_cuda_proposal *c, const trial *t, f
 /* Of the candidates within a tenth of the fastest the one with the smallest workspace, of equals the first: its time is hardly worse, and the
  * memory it leaves may hold more views. They take turns, so that a GPU that wakes up or grows hot does so for all of them. One that fails is left
  * out. -1: all do. Without memory to time them on, the first, and the planner stops timing: what is planned will not fit either. */
-static int best_of(sb_cuda *cuda, const sb_conv_shape *s, const sb_cuda_proposal *c, int count)
+static int best_of(sb_cuda *cuda, const sb_cuda_shape *s, const sb_cuda_proposal *c, int count)
 {
     trial t;
     bool runs[CANDIDATES];
@@ -209,7 +209,8 @@ static int best_of(sb_cuda *cuda, const sb_conv_shape *s, const sb_cuda_proposal
 
 /* Candidates [CANDIDATES] for an operation, and which of them is taken; -1: none. Without a place to keep it no choice is made by time: it
  * might be another one the next time. */
-static int choose(sb_cuda *cuda, const sb_conv_shape *s, cudnnBackendDescriptor_t graph, const char *operation, sb_cuda_proposal *c, int *count)
+static int choose(sb_cuda *cuda, const sb_cuda_shape *s, cudnnBackendDescriptor_t graph, const char *operation,
+                  sb_cuda_proposal *c, int *count)
 {
     sb_cuda_planner *p = cuda->planner;
     const char *name = sb_cuda_choices_find(&p->choices, operation);
@@ -237,7 +238,7 @@ static int choose(sb_cuda *cuda, const sb_conv_shape *s, cudnnBackendDescriptor_
     return best;
 }
 
-int sb_cuda_plan_create(sb_cuda *cuda, const sb_conv_shape *s, sb_cuda_direction direction, sb_cuda_plan *out)
+int sb_cuda_plan_create(sb_cuda *cuda, const sb_cuda_shape *s, sb_cuda_direction direction, sb_cuda_plan *out)
 {
     static const char *const directions[] = { "forward", "data gradient", "weight gradient" }, *const types[] = { "f32", "bf16" };
     char operation[192];

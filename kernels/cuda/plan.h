@@ -24,7 +24,8 @@ typedef struct {
 } sb_cuda_plan;
 
 /* On failure nothing is left. Brings device->planning up to date. */
-int sb_cuda_plan_create(sb_cuda *cuda, const sb_conv_shape *shape, sb_cuda_direction direction, sb_cuda_plan *out);
+int sb_cuda_plan_create(sb_cuda *cuda, const sb_cuda_shape *shape, sb_cuda_direction direction,
+                        sb_cuda_plan *out);
 
 /* Tolerates what was zeroed and never made. */
 void sb_cuda_plan_destroy(sb_cuda_plan *plan);

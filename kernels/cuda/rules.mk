@@ -10,13 +10,13 @@ CUDA_ARCHS := $(if $(wildcard $(NVCC)),$(shell $(NVCC) --list-gpu-arch | sed 's/
 endif
 CUDA_UNITS := $(patsubst kernels/cuda/%,%,$(wildcard kernels/cuda/*.cu kernels/cuda/*.c))
 EMULATED   := $(BUILD)/tests/sb_emulated.so $(BUILD)/tests/emulated/test_faults $(BUILD)/tests/emulated/test_calls \
-              $(addprefix $(BUILD)/tests/emulated/test_,cases counts plans answers) $(addprefix $(BUILD)/tests/cuda/test_,cards answers)
+              $(addprefix $(BUILD)/tests/emulated/test_,cases counts graph plans answers) $(addprefix $(BUILD)/tests/cuda/test_,cards answers)
 WITH_CUDNN := $(BUILD)/tests/cuda/test_gpu $(BUILD)/tests/cuda/occupancy
 
 NEWEST     := $(lastword $(CUDA_ARCHS))
 # -fmad=false: the same bits as on the CPU where both compile the same header. Local memory in a kernel is an error: it is a spill, or an
 # array that should be registers.
-NVCCFLAGS  := -std=c++17 -O3 -lineinfo -fmad=false -I. -Xcompiler -fPIC,-Wall,-Wextra,-Werror -Werror all-warnings \
+NVCCFLAGS  := -std=c++20 -O3 -lineinfo -fmad=false -I. -Xcompiler -fPIC,-Wall,-Wextra,-Wno-missing-field-initializers,-Werror -Werror all-warnings \
               -Xptxas -warn-lmem-usage,-warn-spills,-Werror,-v \
               $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) -gencode arch=compute_$(NEWEST),code=compute_$(NEWEST)
 CUDA_CC    := $(CC) -isystem $(CUDA)/include $(CPPFLAGS) $(CFLAGS) -fPIC -MMD -MP
@@ -37,7 +37,7 @@ $(BUILD)/cuda/%.c.o: kernels/cuda/%.c
 	@$(CUDA_CC) -c $< -o $@
 
 # What the plug-in takes from elsewhere, in its own copy: a program has only what it needs itself.
-ELSEWHERE  := $(BUILD)/cuda/kernels/shapes.o $(BUILD)/cuda/proto/rundir.o
+ELSEWHERE  := $(patsubst %.c,$(BUILD)/cuda/%.o,$(wildcard kernels/op/*.c) kernels/op.c proto/rundir.c)
 
 $(ELSEWHERE): $(BUILD)/cuda/%.o: %.c
 	@mkdir -p $(@D)
@@ -67,8 +67,8 @@ $(WITH_CUDNN):
 endif
 
 ifneq ($(and $(wildcard $(CUDA)/include/cudnn.h),$(shell command -v g++),$(filter x86_64,$(shell uname -m))),)
-EMULATE   := g++ -isystem $(CUDA)/include $(CPPFLAGS) -x c++ -std=c++17 -include tests/emulated/cuda_emulation.h -g $(ARCH) -fPIC \
-             -ffp-contract=off -Wall -Wextra -Werror -MMD -MP
+EMULATE   := g++ -isystem $(CUDA)/include $(CPPFLAGS) -x c++ -std=c++20 -include tests/emulated/cuda_emulation.h -g $(ARCH) -fPIC \
+             -ffp-contract=off -Wall -Wextra -Wno-missing-field-initializers -Werror -MMD -MP
 ASAN      := -O1 -fno-omit-frame-pointer -fsanitize=address
 DOUBLES   := block runtime cublas cudnn
 
@@ -91,8 +91,8 @@ $(BUILD)/tests/sb_emulated.so: $(EMULATION) $(ELSEWHERE)
 	@g++ -shared $(OPTIMISE) $^ $(shell pkg-config --libs jansson) -ldnnl -lm -o $@
 
 # The emulated device linked in, so that a test can tell it what to do.
-$(patsubst %,$(BUILD)/tests/emulated/test_%,calls cases counts plans): $(BUILD)/tests/emulated/%: $(BUILD)/emulated/%.o $(EMULATION) \
-                                           $(addprefix $(BUILD)/tests/,bench/counts.o cuda/gpu.o) $(BUILD)/libcases.a $(ARCHIVES)
+$(patsubst %,$(BUILD)/tests/emulated/test_%,calls cases counts graph plans): $(BUILD)/tests/emulated/%: $(BUILD)/emulated/%.o $(EMULATION) \
+                                           $(addprefix $(BUILD)/tests/,bench/counts.o cuda/gpu.o graph/checks.o) $(BUILD)/libcases.a $(ARCHIVES)
 	@mkdir -p $(@D)
 	@echo "  LD $@"
 	@g++ $(OPTIMISE) -fopenmp $^ -lcmocka $(LDLIBS) -o $@

@@ -1,27 +1,29 @@
-/* update.cu: the optimisers' steps over all parameters at once.
+/* update.cu: the optimisers' steps on a GPU.
  *
- * The parameters are cut into chunks of CHUNK elements, one block each; the table of chunks lies on the device. LARS first sums the squares
- * of every chunk in f64, then each parameter's chunks in order. */
+ * The arrays are cut into chunks of CHUNK elements, one block each; the tables of arrays and of chunks lie on
+ * the device. LARS first sums the squares of every chunk in f64, then each array's chunks in order. */
 #include <stdlib.h>
 
 #include "kernels/cuda/launch.h"
-#include "kernels/optimiser.h"
+#include "kernels/op/update.h"
+#include "kernels/share/optimiser.h"
 
 #define CHUNK 4096
 
 typedef struct {
-    int parameter;
+    int array;
     size_t begin;
 } chunk;
 
-struct sb_update {
+/* What `plan` makes. All pointers are to device memory. */
+typedef struct {
     int count, chunk_count;
-    sb_parameter *parameters; /* [count], device */
-    chunk *chunks;            /* [chunk_count], device; a parameter's lie together */
-    int *first;               /* [count + 1], device: where a parameter's chunks begin */
-    double *squares;          /* [chunk_count, 2], device: of weights, of updates */
-    float *trust;             /* [count], device */
-};
+    sb_update_array *arrays; /* [count] */
+    chunk *chunks;           /* [chunk_count]; an array's lie together */
+    int *first;              /* [count + 1]: where an array's chunks begin */
+    double *squares;         /* [chunk_count, 2]: of weights, of updates */
+    float *trust;            /* [count] */
+} tables;
 
 typedef struct {
     float lr, momentum, weight_decay;
@@ -29,15 +31,16 @@ typedef struct {
     sb_adamw_values adamw;
 } values;
 
-static __global__ void sum_squares(const sb_parameter *parameters, const chunk *chunks, float weight_decay, double *squares)
+static __global__ void sum_squares(const sb_update_array *arrays, const chunk *chunks, float weight_decay,
+                                   double *squares)
 {
     __shared__ double parts[THREADS / WARP], more[THREADS / WARP];
     chunk c = chunks[blockIdx.x];
-    const sb_parameter *p = &parameters[c.parameter];
-    size_t end = c.begin + CHUNK < p->count ? c.begin + CHUNK : p->count;
+    const sb_update_array *a = &arrays[c.array];
+    size_t end = c.begin + CHUNK < a->count ? c.begin + CHUNK : a->count;
     double weight = 0, update = 0;
     for (size_t i = c.begin + threadIdx.x; i < end; i += THREADS) {
-        double w = p->weight[i], u = (double)p->gradient[i] + (double)weight_decay * w;
+        double w = a->weight[i], u = (double)a->gradient[i] + (double)weight_decay * w;
         weight += w * w;
         update += u * u;
     }
@@ -51,59 +54,67 @@ static __global__ void sum_squares(const sb_parameter *parameters, const chunk *
 
 static __global__ void trust_of(int count, const int *first, const double *squares, float trust, float *out)
 {
-    int p = (int)global_thread();
-    if (p >= count)
+    int a = (int)global_thread();
+    if (a >= count)
         return;
     double weight = 0, update = 0;
-    for (int c = first[p]; c < first[p + 1]; c++) {
+    for (int c = first[a]; c < first[a + 1]; c++) {
         weight += squares[2 * c];
         update += squares[2 * c + 1];
     }
-    out[p] = weight > 0 && update > 0 ? (float)(trust * sqrt(weight) / sqrt(update)) : 1.0f;
+    out[a] = weight > 0 && update > 0 ? (float)(trust * sqrt(weight) / sqrt(update)) : 1.0f;
 }
 
-static __global__ void momentum_step(const sb_parameter *parameters, const chunk *chunks, values v, const float *trust)
+static __global__ void momentum_step(const sb_update_array *arrays, const chunk *chunks, values v,
+                                     const float *trust)
 {
     chunk c = chunks[blockIdx.x];
-    const sb_parameter *p = &parameters[c.parameter];
-    size_t end = c.begin + CHUNK < p->count ? c.begin + CHUNK : p->count;
-    float decay = p->decayed ? v.weight_decay : 0, scale = v.adapt && p->decayed ? trust[c.parameter] : 1;
+    const sb_update_array *a = &arrays[c.array];
+    size_t end = c.begin + CHUNK < a->count ? c.begin + CHUNK : a->count;
+    float decay = a->decayed ? v.weight_decay : 0, scale = v.adapt && a->decayed ? trust[c.array] : 1;
     for (size_t i = c.begin + threadIdx.x; i < end; i += THREADS)
-        sb_momentum_element(&p->weight[i], &p->state[i], p->gradient[i], v.lr, v.momentum, decay, scale);
+        sb_momentum_element(&a->weight[i], &a->state[i], a->gradient[i], v.lr, v.momentum, decay, scale);
 }
 
-static __global__ void adamw_step(const sb_parameter *parameters, const chunk *chunks, values v)
+static __global__ void adamw_step(const sb_update_array *arrays, const chunk *chunks, values v)
 {
     chunk c = chunks[blockIdx.x];
-    const sb_parameter *p = &parameters[c.parameter];
-    size_t end = c.begin + CHUNK < p->count ? c.begin + CHUNK : p->count;
-    if (!p->decayed)
+    const sb_update_array *a = &arrays[c.array];
+    size_t end = c.begin + CHUNK < a->count ? c.begin + CHUNK : a->count;
+    if (!a->decayed)
         v.adamw.left = 1;
     for (size_t i = c.begin + threadIdx.x; i < end; i += THREADS)
-        sb_adamw_element(&p->weight[i], &p->state[i], &p->state[p->state_stride + i], p->gradient[i], &v.adamw);
+        sb_adamw_element(&a->weight[i], &a->state[i], &a->state[a->state_stride + i], a->gradient[i],
+                         &v.adamw);
 }
 
-/* ---- host ------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- host ---------------------------------------------------------------------------------------------- */
 
-static int chunks_of(const sb_parameter *p) { return (int)((p->count + CHUNK - 1) / CHUNK); }
+static int chunks_of(const sb_update_array *a) { return (int)((a->count + CHUNK - 1) / CHUNK); }
+
+static int upload(sb_device *device, void *to, const void *from, size_t bytes)
+{
+    return device->copy(device, SB_STREAM_COMPUTE, to, from, bytes, SB_TO_DEVICE);
+}
 
 /* Fills the tables on the host and copies them over. */
-static int fill(sb_device *device, sb_update *u, const sb_parameter *parameters)
+static int fill(sb_device *device, const tables *t, const sb_update_array *arrays)
 {
-    chunk *chunks = (chunk *)malloc((size_t)u->chunk_count * sizeof *chunks);
-    int *first = (int *)malloc(((size_t)u->count + 1) * sizeof *first);
+    size_t count = (size_t)t->count, chunk_count = (size_t)t->chunk_count;
+    chunk *chunks = (chunk *)malloc(chunk_count * sizeof *chunks);
+    int *first = (int *)malloc((count + 1) * sizeof *first);
     int rc = chunks && first ? 0 : sb_fail("out of memory");
-    for (int p = 0, c = 0; rc == 0 && p < u->count; p++) {
-        first[p] = c;
-        for (int k = 0; k < chunks_of(&parameters[p]); k++, c++) {
-            chunks[c].parameter = p;
+    for (int a = 0, c = 0; rc == 0 && a < t->count; a++) {
+        first[a] = c;
+        for (int k = 0; k < chunks_of(&arrays[a]); k++, c++) {
+            chunks[c].array = a;
             chunks[c].begin = (size_t)k * CHUNK;
         }
-        first[p + 1] = c;
+        first[a + 1] = c;
     }
-    if (rc == 0 && (device->copy(device, SB_STREAM_COMPUTE, u->parameters, parameters, (size_t)u->count * sizeof *parameters, SB_TO_DEVICE) != 0 ||
-                    device->copy(device, SB_STREAM_COMPUTE, u->chunks, chunks, (size_t)u->chunk_count * sizeof *chunks, SB_TO_DEVICE) != 0 ||
-                    device->copy(device, SB_STREAM_COMPUTE, u->first, first, ((size_t)u->count + 1) * sizeof *first, SB_TO_DEVICE) != 0 ||
+    if (rc == 0 && (upload(device, t->arrays, arrays, count * sizeof *arrays) != 0 ||
+                    upload(device, t->chunks, chunks, chunk_count * sizeof *chunks) != 0 ||
+                    upload(device, t->first, first, (count + 1) * sizeof *first) != 0 ||
                     device->wait(device, SB_STREAM_COMPUTE) != 0)) /* the tables are freed here */
         rc = -1;
     free(chunks);
@@ -111,45 +122,48 @@ static int fill(sb_device *device, sb_update *u, const sb_parameter *parameters)
     return rc;
 }
 
-int sb_cuda_update_create(sb_device *device, const sb_parameter *parameters, int count, sb_update **out)
+static void unplan(sb_device *device, void *planned)
 {
-    sb_update *u = (sb_update *)calloc(1, sizeof *u);
-    if (!u)
+    tables *t = (tables *)planned;
+    device->release(device, t->arrays);
+    device->release(device, t->chunks);
+    device->release(device, t->first);
+    device->release(device, t->squares);
+    device->release(device, t->trust);
+    free(t);
+}
+
+static int plan(sb_device *device, sb_call *call)
+{
+    const sb_update_how *how = (const sb_update_how *)call->how;
+    tables *t = (tables *)calloc(1, sizeof *t);
+    if (!t)
         return sb_fail("out of memory");
-    u->count = count;
-    for (int p = 0; p < count; p++)
-        u->chunk_count += chunks_of(&parameters[p]);
-    size_t chunks = (size_t)u->chunk_count, n = (size_t)count;
-    if (device->alloc(device, n * sizeof *u->parameters, (void **)&u->parameters) != 0 ||
-        device->alloc(device, chunks * sizeof *u->chunks, (void **)&u->chunks) != 0 ||
-        device->alloc(device, (n + 1) * sizeof *u->first, (void **)&u->first) != 0 ||
-        device->alloc(device, 2 * chunks * sizeof *u->squares, (void **)&u->squares) != 0 ||
-        device->alloc(device, n * sizeof *u->trust, (void **)&u->trust) != 0 || fill(device, u, parameters) != 0) {
-        sb_cuda_update_destroy(device, u);
+    t->count = how->count;
+    for (int a = 0; a < how->count; a++)
+        t->chunk_count += chunks_of(&how->arrays[a]);
+    size_t chunks = (size_t)t->chunk_count, n = (size_t)how->count;
+    if (device->alloc(device, n * sizeof *t->arrays, (void **)&t->arrays) != 0 ||
+        device->alloc(device, chunks * sizeof *t->chunks, (void **)&t->chunks) != 0 ||
+        device->alloc(device, (n + 1) * sizeof *t->first, (void **)&t->first) != 0 ||
+        device->alloc(device, 2 * chunks * sizeof *t->squares, (void **)&t->squares) != 0 ||
+        device->alloc(device, n * sizeof *t->trust, (void **)&t->trust) != 0 ||
+        fill(device, t, how->arrays) != 0) {
+        unplan(device, t);
         return -1;
     }
-    *out = u;
+    call->planned = t;
     return 0;
 }
 
-void sb_cuda_update_destroy(sb_device *device, sb_update *u)
+static int forward(sb_device *device, const sb_call *call)
 {
-    if (!u)
-        return;
-    device->release(device, u->parameters);
-    device->release(device, u->chunks);
-    device->release(device, u->first);
-    device->release(device, u->squares);
-    device->release(device, u->trust);
-    free(u);
-}
-
-int sb_cuda_update_run(sb_device *device, sb_update *u, const sb_update_values *v)
-{
-    if (u->chunk_count == 0)
+    const sb_update_values *v = &((const sb_update_how *)call->how)->values;
+    const tables *t = (const tables *)call->planned;
+    if (t->chunk_count == 0)
         return 0;
     cudaStream_t stream = sb_cuda_compute(device);
-    unsigned blocks = (unsigned)u->chunk_count;
+    unsigned blocks = (unsigned)t->chunk_count;
     values now = {};
     now.lr = v->lr;
     now.momentum = v->momentum;
@@ -157,13 +171,16 @@ int sb_cuda_update_run(sb_device *device, sb_update *u, const sb_update_values *
     now.adapt = v->rule == SB_UPDATE_LARS;
     if (v->rule == SB_UPDATE_ADAMW) {
         now.adamw = sb_adamw_of(v->beta1, v->beta2, v->epsilon, v->lr, v->weight_decay, (double)v->step);
-        LAUNCH(adamw_step, blocks, THREADS, 0, stream, u->parameters, u->chunks, now);
+        LAUNCH(adamw_step, blocks, THREADS, 0, stream, t->arrays, t->chunks, now);
         return sb_cuda_launched("adamw_step");
     }
     if (now.adapt) {
-        LAUNCH(sum_squares, blocks, THREADS, 0, stream, u->parameters, u->chunks, v->weight_decay, u->squares);
-        LAUNCH(trust_of, blocks_for((size_t)u->count), THREADS, 0, stream, u->count, u->first, u->squares, v->trust, u->trust);
+        LAUNCH(sum_squares, blocks, THREADS, 0, stream, t->arrays, t->chunks, v->weight_decay, t->squares);
+        LAUNCH(trust_of, blocks_for((size_t)t->count), THREADS, 0, stream, t->count, t->first, t->squares,
+               v->trust, t->trust);
     }
-    LAUNCH(momentum_step, blocks, THREADS, 0, stream, u->parameters, u->chunks, now, u->trust);
+    LAUNCH(momentum_step, blocks, THREADS, 0, stream, t->arrays, t->chunks, now, t->trust);
     return sb_cuda_launched("momentum_step");
 }
+
+extern "C" const sb_kernel sb_cuda_update = { .plan = plan, .unplan = unplan, .forward = forward };

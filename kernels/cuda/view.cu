@@ -1,15 +1,21 @@
-/* view.cu: views of a tile on the GPU (device.h: view). 8-bit pixels in, all views out, in six launches for all of them.
+/* view.cu: views of a tile on a GPU, in six launches for all of them.
  *
- * weights   the filters of every view
- * rows      the crop's 8-bit rows added up with their weights: [size, width of the crop, channels] f32
- * columns   the same along x, flipped if so; then the jitter up to contrast, which needs the mean of the whole view: partial sums
- * colours   the mean, the rest of the colours; the end, where there is no blur
- * blur_y, blur_x   and the end
- * Between them a view lies in planes [channel][y][x]. Arithmetic is that of kernels/cpu/view.c, operation by operation, and rounded to
- * 8 bits once; only the mean is summed in another order. A view is blockIdx.z. */
-#include "kernels/colour.h"
+ *   weights          the filters of every view
+ *   rows             the crop's 8-bit rows added up with their weights: [size, width of the crop, channels] f32
+ *   columns          the same along x, flipped if so; then the jitter up to contrast, which needs the mean of the
+ *                    whole view: partial sums
+ *   colours          the mean, the rest of the colours; the end, where there is no blur
+ *   blur_y, blur_x   and the end
+ *
+ * Between them a view lies in planes [channel][y][x]. Arithmetic is that of kernels/cpu/view.c, operation by
+ * operation, and rounded to 8 bits once; only the mean is summed in another order. A view is blockIdx.z. */
 #include "kernels/cuda/launch.h"
-#include "kernels/resample.h"
+#include "kernels/share/colour.h"
+#include "kernels/share/resample.h"
+
+extern "C" {
+#include "kernels/op/view.h"
+}
 
 #define CHANNELS_MAX 3
 #define AT_ONCE 16 /* views of one launch: their parameters are arguments of the kernels */
@@ -20,7 +26,7 @@ typedef struct {
     uint8_t *out[AT_ONCE];
     char *scratch;
     size_t axis_bytes, blur_bytes, rows_bytes, plane_bytes, sums_bytes; /* parts of a view's scratch */
-    size_t stride;                                                     /* all of it */
+    size_t stride;                                                      /* all of it */
 } batch;
 
 /* Weights of one axis: output i has count[i] of them, from weight[i taps], for inputs from first[i]. */
@@ -31,29 +37,30 @@ typedef struct {
 
 typedef struct {
     axis x, y;
-    float *blur;                 /* [blur width] */
-    float *rows;                 /* [size, crop width, channels] */
-    float *plane[CHANNELS_MAX];  /* [size, size] each */
-    float *other[CHANNELS_MAX];  /* the same, after blur_y */
-    double *sums;                /* [blocks of pixels]: partial sums of the luma */
+    float *blur;                /* [blur width] */
+    float *rows;                /* [size, crop width, channels] */
+    float *plane[CHANNELS_MAX]; /* [size, size] each */
+    float *other[CHANNELS_MAX]; /* the same, after blur_y */
+    double *sums;               /* [blocks of pixels]: partial sums of the luma */
 } work;
 
 /* The taps of all outputs of an axis: fewer outputs have more taps each. */
 static size_t weights_most(int in, int max_size) { return 2 * (size_t)in + 5 * (size_t)max_size; }
 
-static void size_up(batch *b, int tile_width, int tile_height, int channels, int max_size)
+static void size_up(batch *b, const sb_shape *tile, int max_size)
 {
     size_t size = (size_t)max_size;
-    int longer = tile_width > tile_height ? tile_width : tile_height;
-    b->tile_width = tile_width;
-    b->channels = channels;
+    int longer = tile->w > tile->h ? tile->w : tile->h;
+    b->tile_width = tile->w;
+    b->channels = tile->c;
     b->max_size = max_size;
     b->axis_bytes = sb_cuda_align(2 * size * sizeof(int) + weights_most(longer, max_size) * sizeof(float));
     b->blur_bytes = sb_cuda_align((size_t)sb_blur_width(max_size) * sizeof(float));
-    b->rows_bytes = sb_cuda_align(size * (size_t)tile_width * (size_t)channels * sizeof(float));
+    b->rows_bytes = sb_cuda_align(size * (size_t)tile->w * (size_t)tile->c * sizeof(float));
     b->plane_bytes = sb_cuda_align(size * size * sizeof(float));
     b->sums_bytes = sb_cuda_align(blocks_for(size * size) * sizeof(double));
-    b->stride = 2 * b->axis_bytes + b->blur_bytes + b->rows_bytes + 2 * (size_t)channels * b->plane_bytes + b->sums_bytes;
+    b->stride = 2 * b->axis_bytes + b->blur_bytes + b->rows_bytes + 2 * (size_t)tile->c * b->plane_bytes +
+                b->sums_bytes;
 }
 
 static __device__ inline work carve(const batch *b, int view)
@@ -82,7 +89,7 @@ static __device__ inline work carve(const batch *b, int view)
     return w;
 }
 
-/* ---- kernels ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- kernels ------------------------------------------------------------------------------------------- */
 
 /* blockIdx.y: 0 the x axis, 1 the y axis, 2 the blur. */
 static __global__ void weights(batch b)
@@ -99,7 +106,8 @@ static __global__ void weights(batch b)
         return;
     axis a = blockIdx.y == 0 ? w.x : w.y;
     int in = blockIdx.y == 0 ? v->width : v->height;
-    a.count[i] = sb_resize_weights(in, v->size, i, &a.first[i], a.weight + (size_t)i * (size_t)sb_resize_taps(in, v->size));
+    a.count[i] = sb_resize_weights(in, v->size, i, &a.first[i],
+                                   a.weight + (size_t)i * (size_t)sb_resize_taps(in, v->size));
 }
 
 /* blockIdx.y: the view's row. A thread: one value of it. */
@@ -112,7 +120,8 @@ static __global__ void rows(batch b, const uint8_t *tile)
     work w = carve(&b, (int)blockIdx.z);
     size_t pitch = (size_t)b.tile_width * (size_t)b.channels;
     const float *weight = w.y.weight + (size_t)y * (size_t)sb_resize_taps(v->height, v->size);
-    const uint8_t *from = tile + (size_t)(v->top + w.y.first[y]) * pitch + (size_t)v->left * (size_t)b.channels + (size_t)i;
+    const uint8_t *from =
+        tile + (size_t)(v->top + w.y.first[y]) * pitch + (size_t)v->left * (size_t)b.channels + (size_t)i;
     float sum = 0;
     for (int k = 0; k < w.y.count[y]; k++)
         sum += weight[k] * (float)from[(size_t)k * pitch];
@@ -120,7 +129,8 @@ static __global__ void rows(batch b, const uint8_t *tile)
 }
 
 /* One operation of the jitter. */
-static __device__ inline sb_rgb jitter(const sb_view_params *v, int operation, int channels, float mean, sb_rgb p)
+static __device__ inline sb_rgb jitter(const sb_view_params *v, int operation, int channels, float mean,
+                                       sb_rgb p)
 {
     if (operation == 0) {
         p.r = sb_clamp01(p.r * v->brightness);
@@ -261,18 +271,20 @@ static __global__ void blur_x(batch b)
     finish(v, b.channels, i, p, b.out[blockIdx.z]);
 }
 
-/* ---- host ------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- host ---------------------------------------------------------------------------------------------- */
 
-size_t sb_cuda_view_scratch(sb_device *device, int tile_width, int tile_height, int channels, int max_size, int count)
+static size_t scratch(sb_device *device, const sb_call *call)
 {
     (void)device;
+    const sb_view_how *how = (const sb_view_how *)call->how;
     batch b;
-    size_up(&b, tile_width, tile_height, channels, max_size);
-    return b.stride * (size_t)(count < AT_ONCE ? count : AT_ONCE);
+    size_up(&b, &call->xs[0], how->max_size);
+    return b.stride * (size_t)(how->count < AT_ONCE ? how->count : AT_ONCE);
 }
 
 /* Up to AT_ONCE views. */
-static int make(sb_device *device, const uint8_t *tile, batch *b, const sb_view_params *params, int count, uint8_t *const *out)
+static int make(sb_device *device, const uint8_t *tile, batch *b, const sb_view_params *params, int count,
+                uint8_t *const *out)
 {
     cudaStream_t stream = sb_cuda_compute(device);
     int size = 0, width = 0;
@@ -287,7 +299,8 @@ static int make(sb_device *device, const uint8_t *tile, batch *b, const sb_view_
     unsigned z = (unsigned)count, side = (unsigned)size;
     dim3 pixels(blocks_for((size_t)side * side), 1, z);
     LAUNCH(weights, dim3(blocks_for(side), 3, z), THREADS, 0, stream, *b);
-    LAUNCH(rows, dim3(blocks_for((size_t)width * (size_t)b->channels), side, z), THREADS, 0, stream, *b, tile);
+    LAUNCH(rows, dim3(blocks_for((size_t)width * (size_t)b->channels), side, z), THREADS, 0, stream, *b,
+           tile);
     LAUNCH(columns, pixels, THREADS, 0, stream, *b);
     LAUNCH(colours, pixels, THREADS, 0, stream, *b);
     if (blurred) {
@@ -297,19 +310,20 @@ static int make(sb_device *device, const uint8_t *tile, batch *b, const sb_view_
     return sb_cuda_launched("view");
 }
 
-int sb_cuda_view(sb_device *device, const uint8_t *tile, int tile_width, int tile_height, int channels, const sb_view_params *params,
-                 int count, uint8_t *const *out, void *scratch)
+static int forward(sb_device *device, const sb_call *call)
 {
-    if (sb_view_check(params, count, tile_width, tile_height, channels) != 0)
+    const sb_view_how *how = (const sb_view_how *)call->how;
+    if (sb_view_check(how, &call->xs[0]) != 0)
         return -1;
-    int size = 0;
-    for (int i = 0; i < count; i++)
-        size = params[i].size > size ? params[i].size : size;
     batch b;
-    size_up(&b, tile_width, tile_height, channels, size);
-    b.scratch = (char *)scratch;
-    for (int done = 0; done < count; done += AT_ONCE)
-        if (make(device, tile, &b, params + done, count - done < AT_ONCE ? count - done : AT_ONCE, out + done) != 0)
+    size_up(&b, &call->xs[0], how->max_size);
+    b.scratch = (char *)call->scratch;
+    for (int done = 0; done < how->count; done += AT_ONCE) {
+        int count = how->count - done < AT_ONCE ? how->count - done : AT_ONCE;
+        if (make(device, (const uint8_t *)call->x[0], &b, how->params + done, count, how->out + done) != 0)
             return -1;
+    }
     return 0;
 }
+
+extern "C" const sb_kernel sb_cuda_view = { .scratch = scratch, .forward = forward };

@@ -1,18 +1,17 @@
-/* The convolutions of a training step alone, in their three directions: what a step cannot be faster than. Arguments: SIDE VIEWS f32|bf16
- * THREADS. Serves as worker.h says. */
+/* The convolutions of a training step alone, in their three directions: what a step cannot be faster than.
+ * Arguments: SIDE VIEWS f32|bf16 THREADS. Serves as worker.h says. */
 #include <stdlib.h>
 
-#include "kernels/device.h"
+#include "kernels/op/conv.h"
 #include "proto/config.h"
 #include "tests/bench/worker.h"
 
 #define CONVS 20 /* of ResNet-18 */
 
 typedef struct {
-    sb_conv_shape shape;
-    sb_conv *conv;
-    void *x, *y, *dx, *packed;
-    float *weight, *gradient;
+    sb_conv_how how;
+    sb_call call;
+    void *x, *y, *dx, *gradient;
 } layer;
 
 typedef struct {
@@ -22,23 +21,27 @@ typedef struct {
     void *scratch;
 } bench;
 
-static int out_side(const sb_conv_shape *s) { return (s->h + 2 * s->pad - s->kernel) / s->stride + 1; }
-
-static void add(bench *b, sb_conv_shape shape) { b->layers[b->count++].shape = shape; }
+/* `gradient`: of the input, which the first layer has none of. */
+static void add(bench *b, sb_shape x, sb_conv_how how, bool gradient)
+{
+    layer *l = &b->layers[b->count++];
+    l->how = how;
+    l->call = (sb_call){ .how = &l->how, .xs = { x }, .gradient = { gradient } };
+}
 
 /* The shapes of torchvision's ResNet-18. */
 static void describe(bench *b, int n, int side, sb_type type)
 {
-    add(b, (sb_conv_shape){ n, side, side, 3, 64, 7, 2, 3, type, false });
+    add(b, (sb_shape){ n, side, side, 3, type }, (sb_conv_how){ 64, 7, 2, 3 }, false);
     int h = ((side + 1) / 2 + 1) / 2, in = 64;
     for (int stage = 0; stage < 4; stage++) {
         int out = 64 << stage, stride = stage ? 2 : 1;
-        add(b, (sb_conv_shape){ n, h, h, in, out, 3, stride, 1, type, true });
+        add(b, (sb_shape){ n, h, h, in, type }, (sb_conv_how){ out, 3, stride, 1 }, true);
         if (stage)
-            add(b, (sb_conv_shape){ n, h, h, in, out, 1, stride, 0, type, true });
+            add(b, (sb_shape){ n, h, h, in, type }, (sb_conv_how){ out, 1, stride, 0 }, true);
         h = (h - 1) / stride + 1;
         for (int i = 0; i < 3; i++)
-            add(b, (sb_conv_shape){ n, h, h, out, out, 3, 1, 1, type, true });
+            add(b, (sb_shape){ n, h, h, out, type }, (sb_conv_how){ out, 3, 1, 1 }, true);
         in = out;
     }
 }
@@ -54,33 +57,42 @@ static int take(sb_device *d, size_t bytes, void *out)
 
 static int prepare(bench *b)
 {
+    const sb_kernel *k = b->device->kernels[SB_OP_CONV];
     size_t scratch = 0;
     for (int i = 0; i < b->count; i++) {
         layer *l = &b->layers[i];
-        const sb_conv_shape *s = &l->shape;
-        size_t bytes = sb_type_bytes(s->type), x = (size_t)s->n * (size_t)s->h * (size_t)s->w * (size_t)s->in;
-        size_t y = (size_t)s->n * (size_t)out_side(s) * (size_t)out_side(s) * (size_t)s->out;
-        size_t weights = (size_t)s->in * (size_t)s->out * (size_t)s->kernel * (size_t)s->kernel * sizeof(float);
-        if (b->device->conv_create(b->device, s, &l->conv) != 0 || take(b->device, x * bytes, &l->x) != 0 ||
-            take(b->device, x * bytes, &l->dx) != 0 || take(b->device, y * bytes, &l->y) != 0 ||
-            take(b->device, weights, &l->weight) != 0 || take(b->device, weights, &l->gradient) != 0 ||
-            take(b->device, b->device->conv_packed(l->conv), &l->packed) != 0)
+        sb_call *c = &l->call;
+        sb_extent w[SB_WEIGHTS_MAX];
+        if (sb_op_conv.shape(c->how, c->xs, &c->ys) != 0 || k->plan(b->device, c) != 0)
             return -1;
-        size_t need = b->device->conv_scratch(l->conv);
+        sb_op_conv.weights(c->how, c->xs, w);
+        size_t weights = sb_extent_count(&w[0]) * sizeof(float), need = k->scratch(b->device, c);
+        if (take(b->device, sb_shape_bytes(&c->xs[0]), &l->x) != 0 ||
+            take(b->device, sb_shape_bytes(&c->xs[0]), &l->dx) != 0 ||
+            take(b->device, sb_shape_bytes(&c->ys), &l->y) != 0 ||
+            take(b->device, weights, &l->gradient) != 0 ||
+            take(b->device, k->packed(b->device, c), &c->packed) != 0)
+            return -1;
         scratch = need > scratch ? need : scratch;
+        c->x[0] = l->x;
+        c->y = l->y;
+        c->dy = l->y;
+        c->dx[0] = c->gradient[0] ? l->dx : NULL;
+        c->dw[0] = l->gradient;
     }
-    return take(b->device, scratch, &b->scratch);
+    if (take(b->device, scratch, &b->scratch) != 0)
+        return -1;
+    for (int i = 0; i < b->count; i++)
+        b->layers[i].call.scratch = b->scratch;
+    return 0;
 }
 
 static int all_convolutions(void *context)
 {
     bench *b = context;
-    sb_device *d = b->device;
     for (int i = 0; i < b->count; i++) {
-        layer *l = &b->layers[i];
-        if (d->conv_forward(d, l->conv, l->x, l->packed, l->y, b->scratch) != 0 ||
-            d->conv_backward_weight(d, l->conv, l->x, l->y, l->gradient, false, b->scratch) != 0 ||
-            (l->shape.data_gradient && d->conv_backward_data(d, l->conv, l->y, l->packed, l->dx, b->scratch) != 0))
+        const sb_call *c = &b->layers[i].call;
+        if (sb_forward(b->device, SB_OP_CONV, c) != 0 || sb_backward(b->device, SB_OP_CONV, c) != 0)
             return -1;
     }
     return 0;
@@ -99,10 +111,10 @@ int main(int argc, char **argv)
     int rc = bench_serve(all_convolutions, &b, 0);
     for (int i = 0; i < b.count; i++) {
         layer *l = &b.layers[i];
-        void *memory[] = { l->x, l->dx, l->y, l->weight, l->gradient, l->packed };
-        for (int k = 0; k < 6; k++)
+        void *memory[] = { l->x, l->dx, l->y, l->gradient, l->call.packed };
+        for (int k = 0; k < 5; k++)
             b.device->release(b.device, memory[k]);
-        b.device->conv_destroy(b.device, l->conv);
+        b.device->kernels[SB_OP_CONV]->unplan(b.device, l->call.planned);
     }
     b.device->release(b.device, b.scratch);
     sb_device_close(&b.device);

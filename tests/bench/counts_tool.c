@@ -16,6 +16,16 @@ static const sb_peak gpus[] = { { "RTX 4060 laptop", 256e9, 14.6e12, 29.1e12 },
                                 { "H100 SXM", 3350e9, 66.9e12, 989e12 } };
 #define GPUS ((int)(sizeof gpus / sizeof *gpus))
 
+static void row(const char *name, const sb_tally *t)
+{
+    if (t->calls == 0)
+        return;
+    printf("| %s | %ld | %.1f | %.2f |", name, t->calls, t->bytes / 1e6, t->operations / 1e9);
+    for (int g = 0; g < GPUS; g++)
+        printf(" %.3f |", 1e3 * t->bound[g]);
+    printf("\n");
+}
+
 static int recipe(const char *path, const char *precision)
 {
     sb_config c;
@@ -26,30 +36,25 @@ static int recipe(const char *path, const char *precision)
     if (sb_config_read(&c, path) != 0 || sb_config_set(&c, "data.path=none") != 0 || sb_config_set(&c, text) != 0 ||
         sb_config_finish(&c) != 0 || sb_counts_step(&c, gpus, GPUS, &n) != 0)
         return -1;
-    double mib = 1024.0 * 1024.0;
-    printf("\n### %s, %s: a step of %d samples, %d chunk%s\n\n", path, precision, c.trainer.batch, n.budget.chunks, n.budget.chunks == 1 ? "" : "s");
-    printf("Memory %.0f MiB; up %.1f MB, down %.2f MB in %ld transfers (without the tiles and views of augment: %.1f MB up, %.1f MB down).\n\n",
-           (double)(n.budget.weights + n.budget.packed + n.budget.activations + n.budget.batch) / mib, n.uploaded / 1e6, n.downloaded / 1e6,
-           n.uploads + n.downloads, n.tiles / 1e6, n.views / 1e6);
-    printf("| operation | calls | launches | MB | GFLOP |");
+    printf("\n### %s, %s: a step of %d samples, %d chunk%s\n\n", path, precision, c.trainer.batch, n.chunks, n.chunks == 1 ? "" : "s");
+    printf("Memory %.0f MiB without workspaces; %.1f MB of pixels come up (without the tiles and views of augment: %.1f MB up, %.1f MB down).\n\n",
+           n.memory / 1048576, n.pixels / 1e6, n.tiles / 1e6, n.views / 1e6);
+    printf("| operation | calls | MB | GFLOP |");
     for (int g = 0; g < GPUS; g++)
         printf(" %s, ms |", gpus[g].name);
-    printf("\n|---|---|---|---|---|---|---|---|\n");
-    sb_tally all = { 0 };
-    for (int k = 0; k < SB_COUNT_KINDS; k++) {
-        const sb_tally *t = &n.of[k];
-        if (t->calls == 0)
-            continue;
-        printf("| %s | %ld | %ld | %.1f | %.2f |", sb_count_names[k], t->calls, sb_launches_sum(&t->launches), t->bytes / 1e6, t->operations / 1e9);
-        for (int g = 0; g < GPUS; g++)
-            printf(" %.3f |", 1e3 * t->bound[g]);
-        printf("\n");
-        sb_tally_add(&all, t);
+    printf("\n|---|---|---|---|---|---|---|\n");
+    for (int op = 0; op < SB_OPS; op++)
+        row(sb_ops[op]->name, &n.forward[op]);
+    for (int op = 0; op < SB_OPS; op++) {
+        char name[64];
+        snprintf(name, sizeof name, "%s, back", sb_ops[op]->name);
+        row(name, &n.backward[op]);
     }
-    printf("| **all** | %ld | %ld | %.1f | %.2f |", all.calls, sb_launches_sum(&all.launches), all.bytes / 1e6, all.operations / 1e9);
-    for (int g = 0; g < GPUS; g++)
-        printf(" **%.3f** |", 1e3 * all.bound[g]);
-    printf("\n| images/s at most | | | | |");
+    row("packing weights", &n.pack);
+    row("rows of features", &n.rows);
+    const sb_tally all = sb_counts_sum(&n);
+    row("**all but views**", &all);
+    printf("| images/s at most | | | |");
     for (int g = 0; g < GPUS; g++)
         printf(" %.0f |", c.trainer.batch / all.bound[g]);
     printf("\n");

@@ -7,7 +7,7 @@
 #include "proto/error.h"
 #include "proto/random.h"
 #include "tests/bench/worker.h"
-#include "trainer/step.h"
+#include "trainer/step/step.h"
 
 typedef struct {
     sb_config config;

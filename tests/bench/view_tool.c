@@ -7,7 +7,7 @@
 typedef struct {
     sb_config config;
     sb_device *device;
-    int tile;
+    int tile, side;
     uint8_t *pixels, *view[2];
     void *scratch;
     uint32_t position;
@@ -20,7 +20,8 @@ static int pair(void *context)
     for (int v = 0; v < 2; v++)
         sb_view_of_sample(&b->config, 0, b->position, v, b->tile, b->tile, &params[v]);
     b->position++;
-    return b->device->view(b->device, b->pixels, b->tile, b->tile, 3, params, 2, b->view, b->scratch);
+    const sb_view_how how = { .params = params, .count = 2, .out = b->view, .max_size = b->side };
+    return sb_view(b->device, &how, sb_view_tile(b->tile, b->tile, 3), b->pixels, b->scratch);
 }
 
 int main(int argc, char **argv)
@@ -30,14 +31,16 @@ int main(int argc, char **argv)
     static bench b;
     sb_config_defaults(&b.config);
     b.tile = atoi(argv[1]);
-    size_t side = (size_t)atoi(argv[2]), bytes = (size_t)b.tile * (size_t)b.tile * 3;
+    b.side = atoi(argv[2]);
+    size_t side = (size_t)b.side, bytes = (size_t)b.tile * (size_t)b.tile * 3;
     for (int v = 0; v < 2; v++) {
-        b.config.views[v].size = (int)side;
+        b.config.views[v].size = b.side;
         b.view[v] = malloc(side * side * 3);
     }
     b.pixels = malloc(bytes);
     if (!b.pixels || !b.view[0] || !b.view[1] || sb_device_cpu(&b.device, 1) != 0 ||
-        b.device->alloc(b.device, b.device->view_scratch(b.device, b.tile, b.tile, 3, (int)side, 2), &b.scratch) != 0)
+        b.device->alloc(b.device, sb_view_scratch(b.device, sb_view_tile(b.tile, b.tile, 3), 2, b.side),
+                        &b.scratch) != 0)
         return 1;
     sb_random random;
     sb_random_init(&random, 1, SB_RANDOM_EVALUATE, 0, 0, 0);

@@ -7,6 +7,7 @@
 
 #include "kernels/cuda/cuda.h"
 #include "tests/bench/counts.h"
+#include "trainer/step/step.h"
 #include "tests/kernels/cases.h"
 
 #define WARM 2   /* steps before those that are timed */
@@ -148,8 +149,7 @@ static int step_in(sb_device *device, const sb_peak *peak, const char *precision
         rc = sb_config_set(&config, arguments[i]);
     if (rc != 0 || sb_config_finish(&config) != 0 || sb_counts_step(&config, peak, 1, &counts) != 0)
         return -1;
-    for (int k = 0; k < SB_COUNT_KINDS; k++)
-        bound += k == SB_COUNT_VIEW ? 0 : counts.of[k].bound[0];
+    bound = sb_counts_sum(&counts).bound[0];
     size_t side = (size_t)config.data.view, views = (size_t)(config.view_count * config.trainer.batch);
     for (int v = 0; v < config.view_count; v++)
         side = (size_t)config.views[v].size > side ? (size_t)config.views[v].size : side;

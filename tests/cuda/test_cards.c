@@ -13,12 +13,14 @@
 
 #include "kernels/cuda/choices.h"
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/graph.h"
 #include "kernels/cuda/plan.h"
 #include "kernels/cuda/proposals.h"
 #include "tests/cuda/cards.h"
 #include "tests/emulated/cache.h"
 #include "tests/emulated/emulation.h"
-#include "trainer/network.h"
+#include "trainer/encoder.h"
+#include "trainer/graph/plan.h"
 
 #define SHAPES_MAX 1024
 #define SHARE 8      /* a workspace takes at most the memory over this */
@@ -26,42 +28,39 @@
 
 /* ---- shapes ---------------------------------------------------------------------------------- */
 
-static sb_conv_shape shapes[SHAPES_MAX]; /* all different */
+/* Calls as a plan makes them, all different. */
+typedef struct {
+    sb_conv_how how;
+    sb_call call; /* its `how` is set when it is used: this array moves */
+} convolution;
+
+static convolution shapes[SHAPES_MAX];
 static int shape_count;
 
-static bool same(const sb_conv_shape *a, const sb_conv_shape *b)
+static bool same(const convolution *a, const convolution *b)
 {
-    return a->n == b->n && a->h == b->h && a->w == b->w && a->in == b->in && a->out == b->out &&
-           a->kernel == b->kernel && a->stride == b->stride && a->pad == b->pad && a->type == b->type &&
-           a->data_gradient == b->data_gradient;
+    return memcmp(&a->how, &b->how, sizeof a->how) == 0 &&
+           memcmp(&a->call.xs[0], &b->call.xs[0], sizeof a->call.xs[0]) == 0 &&
+           a->call.gradient[0] == b->call.gradient[0] && a->call.add[0] == b->call.add[0];
 }
 
-/* A device that only takes shapes down: what it plans computes nothing. */
-static int take_down(sb_device *device, const sb_conv_shape *shape, sb_conv **out)
+/* A device that only takes convolutions down: what it plans computes nothing. */
+static int take_down(sb_device *device, sb_call *call)
 {
     (void)device;
+    convolution seen = { .how = *(const sb_conv_how *)call->how, .call = *call };
     int i = 0;
-    while (i < shape_count && !same(&shapes[i], shape))
+    while (i < shape_count && !same(&shapes[i], &seen))
         i++;
     assert_true(i < SHAPES_MAX);
-    shapes[i] = *shape;
+    shapes[i] = seen;
     shape_count += i == shape_count;
-    *out = NULL;
     return 0;
 }
 
-static void forget(sb_device *device, sb_conv *conv) { (void)device, (void)conv; }
-static size_t no_bytes(const sb_conv *conv) { return (void)conv, 0; }
-static size_t no_scratch(sb_device *device, const sb_norm_shape *shape)
-{
-    return (void)device, (void)shape, 0;
-}
-
-static sb_device collector = { .conv_create = take_down,
-                               .conv_destroy = forget,
-                               .conv_packed = no_bytes,
-                               .conv_scratch = no_bytes,
-                               .norm_scratch = no_scratch };
+static const sb_kernel nothing, takes_down = { .plan = take_down };
+static const sb_kernel *kernels[SB_OPS];
+static sb_device collector = { .kernels = kernels };
 
 static void expect(int rc)
 {
@@ -69,34 +68,37 @@ static void expect(int rc)
         fail_msg("%s", sb_error());
 }
 
-/* Plans the configured encoder for each size of view, each chunk that a batch is cut into, and each
- * precision. */
+/* Plans the configured encoder for each size of view, each chunk that a batch is cut into, and each precision. */
 static void collect(sb_config *config)
 {
-    sb_parameters parameters;
-    sb_network *network;
     int sizes[SB_VIEWS_MAX];
     expect(sb_config_set(config, "data.path=none"));
     expect(sb_config_finish(config));
-    sb_parameters_init(&parameters, &collector);
-    expect(sb_network_create(&network, &parameters, config->data.channels));
-    expect(sb_encoder_build(network, config));
-    for (int s = sb_config_view_sizes(config, sizes) - 1; s >= 0; s--) {
-        int rows = 0, chunk = config->trainer.chunk;
-        for (int v = 0; v < config->view_count; v++)
-            rows += config->views[v].size == sizes[s] ? config->trainer.batch : 0;
-        if (chunk < 1 || chunk > rows)
-            chunk = rows;
-        int counts[] = { chunk, chunk > 0 ? rows % chunk : 0 };
-        for (int i = 0; i < 2; i++)
-            for (sb_type type = SB_F32; type <= SB_BF16 && counts[i] > 0; type++) {
+    for (sb_type type = SB_F32; type <= SB_BF16; type++) {
+        sb_store store;
+        sb_graph *graph;
+        sb_store_init(&store, &collector);
+        expect(sb_graph_create(&graph, &store));
+        expect(sb_encoder_build(graph, config, type) < 0 ? -1 : 0);
+        for (int s = sb_config_view_sizes(config, sizes) - 1; s >= 0; s--) {
+            int rows = 0, chunk = config->trainer.chunk;
+            for (int v = 0; v < config->view_count; v++)
+                rows += config->views[v].size == sizes[s] ? config->trainer.batch : 0;
+            if (chunk < 1 || chunk > rows)
+                chunk = rows;
+            const int counts[] = { chunk, chunk > 0 ? rows % chunk : 0 };
+            for (int i = 0; i < 2; i++) {
+                const sb_shape pixels = { counts[i], sizes[s], sizes[s], config->data.channels, SB_U8 };
                 sb_plan *p;
-                expect(sb_plan_create(&p, network, counts[i], sizes[s], type, true));
+                if (counts[i] == 0)
+                    continue;
+                expect(sb_plan_create(&p, graph, &pixels, &(sb_plan_options){ .training = true }));
                 sb_plan_destroy(&p);
             }
+        }
+        sb_graph_destroy(&graph);
+        sb_store_free(&store);
     }
-    sb_network_destroy(&network);
-    sb_parameters_free(&parameters);
 }
 
 static void of_recipes(void **state)
@@ -176,11 +178,18 @@ static int told_by_knobs; /* pairs of plans that only their knobs tell apart */
 
 static size_t engine_length(const sb_cuda_proposal *p) { return strcspn(p->name, "_"); }
 
+static sb_type type_of(const convolution *c) { return c->call.xs[0].type; }
+
+static sb_cuda_shape seen_by_cudnn(const convolution *c)
+{
+    return sb_cuda_shape_of(&c->call.xs[0], &c->call.ys, &c->how);
+}
+
 /* What is proposed for one direction. Returns how many. */
-static int look_at_proposals(const sb_conv_shape *shape, sb_cuda_direction direction, size_t workspace_most)
+static int look_at_proposals(const convolution *c, sb_cuda_direction direction, size_t workspace_most)
 {
     static cudnnHandle_t handle; /* the wraps put the card in its place */
-    sb_conv_shape seen = sb_cuda_padded(shape);
+    const sb_cuda_shape seen = seen_by_cudnn(c);
     sb_cuda_graph graph;
     sb_cuda_proposal p[CANDIDATES];
     expect(sb_cuda_graph_create(NULL, &seen, direction, &graph));
@@ -188,37 +197,40 @@ static int look_at_proposals(const sb_conv_shape *shape, sb_cuda_direction direc
     for (int i = 0; i < count; i++) {
         assert_true(p[i].workspace <= workspace_most);
         assert_string_not_equal(p[i].name, "");
-        for (int k = 0; k < i; k++) {
-            size_t length = engine_length(&p[i]);
+        for (int k = 0; k < i; k++)
             assert_string_not_equal(p[i].name, p[k].name);
-            told_by_knobs += length == engine_length(&p[k]) && strncmp(p[i].name, p[k].name, length) == 0;
-        }
         sb_cuda_dnn_destroy(&p[i].plan);
     }
     sb_cuda_graph_destroy(&graph);
     return count;
 }
 
-/* Creates all convolutions; returns the operations that were planned. */
+/* Scratch beside cuDNN's workspace: x (or dx) with padded channels, or dx before it is added; the weight's gradient. */
+static size_t beside_workspace(const sb_kernel *kernel, sb_device *device, const convolution *c, const sb_call *call)
+{
+    const sb_cuda_shape seen = seen_by_cudnn(c);
+    bool copied = seen.in != call->xs[0].c || (call->gradient[0] && call->add[0]);
+    size_t x = (size_t)seen.n * (size_t)seen.h * (size_t)seen.w * (size_t)seen.in * sb_type_bytes(seen.type);
+    return kernel->packed(device, call) + (copied ? sb_cuda_align(x) : 0);
+}
+
+/* Plans all convolutions; returns the operations that were planned. */
 static int create_all(sb_device *device, const char *said, size_t workspace_most)
 {
+    const sb_kernel *kernel = device->kernels[SB_OP_CONV];
     int operations = 0;
     char wanted[64];
     for (int i = 0; i < shape_count; i++) {
-        const sb_conv_shape *s = &shapes[i];
-        sb_conv_shape seen = sb_cuda_padded(s);
-        sb_conv *conv;
-        if (s->type == SB_BF16 && !device->bf16)
+        sb_call call = shapes[i].call;
+        call.how = &shapes[i].how;
+        if (type_of(&shapes[i]) == SB_BF16 && !device->bf16)
             continue;
-        expect(device->conv_create(device, s, &conv));
-        size_t padded = seen.in == s->in ? 0
-                                         : sb_cuda_align((size_t)s->n * (size_t)s->h * (size_t)s->w *
-                                                         (size_t)seen.in * sb_type_bytes(s->type));
-        size_t workspace = device->conv_scratch(conv) - device->conv_packed(conv) - padded;
+        expect(kernel->plan(device, &call));
+        size_t workspace = kernel->scratch(device, &call) - beside_workspace(kernel, device, &shapes[i], &call);
         if (workspace > workspace_most)
             fail_msg("a workspace of %zu MiB", workspace >> 20);
-        device->conv_destroy(device, conv);
-        operations += s->data_gradient ? 3 : 2;
+        kernel->unplan(device, call.planned);
+        operations += call.gradient[0] ? 3 : 2;
     }
     snprintf(wanted, sizeof wanted, said, operations);
     if (!strstr(device->planning, wanted))
@@ -237,8 +249,8 @@ static void on_a_card(void **state)
     assert_int_equal(device->bf16, card->capability >= 80);
     for (int i = 0; i < shape_count; i++)
         for (sb_cuda_direction d = SB_CUDA_FORWARD; d <= SB_CUDA_BACKWARD_WEIGHT; d++)
-            if ((shapes[i].type == SB_F32 || device->bf16) &&
-                (d != SB_CUDA_BACKWARD_DATA || shapes[i].data_gradient)) {
+            if ((type_of(&shapes[i]) == SB_F32 || device->bf16) &&
+                (d != SB_CUDA_BACKWARD_DATA || shapes[i].call.gradient[0])) {
                 int count = look_at_proposals(&shapes[i], d, workspace_most);
                 assert_true(count > 0);
                 proposals += count;
@@ -254,19 +266,21 @@ static void on_a_card(void **state)
     assert_true(told_by_knobs > operations / 2);
 }
 
-/* A filter of fewer channels that divide the input's is a grouped convolution to cuDNN: it must not come so
- * far. */
+/* A filter of fewer channels that divide the input's is a grouped convolution to cuDNN: it must not come so far. */
 static void refused(void **state)
 {
     (void)state;
-    sb_cuda_graph graph;
-    sb_conv_shape shape = { .n = 1, .h = 8, .w = 8, .in = 8, .out = 0, .kernel = 3, .stride = 1, .pad = 1 };
-    assert_int_equal(sb_cuda_graph_create(NULL, &shape, SB_CUDA_FORWARD, &graph), -1);
+    const sb_conv_how how = { .out = 0, .kernel = 3, .stride = 1, .pad = 1 };
+    const sb_shape x = { 1, 8, 8, 8, SB_F32 };
+    sb_shape y;
+    assert_int_equal(sb_ops[SB_OP_CONV]->shape(&how, &x, &y), -1);
     assert_non_null(strstr(sb_error(), "to 0 channels"));
 }
 
 int main(void)
 {
+    for (int op = 0; op < SB_OPS; op++)
+        kernels[op] = op == SB_OP_CONV ? &takes_down : &nothing;
     cache_make();
     struct CMUnitTest tests[3 + SB_CARDS] = { cmocka_unit_test(of_recipes), cmocka_unit_test(of_encoders),
                                               cmocka_unit_test(refused) };

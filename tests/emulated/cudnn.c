@@ -7,7 +7,7 @@
 
 #include <cudnn.h>
 
-#include "kernels/bf16.h"
+#include "kernels/share/bf16.h"
 #include "tests/emulated/emulation.h"
 
 #define HANDLE_TAG 0x646E6E68u

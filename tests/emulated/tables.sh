@@ -28,8 +28,8 @@ ok() {
 }
 
 ok "one kernel" 1 1 time "avgpool_forward: f32" 0
-ok "three kernels" 1 3 time "norm_forward: bf16 [98, 1024]" 0
-ok "a product" 1 1 time "matmul: [512, 2048] of 2048, alpha" 0
+ok "three kernels" 1 3 time "batchnorm_forward: bf16 [98, 1, 1, 1024]" 0
+ok "a product and a sum" 1 2 time "linear_forward: [512, 1, 1, 2048] to 2048, bias" 0
 ok "a convolution" 1 0 time "conv_forward: bf16 [16, 64, 64, 3] to 64, 3 x 3" 0
 ok "a step, f32 and bf16" 2 0 step recipes/demo.yaml trainer.batch=2 data.view=32
 echo "1..$number"

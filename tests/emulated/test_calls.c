@@ -1,4 +1,4 @@
-/* test_calls.c: two steps of a three-layer network on the emulated device, in one process: right, repeatable in any order of threads and
+/* test_calls.c: two steps of a four-layer network on the emulated device, in one process: right, repeatable in any order of threads and
  * streams, nothing left alive, and with the N-th call of the CUDA runtime, cuBLAS or cuDNN failing, for every N. (Where plans are timed:
  * test_plans.c.) */
 #include <math.h>
@@ -15,94 +15,103 @@
 #include "proto/error.h"
 #include "tests/emulated/cache.h"
 #include "tests/emulated/emulation.h"
-#include "trainer/network.h"
+#include "kernels/op/update.h"
+#include "trainer/graph/build.h"
+#include "trainer/graph/plan.h"
 
 #define N 3
 #define SIDE 9
 #define WIDTH 16
-#define FEATURES ((size_t)N * WIDTH)
-#define PRODUCT ((size_t)WIDTH * WIDTH)
+#define EMBEDDINGS ((size_t)N * WIDTH)
 #define PIXELS ((size_t)N * SIDE * SIDE * 3)
 #define WEIGHTS_MAX 8192
 
 typedef struct {
     sb_device *device;
-    sb_parameters parameters;
-    sb_network *network;
+    sb_store store;
+    sb_section section;
+    sb_graph *graph;
     sb_plan *plan;
-    sb_update *update;
-    void *state, *arena, *packed, *pixels, *features, *gradient, *statistics, *product;
+    sb_update_array arrays[32];
+    sb_update_how how;
+    sb_call update;
+    void *state, *arena, *packed, *pixels, *gradient;
 } net;
 
 /* What two steps leave. */
 typedef struct {
-    float weights[WEIGHTS_MAX], features[FEATURES], product[PRODUCT];
+    float weights[WEIGHTS_MAX], embeddings[EMBEDDINGS];
 } result;
 
 static uint8_t host_pixels[PIXELS];
 static long planned, computed; /* calls until the network was planned, and until the last result was there */
 
+/* Convolutions, norms, and a product behind them. */
 static int build(net *n)
 {
-    int x = 0;
-    n->device = NULL;
-    if (sb_network_create(&n->network, &n->parameters, 3) != 0 || (x = sb_network_conv(n->network, 0, 8, 3, 1, 1, "a")) < 0 ||
-        (x = sb_network_norm(n->network, x, -1, true, "an")) < 0 || (x = sb_network_conv(n->network, x, 8, 3, 2, 1, "b")) < 0 ||
-        (x = sb_network_norm(n->network, x, -1, true, "bn")) < 0 || (x = sb_network_conv(n->network, x, WIDTH, 1, 1, 0, "c")) < 0 ||
-        (x = sb_network_norm(n->network, x, -1, true, "cn")) < 0 || sb_network_avgpool(n->network, x) < 0)
+    if (sb_graph_create(&n->graph, &n->store) != 0)
         return -1;
-    return 0;
+    const sb_input_how normalise = { .mean = { 0.5f, 0.5f, 0.5f }, .std = { 0.25f, 0.25f, 0.25f }, .type = SB_F32 };
+    sb_graph *g = n->graph;
+    sb_t t = sb_leaf(g, "pixels", (sb_shape){ N, SIDE, SIDE, 3, SB_U8 }, false);
+    t = SB_APPLY(g, SB_OP_INPUT, "input", 0, t, SB_NONE, &normalise);
+    t = sb_batchnorm(g, sb_conv(g, t, "a", .out = 8, .kernel = 3, .stride = 1, .pad = 1), SB_NONE, "an", .relu = true);
+    t = sb_batchnorm(g, sb_conv(g, t, "b", .out = 8, .kernel = 3, .stride = 2, .pad = 1), SB_NONE, "bn", .relu = true);
+    t = sb_batchnorm(g, sb_conv(g, t, "c", .out = WIDTH, .kernel = 1, .stride = 1), SB_NONE, "cn", .relu = true);
+    return sb_output(g, sb_linear(g, sb_avgpool(g, t), "d", .out = WIDTH, .bias = true), true) < 0 ? -1 : 0;
 }
 
 static int take(sb_device *d, size_t bytes, void **out) { return d->alloc(d, bytes, out); }
 
 static int set_up(net *n, sb_device *d)
 {
-    sb_parameters *p = &n->parameters;
-    sb_parameter table[16] = { 0 };
-    size_t available;
-    if (build(n) != 0 || sb_parameters_allocate(p, true, 1) != 0 || sb_plan_create(&n->plan, n->network, N, SIDE, SB_F32, true) != 0)
+    const sb_shape pixels = { N, SIDE, SIDE, 3, SB_U8 };
+    const sb_plan_options options = { .training = true };
+    if (build(n) != 0 || sb_section_create(&n->section, &n->store, true, 1) != 0 || sb_plan_create(&n->plan, n->graph, &pixels, &options) != 0)
         return -1;
     planned = emulation_calls();
-    if (d->available(d, &available) != 0 || take(d, sb_plan_bytes(n->plan), &n->arena) != 0 || take(d, sb_plan_packed_bytes(n->plan), &n->packed) != 0 ||
-        take(d, p->floats * sizeof(float), &n->state) != 0 || take(d, PIXELS, &n->pixels) != 0 ||
-        take(d, FEATURES * sizeof(float), &n->features) != 0 || take(d, FEATURES * sizeof(float), &n->gradient) != 0 ||
-        take(d, p->statistic_floats * sizeof(float), &n->statistics) != 0 || take(d, PRODUCT * sizeof(float), &n->product) != 0 ||
-        d->zero(d, n->state, p->floats * sizeof(float)) != 0 || sb_plan_bind(n->plan, n->arena, n->packed) != 0 ||
+    size_t floats = n->store.floats[SB_ENTRY_WEIGHT];
+    size_t available;
+    if (d->available(d, &available) != 0 || take(d, sb_plan_arena_bytes(n->plan), &n->arena) != 0 || take(d, sb_plan_packed_bytes(n->plan), &n->packed) != 0 ||
+        take(d, floats * sizeof(float), &n->state) != 0 || take(d, PIXELS, &n->pixels) != 0 ||
+        take(d, EMBEDDINGS * sizeof(float), &n->gradient) != 0 || d->zero(d, n->state, floats * sizeof(float)) != 0 ||
         d->pin(d, host_pixels, sizeof host_pixels) != 0)
         return -1;
-    for (int i = 0; i < p->param_count; i++) {
-        size_t at = p->params[i].offset;
-        table[i] = (sb_parameter){ .weight = p->weight + at, .gradient = p->gradient + at, .state = (float *)n->state + at,
-                                   .state_stride = p->floats, .count = p->params[i].count, .decayed = p->params[i].kind == SB_PARAM_CONV };
+    sb_plan_bind(n->plan, n->arena, n->packed);
+    n->how.arrays = n->arrays;
+    for (int i = 0; i < n->store.count; i++) {
+        const sb_entry *e = &n->store.entries[i];
+        if (e->kind == SB_ENTRY_WEIGHT)
+            n->arrays[n->how.count++] = (sb_update_array){ .weight = n->section.weight + e->offset, .gradient = n->section.gradient + e->offset,
+                                                           .state = (float *)n->state + e->offset, .state_stride = floats, .count = e->count,
+                                                           .decayed = e->extent.decayed };
     }
-    return d->update_create(d, table, p->param_count, &n->update);
+    n->update.how = &n->how;
+    return d->kernels[SB_OP_UPDATE]->plan ? d->kernels[SB_OP_UPDATE]->plan(d, &n->update) : 0;
 }
 
-/* Pixels come up on a stream of their own; the loss is |features|^2 / 2. */
+/* Pixels come up on a stream of their own; the loss is |embeddings|^2 / 2. */
 static int step(net *n, sb_device *d, int number)
 {
-    sb_parameters *p = &n->parameters;
-    sb_update_values values = { .rule = SB_UPDATE_LARS, .lr = 0.1f, .momentum = 0.9f, .weight_decay = 0.01f, .trust = 0.1f, .step = number };
-    if (sb_plan_pack(n->plan) != 0 || d->order(d, SB_STREAM_UPLOAD, SB_STREAM_COMPUTE) != 0 ||
+    const sb_feed feed = { .section = &n->section, .leaf = { n->pixels }, .doutput = { n->gradient } };
+    n->how.values = (sb_update_values){ .rule = SB_UPDATE_LARS, .lr = 0.1f, .momentum = 0.9f, .weight_decay = 0.01f, .trust = 0.1f, .step = number };
+    if (sb_plan_pack(n->plan, &n->section) != 0 || d->order(d, SB_STREAM_UPLOAD, SB_STREAM_COMPUTE) != 0 ||
         d->copy(d, SB_STREAM_UPLOAD, n->pixels, host_pixels, PIXELS, SB_TO_DEVICE) != 0 ||
-        d->order(d, SB_STREAM_COMPUTE, SB_STREAM_UPLOAD) != 0 || d->zero(d, p->gradient, p->floats * sizeof(float)) != 0 ||
-        sb_plan_forward(n->plan, n->pixels, n->features, n->statistics) != 0 ||
-        d->copy(d, SB_STREAM_COMPUTE, n->gradient, n->features, FEATURES * sizeof(float), SB_ON_DEVICE) != 0 ||
-        sb_plan_backward(n->plan, n->gradient) != 0 || sb_plan_update_running(n->plan, n->statistics, p->running) != 0 ||
-        d->matmul(d, true, false, WIDTH, WIDTH, N, 1, n->features, n->features, 0, n->product) != 0)
+        d->order(d, SB_STREAM_COMPUTE, SB_STREAM_UPLOAD) != 0 ||
+        d->zero(d, n->section.gradient, n->store.floats[SB_ENTRY_WEIGHT] * sizeof(float)) != 0 || sb_plan_forward(n->plan, &feed) != 0 ||
+        d->copy(d, SB_STREAM_COMPUTE, n->gradient, sb_plan_output(n->plan, 0), EMBEDDINGS * sizeof(float), SB_ON_DEVICE) != 0 ||
+        sb_plan_backward(n->plan, &feed) != 0 || sb_plan_update_running(n->plan, n->section.statistic) != 0)
         return -1;
-    return d->update_run(d, n->update, &values);
+    return sb_forward(d, SB_OP_UPDATE, &n->update);
 }
 
 static int download(net *n, sb_device *d, result *out)
 {
-    sb_parameters *p = &n->parameters;
-    assert_true(p->floats <= WEIGHTS_MAX);
+    size_t floats = n->store.floats[SB_ENTRY_WEIGHT];
+    assert_true(floats <= WEIGHTS_MAX);
     if (d->order(d, SB_STREAM_DOWNLOAD, SB_STREAM_COMPUTE) != 0 ||
-        d->copy(d, SB_STREAM_DOWNLOAD, out->weights, p->weight, p->floats * sizeof(float), SB_TO_HOST) != 0 ||
-        d->copy(d, SB_STREAM_DOWNLOAD, out->features, n->features, sizeof out->features, SB_TO_HOST) != 0 ||
-        d->copy(d, SB_STREAM_DOWNLOAD, out->product, n->product, sizeof out->product, SB_TO_HOST) != 0 ||
+        d->copy(d, SB_STREAM_DOWNLOAD, out->weights, n->section.weight, floats * sizeof(float), SB_TO_HOST) != 0 ||
+        d->copy(d, SB_STREAM_DOWNLOAD, out->embeddings, sb_plan_output(n->plan, 0), sizeof out->embeddings, SB_TO_HOST) != 0 ||
         d->mark(d, SB_STREAM_DOWNLOAD, 1) != 0)
         return -1;
     int rc = d->wait_mark(d, 1);
@@ -118,17 +127,18 @@ static int two_steps(int (*open)(sb_device **), result *out)
     memset(out, 0, sizeof *out);
     int rc = open(&d);
     if (rc == 0) {
-        sb_parameters_init(&n.parameters, d);
+        sb_store_init(&n.store, d);
         rc = set_up(&n, d) != 0 || step(&n, d, 1) != 0 || step(&n, d, 2) != 0 || download(&n, d, out) != 0 ? -1 : 0;
-        void *memory[] = { n.state, n.arena, n.packed, n.pixels, n.features, n.gradient, n.statistics, n.product };
+        void *memory[] = { n.state, n.arena, n.packed, n.pixels, n.gradient };
         for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
             if (memory[i])
                 d->release(d, memory[i]);
-        if (n.update)
-            d->update_destroy(d, n.update);
+        if (n.update.planned)
+            d->kernels[SB_OP_UPDATE]->unplan(d, n.update.planned);
         sb_plan_destroy(&n.plan);
-        sb_network_destroy(&n.network);
-        sb_parameters_free(&n.parameters);
+        sb_section_free(&n.section, &n.store);
+        sb_graph_destroy(&n.graph);
+        sb_store_free(&n.store);
     }
     sb_device_close(&d);
     return rc;
@@ -145,8 +155,8 @@ static void as_the_cpu(void **state)
     /* Sums have at most N * SIDE * SIDE = 243 and 72 terms; two steps double what the first leaves. Values are about 1. */
     for (size_t i = 0; i < WEIGHTS_MAX; i++)
         assert_true(fabsf(cpu.weights[i] - cuda.weights[i]) <= 1e-5f);
-    for (size_t i = 0; i < FEATURES; i++)
-        assert_true(fabsf(cpu.features[i] - cuda.features[i]) <= 1e-5f && cpu.features[i] >= 0);
+    for (size_t i = 0; i < EMBEDDINGS; i++)
+        assert_true(fabsf(cpu.embeddings[i] - cuda.embeddings[i]) <= 1e-5f);
     assert_int_equal(emulation_alive(), 0);
 }
 

@@ -14,6 +14,7 @@
 
 #include "kernels/cuda/choices.h"
 #include "kernels/cuda/device.h"
+#include "kernels/op/conv.h"
 #include "proto/error.h"
 #include "proto/rundir.h"
 #include "tests/emulated/cache.h"
@@ -36,10 +37,19 @@ typedef struct {
 static outcome by_plan[EMULATION_PLANS]; /* by what every plan gives */
 static char planning[sizeof ((sb_device *)0)->planning]; /* what the device said last */
 
-static const sb_conv_shape shape = { .n = N, .h = SIDE, .w = SIDE, .in = CHANNELS, .out = CHANNELS, .kernel = KERNEL, .stride = 1, .pad = 1,
-                                     .type = SB_F32, .data_gradient = true };
+static const sb_conv_how how = { .out = CHANNELS, .kernel = KERNEL, .stride = 1, .pad = 1 };
 
-static int compute(sb_device *d, sb_conv *conv, outcome *out)
+/* Plans it. `c` is what `compute` and `unplan` take. */
+static int plan(sb_device *d, int n, sb_type type, sb_call *c)
+{
+    sb_shape x = { n, SIDE, SIDE, CHANNELS, type };
+    *c = (sb_call){ .how = &how, .xs = { x }, .ys = x, .gradient = { true } };
+    return d->kernels[SB_OP_CONV]->plan(d, c);
+}
+
+static void unplan(sb_device *d, const sb_call *c) { d->kernels[SB_OP_CONV]->unplan(d, c->planned); }
+
+static int compute(sb_device *d, const sb_call *planned, outcome *out)
 {
     static float x[IMAGES], dy[IMAGES], w[FILTER];
     for (size_t i = 0; i < IMAGES; i++) {
@@ -50,18 +60,27 @@ static int compute(sb_device *d, sb_conv *conv, outcome *out)
         w[i] = sinf(7 * (float)i);
     /* x, dy, y, dx, w, dw, packed, scratch */
     size_t images = IMAGES * sizeof(float), filter = FILTER * sizeof(float);
-    size_t bytes[] = { images, images, images, images, filter, filter, d->conv_packed(conv), d->conv_scratch(conv) };
+    const sb_kernel *k = d->kernels[SB_OP_CONV];
+    size_t packed = k->packed(d, planned), scratch = k->scratch(d, planned);
+    size_t bytes[] = { images, images, images, images, filter, filter, packed, scratch };
     void *memory[8] = { NULL };
     int rc = 0;
     for (int i = 0; i < 8 && rc == 0; i++)
         rc = d->alloc(d, bytes[i], &memory[i]);
+    sb_call c = *planned;
+    c.x[0] = memory[0];
+    c.dy = memory[1];
+    c.y = memory[2];
+    c.dx[0] = memory[3];
+    c.w[0] = memory[4];
+    c.dw[0] = memory[5];
+    c.packed = memory[6];
+    c.scratch = memory[7];
     if (rc == 0 && (d->copy(d, SB_STREAM_COMPUTE, memory[0], x, images, SB_TO_DEVICE) != 0 ||
                     d->copy(d, SB_STREAM_COMPUTE, memory[1], dy, images, SB_TO_DEVICE) != 0 ||
                     d->copy(d, SB_STREAM_COMPUTE, memory[4], w, filter, SB_TO_DEVICE) != 0 ||
-                    d->conv_pack(d, conv, memory[4], memory[6], memory[7]) != 0 ||
-                    d->conv_forward(d, conv, memory[0], memory[6], memory[2], memory[7]) != 0 ||
-                    d->conv_backward_data(d, conv, memory[1], memory[6], memory[3], memory[7]) != 0 ||
-                    d->conv_backward_weight(d, conv, memory[0], memory[1], memory[5], false, memory[7]) != 0 ||
+                    d->zero(d, memory[5], filter) != 0 || k->pack(d, &c) != 0 || k->forward(d, &c) != 0 ||
+                    k->backward(d, &c) != 0 ||
                     d->copy(d, SB_STREAM_COMPUTE, out->y, memory[2], images, SB_TO_HOST) != 0 ||
                     d->copy(d, SB_STREAM_COMPUTE, out->dx, memory[3], images, SB_TO_HOST) != 0 ||
                     d->copy(d, SB_STREAM_COMPUTE, out->dw, memory[5], filter, SB_TO_HOST) != 0 || d->wait(d, SB_STREAM_COMPUTE) != 0))
@@ -82,7 +101,7 @@ static size_t memory_left(void)
 static int run(size_t taken, outcome *out)
 {
     sb_device *d = NULL;
-    sb_conv *conv = NULL;
+    sb_call conv = { 0 };
     void *memory = NULL;
     memset(out, 0, sizeof *out);
     int rc = sb_device_cuda(&d);
@@ -90,7 +109,7 @@ static int run(size_t taken, outcome *out)
         rc = d->alloc(d, taken, &memory);
     size_t left = memory_left();
     if (rc == 0)
-        rc = d->conv_create(d, &shape, &conv);
+        rc = plan(d, N, SB_F32, &conv);
     if (memory_left() != left)
         fail_msg("planning leaves memory behind, or takes some of others");
     if (rc == 0)
@@ -100,11 +119,11 @@ static int run(size_t taken, outcome *out)
         memory = NULL;
     }
     if (rc == 0)
-        rc = compute(d, conv, out);
+        rc = compute(d, &conv, out);
     if (memory)
         d->release(d, memory);
-    if (conv)
-        d->conv_destroy(d, conv);
+    if (conv.planned)
+        unplan(d, &conv);
     sb_device_close(&d);
     if (emulation_alive() != 0)
         fail_msg("%d things were left: %s", emulation_alive(), rc == 0 ? "" : sb_error());
@@ -267,19 +286,19 @@ static void equals_take_the_same(void **state)
     static outcome o;
     for (int keeps = 1; keeps >= 0; keeps--) {
         sb_device *d;
-        sb_conv *conv[2];
+        sb_call conv[2];
         if (!keeps)
             setenv("XDG_CACHE_HOME", "/dev/null", 1);
         set_times(3, 1, 2, 3, 3);
         assert_int_equal(sb_device_cuda(&d), 0);
-        assert_int_equal(d->conv_create(d, &shape, &conv[0]), 0);
+        assert_int_equal(plan(d, N, SB_F32, &conv[0]), 0);
         set_times(3, 3, 1, 3, 3);
-        assert_int_equal(d->conv_create(d, &shape, &conv[1]), 0);
+        assert_int_equal(plan(d, N, SB_F32, &conv[1]), 0);
         snprintf(planning, sizeof planning, "%s", d->planning);
         for (int i = 0; i < 2; i++) {
-            assert_int_equal(compute(d, conv[i], &o), 0);
+            assert_int_equal(compute(d, &conv[i], &o), 0);
             assert_int_equal(plan_of(&o), keeps ? 2 : 1);
-            d->conv_destroy(d, conv[i]);
+            unplan(d, &conv[i]);
         }
         sb_device_close(&d);
         expect_said(keeps ? "12 plans timed for 3 operations, 3 operations as kept" : "6 operations take the heuristics' first plan");
@@ -291,17 +310,15 @@ static void other_operations_are_others(void **state)
 {
     (void)state;
     sb_device *d;
-    sb_conv *conv;
-    sb_conv_shape other = shape;
+    sb_call conv;
     set_times(3, 1, 2, 3, 3);
     assert_int_equal(taken(), 2);
     set_times(3, 3, 0.5f, 3, 3);
-    other.type = SB_BF16;
     for (int time = 0; time < 2; time++) {
         assert_int_equal(sb_device_cuda(&d), 0);
-        assert_int_equal(d->conv_create(d, &other, &conv), 0);
+        assert_int_equal(plan(d, N, SB_BF16, &conv), 0);
         snprintf(planning, sizeof planning, "%s", d->planning);
-        d->conv_destroy(d, conv);
+        unplan(d, &conv);
         sb_device_close(&d);
         expect_said(time == 0 ? "12 plans timed for 3 operations, 0 operations" : "0 plans timed for 0 operations, 3 operations");
     }
@@ -536,22 +553,20 @@ static void first_process_decides(void **state)
     (void)state;
     static outcome o;
     sb_device *first, *second;
-    sb_conv *conv, *other;
-    sb_conv_shape another = shape;
-    another.n = 1;
+    sb_call conv, other;
     assert_int_equal(sb_device_cuda(&second), 0);
-    assert_int_equal(second->conv_create(second, &another, &other), 0); /* it has read what is kept: nothing */
+    assert_int_equal(plan(second, 1, SB_F32, &other), 0); /* it has read what is kept: nothing */
     set_times(3, 1, 2, 3, 3);
     assert_int_equal(sb_device_cuda(&first), 0);
-    assert_int_equal(first->conv_create(first, &shape, &conv), 0);
-    first->conv_destroy(first, conv);
+    assert_int_equal(plan(first, N, SB_F32, &conv), 0);
+    unplan(first, &conv);
     sb_device_close(&first);
     set_times(3, 3, 1, 3, 3);
-    assert_int_equal(second->conv_create(second, &shape, &conv), 0);
-    assert_int_equal(compute(second, conv, &o), 0);
+    assert_int_equal(plan(second, N, SB_F32, &conv), 0);
+    assert_int_equal(compute(second, &conv, &o), 0);
     assert_int_equal(plan_of(&o), 2);
-    second->conv_destroy(second, conv);
-    second->conv_destroy(second, other);
+    unplan(second, &conv);
+    unplan(second, &other);
     sb_device_close(&second);
 }
 

@@ -21,8 +21,7 @@
  *
  * Bounds. u is the unit roundoff of f32, 2^-24. A value whose terms' absolute values sum to `magnitude` and that is rounded `terms` times on
  * the way may be wrong by sb_growth(terms) u magnitude, with sb_growth(n) = 4 + sqrt(n): rounding errors of n additions grow like sqrt(n), and
- * the 4 stands for the few roundings around a sum. Then it is rounded to its type: 2^-24 |value| or, in bf16, 2^-8 |value|. A weight gradient
- * of a bf16 convolution is rounded to the device's conv_gradient before it is added: 2^-8 of that addend, where that is bf16. */
+ * the 4 stands for the few roundings around a sum. Then it is rounded to its type: 2^-24 |value| or, in bf16, 2^-8 |value|. */
 #ifndef SB_TESTS_CASES_H
 #define SB_TESTS_CASES_H
 
@@ -63,7 +62,7 @@ typedef struct {
     size_t scratch_bytes, packed_bytes;
     void *scratch, *packed; /* the device's */
     double flops;           /* of a call, for time mode; 0: bytes are what counts */
-    sb_type conv_gradient;  /* the device's (device.h) */
+    const sb_kernel *const *kernels; /* of the device that is compared; NULL in time mode */
     void *plan;             /* the operation's own */
 } sb_trial;
 
@@ -107,14 +106,10 @@ static inline void *sb_memory(const sb_trial *t, int array) { return t->arrays[a
 static inline double *sb_value(const sb_trial *t, int array) { return t->arrays[array].value; }
 static inline double *sb_wanted(const sb_trial *t, int array) { return t->arrays[array].wanted; }
 
-/* The subjects, each in a file of its own; cases.c calls them once. */
-void sb_cases_conv(void);
-void sb_cases_norm(void);
-void sb_cases_pool(void);
-void sb_cases_vector(void);
-void sb_cases_similarity(void);
-void sb_cases_update(void);
-void sb_cases_view(void);
+/* The cases of each operation, in a file of its own; cases.c calls them once. */
+#define SB_OP(NAME, name) void sb_cases_##name(void);
+#include "kernels/ops.def"
+#undef SB_OP
 
 /* A device's own clock, and the figures that bound what it takes. */
 typedef struct {

@@ -27,7 +27,7 @@ def main():
         data = x.tobytes() + (skip.tobytes() if skipping else b"")
         command = [TOOL, method, str(n), str(d), str(temperature), str(int(skipping))]
         got = subprocess.run(command, input=data, stdout=subprocess.PIPE, check=True).stdout
-        loss, gradient = numpy.frombuffer(got, numpy.float64, 1)[0], numpy.frombuffer(got, numpy.float32, offset=8)
+        loss, gradient = numpy.frombuffer(got, numpy.float32, 1)[0], numpy.frombuffer(got, numpy.float32, offset=4)
         exact = torch.tensor(x, dtype=torch.float64, requires_grad=True)
         value = contrastive(method, exact, temperature, skip)
         value.backward()

@@ -18,7 +18,7 @@
 #include <stdlib.h>
 
 #include "proto/error.h"
-#include "trainer/step.h"
+#include "trainer/step/step.h"
 
 static int64_t allocations;
 
@@ -91,23 +91,28 @@ static bool put_floats(tool *t, const float *from, size_t count)
            t->device->wait(t->device, SB_STREAM_COMPUTE) == 0 && put(t->host, count * sizeof(float));
 }
 
-static void introduce(tool *t, int arrays)
+static void introduce(const tool *t, int arrays)
 {
-    const sb_parameters *p = sb_step_parameters(t->step);
+    const sb_store *store = sb_step_store(t->step);
     sb_step_budget budget;
     sb_step_measure(t->step, &budget);
-    for (int i = 0; i < p->param_count; i++) {
-        printf("parameter %s", p->params[i].name);
-        for (int d = 0; d < p->params[i].dims; d++)
-            printf(" %d", (int)p->params[i].shape[d]);
+    for (int i = 0; i < store->count; i++) {
+        const sb_entry *e = &store->entries[i];
+        if (e->kind == SB_ENTRY_STATISTIC) {
+            printf("statistic %s %d\n", e->name, (int)e->extent.side[1]);
+            continue;
+        }
+        printf("parameter %s", e->name);
+        for (int d = 0; d < e->extent.dims; d++)
+            printf(" %d", (int)e->extent.side[d]);
         printf("\n");
     }
-    for (int i = 0; i < p->statistic_count; i++)
-        printf("statistic %s %d\n", p->statistics[i].name, p->statistics[i].channels);
-    printf("state %d\nmemory %zu %zu %zu\nbf16 %d\n\n", arrays, budget.weights, budget.activations, budget.batch,
-           t->device->bf16);
+    printf("state %d\nmemory %zu %zu %zu\nbf16 %d\n\n", arrays, budget.weights, budget.activations, budget.batch, t->device->bf16);
     fflush(stdout);
 }
+
+static size_t weight_floats(const tool *t) { return sb_step_store(t->step)->floats[SB_ENTRY_WEIGHT]; }
+static size_t statistic_floats(const tool *t) { return sb_step_store(t->step)->floats[SB_ENTRY_STATISTIC]; }
 
 static int setup(tool *t, int argc, char **argv)
 {
@@ -121,13 +126,12 @@ static int setup(tool *t, int argc, char **argv)
         sb_step_create(&t->step, t->device, &t->config) != 0)
         return -1;
     int arrays, width, rows = t->config.view_count * t->config.trainer.batch, side = t->config.data.view;
-    const sb_parameters *p = sb_step_parameters(t->step);
     sb_step_state(t->step, &arrays);
     sb_step_embeddings(t->step, &width);
-    t->state_floats = (size_t)arrays * p->floats;
+    t->state_floats = (size_t)arrays * weight_floats(t);
     t->view_bytes = (size_t)side * (size_t)side * (size_t)t->config.data.channels;
     t->pixel_bytes = (size_t)rows * t->view_bytes;
-    size_t embeddings = (size_t)rows * (size_t)width, most = p->statistic_floats > embeddings ? p->statistic_floats : embeddings;
+    size_t embeddings = (size_t)rows * (size_t)width, most = statistic_floats(t) > embeddings ? statistic_floats(t) : embeddings;
     most = t->state_floats > most ? t->state_floats : most;
     t->host = malloc(most * sizeof(float));
     t->pixels = malloc(t->pixel_bytes);
@@ -141,7 +145,7 @@ static int setup(tool *t, int argc, char **argv)
 /* 1: done, 0: no more input, -1: failed. */
 static int step(tool *t)
 {
-    sb_parameters *p = sb_step_parameters(t->step);
+    const sb_section *section = sb_step_section(t->step);
     int arrays, width, rows = t->config.view_count * t->config.trainer.batch;
     float *state = sb_step_state(t->step, &arrays);
     const sb_step_source source = { .context = t, .fetch = fetch };
@@ -149,7 +153,7 @@ static int step(tool *t)
     double lr, loss;
     if (!get(&number, sizeof number))
         return 0;
-    if (!get(&lr, sizeof lr) || !get_floats(t, p->weight, p->floats) || !get_floats(t, p->running, p->statistic_floats) ||
+    if (!get(&lr, sizeof lr) || !get_floats(t, section->weight, weight_floats(t)) || !get_floats(t, section->statistic, statistic_floats(t)) ||
         !get_floats(t, state, t->state_floats) || !get(t->pixels, t->pixel_bytes) || sb_step_weights_changed(t->step) != 0)
         return -1;
     t->fetched = 0;
@@ -158,15 +162,15 @@ static int step(tool *t)
         return -1;
     int64_t taken = allocations - before;
     const float *embeddings = sb_step_embeddings(t->step, &width);
-    if (!put(&loss, sizeof loss) || !put_floats(t, p->gradient, p->floats) ||
+    if (!put(&loss, sizeof loss) || !put_floats(t, section->gradient, weight_floats(t)) ||
         !put_floats(t, embeddings, (size_t)rows * (size_t)width) || !put(&t->fetched, sizeof t->fetched) ||
-        !put(t->order, (size_t)t->fetched * sizeof *t->order) || fflush(stdout) != 0 || !get_floats(t, p->gradient, p->floats))
+        !put(t->order, (size_t)t->fetched * sizeof *t->order) || fflush(stdout) != 0 || !get_floats(t, section->gradient, weight_floats(t)))
         return -1;
     before = allocations;
     if (sb_step_commit(t->step, number, lr) != 0)
         return -1;
     taken += allocations - before;
-    return put_floats(t, p->weight, p->floats) && put_floats(t, p->running, p->statistic_floats) &&
+    return put_floats(t, section->weight, weight_floats(t)) && put_floats(t, section->statistic, statistic_floats(t)) &&
                    put_floats(t, state, t->state_floats) && put(&taken, sizeof taken) && fflush(stdout) == 0
                ? 1
                : -1;

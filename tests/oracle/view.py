@@ -14,7 +14,7 @@ import torchvision.transforms.functional as functional
 
 TOOL = Path(__file__).parents[2] / "build/tests/oracle/view_tool"
 
-# sb_view_params of kernels/device.h, as it lies in memory.
+# sb_view_params of kernels/op/view.h, as it lies in memory.
 PARAMS = numpy.dtype([("left", "i4"), ("top", "i4"), ("width", "i4"), ("height", "i4"), ("size", "i4"), ("flip", "i4"), ("grey", "i4"),
                       ("jitter", "i4"), ("order", "i4", 4), ("brightness", "f4"), ("contrast", "f4"), ("saturation", "f4"),
                       ("hue", "f4"), ("blur", "f4"), ("solarise", "f4")])

@@ -22,6 +22,7 @@ static int render(int width, int height, int channels, int count)
     size_t tile_bytes = (size_t)width * (size_t)height * (size_t)channels;
     uint8_t *tile = malloc(tile_bytes), *out = NULL;
     sb_view_params *params = malloc((size_t)count * sizeof *params);
+    sb_shape tile_shape = sb_view_tile(height, width, channels);
     sb_device *device;
     int largest = 1;
     if (!tile || !params || fread(tile, 1, tile_bytes, stdin) != tile_bytes ||
@@ -32,10 +33,11 @@ static int render(int width, int height, int channels, int count)
     size_t view_bytes = (size_t)largest * (size_t)largest * (size_t)channels;
     void *scratch;
     if (!(out = malloc(view_bytes)) ||
-        device->alloc(device, device->view_scratch(device, width, height, channels, largest, 1), &scratch) != 0)
+        device->alloc(device, sb_view_scratch(device, tile_shape, 1, largest), &scratch) != 0)
         fail("memory");
     for (int i = 0; i < count; i++) {
-        if (device->view(device, tile, width, height, channels, &params[i], 1, &out, scratch) != 0)
+        const sb_view_how how = { .params = &params[i], .count = 1, .out = &out, .max_size = largest };
+        if (sb_view(device, &how, tile_shape, tile, scratch) != 0)
             fail("view");
         fwrite(out, 1, (size_t)params[i].size * (size_t)params[i].size * (size_t)channels, stdout);
     }

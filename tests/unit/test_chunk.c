@@ -13,7 +13,9 @@
 
 #include "proto/error.h"
 #include "proto/random.h"
-#include "trainer/step.h"
+#include "trainer/encoder.h"
+#include "trainer/graph/build.h"
+#include "trainer/step/step.h"
 
 #define BATCH 5
 #define SIDE 20
@@ -30,18 +32,24 @@ typedef enum {
 static kind now;
 
 /* Stands in for encoders/resnet.c, which a program that brings its own does not link. */
-int sb_encoder_build(sb_network *n, const sb_config *config)
+sb_t sb_encoder_build(sb_graph *g, const sb_config *config, sb_type type)
 {
     (void)config;
-    if (now == WIDE)
-        return sb_network_avgpool(n, sb_network_conv(n, sb_network_conv(n, 0, 64, 3, 2, 1, "a"), 512, 3, 2, 1, "b")) < 0 ? -1 : 0;
-    int t = sb_network_conv(n, 0, 16, 3, 1, 1, "a");
-    t = now == SMOOTH ? t : now == KINKS ? sb_network_maxpool(n, t) : sb_network_norm(n, t, -1, true, "norm");
-    t = sb_network_conv(n, t, 24, 3, 2, 1, "b");
+    const sb_input_how normalise = { .mean = { 0.5f, 0.5f, 0.5f }, .std = { 0.25f, 0.25f, 0.25f }, .type = type };
+    sb_t t = sb_leaf(g, "pixels", (sb_shape){ 1, SIDE, SIDE, 3, SB_U8 }, false);
+    t = SB_APPLY(g, SB_OP_INPUT, "input", 0, t, SB_NONE, &normalise);
+    if (now == WIDE) {
+        t = sb_conv(g, t, "a", .out = 64, .kernel = 3, .stride = 2, .pad = 1);
+        t = sb_conv(g, t, "b", .out = 512, .kernel = 3, .stride = 2, .pad = 1);
+        return sb_output(g, sb_avgpool(g, t), true);
+    }
+    t = sb_conv(g, t, "a", .out = 16, .kernel = 3, .stride = 1, .pad = 1);
+    t = now == SMOOTH ? t : now == KINKS ? sb_maxpool(g, t) : sb_batchnorm(g, t, SB_NONE, "norm", .relu = true);
+    t = sb_conv(g, t, "b", .out = 24, .kernel = 3, .stride = 2, .pad = 1);
     if (now == KINKS)
-        t = sb_network_maxpool(n, t);
-    t = sb_network_conv(n, t, 20, 1, 1, 0, "c");
-    return sb_network_avgpool(n, t) < 0 ? -1 : 0;
+        t = sb_maxpool(g, t);
+    t = sb_conv(g, t, "c", .out = 20, .kernel = 1, .stride = 1);
+    return sb_output(g, sb_avgpool(g, t), true);
 }
 
 typedef struct {
@@ -127,27 +135,28 @@ static void compare(kind which, sb_device *device, uint64_t seed, int chunk, dou
     static source s;
     float *gradient[2];
     double loss[2];
-    sb_param params[16];
-    int param_count = 0;
+    sb_entry entries[32];
+    int entry_count = 0;
     size_t floats = 0;
     draw(&s, seed);
     for (int i = 0; i < 2; i++) {
         sb_config config = configure(which, seed, BATCH, i ? chunk : 0);
         sb_step *step = create(which, device, &config);
-        sb_parameters *p = sb_step_parameters(step);
+        const sb_store *store = sb_step_store(step);
         assert_int_equal(sb_step_gradient(step, 3, &(sb_step_source){ .context = &s, .fetch = fetch }, &loss[i]), 0);
-        gradient[i] = read_floats(device, p->gradient, p->floats);
-        floats = p->floats;
-        param_count = p->param_count;
-        assert_true(param_count <= 16);
-        memcpy(params, p->params, (size_t)param_count * sizeof *params);
+        floats = store->floats[SB_ENTRY_WEIGHT];
+        gradient[i] = read_floats(device, sb_step_section(step)->gradient, floats);
+        entry_count = store->count;
+        assert_true(entry_count <= 32);
+        memcpy(entries, store->entries, (size_t)entry_count * sizeof *entries);
         sb_step_destroy(&step);
     }
     assert_true(fabs(loss[1] - loss[0]) < 1e-5);
     *whole = distance(gradient[1], gradient[0], floats);
     *tensor = 0;
-    for (int i = 0; i < param_count; i++)
-        *tensor = fmax(*tensor, distance(gradient[1] + params[i].offset, gradient[0] + params[i].offset, params[i].count));
+    for (int i = 0; i < entry_count; i++)
+        if (entries[i].kind == SB_ENTRY_WEIGHT)
+            *tensor = fmax(*tensor, distance(gradient[1] + entries[i].offset, gradient[0] + entries[i].offset, entries[i].count));
     free(gradient[0]);
     free(gradient[1]);
 }
@@ -193,27 +202,28 @@ static void test_given_up(void **state)
     draw(&s, 1);
     sb_config config = configure(NORMS, 1, BATCH, 4);
     sb_step *step = create(NORMS, device, &config);
-    sb_parameters *p = sb_step_parameters(step);
+    const sb_section *section = sb_step_section(step);
+    const size_t weights = sb_step_store(step)->floats[SB_ENTRY_WEIGHT], statistics = sb_step_store(step)->floats[SB_ENTRY_STATISTIC];
     const sb_step_source given = { .context = &s, .fetch = fetch };
     double loss, again;
-    float *before = read_floats(device, p->running, p->statistic_floats);
+    float *before = read_floats(device, section->statistic, statistics);
     assert_int_equal(sb_step_gradient(step, 3, &given, &loss), 0);
-    float *wanted = read_floats(device, p->gradient, p->floats);
+    float *wanted = read_floats(device, section->gradient, weights);
     for (int after = 0; after < 2 * VIEWS - 2; after += 3) { /* the last chunk, of two, is fetched once */
         s.left = after;
         assert_int_equal(sb_step_gradient(step, 3, &given, &again), 1);
     }
-    float *running = read_floats(device, p->running, p->statistic_floats);
-    assert_memory_equal(running, before, p->statistic_floats * sizeof *before);
+    float *running = read_floats(device, section->statistic, statistics);
+    assert_memory_equal(running, before, statistics * sizeof *before);
     free(running);
     s.left = -1;
     assert_int_equal(sb_step_gradient(step, 3, &given, &again), 0);
-    float *gradient = read_floats(device, p->gradient, p->floats);
-    assert_memory_equal(gradient, wanted, p->floats * sizeof *gradient);
+    float *gradient = read_floats(device, section->gradient, weights);
+    assert_memory_equal(gradient, wanted, weights * sizeof *gradient);
     assert_true(again == loss);
     assert_int_equal(sb_step_commit(step, 3, 0.1), 0);
-    running = read_floats(device, p->running, p->statistic_floats);
-    assert_memory_not_equal(running, before, p->statistic_floats * sizeof *before);
+    running = read_floats(device, section->statistic, statistics);
+    assert_memory_not_equal(running, before, statistics * sizeof *before);
     free(running);
     free(gradient);
     free(wanted);

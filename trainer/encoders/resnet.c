@@ -1,8 +1,13 @@
-/* resnet.c: ResNet-18, 34 and 50 (He et al. 2016) with torchvision's layout and names: stride in the 3 x 3 of a bottleneck (v1.5), a
- * projection shortcut where shapes change. Stem `small`: 3 x 3, stride 1, no pooling, for images of 28 to 64 pixels. */
-#include <stdio.h>
+/* resnet.c: ResNet-18, 34 and 50 (He et al. 2016) with torchvision's layout and names: stride in the 3 x 3 of a bottleneck (v1.5), a projection
+ * shortcut where shapes change. Stem `small`: 3 x 3, stride 1, no pooling, for images of 28 to 64 pixels. */
+#include "trainer/encoder.h"
+#include "trainer/graph/build.h"
 
-#include "trainer/network.h"
+#define NOMINAL_SIDE 224
+
+/* ImageNet's mean and deviation, as every torchvision model expects; grey: those of its luminance. */
+static const float mean_colour[] = { 0.485f, 0.456f, 0.406f }, std_colour[] = { 0.229f, 0.224f, 0.225f };
+static const float mean_grey[] = { 0.449f }, std_grey[] = { 0.226f };
 
 typedef struct {
     int blocks[4];
@@ -15,50 +20,54 @@ static const resnet variants[] = {
     [SB_ENCODER_RESNET50] = { { 3, 4, 6, 3 }, true },
 };
 
-static const char *name(char *out, size_t bytes, int stage, int block, const char *part)
+/* x [n, h, w, in] -> [n, h / stride, w / stride, width], or 4 width of a bottleneck. */
+static sb_t block(sb_graph *g, sb_t x, bool bottleneck, int width, int stride)
 {
-    snprintf(out, bytes, "layer%d.%d.%s", stage, block, part);
-    return out;
-}
-
-/* One residual block on tensor x with `in` channels; returns its output. */
-static int add_block(sb_network *n, bool bottleneck, int x, int in, int width, int stride, int stage, int block)
-{
-    char text[64];
-    int out = bottleneck ? 4 * width : width, shortcut = x, t = x;
+    int out = bottleneck ? 4 * width : width;
+    sb_t shortcut = x, t;
     if (bottleneck) {
-        t = sb_network_conv(n, t, width, 1, 1, 0, name(text, sizeof text, stage, block, "conv1"));
-        t = sb_network_norm(n, t, -1, true, name(text, sizeof text, stage, block, "bn1"));
-        t = sb_network_conv(n, t, width, 3, stride, 1, name(text, sizeof text, stage, block, "conv2"));
-        t = sb_network_norm(n, t, -1, true, name(text, sizeof text, stage, block, "bn2"));
-        t = sb_network_conv(n, t, out, 1, 1, 0, name(text, sizeof text, stage, block, "conv3"));
+        t = sb_conv(g, x, "conv1", .out = width, .kernel = 1, .stride = 1);
+        t = sb_batchnorm(g, t, SB_NONE, "bn1", .relu = true);
+        t = sb_conv(g, t, "conv2", .out = width, .kernel = 3, .stride = stride, .pad = 1);
+        t = sb_batchnorm(g, t, SB_NONE, "bn2", .relu = true);
+        t = sb_conv(g, t, "conv3", .out = out, .kernel = 1, .stride = 1);
     } else {
-        t = sb_network_conv(n, t, width, 3, stride, 1, name(text, sizeof text, stage, block, "conv1"));
-        t = sb_network_norm(n, t, -1, true, name(text, sizeof text, stage, block, "bn1"));
-        t = sb_network_conv(n, t, width, 3, 1, 1, name(text, sizeof text, stage, block, "conv2"));
+        t = sb_conv(g, x, "conv1", .out = width, .kernel = 3, .stride = stride, .pad = 1);
+        t = sb_batchnorm(g, t, SB_NONE, "bn1", .relu = true);
+        t = sb_conv(g, t, "conv2", .out = width, .kernel = 3, .stride = 1, .pad = 1);
     }
-    if (stride != 1 || in != out) {
-        shortcut = sb_network_conv(n, x, out, 1, stride, 0, name(text, sizeof text, stage, block, "downsample.0"));
-        shortcut = sb_network_norm(n, shortcut, -1, false, name(text, sizeof text, stage, block, "downsample.1"));
+    if (stride != 1 || sb_shape_of(g, x).c != out) {
+        shortcut = sb_conv(g, x, "downsample.0", .out = out, .kernel = 1, .stride = stride);
+        shortcut = sb_batchnorm(g, shortcut, SB_NONE, "downsample.1", .relu = false);
     }
-    return shortcut < 0 ? -1 : sb_network_norm(n, t, shortcut, true, name(text, sizeof text, stage, block, bottleneck ? "bn3" : "bn2"));
+    return sb_batchnorm(g, t, shortcut, bottleneck ? "bn3" : "bn2", .relu = true);
 }
 
-int sb_encoder_build(sb_network *n, const sb_config *config)
+static sb_input_how input_of(int channels, sb_type type)
+{
+    sb_input_how how = { .type = type };
+    for (int c = 0; c < channels; c++) {
+        how.mean[c] = channels == 1 ? mean_grey[0] : mean_colour[c];
+        how.std[c] = channels == 1 ? std_grey[0] : std_colour[c];
+    }
+    return how;
+}
+
+sb_t sb_encoder_build(sb_graph *g, const sb_config *config, sb_type type)
 {
     const resnet *v = &variants[config->encoder.name];
-    bool small = config->encoder.stem == SB_STEM_SMALL;
-    int t = sb_network_conv(n, 0, 64, small ? 3 : 7, small ? 1 : 2, small ? 1 : 3, "conv1");
-    t = sb_network_norm(n, t, -1, true, "bn1");
+    const bool small = config->encoder.stem == SB_STEM_SMALL;
+    const sb_input_how normalise = input_of(config->data.channels, type);
+    sb_t pixels = sb_leaf(g, "pixels", (sb_shape){ 1, NOMINAL_SIDE, NOMINAL_SIDE, config->data.channels, SB_U8 }, false);
+    sb_t t = SB_APPLY(g, SB_OP_INPUT, "input", 0, pixels, SB_NONE, &normalise);
+    t = sb_conv(g, t, "conv1", .out = 64, .kernel = small ? 3 : 7, .stride = small ? 1 : 2, .pad = small ? 1 : 3);
+    t = sb_batchnorm(g, t, SB_NONE, "bn1", .relu = true);
     if (!small)
-        t = sb_network_maxpool(n, t);
-    int in = 64;
-    for (int stage = 1; stage <= 4; stage++) {
-        int width = 64 << (stage - 1);
-        for (int block = 0; block < v->blocks[stage - 1]; block++) {
-            t = add_block(n, v->bottleneck, t, in, width, stage > 1 && block == 0 ? 2 : 1, stage, block);
-            in = v->bottleneck ? 4 * width : width;
+        t = sb_maxpool(g, t);
+    for (int stage = 0; stage < 4; stage++)
+        for (int i = 0; i < v->blocks[stage]; i++) {
+            sb_scope(g, "layer%d.%d", stage + 1, i);
+            t = sb_leave(g, block(g, t, v->bottleneck, 64 << stage, stage > 0 && i == 0 ? 2 : 1));
         }
-    }
-    return sb_network_avgpool(n, t) < 0 ? -1 : 0;
+    return sb_output(g, sb_avgpool(g, t), true);
 }

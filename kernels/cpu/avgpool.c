@@ -1,0 +1,48 @@
+/* avgpool.c: global average pooling on the CPU. */
+#include "kernels/op/avgpool.h"
+
+#include "kernels/cpu/cpu.h"
+
+#define BLOCK 64 /* channels that are given back at once */
+
+static int forward(sb_device *device, const sb_call *call)
+{
+    (void)device;
+    const sb_shape *x = &call->xs[0];
+    float *y = call->y;
+    size_t places = (size_t)x->h * (size_t)x->w, c = (size_t)x->c;
+#pragma omp parallel for schedule(static)
+    for (int n = 0; n < x->n; n++) {
+        float *out = y + (size_t)n * c;
+        for (size_t k = 0; k < c; k++) {
+            double sum = 0;
+            for (size_t p = 0; p < places; p++)
+                sum += sb_cpu_load(call->x[0], x->type, ((size_t)n * places + p) * c + k);
+            out[k] = (float)(sum / (double)places);
+        }
+    }
+    return 0;
+}
+
+static int backward(sb_device *device, const sb_call *call)
+{
+    (void)device;
+    const sb_shape *x = &call->xs[0];
+    const float *dy = call->dy;
+    size_t places = (size_t)x->h * (size_t)x->w, c = (size_t)x->c;
+    float share = (float)(1.0 / (double)places);
+#pragma omp parallel for schedule(static)
+    for (int n = 0; n < x->n; n++)
+        for (size_t p = 0; p < places; p++)
+            for (size_t k = 0; k < c; k += BLOCK) {
+                int count = c - k < BLOCK ? (int)(c - k) : BLOCK;
+                float row[BLOCK];
+                for (int i = 0; i < count; i++)
+                    row[i] = dy[(size_t)n * c + k + (size_t)i] * share;
+                sb_cpu_give_row(call->dx[0], x->type, ((size_t)n * places + p) * c + k, count, row,
+                                call->add[0]);
+            }
+    return 0;
+}
+
+const sb_kernel sb_cpu_avgpool = { .forward = forward, .backward = backward };

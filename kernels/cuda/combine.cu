@@ -1,0 +1,44 @@
+/* combine.cu: y = alpha x0 + beta x1 + constant on a GPU. */
+#include "kernels/cuda/launch.h"
+#include "kernels/op/combine.h"
+
+static __global__ void combine_forward(size_t count, sb_combine_how how, const float *a, const float *b,
+                                       float *y)
+{
+    size_t i = global_thread();
+    if (i < count)
+        y[i] = (b ? how.alpha * a[i] + how.beta * b[i] : how.alpha * a[i]) + how.constant;
+}
+
+static __global__ void combine_backward(size_t count, float factor, const float *dy, float *dx, bool add)
+{
+    size_t i = global_thread();
+    if (i < count)
+        give(dx, SB_F32, i, factor * dy[i], add);
+}
+
+static int forward(sb_device *device, const sb_call *c)
+{
+    size_t count = sb_shape_elements(&c->ys);
+    LAUNCH(combine_forward, blocks_for(count), THREADS, 0, sb_cuda_compute(device), count,
+           *(const sb_combine_how *)c->how, (const float *)c->x[0], (const float *)c->x[1], (float *)c->y);
+    return sb_cuda_launched("combine_forward");
+}
+
+static int backward(sb_device *device, const sb_call *c)
+{
+    const sb_combine_how *how = (const sb_combine_how *)c->how;
+    const float factor[2] = { how->alpha, how->beta };
+    size_t count = sb_shape_elements(&c->ys);
+    for (int i = 0; i < 2; i++) {
+        if (!c->dx[i])
+            continue;
+        LAUNCH(combine_backward, blocks_for(count), THREADS, 0, sb_cuda_compute(device), count, factor[i],
+               (const float *)c->dy, (float *)c->dx[i], c->add[i]);
+        if (sb_cuda_launched("combine_backward") != 0)
+            return -1;
+    }
+    return 0;
+}
+
+extern "C" const sb_kernel sb_cuda_combine = { .forward = forward, .backward = backward };

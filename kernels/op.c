@@ -1,0 +1,27 @@
+/* op.c: the table of operations, and what many of them refuse (op.h). */
+#include "kernels/op.h"
+
+#include "proto/error.h"
+
+#define SB_OP(NAME, name) [SB_OP_##NAME] = &sb_op_##name,
+const sb_op *const sb_ops[SB_OPS] = {
+#include "kernels/ops.def"
+};
+
+int sb_shape_check_f32(const char *operation, const sb_shape *x)
+{
+    if (x->type == SB_F32 && x->n > 0 && x->h > 0 && x->w > 0 && x->c > 0)
+        return 0;
+    return sb_fail("%s of %s [%d, %d, %d, %d]: only f32, and no side below 1", operation, sb_type_name(x->type),
+                   x->n, x->h, x->w, x->c);
+}
+
+int sb_shape_check_alike(const char *operation, const sb_shape *x, const sb_shape *more)
+{
+    if (sb_shape_check_f32(operation, x) != 0 || sb_shape_check_f32(operation, more) != 0)
+        return -1;
+    if (x->n == more->n && x->h == more->h && x->w == more->w && x->c == more->c)
+        return 0;
+    return sb_fail("%s of [%d, %d, %d, %d] and [%d, %d, %d, %d]: the two must be of one shape", operation, x->n,
+                   x->h, x->w, x->c, more->n, more->h, more->w, more->c);
+}

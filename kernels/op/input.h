@@ -1,0 +1,26 @@
+/* input.h: 8-bit pixels to normalised activations: y = (x / 255 - mean) / std. x[0] u8 [n, h, w, c] with c <=
+ * SB_INPUT_CHANNELS_MAX; y of the same sides, of how.type. No gradient. */
+#ifndef SB_KERNELS_OP_INPUT_H
+#define SB_KERNELS_OP_INPUT_H
+
+#include "kernels/op.h"
+
+#define SB_INPUT_CHANNELS_MAX 4
+
+typedef struct {
+    float mean[SB_INPUT_CHANNELS_MAX], std[SB_INPUT_CHANNELS_MAX]; /* [c], of pixels from 0 to 1 */
+    sb_type type;
+} sb_input_how;
+
+/* The same as x scale + offset. */
+static inline float sb_input_scale(const sb_input_how *how, int channel)
+{
+    return 1.0f / (255.0f * how->std[channel]);
+}
+
+static inline float sb_input_offset(const sb_input_how *how, int channel)
+{
+    return -how->mean[channel] / how->std[channel];
+}
+
+#endif

@@ -1,0 +1,49 @@
+/* update.h: an optimiser's step over a table of arrays at once, in f32. It is no node of a graph: it has no
+ * tensors, and `how` names what it reads and changes. w: weight, g: its gradient, m and s: its state, wd:
+ * weight decay, which is 0 for an array that is not `decayed`.
+ *
+ *   SGD     PyTorch's: m = momentum m + g + wd w; w -= lr m.
+ *
+ *   LARS    the same with trust |w| / |g + wd w| (g + wd w) in place of g + wd w. The factor is 1 where
+ * either norm is 0 and where the array is not decayed. You et al. 2017, as the released code of Barlow Twins
+ * and VICReg has it: the momentum buffer holds updates without the learning rate.
+ *
+ *   AdamW   PyTorch's: m = beta1 m + (1 - beta1) g; s = beta2 s + (1 - beta2) g^2; w -= lr wd w;
+ *           w -= lr m / (1 - beta1^step) / (sqrt(s / (1 - beta2^step)) + epsilon).
+ *
+ * `plan` makes what a device needs of the table, so the table stays as it is until `unplan`. `forward` makes
+ * a step with the values that `how` holds when it is called. */
+#ifndef SB_KERNELS_OP_UPDATE_H
+#define SB_KERNELS_OP_UPDATE_H
+
+#include "kernels/op.h"
+
+/* One array of weights. The optimiser's state is 1 (SGD, LARS) or 2 (AdamW) arrays of `count`, array k at
+ * state + k * state_stride. */
+typedef struct {
+    float *weight;
+    const float *gradient;
+    float *state;
+    size_t state_stride;
+    size_t count;
+    bool decayed; /* weight decay and LARS's factor apply: to matrices, not to biases nor to norms */
+} sb_update_array;
+
+typedef enum { SB_UPDATE_SGD, SB_UPDATE_LARS, SB_UPDATE_ADAMW } sb_update_rule;
+
+typedef struct {
+    sb_update_rule rule;
+    float lr, momentum, weight_decay;
+    float trust;         /* LARS */
+    double beta1, beta2; /* AdamW; in f32, 1 - beta2 would keep five digits */
+    float epsilon;
+    int64_t step;        /* AdamW: 1 for the first */
+} sb_update_values;
+
+typedef struct {
+    const sb_update_array *arrays; /* [count], in host memory; what they point to is the device's */
+    int count;
+    sb_update_values values;
+} sb_update_how;
+
+#endif

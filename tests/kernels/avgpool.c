@@ -1,0 +1,59 @@
+/* avgpool.c: global average pooling. */
+#include "kernels/op/avgpool.h"
+
+#include <math.h>
+
+#include "tests/kernels/op_cases.h"
+
+static void fill(sb_trial *t, sb_reference *r)
+{
+    (void)r;
+    sb_fill_normal(t, sb_array_x(t, 0), 0.2, 1);
+}
+
+static void forward(sb_reference *r)
+{
+    const sb_shape *x = &r->xs[0];
+    size_t places = (size_t)x->h * (size_t)x->w, c = (size_t)x->c;
+    for (size_t i = 0; i < sb_shape_elements(&r->ys); i++) {
+        double sum = 0, magnitude = 0;
+        for (size_t p = 0; p < places; p++) {
+            double value = r->x[0][(i / c * places + p) * c + i % c];
+            sum += value;
+            magnitude += fabs(value);
+        }
+        r->y[i] = sum / (double)places;
+        if (r->y_bound)
+            r->y_bound[i] = sb_growth((double)places) * SB_UNIT_F32 * magnitude / (double)places;
+    }
+}
+
+static void backward(sb_reference *r)
+{
+    const sb_shape *x = &r->xs[0];
+    size_t places = (size_t)x->h * (size_t)x->w, c = (size_t)x->c;
+    for (size_t i = 0; i < sb_shape_elements(x); i++) {
+        r->dx[0][i] = r->dy[i / (places * c) * c + i % c] / (double)places;
+        r->dx_bound[0][i] = SB_UNIT_F32 * fabs(r->dx[0][i]); /* of the share */
+    }
+}
+
+static const sb_op_test test = {
+    .op = SB_OP_AVGPOOL, .fill = fill, .forward = forward, .backward = backward
+};
+
+void sb_cases_avgpool(void)
+{
+    const int sizes[][4] = { { 1, 1, 1, 1 },   { 2, 2, 2, 33 },  { 1, 31, 33, 31 }, { 33, 7, 7, 1 },
+                             { 1, 255, 2, 3 }, { 1, 1, 257, 3 }, { 31, 2, 5, 16 },  { 2, 3, 3, 257 },
+                             { 1, 4, 4, 255 }, { 2, 16, 16, 64 } };
+    for (sb_type type = SB_F32; type <= SB_BF16; type++) {
+        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+            const int *s = sizes[i];
+            sb_op_case_add(&test, NULL, &(sb_shape){ s[0], s[1], s[2], s[3], type }, (sb_op_options){ 0 },
+                           "%s [%d, %d, %d, %d]", sb_type_name(type), s[0], s[1], s[2], s[3]);
+        }
+        sb_op_case_add(&test, NULL, &(sb_shape){ 8, 7, 7, 2048, type }, (sb_op_options){ .timed = true },
+                       "%s [8, 7, 7, 2048]", sb_type_name(type));
+    }
+}

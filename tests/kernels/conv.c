@@ -1,0 +1,250 @@
+/* conv.c: convolutions, forward and backward. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/op/conv.h"
+#include "tests/kernels/op_cases.h"
+
+typedef enum { FORWARD, DATA, WEIGHT } direction;
+
+/* Every product of the convolution once; `which` says where it is added. */
+static void convolve(const sb_reference *r, direction which, const double *x_in, const double *w_in,
+                     const double *y_in, double *out)
+{
+    const sb_conv_how *how = r->how;
+    const sb_shape *xs = &r->xs[0], *ys = &r->ys;
+    for (int n = 0; n < ys->n; n++)
+        for (int i = 0; i < ys->h; i++)
+            for (int j = 0; j < ys->w; j++)
+                for (int a = 0; a < how->kernel; a++)
+                    for (int b = 0; b < how->kernel; b++) {
+                        int row = i * how->stride - how->pad + a, column = j * how->stride - how->pad + b;
+                        if (row < 0 || row >= xs->h || column < 0 || column >= xs->w)
+                            continue;
+                        long x = (((long)n * xs->h + row) * xs->w + column) * xs->c,
+                             y = (((long)n * ys->h + i) * ys->w + j) * ys->c;
+                        for (int o = 0; o < ys->c; o++)
+                            for (int c = 0; c < xs->c; c++) {
+                                long w = (((long)o * xs->c + c) * how->kernel + a) * how->kernel + b;
+                                if (which == FORWARD)
+                                    out[y + o] += x_in[x + c] * w_in[w];
+                                else if (which == DATA)
+                                    out[x + c] += y_in[y + o] * w_in[w];
+                                else
+                                    out[w] += y_in[y + o] * x_in[x + c];
+                            }
+                    }
+}
+
+/* One direction with its bounds: the magnitudes are the same convolution of absolute values. */
+static void compute(const sb_reference *r, direction which, double terms, double *out, double *bound)
+{
+    const size_t counts[] = { [FORWARD] = sb_shape_elements(&r->ys),
+                              [DATA] = sb_shape_elements(&r->xs[0]),
+                              [WEIGHT] = sb_extent_count(&r->ws[0]) };
+    memset(out, 0, counts[which] * sizeof *out);
+    convolve(r, which, r->x[0], r->w[0], r->dy, out);
+    if (!bound)
+        return;
+    double *x = sb_doubles_absolute(counts[DATA], r->x[0]), *w = sb_doubles_absolute(counts[WEIGHT], r->w[0]);
+    double *dy = r->dy ? sb_doubles_absolute(counts[FORWARD], r->dy) : NULL;
+    memset(bound, 0, counts[which] * sizeof *bound);
+    convolve(r, which, x, w, dy, bound);
+    for (size_t i = 0; i < counts[which]; i++)
+        bound[i] *= sb_growth(terms) * SB_UNIT_F32;
+    free(x);
+    free(w);
+    free(dy);
+}
+
+static int taps(const sb_reference *r)
+{
+    int kernel = ((const sb_conv_how *)r->how)->kernel;
+    return kernel * kernel;
+}
+
+static void forward(sb_reference *r) { compute(r, FORWARD, taps(r) * r->xs[0].c, r->y, r->y_bound); }
+
+static void backward(sb_reference *r)
+{
+    if (r->dx[0])
+        compute(r, DATA, taps(r) * r->ys.c, r->dx[0], r->dx_bound[0]);
+    compute(r, WEIGHT, (double)r->ys.n * r->ys.h * r->ys.w, r->dw[0], r->dw_bound[0]);
+}
+
+/* Packing rounds the weights to the compute type: they are given so rounded that the reference computes with
+ * the same. */
+static void fill(sb_trial *t, sb_reference *r)
+{
+    sb_array x = { .type = sb_array_type_of(r->xs[0].type),
+                   .value = r->x[0],
+                   .count = sb_shape_elements(&r->xs[0]) };
+    sb_array w = { .type = x.type, .value = r->w[0], .count = sb_extent_count(&r->ws[0]) };
+    sb_fill_normal(t, &x, 0.3, 1);
+    sb_fill_normal(t, &w, 0, 0.1);
+}
+
+static const char *lacks(const sb_shape *xs, const sb_device *device)
+{
+    return xs->type == SB_BF16 && !device->bf16 ? "the device has no bf16 convolutions" : NULL;
+}
+
+static const sb_op_test test = { .op = SB_OP_CONV,
+                                 .how_bytes = sizeof(sb_conv_how),
+                                 .fill = fill,
+                                 .forward = forward,
+                                 .backward = backward,
+                                 .lacks = lacks };
+
+/* Of n images of h x w with `in` channels. */
+typedef struct {
+    int n, h, w, in;
+    sb_conv_how how;
+} row;
+
+static void add(bool timed, row r)
+{
+    const sb_conv_how *c = &r.how;
+    for (sb_type type = SB_F32; type <= SB_BF16; type++)
+        sb_op_case_add(&test, c, &(sb_shape){ r.n, r.h, r.w, r.in, type },
+                       (sb_op_options){ .timed = timed,
+                                        .no_dx = r.in <= 3 /* as in a network: not for the images */ },
+                       "%s [%d, %d, %d, %d] to %d, %d x %d / %d pad %d", sb_type_name(type), r.n, r.h, r.w,
+                       r.in, c->out, c->kernel, c->kernel, c->stride, c->pad);
+}
+
+/* ---- refusals ------------------------------------------------------------------------------------------ */
+
+static int bad(row r)
+{
+    sb_shape y;
+    return sb_op_conv.shape(&r.how, &(sb_shape){ r.n, r.h, r.w, r.in, SB_F32 }, &y);
+}
+
+static int larger_than_the_image(sb_device *d)
+{
+    return (void)d, bad((row){ 1, 4, 4, 8, { 8, .kernel = 5, .stride = 1 } });
+}
+static int no_images(sb_device *d)
+{
+    return (void)d, bad((row){ 0, 8, 8, 8, { 8, .kernel = 3, .stride = 1, .pad = 1 } });
+}
+static int no_channels(sb_device *d)
+{
+    return (void)d, bad((row){ 1, 8, 8, 0, { 8, .kernel = 3, .stride = 1, .pad = 1 } });
+}
+static int no_outputs(sb_device *d)
+{
+    return (void)d, bad((row){ 1, 8, 8, 8, { -1, .kernel = 3, .stride = 1, .pad = 1 } });
+}
+static int no_kernel(sb_device *d)
+{
+    return (void)d, bad((row){ 1, 8, 8, 8, { 8, .kernel = 0, .stride = 1 } });
+}
+static int no_stride(sb_device *d)
+{
+    return (void)d, bad((row){ 1, 8, 8, 8, { 8, .kernel = 3, .stride = 0, .pad = 1 } });
+}
+static int pad_below_zero(sb_device *d)
+{
+    return (void)d, bad((row){ 1, 8, 8, 8, { 8, .kernel = 3, .stride = 1, .pad = -1 } });
+}
+static int pad_of_a_kernel(sb_device *d)
+{
+    return (void)d, bad((row){ 1, 8, 8, 8, { 8, .kernel = 3, .stride = 1, .pad = 3 } });
+}
+static int no_height(sb_device *d)
+{
+    return (void)d, bad((row){ 1, 0, 8, 8, { 8, .kernel = 3, .stride = 1, .pad = 1 } });
+}
+
+static int of_bytes(sb_device *device)
+{
+    (void)device;
+    sb_shape y;
+    return sb_op_conv.shape(&(sb_conv_how){ 8, 3, 1, 1 }, &(sb_shape){ 1, 8, 8, 8, SB_U8 }, &y);
+}
+
+static int data_gradient_not_planned(sb_device *device)
+{
+    const sb_kernel *k = device->kernels[SB_OP_CONV];
+    const sb_conv_how how = { 8, 3, 1, 1 };
+    sb_call call = { .how = &how, .xs = { { 1, 8, 8, 3, SB_F32 } } };
+    float dx;
+    if (sb_op_conv.shape(&how, call.xs, &call.ys) != 0 || k->plan(device, &call) != 0)
+        return 0; /* that is not what should be refused */
+    call.dx[0] = &dx;
+    int rc = k->backward(device, &call);
+    k->unplan(device, call.planned);
+    return rc;
+}
+
+void sb_cases_conv(void)
+{
+    /* ResNet's layers with fewer places: the stems, 3 x 3, strided, 1 x 1, and projections; then odd sizes
+     * along every dimension. */
+    const row small[] = {
+        { 2, 33, 33, 3, { 64, .kernel = 7, .stride = 2, .pad = 3 } },
+        { 2, 31, 32, 1, { 64, .kernel = 7, .stride = 2, .pad = 3 } },
+        { 2, 17, 17, 3, { 64, .kernel = 3, .stride = 1, .pad = 1 } },
+        { 2, 9, 9, 64, { 64, .kernel = 3, .stride = 1, .pad = 1 } },
+        { 2, 9, 9, 64, { 128, .kernel = 3, .stride = 2, .pad = 1 } },
+        { 2, 9, 9, 64, { 128, .kernel = 1, .stride = 2, .pad = 0 } },
+        { 3, 7, 7, 64, { 256, .kernel = 1, .stride = 1, .pad = 0 } },
+        { 3, 7, 7, 256, { 64, .kernel = 1, .stride = 1, .pad = 0 } },
+        { 1, 7, 7, 256, { 512, .kernel = 1, .stride = 2, .pad = 0 } },
+        { 1, 4, 4, 256, { 256, .kernel = 3, .stride = 2, .pad = 1 } },
+        { 2, 1, 1, 64, { 64, .kernel = 3, .stride = 1, .pad = 1 } },
+        { 2, 2, 2, 31, { 33, .kernel = 3, .stride = 2, .pad = 1 } },
+        { 1, 1, 1, 31, { 31, .kernel = 7, .stride = 2, .pad = 3 } },
+        { 1, 33, 31, 31, { 33, .kernel = 3, .stride = 1, .pad = 1 } },
+        { 33, 5, 5, 33, { 31, .kernel = 3, .stride = 2, .pad = 1 } },
+        { 31, 3, 3, 16, { 16, .kernel = 3, .stride = 1, .pad = 1 } },
+        { 1, 255, 1, 16, { 16, .kernel = 3, .stride = 1, .pad = 1 } },
+        { 1, 1, 257, 16, { 16, .kernel = 3, .stride = 2, .pad = 1 } },
+        { 255, 1, 1, 16, { 16, .kernel = 1, .stride = 1, .pad = 0 } },
+        { 257, 2, 2, 16, { 16, .kernel = 1, .stride = 2, .pad = 0 } },
+        { 1, 3, 3, 255, { 257, .kernel = 1, .stride = 1, .pad = 0 } },
+        { 1, 2, 2, 257, { 255, .kernel = 3, .stride = 1, .pad = 1 } },
+        { 1, 4, 5, 6, { 1, .kernel = 3, .stride = 1, .pad = 1 } },
+        { 1, 9, 9, 16, { 16, .kernel = 5, .stride = 3, .pad = 0 } },
+    };
+    for (size_t i = 0; i < sizeof small / sizeof *small; i++)
+        add(false, small[i]);
+
+    /* Every shape of ResNet-18, 34 and 50 on views of 224 and of 64 pixels, and the small stem. `places` is a
+     * stage's side, `from` what it gets. */
+    add(true, (row){ 16, 64, 64, 3, { 64, .kernel = 3, .stride = 1, .pad = 1 } });
+    for (int side = 224; side >= 64; side -= 160) {
+        int n = side == 224 ? 2 : 16;
+        add(true, (row){ n, side, side, 3, { 64, .kernel = 7, .stride = 2, .pad = 3 } });
+        add(true, (row){ n, side / 4, side / 4, 64, { 64, .kernel = 1, .stride = 1 } });
+        for (int places = side / 4, width = 64, from = 64; width <= 512;
+             from = 4 * width, places /= 2, width *= 2) {
+            add(true, (row){ n, places, places, width, { width, .kernel = 3, .stride = 1, .pad = 1 } });
+            add(true, (row){ n, places, places, width, { 4 * width, .kernel = 1, .stride = 1 } });
+            add(true, (row){ n, places, places, 4 * width, { width, .kernel = 1, .stride = 1 } });
+            if (width == 64)
+                continue;
+            add(true,
+                (row){ n, 2 * places, 2 * places, width / 2, { width, .kernel = 3, .stride = 2, .pad = 1 } });
+            add(true, (row){ n, 2 * places, 2 * places, width / 2, { width, .kernel = 1, .stride = 2 } });
+            add(true, (row){ n, 2 * places, 2 * places, from, { width, .kernel = 1, .stride = 1 } });
+            add(true,
+                (row){ n, 2 * places, 2 * places, width, { width, .kernel = 3, .stride = 2, .pad = 1 } });
+            add(true, (row){ n, 2 * places, 2 * places, from, { 4 * width, .kernel = 1, .stride = 2 } });
+        }
+    }
+
+    sb_case_add_refusal("conv: kernel larger than the padded image", larger_than_the_image);
+    sb_case_add_refusal("conv: no images", no_images);
+    sb_case_add_refusal("conv: no channels in", no_channels);
+    sb_case_add_refusal("conv: no channels out", no_outputs);
+    sb_case_add_refusal("conv: no kernel", no_kernel);
+    sb_case_add_refusal("conv: no stride", no_stride);
+    sb_case_add_refusal("conv: negative pad", pad_below_zero);
+    sb_case_add_refusal("conv: a pad as wide as the kernel", pad_of_a_kernel);
+    sb_case_add_refusal("conv: no height", no_height);
+    sb_case_add_refusal("conv: of bytes", of_bytes);
+    sb_case_add_refusal("conv: a data gradient that was not planned", data_gradient_not_planned);
+}

@@ -1,0 +1,198 @@
+/* update.c: the optimisers' steps, over three arrays at once. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/op/update.h"
+#include "tests/kernels/cases.h"
+
+#define TABLE 3
+
+typedef struct {
+    sb_update_values values;
+    size_t counts[TABLE];
+} parameters;
+
+/* Of array i of the table: weight, gradient and state are arrays 3 i, 3 i + 1 and 3 i + 2. The first is not
+ * decayed; the second starts at 0. */
+enum { WEIGHT, GRADIENT, STATE, EACH };
+
+static const parameters *of(const sb_trial *t) { return t->parameters; }
+
+static bool adamw(const sb_trial *t) { return of(t)->values.rule == SB_UPDATE_ADAMW; }
+
+static void prepare(sb_trial *t)
+{
+    for (int i = 0; i < TABLE; i++) {
+        size_t count = of(t)->counts[i];
+        sb_fill_normal(t, sb_array_add(t, "weight", SB_ARRAY_F32, SB_ARRAY_UPDATED, count), 0,
+                       i == 1 ? 0 : 1);
+        sb_fill_normal(t, sb_array_add(t, "gradient", SB_ARRAY_F32, SB_ARRAY_GIVEN, count), 0, 0.1);
+        sb_array *state =
+            sb_array_add(t, "state", SB_ARRAY_F32, SB_ARRAY_UPDATED, adamw(t) ? 2 * count : count);
+        sb_fill_normal(t, state, 0, 0.1);
+        for (size_t k = count; k < state->count; k++) /* squares */
+            state->value[k] = fabs(state->value[k]);
+        for (size_t k = 0; k < state->count && of(t)->values.step == 1; k++)
+            state->value[k] = 0;
+    }
+}
+
+typedef struct {
+    sb_update_array arrays[TABLE];
+    sb_update_how how;
+    sb_call call;
+} planned;
+
+/* Here and not in `open`, when the arrays have no addresses yet. The values are set after the plan is made.
+ */
+static int before(sb_trial *t, sb_device *device)
+{
+    const sb_kernel *k = device->kernels[SB_OP_UPDATE];
+    planned *p = calloc(1, sizeof *p);
+    if (!p)
+        abort();
+    for (int i = 0; i < TABLE; i++)
+        p->arrays[i] = (sb_update_array){ .weight = sb_memory(t, EACH * i + WEIGHT),
+                                          .gradient = sb_memory(t, EACH * i + GRADIENT),
+                                          .state = sb_memory(t, EACH * i + STATE),
+                                          .state_stride = of(t)->counts[i],
+                                          .count = of(t)->counts[i],
+                                          .decayed = i > 0 };
+    p->how = (sb_update_how){ .arrays = p->arrays, .count = TABLE };
+    p->call.how = &p->how;
+    t->plan = p;
+    if (k->plan && k->plan(device, &p->call) != 0)
+        return -1;
+    p->how.values = of(t)->values;
+    return 0;
+}
+
+static int call(sb_trial *t, sb_device *device)
+{
+    const planned *p = t->plan;
+    return sb_forward(device, SB_OP_UPDATE, &p->call);
+}
+
+static void close_update(sb_trial *t, sb_device *device)
+{
+    planned *p = t->plan;
+    if (p && p->call.planned)
+        device->kernels[SB_OP_UPDATE]->unplan(device, p->call.planned);
+    free(p);
+}
+
+/* An array's step in place. */
+static void make_step(const sb_update_values *v, bool decayed, size_t count, double *w, const double *g,
+                      double *state)
+{
+    double decay = decayed ? v->weight_decay : 0, trust = 1;
+    if (v->rule == SB_UPDATE_ADAMW) {
+        double first = 1 - pow(v->beta1, (double)v->step), second = 1 - pow(v->beta2, (double)v->step),
+               *m = state, *s = state + count;
+        for (size_t i = 0; i < count; i++) {
+            m[i] = v->beta1 * m[i] + (1 - v->beta1) * g[i];
+            s[i] = v->beta2 * s[i] + (1 - v->beta2) * g[i] * g[i];
+            w[i] -= v->lr * decay * w[i];
+            w[i] -= v->lr * (m[i] / first) / (sqrt(s[i] / second) + v->epsilon);
+        }
+        return;
+    }
+    if (v->rule == SB_UPDATE_LARS && decayed) {
+        double weight = 0, update = 0;
+        for (size_t i = 0; i < count; i++) {
+            weight += w[i] * w[i];
+            update += pow(g[i] + decay * w[i], 2);
+        }
+        trust = weight > 0 && update > 0 ? v->trust * sqrt(weight / update) : 1;
+    }
+    for (size_t i = 0; i < count; i++) {
+        state[i] = v->momentum * state[i] + trust * (g[i] + decay * w[i]);
+        w[i] -= v->lr * state[i];
+    }
+}
+
+/* Few roundings of each term; LARS's trust ratio adds those of its two sums, relatively. */
+static void bound(sb_array *weight, const sb_array *gradient, sb_array *state, const sb_update_values *v,
+                  bool decayed)
+{
+    size_t count = weight->count;
+    double decay = decayed ? v->weight_decay : 0, trust = 1, growth = sb_growth(4);
+    if (v->rule == SB_UPDATE_LARS && decayed) {
+        double w = 0, u = 0;
+        for (size_t k = 0; k < count; k++) {
+            w += pow(weight->value[k], 2);
+            u += pow(gradient->value[k] + decay * weight->value[k], 2);
+        }
+        trust = w > 0 && u > 0 ? v->trust * sqrt(w / u) : 1;
+        growth = sb_growth((double)count);
+    }
+    for (size_t k = 0; k < count; k++) {
+        double w = fabs(weight->value[k]), g = fabs(gradient->value[k]), m = fabs(state->value[k]);
+        if (v->rule != SB_UPDATE_ADAMW) {
+            double magnitude = v->momentum * m + trust * (g + decay * w);
+            state->bound[k] = growth * SB_UNIT_F32 * magnitude;
+            weight->bound[k] = SB_UNIT_F32 * w + v->lr * (state->bound[k] + SB_UNIT_F32 * magnitude);
+            continue;
+        }
+        /* The step is lr m / first / (sqrt(s / second) + epsilon): wrong by what m is, and relatively by half
+         * of what s is. */
+        double first = 1 - pow(v->beta1, (double)v->step), second = 1 - pow(v->beta2, (double)v->step);
+        double magnitude = v->beta1 * m + (1 - v->beta1) * g,
+               root = sqrt(state->wanted[count + k] / second) + v->epsilon;
+        state->bound[k] = growth * SB_UNIT_F32 * magnitude;
+        state->bound[count + k] = growth * SB_UNIT_F32 * state->wanted[count + k];
+        weight->bound[k] = growth * SB_UNIT_F32 * (w + 3 * v->lr * magnitude / first / root);
+    }
+}
+
+static void reference(sb_trial *t)
+{
+    for (int i = 0; i < TABLE; i++) {
+        sb_array *weight = &t->arrays[EACH * i + WEIGHT], *gradient = &t->arrays[EACH * i + GRADIENT],
+                 *state = &t->arrays[EACH * i + STATE];
+        if (weight->count == 0)
+            continue;
+        memcpy(weight->wanted, weight->value, weight->count * sizeof(double));
+        memcpy(state->wanted, state->value, state->count * sizeof(double));
+        make_step(&of(t)->values, i > 0, weight->count, weight->wanted, gradient->value, state->wanted);
+        bound(weight, gradient, state, &of(t)->values, i > 0);
+    }
+}
+
+static const sb_operation update = { .name = "update",
+                                     .prepare = prepare,
+                                     .before = before,
+                                     .call = call,
+                                     .close = close_update,
+                                     .reference = reference };
+
+void sb_cases_update(void)
+{
+    const struct {
+        const char *name;
+        sb_update_values values;
+    } rules[] = {
+        { "SGD", { SB_UPDATE_SGD, 0.1f, 0.9f, 1e-4f, .step = 5 } },
+        { "SGD without momentum", { SB_UPDATE_SGD, 0.1f, 0, 0, .step = 5 } },
+        { "LARS", { SB_UPDATE_LARS, 0.3f, 0.9f, 1e-4f, .trust = 0.001f, .step = 5 } },
+        { "LARS, first step", { SB_UPDATE_LARS, 4.8f, 0.9f, 1e-6f, .trust = 0.001f, .step = 1 } },
+        { "AdamW, first step",
+          { SB_UPDATE_ADAMW, 1e-3f, 0, 0.05f, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8f, .step = 1 } },
+        { "AdamW",
+          { SB_UPDATE_ADAMW, 1e-3f, 0, 0.05f, .beta1 = 0.9, .beta2 = 0.95, .epsilon = 1e-8f, .step = 1000 } },
+        { "AdamW, step 100,000",
+          { SB_UPDATE_ADAMW, 1e-4f, 0, 0, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8f, .step = 100000 } },
+    };
+    const size_t sizes[][TABLE] = { { 1, 1, 1 }, { 0, 33, 1 }, { 33, 31, 255 }, { 257, 1, 10007 } };
+    for (size_t r = 0; r < sizeof rules / sizeof *rules; r++) {
+        parameters p = { .values = rules[r].values };
+        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+            memcpy(p.counts, sizes[i], sizeof p.counts);
+            sb_case_add(&update, false, &p, sizeof p, "%s, %zu + %zu + %zu weights", rules[r].name,
+                        p.counts[0], p.counts[1], p.counts[2]);
+        }
+        memcpy(p.counts, (size_t[]){ 2048, 1 << 20, 1 << 22 }, sizeof p.counts);
+        sb_case_add(&update, true, &p, sizeof p, "%s, five million weights", rules[r].name);
+    }
+}

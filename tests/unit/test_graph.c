@@ -1,0 +1,17 @@
+/* test_graph.c: graphs and plans on the CPU (tests/graph/checks.h). */
+#include <stdio.h>
+
+#include "proto/error.h"
+#include "tests/graph/checks.h"
+
+int main(void)
+{
+    sb_device *device;
+    if (sb_device_cpu(&device, 2) != 0) {
+        fprintf(stderr, "%s\n", sb_error());
+        return 1;
+    }
+    int failed = sb_graph_checks(device, NULL);
+    sb_device_close(&device);
+    return failed;
+}

@@ -1,0 +1,378 @@
+/* plan.c: lays a graph out: shapes, turns, what the device prepares, places (plan.h). */
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/error.h"
+#include "trainer/graph/plan_private.h"
+
+#define ALIGN 256
+
+static size_t align(size_t bytes) { return (bytes + ALIGN - 1) / ALIGN * ALIGN; }
+
+/* ---- shapes ---------------------------------------------------------------------------------------------------------------- */
+
+/* Marks what the outputs need. A node comes after what it reads. */
+static void mark_used(sb_plan *p)
+{
+    const sb_graph *g = p->graph;
+    for (int k = 0; k < g->output_count; k++)
+        p->nodes[g->outputs[k]].used = true;
+    for (int i = g->count - 1; i >= 0; i--)
+        for (int k = 0; k < SB_INPUTS_MAX && p->nodes[i].used && !g->nodes[i].leaf; k++)
+            if (g->nodes[i].x[k] >= 0)
+                p->nodes[g->nodes[i].x[k]].used = true;
+}
+
+static int shape_node(sb_plan *p, int i)
+{
+    const sb_node *n = &p->graph->nodes[i];
+    sb_call *c = &p->nodes[i].call;
+    *c = (sb_call){ .how = n->how };
+    for (int k = 0; k < SB_INPUTS_MAX; k++) {
+        if (n->x[k] < 0)
+            continue;
+        c->xs[k] = p->nodes[n->x[k]].call.ys;
+        c->gradient[k] = p->training && p->graph->nodes[n->x[k]].gradient && !n->stopped[k];
+    }
+    return sb_ops[n->op]->shape(n->how, c->xs, &c->ys);
+}
+
+static int shape_nodes(sb_plan *p, const sb_shape *leaves)
+{
+    const sb_graph *g = p->graph;
+    for (int k = 0; k < g->leaf_count; k++)
+        p->nodes[g->leaves[k]].call.ys = leaves[k];
+    for (int i = 0; i < g->count; i++)
+        if (!g->nodes[i].leaf && p->nodes[i].used && shape_node(p, i) != 0)
+            return sb_context("%s", g->nodes[i].name);
+    return 0;
+}
+
+/* What the device prepares for each node, once it is known which gradients are added. */
+static int prepare_nodes(sb_plan *p, size_t *scratch)
+{
+    const sb_graph *g = p->graph;
+    for (int i = p->backward_from; i < p->turn_count; i++)
+        if (p->turns[i].kind == SB_TURN_BACKWARD)
+            memcpy(p->nodes[p->turns[i].node].call.add, p->turns[i].add, sizeof p->turns[i].add);
+    for (int i = 0; i < g->count; i++) {
+        const sb_node *n = &g->nodes[i];
+        const sb_kernel *kernel = n->leaf ? NULL : p->device->kernels[n->op];
+        sb_call *c = &p->nodes[i].call;
+        if (n->leaf || !p->nodes[i].used)
+            continue;
+        if (kernel->plan && kernel->plan(p->device, c) != 0)
+            return sb_context("%s", n->name);
+        size_t bytes = kernel->scratch ? align(kernel->scratch(p->device, c)) : 0;
+        *scratch = bytes > *scratch ? bytes : *scratch;
+        p->nodes[i].packed = p->packed_bytes;
+        p->packed_bytes += kernel->packed ? align(kernel->packed(p->device, c)) : 0;
+    }
+    return 0;
+}
+
+/* ---- turns ----------------------------------------------------------------------------------------------------------------- */
+
+static sb_turn *add_turn(sb_plan *p, sb_turn_kind kind, int node)
+{
+    if (p->turn_count == p->turn_room) {
+        int room = p->turn_room ? 2 * p->turn_room : 256;
+        sb_turn *grown = realloc(p->turns, (size_t)room * sizeof *grown);
+        if (!grown)
+            return sb_fail("out of memory for a plan"), NULL;
+        p->turns = grown;
+        p->turn_room = room;
+    }
+    sb_turn *t = &p->turns[p->turn_count++];
+    *t = (sb_turn){ .kind = kind, .node = node };
+    return t;
+}
+
+/* A buffer that no turn has touched yet. SB_AT_NOWHERE: no memory. */
+static sb_at add_buffer(sb_plan *p, size_t bytes)
+{
+    if (p->buffer_count == p->buffer_room) {
+        int room = p->buffer_room ? 2 * p->buffer_room : 256;
+        sb_buffer *grown = realloc(p->buffers, (size_t)room * sizeof *grown);
+        if (!grown)
+            return sb_fail("out of memory for a plan"), (sb_at){ 0 };
+        p->buffers = grown;
+        p->buffer_room = room;
+    }
+    p->buffers[p->buffer_count] = (sb_buffer){ .bytes = align(bytes), .first = -1 };
+    return (sb_at){ SB_AT_BUFFER, p->buffer_count++ };
+}
+
+/* Lengthens a buffer's life to the turn that was added last. Returns where it lies. */
+static sb_at touch(sb_plan *p, sb_at at)
+{
+    if (at.kind == SB_AT_BUFFER) {
+        sb_buffer *b = &p->buffers[at.index];
+        int now = p->turn_count - 1;
+        b->first = b->first < 0 ? now : b->first;
+        b->last = now;
+    }
+    return at;
+}
+
+static bool gathers(const sb_plan *p, int node)
+{
+    const sb_node *n = &p->graph->nodes[node];
+    for (int k = 0; k < SB_WEIGHTS_MAX; k++)
+        if (n->w[k] >= 0 && p->graph->store->entries[n->w[k]].kind == SB_ENTRY_STATISTIC)
+            return true;
+    return false;
+}
+
+/* A turn that makes node i's output, into a buffer of its own. What a norm gathered has one place for good: it is read after the way forth. */
+static int make(sb_plan *p, int i, sb_turn_kind kind)
+{
+    const sb_node *n = &p->graph->nodes[i];
+    sb_planned *q = &p->nodes[i];
+    sb_turn *t = add_turn(p, kind, i);
+    if (!t)
+        return -1;
+    for (int k = 0; k < SB_INPUTS_MAX; k++)
+        t->x[k] = n->x[k] < 0 ? (sb_at){ 0 } : touch(p, p->nodes[n->x[k]].value);
+    q->value = add_buffer(p, sb_shape_bytes(&q->call.ys));
+    sb_shape aux = sb_ops[n->op]->aux ? sb_ops[n->op]->aux(n->how, q->call.xs) : (sb_shape){ 0 };
+    if (aux.n > 0 && (q->aux.kind == SB_AT_NOWHERE || !gathers(p, i)))
+        q->aux = add_buffer(p, sb_shape_bytes(&aux));
+    if (q->value.kind == SB_AT_NOWHERE || (aux.n > 0 && q->aux.kind == SB_AT_NOWHERE))
+        return -1;
+    t->y = touch(p, q->value);
+    t->aux = touch(p, q->aux);
+    return 0;
+}
+
+/* absent [count]: nodes whose value is not kept, and was not made again yet. The value of tensor t is there for a turn of the way back: made
+ * again if it has to be, after what that takes. */
+static int ensure(sb_plan *p, bool *absent, int t)
+{
+    const sb_node *n = &p->graph->nodes[t];
+    if (!absent[t])
+        return 0;
+    for (int k = 0; k < SB_INPUTS_MAX; k++)
+        if (n->x[k] >= 0 && ensure(p, absent, n->x[k]) != 0)
+            return -1;
+    absent[t] = false;
+    return make(p, t, SB_TURN_AGAIN);
+}
+
+/* Where the gradient of the tensor goes that node i reads as x[k]. */
+static int give_gradient(sb_plan *p, sb_turn *turn, int k, int tensor)
+{
+    const sb_node *n = &p->graph->nodes[tensor];
+    sb_planned *q = &p->nodes[tensor];
+    turn->add[k] = q->gradient.kind != SB_AT_NOWHERE;
+    if (!turn->add[k] && n->leaf) {
+        int leaf = 0;
+        while (p->graph->leaves[leaf] != tensor)
+            leaf++;
+        q->gradient = (sb_at){ SB_AT_DLEAF, leaf };
+    } else if (!turn->add[k]) {
+        q->gradient = add_buffer(p, sb_shape_bytes(&q->call.ys));
+        if (q->gradient.kind == SB_AT_NOWHERE)
+            return -1;
+    }
+    turn->dx[k] = touch(p, q->gradient);
+    return 0;
+}
+
+static int backward_turn(sb_plan *p, bool *absent, int i)
+{
+    const sb_node *n = &p->graph->nodes[i];
+    sb_planned *q = &p->nodes[i];
+    unsigned keeps = sb_ops[n->op]->keeps(n->how, q->call.xs);
+    for (int k = 0; k < SB_INPUTS_MAX; k++)
+        if (n->x[k] >= 0 && keeps & SB_KEEPS_X(k) && ensure(p, absent, n->x[k]) != 0)
+            return -1;
+    if (keeps & (SB_KEEPS_Y | SB_KEEPS_AUX) && ensure(p, absent, i) != 0)
+        return -1;
+    sb_turn *t = add_turn(p, SB_TURN_BACKWARD, i);
+    if (!t)
+        return -1;
+    q->back = true;
+    t->dy = touch(p, q->gradient);
+    t->y = keeps & SB_KEEPS_Y ? touch(p, q->value) : (sb_at){ 0 };
+    t->aux = keeps & SB_KEEPS_AUX ? touch(p, q->aux) : (sb_at){ 0 };
+    for (int k = 0; k < SB_INPUTS_MAX; k++) {
+        if (n->x[k] < 0)
+            continue;
+        t->x[k] = keeps & SB_KEEPS_X(k) ? touch(p, p->nodes[n->x[k]].value) : (sb_at){ 0 };
+        if (q->call.gradient[k] && give_gradient(p, t, k, n->x[k]) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* The gradients that come in at the outputs. One that nothing else adds to is read where the caller has it. */
+static int seed(sb_plan *p)
+{
+    const sb_graph *g = p->graph;
+    bool *read = calloc((size_t)g->count, sizeof *read); /* by a node that sends a gradient back */
+    if (!read)
+        return sb_fail("out of memory for a plan");
+    for (int i = 0; i < g->count; i++)
+        for (int k = 0; k < SB_INPUTS_MAX && !g->nodes[i].leaf && p->nodes[i].used; k++)
+            if (g->nodes[i].x[k] >= 0 && p->nodes[i].call.gradient[k])
+                read[g->nodes[i].x[k]] = true;
+    int rc = 0;
+    for (int k = 0; k < g->output_count && rc == 0; k++) {
+        sb_planned *q = &p->nodes[g->outputs[k]];
+        if (!g->seeded[k] || !g->nodes[g->outputs[k]].gradient)
+            continue;
+        if (!read[g->outputs[k]] && q->gradient.kind == SB_AT_NOWHERE && !g->nodes[g->outputs[k]].leaf) {
+            q->gradient = (sb_at){ SB_AT_DOUTPUT, k };
+            continue;
+        }
+        sb_turn *t = add_turn(p, SB_TURN_SEED, g->outputs[k]);
+        if (!t) {
+            rc = -1;
+            continue;
+        }
+        rc = give_gradient(p, t, 0, g->outputs[k]);
+        t->dy = (sb_at){ SB_AT_DOUTPUT, k };
+    }
+    free(read);
+    return rc;
+}
+
+static int make_turns(sb_plan *p, const bool *again)
+{
+    const sb_graph *g = p->graph;
+    for (int k = 0; k < g->leaf_count; k++)
+        p->nodes[g->leaves[k]].value = (sb_at){ SB_AT_LEAF, k };
+    for (int i = 0; i < g->count; i++)
+        if (!g->nodes[i].leaf && p->nodes[i].used && make(p, i, SB_TURN_FORWARD) != 0)
+            return -1;
+    p->backward_from = p->turn_count;
+    if (!p->training)
+        return 0;
+    bool *absent = calloc((size_t)g->count, sizeof *absent);
+    if (!absent)
+        return sb_fail("out of memory for a plan");
+    for (int i = 0; again && i < g->count; i++)
+        absent[i] = again[i] && !g->nodes[i].leaf;
+    for (int k = 0; k < g->output_count; k++) /* read by the caller: kept anyway */
+        absent[g->outputs[k]] = false;
+    int rc = seed(p);
+    for (int i = g->count - 1; i >= 0 && rc == 0; i--)
+        if (!g->nodes[i].leaf && p->nodes[i].used && g->nodes[i].gradient && p->nodes[i].gradient.kind != SB_AT_NOWHERE)
+            rc = backward_turn(p, absent, i);
+    free(absent);
+    return rc;
+}
+
+/* ---- places ---------------------------------------------------------------------------------------------------------------- */
+
+/* Outputs and what norms gathered stay to the end: they are read behind the last turn. */
+static void keep_to_the_end(sb_plan *p)
+{
+    for (int k = 0; k < p->graph->output_count; k++) {
+        sb_at value = p->nodes[p->graph->outputs[k]].value;
+        if (value.kind == SB_AT_BUFFER)
+            p->buffers[value.index].last = p->turn_count;
+    }
+    for (int i = 0; i < p->graph->count; i++)
+        if (p->nodes[i].aux.kind == SB_AT_BUFFER && gathers(p, i))
+            p->buffers[p->nodes[i].aux.index].last = p->turn_count;
+}
+
+static int larger(const void *a, const void *b, void *context)
+{
+    const sb_buffer *buffers = context;
+    size_t x = buffers[*(const int *)a].bytes, y = buffers[*(const int *)b].bytes;
+    return x != y ? (x < y) - (x > y) : *(const int *)a - *(const int *)b;
+}
+
+/* Largest first, each at the lowest place where nothing that lives at the same time lies. */
+static int place_buffers(sb_plan *p)
+{
+    int *order = malloc((size_t)p->buffer_count * sizeof *order + 1);
+    if (!order)
+        return sb_fail("out of memory for a plan");
+    for (int i = 0; i < p->buffer_count; i++)
+        order[i] = i;
+    qsort_r(order, (size_t)p->buffer_count, sizeof *order, larger, p->buffers);
+    for (int i = 0; i < p->buffer_count; i++) {
+        sb_buffer *b = &p->buffers[order[i]];
+        for (bool moved = true; moved;) {
+            moved = false;
+            for (int j = 0; j < i; j++) {
+                const sb_buffer *o = &p->buffers[order[j]];
+                if (o->first <= b->last && b->first <= o->last && o->offset < b->offset + b->bytes && b->offset < o->offset + o->bytes) {
+                    b->offset = o->offset + o->bytes;
+                    moved = true;
+                }
+            }
+        }
+        p->arena_bytes = b->offset + b->bytes > p->arena_bytes ? b->offset + b->bytes : p->arena_bytes;
+    }
+    free(order);
+    return 0;
+}
+
+/* ---- the whole ------------------------------------------------------------------------------------------------------------- */
+
+int sb_plan_create(sb_plan **out, const sb_graph *graph, const sb_shape *leaves, const sb_plan_options *options)
+{
+    sb_plan *p = calloc(1, sizeof *p);
+    if (!p)
+        return sb_fail("out of memory for a plan");
+    *p = (sb_plan){ .graph = graph, .device = graph->store->device, .training = options->training,
+                    .nodes = calloc((size_t)graph->count, sizeof *p->nodes) };
+    size_t scratch = 0;
+    int rc = p->nodes ? 0 : sb_fail("out of memory for a plan");
+    if (rc == 0) {
+        mark_used(p);
+        rc = shape_nodes(p, leaves) != 0 || make_turns(p, options->again) != 0 || prepare_nodes(p, &scratch) != 0 ? -1 : 0;
+    }
+    if (rc == 0) {
+        keep_to_the_end(p);
+        rc = place_buffers(p);
+    }
+    if (rc != 0) {
+        sb_plan_destroy(&p);
+        return -1;
+    }
+    p->scratch_offset = p->arena_bytes;
+    p->arena_bytes += scratch;
+    *out = p;
+    return 0;
+}
+
+void sb_plan_destroy(sb_plan **plan)
+{
+    sb_plan *p = *plan;
+    if (!p)
+        return;
+    for (int i = 0; p->nodes && i < p->graph->count; i++) {
+        const sb_kernel *kernel = p->graph->nodes[i].leaf ? NULL : p->device->kernels[p->graph->nodes[i].op];
+        if (kernel && kernel->unplan && p->nodes[i].call.planned)
+            kernel->unplan(p->device, p->nodes[i].call.planned);
+    }
+    free(p->nodes);
+    free(p->turns);
+    free(p->buffers);
+    free(p);
+    *plan = NULL;
+}
+
+size_t sb_plan_arena_bytes(const sb_plan *p) { return p->arena_bytes; }
+
+size_t sb_plan_packed_bytes(const sb_plan *p) { return p->packed_bytes; }
+
+int sb_plan_turns(const sb_plan *p) { return p->turn_count; }
+
+void sb_plan_visit(const sb_plan *p, bool backward, sb_plan_visitor visit, void *context)
+{
+    int from = backward ? p->backward_from : 0, to = backward ? p->turn_count : p->backward_from;
+    for (int i = from; i < to; i++) {
+        const sb_turn *t = &p->turns[i];
+        if (t->kind != SB_TURN_SEED)
+            visit(context, p->graph->nodes[t->node].op, &p->nodes[t->node].call, t->kind == SB_TURN_BACKWARD);
+    }
+}
+
+sb_shape sb_plan_output_shape(const sb_plan *p, int output) { return p->nodes[p->graph->outputs[output]].call.ys; }

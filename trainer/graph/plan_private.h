@@ -1,0 +1,50 @@
+/* plan_private.h: how a plan is stored, for plan.c (which lays it out) and run.c (which runs it). */
+#ifndef SB_TRAINER_PLAN_PRIVATE_H
+#define SB_TRAINER_PLAN_PRIVATE_H
+
+#include "trainer/graph/plan.h"
+
+typedef enum { SB_TURN_FORWARD, SB_TURN_AGAIN, SB_TURN_BACKWARD, SB_TURN_SEED } sb_turn_kind; /* SEED: an output's gradient comes in */
+
+/* Where something lies: a buffer of the arena, or what the feed brings. */
+typedef enum { SB_AT_NOWHERE, SB_AT_BUFFER, SB_AT_LEAF, SB_AT_DLEAF, SB_AT_DOUTPUT } sb_at_kind;
+typedef struct {
+    sb_at_kind kind;
+    int index;
+} sb_at;
+
+typedef struct {
+    sb_turn_kind kind;
+    int node;
+    sb_at x[SB_INPUTS_MAX], y, aux, dy, dx[SB_INPUTS_MAX]; /* SEED: from dy to y */
+    bool add[SB_INPUTS_MAX];
+} sb_turn;
+
+typedef struct {
+    size_t bytes, offset;
+    int first, last; /* turns */
+} sb_buffer;
+
+/* A node in this plan. */
+typedef struct {
+    bool used;     /* an output needs it */
+    bool back;     /* it has a BACKWARD turn */
+    sb_call call;  /* shapes, how, what the device prepared */
+    size_t packed; /* offset of its packed weights */
+    sb_at value, aux, gradient; /* as the turns stand so far, while they are made; the last value afterwards */
+} sb_planned;
+
+struct sb_plan {
+    const sb_graph *graph;
+    sb_device *device;
+    bool training;
+    sb_planned *nodes; /* [graph->count] */
+    sb_turn *turns;
+    int turn_count, turn_room, backward_from; /* the first turn of the way back */
+    sb_buffer *buffers;
+    int buffer_count, buffer_room;
+    size_t arena_bytes, scratch_offset, packed_bytes;
+    char *arena, *packed;
+};
+
+#endif

@@ -1,0 +1,148 @@
+/* run.c: runs a plan, turn by turn (plan.h). */
+#include "kernels/op/running.h"
+#include "proto/error.h"
+#include "trainer/graph/plan_private.h"
+
+#define RUNNING_MOMENTUM 0.1f /* torchvision's, of every norm */
+
+void sb_plan_bind(sb_plan *p, void *arena, void *packed)
+{
+    p->arena = arena;
+    p->packed = packed;
+}
+
+static void *resolve(const sb_plan *p, sb_at at, const sb_feed *feed)
+{
+    switch (at.kind) {
+    case SB_AT_NOWHERE: return NULL;
+    case SB_AT_BUFFER: return p->arena + p->buffers[at.index].offset;
+    case SB_AT_LEAF: return (void *)(uintptr_t)feed->leaf[at.index];
+    case SB_AT_DLEAF: return feed->dleaf[at.index];
+    case SB_AT_DOUTPUT: return (void *)(uintptr_t)feed->doutput[at.index];
+    }
+    return NULL;
+}
+
+/* The call of a turn. A norm is given the section's statistics only where it shall use them: `infer`. */
+static sb_call call_of(const sb_plan *p, const sb_turn *t, const sb_feed *feed, bool infer)
+{
+    const sb_node *n = &p->graph->nodes[t->node];
+    const sb_entry *entries = p->graph->store->entries;
+    const sb_section *s = feed->section;
+    sb_call c = p->nodes[t->node].call;
+    c.scratch = p->arena + p->scratch_offset;
+    c.packed = p->packed + p->nodes[t->node].packed;
+    c.y = resolve(p, t->y, feed);
+    c.aux = resolve(p, t->aux, feed);
+    c.dy = resolve(p, t->dy, feed);
+    for (int k = 0; k < SB_INPUTS_MAX; k++) {
+        c.x[k] = resolve(p, t->x[k], feed);
+        c.dx[k] = resolve(p, t->dx[k], feed);
+        c.add[k] = t->add[k];
+    }
+    for (int k = 0; k < SB_WEIGHTS_MAX; k++) {
+        if (n->w[k] < 0)
+            continue;
+        const sb_entry *e = &entries[n->w[k]];
+        if (e->kind == SB_ENTRY_STATISTIC) {
+            c.w[k] = infer ? s->statistic + e->offset : NULL;
+        } else {
+            c.w[k] = s->weight + e->offset;
+            c.dw[k] = t->kind == SB_TURN_BACKWARD ? s->gradient + e->offset : NULL;
+        }
+    }
+    return c;
+}
+
+int sb_plan_pack(sb_plan *p, const sb_section *section)
+{
+    const sb_feed feed = { .section = section };
+    for (int i = 0; i < p->graph->count; i++) {
+        const sb_node *n = &p->graph->nodes[i];
+        if (n->leaf || !p->nodes[i].used || !p->device->kernels[n->op]->pack)
+            continue;
+        const sb_turn turn = { .kind = SB_TURN_FORWARD, .node = i };
+        const sb_call c = call_of(p, &turn, &feed, false);
+        if (p->device->kernels[n->op]->pack(p->device, &c) != 0)
+            return sb_context("%s", n->name);
+    }
+    return 0;
+}
+
+/* The gradient that comes in at an output which other nodes read, too. */
+static int seed(sb_plan *p, const sb_turn *t, const sb_feed *feed)
+{
+    return p->device->copy(p->device, SB_STREAM_COMPUTE, resolve(p, t->dx[0], feed), resolve(p, t->dy, feed),
+                           sb_shape_bytes(&p->nodes[t->node].call.ys), SB_ON_DEVICE);
+}
+
+static int run_turns(sb_plan *p, int from, int to, const sb_feed *feed, bool infer)
+{
+    for (int i = from; i < to; i++) {
+        const sb_turn *t = &p->turns[i];
+        const sb_node *n = &p->graph->nodes[t->node];
+        int rc;
+        if (t->kind == SB_TURN_SEED) {
+            rc = seed(p, t, feed);
+        } else {
+            const sb_call c = call_of(p, t, feed, infer);
+            rc = t->kind == SB_TURN_BACKWARD ? sb_backward(p->device, n->op, &c) : sb_forward(p->device, n->op, &c);
+        }
+        if (rc != 0)
+            return sb_context("%s", n->name);
+    }
+    return 0;
+}
+
+int sb_plan_forward(sb_plan *p, const sb_feed *feed) { return run_turns(p, 0, p->backward_from, feed, false); }
+
+int sb_plan_infer(sb_plan *p, const sb_feed *feed) { return run_turns(p, 0, p->backward_from, feed, true); }
+
+int sb_plan_backward(sb_plan *p, const sb_feed *feed) { return run_turns(p, p->backward_from, p->turn_count, feed, false); }
+
+void *sb_plan_output(const sb_plan *p, int output)
+{
+    return p->arena + p->buffers[p->nodes[p->graph->outputs[output]].value.index].offset;
+}
+
+/* ---- statistics ------------------------------------------------------------------------------------------------------------ */
+
+/* The entry of what node i gathers; NULL: nothing. */
+static const sb_entry *gathered(const sb_plan *p, int i)
+{
+    const sb_node *n = &p->graph->nodes[i];
+    for (int k = 0; k < SB_WEIGHTS_MAX && !n->leaf && p->nodes[i].used; k++)
+        if (n->w[k] >= 0 && p->graph->store->entries[n->w[k]].kind == SB_ENTRY_STATISTIC)
+            return &p->graph->store->entries[n->w[k]];
+    return NULL;
+}
+
+static const float *batch_of(const sb_plan *p, int i)
+{
+    return (const float *)(const void *)(p->arena + p->buffers[p->nodes[i].aux.index].offset);
+}
+
+int sb_plan_statistics(sb_plan *p, float *batch)
+{
+    for (int i = 0; i < p->graph->count; i++) {
+        const sb_entry *e = gathered(p, i);
+        if (e && p->device->copy(p->device, SB_STREAM_COMPUTE, batch + e->offset, batch_of(p, i), e->count * sizeof(float), SB_ON_DEVICE) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+int sb_plan_update_running(sb_plan *p, float *running)
+{
+    for (int i = 0; i < p->graph->count; i++) {
+        const sb_entry *e = gathered(p, i);
+        if (!e)
+            continue;
+        const sb_shape *ys = &p->nodes[i].call.ys, pair = { 2, 1, 1, ys->c, SB_F32 };
+        const sb_running_how how = { .rows = ys->n * ys->h * ys->w, .momentum = RUNNING_MOMENTUM };
+        const sb_call c = { .how = &how, .xs = { pair }, .ys = pair, .x = { batch_of(p, i) }, .y = running + e->offset };
+        if (sb_forward(p->device, SB_OP_RUNNING, &c) != 0)
+            return sb_context("%s", p->graph->nodes[i].name);
+    }
+    return 0;
+}

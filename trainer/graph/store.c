@@ -1,0 +1,137 @@
+/* store.c: see store.h. */
+#include "trainer/graph/store.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/error.h"
+#include "proto/random.h"
+
+#define ENTRIES_MAX 8192
+
+void sb_store_init(sb_store *s, sb_device *device) { *s = (sb_store){ .device = device }; }
+
+void sb_store_free(sb_store *s)
+{
+    free(s->entries);
+    *s = (sb_store){ 0 };
+}
+
+static bool same_sides(const sb_extent *a, const sb_extent *b)
+{
+    return a->dims == b->dims && memcmp(a->side, b->side, (size_t)a->dims * sizeof *a->side) == 0;
+}
+
+int sb_store_add(sb_store *s, const char *name, sb_entry_kind kind, const sb_extent *extent)
+{
+    for (int i = 0; i < s->count; i++)
+        if (strcmp(s->entries[i].name, name) == 0)
+            return s->entries[i].kind == kind && same_sides(&s->entries[i].extent, extent)
+                       ? i
+                       : sb_fail("%s is wanted twice, with different sides", name);
+    if (s->closed || s->count == ENTRIES_MAX)
+        return sb_fail("%s is added too late, or there are more than %d entries", name, ENTRIES_MAX);
+    sb_entry *grown = realloc(s->entries, (size_t)(s->count + 1) * sizeof *grown);
+    if (!grown)
+        return sb_fail("out of memory for the names of weights");
+    s->entries = grown;
+    sb_entry *e = &grown[s->count];
+    *e = (sb_entry){ .kind = kind, .extent = *extent, .offset = s->floats[kind], .count = sb_extent_count(extent) };
+    if (snprintf(e->name, sizeof e->name, "%s", name) >= (int)sizeof e->name)
+        return sb_fail("the name %s is too long for a weight", name);
+    s->floats[kind] += e->count;
+    return s->count++;
+}
+
+/* ---- initialisation -------------------------------------------------------------------------------------------------------- */
+
+/* A pair of normal numbers (Box and Muller 1958). */
+static void normal_pair(sb_random *random, double out[2])
+{
+    double u = ((double)sb_random_u32(random) + 1) / 4294967296.0, v = (double)sb_random_u32(random) / 4294967296.0;
+    double radius = sqrt(-2 * log(u));
+    out[0] = radius * cos(2 * M_PI * v);
+    out[1] = radius * sin(2 * M_PI * v);
+}
+
+static void fill_normal(float *out, size_t count, double deviation, uint64_t seed, int stream)
+{
+    sb_random random;
+    sb_random_init(&random, seed, SB_RANDOM_WEIGHTS, (uint32_t)stream, 0, 0);
+    double pair[2] = { 0 };
+    for (size_t i = 0; i < count; i++) {
+        if (i % 2 == 0)
+            normal_pair(&random, pair);
+        out[i] = (float)(deviation * pair[i % 2]);
+    }
+}
+
+/* He et al. 2015: the deviation that keeps the scale of what passes through a ReLU, for so many values that meet in one. */
+static void initialise(const sb_entry *e, uint64_t seed, int stream, float *out)
+{
+    const int64_t *side = e->extent.side;
+    int64_t taps = 1;
+    for (int d = 2; d < e->extent.dims; d++)
+        taps *= side[d];
+    switch (e->extent.init) {
+    case SB_INIT_FAN_OUT: fill_normal(out, e->count, sqrt(2.0 / (double)(side[0] * taps)), seed, stream); break;
+    case SB_INIT_FAN_IN: fill_normal(out, e->count, sqrt(2.0 / (double)(side[1] * taps)), seed, stream); break;
+    case SB_INIT_ZERO:
+    case SB_INIT_ONE:
+        for (size_t i = 0; i < e->count; i++)
+            out[i] = e->extent.init == SB_INIT_ONE;
+        break;
+    case SB_INIT_STATISTIC: /* means, then variances */
+        for (size_t i = 0; i < e->count; i++)
+            out[i] = i >= e->count / 2;
+        break;
+    }
+}
+
+/* ---- sections -------------------------------------------------------------------------------------------------------------- */
+
+static int take_zeroed(sb_device *device, size_t floats, float **out)
+{
+    void *memory;
+    if (device->alloc(device, floats * sizeof(float), &memory) != 0)
+        return sb_context("weights");
+    *out = memory;
+    return device->zero(device, memory, floats * sizeof(float));
+}
+
+int sb_section_create(sb_section *out, sb_store *s, bool trained, uint64_t seed)
+{
+    sb_device *device = s->device;
+    size_t weights = s->floats[SB_ENTRY_WEIGHT], statistics = s->floats[SB_ENTRY_STATISTIC];
+    *out = (sb_section){ 0 };
+    s->closed = true;
+    if (take_zeroed(device, weights, &out->weight) != 0 || take_zeroed(device, statistics, &out->statistic) != 0 ||
+        (trained && take_zeroed(device, weights, &out->gradient) != 0))
+        return -1;
+    float *host = calloc(weights + statistics, sizeof *host);
+    if (!host)
+        return sb_fail("out of memory for initial weights");
+    for (int i = 0, stream = 0; i < s->count; i++) {
+        const sb_entry *e = &s->entries[i];
+        initialise(e, seed, stream, host + e->offset + (e->kind == SB_ENTRY_STATISTIC ? weights : 0));
+        stream += e->kind == SB_ENTRY_WEIGHT;
+    }
+    int rc = device->copy(device, SB_STREAM_COMPUTE, out->weight, host, weights * sizeof *host, SB_TO_DEVICE);
+    if (rc == 0)
+        rc = device->copy(device, SB_STREAM_COMPUTE, out->statistic, host + weights, statistics * sizeof *host, SB_TO_DEVICE);
+    if (rc == 0)
+        rc = device->wait(device, SB_STREAM_COMPUTE);
+    free(host);
+    return rc;
+}
+
+void sb_section_free(sb_section *section, sb_store *s)
+{
+    float *memory[] = { section->weight, section->gradient, section->statistic };
+    for (int i = 0; i < 3; i++)
+        if (memory[i])
+            s->device->release(s->device, memory[i]);
+    *section = (sb_section){ 0 };
+}

@@ -1,0 +1,144 @@
+/* budget.c: what a step takes of the device's memory, and what is said where that is not there (step.h). */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/error.h"
+#include "trainer/step/private.h"
+
+/* A piece of memory, and where its address goes. */
+typedef struct {
+    size_t bytes;
+    void *to;        /* of the pointer that is to be set */
+    size_t *account; /* of the budget */
+} want;
+
+enum { WANTS_MAX = 16 + SB_STEP_PLANS_MAX };
+
+/* All that the chunks as they are laid out need beside weights and optimiser. Returns the bytes, and fills the list. */
+static size_t list_wants(sb_step *s, want list[WANTS_MAX], int *count)
+{
+    size_t batch = (size_t)s->config->trainer.batch, rows = (size_t)s->rows, width = (size_t)s->width, statistics = s->store.floats[SB_ENTRY_STATISTIC];
+    size_t arena = 0, pixels = 0, largest = 0, total = 0;
+    *count = 0;
+    for (int i = 0; i < s->plan_count; i++) {
+        sb_step_plan *p = &s->plans[i];
+        size_t bytes = sb_plan_arena_bytes(p->plan), side = (size_t)p->side, n = (size_t)p->n;
+        size_t views = n * side * side * (size_t)s->config->data.channels;
+        arena = bytes > arena ? bytes : arena;
+        pixels = views > pixels ? views : pixels;
+        largest = n > largest ? n : largest;
+        list[(*count)++] = (want){ sb_plan_packed_bytes(p->plan), &p->packed, &s->budget.packed };
+    }
+    const want others[] = {
+        { arena, &s->arena, &s->budget.activations },
+        { pixels, &s->pixels[0], &s->budget.activations },
+        { pixels, &s->pixels[1], &s->budget.activations },
+        { largest * width * sizeof(float), &s->chunk_dfeatures, &s->budget.activations },
+        { rows * width * sizeof(float), &s->features, &s->budget.batch },
+        { rows * width * sizeof(float), &s->dfeatures, &s->budget.batch },
+        { sb_plan_arena_bytes(s->heads), &s->heads_arena, &s->budget.batch },
+        { sb_plan_packed_bytes(s->heads), &s->heads_packed, &s->budget.packed },
+        { batch * batch, &s->skip, &s->budget.batch },
+        { sizeof(float), &s->one, &s->budget.batch },
+        { statistics * sizeof(float), &s->running, &s->budget.weights },
+    };
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        list[(*count)++] = others[i];
+    for (int i = 0; i < *count; i++)
+        total += list[i].bytes;
+    return total;
+}
+
+/* Whether chunks of this size would fit. -1. */
+static int chunk_fits(sb_step *s, int most, size_t available)
+{
+    want list[WANTS_MAX];
+    int count;
+    return sb_step_lay_out(s, most) != 0 ? -1 : list_wants(s, list, &count) <= available;
+}
+
+/* The largest chunk below `fails`, which does not fit, that does; 0: none. A chunk that divides the batch has no rest to be planned for, so it may fit where
+ * smaller ones do not. */
+static int largest_chunk(sb_step *s, int fails, size_t available)
+{
+    int fits = 0, known = fails, batch = s->config->trainer.batch, fine;
+    while (known - fits > 1) {
+        int middle = fits + (known - fits) / 2;
+        fine = chunk_fits(s, middle, available);
+        if (fine < 0)
+            return -1;
+        if (fine)
+            fits = middle;
+        else
+            known = middle;
+    }
+    for (int most = fails - 1; most > known; most--) {
+        if (s->rows % most != 0 && batch % most != 0)
+            continue;
+        fine = chunk_fits(s, most, available);
+        if (fine != 0)
+            return fine < 0 ? -1 : most;
+    }
+    return fits;
+}
+
+/* `needed` bytes are not there: names the largest chunk that would fit. */
+static int fail_memory(sb_step *s, size_t needed, size_t available)
+{
+    int wanted = 1;
+    for (int i = 0; i < s->chunk_count; i++)
+        wanted = s->chunks[i].n > wanted ? s->chunks[i].n : wanted;
+    int fits = largest_chunk(s, wanted, available);
+    if (fits < 0)
+        return -1;
+    char advice[128];
+    if (fits > 0)
+        snprintf(advice, sizeof advice, "trainer.chunk=%d would fit, and gives the gradient of the whole batch", fits);
+    else
+        snprintf(advice, sizeof advice, "no trainer.chunk would fit: lower trainer.batch or the views' sizes");
+    return sb_fail("trainer.batch = %d with %d views in the backbone at once needs %zu MiB of memory, and %zu are free beside a reserve: %s",
+                   s->config->trainer.batch, wanted, needed >> 20, available >> 20, advice);
+}
+
+int sb_step_take_memory(sb_step *s)
+{
+    size_t batch = (size_t)s->config->trainer.batch;
+    int count;
+    want list[WANTS_MAX];
+    size_t needed = list_wants(s, list, &count), available;
+    if (s->device->available(s->device, &available) != 0)
+        return -1;
+    if (needed > available)
+        return fail_memory(s, needed, available);
+    for (int i = 0; i < count; i++) {
+        void *memory;
+        int rc = s->device->alloc(s->device, list[i].bytes ? list[i].bytes : 1, &memory);
+        if (rc == SB_DEVICE_FULL)
+            sb_context("memory for a step; lower trainer.chunk or trainer.batch");
+        if (rc != 0)
+            return -1;
+        memcpy(list[i].to, &memory, sizeof memory);
+        *list[i].account += list[i].bytes;
+    }
+    const size_t *floats = s->store.floats;
+    s->budget.weights += (((size_t)s->state_arrays + 2) * floats[SB_ENTRY_WEIGHT] + floats[SB_ENTRY_STATISTIC]) * sizeof(float);
+    s->budget.chunks = s->chunk_count;
+    for (int i = 0; i < s->plan_count; i++)
+        sb_plan_bind(s->plans[i].plan, s->arena, s->plans[i].packed);
+    sb_plan_bind(s->heads, s->heads_arena, s->heads_packed);
+    s->skip_host = calloc(batch, batch);
+    s->permutation = calloc(batch, sizeof *s->permutation);
+    return s->skip_host && s->permutation ? 0 : sb_fail("out of memory for a batch of %zu", batch);
+}
+
+void sb_step_free_memory(sb_step *s)
+{
+    void *memory[] = { s->arena, s->pixels[0], s->pixels[1], s->chunk_dfeatures, s->features, s->dfeatures,
+                       s->heads_arena, s->heads_packed, s->skip, s->one, s->running };
+    for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
+        if (memory[i])
+            s->device->release(s->device, memory[i]);
+    free(s->skip_host);
+    free(s->permutation);
+}

@@ -1,0 +1,131 @@
+/* chunks.c: which views go through the backbone together, in what order, and how they come to the device (step.h). */
+#include <string.h>
+
+#include "proto/error.h"
+#include "proto/random.h"
+#include "trainer/step/private.h"
+
+static sb_step_plan *plan_for(sb_step *s, int side, int n)
+{
+    for (int i = 0; i < s->plan_count; i++)
+        if (s->plans[i].side == side && s->plans[i].n == n)
+            return &s->plans[i];
+    sb_step_plan *p = &s->plans[s->plan_count];
+    const sb_shape pixels = { n, side, side, s->config->data.channels, SB_U8 };
+    const sb_plan_options options = { .training = true };
+    if (sb_plan_create(&p->plan, s->encoder, &pixels, &options) != 0) {
+        sb_context("planning a chunk of %d views of %d x %d", n, side, side);
+        return NULL;
+    }
+    p->side = side;
+    p->n = n;
+    s->plan_count++;
+    return p;
+}
+
+void sb_step_drop_plans(sb_step *s)
+{
+    for (int i = 0; i < s->plan_count; i++) {
+        sb_plan_destroy(&s->plans[i].plan);
+        if (s->plans[i].packed)
+            s->device->release(s->device, s->plans[i].packed);
+        s->plans[i].packed = NULL;
+    }
+    s->plan_count = 0;
+}
+
+/* Sizes ascending, then views, then samples. */
+int sb_step_lay_out(sb_step *s, int most)
+{
+    const sb_config *config = s->config;
+    int sizes[SB_VIEWS_MAX], size_count = sb_config_view_sizes(config, sizes), batch = config->trainer.batch, start = 0;
+    sb_step_drop_plans(s);
+    s->chunk_count = 0;
+    for (int c = 0; c < size_count; c++) {
+        int rows = 0;
+        for (int v = 0; v < config->view_count; v++)
+            if (config->views[v].size == sizes[c])
+                for (int i = 0; i < batch; i++)
+                    s->inputs[start + rows++] = (sb_step_input){ .view = v, .sample = i };
+        int whole = most > 0 && most < rows ? most : rows;
+        for (int done = 0; done < rows; done += whole) {
+            int n = rows - done < whole ? rows - done : whole;
+            sb_step_plan *p = plan_for(s, sizes[c], n);
+            if (!p)
+                return -1;
+            s->chunks[s->chunk_count++] = (sb_chunk){ .plan = p, .start = start + done, .n = n };
+        }
+        start += rows;
+    }
+    return 0;
+}
+
+void sb_step_permute(sb_step *s, int64_t number)
+{
+    int batch = s->config->trainer.batch;
+    for (int first = 0; first < s->rows && s->chunk_count > 1; first += batch) {
+        int view = s->inputs[first].view;
+        if (view == 0)
+            continue;
+        sb_random random;
+        sb_random_init(&random, s->config->seed, SB_RANDOM_CHUNKS, (uint32_t)number, (uint32_t)(number >> 32), (uint32_t)view);
+        for (int i = 0; i < batch; i++) {
+            uint32_t j = sb_random_below(&random, (uint32_t)i + 1);
+            s->permutation[i] = s->permutation[j];
+            s->permutation[j] = (uint32_t)i;
+        }
+        for (int i = 0; i < batch; i++)
+            s->inputs[first + i].sample = (int)s->permutation[i];
+    }
+}
+
+int sb_step_upload(sb_step *s, const sb_step_source *source, int number)
+{
+    const sb_chunk *k = &s->chunks[number];
+    size_t bytes = (size_t)k->plan->side * (size_t)k->plan->side * (size_t)s->config->data.channels;
+    uint8_t *to = s->pixels[s->uploads++ % 2];
+    for (int i = 0; i < k->n; i++) {
+        const sb_step_input *in = &s->inputs[k->start + i];
+        const uint8_t *pixels;
+        int rc = source->fetch(source->context, in->view, in->sample, &pixels);
+        if (rc != 0)
+            return rc;
+        if (s->device->copy(s->device, SB_STREAM_UPLOAD, to + (size_t)i * bytes, pixels, bytes, SB_TO_DEVICE) != 0)
+            return -1;
+    }
+    s->uploaded = true;
+    return 0;
+}
+
+/* The batch's row of a chunk's input. */
+static size_t row_of(const sb_step *s, const sb_chunk *k, int i)
+{
+    const sb_step_input *in = &s->inputs[k->start + i];
+    return (size_t)in->view * (size_t)s->config->trainer.batch + (size_t)in->sample;
+}
+
+/* Neighbours that stay neighbours are copied at once. */
+static int move_rows(sb_step *s, const sb_chunk *k, float *rows, float *batch, bool gather)
+{
+    size_t width = (size_t)s->width;
+    for (int i = 0, count; i < k->n; i += count) {
+        size_t first = row_of(s, k, i);
+        for (count = 1; i + count < k->n && row_of(s, k, i + count) == first + (size_t)count;)
+            count++;
+        float *mine = rows + (size_t)i * width, *theirs = batch + first * width;
+        if (s->device->copy(s->device, SB_STREAM_COMPUTE, gather ? mine : theirs, gather ? theirs : mine,
+                            (size_t)count * width * sizeof(float), SB_ON_DEVICE) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+int sb_step_gather(sb_step *s, const sb_chunk *k, const float *batch, float *rows)
+{
+    return move_rows(s, k, rows, (float *)(uintptr_t)batch, true);
+}
+
+int sb_step_scatter(sb_step *s, const sb_chunk *k, const float *rows, float *batch)
+{
+    return move_rows(s, k, (float *)(uintptr_t)rows, batch, false);
+}

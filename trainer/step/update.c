@@ -1,0 +1,80 @@
+/* update.c: the optimiser of a step: its state, and its step over all weights at once (step.h). */
+#include <stdlib.h>
+
+#include "kernels/op/update.h"
+#include "proto/error.h"
+#include "trainer/step/private.h"
+
+/* What the device prepared, and the table it was prepared from. */
+typedef struct {
+    sb_update_how how;
+    sb_call call;
+} update;
+
+/* The table of all weights. */
+static sb_update_array *list_arrays(const sb_step *s, int *count)
+{
+    sb_update_array *arrays = calloc((size_t)s->store.count, sizeof *arrays);
+    *count = 0;
+    for (int i = 0; arrays && i < s->store.count; i++) {
+        const sb_entry *e = &s->store.entries[i];
+        if (e->kind == SB_ENTRY_WEIGHT)
+            arrays[(*count)++] = (sb_update_array){ .weight = s->section.weight + e->offset, .gradient = s->section.gradient + e->offset,
+                                                    .state = s->state + e->offset, .state_stride = s->store.floats[SB_ENTRY_WEIGHT],
+                                                    .count = e->count, .decayed = e->extent.decayed };
+    }
+    return arrays;
+}
+
+int sb_step_make_update(sb_step *s)
+{
+    sb_device *d = s->device;
+    s->state_arrays = s->config->optimiser.name == SB_OPTIMISER_ADAMW ? 2 : 1;
+    size_t bytes = (size_t)s->state_arrays * s->store.floats[SB_ENTRY_WEIGHT] * sizeof(float);
+    void *memory;
+    if (d->alloc(d, bytes, &memory) != 0)
+        return sb_context("the optimiser's state");
+    s->state = memory;
+    if (d->zero(d, s->state, bytes) != 0)
+        return -1;
+    update *u = calloc(1, sizeof *u);
+    if (!u)
+        return sb_fail("out of memory for the optimiser");
+    s->update = u;
+    u->call.how = &u->how;
+    u->how.arrays = list_arrays(s, &u->how.count);
+    if (!u->how.arrays)
+        return sb_fail("out of memory for the optimiser");
+    return d->kernels[SB_OP_UPDATE]->plan ? d->kernels[SB_OP_UPDATE]->plan(d, &u->call) : 0;
+}
+
+void sb_step_free_update(sb_step *s)
+{
+    update *u = s->update;
+    if (s->state)
+        s->device->release(s->device, s->state);
+    if (!u)
+        return;
+    if (u->call.planned)
+        s->device->kernels[SB_OP_UPDATE]->unplan(s->device, u->call.planned);
+    free((void *)(uintptr_t)u->how.arrays);
+    free(u);
+}
+
+int sb_step_update(sb_step *s, int64_t number, double lr)
+{
+    static const sb_update_rule rules[] = { [SB_OPTIMISER_SGD] = SB_UPDATE_SGD, [SB_OPTIMISER_LARS] = SB_UPDATE_LARS,
+                                            [SB_OPTIMISER_ADAMW] = SB_UPDATE_ADAMW };
+    const sb_config *c = s->config;
+    update *u = s->update;
+    u->how.values = (sb_update_values){ .rule = rules[c->optimiser.name],
+                                        .lr = (float)lr,
+                                        .momentum = (float)c->optimiser.momentum,
+                                        .weight_decay = (float)c->optimiser.weight_decay,
+                                        .trust = (float)c->optimiser.trust,
+                                        .beta1 = c->optimiser.beta1,
+                                        .beta2 = c->optimiser.beta2,
+                                        .epsilon = (float)c->optimiser.epsilon,
+                                        .step = number + 1 };
+    return sb_forward(s->device, SB_OP_UPDATE, &u->call);
+}
