@@ -16,15 +16,20 @@
 #include "proto/socket.h"
 
 #define LOADERS_MAX 256
-#define IN_FLIGHT 2                /* tiles a loader has at once */
-#define SPARES 4                   /* slots that replace those of a process that cannot be killed */
-#define FAULTS_MAX 3               /* times that a decoder crashes or hangs on an image before that is quarantined */
-#define RING_BYTES (256u << 20)    /* the tile ring aims at this size where loader.slots is 0 */
-#define REPEAT_NS 1000000000ull    /* an order that was not taken up is given again after this */
-#define MARK_WAIT_NS 1000000000ull /* a loader that hangs has this long to mark its file and die, before it is killed */
-#define KILL_WAIT_NS 5000000000ull /* a killed process that is not gone after this keeps its slots for ever */
-#define LOOK_NS 250000000ull       /* a loader is looked at this often, or eight times in loader.timeout */
-#define STALL_NS 1000000000ull     /* a turn takes far less: the process was stopped, and the whole run may have been; counts against no loader */
+#define IN_FLIGHT 2  /* tiles a loader has at once */
+#define SPARES 4     /* slots that replace those of a process that cannot be killed */
+#define FAULTS_MAX 3 /* times that a decoder crashes or hangs on an image before that is quarantined */
+#define RING_BYTES (256u << 20) /* the tile ring aims at this size where loader.slots is 0 */
+#define REPEAT_NS 1000000000ull /* an order that was not taken up is given again after this */
+#define MARK_WAIT_NS \
+    1000000000ull /* a loader that hangs has this long to mark its file and die, before it is killed */
+#define KILL_WAIT_NS                                                                                  \
+    5000000000ull            /* a killed process that is not gone after this keeps its slots for ever \
+                              */
+#define LOOK_NS 250000000ull /* a loader is looked at this often, or eight times in loader.timeout */
+#define STALL_NS                                                                                             \
+    1000000000ull /* a turn takes far less: the process was stopped, and the whole run may have been; counts \
+                     against no loader */
 
 typedef enum { JOB_NONE, JOB_WAITING, JOB_ASSIGNED, JOB_READY, JOB_TAKEN } job_state;
 
@@ -39,7 +44,8 @@ typedef struct {
     uint64_t assigned_at; /* ns */
 } job;
 
-/* HUNG: it was told so, to mark its file and die. LOST: it cannot be killed, its slots are written off. Only one AT_WORK gets orders. */
+/* HUNG: it was told so, to mark its file and die. LOST: it cannot be killed, its slots are written off. Only
+ * one AT_WORK gets orders. */
 typedef enum { LOADER_NONE, LOADER_AT_WORK, LOADER_HUNG, LOADER_KILLED, LOADER_LOST } loader_state;
 
 typedef struct {
@@ -51,7 +57,8 @@ typedef struct {
     int in_flight;
     uint64_t looked_at;   /* ns */
     sb_process_time time; /* at that look */
-    uint64_t still_ns;    /* its own time without progress: since the last order or report, or since it was told to die, or killed */
+    uint64_t still_ns; /* its own time without progress: since the last order or report, or since it was told
+                          to die, or killed */
 } loader;
 
 struct sb_dispatch {
@@ -69,22 +76,24 @@ struct sb_dispatch {
     int spare_count;
     uint64_t next; /* the next sample to start */
     loader loaders[LOADERS_MAX];
-    uint32_t files;   /* files and pages of the data set */
-    bool *bad;        /* [images], by the first row of a file, as the two below */
+    uint32_t files; /* files and pages of the data set */
+    bool *bad;      /* [images], by the first row of a file, as the two below */
     uint8_t *faults;
-    uint32_t *home;   /* incarnation of the loader that has it decoded; 0 none */
+    uint32_t *home; /* incarnation of the loader that has it decoded; 0 none */
     sb_dispatch_counts counts;
 };
 
-/* ---- quarantine ----------------------------------------------------------------------------------------------------------- */
+/* ---- quarantine ---------------------------------------------------------------------------------------- */
 
 static int quarantine_check(const sb_dispatch *d)
 {
     double share = (double)d->counts.quarantined / d->files;
     if (share > d->config->data.max_bad || d->counts.quarantined == d->files)
-        return sb_fail("%" PRIu32 " of %" PRIu32 " images cannot be used, more than data.max_bad = %g allows; see %s/quarantine.jsonl, mend or "
-                       "remove the files, or raise data.max_bad",
-                       d->counts.quarantined, d->files, d->config->data.max_bad, d->run_dir);
+        return sb_fail(
+            "%" PRIu32 " of %" PRIu32
+            " images cannot be used, more than data.max_bad = %g allows; see %s/quarantine.jsonl, mend or "
+            "remove the files, or raise data.max_bad",
+            d->counts.quarantined, d->files, d->config->data.max_bad, d->run_dir);
     return 0;
 }
 
@@ -143,21 +152,27 @@ static void keep_out(void *context, const char *path, int page)
     d->counts.quarantined++;
 }
 
-/* A run keeps its quarantine over restarts: the same images stay out, whatever happened to the files meanwhile. */
+/* A run keeps its quarantine over restarts: the same images stay out, whatever happened to the files
+ * meanwhile. */
 static int quarantine_load(sb_dispatch *d)
 {
     return sb_quarantine_read(d->run_dir, keep_out, d) != 0 ? -1 : quarantine_check(d);
 }
 
-/* ---- create --------------------------------------------------------------------------------------------------------------- */
+/* ---- create -------------------------------------------------------------------------------------------- */
 
-int sb_dispatch_create(sb_dispatch **out, const char *run_dir, const sb_config *config, const sb_index *index, sb_order *order,
-                       uint64_t first, sb_dispatch_made made, void *context)
+int sb_dispatch_create(sb_dispatch **out, const char *run_dir, const sb_config *config, const sb_index *index,
+                       sb_order *order, uint64_t first, sb_dispatch_made made, void *context)
 {
     sb_dispatch *d = calloc(1, sizeof *d);
     if (!d)
         return sb_fail("out of memory");
-    *d = (sb_dispatch){ .config = config, .index = index, .order = order, .made = made, .context = context, .next = first,
+    *d = (sb_dispatch){ .config = config,
+                        .index = index,
+                        .order = order,
+                        .made = made,
+                        .context = context,
+                        .next = first,
                         .run_dir = run_dir };
     d->socket.directory = -1;
     size_t bytes = (size_t)config->data.tile * (size_t)config->data.tile * (size_t)config->data.channels;
@@ -216,7 +231,7 @@ void sb_dispatch_destroy(sb_dispatch **dispatch)
     *dispatch = NULL;
 }
 
-/* ---- loaders come and go ----------------------------------------------------------------------------------------------------- */
+/* ---- loaders come and go ------------------------------------------------------------------------------- */
 
 static int refuse(sb_dispatch *d, const sb_peer *peer, const char *reason)
 {
@@ -240,8 +255,9 @@ static int welcome(sb_dispatch *d, const loader *l)
     return sb_socket_send(&d->socket, &l->peer, &reply);
 }
 
-/* What tells when a loader is gone. Since one that hangs is killed, only a loader that this run's supervisor started is believed. (Loaders of another
- * machine would be something else to watch and to end, known to this function, watch_loader and end_loader alone.) */
+/* What tells when a loader is gone. Since one that hangs is killed, only a loader that this run's supervisor
+ * started is believed. (Loaders of another machine would be something else to watch and to end, known to this
+ * function, watch_loader and end_loader alone.) */
 static int open_loader(const sb_process *process) { return sb_process_open_sibling(process, "sb_loader"); }
 
 static int on_hello(sb_dispatch *d, const sb_peer *peer, const sb_message *m)
@@ -269,8 +285,12 @@ static int on_hello(sb_dispatch *d, const sb_peer *peer, const sb_message *m)
         close(pidfd);
         return -1;
     }
-    *free_place = (loader){ .state = LOADER_AT_WORK, .peer = *peer, .process = process, .pidfd = pidfd,
-                            .incarnation = (uint32_t)incarnation, .looked_at = sb_now() };
+    *free_place = (loader){ .state = LOADER_AT_WORK,
+                            .peer = *peer,
+                            .process = process,
+                            .pidfd = pidfd,
+                            .incarnation = (uint32_t)incarnation,
+                            .looked_at = sb_now() };
     d->counts.loaders++;
     return welcome(d, free_place);
 }
@@ -331,17 +351,20 @@ static int on_done(sb_dispatch *d, const sb_peer *peer, const sb_message *m)
     if (!m->done.bad || !j || m->done.image != j->tile.image || &d->loaders[j->loader] != l)
         return 0; /* a published slot speaks for itself (collect) */
     job_unassign(d, j);
-    return m->done.bad == 1 ? quarantine_image(d, m->done.image, m->done.reason) : quarantine_tile(d, j, m->done.reason);
+    return m->done.bad == 1 ? quarantine_image(d, m->done.image, m->done.reason)
+                            : quarantine_tile(d, j, m->done.reason);
 }
 
-/* A loader died decoding this job, and `how`. The third time its unit of decoding is quarantined: the tile, where it is decoded alone. */
+/* A loader died decoding this job, and `how`. The third time its unit of decoding is quarantined: the tile,
+ * where it is decoded alone. */
 static int on_fault(sb_dispatch *d, job *j, const char *how)
 {
     uint32_t file = file_of(d, j->tile.image);
     char reason[256];
     if (d->bad[file])
         return 0;
-    snprintf(reason, sizeof reason, "the decoder failed on it %d times, the last time it %s", FAULTS_MAX, how);
+    snprintf(reason, sizeof reason, "the decoder failed on it %d times, the last time it %s", FAULTS_MAX,
+             how);
     if (d->index->images[file].random_access)
         return ++j->faults < FAULTS_MAX ? 0 : quarantine_tile(d, j, reason);
     return ++d->faults[file] < FAULTS_MAX ? 0 : quarantine_image(d, j->tile.image, reason);
@@ -360,7 +383,8 @@ static int on_gone(sb_dispatch *d, int number)
         sb_slot_meta *meta = sb_ring_meta(&d->ring, j->slot);
         if (word.state == SB_SLOT_WRITING && meta->fault != 0) {
             int fault = meta->fault;
-            meta->fault = 0; /* a later holder that is killed before it writes its own must not be taken for a crash */
+            meta->fault =
+                0; /* a later holder that is killed before it writes its own must not be taken for a crash */
             char how[128];
             if (fault == SB_SIGNAL_HUNG)
                 snprintf(how, sizeof how, "hung for %g s (loader.timeout)", d->config->loader.timeout);
@@ -390,8 +414,10 @@ static int write_off(sb_dispatch *d, int number)
         if (j->state != JOB_ASSIGNED || j->loader != number)
             continue;
         if (d->spare_count == 0)
-            return sb_fail("loader %d hangs in the kernel and cannot be killed, and no spare slot is left", (int)l->process.pid);
-        sb_note("loader %d cannot be killed: a slot is written off, %d spare ones left", (int)l->process.pid, d->spare_count - 1);
+            return sb_fail("loader %d hangs in the kernel and cannot be killed, and no spare slot is left",
+                           (int)l->process.pid);
+        sb_note("loader %d cannot be killed: a slot is written off, %d spare ones left", (int)l->process.pid,
+                d->spare_count - 1);
         job_unassign(d, j);
         j->slot = d->spares[--d->spare_count];
     }
@@ -404,7 +430,8 @@ static const char *oldest_order(const sb_dispatch *d, int number)
     const job *oldest = NULL;
     for (int i = 0; i < d->job_count; i++) {
         const job *j = &d->jobs[i];
-        if (j->state == JOB_ASSIGNED && j->loader == number && (!oldest || j->assigned_at < oldest->assigned_at))
+        if (j->state == JOB_ASSIGNED && j->loader == number &&
+            (!oldest || j->assigned_at < oldest->assigned_at))
             oldest = j;
     }
     return oldest ? d->index->images[oldest->tile.image].path : "nothing";
@@ -419,16 +446,19 @@ static void end_loader(loader *l, loader_state state, int number)
     l->still_ns = 0;
 }
 
-/* Counts the loader's own time since the last look: what it ran, slept or was stopped. The time in which others kept it from the processor is
- * not its own: a loader hangs no sooner on a busy machine, and no sound file is taken there for one that hangs the decoder. */
+/* Counts the loader's own time since the last look: what it ran, slept or was stopped. The time in which
+ * others kept it from the processor is not its own: a loader hangs no sooner on a busy machine, and no sound
+ * file is taken there for one that hangs the decoder. */
 static void look_at_loader(const sb_dispatch *d, loader *l)
 {
-    uint64_t now = sb_now(), passed = now - l->looked_at, often = (uint64_t)(d->config->loader.timeout * 1e9) / 8, kept = 0;
+    uint64_t now = sb_now(), passed = now - l->looked_at,
+             often = (uint64_t)(d->config->loader.timeout * 1e9) / 8, kept = 0;
     sb_process_time time;
     if (passed < (often < LOOK_NS ? often : LOOK_NS))
         return;
     if (sb_process_times(l->process.pid, &time)) {
-        bool waits = time.ready && time.ran == l->time.ran; /* still: what it was kept is only known afterwards */
+        bool waits = time.ready &&
+                     time.ran == l->time.ran; /* still: what it was kept is only known afterwards */
         kept = waits ? passed : time.kept - l->time.kept;
         l->time = time;
     }
@@ -436,7 +466,8 @@ static void look_at_loader(const sb_dispatch *d, loader *l)
     l->looked_at = now;
 }
 
-/* A loader that hangs is told so and, if that does not end it (it is stopped, or hangs in the kernel), killed, and in the end written off. */
+/* A loader that hangs is told so and, if that does not end it (it is stopped, or hangs in the kernel),
+ * killed, and in the end written off. */
 static int watch_loader(sb_dispatch *d, int number)
 {
     loader *l = &d->loaders[number];
@@ -444,9 +475,10 @@ static int watch_loader(sb_dispatch *d, int number)
         return on_gone(d, number);
     look_at_loader(d, l);
     uint64_t still = l->still_ns;
-    if (l->state == LOADER_AT_WORK && l->in_flight > 0 && still > (uint64_t)(d->config->loader.timeout * 1e9)) {
-        sb_note("loader %d made no progress for %g s (loader.timeout) on %s and is killed", (int)l->process.pid,
-                d->config->loader.timeout, oldest_order(d, number));
+    if (l->state == LOADER_AT_WORK && l->in_flight > 0 &&
+        still > (uint64_t)(d->config->loader.timeout * 1e9)) {
+        sb_note("loader %d made no progress for %g s (loader.timeout) on %s and is killed",
+                (int)l->process.pid, d->config->loader.timeout, oldest_order(d, number));
         end_loader(l, LOADER_HUNG, SB_SIGNAL_HUNG);
     } else if (l->state == LOADER_HUNG && still > MARK_WAIT_NS) {
         end_loader(l, LOADER_KILLED, SIGKILL);
@@ -465,7 +497,7 @@ static int watch_loaders(sb_dispatch *d)
     return 0;
 }
 
-/* ---- jobs ------------------------------------------------------------------------------------------------------------------- */
+/* ---- jobs ---------------------------------------------------------------------------------------------- */
 
 static int start_jobs(sb_dispatch *d)
 {
@@ -487,7 +519,8 @@ static int start_jobs(sb_dispatch *d)
 static bool image_is_free(sb_dispatch *d, uint32_t file)
 {
     const loader *home = d->home[file] ? find_loader(d, d->home[file]) : NULL;
-    return d->index->images[file].random_access || !home || home->state != LOADER_AT_WORK || (home->in_flight > 0 && home->still_ns > REPEAT_NS);
+    return d->index->images[file].random_access || !home || home->state != LOADER_AT_WORK ||
+           (home->in_flight > 0 && home->still_ns > REPEAT_NS);
 }
 
 static int hand_out_one(sb_dispatch *d, int number, uint64_t now, bool *handed)
@@ -565,7 +598,8 @@ int sb_dispatch_turn(sb_dispatch *d, int timeout_ms, int fd)
     sb_peer peer;
     sb_message message;
     for (int handled = 0; handled < 64; handled++) {
-        int rc = sb_socket_receive(&d->socket, &peer, &message, handled == 0 ? timeout_ms : 0, &fd, fd >= 0 ? 1 : 0);
+        int rc = sb_socket_receive(&d->socket, &peer, &message, handled == 0 ? timeout_ms : 0, &fd,
+                                   fd >= 0 ? 1 : 0);
         if (rc < 0)
             return -1;
         if (rc == 0)
@@ -585,7 +619,8 @@ int sb_dispatch_turn(sb_dispatch *d, int timeout_ms, int fd)
     return hand_out(d);
 }
 
-/* The consumer of the tile ring is this process itself, so its incarnation as a reader is 0xFFFFFF: the ring dies with it. */
+/* The consumer of the tile ring is this process itself, so its incarnation as a reader is 0xFFFFFF: the ring
+ * dies with it. */
 #define READER 0xFFFFFFu
 
 bool sb_dispatch_take(sb_dispatch *d, sb_dispatch_tile *out)
@@ -594,11 +629,13 @@ bool sb_dispatch_take(sb_dispatch *d, sb_dispatch_tile *out)
     for (int i = 0; i < d->job_count; i++)
         if (d->jobs[i].state == JOB_READY && (!best || d->jobs[i].sample < best->sample))
             best = &d->jobs[i];
-    if (!best || !sb_ring_acquire(&d->ring, best->slot, sb_ring_look(&d->ring, best->slot).generation, READER))
+    if (!best ||
+        !sb_ring_acquire(&d->ring, best->slot, sb_ring_look(&d->ring, best->slot).generation, READER))
         return false;
     const sb_slot_meta *meta = sb_ring_meta(&d->ring, best->slot);
-    bool sound = meta->sample == best->sample && meta->image == best->tile.image && meta->left == best->tile.left &&
-                 meta->top == best->tile.top && meta->width == d->config->data.tile && meta->height == d->config->data.tile &&
+    bool sound = meta->sample == best->sample && meta->image == best->tile.image &&
+                 meta->left == best->tile.left && meta->top == best->tile.top &&
+                 meta->width == d->config->data.tile && meta->height == d->config->data.tile &&
                  meta->channels == d->config->data.channels;
     if (!sound) { /* what lies there is not what was ordered: order it again */
         sb_ring_release(&d->ring, best->slot, sb_ring_look(&d->ring, best->slot).generation, READER);
@@ -606,7 +643,9 @@ bool sb_dispatch_take(sb_dispatch *d, sb_dispatch_tile *out)
         return false;
     }
     best->state = JOB_TAKEN;
-    *out = (sb_dispatch_tile){ .job = (int)(best - d->jobs), .sample = best->sample, .meta = meta,
+    *out = (sb_dispatch_tile){ .job = (int)(best - d->jobs),
+                               .sample = best->sample,
+                               .meta = meta,
                                .pixels = sb_ring_data(&d->ring, best->slot) };
     return true;
 }
@@ -617,7 +656,9 @@ int sb_dispatch_give_back(sb_dispatch *d, const sb_dispatch_tile *tile, bool mad
     uint32_t generation = sb_ring_look(&d->ring, j->slot).generation;
     if (!made) { /* the owner itself takes its reading slot back: READING -> READY */
         j->state = JOB_READY;
-        return sb_ring_reclaim(&d->ring, READER) == 1 ? 0 : sb_fail("slot %" PRIu32 " of the tile ring was not held alone", j->slot);
+        return sb_ring_reclaim(&d->ring, READER) == 1
+                   ? 0
+                   : sb_fail("slot %" PRIu32 " of the tile ring was not held alone", j->slot);
     }
     if (!sb_ring_release(&d->ring, j->slot, generation, READER))
         return sb_fail("slot %" PRIu32 " of the tile ring was not held", j->slot);
@@ -631,7 +672,4 @@ void sb_dispatch_memory(const sb_dispatch *d, void **memory, size_t *bytes)
     *bytes = d->ring.segment.ticket.bytes;
 }
 
-void sb_dispatch_count(const sb_dispatch *d, sb_dispatch_counts *out)
-{
-    *out = d->counts;
-}
+void sb_dispatch_count(const sb_dispatch *d, sb_dispatch_counts *out) { *out = d->counts; }

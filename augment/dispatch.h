@@ -1,14 +1,17 @@
 /* dispatch.h: hands tiles to loaders and collects what they decoded.
  *
- * DESIGN. Owns the tile ring (a pool of slots) and the ROUTER "augment". A job is one sample of the order in one slot: WAITING until a
- * loader has it, ASSIGNED until the slot's word says READY, then made into views and gone. Jobs are started in the order's sequence,
- * as many as there are slots; a loader may have two at a time, so that it never waits for a message. Tiles of images
- * that decode tile by tile go to any loader; others to the one that has the image decoded, or to another if that one hangs or is gone.
+ * DESIGN. Owns the tile ring (a pool of slots) and the ROUTER "augment". A job is one sample of the order in
+ * one slot: WAITING until a loader has it, ASSIGNED until the slot's word says READY, then made into views
+ * and gone. Jobs are started in the order's sequence, as many as there are slots; a loader may have two at a
+ * time, so that it never waits for a message. Tiles of images that decode tile by tile go to any loader;
+ * others to the one that has the image decoded, or to another if that one hangs or is gone.
  *
- * Faults. A loader that is gone (pidfd) gives its slots back. A loader without progress is told so (SB_SIGNAL_HUNG), then killed; if it cannot
- * be, its slots are written off and spare ones take their place. What a decoder crashed or hung on three times, which only the dying loader
- * itself can say, is quarantined, as is what a loader calls bad: the image, or only the tile where it is decoded alone. The sample is then
- * drawn again (order.h, attempt), so the result depends on which images are bad and not on when that was found. */
+ * Faults. A loader that is gone (pidfd) gives its slots back. A loader without progress is told so
+ * (SB_SIGNAL_HUNG), then killed; if it cannot be, its slots are written off and spare ones take their place.
+ * What a decoder crashed or hung on three times, which only the dying loader itself can say, is quarantined,
+ * as is what a loader calls bad: the image, or only the tile where it is decoded alone. The sample is then
+ * drawn again (order.h, attempt), so the result depends on which images are bad and not on when that was
+ * found. */
 #ifndef SB_AUGMENT_DISPATCH_H
 #define SB_AUGMENT_DISPATCH_H
 
@@ -25,16 +28,17 @@ typedef struct sb_dispatch sb_dispatch;
 /* Tells whether a sample needs no tile any more (a predecessor made its views). */
 typedef bool (*sb_dispatch_made)(void *context, uint64_t sample);
 
-/* Creates ring and socket; samples are taken from `first` on. Keeps the pointers. quarantine.jsonl of run_dir is read and appended to. */
-int sb_dispatch_create(sb_dispatch **out, const char *run_dir, const sb_config *config, const sb_index *index, sb_order *order,
-                       uint64_t first, sb_dispatch_made made, void *context);
+/* Creates ring and socket; samples are taken from `first` on. Keeps the pointers. quarantine.jsonl of run_dir
+ * is read and appended to. */
+int sb_dispatch_create(sb_dispatch **out, const char *run_dir, const sb_config *config, const sb_index *index,
+                       sb_order *order, uint64_t first, sb_dispatch_made made, void *context);
 void sb_dispatch_destroy(sb_dispatch **dispatch);
 
 /* The tile ring's memory, for a device that copies from it. */
 void sb_dispatch_memory(const sb_dispatch *dispatch, void **memory, size_t *bytes);
 
-/* One turn: messages (waits at most timeout_ms for the first, or until `fd` is readable), deaths, hung loaders, new jobs, hand-out.
- * -1: the run cannot go on (too many bad images, the ring is broken). */
+/* One turn: messages (waits at most timeout_ms for the first, or until `fd` is readable), deaths, hung
+ * loaders, new jobs, hand-out. -1: the run cannot go on (too many bad images, the ring is broken). */
 int sb_dispatch_turn(sb_dispatch *dispatch, int timeout_ms, int fd);
 
 /* A decoded tile. */
@@ -45,8 +49,8 @@ typedef struct {
     const uint8_t *pixels;
 } sb_dispatch_tile;
 
-/* The decoded tile of the lowest sample that is not taken: true and *out, and the slot is READING; give_back frees it (made: its views are
- * published) or, where no other is taken, leaves it for later. */
+/* The decoded tile of the lowest sample that is not taken: true and *out, and the slot is READING; give_back
+ * frees it (made: its views are published) or, where no other is taken, leaves it for later. */
 bool sb_dispatch_take(sb_dispatch *dispatch, sb_dispatch_tile *out);
 int sb_dispatch_give_back(sb_dispatch *dispatch, const sb_dispatch_tile *tile, bool made);
 

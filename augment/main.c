@@ -1,28 +1,29 @@
-/* main.c of sb_augment: walks the sample order, has tiles decoded by loaders, makes their views and puts them where the trainer
- * finds them.
+/* main.c of sb_augment: walks the sample order, has tiles decoded by loaders, makes their views and puts them
+ * where the trainer finds them.
  *
- * One process for a trainer. It lives as long as its trainer: what it owns (the tile ring) can be made again at once, so when the trainer
- * is gone it leaves with status 4 and is started again. Which samples are missing is read from the words of the view rings, so its own death
- * costs at most the tile in hand. Exit status: 0 asked to stop, 1 the run cannot go on, 4 the trainer is gone. */
+ * One process for a trainer. It lives as long as its trainer: what it owns (the tile ring) can be made again
+ * at once, so when the trainer is gone it leaves with status 4 and is started again. Which samples are
+ * missing is read from the words of the view rings, so its own death costs at most the tile in hand. Exit
+ * status: 0 asked to stop, 1 the run cannot go on, 4 the trainer is gone. */
 #include <argp.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "augment/dispatch.h"   /* sb_dispatch_* */
-#include "augment/order.h"      /* sb_order_* */
-#include "augment/view.h"       /* sb_view_draw */
-#include "augment/viewer.h"     /* sb_viewer_* */
-#include "kernels/open.h"       /* sb_device_* */
-#include "loader/index.h"       /* sb_index_read */
-#include "proto/config.h"       /* sb_config_* */
-#include "proto/error.h"        /* sb_fail, sb_note */
-#include "proto/process.h"      /* sb_process_*, sb_stop_* */
-#include "proto/random.h"       /* sb_random_init */
-#include "proto/ring.h"         /* sb_ring_* */
-#include "proto/rundir.h"       /* sb_rundir_* */
-#include "proto/socket.h"       /* sb_socket_* */
+#include "augment/dispatch.h" /* sb_dispatch_* */
+#include "augment/order.h"    /* sb_order_* */
+#include "augment/view.h"     /* sb_view_draw */
+#include "augment/viewer.h"   /* sb_viewer_* */
+#include "kernels/open.h"     /* sb_device_* */
+#include "loader/index.h"     /* sb_index_read */
+#include "proto/config.h"     /* sb_config_* */
+#include "proto/error.h"      /* sb_fail, sb_note */
+#include "proto/process.h"    /* sb_process_*, sb_stop_* */
+#include "proto/random.h"     /* sb_random_init */
+#include "proto/ring.h"       /* sb_ring_* */
+#include "proto/rundir.h"     /* sb_rundir_* */
+#include "proto/socket.h"     /* sb_socket_* */
 
 #define EXIT_TRAINER_GONE 4
 
@@ -63,15 +64,17 @@ typedef struct {
 static const char *run_dir;
 static bool only_check;
 
-/* ---- the trainer's side ------------------------------------------------------------------------------------------------------ */
+/* ---- the trainer's side -------------------------------------------------------------------------------- */
 
-/* Says hello until the trainer answers. 1: joined, 0: asked to stop, -1: refused or broken. *first is the next sample it needs. */
+/* Says hello until the trainer answers. 1: joined, 0: asked to stop, -1: refused or broken. *first is the
+ * next sample it needs. */
 static int join_trainer(augment *a, uint64_t *first)
 {
     sb_process self;
     if (sb_process_self(&self) != 0 || sb_socket_connect(&a->trainer, run_dir, "trainer") != 0)
         return -1;
-    sb_message hello = { .type = SB_MESSAGE_HELLO, .hello = { .role = SB_ROLE_AUGMENT, .pid = self.pid, .start = self.start } };
+    sb_message hello = { .type = SB_MESSAGE_HELLO,
+                         .hello = { .role = SB_ROLE_AUGMENT, .pid = self.pid, .start = self.start } };
     sb_message m;
     for (;;) {
         if (sb_stop_requested())
@@ -91,14 +94,16 @@ static int join_trainer(augment *a, uint64_t *first)
     if (a->trainer_pidfd < 0)
         return sb_context("watching the trainer");
     if (m.welcome.segment_count != (uint32_t)a->class_count)
-        return sb_fail("the trainer has %u view rings, the configuration %d sizes of views", m.welcome.segment_count, a->class_count);
+        return sb_fail("the trainer has %u view rings, the configuration %d sizes of views",
+                       m.welcome.segment_count, a->class_count);
     for (int c = 0; c < a->class_count; c++) {
         view_class *k = &a->classes[c];
         size_t bytes = (size_t)k->size * (size_t)k->size * (size_t)a->config.data.channels;
         if (sb_ring_join(&k->ring, SB_SEGMENT_VIEWS, &m.welcome.segments[c]) != 0)
             return sb_context("view ring of size %d", k->size);
         if (k->ring.stride < bytes)
-            return sb_fail("view ring of size %d has slots of %zu bytes, a view needs %zu", k->size, k->ring.stride, bytes);
+            return sb_fail("view ring of size %d has slots of %zu bytes, a view needs %zu", k->size,
+                           k->ring.stride, bytes);
     }
     a->incarnation = m.welcome.incarnation;
     *first = m.welcome.first;
@@ -130,12 +135,9 @@ static views_state look(const augment *a, uint64_t sample)
     return needed ? VIEWS_NEEDED : VIEWS_MADE;
 }
 
-static bool views_made(void *context, uint64_t sample)
-{
-    return look(context, sample) == VIEWS_MADE;
-}
+static bool views_made(void *context, uint64_t sample) { return look(context, sample) == VIEWS_MADE; }
 
-/* ---- making views -------------------------------------------------------------------------------------------------------------- */
+/* ---- making views -------------------------------------------------------------------------------------- */
 
 /* Starts the views of a tile that are still missing. */
 static int begin_views(augment *a, const sb_dispatch_tile *tile)
@@ -154,7 +156,8 @@ static int begin_views(augment *a, const sb_dispatch_tile *tile)
             uint32_t slot = sb_ring_slot(&k->ring, e), generation = sb_ring_generation(&k->ring, e);
             if (!sb_ring_claim(&k->ring, slot, generation, a->incarnation))
                 continue; /* a predecessor made this one */
-            sb_view_of_sample(&a->config, epoch, position, k->views[v], tile->meta->width, tile->meta->height, &params[j->count]);
+            sb_view_of_sample(&a->config, epoch, position, k->views[v], tile->meta->width, tile->meta->height,
+                              &params[j->count]);
             sb_slot_meta *meta = sb_ring_meta(&k->ring, slot);
             *meta = *tile->meta;
             meta->epoch = epoch;
@@ -168,7 +171,8 @@ static int begin_views(augment *a, const sb_dispatch_tile *tile)
         }
     }
     uint64_t begin = sb_now();
-    int rc = sb_viewer_begin(a->viewer, tile->pixels, tile->meta->width, tile->meta->height, params, j->count, out);
+    int rc = sb_viewer_begin(a->viewer, tile->pixels, tile->meta->width, tile->meta->height, params, j->count,
+                             out);
     a->augment_ns += sb_now() - begin;
     return rc;
 }
@@ -222,7 +226,8 @@ static int loop(augment *a)
             return -1;
         wait_ms = 5;
         sb_dispatch_tile tile;
-        bool taken = sb_dispatch_take(a->dispatch, &tile), room = taken && look(a, tile.sample) != VIEWS_NO_ROOM;
+        bool taken = sb_dispatch_take(a->dispatch, &tile),
+             room = taken && look(a, tile.sample) != VIEWS_NO_ROOM;
         if (room && begin_views(a, &tile) != 0)
             return -1;
         /* With nothing more to begin, what is under way is ended. */
@@ -238,7 +243,7 @@ static int loop(augment *a)
     return 0;
 }
 
-/* ---- start and end --------------------------------------------------------------------------------------------------------------- */
+/* ---- start and end ------------------------------------------------------------------------------------- */
 
 /* Configuration, index and order: all of a run that can be wrong before it begins. */
 static int read_run(augment *a)
@@ -260,7 +265,8 @@ static int read_run(augment *a)
     return 0;
 }
 
-/* Once the trainer is joined: it has taken what it needs of the device by then, and its check of what is free left room for this. */
+/* Once the trainer is joined: it has taken what it needs of the device by then, and its check of what is free
+ * left room for this. */
 static int open_device(augment *a)
 {
     int rc = sb_device_open(&a->device, &a->config, 1);
@@ -307,12 +313,17 @@ static error_t parse(int key, char *argument, struct argp_state *state)
 int main(int argc, char **argv)
 {
     const struct argp_option options[] = {
-        { "check", KEY_CHECK, NULL, 0, "only read the configuration and the index, and name images that changed since the run began", 0 },
+        { "check", KEY_CHECK, NULL, 0,
+          "only read the configuration and the index, and name images that changed since the run began", 0 },
         { 0 },
     };
-    const struct argp argp = { .options = options, .parser = parse, .args_doc = "RUN_DIR",
-                               .doc = "Makes the views of a run: hands tiles to its loaders, and views of them to its trainer. "
-                                      "Started by ./run; one for a run." };
+    const struct argp argp = {
+        .options = options,
+        .parser = parse,
+        .args_doc = "RUN_DIR",
+        .doc = "Makes the views of a run: hands tiles to its loaders, and views of them to its trainer. "
+               "Started by ./run; one for a run."
+    };
     argp_parse(&argp, argc, argv, 0, NULL, NULL);
     sb_note_program("augment");
     static augment a = { .trainer_pidfd = -1, .trainer = { .directory = -1 } };
@@ -326,9 +337,14 @@ int main(int argc, char **argv)
         teardown(&a);
         return bad == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
     }
-    int rc = sb_stop_install() != 0 || sb_process_die_with_supervisor() != 0 || read_run(&a) != 0 ? -1 : join_trainer(&a, &first);
+    int rc = sb_stop_install() != 0 || sb_process_die_with_supervisor() != 0 || read_run(&a) != 0
+                 ? -1
+                 : join_trainer(&a, &first);
     if (rc == 1)
-        rc = open_device(&a) != 0 || sb_dispatch_create(&a.dispatch, run_dir, &a.config, &a.index, a.order, first, views_made, &a) != 0 ? -1 : loop(&a);
+        rc = open_device(&a) != 0 || sb_dispatch_create(&a.dispatch, run_dir, &a.config, &a.index, a.order,
+                                                        first, views_made, &a) != 0
+                 ? -1
+                 : loop(&a);
     if (rc < 0)
         sb_note("%s", sb_error());
     teardown(&a);

@@ -1,4 +1,5 @@
-/* order.c: see order.h. The order of one epoch is held (16 bytes a sample) and made again whenever a sample of another is asked for. */
+/* order.c: see order.h. The order of one epoch is held (16 bytes a sample) and made again whenever a sample
+ * of another is asked for. */
 #include "augment/order.h"
 
 #include <inttypes.h>
@@ -16,7 +17,8 @@ typedef struct {
     uint32_t repeat; /* which of the image's samples */
 } entry;
 
-/* Where a group stands while an epoch is dealt; batches are numbered by how many are left, from the last, 1. */
+/* Where a group stands while an epoch is dealt; batches are numbered by how many are left, from the last, 1.
+ */
 typedef struct {
     uint64_t left;   /* entries that are not dealt yet */
     uint64_t taken;  /* the last batch that has one */
@@ -28,16 +30,16 @@ struct sb_order {
     const sb_config *config;
     uint64_t total; /* samples before the last partial batch is dropped */
     uint64_t kept;
-    uint32_t epoch; /* that `entries` holds; UINT32_MAX none */
-    entry *entries; /* [total] */
+    uint32_t epoch;   /* that `entries` holds; UINT32_MAX none */
+    entry *entries;   /* [total] */
     uint32_t *images; /* [count]: permuted */
 
     /* distinct groups only */
-    entry *spare;         /* [total] */
-    uint32_t *group;      /* [count]: of an image, numbered from 0 without gaps */
+    entry *spare;    /* [total] */
+    uint32_t *group; /* [count]: of an image, numbered from 0 without gaps */
     uint32_t group_count;
-    group_state *groups;  /* [group_count] */
-    uint64_t most_left;   /* of any group, or more */
+    group_state *groups; /* [group_count] */
+    uint64_t most_left;  /* of any group, or more */
 };
 
 static uint32_t samples_of(const sb_order *o, uint32_t image)
@@ -56,7 +58,8 @@ static void shuffle(entry *entries, uint64_t count, sb_random *random)
     }
 }
 
-/* Groups with as many entries left as there are batches, or more: each batch must have one of each, or some cannot be filled. */
+/* Groups with as many entries left as there are batches, or more: each batch must have one of each, or some
+ * cannot be filled. */
 static uint64_t mark_urgent(sb_order *o, uint64_t batches)
 {
     uint64_t urgent = 0;
@@ -73,10 +76,11 @@ static uint64_t mark_urgent(sb_order *o, uint64_t batches)
     return urgent;
 }
 
-/* Deals the entries into batches so that no batch has two of one group: the urgent groups, else always the earliest entry whose group is not in
- * the batch yet. False if some batch cannot be filled, which then no other order could either: with r batches left, sum over groups of
- * min(entries left, r) must be r batches' worth, and dealing a batch like this takes from it no more than a batch, or leaves only urgent
- * groups, a batch of them or more. */
+/* Deals the entries into batches so that no batch has two of one group: the urgent groups, else always the
+ * earliest entry whose group is not in the batch yet. False if some batch cannot be filled, which then no
+ * other order could either: with r batches left, sum over groups of min(entries left, r) must be r batches'
+ * worth, and dealing a batch like this takes from it no more than a batch, or leaves only urgent groups, a
+ * batch of them or more. */
 static bool make_distinct(sb_order *o)
 {
     uint64_t batch = (uint64_t)o->config->trainer.batch, made = 0, first = 0;
@@ -130,7 +134,8 @@ static int make_epoch(sb_order *o, uint32_t epoch)
     }
     o->epoch = epoch;
     if (o->config->batch.groups == SB_GROUPS_DISTINCT && !make_distinct(o))
-        return sb_fail("batch.groups = distinct: epoch %" PRIu32 " cannot be dealt into batches of %d without two tiles of one group; "
+        return sb_fail("batch.groups = distinct: epoch %" PRIu32
+                       " cannot be dealt into batches of %d without two tiles of one group; "
                        "lower trainer.batch or add images",
                        epoch, o->config->trainer.batch);
     return 0;
@@ -179,7 +184,8 @@ int sb_order_create(sb_order **out, const sb_index *index, const sb_config *conf
     uint64_t batch = (uint64_t)config->trainer.batch;
     o->kept = o->total / batch * batch;
     if (o->kept == 0 || o->total >= UINT32_MAX) {
-        sb_fail("an epoch has %" PRIu64 " samples, a batch needs %d: lower trainer.batch or data.tile, raise data.tiles_per_image, or add "
+        sb_fail("an epoch has %" PRIu64 " samples, a batch needs %d: lower trainer.batch or data.tile, raise "
+                "data.tiles_per_image, or add "
                 "images",
                 o->total, config->trainer.batch);
         free(o);
@@ -224,7 +230,8 @@ static void place(const sb_order *o, uint32_t image, uint32_t repeat, sb_random 
         out->left = row->left;
         out->top = row->top;
     } else if (o->config->data.place == SB_PLACE_GRID) {
-        uint32_t columns = row->train.width >= side ? (uint32_t)(row->train.width / side) : 1, tile = repeat % row->tiles;
+        uint32_t columns = row->train.width >= side ? (uint32_t)(row->train.width / side) : 1,
+                 tile = repeat % row->tiles;
         out->left += (int)(tile % columns) * side;
         out->top += (int)(tile / columns) * side;
     } else {

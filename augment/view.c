@@ -1,4 +1,5 @@
-/* view.c: see view.h. The order of draws is part of what makes a run repeatable: crop, flip, jitter, grey, blur, solarise. */
+/* view.c: see view.h. The order of draws is part of what makes a run repeatable: crop, flip, jitter, grey,
+ * blur, solarise. */
 #include "augment/view.h"
 
 #include <math.h>
@@ -18,7 +19,8 @@ static void draw_crop(const sb_view_config *c, int width, int height, sb_random 
 {
     double area = (double)width * height, low = log(c->ratio_min), high = log(c->ratio_max);
     for (int attempt = 0; attempt < 10; attempt++) {
-        double target = area * uniform(random, c->crop_min, c->crop_max), ratio = exp(uniform(random, low, high));
+        double target = area * uniform(random, c->crop_min, c->crop_max),
+               ratio = exp(uniform(random, low, high));
         int w = (int)lround(sqrt(target * ratio)), h = (int)lround(sqrt(target / ratio));
         if (w < 1 || h < 1 || w > width || h > height)
             continue;
@@ -40,7 +42,8 @@ static float draw_factor(sb_random *random, double strength)
     return (float)uniform(random, fmax(0, 1 - strength), 1 + strength);
 }
 
-void sb_view_draw(const sb_view_config *c, int tile_width, int tile_height, sb_random *random, sb_view_params *out)
+void sb_view_draw(const sb_view_config *c, int tile_width, int tile_height, sb_random *random,
+                  sb_view_params *out)
 {
     *out = (sb_view_params){ .size = c->size, .solarise = 2 };
     draw_crop(c, tile_width, tile_height, random, out);
@@ -63,8 +66,8 @@ void sb_view_draw(const sb_view_config *c, int tile_width, int tile_height, sb_r
         out->solarise = (float)c->solarise_threshold;
 }
 
-void sb_view_of_sample(const sb_config *config, uint32_t epoch, uint32_t position, int view, int tile_width, int tile_height,
-                       sb_view_params *out)
+void sb_view_of_sample(const sb_config *config, uint32_t epoch, uint32_t position, int view, int tile_width,
+                       int tile_height, sb_view_params *out)
 {
     sb_random random;
     sb_random_init(&random, config->seed, SB_RANDOM_VIEW, epoch, position, (uint32_t)view);

@@ -32,9 +32,12 @@ static int take(sb_viewer *v, size_t bytes, uint8_t **out)
 
 static int take_all(sb_viewer *v, int tile, int largest)
 {
-    size_t tile_bytes = (size_t)tile * (size_t)tile * (size_t)v->channels, views_bytes = (size_t)v->views * v->view_bytes;
-    size_t scratch = sb_view_scratch(v->device, sb_view_tile(tile, tile, v->channels), v->views, largest), all = scratch;
-    int places = v->device->host_memory ? 0 : SB_VIEWER_DEPTH, rc = v->device->alloc(v->device, scratch, &v->scratch);
+    size_t tile_bytes = (size_t)tile * (size_t)tile * (size_t)v->channels,
+           views_bytes = (size_t)v->views * v->view_bytes;
+    size_t scratch = sb_view_scratch(v->device, sb_view_tile(tile, tile, v->channels), v->views, largest),
+           all = scratch;
+    int places = v->device->host_memory ? 0 : SB_VIEWER_DEPTH,
+        rc = v->device->alloc(v->device, scratch, &v->scratch);
     all += (size_t)places * (tile_bytes + views_bytes);
     for (int i = 0; rc == 0 && i < places; i++) {
         rc = take(v, tile_bytes, &v->places[i].tile);
@@ -42,17 +45,22 @@ static int take_all(sb_viewer *v, int tile, int largest)
             rc = take(v, views_bytes, &v->places[i].views);
     }
     if (rc == SB_DEVICE_FULL)
-        sb_context("views need %zu MiB beside the trainer; lower data.tile or views.N.size, or trainer.chunk, which leaves them more", all >> 20);
+        sb_context("views need %zu MiB beside the trainer; lower data.tile or views.N.size, or "
+                   "trainer.chunk, which leaves them more",
+                   all >> 20);
     return rc;
 }
 
 int sb_viewer_create(sb_viewer **out, sb_device *device, const sb_config *config)
 {
-    int sizes[SB_VIEWS_MAX], count = sb_config_view_sizes(config, sizes), largest = sizes[count - 1], tile = config->data.tile;
+    int sizes[SB_VIEWS_MAX], count = sb_config_view_sizes(config, sizes), largest = sizes[count - 1],
+                             tile = config->data.tile;
     sb_viewer *v = calloc(1, sizeof *v);
     if (!v)
         return sb_fail("out of memory");
-    *v = (sb_viewer){ .device = device, .channels = config->data.channels, .views = config->view_count,
+    *v = (sb_viewer){ .device = device,
+                      .channels = config->data.channels,
+                      .views = config->view_count,
                       .largest = largest,
                       .view_bytes = (size_t)largest * (size_t)largest * (size_t)config->data.channels };
     if (take_all(v, tile, largest) != 0) {
@@ -69,7 +77,8 @@ void sb_viewer_destroy(sb_viewer **viewer)
     if (!v)
         return;
     if (v->begun != v->ended)
-        v->device->wait(v->device, SB_STREAM_DOWNLOAD); /* it writes to memory that the caller gives back next */
+        v->device->wait(v->device,
+                        SB_STREAM_DOWNLOAD); /* it writes to memory that the caller gives back next */
     for (int i = 0; i < SB_VIEWER_DEPTH; i++) {
         if (v->places[i].tile)
             v->device->release(v->device, v->places[i].tile);
@@ -84,8 +93,8 @@ void sb_viewer_destroy(sb_viewer **viewer)
 
 int sb_viewer_depth(const sb_viewer *v) { return v->device->host_memory ? 1 : SB_VIEWER_DEPTH; }
 
-int sb_viewer_begin(sb_viewer *v, const uint8_t *tile, int width, int height, const sb_view_params *params, int count,
-                    uint8_t *const *out)
+int sb_viewer_begin(sb_viewer *v, const uint8_t *tile, int width, int height, const sb_view_params *params,
+                    int count, uint8_t *const *out)
 {
     sb_device *d = v->device;
     if (count > v->views)
@@ -103,14 +112,15 @@ int sb_viewer_begin(sb_viewer *v, const uint8_t *tile, int width, int height, co
     for (int i = 0; i < count; i++)
         made[i] = p->views + (size_t)i * v->view_bytes;
     how.out = made;
-    if (d->copy(d, SB_STREAM_UPLOAD, p->tile, tile, (size_t)width * (size_t)height * (size_t)v->channels, SB_TO_DEVICE) != 0 ||
+    if (d->copy(d, SB_STREAM_UPLOAD, p->tile, tile, (size_t)width * (size_t)height * (size_t)v->channels,
+                SB_TO_DEVICE) != 0 ||
         d->order(d, SB_STREAM_COMPUTE, SB_STREAM_UPLOAD) != 0 ||
         sb_view(d, &how, shape, p->tile, v->scratch) != 0 ||
         d->order(d, SB_STREAM_DOWNLOAD, SB_STREAM_COMPUTE) != 0)
         return -1;
     for (int i = 0; i < count; i++)
-        if (d->copy(d, SB_STREAM_DOWNLOAD, out[i], made[i], (size_t)params[i].size * (size_t)params[i].size * (size_t)v->channels,
-                    SB_TO_HOST) != 0)
+        if (d->copy(d, SB_STREAM_DOWNLOAD, out[i], made[i],
+                    (size_t)params[i].size * (size_t)params[i].size * (size_t)v->channels, SB_TO_HOST) != 0)
             return -1;
     v->begun++;
     return d->mark(d, SB_STREAM_DOWNLOAD, mark);

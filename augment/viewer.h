@@ -1,7 +1,8 @@
 /* viewer.h: views of tiles in host memory, into host memory, on any device.
  *
- * On a GPU a tile goes up, its views are made, and they come down on a stream each; up to SB_VIEWER_DEPTH tiles are under way, so that one
- * is uploaded while the one before is worked on. Where host memory is the device's, views are made at once. Owns the device memory. */
+ * On a GPU a tile goes up, its views are made, and they come down on a stream each; up to SB_VIEWER_DEPTH
+ * tiles are under way, so that one is uploaded while the one before is worked on. Where host memory is the
+ * device's, views are made at once. Owns the device memory. */
 #ifndef SB_AUGMENT_VIEWER_H
 #define SB_AUGMENT_VIEWER_H
 
@@ -12,15 +13,17 @@
 
 typedef struct sb_viewer sb_viewer;
 
-/* For tiles of config->data and up to all of config->views of one. Keeps the device. Where its memory is not enough the error says what to lower. */
+/* For tiles of config->data and up to all of config->views of one. Keeps the device. Where its memory is not
+ * enough the error says what to lower. */
 int sb_viewer_create(sb_viewer **out, sb_device *device, const sb_config *config);
 
 /* Waits for what is under way; tolerates NULL. */
 void sb_viewer_destroy(sb_viewer **viewer);
 
-/* Starts the views of one tile; `tile` and out[i] are the viewer's until its end. At most SB_VIEWER_DEPTH begins without an end. */
-int sb_viewer_begin(sb_viewer *viewer, const uint8_t *tile, int width, int height, const sb_view_params *params, int count,
-                    uint8_t *const *out);
+/* Starts the views of one tile; `tile` and out[i] are the viewer's until its end. At most SB_VIEWER_DEPTH
+ * begins without an end. */
+int sb_viewer_begin(sb_viewer *viewer, const uint8_t *tile, int width, int height,
+                    const sb_view_params *params, int count, uint8_t *const *out);
 
 /* Ends the oldest: its views lie in out[i]. */
 int sb_viewer_end(sb_viewer *viewer);

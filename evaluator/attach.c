@@ -41,9 +41,10 @@ static int ask(sb_socket *socket, const char *run_dir, sb_message *welcome)
         if (rc == 1 && welcome->type == SB_MESSAGE_REFUSE)
             return sb_fail("the trainer refuses: %s", welcome->refuse.reason);
         if (rc == 1 && welcome->type == SB_MESSAGE_WELCOME)
-            return welcome->welcome.segment_count == 2 ? 1
-                                                       : sb_fail("the trainer offers %u broadcasts, expected embeddings and weights",
-                                                                 welcome->welcome.segment_count);
+            return welcome->welcome.segment_count == 2
+                       ? 1
+                       : sb_fail("the trainer offers %u broadcasts, expected embeddings and weights",
+                                 welcome->welcome.segment_count);
     }
     return 0;
 }
@@ -52,11 +53,13 @@ static int join(sb_attachment *a, const sb_message *m)
 {
     const sb_process trainer = { .pid = m->welcome.pid, .start = m->welcome.start };
     a->trainer = sb_process_open(&trainer);
-    if (a->trainer < 0 || sb_broadcast_join(&a->embeddings, SB_SEGMENT_EMBEDDINGS, &m->welcome.segments[0]) != 0 ||
+    if (a->trainer < 0 ||
+        sb_broadcast_join(&a->embeddings, SB_SEGMENT_EMBEDDINGS, &m->welcome.segments[0]) != 0 ||
         sb_broadcast_join(&a->weights, SB_SEGMENT_WEIGHTS, &m->welcome.segments[1]) != 0)
         return -1;
     size_t bytes = a->embeddings.record_bytes, count = a->embeddings.count;
-    if (a->weights.record_bytes < sizeof(sb_snapshot_head) || bytes <= sizeof(sb_embedding_head) || bytes % sizeof(int64_t) != 0)
+    if (a->weights.record_bytes < sizeof(sb_snapshot_head) || bytes <= sizeof(sb_embedding_head) ||
+        bytes % sizeof(int64_t) != 0)
         return sb_fail("records of %zu and %zu bytes are too short", bytes, a->weights.record_bytes);
     a->snapshot = malloc(a->weights.record_bytes);
     a->record_memory = malloc(count * bytes);
@@ -67,7 +70,9 @@ static int join(sb_attachment *a, const sb_message *m)
 
 int sb_attach(sb_attachment *a, const char *run_dir, const char *config_text)
 {
-    *a = (sb_attachment){ .embeddings = { .segment = { .fd = -1 } }, .weights = { .segment = { .fd = -1 } }, .trainer = -1,
+    *a = (sb_attachment){ .embeddings = { .segment = { .fd = -1 } },
+                          .weights = { .segment = { .fd = -1 } },
+                          .trainer = -1,
                           .config_text = config_text };
     sb_socket socket;
     sb_message welcome;
@@ -92,7 +97,9 @@ void sb_detach(sb_attachment *a)
     free(a->record_memory);
     free(a->record);
     free(a->vectors);
-    *a = (sb_attachment){ .embeddings = { .segment = { .fd = -1 } }, .weights = { .segment = { .fd = -1 } }, .trainer = -1 };
+    *a = (sb_attachment){ .embeddings = { .segment = { .fd = -1 } },
+                          .weights = { .segment = { .fd = -1 } },
+                          .trainer = -1 };
 }
 
 bool sb_attachment_ended(const sb_attachment *a) { return sb_process_gone(a->trainer); }
@@ -104,14 +111,17 @@ static int check_snapshot(const sb_attachment *a)
     size_t room = (a->weights.record_bytes - sizeof *h) / sizeof(float);
     if (memchr(h->config, '\0', sizeof h->config) == NULL || h->step < 0 || h->weight_floats > room ||
         h->statistic_floats != room - h->weight_floats)
-        return sb_fail("the weights snapshot is not sound (step %lld, %llu weights and %llu statistics in room for %zu)",
-                       (long long)h->step, (unsigned long long)h->weight_floats, (unsigned long long)h->statistic_floats, room);
+        return sb_fail(
+            "the weights snapshot is not sound (step %lld, %llu weights and %llu statistics in room for %zu)",
+            (long long)h->step, (unsigned long long)h->weight_floats, (unsigned long long)h->statistic_floats,
+            room);
     if (strcmp(h->config, a->config_text) != 0)
         return sb_fail("the live trainer has another configuration than config.yaml: was the file edited?");
     return 0;
 }
 
-int sb_attachment_weights(sb_attachment *a, const sb_snapshot_head **head, const float **weight, const float **running)
+int sb_attachment_weights(sb_attachment *a, const sb_snapshot_head **head, const float **weight,
+                          const float **running)
 {
     for (int tries = 0; tries < 5; tries++) {
         uint64_t next = sb_broadcast_next(&a->weights);
@@ -147,7 +157,8 @@ static int collect(sb_attachment *a, uint32_t *missed)
         if (rc != 1)
             continue;
         if (record->width != (bytes - sizeof *record) / sizeof(float))
-            return sb_fail("an embedding of width %u in a record for %zu", record->width, (bytes - sizeof *record) / sizeof(float));
+            return sb_fail("an embedding of width %u in a record for %zu", record->width,
+                           (bytes - sizeof *record) / sizeof(float));
         a->record[found++] = record;
     }
     uint64_t lost = next - a->next_embedding - (uint64_t)found;
@@ -173,7 +184,8 @@ int sb_attachment_measure(sb_attachment *a, sb_stream_measures *m)
         for (int j = i + 1; first->view == 0 && j < count && a->record[j]->step == first->step; j++) {
             if (a->record[j]->position != first->position || a->record[j]->epoch != first->epoch)
                 continue;
-            squares += sb_metric_alignment(a->vectors + (size_t)i * (size_t)width, a->vectors + (size_t)j * (size_t)width, 1, width);
+            squares += sb_metric_alignment(a->vectors + (size_t)i * (size_t)width,
+                                           a->vectors + (size_t)j * (size_t)width, 1, width);
             pairs++;
         }
     }

@@ -1,5 +1,5 @@
-/* attach.h: an evaluator's hold on a live run: it reads what the trainer broadcasts and writes nothing, so that it may be stopped or
- * killed at any moment and the trainer will not notice. */
+/* attach.h: an evaluator's hold on a live run: it reads what the trainer broadcasts and writes nothing, so
+ * that it may be stopped or killed at any moment and the trainer will not notice. */
 #ifndef SB_EVALUATOR_ATTACH_H
 #define SB_EVALUATOR_ATTACH_H
 
@@ -14,22 +14,24 @@ typedef struct {
     const char *config_text;
     uint64_t next_embedding, next_snapshot; /* records up to here were looked at */
     sb_snapshot_head *snapshot;             /* one record, weights behind it */
-    sb_embedding_head **record;             /* [embeddings.count] pointers to records, in order of their steps */
-    char *record_memory;                    /* their place */
-    float *vectors;                         /* [embeddings.count, width] */
+    sb_embedding_head **record; /* [embeddings.count] pointers to records, in order of their steps */
+    char *record_memory;        /* their place */
+    float *vectors;             /* [embeddings.count, width] */
 } sb_attachment;
 
-/* Asks the run's trainer for its broadcasts, for as long as `run_dir` has a supervisor and its status says that it trains: a trainer that was
- * killed comes again, in its own time. config_text (sb_config_result_text; kept): what its snapshots must say. 1: attached; 0: no trainer
- * answers, and none will; -1. */
+/* Asks the run's trainer for its broadcasts, for as long as `run_dir` has a supervisor and its status says
+ * that it trains: a trainer that was killed comes again, in its own time. config_text (sb_config_result_text;
+ * kept): what its snapshots must say. 1: attached; 0: no trainer answers, and none will; -1. */
 int sb_attach(sb_attachment *out, const char *run_dir, const char *config_text);
 void sb_detach(sb_attachment *attachment);
 
 /* True once the trainer's process is gone. */
 bool sb_attachment_ended(const sb_attachment *attachment);
 
-/* The newest weights, if there are any that this attachment has not given yet: 1 and pointers that hold until the next call; 0; -1. */
-int sb_attachment_weights(sb_attachment *attachment, const sb_snapshot_head **head, const float **weight, const float **running);
+/* The newest weights, if there are any that this attachment has not given yet: 1 and pointers that hold until
+ * the next call; 0; -1. */
+int sb_attachment_weights(sb_attachment *attachment, const sb_snapshot_head **head, const float **weight,
+                          const float **running);
 
 /* Measures the embeddings that came since the last call, the newest that the ring still holds. */
 int sb_attachment_measure(sb_attachment *attachment, sb_stream_measures *out);

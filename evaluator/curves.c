@@ -25,7 +25,8 @@ static void put_row(FILE *plot, const json_t *const *numbers, int count)
 
 static void put_metrics(void *plot, const json_t *o)
 {
-    const json_t *numbers[] = { json_object_get(o, "step"), json_object_get(o, "loss"), json_object_get(o, "images_per_second") };
+    const json_t *numbers[] = { json_object_get(o, "step"), json_object_get(o, "loss"),
+                                json_object_get(o, "images_per_second") };
     put_row(plot, numbers, 3);
 }
 
@@ -50,7 +51,8 @@ int sb_curves_data(FILE *plot, const char *run_dir)
     return 0;
 }
 
-/* One picture of three plots; what needs no training is a level, not a curve. The output's name goes into a quoted string. */
+/* One picture of three plots; what needs no training is a level, not a curve. The output's name goes into a
+ * quoted string. */
 static int draw(FILE *plot, const char *run_dir, const char *part)
 {
     if (sb_curves_data(plot, run_dir) != 0)
@@ -59,19 +61,26 @@ static int draw(FILE *plot, const char *run_dir, const char *part)
                   "set output \"");
     for (const char *c = part; *c; c++)
         fprintf(plot, strchr("\"\\", *c) ? "\\%c" : "%c", *c);
-    fprintf(plot, "\"\n"
-                  "set multiplot layout 3,1\n"
-                  "set grid\nstats $steps using 1 name 'S' nooutput\nset xrange [0:S_max]\nset key outside right\nset xlabel 'step'\n"
-                  "set ylabel 'loss'\nplot $steps using 1:2 with lines lc 'grey' title 'each step', "
-                  "'' using 1:2 smooth bezier lw 2 lc rgb '#1f4e9c' title 'smoothed'\n"
-                  "set ylabel 'view retrieval, %%'\nset yrange [0:100]\n"
-                  "stats $evaluations using (100 * $3) name 'U' nooutput\nstats $evaluations using (100 * $4) name 'P' nooutput\n"
-                  "stats $evaluations using (100 * $5) name 'C' nooutput\nstats $evaluations using (100 * $6) name 'G' nooutput\n"
-                  "plot $evaluations using 1:(100 * $2) with linespoints pt 7 lw 2 lc rgb '#1f4e9c' title 'trained', "
-                  "U_mean with lines dt 1 lc rgb '#c0392b' title 'untrained', P_mean with lines dt 2 lc rgb '#7f8c8d' title '16 x 16 pixels', "
-                  "C_mean with lines dt 3 lc rgb '#b7950b' title 'colour', G_mean with lines dt 4 lc 'black' title 'chance'\n"
-                  "set ylabel 'images/s'\nset yrange [0:*]\nplot $steps using 1:3 with lines title 'throughput'\n"
-                  "unset multiplot\n");
+    fprintf(
+        plot,
+        "\"\n"
+        "set multiplot layout 3,1\n"
+        "set grid\nstats $steps using 1 name 'S' nooutput\nset xrange [0:S_max]\nset key outside right\nset "
+        "xlabel 'step'\n"
+        "set ylabel 'loss'\nplot $steps using 1:2 with lines lc 'grey' title 'each step', "
+        "'' using 1:2 smooth bezier lw 2 lc rgb '#1f4e9c' title 'smoothed'\n"
+        "set ylabel 'view retrieval, %%'\nset yrange [0:100]\n"
+        "stats $evaluations using (100 * $3) name 'U' nooutput\nstats $evaluations using (100 * $4) name 'P' "
+        "nooutput\n"
+        "stats $evaluations using (100 * $5) name 'C' nooutput\nstats $evaluations using (100 * $6) name 'G' "
+        "nooutput\n"
+        "plot $evaluations using 1:(100 * $2) with linespoints pt 7 lw 2 lc rgb '#1f4e9c' title 'trained', "
+        "U_mean with lines dt 1 lc rgb '#c0392b' title 'untrained', P_mean with lines dt 2 lc rgb '#7f8c8d' "
+        "title '16 x 16 pixels', "
+        "C_mean with lines dt 3 lc rgb '#b7950b' title 'colour', G_mean with lines dt 4 lc 'black' title "
+        "'chance'\n"
+        "set ylabel 'images/s'\nset yrange [0:*]\nplot $steps using 1:3 with lines title 'throughput'\n"
+        "unset multiplot\n");
     return ferror(plot) ? sb_fail_errno("writing to gnuplot") : 0;
 }
 
@@ -79,7 +88,8 @@ int sb_picture_curves(const char *run_dir)
 {
     char path[PATH_MAX], part[PATH_MAX], metrics[PATH_MAX];
     struct stat info;
-    if (sb_rundir_path(path, run_dir, "pictures/curves.png") != 0 || sb_rundir_path(part, run_dir, "pictures/curves.part.png") != 0)
+    if (sb_rundir_path(path, run_dir, "pictures/curves.png") != 0 ||
+        sb_rundir_path(part, run_dir, "pictures/curves.part.png") != 0)
         return -1;
     if (sb_rundir_path(metrics, run_dir, "metrics.jsonl") != 0)
         return -1;

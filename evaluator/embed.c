@@ -18,8 +18,8 @@
 #include "proto/process.h"
 #include "proto/rundir.h"
 
-#define BATCH 32              /* tiles that are encoded at once */
-#define NPY_HEADER 128        /* bytes: magic, version, length and the padded text */
+#define BATCH 32       /* tiles that are encoded at once */
+#define NPY_HEADER 128 /* bytes: magic, version, length and the padded text */
 #define NOTE_NS 10000000000ull
 
 typedef struct {
@@ -34,7 +34,8 @@ typedef struct {
     float *features;         /* [BATCH, width] */
     int waiting;             /* views that are not encoded yet */
     uint64_t rows, left_out;
-    uint32_t unusable;       /* sb_image.file of the last image that cannot be decoded: its other tiles are not tried */
+    uint32_t
+        unusable; /* sb_image.file of the last image that cannot be decoded: its other tiles are not tried */
     FILE *npy, *csv;
     uint64_t begun, noted;
 } embed;
@@ -47,11 +48,14 @@ static int write_header(embed *e)
     memcpy(header, "\x93NUMPY\x01\x00", 8);
     header[8] = (char)(NPY_HEADER - 10);
     header[9] = 0;
-    int used = snprintf(header + 10, sizeof header - 10, "{'descr': '<f4', 'fortran_order': False, 'shape': (%" PRIu64 ", %d), }", e->rows,
+    int used = snprintf(header + 10, sizeof header - 10,
+                        "{'descr': '<f4', 'fortran_order': False, 'shape': (%" PRIu64 ", %d), }", e->rows,
                         sb_encoder_width(e->encoder));
     header[10 + used] = ' ';
     header[NPY_HEADER - 1] = '\n';
-    return fseek(e->npy, 0, SEEK_SET) == 0 && fwrite(header, sizeof header, 1, e->npy) == 1 ? 0 : sb_fail_errno("writing features");
+    return fseek(e->npy, 0, SEEK_SET) == 0 && fwrite(header, sizeof header, 1, e->npy) == 1
+               ? 0
+               : sb_fail_errno("writing features");
 }
 
 static int encode(embed *e)
@@ -66,7 +70,8 @@ static int encode(embed *e)
     e->waiting = 0;
     if (sb_now() - e->noted >= NOTE_NS) {
         e->noted = sb_now();
-        sb_note("%" PRIu64 " tiles, %.1f a second", e->rows, (double)e->rows * 1e9 / (double)(e->noted - e->begun));
+        sb_note("%" PRIu64 " tiles, %.1f a second", e->rows,
+                (double)e->rows * 1e9 / (double)(e->noted - e->begun));
     }
     return 0;
 }
@@ -76,7 +81,9 @@ static int add(embed *e, const sb_image *image, int left, int top)
     const sb_decode_source source = sb_index_source(image);
     uint64_t read_ns = 0, decode_ns = 0;
     bool known = image->file == e->unusable;
-    int rc = known ? 1 : sb_decoder_tile(e->decoder, &source, left, top, e->tile, e->pixels, &read_ns, &decode_ns);
+    int rc = known
+                 ? 1
+                 : sb_decoder_tile(e->decoder, &source, left, top, e->tile, e->pixels, &read_ns, &decode_ns);
     if (rc > 0) {
         e->left_out++;
         if (!known)
@@ -87,15 +94,16 @@ static int add(embed *e, const sb_image *image, int left, int top)
     }
     sb_view_params params;
     sb_view_clean(e->tile, e->tile, e->side, &params);
-    uint8_t *out = e->views + (size_t)e->waiting * (size_t)e->side * (size_t)e->side * (size_t)e->config.data.channels;
+    uint8_t *out = e->views +
+                   (size_t)e->waiting * (size_t)e->side * (size_t)e->side * (size_t)e->config.data.channels;
     const sb_view_how how = { .params = &params, .count = 1, .out = &out, .max_size = e->side };
     sb_shape tile = sb_view_tile(e->tile, e->tile, e->config.data.channels);
     if (rc < 0 || sb_view(e->device, &how, tile, e->pixels, e->scratch) != 0)
         return -1;
     const char *label = image->label == UINT32_MAX ? "" : e->index.labels[image->label];
     if (csv_fwrite(e->csv, image->path, strlen(image->path)) != 0 ||
-        fprintf(e->csv, ",%d,%d,%d,%d,", image->page, left, top, e->tile) < 0 || csv_fwrite(e->csv, label, strlen(label)) != 0 ||
-        fputc('\n', e->csv) == EOF)
+        fprintf(e->csv, ",%d,%d,%d,%d,", image->page, left, top, e->tile) < 0 ||
+        csv_fwrite(e->csv, label, strlen(label)) != 0 || fputc('\n', e->csv) == EOF)
         return sb_fail_errno("writing the list of tiles");
     e->rows++;
     e->waiting++;
@@ -114,14 +122,16 @@ static int add_image(embed *e, const sb_image *image)
     return 0;
 }
 
-static int setup(embed *e, const char *run_dir, const char *data, char *const *assignments, int assignment_count, int threads)
+static int setup(embed *e, const char *run_dir, const char *data, char *const *assignments,
+                 int assignment_count, int threads)
 {
     char path[PATH_MAX];
     int64_t step;
     sb_config_defaults(&e->config);
     if (sb_rundir_path(path, run_dir, "config.yaml") != 0 || sb_config_read(&e->config, path) != 0)
         return -1;
-    if (snprintf(e->config.data.path, sizeof e->config.data.path, "%s", data) >= (int)sizeof e->config.data.path)
+    if (snprintf(e->config.data.path, sizeof e->config.data.path, "%s", data) >=
+        (int)sizeof e->config.data.path)
         return sb_fail("%s: the path is too long", data);
     for (int i = 0; i < assignment_count; i++)
         if (sb_config_set(&e->config, assignments[i]) != 0)
@@ -133,8 +143,10 @@ static int setup(embed *e, const char *run_dir, const char *data, char *const *a
     e->tile = e->config.data.tile;
     e->side = e->config.evaluate.size ? e->config.evaluate.size : e->config.data.view;
     sb_shape tile = sb_view_tile(e->tile, e->tile, channels);
-    if (sb_device_cpu(&e->device, threads) != 0 || sb_encoder_create(&e->encoder, e->device, &e->config, e->side) != 0 ||
-        sb_decoder_create(&e->decoder, channels, sb_index_largest(&e->index, channels), e->config.data.untrusted) != 0 ||
+    if (sb_device_cpu(&e->device, threads) != 0 ||
+        sb_encoder_create(&e->encoder, e->device, &e->config, e->side) != 0 ||
+        sb_decoder_create(&e->decoder, channels, sb_index_largest(&e->index, channels),
+                          e->config.data.untrusted) != 0 ||
         e->device->alloc(e->device, sb_view_scratch(e->device, tile, 1, e->side), &e->scratch) != 0)
         return -1;
     e->pixels = malloc((size_t)e->tile * (size_t)e->tile * (size_t)channels);
@@ -163,17 +175,20 @@ static int write_all(embed *e)
 
 static int close_file(FILE **file, const char *path)
 {
-    int rc = *file && (fflush(*file) != 0 || fsync(fileno(*file)) != 0) ? sb_fail_errno("writing %s", path) : 0;
+    int rc = *file && (fflush(*file) != 0 || fsync(fileno(*file)) != 0) ? sb_fail_errno("writing %s", path)
+                                                                        : 0;
     if (*file && fclose(*file) != 0 && rc == 0)
         rc = sb_fail_errno("writing %s", path);
     *file = NULL;
     return rc;
 }
 
-int sb_embed(const char *run_dir, const char *data, char *const *assignments, int assignment_count, int threads, const char *output)
+int sb_embed(const char *run_dir, const char *data, char *const *assignments, int assignment_count,
+             int threads, const char *output)
 {
     char csv[PATH_MAX], npy_part[PATH_MAX], csv_part[PATH_MAX];
-    size_t length = strlen(output), stem = length > 4 && strcmp(output + length - 4, ".npy") == 0 ? length - 4 : length;
+    size_t length = strlen(output),
+           stem = length > 4 && strcmp(output + length - 4, ".npy") == 0 ? length - 4 : length;
     if (snprintf(csv, sizeof csv, "%.*s.csv", (int)stem, output) >= (int)sizeof csv ||
         snprintf(npy_part, sizeof npy_part, "%s.part", output) >= (int)sizeof npy_part ||
         snprintf(csv_part, sizeof csv_part, "%s.part", csv) >= (int)sizeof csv_part)
@@ -190,7 +205,8 @@ int sb_embed(const char *run_dir, const char *data, char *const *assignments, in
     if (rc == 0 && (rename(csv_part, csv) != 0 || rename(npy_part, output) != 0))
         rc = sb_fail_errno("renaming to %s", output);
     if (rc == 0) {
-        printf("%s: %" PRIu64 " x %d features, tiles in %s\n", output, e.rows, sb_encoder_width(e.encoder), csv);
+        printf("%s: %" PRIu64 " x %d features, tiles in %s\n", output, e.rows, sb_encoder_width(e.encoder),
+               csv);
         if (e.left_out)
             printf("%" PRIu64 " tiles were left out\n", e.left_out);
     } else {

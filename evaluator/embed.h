@@ -1,10 +1,13 @@
-/* embed.h: features of a data set: FILE.npy (f32 [tiles, width], the backbone's output) and FILE.csv (path, page, left, top, side and label
- * of each row). Tiles lie on a grid over the whole image; each is resized to the view's size and nothing else is done to it. */
+/* embed.h: features of a data set: FILE.npy (f32 [tiles, width], the backbone's output) and FILE.csv (path,
+ * page, left, top, side and label of each row). Tiles lie on a grid over the whole image; each is resized to
+ * the view's size and nothing else is done to it. */
 #ifndef SB_EVALUATOR_EMBED_H
 #define SB_EVALUATOR_EMBED_H
 
-/* The run's newest checkpoint with its running statistics (as the exported backbone), its configuration with `assignments` over it. Tiles
- * that cannot be decoded are left out with a note. Both files are renamed into place when they are whole. */
-int sb_embed(const char *run_dir, const char *data, char *const *assignments, int assignment_count, int threads, const char *output);
+/* The run's newest checkpoint with its running statistics (as the exported backbone), its configuration with
+ * `assignments` over it. Tiles that cannot be decoded are left out with a note. Both files are renamed into
+ * place when they are whole. */
+int sb_embed(const char *run_dir, const char *data, char *const *assignments, int assignment_count,
+             int threads, const char *output);
 
 #endif

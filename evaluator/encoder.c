@@ -10,7 +10,9 @@
 #include "trainer/encoder.h"
 #include "trainer/graph/plan.h"
 
-#define CHUNK_PIXELS (32 * 224 * 224) /* views that go through at once: about this many pixels, at least 2 */
+#define CHUNK_PIXELS                                                                      \
+    (32 * 224 * 224) /* views that go through at once: about this many pixels, at least 2 \
+                      */
 
 struct sb_encoder {
     sb_device *device;
@@ -22,7 +24,7 @@ struct sb_encoder {
     void *arena, *packed;
     uint8_t *pixels;
     float *statistics; /* of a chunk, laid out as the section's */
-    float *host; /* weights and running statistics */
+    float *host;       /* weights and running statistics */
     int side, chunk, width;
 };
 
@@ -56,14 +58,16 @@ int sb_encoder_create(sb_encoder **out, sb_device *device, const sb_config *conf
     const sb_plan_options options = { .training = false };
     if (rc == 0)
         rc = sb_plan_create(&e->plan, e->graph, &pixels, &options);
-    if (rc == 0 && (take(e, sb_plan_arena_bytes(e->plan), &e->arena) != 0 || take(e, sb_plan_packed_bytes(e->plan), &e->packed) != 0 ||
+    if (rc == 0 && (take(e, sb_plan_arena_bytes(e->plan), &e->arena) != 0 ||
+                    take(e, sb_plan_packed_bytes(e->plan), &e->packed) != 0 ||
                     take(e, sb_shape_bytes(&pixels), &e->pixels) != 0 ||
                     take(e, e->store.floats[SB_ENTRY_STATISTIC] * sizeof(float), &e->statistics) != 0))
         rc = -1;
     if (rc == 0) {
         sb_plan_bind(e->plan, e->arena, e->packed);
         rc = sb_plan_pack(e->plan, &e->section);
-        e->host = calloc(e->store.floats[SB_ENTRY_WEIGHT] + e->store.floats[SB_ENTRY_STATISTIC], sizeof *e->host);
+        e->host = calloc(e->store.floats[SB_ENTRY_WEIGHT] + e->store.floats[SB_ENTRY_STATISTIC],
+                         sizeof *e->host);
     }
     if (rc == 0 && !e->host)
         rc = sb_fail("out of memory for weights");
@@ -93,14 +97,17 @@ void sb_encoder_destroy(sb_encoder **encoder)
     *encoder = NULL;
 }
 
-int sb_encoder_set(sb_encoder *e, const float *weight, size_t weight_floats, const float *statistic, size_t statistic_floats)
+int sb_encoder_set(sb_encoder *e, const float *weight, size_t weight_floats, const float *statistic,
+                   size_t statistic_floats)
 {
     const size_t *floats = e->store.floats;
     if (weight_floats != floats[SB_ENTRY_WEIGHT] || statistic_floats != floats[SB_ENTRY_STATISTIC])
-        return sb_fail("weights of another network: %zu weights and %zu statistics, expected %zu and %zu", weight_floats, statistic_floats,
-                       floats[SB_ENTRY_WEIGHT], floats[SB_ENTRY_STATISTIC]);
-    if (e->device->copy(e->device, SB_STREAM_COMPUTE, e->section.weight, weight, weight_floats * sizeof(float), SB_TO_DEVICE) != 0 ||
-        e->device->copy(e->device, SB_STREAM_COMPUTE, e->section.statistic, statistic, statistic_floats * sizeof(float), SB_TO_DEVICE) != 0)
+        return sb_fail("weights of another network: %zu weights and %zu statistics, expected %zu and %zu",
+                       weight_floats, statistic_floats, floats[SB_ENTRY_WEIGHT], floats[SB_ENTRY_STATISTIC]);
+    if (e->device->copy(e->device, SB_STREAM_COMPUTE, e->section.weight, weight,
+                        weight_floats * sizeof(float), SB_TO_DEVICE) != 0 ||
+        e->device->copy(e->device, SB_STREAM_COMPUTE, e->section.statistic, statistic,
+                        statistic_floats * sizeof(float), SB_TO_DEVICE) != 0)
         return -1;
     return sb_plan_pack(e->plan, &e->section);
 }
@@ -108,12 +115,17 @@ int sb_encoder_set(sb_encoder *e, const float *weight, size_t weight_floats, con
 int sb_encoder_load(sb_encoder *e, const char *run_dir, int64_t *step)
 {
     const size_t *floats = e->store.floats;
-    sb_checkpoint_view view = { .store = &e->store, .weight = e->host, .statistic = e->host + floats[SB_ENTRY_WEIGHT] };
+    sb_checkpoint_view view = { .store = &e->store,
+                                .weight = e->host,
+                                .statistic = e->host + floats[SB_ENTRY_WEIGHT] };
     int found = sb_checkpoint_load_latest(run_dir, &view);
     if (found <= 0)
         return found;
     *step = view.step;
-    return sb_encoder_set(e, view.weight, floats[SB_ENTRY_WEIGHT], view.statistic, floats[SB_ENTRY_STATISTIC]) != 0 ? -1 : 1;
+    return sb_encoder_set(e, view.weight, floats[SB_ENTRY_WEIGHT], view.statistic,
+                          floats[SB_ENTRY_STATISTIC]) != 0
+               ? -1
+               : 1;
 }
 
 /* Copies the views from `start` on into device memory; the last chunk is filled up with the first views. */
@@ -122,8 +134,8 @@ static int upload(sb_encoder *e, const uint8_t *views, int count, int start)
     size_t bytes = (size_t)e->side * (size_t)e->side * (size_t)e->config.data.channels;
     for (int i = 0; i < e->chunk; i++) {
         int view = (start + i) % count;
-        if (e->device->copy(e->device, SB_STREAM_COMPUTE, e->pixels + (size_t)i * bytes, views + (size_t)view * bytes, bytes,
-                            SB_TO_DEVICE) != 0)
+        if (e->device->copy(e->device, SB_STREAM_COMPUTE, e->pixels + (size_t)i * bytes,
+                            views + (size_t)view * bytes, bytes, SB_TO_DEVICE) != 0)
             return -1;
     }
     return 0;
@@ -143,8 +155,10 @@ int sb_encoder_calibrate(sb_encoder *e, const uint8_t *views, int count)
     }
     int rc = 0, chunks = 0;
     for (int start = 0; rc == 0 && start < count; start += e->chunk, chunks++) {
-        if (upload(e, views, count, start) != 0 || sb_plan_forward(e->plan, &feed) != 0 || sb_plan_statistics(e->plan, e->statistics) != 0 ||
-            e->device->copy(e->device, SB_STREAM_COMPUTE, now, e->statistics, floats * sizeof(float), SB_TO_HOST) != 0 ||
+        if (upload(e, views, count, start) != 0 || sb_plan_forward(e->plan, &feed) != 0 ||
+            sb_plan_statistics(e->plan, e->statistics) != 0 ||
+            e->device->copy(e->device, SB_STREAM_COMPUTE, now, e->statistics, floats * sizeof(float),
+                            SB_TO_HOST) != 0 ||
             e->device->wait(e->device, SB_STREAM_COMPUTE) != 0)
             rc = -1;
         for (size_t i = 0; rc == 0 && i < floats; i++) {
@@ -163,7 +177,8 @@ int sb_encoder_calibrate(sb_encoder *e, const uint8_t *views, int count)
         }
     }
     if (rc == 0)
-        rc = e->device->copy(e->device, SB_STREAM_COMPUTE, e->section.statistic, now, floats * sizeof(float), SB_TO_DEVICE);
+        rc = e->device->copy(e->device, SB_STREAM_COMPUTE, e->section.statistic, now, floats * sizeof(float),
+                             SB_TO_DEVICE);
     free(sum);
     free(square);
     free(now);
@@ -177,8 +192,8 @@ int sb_encoder_features(sb_encoder *e, const uint8_t *views, int count, float *f
     for (int start = 0; start < count; start += e->chunk) {
         size_t n = (size_t)(count - start < e->chunk ? count - start : e->chunk);
         if (upload(e, views, count, start) != 0 || sb_plan_infer(e->plan, &feed) != 0 ||
-            e->device->copy(e->device, SB_STREAM_COMPUTE, features + (size_t)start * width, sb_plan_output(e->plan, 0), n * width * sizeof(float),
-                            SB_TO_HOST) != 0 ||
+            e->device->copy(e->device, SB_STREAM_COMPUTE, features + (size_t)start * width,
+                            sb_plan_output(e->plan, 0), n * width * sizeof(float), SB_TO_HOST) != 0 ||
             e->device->wait(e->device, SB_STREAM_COMPUTE) != 0)
             return -1;
     }

@@ -1,7 +1,9 @@
-/* encoder.h: a backbone for evaluation: weights from a seed or a run, norm statistics calibrated on the views it will see.
+/* encoder.h: a backbone for evaluation: weights from a seed or a run, norm statistics calibrated on the views
+ * it will see.
  *
- * Calibration (one pass in training mode, mean and variance over all of it) puts every set of weights on the same footing: after few
- * steps the running averages still lag behind the weights, and an untrained network has none. */
+ * Calibration (one pass in training mode, mean and variance over all of it) puts every set of weights on the
+ * same footing: after few steps the running averages still lag behind the weights, and an untrained network
+ * has none. */
 #ifndef SB_EVALUATOR_ENCODER_H
 #define SB_EVALUATOR_ENCODER_H
 
@@ -17,11 +19,14 @@ typedef struct sb_encoder sb_encoder;
 int sb_encoder_create(sb_encoder **out, sb_device *device, const sb_config *config, int side);
 void sb_encoder_destroy(sb_encoder **encoder);
 
-/* Takes the weights and running statistics of the run's newest sound checkpoint; *step is its step. 1; 0: there is none yet; -1. */
+/* Takes the weights and running statistics of the run's newest sound checkpoint; *step is its step. 1; 0:
+ * there is none yet; -1. */
 int sb_encoder_load(sb_encoder *encoder, const char *run_dir, int64_t *step);
 
-/* Takes them from memory: `weight_floats` weights and `statistic_floats` statistics, laid out as the trainer's store has a backbone. */
-int sb_encoder_set(sb_encoder *encoder, const float *weight, size_t weight_floats, const float *statistic, size_t statistic_floats);
+/* Takes them from memory: `weight_floats` weights and `statistic_floats` statistics, laid out as the
+ * trainer's store has a backbone. */
+int sb_encoder_set(sb_encoder *encoder, const float *weight, size_t weight_floats, const float *statistic,
+                   size_t statistic_floats);
 
 /* Sets the norm statistics to those of these views: 8-bit [count, side, side, channels], host. */
 int sb_encoder_calibrate(sb_encoder *encoder, const uint8_t *views, int count);

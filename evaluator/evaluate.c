@@ -13,9 +13,11 @@ static int measure(sb_evaluation *e, sb_measures *out)
 {
     const sb_gallery *g = &e->gallery;
     int views = g->tiles * (1 + g->distorted), width = sb_encoder_width(e->encoder);
-    if (sb_encoder_calibrate(e->encoder, g->clean, views) != 0 || sb_encoder_features(e->encoder, g->clean, views, e->features) != 0)
+    if (sb_encoder_calibrate(e->encoder, g->clean, views) != 0 ||
+        sb_encoder_features(e->encoder, g->clean, views, e->features) != 0)
         return -1;
-    return sb_measure(e->features, e->features + (size_t)g->tiles * (size_t)width, width, g, &e->index, out, e->nearest);
+    return sb_measure(e->features, e->features + (size_t)g->tiles * (size_t)width, width, g, &e->index, out,
+                      e->nearest);
 }
 
 int sb_evaluation_create(sb_evaluation *e, const char *run_dir, int threads)
@@ -25,7 +27,8 @@ int sb_evaluation_create(sb_evaluation *e, const char *run_dir, int threads)
     sb_config_defaults(&e->config);
     if (sb_rundir_path(path, run_dir, "config.yaml") != 0 || sb_config_read(&e->config, path) != 0 ||
         sb_config_finish(&e->config) != 0 || sb_index_read(&e->index, run_dir, &e->config) != 0 ||
-        sb_device_cpu(&e->device, threads) != 0 || sb_gallery_create(&e->gallery, e->device, &e->index, &e->config) != 0)
+        sb_device_cpu(&e->device, threads) != 0 ||
+        sb_gallery_create(&e->gallery, e->device, &e->index, &e->config) != 0)
         return -1;
     const sb_gallery *g = &e->gallery;
     sb_measures *row = e->report.row;
@@ -40,8 +43,10 @@ int sb_evaluation_create(sb_evaluation *e, const char *run_dir, int threads)
     e->report.views = g->distorted;
     e->report.size = g->side;
     if (sb_measure_chance(g, &e->index, &row[SB_ROW_CHANCE]) != 0 ||
-        sb_measure_described(sb_baseline_colour, sb_baseline_colour_width(g->channels), g, &e->index, &row[SB_ROW_COLOUR]) != 0 ||
-        sb_measure_described(sb_baseline_pixels, sb_baseline_pixels_width(g->channels), g, &e->index, &row[SB_ROW_PIXELS]) != 0)
+        sb_measure_described(sb_baseline_colour, sb_baseline_colour_width(g->channels), g, &e->index,
+                             &row[SB_ROW_COLOUR]) != 0 ||
+        sb_measure_described(sb_baseline_pixels, sb_baseline_pixels_width(g->channels), g, &e->index,
+                             &row[SB_ROW_PIXELS]) != 0)
         return -1;
     return measure(e, &row[SB_ROW_UNTRAINED]);
 }

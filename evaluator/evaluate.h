@@ -1,4 +1,5 @@
-/* evaluate.h: an evaluation of a run: gallery, encoder and rows are made once, every new set of weights is then one call. */
+/* evaluate.h: an evaluation of a run: gallery, encoder and rows are made once, every new set of weights is
+ * then one call. */
 #ifndef SB_EVALUATOR_EVALUATE_H
 #define SB_EVALUATOR_EVALUATE_H
 
@@ -12,7 +13,8 @@ typedef struct {
     sb_device *device;
     sb_gallery gallery;
     sb_encoder *encoder;
-    float *features;   /* [tiles * (1 + distorted), width] of the last weights: clean tiles, then views; rows of length 1 */
+    float *features; /* [tiles * (1 + distorted), width] of the last weights: clean tiles, then views; rows of
+                        length 1 */
     uint32_t *nearest; /* [tiles * distorted]: the tile found for each view with the last weights */
     sb_report report;  /* filled in but for step, source and the trained row */
 } sb_evaluation;
@@ -21,7 +23,8 @@ typedef struct {
 int sb_evaluation_create(sb_evaluation *out, const char *run_dir, int threads);
 void sb_evaluation_free(sb_evaluation *evaluation);
 
-/* Measures the weights that evaluation->encoder holds now (their norm statistics are calibrated first) into the trained row. */
+/* Measures the weights that evaluation->encoder holds now (their norm statistics are calibrated first) into
+ * the trained row. */
 int sb_evaluation_measure(sb_evaluation *evaluation);
 
 #endif

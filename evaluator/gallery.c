@@ -12,13 +12,27 @@
 #define GALLERY_BYTES (2ull << 30) /* of views; more tiles than fit are left out with a note */
 
 static const sb_view_config distortion = {
-    .crop_min = 0.2, .crop_max = 1, .ratio_min = 3.0 / 4, .ratio_max = 4.0 / 3, .flip = 0.5, .jitter = 0.5, .brightness = 0.4,
-    .contrast = 0.4, .saturation = 0.4, .hue = 0.1, .grey = 0.2, .blur = 0.5, .blur_min = 0.1, .blur_max = 2, .solarise = 0,
+    .crop_min = 0.2,
+    .crop_max = 1,
+    .ratio_min = 3.0 / 4,
+    .ratio_max = 4.0 / 3,
+    .flip = 0.5,
+    .jitter = 0.5,
+    .brightness = 0.4,
+    .contrast = 0.4,
+    .saturation = 0.4,
+    .hue = 0.1,
+    .grey = 0.2,
+    .blur = 0.5,
+    .blur_min = 0.1,
+    .blur_max = 2,
+    .solarise = 0,
     .solarise_threshold = 0.5,
 };
 
 /* Views of one decoded tile: the clean one to place t, the distorted ones behind. */
-static int make_views(sb_gallery *g, sb_device *device, const uint8_t *pixels, int tile, int t, int number, void *scratch)
+static int make_views(sb_gallery *g, sb_device *device, const uint8_t *pixels, int tile, int t, int number,
+                      void *scratch)
 {
     sb_view_params params[1 + SB_VIEWS_MAX];
     uint8_t *out[1 + SB_VIEWS_MAX];
@@ -59,7 +73,8 @@ int sb_gallery_create(sb_gallery *g, sb_device *device, const sb_index *index, c
     g->clean = malloc(views * bytes);
     int rc = !pixels || !g->clean ? sb_fail("out of memory for %zu views of %d pixels", views, side) : 0;
     if (rc == 0)
-        rc = sb_decoder_create(&decoder, config->data.channels, sb_index_largest(index, config->data.channels), config->data.untrusted);
+        rc = sb_decoder_create(&decoder, config->data.channels,
+                               sb_index_largest(index, config->data.channels), config->data.untrusted);
     sb_shape tile_shape = sb_view_tile(tile, tile, g->channels);
     if (rc == 0)
         rc = device->alloc(device, sb_view_scratch(device, tile_shape, 1 + g->distorted, side), &scratch);
@@ -71,7 +86,8 @@ int sb_gallery_create(sb_gallery *g, sb_device *device, const sb_index *index, c
             continue;
         sb_decode_source source = sb_index_source(image);
         uint64_t read_ns = 0, decode_ns = 0;
-        int bad = sb_decoder_tile(decoder, &source, g->tile[i].left, g->tile[i].top, tile, pixels, &read_ns, &decode_ns);
+        int bad = sb_decoder_tile(decoder, &source, g->tile[i].left, g->tile[i].top, tile, pixels, &read_ns,
+                                  &decode_ns);
         if (bad < 0) {
             rc = -1;
         } else if (bad > 0) {
@@ -85,11 +101,13 @@ int sb_gallery_create(sb_gallery *g, sb_device *device, const sb_index *index, c
         }
     }
     if (rc == 0 && g->tiles < 2)
-        rc = sb_fail("%d held-out tiles, an evaluation needs 2 and should have 24: images must be three tiles (data.tile = %d) long to "
+        rc = sb_fail("%d held-out tiles, an evaluation needs 2 and should have 24: images must be three "
+                     "tiles (data.tile = %d) long to "
                      "give a held-out strip, or there must be at least 10 of them",
                      g->tiles, tile);
     if (rc == 0 && g->tiles < wanted) /* close the gap between the clean views and the others */
-        memmove(g->clean + (size_t)g->tiles * bytes, g->view, (size_t)g->tiles * (size_t)g->distorted * bytes);
+        memmove(g->clean + (size_t)g->tiles * bytes, g->view,
+                (size_t)g->tiles * (size_t)g->distorted * bytes);
     g->view = g->clean ? g->clean + (size_t)g->tiles * bytes : NULL;
     if (scratch)
         device->release(device, scratch);

@@ -1,7 +1,8 @@
 /* gallery.h: what an evaluation looks at: held-out tiles, a clean view of each, and distorted views of it.
  *
- * The clean view is the whole tile, resized. The distortion is fixed, the same for every recipe and every run: crop 0.2 to 1 of the area,
- * flip, jitter 0.4 / 0.4 / 0.4 / 0.1 with probability 0.5, grey 0.2, blur 0.5, from stream (EVALUATE, tile, view) of seed 0. */
+ * The clean view is the whole tile, resized. The distortion is fixed, the same for every recipe and every
+ * run: crop 0.2 to 1 of the area, flip, jitter 0.4 / 0.4 / 0.4 / 0.1 with probability 0.5, grey 0.2, blur
+ * 0.5, from stream (EVALUATE, tile, view) of seed 0. */
 #ifndef SB_EVALUATOR_GALLERY_H
 #define SB_EVALUATOR_GALLERY_H
 
@@ -12,15 +13,17 @@
 #include "proto/config.h"
 
 typedef struct {
-    int tiles;      /* T */
-    int distorted;  /* D: distorted views of each tile */
+    int tiles;     /* T */
+    int distorted; /* D: distorted views of each tile */
     int side, channels;
     sb_tile *tile;  /* [T] */
     uint8_t *clean; /* [T, side, side, channels] */
-    uint8_t *view;  /* [T, D, side, side, channels] behind clean, so that clean points at all T (1 + D) views */
+    uint8_t
+        *view; /* [T, D, side, side, channels] behind clean, so that clean points at all T (1 + D) views */
 } sb_gallery;
 
-/* Decodes the held-out tiles and makes their views. Tiles that cannot be decoded are left out with a note; fewer than 2 is an error. */
+/* Decodes the held-out tiles and makes their views. Tiles that cannot be decoded are left out with a note;
+ * fewer than 2 is an error. */
 int sb_gallery_create(sb_gallery *out, sb_device *device, const sb_index *index, const sb_config *config);
 void sb_gallery_free(sb_gallery *gallery);
 

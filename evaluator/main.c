@@ -1,4 +1,5 @@
-/* main.c of sb_evaluator: measures the encoder of a run, live or finished, and gives features of any data set. */
+/* main.c of sb_evaluator: measures the encoder of a run, live or finished, and gives features of any data
+ * set. */
 #include <argp.h>
 #include <errno.h>
 #include <limits.h>
@@ -61,7 +62,8 @@ static int evaluate_checkpoint(sb_evaluation *e, const arguments *a)
 static int evaluate_live(sb_evaluation *e, sb_attachment *live, const arguments *a)
 {
     for (;;) {
-        bool ended = sb_attachment_ended(live); /* before the look: what it published last is still looked at */
+        bool ended = sb_attachment_ended(
+            live); /* before the look: what it published last is still looked at */
         const sb_snapshot_head *head;
         const float *weight, *running;
         int rc = sb_attachment_weights(live, &head, &weight, &running);
@@ -70,7 +72,8 @@ static int evaluate_live(sb_evaluation *e, sb_attachment *live, const arguments 
         if (rc == 1) {
             e->report.step = head->step;
             e->report.source = "snapshot";
-            if (sb_encoder_set(e->encoder, weight, head->weight_floats, running, head->statistic_floats) != 0 ||
+            if (sb_encoder_set(e->encoder, weight, head->weight_floats, running, head->statistic_floats) !=
+                    0 ||
                 sb_attachment_measure(live, &e->report.stream) != 0 || conclude(e, a) != 0)
                 return -1;
             if (!a->follow)
@@ -162,17 +165,21 @@ static error_t parse(int key, char *argument, struct argp_state *state)
 int main(int argc, char **argv)
 {
     const struct argp_option options[] = {
-        { "follow", KEY_FOLLOW, NULL, 0, "evaluate: every new snapshot of a live run until it ends, then its last checkpoint", 0 },
+        { "follow", KEY_FOLLOW, NULL, 0,
+          "evaluate: every new snapshot of a live run until it ends, then its last checkpoint", 0 },
         { "no-pictures", KEY_NO_PICTURES, NULL, 0, "evaluate: the table and evaluation.jsonl only", 0 },
-        { "threads", KEY_THREADS, "N", 0, "compute threads (default: 1 beside a live run, else all cores)", 0 },
-        { "output", 'o', "FILE", 0, "embed: where the features go (.npy; a .csv of paths and tiles beside it)", 0 },
+        { "threads", KEY_THREADS, "N", 0, "compute threads (default: 1 beside a live run, else all cores)",
+          0 },
+        { "output", 'o', "FILE", 0,
+          "embed: where the features go (.npy; a .csv of paths and tiles beside it)", 0 },
         { 0 },
     };
     const struct argp argp = {
         .options = options,
         .parser = parse,
         .args_doc = "evaluate RUN_DIR\nembed RUN_DIR DATA -o FILE [KEY=VALUE...]",
-        .doc = "Measures the encoder of a run on held-out tiles, or writes its features of any data set. Used by ./run.",
+        .doc = "Measures the encoder of a run on held-out tiles, or writes its features of any data set. "
+               "Used by ./run.",
     };
     arguments a = { .pictures = true };
     argp_parse(&argp, argc, argv, 0, NULL, &a);
@@ -181,8 +188,9 @@ int main(int argc, char **argv)
     if (strcmp(a.command, "evaluate") == 0)
         rc = evaluate(&a);
     else if (strcmp(a.command, "embed") == 0)
-        rc = a.data && a.output ? sb_embed(a.run_dir, a.data, a.assignments, a.assignment_count, a.threads, a.output)
-                                : sb_fail("embed needs DATA and -o FILE");
+        rc = a.data && a.output
+                 ? sb_embed(a.run_dir, a.data, a.assignments, a.assignment_count, a.threads, a.output)
+                 : sb_fail("embed needs DATA and -o FILE");
     else
         rc = sb_fail("no command `%s`; there are evaluate and embed", a.command);
     if (rc != 0)

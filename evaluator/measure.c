@@ -17,7 +17,8 @@ static uint32_t *facts_of(const sb_gallery *g, const sb_index *index)
     return facts;
 }
 
-int sb_measure(float *clean, float *view, int width, const sb_gallery *g, const sb_index *index, sb_measures *m, uint32_t *nearest)
+int sb_measure(float *clean, float *view, int width, const sb_gallery *g, const sb_index *index,
+               sb_measures *m, uint32_t *nearest)
 {
     size_t tiles = (size_t)g->tiles, views = tiles * (size_t)g->distorted;
     uint32_t *facts = facts_of(g, index);
@@ -25,13 +26,15 @@ int sb_measure(float *clean, float *view, int width, const sb_gallery *g, const 
         return sb_fail("out of memory");
     sb_metric_unit_rows(clean, tiles, width);
     sb_metric_unit_rows(view, views, width);
-    *m = (sb_measures){ .view_retrieval = sb_metric_retrieval(clean, g->tiles, view, g->distorted, width, nearest) };
+    *m = (sb_measures){ .view_retrieval = sb_metric_retrieval(clean, g->tiles, view, g->distorted, width,
+                                                              nearest) };
     m->group_retrieval = sb_metric_group_retrieval(clean, facts + tiles, g->tiles, width);
     m->knn1 = sb_metric_knn(clean, facts, g->tiles, width, SB_KNN_NEIGHBOURS, SB_KNN_TEMPERATURE, &m->knn5);
     for (int t = 0; t < g->tiles; t++)
         for (int d = 0; d < g->distorted; d++)
-            m->alignment += sb_metric_alignment(clean + (size_t)t * (size_t)width,
-                                                view + ((size_t)t * (size_t)g->distorted + (size_t)d) * (size_t)width, 1, width);
+            m->alignment += sb_metric_alignment(
+                clean + (size_t)t * (size_t)width,
+                view + ((size_t)t * (size_t)g->distorted + (size_t)d) * (size_t)width, 1, width);
     m->alignment /= (double)views;
     m->uniformity = sb_metric_uniformity(clean, g->tiles, width);
     m->deviation = sb_metric_deviation(view, (int)views, width);
@@ -40,7 +43,8 @@ int sb_measure(float *clean, float *view, int width, const sb_gallery *g, const 
     return m->rank < 0 ? -1 : 0;
 }
 
-int sb_measure_described(sb_describe describe, int width, const sb_gallery *g, const sb_index *index, sb_measures *out)
+int sb_measure_described(sb_describe describe, int width, const sb_gallery *g, const sb_index *index,
+                         sb_measures *out)
 {
     size_t tiles = (size_t)g->tiles, views = tiles * (size_t)g->distorted;
     size_t bytes = (size_t)g->side * (size_t)g->side * (size_t)g->channels;
@@ -59,8 +63,10 @@ int sb_measure_chance(const sb_gallery *g, const sb_index *index, sb_measures *m
     uint32_t *facts = facts_of(g, index);
     if (!facts)
         return sb_fail("out of memory");
-    *m = (sb_measures){ .view_retrieval = 1.0 / g->tiles, .knn1 = sb_metric_chance(facts, g->tiles),
-                        .group_retrieval = sb_metric_chance(facts + g->tiles, g->tiles), .knn5 = -1 };
+    *m = (sb_measures){ .view_retrieval = 1.0 / g->tiles,
+                        .knn1 = sb_metric_chance(facts, g->tiles),
+                        .group_retrieval = sb_metric_chance(facts + g->tiles, g->tiles),
+                        .knn5 = -1 };
     free(facts);
     return 0;
 }

@@ -15,10 +15,11 @@
 #include "proto/error.h"
 #include "proto/rundir.h"
 
-#define ROWS 8        /* samples or queries in a picture */
-#define NEIGHBOURS 6  /* of a query */
-#define FRAME 4       /* pixels around a cell */
-#define CELL_MAX 256  /* views are shown as they are up to this side; larger ones are cut to every k-th pixel */
+#define ROWS 8       /* samples or queries in a picture */
+#define NEIGHBOURS 6 /* of a query */
+#define FRAME 4      /* pixels around a cell */
+#define CELL_MAX \
+    256 /* views are shown as they are up to this side; larger ones are cut to every k-th pixel */
 
 /* A sheet of columns x rows cells, 8-bit RGB, white. */
 typedef struct {
@@ -29,7 +30,9 @@ typedef struct {
 static int sheet_create(sheet *s, int columns, int rows, int cell)
 {
     int pitch = cell + 2 * FRAME;
-    *s = (sheet){ .columns = columns, .rows = rows, .cell = cell, .width = columns * pitch, .height = rows * pitch };
+    *s = (sheet){
+        .columns = columns, .rows = rows, .cell = cell, .width = columns * pitch, .height = rows * pitch
+    };
     size_t bytes = (size_t)s->width * (size_t)s->height * 3;
     s->pixels = malloc(bytes);
     if (!s->pixels)
@@ -53,8 +56,11 @@ static void put(sheet *s, int column, int row, const uint8_t *view, int side, in
     int pitch = s->cell + 2 * FRAME, skip = (side + s->cell - 1) / s->cell, shown = side / skip;
     for (int y = 0; y < shown; y++) {
         for (int x = 0; x < shown; x++) {
-            const uint8_t *from = view + ((size_t)(y * skip) * (size_t)side + (size_t)(x * skip)) * (size_t)channels;
-            uint8_t *to = s->pixels + ((size_t)(row * pitch + FRAME + y) * (size_t)s->width + (size_t)(column * pitch + FRAME + x)) * 3;
+            const uint8_t *from = view +
+                                  ((size_t)(y * skip) * (size_t)side + (size_t)(x * skip)) * (size_t)channels;
+            uint8_t *to = s->pixels + ((size_t)(row * pitch + FRAME + y) * (size_t)s->width +
+                                       (size_t)(column * pitch + FRAME + x)) *
+                                          3;
             for (int c = 0; c < 3; c++)
                 to[c] = from[channels == 3 ? c : 0];
         }
@@ -64,11 +70,13 @@ static void put(sheet *s, int column, int row, const uint8_t *view, int side, in
 static int sheet_save(const sheet *s, const char *run_dir, const char *name)
 {
     char path[PATH_MAX], part[PATH_MAX];
-    if (sb_rundir_path(path, run_dir, "pictures/%s.png", name) != 0 || sb_rundir_path(part, run_dir, "pictures/%s.part.png", name) != 0)
+    if (sb_rundir_path(path, run_dir, "pictures/%s.png", name) != 0 ||
+        sb_rundir_path(part, run_dir, "pictures/%s.part.png", name) != 0)
         return -1;
-    VipsImage *image = vips_image_new_from_memory(s->pixels, (size_t)s->width * (size_t)s->height * 3, s->width, s->height, 3,
-                                                  VIPS_FORMAT_UCHAR);
-    int rc = !image || vips_pngsave(image, part, NULL) != 0 ? sb_fail("%s: %s", part, vips_error_buffer()) : 0;
+    VipsImage *image = vips_image_new_from_memory(s->pixels, (size_t)s->width * (size_t)s->height * 3,
+                                                  s->width, s->height, 3, VIPS_FORMAT_UCHAR);
+    int rc = !image || vips_pngsave(image, part, NULL) != 0 ? sb_fail("%s: %s", part, vips_error_buffer())
+                                                            : 0;
     vips_error_clear();
     if (image)
         g_object_unref(image);
@@ -81,11 +89,11 @@ static int largest_view(const sb_config *config)
     return sizes[count - 1] > side ? sizes[count - 1] : side;
 }
 
-/* ---- contact sheet ---------------------------------------------------------------------------------------------------------------- */
+/* ---- contact sheet ------------------------------------------------------------------------------------- */
 
 /* Tile and views of sample `number` into a row; a tile that cannot be decoded leaves it white. */
-static int contact_row(const sb_evaluation *e, sheet *s, sb_order *order, sb_decoder *decoder, int number, uint8_t *tile_pixels,
-                       uint8_t *view_pixels, void *scratch)
+static int contact_row(const sb_evaluation *e, sheet *s, sb_order *order, sb_decoder *decoder, int number,
+                       uint8_t *tile_pixels, uint8_t *view_pixels, void *scratch)
 {
     const sb_config *c = &e->config;
     int tile = c->data.tile, channels = c->data.channels;
@@ -95,7 +103,8 @@ static int contact_row(const sb_evaluation *e, sheet *s, sb_order *order, sb_dec
     const sb_image *image = &e->index.images[place.image];
     const sb_decode_source source = sb_index_source(image);
     uint64_t read_ns = 0, decode_ns = 0;
-    int rc = sb_decoder_tile(decoder, &source, place.left, place.top, tile, tile_pixels, &read_ns, &decode_ns);
+    int rc = sb_decoder_tile(decoder, &source, place.left, place.top, tile, tile_pixels, &read_ns,
+                             &decode_ns);
     if (rc != 0)
         return rc < 0 ? -1 : 0;
     for (int v = -1; v < c->view_count; v++) {
@@ -122,12 +131,15 @@ static int contact(const sb_evaluation *e)
     void *scratch = NULL;
     size_t channels = (size_t)c->data.channels;
     sb_shape shape = sb_view_tile(c->data.tile, c->data.tile, c->data.channels);
-    uint8_t *tile = malloc((size_t)c->data.tile * (size_t)c->data.tile * channels), *view = malloc((size_t)side * (size_t)side * channels);
+    uint8_t *tile = malloc((size_t)c->data.tile * (size_t)c->data.tile * channels),
+            *view = malloc((size_t)side * (size_t)side * channels);
     int rc = !tile || !view ? sb_fail("out of memory") : 0;
-    if (rc == 0 && (sheet_create(&s, 1 + c->view_count, rows, side < CELL_MAX ? side : CELL_MAX) != 0 ||
-                    sb_order_create(&order, &e->index, c) != 0 ||
-                    sb_decoder_create(&decoder, c->data.channels, sb_index_largest(&e->index, c->data.channels), c->data.untrusted) != 0 ||
-                    e->device->alloc(e->device, sb_view_scratch(e->device, shape, 1, side), &scratch) != 0))
+    if (rc == 0 &&
+        (sheet_create(&s, 1 + c->view_count, rows, side < CELL_MAX ? side : CELL_MAX) != 0 ||
+         sb_order_create(&order, &e->index, c) != 0 ||
+         sb_decoder_create(&decoder, c->data.channels, sb_index_largest(&e->index, c->data.channels),
+                           c->data.untrusted) != 0 ||
+         e->device->alloc(e->device, sb_view_scratch(e->device, shape, 1, side), &scratch) != 0))
         rc = -1;
     for (int i = 0; rc == 0 && i < rows; i++)
         rc = contact_row(e, &s, order, decoder, i, tile, view, scratch);
@@ -143,7 +155,7 @@ static int contact(const sb_evaluation *e)
     return rc;
 }
 
-/* ---- mosaic ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- mosaic -------------------------------------------------------------------------------------------- */
 
 /* The clean tiles nearest to a query, nearest first. */
 static void nearest(const sb_evaluation *e, const float *query, int width, int count, int *out)
@@ -171,7 +183,8 @@ static int mosaic(const sb_evaluation *e)
 {
     static const uint8_t right[3] = { 30, 160, 60 }, wrong[3] = { 200, 50, 40 };
     const sb_gallery *g = &e->gallery;
-    int rows = g->tiles < ROWS ? g->tiles : ROWS, count = g->tiles < NEIGHBOURS ? g->tiles : NEIGHBOURS, found[NEIGHBOURS];
+    int rows = g->tiles < ROWS ? g->tiles : ROWS, count = g->tiles < NEIGHBOURS ? g->tiles : NEIGHBOURS,
+        found[NEIGHBOURS];
     int width = sb_encoder_width(e->encoder), cell = g->side < CELL_MAX ? g->side : CELL_MAX;
     size_t bytes = (size_t)g->side * (size_t)g->side * (size_t)g->channels;
     sheet s;

@@ -13,7 +13,8 @@
 #include "proto/error.h"
 #include "proto/rundir.h"
 
-static const char *const row_names[SB_ROWS] = { "chance", "colour statistics", "16 x 16 pixels", "untrained", "trained" };
+static const char *const row_names[SB_ROWS] = { "chance", "colour statistics", "16 x 16 pixels", "untrained",
+                                                "trained" };
 static const char *const row_keys[SB_ROWS] = { "chance", "colour", "pixels", "untrained", "trained" };
 
 /* The measures, in the order of their columns. A share is printed in per cent; chance knows only some. */
@@ -41,12 +42,15 @@ static double value_of(const sb_report *r, int row, size_t column)
 }
 
 /* A measure that this data set does not have (no labels, no groups). */
-static bool missing(const sb_report *r, size_t column) { return columns[column].share && value_of(r, SB_ROW_TRAINED, column) < 0; }
+static bool missing(const sb_report *r, size_t column)
+{
+    return columns[column].share && value_of(r, SB_ROW_TRAINED, column) < 0;
+}
 
 void sb_report_print(const sb_report *r)
 {
-    printf("step %" PRId64 " (%s): %d held-out tiles, %d distorted views of each, %d pixels\n", r->step, r->source, r->tiles, r->views,
-           r->size);
+    printf("step %" PRId64 " (%s): %d held-out tiles, %d distorted views of each, %d pixels\n", r->step,
+           r->source, r->tiles, r->views, r->size);
     printf("  %-18s", "");
     for (size_t c = 0; c < COLUMNS; c++)
         if (!missing(r, c))
@@ -67,8 +71,10 @@ void sb_report_print(const sb_report *r)
         printf("\n");
     }
     if (r->stream.count > 0)
-        printf("  last %" PRIu32 " training embeddings (%" PRIu32 " missed): RankMe %.3f, alignment %.3f, uniformity %.3f, deviation %.3f\n",
-               r->stream.count, r->stream.missed, r->stream.rank, r->stream.alignment, r->stream.uniformity, r->stream.deviation);
+        printf("  last %" PRIu32 " training embeddings (%" PRIu32
+               " missed): RankMe %.3f, alignment %.3f, uniformity %.3f, deviation %.3f\n",
+               r->stream.count, r->stream.missed, r->stream.rank, r->stream.alignment, r->stream.uniformity,
+               r->stream.deviation);
     fflush(stdout);
 }
 
@@ -89,13 +95,14 @@ int sb_report_append(const sb_report *r, const char *run_dir)
     json_t *rows = json_object();
     for (int row = 0; row < SB_ROWS; row++)
         json_object_set_new(rows, row_keys[row], row_json(r, row));
-    json_t *root = json_pack("{s:I, s:s, s:i, s:i, s:i, s:o}", "step", (json_int_t)r->step, "source", r->source, "tiles", r->tiles,
-                             "views", r->views, "size", r->size, "rows", rows);
+    json_t *root = json_pack("{s:I, s:s, s:i, s:i, s:i, s:o}", "step", (json_int_t)r->step, "source",
+                             r->source, "tiles", r->tiles, "views", r->views, "size", r->size, "rows", rows);
     if (root && r->stream.count > 0)
         json_object_set_new(root, "embeddings",
-                            json_pack("{s:i, s:i, s:f, s:f, s:f, s:f}", "count", (int)r->stream.count, "missed", (int)r->stream.missed,
-                                      "rank", r->stream.rank, "alignment", r->stream.alignment, "uniformity", r->stream.uniformity,
-                                      "deviation", r->stream.deviation));
+                            json_pack("{s:i, s:i, s:f, s:f, s:f, s:f}", "count", (int)r->stream.count,
+                                      "missed", (int)r->stream.missed, "rank", r->stream.rank, "alignment",
+                                      r->stream.alignment, "uniformity", r->stream.uniformity, "deviation",
+                                      r->stream.deviation));
     char *line = root ? json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
     int rc = line ? sb_file_append_line(path, line) : sb_fail("%s: a measure is not a number", path);
     free(line);

@@ -1,11 +1,19 @@
-/* report.h: what an evaluation says: a table on the screen, one line of evaluation.jsonl in the run directory. */
+/* report.h: what an evaluation says: a table on the screen, one line of evaluation.jsonl in the run
+ * directory. */
 #ifndef SB_EVALUATOR_REPORT_H
 #define SB_EVALUATOR_REPORT_H
 
 #include "evaluator/measure.h"
 
 /* A row of the table. The rows beside the trained network keep it honest. */
-typedef enum { SB_ROW_CHANCE, SB_ROW_COLOUR, SB_ROW_PIXELS, SB_ROW_UNTRAINED, SB_ROW_TRAINED, SB_ROWS } sb_row;
+typedef enum {
+    SB_ROW_CHANCE,
+    SB_ROW_COLOUR,
+    SB_ROW_PIXELS,
+    SB_ROW_UNTRAINED,
+    SB_ROW_TRAINED,
+    SB_ROWS
+} sb_row;
 
 /* Embeddings (behind the projector) that the live trainer has published lately. */
 typedef struct {
@@ -15,7 +23,7 @@ typedef struct {
 
 typedef struct {
     int64_t step;
-    const char *source; /* "snapshot" or "checkpoint" */
+    const char *source;     /* "snapshot" or "checkpoint" */
     int tiles, views, size; /* of the gallery */
     sb_measures row[SB_ROWS];
     sb_stream_measures stream; /* count 0: none */

@@ -1,12 +1,14 @@
 /* device.h: a device: its memory, its streams, and its table of kernels.
  *
- * DESIGN. kernels/cpu (oneDNN, OpenMP) is the reference and is linked in; kernels/cuda is a plug-in that is loaded when a GPU is there. Memory of a device
- * is an address that only the device's own functions may touch (`copy` moves bytes); pointer arithmetic on it is allowed, so that an arena can be divided.
- * Operations (op.h) run in order on the compute stream. The other two streams exist so that a copy may overlap; `order` and `wait` say what needs what.
- * A new operation changes nothing here: it is one more line of ops.def. All functions return 0, or -1 with sb_error set.
+ * DESIGN. kernels/cpu (oneDNN, OpenMP) is the reference and is linked in; kernels/cuda is a plug-in that is
+ * loaded when a GPU is there. Memory of a device is an address that only the device's own functions may touch
+ * (`copy` moves bytes); pointer arithmetic on it is allowed, so that an arena can be divided. Operations
+ * (op.h) run in order on the compute stream. The other two streams exist so that a copy may overlap; `order`
+ * and `wait` say what needs what. A new operation changes nothing here: it is one more line of ops.def. All
+ * functions return 0, or -1 with sb_error set.
  *
- * Where nothing but memory is missing, `alloc` and what opens a device return SB_DEVICE_FULL in place of -1: whoever knows what the memory was
- * for can say what to lower. */
+ * Where nothing but memory is missing, `alloc` and what opens a device return SB_DEVICE_FULL in place of -1:
+ * whoever knows what the memory was for can say what to lower. */
 #ifndef SB_KERNELS_DEVICE_H
 #define SB_KERNELS_DEVICE_H
 
@@ -20,7 +22,10 @@
 
 typedef enum { SB_F32, SB_BF16, SB_U8 } sb_type;
 SB_SHARED size_t sb_type_bytes(sb_type type) { return type == SB_F32 ? 4 : type == SB_BF16 ? 2 : 1; }
-static inline const char *sb_type_name(sb_type type) { return type == SB_F32 ? "f32" : type == SB_BF16 ? "bf16" : "u8"; }
+static inline const char *sb_type_name(sb_type type)
+{
+    return type == SB_F32 ? "f32" : type == SB_BF16 ? "bf16" : "u8";
+}
 
 typedef enum { SB_STREAM_COMPUTE, SB_STREAM_UPLOAD, SB_STREAM_DOWNLOAD } sb_stream;
 typedef enum { SB_TO_DEVICE, SB_TO_HOST, SB_ON_DEVICE } sb_direction;
@@ -31,33 +36,40 @@ typedef struct sb_kernel sb_kernel; /* op.h */
 
 struct sb_device {
     const sb_kernel *const *kernels; /* [SB_OPS]: how this device computes each operation (op.h) */
-    char description[192]; /* "CPU, 2 threads, oneDNN 2.6.3 for AVX2, no bf16" */
-    char reason[512];      /* why it is this one and no other (sb_device_open) */
-    char planning[1024];   /* how what was created so far was planned, for a note; "": there is nothing to say */
+    char description[192];           /* "CPU, 2 threads, oneDNN 2.6.3 for AVX2, no bf16" */
+    char reason[512];                /* why it is this one and no other (sb_device_open) */
+    char
+        planning[1024]; /* how what was created so far was planned, for a note; "": there is nothing to say */
     int threads;
-    bool bf16;        /* bf16 convolutions are native here. Where they are not, planning one is refused, and the
-                         trainer computes in f32. All other operations take bf16 on any device. */
+    bool bf16; /* bf16 convolutions are native here. Where they are not, planning one is refused, and the
+                  trainer computes in f32. All other operations take bf16 on any device. */
     bool host_memory; /* host addresses are the device's too: nothing is copied for its sake */
 
     void (*close)(sb_device *device);
 
-    /* Memory and transfers. available: the bytes that may be taken by alloc, as far as can be known (SIZE_MAX: not): what is free, less a
-     * reserve for other processes and for what comes later. For who trains: it first opens the libraries of matrix products, so that their share
-     * is gone already, as that of convolutions is once they are planned. alloc: 64-byte aligned (256 on a GPU); it may dip into the reserve. */
+    /* Memory and transfers. available: the bytes that may be taken by alloc, as far as can be known
+     * (SIZE_MAX: not): what is free, less a reserve for other processes and for what comes later. For who
+     * trains: it first opens the libraries of matrix products, so that their share is gone already, as that
+     * of convolutions is once they are planned. alloc: 64-byte aligned (256 on a GPU); it may dip into the
+     * reserve. */
     int (*available)(sb_device *device, size_t *bytes);
     int (*alloc)(sb_device *device, size_t bytes, void **out);
     void (*release)(sb_device *device, void *memory);
-    int (*pin)(sb_device *device, void *host, size_t bytes); /* host memory for DMA; unpinned with the device */
-    int (*copy)(sb_device *device, sb_stream stream, void *to, const void *from, size_t bytes, sb_direction direction);
+    int (*pin)(sb_device *device, void *host,
+               size_t bytes); /* host memory for DMA; unpinned with the device */
+    int (*copy)(sb_device *device, sb_stream stream, void *to, const void *from, size_t bytes,
+                sb_direction direction);
     int (*zero)(sb_device *device, void *memory, size_t bytes);
-    int (*order)(sb_device *device, sb_stream later, sb_stream earlier); /* what follows on `later` waits for `earlier` so far */
-    int (*wait)(sb_device *device, sb_stream stream);                    /* the host waits */
-    int (*mark)(sb_device *device, sb_stream stream, int mark);          /* names what `stream` was given so far: 0 .. SB_MARKS - 1 */
-    int (*wait_mark)(sb_device *device, int mark);                       /* the host waits for that */
+    int (*order)(sb_device *device, sb_stream later,
+                 sb_stream earlier);                  /* what follows on `later` waits for `earlier` so far */
+    int (*wait)(sb_device *device, sb_stream stream); /* the host waits */
+    int (*mark)(sb_device *device, sb_stream stream,
+                int mark); /* names what `stream` was given so far: 0 .. SB_MARKS - 1 */
+    int (*wait_mark)(sb_device *device, int mark); /* the host waits for that */
 };
 
-/* The CPU device with `threads` compute threads (0: all cores). Refuses OMP_DYNAMIC=true and an OMP_THREAD_LIMIT below `threads`, with
- * which oneDNN hangs. */
+/* The CPU device with `threads` compute threads (0: all cores). Refuses OMP_DYNAMIC=true and an
+ * OMP_THREAD_LIMIT below `threads`, with which oneDNN hangs. */
 int sb_device_cpu(sb_device **out, int threads);
 
 /* Closes and NULLs; tolerates NULL. */

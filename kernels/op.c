@@ -12,8 +12,8 @@ int sb_shape_check_f32(const char *operation, const sb_shape *x)
 {
     if (x->type == SB_F32 && x->n > 0 && x->h > 0 && x->w > 0 && x->c > 0)
         return 0;
-    return sb_fail("%s of %s [%d, %d, %d, %d]: only f32, and no side below 1", operation, sb_type_name(x->type),
-                   x->n, x->h, x->w, x->c);
+    return sb_fail("%s of %s [%d, %d, %d, %d]: only f32, and no side below 1", operation,
+                   sb_type_name(x->type), x->n, x->h, x->w, x->c);
 }
 
 int sb_shape_check_alike(const char *operation, const sb_shape *x, const sb_shape *more)
@@ -22,6 +22,6 @@ int sb_shape_check_alike(const char *operation, const sb_shape *x, const sb_shap
         return -1;
     if (x->n == more->n && x->h == more->h && x->w == more->w && x->c == more->c)
         return 0;
-    return sb_fail("%s of [%d, %d, %d, %d] and [%d, %d, %d, %d]: the two must be of one shape", operation, x->n,
-                   x->h, x->w, x->c, more->n, more->h, more->w, more->c);
+    return sb_fail("%s of [%d, %d, %d, %d] and [%d, %d, %d, %d]: the two must be of one shape", operation,
+                   x->n, x->h, x->w, x->c, more->n, more->h, more->w, more->c);
 }

@@ -1,14 +1,16 @@
 /* op.h: what an operation is, and what one call of it may touch.
  *
- * DESIGN. An operation (convolution, batch norm, linear, ...) is described once, in op/NAME.c, and computed once for each device, in cpu/NAME.c and
- * cuda/NAME.cu. All operations have the same signature, so that a graph, a plan, a count and a test know none of them by name. op/NAME.h says what
- * it computes and declares `how`: the typed numbers that a call needs beside its tensors (kernel size, stride, temperature). Adding one means these
- * four files, its cases in tests/kernels/NAME.c, and its line in ops.def.
+ * DESIGN. An operation (convolution, batch norm, linear, ...) is described once, in op/NAME.c, and computed
+ * once for each device, in cpu/NAME.c and cuda/NAME.cu. All operations have the same signature, so that a
+ * graph, a plan, a count and a test know none of them by name. op/NAME.h says what it computes and declares
+ * `how`: the typed numbers that a call needs beside its tensors (kernel size, stride, temperature). Adding
+ * one means these four files, its cases in tests/kernels/NAME.c, and its line in ops.def.
  *
- * Conventions. Activations are NHWC, row-major, f32 or bf16. Weights, their gradients, statistics, and everything behind the backbone are f32.
- * A gradient dx is written, or added to where an earlier consumer of x has written it already (`add`). A gradient dw is always added to what is there. Sums have
- * a fixed order that depends only on shapes and on the number of threads: the same call gives the same bytes. Functions return 0, or -1 with
- * sb_error set. */
+ * Conventions. Activations are NHWC, row-major, f32 or bf16. Weights, their gradients, statistics, and
+ * everything behind the backbone are f32. A gradient dx is written, or added to where an earlier consumer of
+ * x has written it already (`add`). A gradient dw is always added to what is there. Sums have a fixed order
+ * that depends only on shapes and on the number of threads: the same call gives the same bytes. Functions
+ * return 0, or -1 with sb_error set. */
 #ifndef SB_KERNELS_OP_H
 #define SB_KERNELS_OP_H
 
@@ -18,19 +20,23 @@
 #define SB_INPUTS_MAX 3
 #define SB_WEIGHTS_MAX 3
 
-/* A tensor: n images of h x w places of c channels. A matrix of n rows and c columns has h = w = 1; any tensor is
- * one of n h w rows and c columns. n = 0: there is none (an optional input). */
+/* A tensor: n images of h x w places of c channels. A matrix of n rows and c columns has h = w = 1; any
+ * tensor is one of n h w rows and c columns. n = 0: there is none (an optional input). */
 typedef struct {
     int n, h, w, c;
     sb_type type;
 } sb_shape;
 
-SB_SHARED size_t sb_shape_elements(const sb_shape *s) { return (size_t)s->n * (size_t)s->h * (size_t)s->w * (size_t)s->c; }
+SB_SHARED size_t sb_shape_elements(const sb_shape *s)
+{
+    return (size_t)s->n * (size_t)s->h * (size_t)s->w * (size_t)s->c;
+}
 SB_SHARED size_t sb_shape_rows(const sb_shape *s) { return (size_t)s->n * (size_t)s->h * (size_t)s->w; }
 SB_SHARED size_t sb_shape_bytes(const sb_shape *s) { return sb_shape_elements(s) * sb_type_bytes(s->type); }
 
-/* How an entry begins: zeros; ones; normal numbers after He et al. 2015, by the values that meet in an output (fan-in, side[1] and what follows) or that
- * an input goes to (fan-out, side[0] and from side[2]); means of 0 and variances of 1, for what a norm gathers and nobody learns. */
+/* How an entry begins: zeros; ones; normal numbers after He et al. 2015, by the values that meet in an output
+ * (fan-in, side[1] and what follows) or that an input goes to (fan-out, side[0] and from side[2]); means of 0
+ * and variances of 1, for what a norm gathers and nobody learns. */
 typedef enum { SB_INIT_ZERO, SB_INIT_ONE, SB_INIT_FAN_IN, SB_INIT_FAN_OUT, SB_INIT_STATISTIC } sb_init;
 
 /* A weight: an f32 array in the order of sides in which a checkpoint has it. dims = 0: there is none. */
@@ -39,7 +45,7 @@ typedef struct {
     int64_t side[4];
     const char *name; /* behind the node's: "weight" */
     sb_init init;
-    bool decayed;     /* weight decay and LARS' adaptation apply to it */
+    bool decayed; /* weight decay and LARS' adaptation apply to it */
 } sb_extent;
 
 static inline size_t sb_extent_count(const sb_extent *e)
@@ -55,7 +61,8 @@ static inline size_t sb_extent_count(const sb_extent *e)
 #define SB_KEEPS_Y (1u << 3)
 #define SB_KEEPS_AUX (1u << 4)
 
-/* What a call moves and computes at least, if each value that it needs is read once: for predictions, not for timing. */
+/* What a call moves and computes at least, if each value that it needs is read once: for predictions, not for
+ * timing. */
 typedef struct {
     double bytes, operations;
 } sb_cost;
@@ -65,13 +72,15 @@ typedef struct {
     const char *name;
     int inputs; /* at most; optional ones come last */
 
-    /* The output's shape; refuses what no device computes, with the numbers in the error. NULL: no node of a graph (an optimiser's step). */
+    /* The output's shape; refuses what no device computes, with the numbers in the error. NULL: no node of a
+     * graph (an optimiser's step). */
     int (*shape)(const void *how, const sb_shape *xs, sb_shape *y);
 
     /* SB_KEEPS_* of a backward call. NULL: there is no gradient. */
     unsigned (*keeps)(const void *how, const sb_shape *xs);
 
-    /* What forward leaves for backward beside the output (places of maxima; mean and variance). NULL: nothing. */
+    /* What forward leaves for backward beside the output (places of maxima; mean and variance). NULL:
+     * nothing. */
     sb_shape (*aux)(const void *how, const sb_shape *xs);
 
     /* The weights. NULL: none. */
@@ -81,31 +90,35 @@ typedef struct {
     sb_cost (*cost)(const void *how, const sb_shape *xs, bool backward);
 } sb_op;
 
-/* Everything that one call may touch. Tensors, weights, packed and scratch are device memory, aligned to 256 bytes. */
+/* Everything that one call may touch. Tensors, weights, packed and scratch are device memory, aligned to 256
+ * bytes. */
 typedef struct {
     const void *how;
     sb_shape xs[SB_INPUTS_MAX], ys;
-    bool gradient[SB_INPUTS_MAX];  /* known when it is planned: dx[i] will be wanted */
-    const void *x[SB_INPUTS_MAX];  /* backward: NULL where the operation does not keep it */
+    bool gradient[SB_INPUTS_MAX]; /* known when it is planned: dx[i] will be wanted */
+    const void *x[SB_INPUTS_MAX]; /* backward: NULL where the operation does not keep it */
     void *y, *aux;
     const void *dy;
-    void *dx[SB_INPUTS_MAX];       /* NULL: not wanted */
-    bool add[SB_INPUTS_MAX];       /* known when it is planned: dx[i] holds an earlier consumer's, to be added to */
+    void *dx[SB_INPUTS_MAX]; /* NULL: not wanted */
+    bool add[SB_INPUTS_MAX]; /* known when it is planned: dx[i] holds an earlier consumer's, to be added to */
     const float *w[SB_WEIGHTS_MAX];
-    float *dw[SB_WEIGHTS_MAX];     /* added to; NULL: not wanted */
+    float *dw[SB_WEIGHTS_MAX]; /* added to; NULL: not wanted */
     void *packed, *scratch, *planned;
 } sb_call;
 
 /* How one device computes an operation. NULL: not needed. */
 struct sb_kernel {
-    size_t (*scratch)(sb_device *device, const sb_call *call); /* bytes that forward, backward and pack work in */
-    size_t (*packed)(sb_device *device, const sb_call *call);  /* bytes of the weights in the device's own form */
-    int (*plan)(sb_device *device, sb_call *call);             /* sets call->planned; before the other functions */
+    size_t (*scratch)(sb_device *device,
+                      const sb_call *call); /* bytes that forward, backward and pack work in */
+    size_t (*packed)(sb_device *device,
+                     const sb_call *call);         /* bytes of the weights in the device's own form */
+    int (*plan)(sb_device *device, sb_call *call); /* sets call->planned; before the other functions */
     void (*unplan)(sb_device *device, void *planned);
-    int (*pack)(sb_device *device, const sb_call *call);       /* w -> packed, after every change of the weights */
+    int (*pack)(sb_device *device, const sb_call *call); /* w -> packed, after every change of the weights */
     int (*forward)(sb_device *device, const sb_call *call);
     int (*backward)(sb_device *device, const sb_call *call);
-    bool rounds_dw; /* where x is bf16, a call rounds its weight gradients to bf16 before it adds them to dw */
+    bool
+        rounds_dw; /* where x is bf16, a call rounds its weight gradients to bf16 before it adds them to dw */
 };
 
 #define SB_OP(NAME, name) SB_OP_##NAME,
@@ -121,14 +134,21 @@ typedef enum {
 
 extern const sb_op *const sb_ops[SB_OPS];
 
-/* For `shape` of an operation that is in f32 alone: 0, or -1 with x in the error where it is not, or empty. */
+/* For `shape` of an operation that is in f32 alone: 0, or -1 with x in the error where it is not, or empty.
+ */
 int sb_shape_check_f32(const char *operation, const sb_shape *x);
 
 /* The same where x and more must be of one shape. */
 int sb_shape_check_alike(const char *operation, const sb_shape *x, const sb_shape *more);
 
-static inline int sb_forward(sb_device *device, sb_op_id op, const sb_call *call) { return device->kernels[op]->forward(device, call); }
-static inline int sb_backward(sb_device *device, sb_op_id op, const sb_call *call) { return device->kernels[op]->backward(device, call); }
+static inline int sb_forward(sb_device *device, sb_op_id op, const sb_call *call)
+{
+    return device->kernels[op]->forward(device, call);
+}
+static inline int sb_backward(sb_device *device, sb_op_id op, const sb_call *call)
+{
+    return device->kernels[op]->backward(device, call);
+}
 static inline size_t sb_scratch(sb_device *device, sb_op_id op, const sb_call *call)
 {
     return device->kernels[op]->scratch ? device->kernels[op]->scratch(device, call) : 0;

@@ -1,5 +1,5 @@
-/* open.c: see open.h. The CUDA device is a plug-in, so that one build runs with and without CUDA. It is never unloaded: the libraries below
- * it do not survive that. */
+/* open.c: see open.h. The CUDA device is a plug-in, so that one build runs with and without CUDA. It is never
+ * unloaded: the libraries below it do not survive that. */
 #include "kernels/open.h"
 
 #include <dlfcn.h>
@@ -65,7 +65,7 @@ void sb_device_pin(sb_device *device, void *host, size_t bytes)
 
 int sb_device_open(sb_device **out, const sb_config *config, int threads)
 {
-    char reason[sizeof (*out)->reason] = "as device = cpu says";
+    char reason[sizeof(*out)->reason] = "as device = cpu says";
     int rc = -1;
     if (config->device != SB_DEVICE_CPU) {
         rc = open_cuda(out, config->cuda_plugin);
@@ -74,7 +74,8 @@ int sb_device_open(sb_device **out, const sb_config *config, int threads)
             return rc;
         }
         if (rc == 0)
-            snprintf(reason, sizeof reason, "%s", config->device == SB_DEVICE_CUDA ? "as device = cuda says" : "found by device = auto");
+            snprintf(reason, sizeof reason, "%s",
+                     config->device == SB_DEVICE_CUDA ? "as device = cuda says" : "found by device = auto");
         else
             snprintf(reason, sizeof reason, "no GPU: %s", sb_error());
     }

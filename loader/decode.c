@@ -1,4 +1,5 @@
-/* decode.c: see decode.h. Pixels come from libvips, those of plain JPEG files from libjpeg; the cache of whole images is ours, since its bound is a promise. */
+/* decode.c: see decode.h. Pixels come from libvips, those of plain JPEG files from libjpeg; the cache of
+ * whole images is ours, since its bound is a promise. */
 #include "loader/decode.h"
 
 #include <errno.h>
@@ -35,7 +36,8 @@ struct sb_decoder {
     cached images[CACHED_MAX];
     int count;
     uint64_t clock;
-    uint8_t *spare; /* memory of an image that was dropped for the next: fresh pages would cost a third as much as decoding into them */
+    uint8_t *spare; /* memory of an image that was dropped for the next: fresh pages would cost a third as
+                       much as decoding into them */
     size_t spare_bytes;
 };
 
@@ -50,13 +52,15 @@ static int fail_vips(const char *path)
     return sb_fail("%s: %s", path, text[0] ? text : "cannot be decoded");
 }
 
-/* What matters of a warning fails the decoding and is in its error; the rest (unknown TIFF tags) would fill the log, tile by tile. */
+/* What matters of a warning fails the decoding and is in its error; the rest (unknown TIFF tags) would fill
+ * the log, tile by tile. */
 static void drop_warning(const gchar *domain, GLogLevelFlags level, const gchar *message, gpointer data)
 {
     (void)domain, (void)level, (void)message, (void)data;
 }
 
-/* Decoders take and give back the same tens of megabytes for every image. Left to itself the allocator returns them to the system each time. */
+/* Decoders take and give back the same tens of megabytes for every image. Left to itself the allocator
+ * returns them to the system each time. */
 static void keep_memory(void)
 {
     mallopt(M_ARENA_MAX, 1);
@@ -82,10 +86,7 @@ int sb_decoder_create(sb_decoder **out, int channels, size_t cache_bytes, bool u
     return 0;
 }
 
-size_t sb_decoder_most(void)
-{
-    return (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE) / 8;
-}
+size_t sb_decoder_most(void) { return (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE) / 8; }
 
 static void drop(sb_decoder *d, int i)
 {
@@ -112,7 +113,7 @@ void sb_decoder_destroy(sb_decoder **decoder)
     *decoder = NULL;
 }
 
-/* ---- opening ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- opening ------------------------------------------------------------------------------------------- */
 
 /* Too few descriptors or too little memory is no fault of the file. */
 static int fail_open(const char *path)
@@ -122,7 +123,8 @@ static int fail_open(const char *path)
     return ours ? -1 : 1;
 }
 
-/* A descriptor of a regular file: a pipe, directory or device is refused, not waited for. 0; 1: the file cannot be used; -1. */
+/* A descriptor of a regular file: a pipe, directory or device is refused, not waited for. 0; 1: the file
+ * cannot be used; -1. */
 static int open_file(const char *path, int *fd, struct stat *info)
 {
     *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -137,7 +139,8 @@ static int open_file(const char *path, int *fd, struct stat *info)
 
 static int fail_changed(const sb_decode_source *s, int64_t bytes)
 {
-    sb_fail("%s: %lld bytes, %lld when it was indexed: the file has changed", s->path, (long long)bytes, (long long)s->bytes);
+    sb_fail("%s: %lld bytes, %lld when it was indexed: the file has changed", s->path, (long long)bytes,
+            (long long)s->bytes);
     return 1;
 }
 
@@ -175,22 +178,24 @@ static int read_file(const sb_decode_source *s, uint8_t **data, size_t *bytes)
 }
 
 /* Takes ownership of *image and gives what the operation made of it; `status` is the operation's. */
-#define STEP(image, call)               \
-    do {                                \
-        VipsImage *next = NULL;         \
-        if ((call) != 0)                \
-            return -1;                  \
-        g_object_unref(*(image));       \
-        *(image) = next;                \
+#define STEP(image, call)         \
+    do {                          \
+        VipsImage *next = NULL;   \
+        if ((call) != 0)          \
+            return -1;            \
+        g_object_unref(*(image)); \
+        *(image) = next;          \
     } while (0)
 
-/* Does following the embedded profile change an RGB or grey image? Tried on a few colours, since most profiles say sRGB, and following one
- * costs as much as decoding. A profile that cannot be followed changes nothing. */
+/* Does following the embedded profile change an RGB or grey image? Tried on a few colours, since most
+ * profiles say sRGB, and following one costs as much as decoding. A profile that cannot be followed changes
+ * nothing. */
 static bool profile_matters(VipsImage *image)
 {
     enum { COLOURS = 8, CLOSE = 3 /* levels of 255 */ };
-    static const uint8_t patch[COLOURS][3] = { { 0, 0, 0 }, { 255, 255, 255 }, { 128, 128, 128 }, { 200, 40, 40 },
-                                               { 40, 200, 40 }, { 40, 40, 200 }, { 64, 64, 64 }, { 230, 180, 60 } };
+    static const uint8_t patch[COLOURS][3] = { { 0, 0, 0 },     { 255, 255, 255 }, { 128, 128, 128 },
+                                               { 200, 40, 40 }, { 40, 200, 40 },   { 40, 40, 200 },
+                                               { 64, 64, 64 },  { 230, 180, 60 } };
     const void *profile;
     size_t bytes, size;
     bool grey = image->Bands < 3, matters = false;
@@ -200,13 +205,15 @@ static bool profile_matters(VipsImage *image)
             values[grey ? i : 3 * i + c] = patch[i][grey ? 1 : c];
     if (vips_image_get_blob(image, VIPS_META_ICC_NAME, &profile, &bytes) != 0)
         return false;
-    VipsImage *small = vips_image_new_from_memory_copy(values, grey ? COLOURS : sizeof values, COLOURS, 1, grey ? 1 : 3, VIPS_FORMAT_UCHAR);
+    VipsImage *small = vips_image_new_from_memory_copy(values, grey ? COLOURS : sizeof values, COLOURS, 1,
+                                                       grey ? 1 : 3, VIPS_FORMAT_UCHAR);
     VipsImage *changed = NULL;
     if (small) {
         small->Type = grey ? VIPS_INTERPRETATION_B_W : VIPS_INTERPRETATION_sRGB;
         vips_image_set_blob_copy(small, VIPS_META_ICC_NAME, profile, bytes);
-        uint8_t *out = vips_icc_transform(small, &changed, "srgb", "embedded", TRUE, NULL) == 0 ? vips_image_write_to_memory(changed, &size)
-                                                                                                : NULL;
+        uint8_t *out = vips_icc_transform(small, &changed, "srgb", "embedded", TRUE, NULL) == 0
+                           ? vips_image_write_to_memory(changed, &size)
+                           : NULL;
         for (int i = 0; out && changed->Bands == 3 && i < COLOURS * 3; i++)
             matters = matters || abs((int)out[i] - (int)values[grey ? i / 3 : i]) > CLOSE;
         g_free(out);
@@ -218,12 +225,14 @@ static bool profile_matters(VipsImage *image)
     return matters;
 }
 
-/* Grey or colour, with alpha or without, in samples whose range is known? Floats are where they are linear light (scRGB) or Lab. */
+/* Grey or colour, with alpha or without, in samples whose range is known? Floats are where they are linear
+ * light (scRGB) or Lab. */
 static int check_samples(const VipsImage *image)
 {
     VipsInterpretation type = vips_image_get_interpretation(image);
     bool integer = image->BandFmt == VIPS_FORMAT_UCHAR || image->BandFmt == VIPS_FORMAT_USHORT;
-    bool defined = type == VIPS_INTERPRETATION_scRGB || type == VIPS_INTERPRETATION_LAB || type == VIPS_INTERPRETATION_LABS;
+    bool defined = type == VIPS_INTERPRETATION_scRGB || type == VIPS_INTERPRETATION_LAB ||
+                   type == VIPS_INTERPRETATION_LABS;
     bool grey = type == VIPS_INTERPRETATION_B_W || type == VIPS_INTERPRETATION_GREY16;
     int colours = grey ? 1 : type == VIPS_INTERPRETATION_CMYK ? 4 : 3;
     if (!integer && !defined)
@@ -236,7 +245,8 @@ static int check_samples(const VipsImage *image)
     return -1;
 }
 
-/* Upright, 8-bit, `channels` bands; transparency becomes white. An image that is all that stays what it is. */
+/* Upright, 8-bit, `channels` bands; transparency becomes white. An image that is all that stays what it is.
+ */
 static int normalise(VipsImage **image, int channels)
 {
     if (check_samples(*image) != 0)
@@ -244,8 +254,10 @@ static int normalise(VipsImage **image, int channels)
     VipsInterpretation wanted = channels == 3 ? VIPS_INTERPRETATION_sRGB : VIPS_INTERPRETATION_B_W;
     if (vips_image_get_orientation(*image) > 1)
         STEP(image, vips_autorot(*image, &next, NULL));
-    if (vips_image_get_interpretation(*image) == VIPS_INTERPRETATION_CMYK) /* libvips' own press profile where none is embedded */
-        STEP(image, vips_icc_transform(*image, &next, "srgb", "embedded", TRUE, "input_profile", "cmyk", NULL));
+    if (vips_image_get_interpretation(*image) ==
+        VIPS_INTERPRETATION_CMYK) /* libvips' own press profile where none is embedded */
+        STEP(image,
+             vips_icc_transform(*image, &next, "srgb", "embedded", TRUE, "input_profile", "cmyk", NULL));
     else if (vips_image_get_typeof(*image, VIPS_META_ICC_NAME) && profile_matters(*image))
         STEP(image, vips_icc_transform(*image, &next, "srgb", "embedded", TRUE, NULL));
     if (vips_image_get_interpretation(*image) != wanted)
@@ -278,9 +290,11 @@ static VipsImage *open_memory(const char *path, int page, const uint8_t *data, s
     bool paged = loader && (strstr(loader, "Tiff") || strstr(loader, "Webp") || strstr(loader, "Gif"));
     VipsImage *image = NULL;
     if (paged)
-        image = vips_image_new_from_buffer(data, bytes, "", "access", VIPS_ACCESS_SEQUENTIAL, "fail_on", VIPS_FAIL_ON_WARNING, "page", page, NULL);
+        image = vips_image_new_from_buffer(data, bytes, "", "access", VIPS_ACCESS_SEQUENTIAL, "fail_on",
+                                           VIPS_FAIL_ON_WARNING, "page", page, NULL);
     else if (loader)
-        image = vips_image_new_from_buffer(data, bytes, "", "access", VIPS_ACCESS_SEQUENTIAL, "fail_on", VIPS_FAIL_ON_WARNING, NULL);
+        image = vips_image_new_from_buffer(data, bytes, "", "access", VIPS_ACCESS_SEQUENTIAL, "fail_on",
+                                           VIPS_FAIL_ON_WARNING, NULL);
     if (!image)
         fail_vips(path);
     return image;
@@ -299,7 +313,8 @@ static const char *reader(VipsImage *image)
 static size_t tile_bytes(const char *path, int page)
 {
     TIFF *file = TIFFOpen(path, "rm"); /* not mapped */
-    tmsize_t bytes = file && TIFFSetDirectory(file, (tdir_t)page) && TIFFIsTiled(file) ? TIFFTileSize(file) : 0;
+    tmsize_t bytes = file && TIFFSetDirectory(file, (tdir_t)page) && TIFFIsTiled(file) ? TIFFTileSize(file)
+                                                                                       : 0;
     if (file)
         TIFFClose(file);
     vips_error_clear(); /* libvips takes libtiff's messages */
@@ -322,7 +337,9 @@ int sb_decoder_probe(sb_decoder *d, const char *path, int page, sb_decode_header
     if (rc == 0) {
         bool tiff = strncmp(reader(image), "tiff", 4) == 0;
         size_t tile = tiff ? tile_bytes(path, page) : 0;
-        *out = (sb_decode_header){ .bytes = info.st_size, .mtime_ns = (int64_t)info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec };
+        *out = (sb_decode_header){ .bytes = info.st_size,
+                                   .mtime_ns = (int64_t)info.st_mtim.tv_sec * 1000000000 +
+                                               info.st_mtim.tv_nsec };
         out->pages = tiff ? vips_image_get_n_pages(image) : 1;
         out->random_access = tile > 0 && tile <= d->cache_bytes && vips_image_get_orientation(image) <= 1;
         rc = normalise(&image, d->channels) == 0 ? 0 : fail_vips(path);
@@ -332,8 +349,9 @@ int sb_decoder_probe(sb_decoder *d, const char *path, int page, sb_decode_header
         out->height = image->Ysize;
         double needed = (double)image->Xsize * image->Ysize * d->channels, most = (double)d->cache_bytes;
         if (!out->random_access && (needed > most || (double)bytes > most))
-            rc = sb_fail("%s: %d x %d pixels in %zu bytes do not fit the %zu MiB of loader.cache_mb: raise it, or save a tiled TIFF", path,
-                         out->width, out->height, bytes, d->cache_bytes >> 20);
+            rc = sb_fail("%s: %d x %d pixels in %zu bytes do not fit the %zu MiB of loader.cache_mb: raise "
+                         "it, or save a tiled TIFF",
+                         path, out->width, out->height, bytes, d->cache_bytes >> 20);
     }
     if (image)
         g_object_unref(image);
@@ -341,7 +359,7 @@ int sb_decoder_probe(sb_decoder *d, const char *path, int page, sb_decode_header
     return rc;
 }
 
-/* ---- tiles ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- tiles --------------------------------------------------------------------------------------------- */
 
 /* Mirrors an index into 0 .. size - 1, as often as needed. */
 static int mirror(int i, int size)
@@ -351,9 +369,10 @@ static int mirror(int i, int size)
     return i < size ? i : period - 1 - i;
 }
 
-/* Copies the tile out of an area [height, width, channels] whose corner is pixel (0, 0); what is beyond the right and lower edge mirrors
- * what of the tile is inside. */
-static void copy_tile(const uint8_t *area, int width, int height, int channels, int left, int top, int side, uint8_t *out)
+/* Copies the tile out of an area [height, width, channels] whose corner is pixel (0, 0); what is beyond the
+ * right and lower edge mirrors what of the tile is inside. */
+static void copy_tile(const uint8_t *area, int width, int height, int channels, int left, int top, int side,
+                      uint8_t *out)
 {
     size_t c = (size_t)channels, pitch = (size_t)width * c;
     int across = width - left < side ? width - left : side, down = height - top < side ? height - top : side;
@@ -385,7 +404,8 @@ static void make_room(sb_decoder *d, size_t bytes)
     }
 }
 
-/* Memory for `size` bytes of pixels: the spare, if that is large enough and the cache has room for all of it. NULL: sb_error. */
+/* Memory for `size` bytes of pixels: the spare, if that is large enough and the cache has room for all of it.
+ * NULL: sb_error. */
 static uint8_t *take_pixels(sb_decoder *d, size_t size, size_t *bytes)
 {
     uint8_t *pixels = d->spare;
@@ -402,17 +422,21 @@ static uint8_t *take_pixels(sb_decoder *d, size_t size, size_t *bytes)
     return pixels;
 }
 
-/* Computes the image into `pixels`, strip by strip from the top and in this thread: libvips' own sinks hand every strip to another. 0, or -1 with
- * libvips' error. */
+/* Computes the image into `pixels`, strip by strip from the top and in this thread: libvips' own sinks hand
+ * every strip to another. 0, or -1 with libvips' error. */
 static int write_pixels(VipsImage *image, uint8_t *pixels)
 {
     size_t bytes = (size_t)image->Xsize * (size_t)image->Ysize * (size_t)image->Bands;
-    VipsImage *target = vips_image_new_from_memory(pixels, bytes, image->Xsize, image->Ysize, image->Bands, VIPS_FORMAT_UCHAR);
+    VipsImage *target = vips_image_new_from_memory(pixels, bytes, image->Xsize, image->Ysize, image->Bands,
+                                                   VIPS_FORMAT_UCHAR);
     VipsRegion *from = vips_region_new(image), *to = target ? vips_region_new(target) : NULL;
     int rc = from && to ? 0 : -1;
     for (int top = 0; rc == 0 && top < image->Ysize; top += STRIP) {
         VipsRect strip = { 0, top, image->Xsize, image->Ysize - top < STRIP ? image->Ysize - top : STRIP };
-        rc = vips_region_image(to, &strip) != 0 || vips_region_prepare_to(from, to, &strip, strip.left, strip.top) != 0 ? -1 : 0;
+        rc = vips_region_image(to, &strip) != 0 ||
+                     vips_region_prepare_to(from, to, &strip, strip.left, strip.top) != 0
+                 ? -1
+                 : 0;
     }
     if (to)
         g_object_unref(to);
@@ -425,19 +449,21 @@ static int write_pixels(VipsImage *image, uint8_t *pixels)
 
 static int fail_size(const sb_decode_source *s, const VipsImage *image)
 {
-    sb_fail("%s: %d x %d pixels, %d x %d when it was indexed: the file has changed", s->path, image->Xsize, image->Ysize, s->width,
-            s->height);
+    sb_fail("%s: %d x %d pixels, %d x %d when it was indexed: the file has changed", s->path, image->Xsize,
+            image->Ysize, s->width, s->height);
     return 1;
 }
 
 /* Decodes the whole image into the cache. 0; 1: it cannot be used; -1: a fault of the process. */
-static int decode_whole(sb_decoder *d, const sb_decode_source *s, cached **out, uint64_t *read_ns, uint64_t *decode_ns)
+static int decode_whole(sb_decoder *d, const sb_decode_source *s, cached **out, uint64_t *read_ns,
+                        uint64_t *decode_ns)
 {
     uint64_t begin = sb_now();
     uint8_t *file, *pixels = NULL;
     size_t bytes = 0, kept = 0, size = (size_t)s->width * (size_t)s->height * (size_t)d->channels;
     if (size > d->cache_bytes) {
-        sb_fail("%s: %d x %d pixels do not fit the %zu MiB of loader.cache_mb", s->path, s->width, s->height, d->cache_bytes >> 20);
+        sb_fail("%s: %d x %d pixels do not fit the %zu MiB of loader.cache_mb", s->path, s->width, s->height,
+                d->cache_bytes >> 20);
         return 1;
     }
     int rc = read_file(s, &file, &bytes);
@@ -455,7 +481,8 @@ static int decode_whole(sb_decoder *d, const sb_decode_source *s, cached **out, 
     if (rc == 0 && !(pixels = take_pixels(d, size, &kept)))
         rc = -1;
     bool plain = rc == 0 && image == opened && strncmp(reader(image), "jpeg", 4) == 0;
-    if (rc == 0 && !(plain && sb_jpeg_pixels(file, bytes, s->width, s->height, d->channels, pixels)) && write_pixels(image, pixels) != 0) {
+    if (rc == 0 && !(plain && sb_jpeg_pixels(file, bytes, s->width, s->height, d->channels, pixels)) &&
+        write_pixels(image, pixels) != 0) {
         fail_vips(s->path);
         rc = 1;
     }
@@ -471,17 +498,22 @@ static int decode_whole(sb_decoder *d, const sb_decode_source *s, cached **out, 
         return rc != 0 ? rc : sb_fail("out of memory");
     }
     cached *c = &d->images[d->count++];
-    *c = (cached){ .path = path, .page = s->page, .width = s->width, .height = s->height, .pixels = pixels, .bytes = kept };
+    *c = (cached){
+        .path = path, .page = s->page, .width = s->width, .height = s->height, .pixels = pixels, .bytes = kept
+    };
     d->cached_bytes += kept;
     *out = c;
     return 0;
 }
 
-/* Only the region of the tile: all of it that lies inside the image straight into `out`, or through a copy where it is to be completed. */
-static int decode_region(sb_decoder *d, const sb_decode_source *s, int left, int top, int side, uint8_t *out, uint64_t *decode_ns)
+/* Only the region of the tile: all of it that lies inside the image straight into `out`, or through a copy
+ * where it is to be completed. */
+static int decode_region(sb_decoder *d, const sb_decode_source *s, int left, int top, int side, uint8_t *out,
+                         uint64_t *decode_ns)
 {
     uint64_t begin = sb_now();
-    int width = s->width - left < side ? s->width - left : side, height = s->height - top < side ? s->height - top : side;
+    int width = s->width - left < side ? s->width - left : side,
+        height = s->height - top < side ? s->height - top : side;
     VipsImage *image = NULL, *region = NULL;
     struct stat info;
     int fd, rc = open_file(s->path, &fd, &info);
@@ -489,7 +521,8 @@ static int decode_region(sb_decoder *d, const sb_decode_source *s, int left, int
         close(fd);
     if (rc == 0 && info.st_size != s->bytes)
         rc = fail_changed(s, info.st_size);
-    if (rc == 0 && (vips_tiffload(s->path, &image, "access", VIPS_ACCESS_RANDOM, "fail_on", VIPS_FAIL_ON_WARNING, "page", s->page, NULL) != 0 ||
+    if (rc == 0 && (vips_tiffload(s->path, &image, "access", VIPS_ACCESS_RANDOM, "fail_on",
+                                  VIPS_FAIL_ON_WARNING, "page", s->page, NULL) != 0 ||
                     normalise(&image, d->channels) != 0)) {
         fail_vips(s->path);
         rc = 1;
@@ -500,7 +533,8 @@ static int decode_region(sb_decoder *d, const sb_decode_source *s, int left, int
     uint8_t *pixels = inside ? out : NULL;
     if (rc == 0 && !inside && !(pixels = malloc((size_t)width * (size_t)height * (size_t)d->channels)))
         rc = sb_fail("out of memory");
-    if (rc == 0 && (vips_extract_area(image, &region, left, top, width, height, NULL) != 0 || write_pixels(region, pixels) != 0)) {
+    if (rc == 0 && (vips_extract_area(image, &region, left, top, width, height, NULL) != 0 ||
+                    write_pixels(region, pixels) != 0)) {
         fail_vips(s->path);
         rc = 2;
     }
@@ -516,11 +550,12 @@ static int decode_region(sb_decoder *d, const sb_decode_source *s, int left, int
     return rc;
 }
 
-int sb_decoder_tile(sb_decoder *d, const sb_decode_source *s, int left, int top, int side, uint8_t *out, uint64_t *read_ns,
-                    uint64_t *decode_ns)
+int sb_decoder_tile(sb_decoder *d, const sb_decode_source *s, int left, int top, int side, uint8_t *out,
+                    uint64_t *read_ns, uint64_t *decode_ns)
 {
     if (left < 0 || top < 0 || left >= s->width || top >= s->height || side < 1) {
-        sb_fail("%s: a tile of %d pixels at (%d, %d) is outside %d x %d", s->path, side, left, top, s->width, s->height);
+        sb_fail("%s: a tile of %d pixels at (%d, %d) is outside %d x %d", s->path, side, left, top, s->width,
+                s->height);
         return 2;
     }
     if (s->random_access)

@@ -1,11 +1,14 @@
 /* decode.h: tiles out of files, through libvips.
  *
- * Every image is brought upright, to 8-bit sRGB (or grey if channels = 1: .2 R + .7 G + .1 B of linear light), an embedded colour profile followed, alpha
- * flattened on white; 16 bits keep their upper 8. Other samples, whose range nobody knows, and more bands than colour and alpha are refused. Random-access images (tiled TIFF) decode straight into the given memory and never whole: the unit
- * of failure is the tile. All others are decoded whole into the decoder's bounded cache, any warning being a failure (fail_on = warning),
- * before one of their tiles is delivered: the unit of failure is the image. An image whose file or pixels are larger than that cache
- * cannot be used. A tile that reaches over the right or lower edge is completed by mirroring, again and again, the part of it that is inside:
- * it never shows a pixel outside its own square. One decoder belongs to one thread. */
+ * Every image is brought upright, to 8-bit sRGB (or grey if channels = 1: .2 R + .7 G + .1 B of linear
+ * light), an embedded colour profile followed, alpha flattened on white; 16 bits keep their upper 8. Other
+ * samples, whose range nobody knows, and more bands than colour and alpha are refused. Random-access images
+ * (tiled TIFF) decode straight into the given memory and never whole: the unit of failure is the tile. All
+ * others are decoded whole into the decoder's bounded cache, any warning being a failure (fail_on = warning),
+ * before one of their tiles is delivered: the unit of failure is the image. An image whose file or pixels are
+ * larger than that cache cannot be used. A tile that reaches over the right or lower edge is completed by
+ * mirroring, again and again, the part of it that is inside: it never shows a pixel outside its own square.
+ * One decoder belongs to one thread. */
 #ifndef SB_LOADER_DECODE_H
 #define SB_LOADER_DECODE_H
 
@@ -18,7 +21,7 @@ typedef struct sb_decoder sb_decoder;
 typedef struct {
     const char *path;
     int page;
-    int64_t bytes;     /* of the file; this and the size in pixels are as indexed: another is a failure */
+    int64_t bytes; /* of the file; this and the size in pixels are as indexed: another is a failure */
     int width, height;
     bool random_access;
 } sb_decode_source;
@@ -31,7 +34,8 @@ typedef struct {
     bool random_access; /* tiles decode without the whole image */
 } sb_decode_header;
 
-/* Starts libvips with one thread, loaders marked untrusted blocked unless `untrusted`. cache_bytes: decoded images kept. */
+/* Starts libvips with one thread, loaders marked untrusted blocked unless `untrusted`. cache_bytes: decoded
+ * images kept. */
 int sb_decoder_create(sb_decoder **out, int channels, size_t cache_bytes, bool untrusted);
 /* The largest cache where nobody says how large: an eighth of the machine's memory. */
 size_t sb_decoder_most(void);
@@ -40,10 +44,10 @@ void sb_decoder_destroy(sb_decoder **decoder);
 /* Reads the header of a page, no pixels. -1: the file cannot be used. */
 int sb_decoder_probe(sb_decoder *decoder, const char *path, int page, sb_decode_header *out);
 
-/* Writes the tile [side, side, channels] at (left, top). 0; 1: the image cannot be used (sb_error says why); 2: this tile cannot;
- * -1: a fault of the process (memory, descriptors). read_ns and decode_ns are added to; read_ns as soon as the file is in memory, before it
- * is decoded. */
-int sb_decoder_tile(sb_decoder *decoder, const sb_decode_source *source, int left, int top, int side, uint8_t *out,
-                    uint64_t *read_ns, uint64_t *decode_ns);
+/* Writes the tile [side, side, channels] at (left, top). 0; 1: the image cannot be used (sb_error says why);
+ * 2: this tile cannot; -1: a fault of the process (memory, descriptors). read_ns and decode_ns are added to;
+ * read_ns as soon as the file is in memory, before it is decoded. */
+int sb_decoder_tile(sb_decoder *decoder, const sb_decode_source *source, int left, int top, int side,
+                    uint8_t *out, uint64_t *read_ns, uint64_t *decode_ns);
 
 #endif

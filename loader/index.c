@@ -23,7 +23,7 @@
 #define GROUPS_FOR_SPLIT 10
 #define NOTED_MAX 20 /* files named on standard error */
 
-/* ---- a growing index -------------------------------------------------------------------------------------------------------------------- */
+/* ---- a growing index ----------------------------------------------------------------------------------- */
 
 typedef struct {
     sb_image image;
@@ -36,14 +36,16 @@ typedef struct {
     uint32_t count, room;
     uint32_t file_first, file_count; /* rows of the file that was added last */
     char *file;
-    GHashTable *labels, *groups; /* name to number, counted from 0 in the order of their first rows; groups only where a manifest has them */
+    GHashTable *labels, *groups; /* name to number, counted from 0 in the order of their first rows; groups
+                                    only where a manifest has them */
     bool has_split;
 } builder;
 
 /* Its tables come first: finish frees them on every way out. */
 static builder begin(sb_index *index)
 {
-    return (builder){ .index = index, .labels = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
+    return (builder){ .index = index,
+                      .labels = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
                       .groups = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL) };
 }
 
@@ -117,8 +119,9 @@ static int skip(builder *b, const char *path, int page, const char *reason)
 /* Files that are not meant to be images are passed over without a word. */
 static bool looks_like_image(const char *path)
 {
-    const char *suffixes[] = { "jpg", "jpeg", "jpe", "png", "tif", "tiff", "webp", "gif", "bmp", "ppm", "pgm", "jp2", "avif", "heic",
-                               "heif", "jxl", "svs", "ndpi", "vms", "scn", "mrxs", "dds", "exr", "hdr", "v", "vips" };
+    const char *suffixes[] = { "jpg", "jpeg", "jpe",  "png",  "tif",  "tiff", "webp", "gif", "bmp",
+                               "ppm", "pgm",  "jp2",  "avif", "heic", "heif", "jxl",  "svs", "ndpi",
+                               "vms", "scn",  "mrxs", "dds",  "exr",  "hdr",  "v",    "vips" };
     const char *dot = strrchr(path, '.');
     for (size_t i = 0; dot && i < sizeof suffixes / sizeof *suffixes; i++)
         if (strcasecmp(dot + 1, suffixes[i]) == 0)
@@ -126,7 +129,8 @@ static bool looks_like_image(const char *path)
     return false;
 }
 
-/* Half, a quarter... of the first page, rounded either way: a level of a pyramid (as libvips, GDAL and Aperio write them). */
+/* Half, a quarter... of the first page, rounded either way: a level of a pyramid (as libvips, GDAL and Aperio
+ * write them). */
 static bool is_level(const sb_decode_header *first, const sb_decode_header *page)
 {
     for (int scale = 2; scale <= first->width || scale <= first->height; scale *= 2) {
@@ -157,7 +161,10 @@ static int add_again(builder *b, const char *path)
     uint32_t first = b->count;
     for (uint32_t i = 0; i < b->file_count; i++) {
         sb_image old = b->rows[b->file_first + i].image;
-        const sb_decode_header h = { .width = old.width, .height = old.height, .bytes = old.bytes, .mtime_ns = old.mtime_ns,
+        const sb_decode_header h = { .width = old.width,
+                                     .height = old.height,
+                                     .bytes = old.bytes,
+                                     .mtime_ns = old.mtime_ns,
                                      .random_access = old.random_access };
         if (add_page(b, path, old.page, &h) != 0)
             return -1;
@@ -204,7 +211,7 @@ static void label_rows(builder *b, uint32_t first, const char *label)
         b->rows[i].image.label = number;
 }
 
-/* ---- a folder ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- a folder ------------------------------------------------------------------------------------------ */
 
 static int by_name(const FTSENT **a, const FTSENT **b) { return strcmp((*a)->fts_name, (*b)->fts_name); }
 
@@ -226,7 +233,8 @@ static int list_folder(builder *b, const char *root, char ***out, uint32_t *coun
             rc = sb_fail("%s: %s", e->fts_path, strerror(e->fts_errno));
             if (e->fts_level > 0)
                 rc = skip(b, e->fts_path, 0, sb_error());
-        } else if ((e->fts_info == FTS_F || e->fts_info == FTS_DEFAULT || e->fts_info == FTS_SLNONE) && looks_like_image(e->fts_name)) {
+        } else if ((e->fts_info == FTS_F || e->fts_info == FTS_DEFAULT || e->fts_info == FTS_SLNONE) &&
+                   looks_like_image(e->fts_name)) {
             if (*count == room) {
                 room = room ? 2 * room : 256;
                 char **grown = realloc(*out, room * sizeof *grown);
@@ -271,7 +279,7 @@ static int scan_folder(builder *b, sb_decoder *decoder, const char *root)
     return rc;
 }
 
-/* ---- CSV ------------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- CSV ----------------------------------------------------------------------------------------------- */
 
 typedef struct table table;
 struct table {
@@ -325,7 +333,8 @@ static void on_line(int ending, void *context)
         if (t->header_count == 0)
             t->rc = take_header(t);
         else if (t->field_count != t->header_count)
-            t->rc = sb_fail("%s:%d: %d columns, the first line has %d", t->path, t->line, t->field_count, t->header_count);
+            t->rc = sb_fail("%s:%d: %d columns, the first line has %d", t->path, t->line, t->field_count,
+                            t->header_count);
         else
             t->rc = t->on_row(t->context);
     }
@@ -351,7 +360,8 @@ static int read_table(table *t, const char *path)
         return sb_fail("out of memory");
     }
     size_t skip = bytes >= 3 && memcmp(data, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0; /* a byte order mark */
-    if (csv_parse(&parser, data + skip, bytes - skip, on_field, on_line, t) != bytes - skip || csv_fini(&parser, on_field, on_line, t) != 0)
+    if (csv_parse(&parser, data + skip, bytes - skip, on_field, on_line, t) != bytes - skip ||
+        csv_fini(&parser, on_field, on_line, t) != 0)
         if (t->rc == 0)
             t->rc = sb_fail("%s:%d: not CSV: %s", path, t->line, csv_strerror(csv_error(&parser)));
     if (t->rc == 0 && t->header_count == 0)
@@ -383,13 +393,13 @@ static int number(const table *t, const char *name, int64_t min, int64_t max, in
     errno = 0;
     long long value = strtoll(field, &end, 10);
     if (errno || end == field || *end || value < min || value > max)
-        return sb_fail("%s:%d: %s = %s: must be a whole number from %lld to %lld", t->path, t->line, name, field, (long long)min,
-                       (long long)max);
+        return sb_fail("%s:%d: %s = %s: must be a whole number from %lld to %lld", t->path, t->line, name,
+                       field, (long long)min, (long long)max);
     *out = value;
     return 0;
 }
 
-/* ---- a manifest -------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- a manifest ---------------------------------------------------------------------------------------- */
 
 typedef struct {
     builder *build;
@@ -407,7 +417,8 @@ static int check_header(const table *t)
         for (size_t k = 0; k < sizeof known / sizeof *known; k++)
             found = found || strcmp(t->header[i], known[k]) == 0;
         if (!found)
-            return sb_fail("%s:%d: there is no column `%s`; there are path, left, top, label, group, split", t->path, t->line, t->header[i]);
+            return sb_fail("%s:%d: there is no column `%s`; there are path, left, top, label, group, split",
+                           t->path, t->line, t->header[i]);
         has_path = has_path || strcmp(t->header[i], "path") == 0;
     }
     return has_path ? 0 : sb_fail("%s:%d: the column path is missing", t->path, t->line);
@@ -419,13 +430,15 @@ static int on_manifest_row(void *context)
     table *t = &m->table;
     builder *b = m->build;
     char path[PATH_MAX];
-    const char *file = column(t, "path"), *label = column(t, "label"), *group = column(t, "group"), *split = column(t, "split");
+    const char *file = column(t, "path"), *label = column(t, "label"), *group = column(t, "group"),
+               *split = column(t, "split");
     bool held = split && strcmp(split, "test") == 0;
     if (file[0] == '\0')
         return sb_fail("%s:%d: path is empty", t->path, t->line);
     if (split && !held && strcmp(split, "train") != 0)
         return sb_fail("%s:%d: split = %s: must be train or test", t->path, t->line, split);
-    if ((file[0] == '/' ? snprintf(path, sizeof path, "%s", file) : snprintf(path, sizeof path, "%s/%s", m->folder, file)) >= PATH_MAX)
+    if ((file[0] == '/' ? snprintf(path, sizeof path, "%s", file)
+                        : snprintf(path, sizeof path, "%s/%s", m->folder, file)) >= PATH_MAX)
         return sb_fail("%s:%d: the path is too long", t->path, t->line);
     uint32_t first = b->count;
     b->has_split = split != NULL;
@@ -438,7 +451,8 @@ static int on_manifest_row(void *context)
         b->rows[i].held = held;
         if (column(t, "left") || column(t, "top")) {
             int64_t left, top;
-            if (number(t, "left", 0, image->width - 1, &left) != 0 || number(t, "top", 0, image->height - 1, &top) != 0)
+            if (number(t, "left", 0, image->width - 1, &left) != 0 ||
+                number(t, "top", 0, image->height - 1, &top) != 0)
                 return -1;
             image->placed = true;
             image->left = (int)left;
@@ -458,13 +472,21 @@ static int compare_rows(const sb_image *x, const sb_image *y)
     return order ? order : x->left - y->left;
 }
 
-static int by_path(const void *a, const void *b) { return compare_rows(&((const row *)a)->image, &((const row *)b)->image); }
+static int by_path(const void *a, const void *b)
+{
+    return compare_rows(&((const row *)a)->image, &((const row *)b)->image);
+}
 
-static bool same_file(const sb_image *a, const sb_image *b) { return a->page == b->page && strcmp(a->path, b->path) == 0; }
+static bool same_file(const sb_image *a, const sb_image *b)
+{
+    return a->page == b->page && strcmp(a->path, b->path) == 0;
+}
 
 static int scan_manifest(builder *b, sb_decoder *decoder, const char *path)
 {
-    manifest m = { .build = b, .decoder = decoder, .table = { .on_header = check_header, .on_row = on_manifest_row } };
+    manifest m = { .build = b,
+                   .decoder = decoder,
+                   .table = { .on_header = check_header, .on_row = on_manifest_row } };
     m.table.context = &m;
     snprintf(m.folder, sizeof m.folder, "%s", path);
     char *slash = strrchr(m.folder, '/');
@@ -475,7 +497,7 @@ static int scan_manifest(builder *b, sb_decoder *decoder, const char *path)
     return read_table(&m.table, path);
 }
 
-/* ---- what is held out ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- what is held out ---------------------------------------------------------------------------------- */
 
 static sb_region whole(const sb_image *image, int tile)
 {
@@ -495,7 +517,8 @@ static bool cut_strip(sb_image *image, int tile)
         return false;
     int kept = side - strip - tile;
     image->train = (sb_region){ 0, 0, wide ? kept : image->width, wide ? image->height : kept };
-    image->test = wide ? (sb_region){ side - strip, 0, strip, image->height } : (sb_region){ 0, side - strip, image->width, strip };
+    image->test = wide ? (sb_region){ side - strip, 0, strip, image->height }
+                       : (sb_region){ 0, side - strip, image->width, strip };
     return true;
 }
 
@@ -507,7 +530,8 @@ static uint32_t hash_of(const char *name)
     return hash;
 }
 
-/* Works on sorted rows. `root`: the folder whose name is not part of a path's hash, so that a data set may be moved. */
+/* Works on sorted rows. `root`: the folder whose name is not part of a path's hash, so that a data set may be
+ * moved. */
 static void hold_out(builder *b, int tile, const char *root)
 {
     uint32_t files = 0;
@@ -517,7 +541,8 @@ static void hold_out(builder *b, int tile, const char *root)
         image->train = whole(image, tile);
         files += i == 0 || strcmp(image->path, b->rows[i - 1].image.path) != 0;
         if (given) {
-            bool group = image->group != UINT32_MAX && image->group % GROUPS_FOR_SPLIT == GROUPS_FOR_SPLIT - 1;
+            bool group = image->group != UINT32_MAX &&
+                         image->group % GROUPS_FOR_SPLIT == GROUPS_FOR_SPLIT - 1;
             if (b->has_split ? b->rows[i].held : group) {
                 image->test = image->train;
                 image->train = (sb_region){ 0 };
@@ -539,21 +564,23 @@ static void hold_out(builder *b, int tile, const char *root)
     }
 }
 
-/* ---- the index ------------------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- the index ----------------------------------------------------------------------------------------- */
 
 static bool share_pixels(const sb_region *a, const sb_region *b)
 {
-    return a->width > 0 && b->width > 0 && a->left < b->left + b->width && b->left < a->left + a->width && a->top < b->top + b->height &&
-           b->top < a->top + a->height;
+    return a->width > 0 && b->width > 0 && a->left < b->left + b->width && b->left < a->left + a->width &&
+           a->top < b->top + b->height && b->top < a->top + a->height;
 }
 
 static int fail_shared(const sb_image *a, const sb_image *b)
 {
-    return sb_fail("%s: pixels at (%d, %d) are both trained on and held out: give every tile of a file the same split or leave room between them",
+    return sb_fail("%s: pixels at (%d, %d) are both trained on and held out: give every tile of a file the "
+                   "same split or leave room between them",
                    a->path, b->train.left, b->train.top);
 }
 
-/* Sorted rows: no row twice, no pixel both trained on and held out. The rows of a file lie together, its tiles by their top. */
+/* Sorted rows: no row twice, no pixel both trained on and held out. The rows of a file lie together, its
+ * tiles by their top. */
 static int check(const sb_index *x)
 {
     for (uint32_t i = 0; i < x->count; i++) {
@@ -593,7 +620,8 @@ static int finish(builder *b, int rc)
         image->file = i > 0 && same_file(image - 1, image) ? image[-1].file : i;
         if (image->group == UINT32_MAX) /* rows of one file are one group */
             image->group = i > 0 && strcmp(image->path, image[-1].path) == 0 ? image[-1].group : next++;
-        uint32_t across = (uint32_t)(image->train.width / x->tile), down = (uint32_t)(image->train.height / x->tile);
+        uint32_t across = (uint32_t)(image->train.width / x->tile),
+                 down = (uint32_t)(image->train.height / x->tile);
         image->tiles = image->train.width == 0 ? 0 : image->placed || across * down == 0 ? 1 : across * down;
         x->samples += image->tiles;
     }
@@ -638,8 +666,9 @@ int sb_index_scan(sb_index *out, const sb_config *config)
     return finish(&b, rc);
 }
 
-static const char *const index_header = "path,page,bytes,mtime_ns,width,height,random_access,placed,left,top,label,group,"
-                                        "train_left,train_top,train_width,train_height,test_left,test_top,test_width,test_height";
+static const char *const index_header =
+    "path,page,bytes,mtime_ns,width,height,random_access,placed,left,top,label,group,"
+    "train_left,train_top,train_width,train_height,test_left,test_top,test_width,test_height";
 
 int sb_index_write(const sb_index *x, const char *run_dir)
 {
@@ -654,11 +683,11 @@ int sb_index_write(const sb_index *x, const char *run_dir)
         const sb_region *a = &m->train, *b = &m->test;
         const char *label = m->label == UINT32_MAX ? "" : x->labels[m->label];
         csv_fwrite(out, m->path, strlen(m->path));
-        fprintf(out, ",%d,%" PRId64 ",%" PRId64 ",%d,%d,%d,%d,%d,%d,", m->page, m->bytes, m->mtime_ns, m->width, m->height, m->random_access,
-                m->placed, m->left, m->top);
+        fprintf(out, ",%d,%" PRId64 ",%" PRId64 ",%d,%d,%d,%d,%d,%d,", m->page, m->bytes, m->mtime_ns,
+                m->width, m->height, m->random_access, m->placed, m->left, m->top);
         csv_fwrite(out, label, strlen(label));
-        fprintf(out, ",%" PRIu32 ",%d,%d,%d,%d,%d,%d,%d,%d\n", m->group, a->left, a->top, a->width, a->height, b->left, b->top, b->width,
-                b->height);
+        fprintf(out, ",%" PRIu32 ",%d,%d,%d,%d,%d,%d,%d,%d\n", m->group, a->left, a->top, a->width, a->height,
+                b->left, b->top, b->width, b->height);
     }
     int rc = ferror(out) ? sb_fail("out of memory") : 0;
     if (fclose(out) != 0 && rc == 0)
@@ -687,9 +716,13 @@ static int read_region(const table *t, const char *prefix, const sb_image *image
             return -1;
     }
     *out = (sb_region){ (int)value[0], (int)value[1], (int)value[2], (int)value[3] };
-    bool fits = image->placed ? value[0] == image->left && value[1] == image->top && value[2] == tile && value[3] == tile
-                              : value[0] + value[2] <= image->width && value[1] + value[3] <= image->height && value[2] > 0 && value[3] > 0;
-    return fits || value[2] == 0 ? 0 : sb_fail("%s:%d: the %s region is not a part of the image", t->path, t->line, prefix);
+    bool fits = image->placed ? value[0] == image->left && value[1] == image->top && value[2] == tile &&
+                                    value[3] == tile
+                              : value[0] + value[2] <= image->width && value[1] + value[3] <= image->height &&
+                                    value[2] > 0 && value[3] > 0;
+    return fits || value[2] == 0
+               ? 0
+               : sb_fail("%s:%d: the %s region is not a part of the image", t->path, t->line, prefix);
 }
 
 static int check_frozen_header(const table *t)
@@ -697,7 +730,9 @@ static int check_frozen_header(const table *t)
     char joined[1024] = "";
     for (int i = 0; i < t->header_count; i++)
         snprintf(joined + strlen(joined), sizeof joined - strlen(joined), "%s%s", i ? "," : "", t->header[i]);
-    return strcmp(joined, index_header) == 0 ? 0 : sb_fail("%s:1: not the columns of an index: %s", t->path, index_header);
+    return strcmp(joined, index_header) == 0
+               ? 0
+               : sb_fail("%s:1: not the columns of an index: %s", t->path, index_header);
 }
 
 static int on_frozen_row(void *context)
@@ -711,10 +746,12 @@ static int on_frozen_row(void *context)
     sb_image *m = &r->image;
     int64_t page, width, height, random_access, placed, left, top, group;
     if (number(t, "page", 0, INT_MAX, &page) != 0 || number(t, "bytes", 0, INT64_MAX, &m->bytes) != 0 ||
-        number(t, "mtime_ns", INT64_MIN, INT64_MAX, &m->mtime_ns) != 0 || number(t, "width", 1, INT_MAX / 4, &width) != 0 ||
-        number(t, "height", 1, INT_MAX / 4, &height) != 0 || number(t, "random_access", 0, 1, &random_access) != 0 ||
-        number(t, "placed", 0, 1, &placed) != 0 || number(t, "left", 0, width - 1, &left) != 0 ||
-        number(t, "top", 0, height - 1, &top) != 0 || number(t, "group", 0, UINT32_MAX - 1, &group) != 0)
+        number(t, "mtime_ns", INT64_MIN, INT64_MAX, &m->mtime_ns) != 0 ||
+        number(t, "width", 1, INT_MAX / 4, &width) != 0 ||
+        number(t, "height", 1, INT_MAX / 4, &height) != 0 ||
+        number(t, "random_access", 0, 1, &random_access) != 0 || number(t, "placed", 0, 1, &placed) != 0 ||
+        number(t, "left", 0, width - 1, &left) != 0 || number(t, "top", 0, height - 1, &top) != 0 ||
+        number(t, "group", 0, UINT32_MAX - 1, &group) != 0)
         return -1;
     m->page = (int)page;
     m->width = (int)width;
@@ -724,7 +761,8 @@ static int on_frozen_row(void *context)
     m->left = (int)left;
     m->top = (int)top;
     m->group = (uint32_t)group;
-    if (read_region(t, "train", m, f->build.index->tile, &m->train) != 0 || read_region(t, "test", m, f->build.index->tile, &m->test) != 0)
+    if (read_region(t, "train", m, f->build.index->tile, &m->train) != 0 ||
+        read_region(t, "test", m, f->build.index->tile, &m->test) != 0)
         return -1;
     if (label[0])
         label_rows(&f->build, f->build.count - 1, label);
@@ -735,7 +773,8 @@ int sb_index_read(sb_index *out, const char *run_dir, const sb_config *config)
 {
     char path[PATH_MAX];
     *out = (sb_index){ .tile = config->data.tile };
-    frozen f = { .build = begin(out), .table = { .on_header = check_frozen_header, .on_row = on_frozen_row } };
+    frozen f = { .build = begin(out),
+                 .table = { .on_header = check_frozen_header, .on_row = on_frozen_row } };
     f.table.context = &f;
     int rc = sb_rundir_path(path, run_dir, "index.csv");
     if (rc == 0)
@@ -762,7 +801,8 @@ uint32_t sb_index_changed(const sb_index *x)
         if (i > 0 && strcmp(m->path, m[-1].path) == 0)
             continue;
         bool there = stat(m->path, &info) == 0;
-        if (there && info.st_size == m->bytes && (int64_t)info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec == m->mtime_ns)
+        if (there && info.st_size == m->bytes &&
+            (int64_t)info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec == m->mtime_ns)
             continue;
         if (++changed <= NOTED_MAX)
             sb_note("%s %s since the run began", m->path, there ? "was changed" : "has vanished");
@@ -795,12 +835,18 @@ uint32_t sb_index_find(const sb_index *x, const char *path, int page)
         else
             high = middle;
     }
-    return low < x->count && x->images[low].page == page && strcmp(x->images[low].path, path) == 0 ? low : UINT32_MAX;
+    return low < x->count && x->images[low].page == page && strcmp(x->images[low].path, path) == 0
+               ? low
+               : UINT32_MAX;
 }
 
 sb_decode_source sb_index_source(const sb_image *m)
 {
-    return (sb_decode_source){ .path = m->path, .page = m->page, .bytes = m->bytes, .width = m->width, .height = m->height,
+    return (sb_decode_source){ .path = m->path,
+                               .page = m->page,
+                               .bytes = m->bytes,
+                               .width = m->width,
+                               .height = m->height,
                                .random_access = m->random_access };
 }
 
@@ -813,7 +859,8 @@ int sb_index_test_tiles(const sb_index *x, int max, sb_tile **out)
     for (uint32_t i = 0; i < x->count; i++) {
         const sb_region *r = &x->images[i].test;
         bool small = r->width > 0 && (r->width < tile || r->height < tile); /* completed by mirroring */
-        for (int top = 0; r->width > 0 && count < max && (top + tile <= r->height || (small && top == 0)); top += tile)
+        for (int top = 0; r->width > 0 && count < max && (top + tile <= r->height || (small && top == 0));
+             top += tile)
             for (int left = 0; count < max && (left + tile <= r->width || (small && left == 0)); left += tile)
                 (*out)[count++] = (sb_tile){ .image = i, .left = r->left + left, .top = r->top + top };
     }

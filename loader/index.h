@@ -1,14 +1,16 @@
 /* index.h: the data set: which files, how large, which tiles, which part is held out.
  *
- * A data set is a folder (recursive; the first level of sub-folders names the labels, if there are any) or a CSV manifest with the column
- * `path` and optionally left, top, label, group, split (train | test). The index is made once, frozen into the run directory as
- * index.csv, and used again on resume. Its rows are sorted by path, page and place, so it does not depend on the file system's order. Each page
- * of a multi-page TIFF is an image; the levels of a pyramid (pages that are half, a quarter... of the first) are not.
+ * A data set is a folder (recursive; the first level of sub-folders names the labels, if there are any) or a
+ * CSV manifest with the column `path` and optionally left, top, label, group, split (train | test). The index
+ * is made once, frozen into the run directory as index.csv, and used again on resume. Its rows are sorted by
+ * path, page and place, so it does not depend on the file system's order. Each page of a multi-page TIFF is
+ * an image; the levels of a pyramid (pages that are half, a quarter... of the first) are not.
  *
- * Held out: `split` if given; else whole groups where there are ten or more; else, image by image, the last part of the longer side:
- * max(side / 6, tile) wide (two tiles where the side has five), with a guard band of one tile before it (images whose longer side is
- * under three tiles are trained on whole); else, from ten files on, every tenth by hash of its path. No pixel is in both parts: an index
- * where one is cannot be made or read. */
+ * Held out: `split` if given; else whole groups where there are ten or more; else, image by image, the last
+ * part of the longer side: max(side / 6, tile) wide (two tiles where the side has five), with a guard band of
+ * one tile before it (images whose longer side is under three tiles are trained on whole); else, from ten
+ * files on, every tenth by hash of its path. No pixel is in both parts: an index where one is cannot be made
+ * or read. */
 #ifndef SB_LOADER_INDEX_H
 #define SB_LOADER_INDEX_H
 
@@ -24,18 +26,18 @@ typedef struct {
 
 /* A row of the index: an image, or a tile of one where the manifest places tiles. */
 typedef struct {
-    char *path;              /* as it can be opened */
+    char *path; /* as it can be opened */
     int64_t bytes, mtime_ns;
-    int page;                /* of a multi-page file, 0 for the first */
-    int width, height;       /* upright: after orientation */
-    int left, top;           /* placed: the only tile */
-    uint32_t label;          /* row in labels; UINT32_MAX none */
-    uint32_t group;          /* equal for rows of one group; by default one an image */
-    uint32_t tiles;          /* training samples an epoch, before tiles_per_image */
-    uint32_t file;           /* the first row of the same file and page: they overlap, and are decoded together */
-    sb_region train, test;   /* the part to train on, the part held out */
-    bool random_access;      /* tiles decode without the whole image */
-    bool placed;             /* left, top name the only tile */
+    int page;          /* of a multi-page file, 0 for the first */
+    int width, height; /* upright: after orientation */
+    int left, top;     /* placed: the only tile */
+    uint32_t label;    /* row in labels; UINT32_MAX none */
+    uint32_t group;    /* equal for rows of one group; by default one an image */
+    uint32_t tiles;    /* training samples an epoch, before tiles_per_image */
+    uint32_t file;     /* the first row of the same file and page: they overlap, and are decoded together */
+    sb_region train, test; /* the part to train on, the part held out */
+    bool random_access;    /* tiles decode without the whole image */
+    bool placed;           /* left, top name the only tile */
 } sb_image;
 
 /* A file, or a page of one, that is not used, and why. Both are clean text. */
@@ -49,14 +51,14 @@ typedef struct {
     uint32_t count;
     char **labels;
     uint32_t label_count;
-    int tile;           /* side */
-    uint64_t samples;   /* training samples an epoch */
+    int tile;         /* side */
+    uint64_t samples; /* training samples an epoch */
     sb_skipped *skipped;
     uint32_t skipped_count;
 } sb_index;
 
-/* Scans config->data.path. Files that libvips cannot open, and names that are not UTF-8, are left out and stand in `skipped`; no usable
- * image is an error, as is anything wrong with a manifest. */
+/* Scans config->data.path. Files that libvips cannot open, and names that are not UTF-8, are left out and
+ * stand in `skipped`; no usable image is an error, as is anything wrong with a manifest. */
 int sb_index_scan(sb_index *out, const sb_config *config);
 
 /* index.csv of a run directory. Reading validates every field (the file may have been edited). */
@@ -78,7 +80,8 @@ uint32_t sb_index_find(const sb_index *index, const char *path, int page);
 /* What the decoder needs to know of an image. The path is the image's own. */
 sb_decode_source sb_index_source(const sb_image *image);
 
-/* Held-out tiles, non-overlapping, in order of image, left, top; at most `max`. Returns how many, *out malloc'ed. */
+/* Held-out tiles, non-overlapping, in order of image, left, top; at most `max`. Returns how many, *out
+ * malloc'ed. */
 typedef struct {
     uint32_t image;
     int left, top;

@@ -14,10 +14,7 @@ typedef struct {
     jmp_buf given_up;
 } state;
 
-static void give_up(j_common_ptr jpeg)
-{
-    longjmp(((state *)jpeg->err)->given_up, 1);
-}
+static void give_up(j_common_ptr jpeg) { longjmp(((state *)jpeg->err)->given_up, 1); }
 
 /* Warnings are negative, the rest is for debugging. */
 static void on_message(j_common_ptr jpeg, int level)
@@ -47,7 +44,8 @@ bool sb_jpeg_pixels(const uint8_t *data, size_t bytes, int width, int height, in
         jpeg_mem_src(&jpeg, data, bytes);
         jpeg_read_header(&jpeg, TRUE);
         jpeg_start_decompress(&jpeg);
-        bool same = jpeg.output_width == (JDIMENSION)width && jpeg.output_height == (JDIMENSION)height && jpeg.output_components == channels &&
+        bool same = jpeg.output_width == (JDIMENSION)width && jpeg.output_height == (JDIMENSION)height &&
+                    jpeg.output_components == channels &&
                     jpeg.out_color_space == (channels == 3 ? JCS_RGB : JCS_GRAYSCALE);
         size_t pitch = (size_t)width * (size_t)channels;
         while (same && jpeg.output_scanline < jpeg.output_height) {

@@ -1,8 +1,9 @@
 /* main.c of sb_loader: decodes tiles for a run (serve), and shows or freezes the index of a data set (index).
  *
- * serve owns nothing: it says hello to augment, decodes each tile it is told to straight into the slot it is told, and can join, leave or
- * die at any moment. A message that got lost is made up for: an idle loader asks again. A signal that kills it while it decodes is
- * written into the slot, so that a file on which the decoder crashes or hangs is told from a killed process. */
+ * serve owns nothing: it says hello to augment, decodes each tile it is told to straight into the slot it is
+ * told, and can join, leave or die at any moment. A message that got lost is made up for: an idle loader asks
+ * again. A signal that kills it while it decodes is written into the slot, so that a file on which the
+ * decoder crashes or hangs is told from a killed process. */
 #include <argp.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -13,15 +14,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "loader/decode.h"   /* sb_decoder_* */
-#include "loader/index.h"    /* sb_index_* */
+#include "loader/decode.h"     /* sb_decoder_* */
+#include "loader/index.h"      /* sb_index_* */
 #include "loader/quarantine.h" /* sb_quarantine_append */
-#include "proto/config.h"    /* sb_config_* */
-#include "proto/error.h"     /* sb_fail, sb_note */
-#include "proto/process.h"   /* sb_process_*, sb_stop_* */
-#include "proto/ring.h"      /* sb_ring_* */
-#include "proto/rundir.h"    /* sb_rundir_path */
-#include "proto/socket.h"    /* sb_socket_* */
+#include "proto/config.h"      /* sb_config_* */
+#include "proto/error.h"       /* sb_fail, sb_note */
+#include "proto/process.h"     /* sb_process_*, sb_stop_* */
+#include "proto/ring.h"        /* sb_ring_* */
+#include "proto/rundir.h"      /* sb_rundir_path */
+#include "proto/socket.h"      /* sb_socket_* */
 
 #define HELLO_MS 500
 #define WANT_MS 200
@@ -33,15 +34,17 @@ typedef struct {
     int assignment_count;
 } arguments;
 
-/* ---- serve ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- serve --------------------------------------------------------------------------------------------- */
 
-/* What is at work, for the handler: the slot that is written; the time that reading took if the image is decoded whole, else NULL. */
+/* What is at work, for the handler: the slot that is written; the time that reading took if the image is
+ * decoded whole, else NULL. */
 static sb_slot_meta *volatile current;
 static const volatile uint64_t *volatile current_read_ns;
 
-/* The decoder crashed, or augment says that it hangs. A hang counts once the file is in memory: a disk that does not answer is not the file's
- * fault. Where tiles are read one by one the two are not told apart: what takes longer than loader.timeout three times, for whatever
- * reason but a read that the kernel never ends, which lets no handler run, is quarantined. */
+/* The decoder crashed, or augment says that it hangs. A hang counts once the file is in memory: a disk that
+ * does not answer is not the file's fault. Where tiles are read one by one the two are not told apart: what
+ * takes longer than loader.timeout three times, for whatever reason but a read that the kernel never ends,
+ * which lets no handler run, is quarantined. */
 static void on_fault(int number)
 {
     bool reading = current_read_ns && *current_read_ns == 0;
@@ -55,7 +58,8 @@ static int install_fault_handler(void)
     const int signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP /* g_error */, SB_SIGNAL_HUNG };
     static char stack[1 << 16]; /* of its own: the decoder may have used up the thread's */
     const stack_t other = { .ss_sp = stack, .ss_size = sizeof stack };
-    struct sigaction action = { .sa_handler = on_fault, .sa_flags = (int)(SA_RESETHAND | SA_NODEFER | SA_ONSTACK) };
+    struct sigaction action = { .sa_handler = on_fault,
+                                .sa_flags = (int)(SA_RESETHAND | SA_NODEFER | SA_ONSTACK) };
     if (sigaltstack(&other, NULL) != 0)
         return sb_fail_errno("a stack for signal handlers");
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
@@ -90,8 +94,10 @@ static int on_welcome(loader *l, const sb_message *m)
     int pidfd = sb_process_open(&owner);
     if (pidfd < 0)
         return 0; /* it is gone already: say hello again */
-    size_t bytes = (size_t)l->config.data.tile * (size_t)l->config.data.tile * (size_t)l->config.data.channels;
-    if (m->welcome.segment_count != 1 || sb_ring_join(&l->ring, SB_SEGMENT_TILES, &m->welcome.segments[0]) != 0) {
+    size_t bytes = (size_t)l->config.data.tile * (size_t)l->config.data.tile *
+                   (size_t)l->config.data.channels;
+    if (m->welcome.segment_count != 1 ||
+        sb_ring_join(&l->ring, SB_SEGMENT_TILES, &m->welcome.segments[0]) != 0) {
         bool gone = sb_process_gone(pidfd);
         close(pidfd);
         return gone ? 0 : sb_context("tile ring");
@@ -111,14 +117,22 @@ static int on_work(loader *l, const sb_message *m)
     if (l->owner < 0 || m->work.segment != segment)
         return 0;
     if (m->work.image >= l->index.count || m->work.side != l->config.data.tile)
-        return sb_fail("augment asks for image %" PRIu32 " of %" PRIu32 ", tile of %d: is it of the same run?", m->work.image,
-                       l->index.count, (int)m->work.side);
+        return sb_fail("augment asks for image %" PRIu32 " of %" PRIu32
+                       ", tile of %d: is it of the same run?",
+                       m->work.image, l->index.count, (int)m->work.side);
     if (!sb_ring_claim(&l->ring, m->work.slot, m->work.generation, l->incarnation))
         return 0; /* somebody else has it, or the order is old */
     const sb_image *image = &l->index.images[m->work.image];
     sb_slot_meta *meta = sb_ring_meta(&l->ring, m->work.slot);
-    *meta = (sb_slot_meta){ .sample = m->work.sample, .image = m->work.image, .file = image->file, .left = m->work.left, .top = m->work.top,
-                            .side = m->work.side, .width = m->work.side, .height = m->work.side, .channels = l->config.data.channels,
+    *meta = (sb_slot_meta){ .sample = m->work.sample,
+                            .image = m->work.image,
+                            .file = image->file,
+                            .left = m->work.left,
+                            .top = m->work.top,
+                            .side = m->work.side,
+                            .width = m->work.side,
+                            .height = m->work.side,
+                            .channels = l->config.data.channels,
                             .label = image->label };
     const sb_decode_source source = sb_index_source(image);
     sb_message done = { .type = SB_MESSAGE_DONE };
@@ -130,8 +144,8 @@ static int on_work(loader *l, const sb_message *m)
     done.done.image = m->work.image;
     current_read_ns = image->random_access ? NULL : &done.done.read_ns;
     current = meta;
-    int bad = sb_decoder_tile(l->decoder, &source, m->work.left, m->work.top, m->work.side, sb_ring_data(&l->ring, m->work.slot),
-                              &done.done.read_ns, &done.done.decode_ns);
+    int bad = sb_decoder_tile(l->decoder, &source, m->work.left, m->work.top, m->work.side,
+                              sb_ring_data(&l->ring, m->work.slot), &done.done.read_ns, &done.done.decode_ns);
     current = NULL;
     if (bad < 0)
         return -1;
@@ -148,12 +162,14 @@ static int on_work(loader *l, const sb_message *m)
 /* Hello where not joined, want where idle. */
 static int ask(loader *l)
 {
-    sb_message m = { .type = SB_MESSAGE_WANT, .want = { .segment = l->ring.segment.ticket.id, .incarnation = l->incarnation } };
+    sb_message m = { .type = SB_MESSAGE_WANT,
+                     .want = { .segment = l->ring.segment.ticket.id, .incarnation = l->incarnation } };
     if (l->owner < 0) {
         sb_process self;
         if (sb_process_self(&self) != 0)
             return -1;
-        m = (sb_message){ .type = SB_MESSAGE_HELLO, .hello = { .role = SB_ROLE_LOADER, .pid = self.pid, .start = self.start } };
+        m = (sb_message){ .type = SB_MESSAGE_HELLO,
+                          .hello = { .role = SB_ROLE_LOADER, .pid = self.pid, .start = self.start } };
     }
     return sb_socket_send(&l->socket, NULL, &m);
 }
@@ -188,15 +204,19 @@ static int read_config(sb_config *config, const char *run_dir)
 {
     char path[PATH_MAX];
     sb_config_defaults(config);
-    return sb_rundir_path(path, run_dir, "config.yaml") != 0 || sb_config_read(config, path) != 0 ? -1 : sb_config_finish(config);
+    return sb_rundir_path(path, run_dir, "config.yaml") != 0 || sb_config_read(config, path) != 0
+               ? -1
+               : sb_config_finish(config);
 }
 
-/* Enough for a window of the largest images, so that each is decoded once an epoch, but no more than an eighth of the machine's memory. */
+/* Enough for a window of the largest images, so that each is decoded once an epoch, but no more than an
+ * eighth of the machine's memory. */
 static size_t cache_bytes(const loader *l)
 {
     if (l->config.loader.cache_mb > 0)
         return (size_t)l->config.loader.cache_mb << 20;
-    size_t window = (size_t)l->config.data.window < l->index.count ? (size_t)l->config.data.window : l->index.count;
+    size_t window = (size_t)l->config.data.window < l->index.count ? (size_t)l->config.data.window
+                                                                   : l->index.count;
     size_t whole = window * sb_index_largest(&l->index, l->config.data.channels), most = sb_decoder_most();
     return whole < most ? whole : most;
 }
@@ -204,9 +224,11 @@ static size_t cache_bytes(const loader *l)
 static int serve(const char *run_dir)
 {
     static loader l = { .owner = -1, .socket = { .directory = -1 } };
-    int rc = sb_stop_install() != 0 || sb_process_die_with_supervisor() != 0 || install_fault_handler() != 0 || read_config(&l.config, run_dir) != 0 ||
+    int rc = sb_stop_install() != 0 || sb_process_die_with_supervisor() != 0 ||
+                     install_fault_handler() != 0 || read_config(&l.config, run_dir) != 0 ||
                      sb_index_read(&l.index, run_dir, &l.config) != 0 ||
-                     sb_decoder_create(&l.decoder, l.config.data.channels, cache_bytes(&l), l.config.data.untrusted) != 0 ||
+                     sb_decoder_create(&l.decoder, l.config.data.channels, cache_bytes(&l),
+                                       l.config.data.untrusted) != 0 ||
                      sb_socket_connect(&l.socket, run_dir, "augment") != 0 || ask(&l) != 0
                  ? -1
                  : serve_loop(&l);
@@ -217,12 +239,15 @@ static int serve(const char *run_dir)
     return rc;
 }
 
-/* ---- index ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- index --------------------------------------------------------------------------------------------- */
 
 static void print_row(const sb_image *m)
 {
     printf("  %6d x %-6d  %4" PRIu32 " tiles%s  %s", m->width, m->height, m->tiles,
-           m->train.width == 0 ? ", held out" : m->test.width > 0 ? ", a strip held out" : "", m->path);
+           m->train.width == 0 ? ", held out"
+           : m->test.width > 0 ? ", a strip held out"
+                               : "",
+           m->path);
     if (m->page > 0)
         printf(", page %d", m->page);
     if (m->placed)
@@ -241,12 +266,16 @@ static void print_report(const sb_index *x, const sb_config *config, int test_ti
         placed += x->images[i].placed;
     }
     printf("%s\n", config->data.path);
-    printf("  images        %" PRIu32 " (%" PRIu32 " decode tile by tile, the others whole)\n", x->count, random_access);
+    printf("  images        %" PRIu32 " (%" PRIu32 " decode tile by tile, the others whole)\n", x->count,
+           random_access);
     printf("  labels        %" PRIu32 "\n", x->label_count);
     printf("  trained on    %" PRIu32 " images, %" PRIu64 " tiles of %d x %d an epoch, placed %s\n", trained,
            x->samples * (uint64_t)config->data.tiles_per_image, x->tile, x->tile,
-           placed > 0 ? "by the manifest" : config->data.place == SB_PLACE_RANDOM ? "at random" : "on a grid");
-    printf("  held out      %d tiles of %" PRIu32 " images (%" PRIu32 " of them whole)\n", test_tiles, held, whole_held);
+           placed > 0                              ? "by the manifest"
+           : config->data.place == SB_PLACE_RANDOM ? "at random"
+                                                   : "on a grid");
+    printf("  held out      %d tiles of %" PRIu32 " images (%" PRIu32 " of them whole)\n", test_tiles, held,
+           whole_held);
     for (uint32_t i = 0; i < x->count; i++)
         print_row(&x->images[i]);
     if (x->skipped_count > 0)
@@ -255,7 +284,8 @@ static void print_report(const sb_index *x, const sb_config *config, int test_ti
         printf("  %s\n", x->skipped[i].reason);
 }
 
-/* Writes index.csv, and quarantine.jsonl with the files that are left out from the start; too many of them are an error. */
+/* Writes index.csv, and quarantine.jsonl with the files that are left out from the start; too many of them
+ * are an error. */
 static int freeze(const sb_index *x, const sb_config *config, const char *run_dir)
 {
     double files = x->skipped_count;
@@ -263,11 +293,13 @@ static int freeze(const sb_index *x, const sb_config *config, const char *run_di
         files += x->images[i].file == i;
     sb_index_note_skipped(x);
     if (x->skipped_count > config->data.max_bad * files)
-        return sb_fail("%" PRIu32 " of %.0f images in %s cannot be used, more than data.max_bad = %g allows: mend or remove the files, or raise "
+        return sb_fail("%" PRIu32 " of %.0f images in %s cannot be used, more than data.max_bad = %g allows: "
+                       "mend or remove the files, or raise "
                        "data.max_bad",
                        x->skipped_count, files, config->data.path, config->data.max_bad);
     for (uint32_t i = 0; i < x->skipped_count; i++)
-        if (sb_quarantine_append(run_dir, x->skipped[i].path, x->skipped[i].page, NULL, x->skipped[i].reason) != 0)
+        if (sb_quarantine_append(run_dir, x->skipped[i].path, x->skipped[i].page, NULL,
+                                 x->skipped[i].reason) != 0)
             return -1;
     return sb_index_write(x, run_dir);
 }
@@ -287,7 +319,8 @@ static int index_data(const arguments *a)
             return -1;
     } else {
         sb_config_defaults(&config);
-        if (snprintf(config.data.path, sizeof config.data.path, "%s", a->path) >= (int)sizeof config.data.path)
+        if (snprintf(config.data.path, sizeof config.data.path, "%s", a->path) >=
+            (int)sizeof config.data.path)
             return sb_fail("%s: the path is too long", a->path);
         for (int i = 0; i < a->assignment_count; i++)
             if (sb_config_set(&config, a->assignments[i]) != 0)
@@ -342,14 +375,19 @@ int main(int argc, char **argv)
         { "freeze", KEY_FREEZE, NULL, 0, "index: write index.csv of the run directory", 0 },
         { 0 },
     };
-    const struct argp argp = { .options = options, .parser = parse, .args_doc = "serve RUN_DIR\nindex DATA|RUN_DIR [KEY=VALUE...]",
-                               .doc = "Decodes tiles for a run, or shows what of a data set would be trained on. Started by ./run." };
+    const struct argp argp = {
+        .options = options,
+        .parser = parse,
+        .args_doc = "serve RUN_DIR\nindex DATA|RUN_DIR [KEY=VALUE...]",
+        .doc = "Decodes tiles for a run, or shows what of a data set would be trained on. Started by ./run."
+    };
     arguments a = { 0 };
     argp_parse(&argp, argc, argv, 0, NULL, &a);
     sb_note_program("loader");
-    int rc = strcmp(a.command, "serve") == 0   ? serve(a.path)
-             : strcmp(a.command, "index") == 0 ? index_data(&a)
-                                               : sb_fail("no command `%s`; there are serve and index", a.command);
+    int rc = strcmp(a.command, "serve") == 0 ? serve(a.path)
+             : strcmp(a.command, "index") == 0
+                 ? index_data(&a)
+                 : sb_fail("no command `%s`; there are serve and index", a.command);
     if (rc != 0)
         sb_note("%s", sb_error());
     return rc == 0 ? EXIT_SUCCESS : EXIT_FAILURE;

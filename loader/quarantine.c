@@ -10,7 +10,8 @@
 #include "proto/jsonl.h"
 #include "proto/rundir.h"
 
-int sb_quarantine_append(const char *run_dir, const char *path, int page, const sb_tile *tile, const char *reason)
+int sb_quarantine_append(const char *run_dir, const char *path, int page, const sb_tile *tile,
+                         const char *reason)
 {
     char file[PATH_MAX], clean_path[PATH_MAX], clean_reason[SB_ERROR_MAX];
     snprintf(clean_path, sizeof clean_path, "%s", path);
@@ -20,10 +21,12 @@ int sb_quarantine_append(const char *run_dir, const char *path, int page, const 
     json_t *object = json_pack("{s:s, s:i, s:s}", "path", clean_path, "page", page, "reason", clean_reason);
     int rc = object ? 0 : -1;
     if (tile)
-        rc |= json_object_set_new(object, "left", json_integer(tile->left)) | json_object_set_new(object, "top", json_integer(tile->top));
+        rc |= json_object_set_new(object, "left", json_integer(tile->left)) |
+              json_object_set_new(object, "top", json_integer(tile->top));
     char *line = rc == 0 ? json_dumps(object, JSON_COMPACT) : NULL;
     rc = !line ? sb_fail("out of memory")
-               : sb_rundir_path(file, run_dir, "quarantine.jsonl") != 0 || sb_file_append_line(file, line) != 0 ? -1 : 0;
+         : sb_rundir_path(file, run_dir, "quarantine.jsonl") != 0 || sb_file_append_line(file, line) != 0 ? -1
+                                                                                                          : 0;
     free(line);
     json_decref(object);
     return rc;
@@ -43,7 +46,8 @@ static void on_object(void *context, const json_t *object)
         r->on_image(r->context, path, (int)page);
 }
 
-int sb_quarantine_read(const char *run_dir, void (*on_image)(void *context, const char *path, int page), void *context)
+int sb_quarantine_read(const char *run_dir, void (*on_image)(void *context, const char *path, int page),
+                       void *context)
 {
     reader r = { on_image, context };
     return sb_jsonl_read(run_dir, "quarantine.jsonl", on_object, &r);

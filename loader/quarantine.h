@@ -1,16 +1,20 @@
 /* quarantine.h: quarantine.jsonl of a run directory: the files that could not be used, and why.
  *
- * One object a line: path, page, reason, and left and top where only a tile is meant. Files that the index left out stand in it as well as those
- * that failed later. The run reads it back, so that what was out stays out whatever happened to the file meanwhile. */
+ * One object a line: path, page, reason, and left and top where only a tile is meant. Files that the index
+ * left out stand in it as well as those that failed later. The run reads it back, so that what was out stays
+ * out whatever happened to the file meanwhile. */
 #ifndef SB_LOADER_QUARANTINE_H
 #define SB_LOADER_QUARANTINE_H
 
 #include "loader/index.h"
 
-/* Appends a line. tile: the only tile that is meant, NULL: the whole image. Any text is taken; what is not UTF-8 in it is replaced. */
-int sb_quarantine_append(const char *run_dir, const char *path, int page, const sb_tile *tile, const char *reason);
+/* Appends a line. tile: the only tile that is meant, NULL: the whole image. Any text is taken; what is not
+ * UTF-8 in it is replaced. */
+int sb_quarantine_append(const char *run_dir, const char *path, int page, const sb_tile *tile,
+                         const char *reason);
 
 /* Calls `on_image` for each whole image, passing over what is no such line (jsonl.h). */
-int sb_quarantine_read(const char *run_dir, void (*on_image)(void *context, const char *path, int page), void *context);
+int sb_quarantine_read(const char *run_dir, void (*on_image)(void *context, const char *path, int page),
+                       void *context);
 
 #endif

@@ -1,8 +1,9 @@
 /* broadcast.c: see broadcast.h.
  *
- * Memory order (Boehm, "Can seqlocks get along with programming language memory models?", 2012). Writer: odd number, release fence,
- * words, even number with release. Reader: number with acquire, words, acquire fence, number again. The fences pair through any word
- * that the reader saw of a newer record: then its second look sees that record's number too. */
+ * Memory order (Boehm, "Can seqlocks get along with programming language memory models?", 2012). Writer: odd
+ * number, release fence, words, even number with release. Reader: number with acquire, words, acquire fence,
+ * number again. The fences pair through any word that the reader saw of a newer record: then its second look
+ * sees that record's number too. */
 #include "proto/broadcast.h"
 
 #include <stdatomic.h>
@@ -37,7 +38,8 @@ static header *header_of(const sb_broadcast *b) { return b->segment.payload; }
 /* The place of record `number`: word 0 is its sequence number, the record follows. */
 static _Atomic uint64_t *place_of(const sb_broadcast *b, uint64_t number)
 {
-    return (_Atomic uint64_t *)((char *)b->segment.payload + LINE + number % b->count * stride_of(b->record_bytes));
+    return (_Atomic uint64_t *)((char *)b->segment.payload + LINE +
+                                number % b->count * stride_of(b->record_bytes));
 }
 
 static int bad_size(uint64_t count, uint64_t record_bytes)
@@ -70,8 +72,8 @@ int sb_broadcast_join(sb_broadcast *out, sb_segment_kind kind, const sb_segment_
     uint64_t record_bytes = payload >= LINE ? header_of(out)->record_bytes : 0;
     if (bad_size(count, record_bytes) || payload != LINE + count * stride_of(record_bytes)) {
         sb_segment_close(&out->segment);
-        return sb_fail("a broadcast of %u records of %llu bytes does not fit its segment of %llu bytes", count,
-                       (unsigned long long)record_bytes, (unsigned long long)payload);
+        return sb_fail("a broadcast of %u records of %llu bytes does not fit its segment of %llu bytes",
+                       count, (unsigned long long)record_bytes, (unsigned long long)payload);
     }
     out->count = count;
     out->record_bytes = record_bytes;
@@ -103,7 +105,8 @@ int sb_broadcast_write(sb_broadcast *b, const sb_broadcast_part *parts, int part
     size_t room = b->record_bytes;
     for (int i = 0; i < part_count; i++) {
         if (parts[i].bytes > room)
-            return sb_fail("part %d of %zu bytes does not fit a record of %zu", i, parts[i].bytes, b->record_bytes);
+            return sb_fail("part %d of %zu bytes does not fit a record of %zu", i, parts[i].bytes,
+                           b->record_bytes);
         room -= parts[i].bytes;
     }
     uint64_t number = atomic_load_explicit(&header_of(b)->next, memory_order_relaxed);

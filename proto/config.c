@@ -1,5 +1,5 @@
-/* config.c: the configuration (config.h). One table has every key with its place, default, range and meaning; reading, checking, writing
- * and the documentation all follow it. YAML is libyaml's. */
+/* config.c: the configuration (config.h). One table has every key with its place, default, range and meaning;
+ * reading, checking, writing and the documentation all follow it. YAML is libyaml's. */
 #include "proto/config.h"
 
 #include <ctype.h>
@@ -15,7 +15,16 @@
 #include "proto/error.h"
 
 /* SIDE: an int, 0 or in its range. */
-typedef enum { KIND_INT, KIND_SIDE, KIND_INT64, KIND_UINT64, KIND_DOUBLE, KIND_BOOL, KIND_TEXT, KIND_CHOICE } key_kind;
+typedef enum {
+    KIND_INT,
+    KIND_SIDE,
+    KIND_INT64,
+    KIND_UINT64,
+    KIND_DOUBLE,
+    KIND_BOOL,
+    KIND_TEXT,
+    KIND_CHOICE
+} key_kind;
 
 typedef struct {
     const char *name;
@@ -32,55 +41,86 @@ typedef struct {
 #define LARGEST 9007199254740992.0
 
 static const key keys[] = {
-    { "seed", KIND_UINT64, AT(seed), "1", 0, LARGEST, NULL, "every random number of the run follows from it" },
-    { "device", KIND_CHOICE, AT(device), "auto", 0, 0, "auto|cpu|cuda", "what computes; auto: a GPU if there is one" },
-    { "cuda.plugin", KIND_TEXT, AT(cuda_plugin), "", 0, 0, NULL, "the CUDA device's file; empty: sb_cuda.so beside the program" },
-    { "init", KIND_TEXT, AT(init), "", 0, 0, NULL, "safetensors file to start from (torchvision or timm names)" },
+    { "seed", KIND_UINT64, AT(seed), "1", 0, LARGEST, NULL,
+      "every random number of the run follows from it" },
+    { "device", KIND_CHOICE, AT(device), "auto", 0, 0, "auto|cpu|cuda",
+      "what computes; auto: a GPU if there is one" },
+    { "cuda.plugin", KIND_TEXT, AT(cuda_plugin), "", 0, 0, NULL,
+      "the CUDA device's file; empty: sb_cuda.so beside the program" },
+    { "init", KIND_TEXT, AT(init), "", 0, 0, NULL,
+      "safetensors file to start from (torchvision or timm names)" },
     { "run.dir", KIND_TEXT, AT(run.dir), "", 0, 0, NULL, "the run directory; empty: runs/DATE-RECIPE" },
-    { "run.loaders", KIND_INT, AT(loaders), "2", 1, 256, NULL, "loaders at the start; ./run scale changes it" },
+    { "run.loaders", KIND_INT, AT(loaders), "2", 1, 256, NULL,
+      "loaders at the start; ./run scale changes it" },
     { "data.path", KIND_TEXT, AT(data.path), "", 0, 0, NULL, "folder of images, or CSV manifest" },
-    { "data.tile", KIND_INT, AT(data.tile), "1024", 16, 16384, NULL, "side of a tile, in pixels of the image" },
+    { "data.tile", KIND_INT, AT(data.tile), "1024", 16, 16384, NULL,
+      "side of a tile, in pixels of the image" },
     { "data.view", KIND_INT, AT(data.view), "128", 16, 1024, NULL, "side of a view that names no size" },
-    { "data.window", KIND_INT, AT(data.window), "16", 1, 1 << 20, NULL, "images whose tiles are mixed with one another" },
+    { "data.window", KIND_INT, AT(data.window), "16", 1, 1 << 20, NULL,
+      "images whose tiles are mixed with one another" },
     { "data.channels", KIND_INT, AT(data.channels), "3", 1, 3, NULL, "3: colour, 1: grey" },
     { "data.place", KIND_CHOICE, AT(data.place), "random", 0, 0, "random|grid", "where tiles lie" },
-    { "data.tiles_per_image", KIND_INT, AT(data.tiles_per_image), "1", 1, 1 << 20, NULL, "multiplies the tiles of an image in an epoch" },
-    { "data.untrusted", KIND_BOOL, AT(data.untrusted), "false", 0, 0, NULL, "allow image formats that libvips marks untrusted" },
-    { "data.max_bad", KIND_DOUBLE, AT(data.max_bad), "0.1", 0, 1, NULL, "share of the images that may be unusable" },
-    { "loader.cache_mb", KIND_INT, AT(loader.cache_mb), "0", 0, 1 << 20, NULL, "MiB of decoded images in each loader; 0: a window's" },
-    { "loader.timeout", KIND_DOUBLE, AT(loader.timeout), "60", 0.1, 86400, NULL, "seconds without progress until a loader is killed; waiting for a busy processor does not count" },
+    { "data.tiles_per_image", KIND_INT, AT(data.tiles_per_image), "1", 1, 1 << 20, NULL,
+      "multiplies the tiles of an image in an epoch" },
+    { "data.untrusted", KIND_BOOL, AT(data.untrusted), "false", 0, 0, NULL,
+      "allow image formats that libvips marks untrusted" },
+    { "data.max_bad", KIND_DOUBLE, AT(data.max_bad), "0.1", 0, 1, NULL,
+      "share of the images that may be unusable" },
+    { "loader.cache_mb", KIND_INT, AT(loader.cache_mb), "0", 0, 1 << 20, NULL,
+      "MiB of decoded images in each loader; 0: a window's" },
+    { "loader.timeout", KIND_DOUBLE, AT(loader.timeout), "60", 0.1, 86400, NULL,
+      "seconds without progress until a loader is killed; waiting for a busy processor does not count" },
     { "loader.slots", KIND_INT, AT(loader.slots), "0", 0, 65536, NULL, "tiles decoded ahead; 0: chosen" },
-    { "batch.groups", KIND_CHOICE, AT(batch.groups), "any", 0, 0, "any|distinct", "distinct: no two tiles of a group in a batch" },
+    { "batch.groups", KIND_CHOICE, AT(batch.groups), "any", 0, 0, "any|distinct",
+      "distinct: no two tiles of a group in a batch" },
     { "method.name", KIND_CHOICE, AT(method), "dcl", 0, 0, "simclr|dcl", "the self-supervised method" },
-    { "method.temperature", KIND_DOUBLE, AT(temperature), "0.1", 0.001, 100, NULL, "of the softmax over similarities" },
-    { "encoder.name", KIND_CHOICE, AT(encoder.name), "resnet18", 0, 0, "resnet18|resnet34|resnet50", "the backbone" },
-    { "encoder.stem", KIND_CHOICE, AT(encoder.stem), "imagenet", 0, 0, "imagenet|small", "small: 3 x 3 without pooling, for small views" },
+    { "method.temperature", KIND_DOUBLE, AT(temperature), "0.1", 0.001, 100, NULL,
+      "of the softmax over similarities" },
+    { "encoder.name", KIND_CHOICE, AT(encoder.name), "resnet18", 0, 0, "resnet18|resnet34|resnet50",
+      "the backbone" },
+    { "encoder.stem", KIND_CHOICE, AT(encoder.stem), "imagenet", 0, 0, "imagenet|small",
+      "small: 3 x 3 without pooling, for small views" },
     { "projector.layers", KIND_INT, AT(projector.layers), "2", 1, 8, NULL, "linear layers of the head" },
-    { "projector.hidden", KIND_INT, AT(projector.hidden), "0", 0, 65536, NULL, "width of its hidden layers; 0: the backbone's" },
+    { "projector.hidden", KIND_INT, AT(projector.hidden), "0", 0, 65536, NULL,
+      "width of its hidden layers; 0: the backbone's" },
     { "projector.out", KIND_INT, AT(projector.out), "128", 1, 65536, NULL, "width of an embedding" },
-    { "projector.last_norm", KIND_BOOL, AT(projector.last_norm), "true", 0, 0, NULL, "batch norm after the last layer" },
+    { "projector.last_norm", KIND_BOOL, AT(projector.last_norm), "true", 0, 0, NULL,
+      "batch norm after the last layer" },
     { "trainer.batch", KIND_INT, AT(trainer.batch), "16", 1, 65536, NULL, "samples of an optimiser step" },
-    { "trainer.chunk", KIND_INT, AT(trainer.chunk), "0", 0, 1 << 20, NULL, "views in the backbone at once; 0: all of a size" },
+    { "trainer.chunk", KIND_INT, AT(trainer.chunk), "0", 0, 1 << 20, NULL,
+      "views in the backbone at once; 0: all of a size" },
     { "trainer.steps", KIND_INT64, AT(trainer.steps), "1000", 1, 1e12, NULL, "optimiser steps of the run" },
-    { "trainer.threads", KIND_INT, AT(trainer.threads), "0", 0, 1024, NULL, "compute threads, part of the result; 0: all cores" },
-    { "trainer.precision", KIND_CHOICE, AT(trainer.precision), "f32", 0, 0, "f32|bf16", "of the backbone's activations; bf16 where the device has it" },
-    { "trainer.checkpoint_every", KIND_INT, AT(trainer.checkpoint_every), "50", 1, 1 << 30, NULL, "steps between checkpoints" },
-    { "trainer.checkpoint_keep", KIND_INT, AT(trainer.checkpoint_keep), "3", 1, 1 << 20, NULL, "checkpoints that are kept" },
+    { "trainer.threads", KIND_INT, AT(trainer.threads), "0", 0, 1024, NULL,
+      "compute threads, part of the result; 0: all cores" },
+    { "trainer.precision", KIND_CHOICE, AT(trainer.precision), "f32", 0, 0, "f32|bf16",
+      "of the backbone's activations; bf16 where the device has it" },
+    { "trainer.checkpoint_every", KIND_INT, AT(trainer.checkpoint_every), "50", 1, 1 << 30, NULL,
+      "steps between checkpoints" },
+    { "trainer.checkpoint_keep", KIND_INT, AT(trainer.checkpoint_keep), "3", 1, 1 << 20, NULL,
+      "checkpoints that are kept" },
     { "optimiser.name", KIND_CHOICE, AT(optimiser.name), "sgd", 0, 0, "sgd|lars|adamw", "the optimiser" },
     { "optimiser.lr", KIND_DOUBLE, AT(optimiser.lr), "0.03", 0, 1000, NULL, "learning rate before scaling" },
-    { "optimiser.scaling", KIND_CHOICE, AT(optimiser.scaling), "linear", 0, 0, "none|linear|sqrt", "lr; lr batch / 256; lr sqrt(batch)" },
-    { "optimiser.warmup", KIND_DOUBLE, AT(optimiser.warmup), "0.1", 0, 1, NULL, "share of the steps, linear from 0" },
-    { "optimiser.final_lr", KIND_DOUBLE, AT(optimiser.final_lr), "0", 0, 1, NULL, "share of the peak where the cosine ends" },
+    { "optimiser.scaling", KIND_CHOICE, AT(optimiser.scaling), "linear", 0, 0, "none|linear|sqrt",
+      "lr; lr batch / 256; lr sqrt(batch)" },
+    { "optimiser.warmup", KIND_DOUBLE, AT(optimiser.warmup), "0.1", 0, 1, NULL,
+      "share of the steps, linear from 0" },
+    { "optimiser.final_lr", KIND_DOUBLE, AT(optimiser.final_lr), "0", 0, 1, NULL,
+      "share of the peak where the cosine ends" },
     { "optimiser.momentum", KIND_DOUBLE, AT(optimiser.momentum), "0.9", 0, 1, NULL, "SGD and LARS" },
-    { "optimiser.weight_decay", KIND_DOUBLE, AT(optimiser.weight_decay), "0.0001", 0, 10, NULL, "of matrices; not of biases and norms" },
+    { "optimiser.weight_decay", KIND_DOUBLE, AT(optimiser.weight_decay), "0.0001", 0, 10, NULL,
+      "of matrices; not of biases and norms" },
     { "optimiser.trust", KIND_DOUBLE, AT(optimiser.trust), "0.001", 0, 10, NULL, "LARS: trust coefficient" },
     { "optimiser.beta1", KIND_DOUBLE, AT(optimiser.beta1), "0.9", 0, 0.999999, NULL, "AdamW" },
     { "optimiser.beta2", KIND_DOUBLE, AT(optimiser.beta2), "0.999", 0, 0.999999, NULL, "AdamW" },
     { "optimiser.epsilon", KIND_DOUBLE, AT(optimiser.epsilon), "1e-08", 0, 1, NULL, "AdamW" },
-    { "evaluate.views", KIND_INT, AT(evaluate.views), "8", 1, 16, NULL, "distorted views of each held-out tile" },
-    { "evaluate.size", KIND_SIDE, AT(evaluate.size), "0", 16, 1024, NULL, "side of an evaluation's views; 0: data.view" },
-    { "evaluate.snapshot_every", KIND_INT, AT(evaluate.snapshot_every), "50", 1, 1 << 30, NULL, "steps between weights for evaluators" },
-    { "evaluate.max_tiles", KIND_INT, AT(evaluate.max_tiles), "256", 2, 65536, NULL, "held-out tiles that are used" },
+    { "evaluate.views", KIND_INT, AT(evaluate.views), "8", 1, 16, NULL,
+      "distorted views of each held-out tile" },
+    { "evaluate.size", KIND_SIDE, AT(evaluate.size), "0", 16, 1024, NULL,
+      "side of an evaluation's views; 0: data.view" },
+    { "evaluate.snapshot_every", KIND_INT, AT(evaluate.snapshot_every), "50", 1, 1 << 30, NULL,
+      "steps between weights for evaluators" },
+    { "evaluate.max_tiles", KIND_INT, AT(evaluate.max_tiles), "256", 2, 65536, NULL,
+      "held-out tiles that are used" },
 };
 #define KEYS (sizeof keys / sizeof *keys)
 
@@ -92,24 +132,27 @@ static const key view_keys[] = {
     { "ratio_min", KIND_DOUBLE, VIEW(ratio_min), "0.75", 0.05, 20, NULL, "narrowest crop: width / height" },
     { "ratio_max", KIND_DOUBLE, VIEW(ratio_max), "1.3333333333333333", 0.05, 20, NULL, "widest crop" },
     { "flip", KIND_DOUBLE, VIEW(flip), "0.5", 0, 1, NULL, "probability of a mirror image" },
-    { "jitter", KIND_DOUBLE, VIEW(jitter), "0.8", 0, 1, NULL, "probability of the four colour changes, in random order" },
+    { "jitter", KIND_DOUBLE, VIEW(jitter), "0.8", 0, 1, NULL,
+      "probability of the four colour changes, in random order" },
     { "brightness", KIND_DOUBLE, VIEW(brightness), "0.4", 0, 10, NULL, "strength" },
     { "contrast", KIND_DOUBLE, VIEW(contrast), "0.4", 0, 10, NULL, "strength" },
     { "saturation", KIND_DOUBLE, VIEW(saturation), "0.4", 0, 10, NULL, "strength" },
     { "hue", KIND_DOUBLE, VIEW(hue), "0.1", 0, 0.5, NULL, "strength, in turns" },
     { "grey", KIND_DOUBLE, VIEW(grey), "0.2", 0, 1, NULL, "probability" },
     { "blur", KIND_DOUBLE, VIEW(blur), "0.5", 0, 1, NULL, "probability of a Gaussian blur" },
-    { "blur_min", KIND_DOUBLE, VIEW(blur_min), "0.1", 0.01, 100, NULL, "smallest sigma, in pixels of the view" },
+    { "blur_min", KIND_DOUBLE, VIEW(blur_min), "0.1", 0.01, 100, NULL,
+      "smallest sigma, in pixels of the view" },
     { "blur_max", KIND_DOUBLE, VIEW(blur_max), "2", 0.01, 100, NULL, "largest sigma" },
     { "solarise", KIND_DOUBLE, VIEW(solarise), "0", 0, 1, NULL, "probability" },
-    { "solarise_threshold", KIND_DOUBLE, VIEW(solarise_threshold), "0.5", 0, 1, NULL, "values at or above are inverted" },
+    { "solarise_threshold", KIND_DOUBLE, VIEW(solarise_threshold), "0.5", 0, 1, NULL,
+      "values at or above are inverted" },
 };
 #define VIEW_KEYS (sizeof view_keys / sizeof *view_keys)
 
 _Static_assert(KEYS <= SB_KEYS_MAX && VIEW_KEYS <= SB_VIEW_KEYS_MAX, "every key has a place");
 #define COMMAND_LINE (-1)
 
-/* ---- one value -------------------------------------------------------------------------------------------------------------------- */
+/* ---- one value ----------------------------------------------------------------------------------------- */
 
 /* "must be 2 to 65536" and the like. */
 static void say_range(const key *k, char *out, size_t bytes)
@@ -121,8 +164,8 @@ static void say_range(const key *k, char *out, size_t bytes)
     else if (k->kind == KIND_TEXT)
         snprintf(out, bytes, "must be UTF-8 text of at most %d bytes without line breaks", PATH_MAX - 1);
     else
-        snprintf(out, bytes, "must be %s%s from %.16g to %.16g", k->kind == KIND_SIDE ? "0 or " : "", k->kind == KIND_DOUBLE ? "a number" : "a whole number",
-                 k->min, k->max);
+        snprintf(out, bytes, "must be %s%s from %.16g to %.16g", k->kind == KIND_SIDE ? "0 or " : "",
+                 k->kind == KIND_DOUBLE ? "a number" : "a whole number", k->min, k->max);
 }
 
 /* The place of `text` among "a|b|c", or -1. */
@@ -149,7 +192,8 @@ static int parse_value(const key *k, const char *text, void *at)
     case KIND_SIDE:
     case KIND_INT64: {
         long long value = strtoll(text, &end, 10);
-        bool in_range = ((double)value >= k->min && (double)value <= k->max) || (value == 0 && k->kind == KIND_SIDE);
+        bool in_range = ((double)value >= k->min && (double)value <= k->max) ||
+                        (value == 0 && k->kind == KIND_SIDE);
         if (empty || errno || *end || !in_range)
             return -1;
         if (k->kind != KIND_INT64)
@@ -195,7 +239,8 @@ static int parse_value(const key *k, const char *text, void *at)
     return -1;
 }
 
-_Static_assert(sizeof(sb_place) == sizeof(int) && sizeof(sb_lr_scaling) == sizeof(int), "parse_value writes enums as ints");
+_Static_assert(sizeof(sb_place) == sizeof(int) && sizeof(sb_lr_scaling) == sizeof(int),
+               "parse_value writes enums as ints");
 
 static void print_value(const key *k, const void *at, char *out, size_t bytes)
 {
@@ -233,7 +278,7 @@ void sb_config_defaults(sb_config *config)
         view_defaults(&config->views[v]);
 }
 
-/* ---- setting keys ------------------------------------------------------------------------------------------------------------------ */
+/* ---- setting keys -------------------------------------------------------------------------------------- */
 
 /* Levenshtein distance, for "did you mean"; names are short. */
 static int distance(const char *a, const char *b)
@@ -256,18 +301,20 @@ static int distance(const char *a, const char *b)
     return row[length];
 }
 
-static int no_such_key(const char *place, const char *name, const key *table, size_t count, const char *prefix)
+static int no_such_key(const char *place, const char *name, const key *table, size_t count,
+                       const char *prefix)
 {
     const char *nearest = table[0].name, *tail = name + strlen(prefix);
     for (size_t i = 1; i < count; i++)
         if (distance(tail, table[i].name) < distance(tail, nearest))
             nearest = table[i].name;
-    return sb_fail("%s: there is no key %s; the nearest is %s%s (./run help keys lists all)", place, name, prefix, nearest);
+    return sb_fail("%s: there is no key %s; the nearest is %s%s (./run help keys lists all)", place, name,
+                   prefix, nearest);
 }
 
 /* lines: of the table's keys; that of the one that is set becomes `line`. */
-static int set_in(const char *place, int line, const char *name, const char *value, const key *table, size_t count, const char *prefix, void *base,
-                  int *lines)
+static int set_in(const char *place, int line, const char *name, const char *value, const key *table,
+                  size_t count, const char *prefix, void *base, int *lines)
 {
     const char *tail = name + strlen(prefix);
     for (size_t i = 0; i < count; i++) {
@@ -300,10 +347,11 @@ static int set_key(sb_config *config, const char *name, const char *value)
     char prefix[32];
     int number = view_of(config, name);
     if (number < 0)
-        return sb_fail("%s: %s: views are numbered from 0, as views.0.blur, and the configuration has %d", place, name,
-                       config->view_count);
+        return sb_fail("%s: %s: views are numbered from 0, as views.0.blur, and the configuration has %d",
+                       place, name, config->view_count);
     snprintf(prefix, sizeof prefix, "views.%d.", number);
-    return set_in(place, COMMAND_LINE, name, value, view_keys, VIEW_KEYS, prefix, &config->views[number], config->places.views[number]);
+    return set_in(place, COMMAND_LINE, name, value, view_keys, VIEW_KEYS, prefix, &config->views[number],
+                  config->places.views[number]);
 }
 
 int sb_config_set(sb_config *config, const char *assignment)
@@ -319,7 +367,7 @@ int sb_config_set(sb_config *config, const char *assignment)
     return rc;
 }
 
-/* ---- YAML -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- YAML ---------------------------------------------------------------------------------------------- */
 
 typedef struct {
     sb_config *config;
@@ -354,20 +402,24 @@ static int read_view(reader *r, yaml_node_t *node)
     int first = r->config->view_count, count = 1, lines[SB_VIEW_KEYS_MAX] = { 0 };
     sb_view_config view;
     view_defaults(&view);
-    for (yaml_node_pair_t *pair = node->data.mapping.pairs.start; pair < node->data.mapping.pairs.top; pair++) {
+    for (yaml_node_pair_t *pair = node->data.mapping.pairs.start; pair < node->data.mapping.pairs.top;
+         pair++) {
         yaml_node_t *name_node = yaml_document_get_node(&r->document, pair->key);
         const char *name = NULL, *value = NULL;
         char full[128];
         place_of(r, name_node, place, sizeof place);
-        if (scalar(r, name_node, &name) != 0 || scalar(r, yaml_document_get_node(&r->document, pair->value), &value) != 0)
+        if (scalar(r, name_node, &name) != 0 ||
+            scalar(r, yaml_document_get_node(&r->document, pair->value), &value) != 0)
             return -1;
         for (yaml_node_pair_t *other = node->data.mapping.pairs.start; other < pair; other++)
-            if (strcmp((const char *)yaml_document_get_node(&r->document, other->key)->data.scalar.value, name) == 0)
+            if (strcmp((const char *)yaml_document_get_node(&r->document, other->key)->data.scalar.value,
+                       name) == 0)
                 return sb_fail("%s: %s stands here twice", place, name);
         if (strcmp(name, "count") == 0) {
             const key limits = { .name = "count", .kind = KIND_INT, .min = 1, .max = SB_VIEWS_MAX };
             if (parse_value(&limits, value, &count) != 0)
-                return sb_fail("%s: count = %s: must be a whole number from 1 to %d", place, value, SB_VIEWS_MAX);
+                return sb_fail("%s: count = %s: must be a whole number from 1 to %d", place, value,
+                               SB_VIEWS_MAX);
             continue;
         }
         snprintf(full, sizeof full, "views.%d.%.64s", first, name);
@@ -393,7 +445,8 @@ static int read_views(reader *r, yaml_node_t *node)
     if (node->type != YAML_SEQUENCE_NODE || node->data.sequence.items.start == node->data.sequence.items.top)
         return sb_fail("%s: views is a list of one view or more", place);
     r->config->view_count = 0;
-    for (yaml_node_item_t *item = node->data.sequence.items.start; item < node->data.sequence.items.top; item++)
+    for (yaml_node_item_t *item = node->data.sequence.items.start; item < node->data.sequence.items.top;
+         item++)
         if (read_view(r, yaml_document_get_node(&r->document, *item)) != 0)
             return -1;
     return 0;
@@ -406,7 +459,8 @@ static int read_mapping(reader *r, yaml_node_t *node, const char *prefix)
     place_of(r, node, place, sizeof place);
     if (node->type != YAML_MAPPING_NODE)
         return sb_fail("%s: keys and values belong here", place);
-    for (yaml_node_pair_t *pair = node->data.mapping.pairs.start; pair < node->data.mapping.pairs.top; pair++) {
+    for (yaml_node_pair_t *pair = node->data.mapping.pairs.start; pair < node->data.mapping.pairs.top;
+         pair++) {
         yaml_node_t *name_node = yaml_document_get_node(&r->document, pair->key);
         yaml_node_t *value_node = yaml_document_get_node(&r->document, pair->value);
         const char *name = NULL, *value = NULL;
@@ -434,8 +488,8 @@ static int read_mapping(reader *r, yaml_node_t *node, const char *prefix)
                 return sb_fail("%s: %s stands here twice", place, full);
             r->seen[i] = true;
         }
-        if (scalar(r, value_node, &value) != 0 ||
-            set_in(place, line_of(name_node), full, value, keys, KEYS, "", r->config, r->config->places.keys) != 0)
+        if (scalar(r, value_node, &value) != 0 || set_in(place, line_of(name_node), full, value, keys, KEYS,
+                                                         "", r->config, r->config->places.keys) != 0)
             return -1;
     }
     return 0;
@@ -456,7 +510,8 @@ int sb_config_read(sb_config *config, const char *path)
     yaml_parser_set_input_file(&parser, file);
     int rc;
     if (!yaml_parser_load(&parser, &r.document)) {
-        rc = sb_fail("%s:%zu: not YAML: %s", path, parser.problem_mark.line + 1, parser.problem ? parser.problem : "cannot be read");
+        rc = sb_fail("%s:%zu: not YAML: %s", path, parser.problem_mark.line + 1,
+                     parser.problem ? parser.problem : "cannot be read");
     } else {
         yaml_node_t *root = yaml_document_get_root_node(&r.document);
         rc = root ? read_mapping(&r, root, "") : 0; /* an empty file sets nothing */
@@ -467,7 +522,7 @@ int sb_config_read(sb_config *config, const char *path)
     return rc;
 }
 
-/* ---- the whole ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- the whole ----------------------------------------------------------------------------------------- */
 
 /* A key by its name, its value and where that was set. */
 typedef struct {
@@ -485,7 +540,8 @@ static setting find(const sb_config *c, const char *name)
     while (i + 1 < count && strcmp(table[i].name, tail) != 0)
         i++;
     const char *base = view < 0 ? (const char *)c : (const char *)&c->views[view];
-    return (setting){ &table[i], base + table[i].offset, view < 0 ? c->places.keys[i] : c->places.views[view][i] };
+    return (setting){ &table[i], base + table[i].offset,
+                      view < 0 ? c->places.keys[i] : c->places.views[view][i] };
 }
 
 const char *sb_config_place(const sb_config *config, const char *name, char *out)
@@ -509,31 +565,37 @@ static int check_order(const sb_config *c, int view, const char *low, const char
     if (values[0] <= values[1])
         return 0;
     int blamed = s[0].line == 0 && s[1].line != 0, other = !blamed;
-    return sb_fail("%s: %s = %g: must not be %s %s = %g (%s)", sb_config_place(c, names[blamed], places[blamed]), names[blamed], values[blamed],
-                   blamed ? "below" : "above", names[other], values[other], sb_config_place(c, names[other], places[other]));
+    return sb_fail("%s: %s = %g: must not be %s %s = %g (%s)",
+                   sb_config_place(c, names[blamed], places[blamed]), names[blamed], values[blamed],
+                   blamed ? "below" : "above", names[other], values[other],
+                   sb_config_place(c, names[other], places[other]));
 }
 
 int sb_config_finish(sb_config *c)
 {
     char place[SB_PLACE_MAX], other[SB_PLACE_MAX];
     if (c->data.path[0] == '\0')
-        return sb_fail("data.path is not set: name a folder of images or a CSV manifest, as data.path=photos");
+        return sb_fail(
+            "data.path is not set: name a folder of images or a CSV manifest, as data.path=photos");
     char whole[PATH_MAX];
     if (realpath(c->data.path, whole))
         memcpy(c->data.path, whole, sizeof whole);
     if (c->data.channels == 2)
-        return sb_fail("%s: data.channels = 2: must be 3 (colour) or 1 (grey)", sb_config_place(c, "data.channels", place));
+        return sb_fail("%s: data.channels = 2: must be 3 (colour) or 1 (grey)",
+                       sb_config_place(c, "data.channels", place));
     for (int v = 0; v < c->view_count; v++) {
         if (c->views[v].size == 0)
             c->views[v].size = c->data.view;
-        if (check_order(c, v, "crop_min", "crop_max") != 0 || check_order(c, v, "ratio_min", "ratio_max") != 0 ||
+        if (check_order(c, v, "crop_min", "crop_max") != 0 ||
+            check_order(c, v, "ratio_min", "ratio_max") != 0 ||
             check_order(c, v, "blur_min", "blur_max") != 0)
             return -1;
     }
     if (c->trainer.chunk > c->trainer.batch * c->view_count)
-        return sb_fail("%s: trainer.chunk = %d: a batch has only %d views, %d of each sample of trainer.batch = %d (%s)",
-                       sb_config_place(c, "trainer.chunk", place), c->trainer.chunk, c->trainer.batch * c->view_count, c->view_count, c->trainer.batch,
-                       sb_config_place(c, "trainer.batch", other));
+        return sb_fail(
+            "%s: trainer.chunk = %d: a batch has only %d views, %d of each sample of trainer.batch = %d (%s)",
+            sb_config_place(c, "trainer.chunk", place), c->trainer.chunk, c->trainer.batch * c->view_count,
+            c->view_count, c->trainer.batch, sb_config_place(c, "trainer.batch", other));
     if (c->trainer.threads == 0)
         c->trainer.threads = (int)sysconf(_SC_NPROCESSORS_ONLN);
     return 0;
@@ -551,7 +613,9 @@ __attribute__((format(printf, 2, 3))) static void put(text *t, const char *forma
     va_list arguments;
     for (;;) {
         va_start(arguments, format);
-        int need = t->failed ? 0 : vsnprintf(t->data ? t->data + t->used : NULL, t->room - t->used, format, arguments);
+        int need = t->failed
+                       ? 0
+                       : vsnprintf(t->data ? t->data + t->used : NULL, t->room - t->used, format, arguments);
         va_end(arguments);
         if (t->failed || need < 0)
             return;
@@ -583,10 +647,12 @@ static void put_value(text *t, const key *k, const void *at)
     put(t, "'");
 }
 
-/* Where a run lies, how its loaders work, what is kept and how it is evaluated: the weights do not depend on it. */
+/* Where a run lies, how its loaders work, what is kept and how it is evaluated: the weights do not depend on
+ * it. */
 static bool shapes_result(const char *name)
 {
-    const char *others[] = { "run.", "loader.", "evaluate.", "init", "cuda.", "data.path", "trainer.checkpoint_" };
+    const char *others[] = { "run.",  "loader.",   "evaluate.",          "init",
+                             "cuda.", "data.path", "trainer.checkpoint_" };
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (strncmp(name, others[i], strlen(others[i])) == 0)
             return false;
@@ -649,10 +715,12 @@ int sb_config_document(void)
             else if (k->kind == KIND_TEXT)
                 snprintf(allowed, sizeof allowed, "text");
             else
-                snprintf(allowed, sizeof allowed, "%s%.16g to %.16g", k->kind == KIND_SIDE ? "0, " : "", k->min, k->max);
+                snprintf(allowed, sizeof allowed, "%s%.16g to %.16g", k->kind == KIND_SIDE ? "0, " : "",
+                         k->min, k->max);
             for (char *bar = allowed; (bar = strchr(bar, '|'));)
                 *bar = '/';
-            printf("| `%s%s` | %s | %s | %s |\n", tables[t].prefix, k->name, k->initial[0] ? k->initial : "(empty)", allowed, k->meaning);
+            printf("| `%s%s` | %s | %s | %s |\n", tables[t].prefix, k->name,
+                   k->initial[0] ? k->initial : "(empty)", allowed, k->meaning);
         }
     }
     return fflush(stdout) == 0 ? 0 : sb_fail_errno("writing");

@@ -47,20 +47,21 @@ int sb_context(const char *format, ...)
     return sb_fail("%s: %s", now, text);
 }
 
-const char *sb_error(void)
-{
-    return text;
-}
+const char *sb_error(void) { return text; }
 
 /* Bytes of the UTF-8 sequence at `at` (RFC 3629: shortest form, no surrogates, at most U+10FFFF); 0: none. */
 static int sequence(const unsigned char *at)
 {
-    int length = at[0] < 0x80 ? 1 : at[0] >= 0xC2 && at[0] < 0xE0 ? 2 : (at[0] & 0xF0) == 0xE0 ? 3 : at[0] >= 0xF0 && at[0] < 0xF5 ? 4 : 0;
+    int length = at[0] < 0x80                    ? 1
+                 : at[0] >= 0xC2 && at[0] < 0xE0 ? 2
+                 : (at[0] & 0xF0) == 0xE0        ? 3
+                 : at[0] >= 0xF0 && at[0] < 0xF5 ? 4
+                                                 : 0;
     for (int i = 1; i < length; i++)
         if ((at[i] & 0xC0) != 0x80)
             return 0;
-    bool wrong = (at[0] == 0xE0 && at[1] < 0xA0) || (at[0] == 0xED && at[1] >= 0xA0) || (at[0] == 0xF0 && at[1] < 0x90) ||
-                 (at[0] == 0xF4 && at[1] >= 0x90);
+    bool wrong = (at[0] == 0xE0 && at[1] < 0xA0) || (at[0] == 0xED && at[1] >= 0xA0) ||
+                 (at[0] == 0xF0 && at[1] < 0x90) || (at[0] == 0xF4 && at[1] >= 0x90);
     return wrong ? 0 : length;
 }
 
@@ -82,10 +83,7 @@ int sb_text_clean(char *line)
     return replaced;
 }
 
-void sb_note_program(const char *name)
-{
-    program = name;
-}
+void sb_note_program(const char *name) { program = name; }
 
 void sb_note(const char *format, ...)
 {
@@ -100,6 +98,7 @@ void sb_note(const char *format, ...)
     sb_text_clean(line); /* a message may quote a file's name or a value with line breaks in it */
     size_t length = strlen(line);
     line[length++] = '\n';
-    ssize_t written = write(STDERR_FILENO, line, length); /* one write, so that lines of several processes do not mix */
+    ssize_t written = write(STDERR_FILENO, line,
+                            length); /* one write, so that lines of several processes do not mix */
     (void)written;
 }

@@ -1,8 +1,9 @@
 /* error.h: how a library function says what went wrong.
  *
- * Every function that can fail returns 0 (or a documented value >= 0) on success and -1 on failure. The function that finds the
- * fault calls sb_fail; each caller that knows more calls sb_context, which puts its words in front: "reading recipe a.yaml: line 3:
- * no key `trainer.bach`". Only a program's main prints the text (sb_error) and exits. The text belongs to the calling thread. */
+ * Every function that can fail returns 0 (or a documented value >= 0) on success and -1 on failure. The
+ * function that finds the fault calls sb_fail; each caller that knows more calls sb_context, which puts its
+ * words in front: "reading recipe a.yaml: line 3: no key `trainer.bach`". Only a program's main prints the
+ * text (sb_error) and exits. The text belongs to the calling thread. */
 #ifndef SB_PROTO_ERROR_H
 #define SB_PROTO_ERROR_H
 
@@ -26,11 +27,13 @@ static inline int sb_failed(int ignored) { return (void)ignored, -1; }
 /* The calling thread's error text; "" where nothing failed yet. */
 const char *sb_error(void);
 
-/* Makes one line of valid UTF-8 of a text that comes from elsewhere (a file's name, a library's message), in place: control characters
- * become spaces, bytes that are no UTF-8 question marks. Returns how many it replaced. */
+/* Makes one line of valid UTF-8 of a text that comes from elsewhere (a file's name, a library's message), in
+ * place: control characters become spaces, bytes that are no UTF-8 question marks. Returns how many it
+ * replaced. */
 int sb_text_clean(char *line);
 
-/* A line on standard error, "smallbatch PROGRAM: text\n", in one write. For notes and warnings of a program's main and its loop. */
+/* A line on standard error, "smallbatch PROGRAM: text\n", in one write. For notes and warnings of a program's
+ * main and its loop. */
 void sb_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* The name that sb_note prints (a string that lives on); main calls it once. */

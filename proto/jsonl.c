@@ -47,7 +47,8 @@ static json_t *next_object(jsonl *log)
     return NULL;
 }
 
-int sb_jsonl_read(const char *run_dir, const char *name, void (*on_object)(void *context, const json_t *object), void *context)
+int sb_jsonl_read(const char *run_dir, const char *name,
+                  void (*on_object)(void *context, const json_t *object), void *context)
 {
     jsonl log;
     if (open_log(&log, run_dir, name) != 0)
@@ -58,7 +59,8 @@ int sb_jsonl_read(const char *run_dir, const char *name, void (*on_object)(void 
     return 0;
 }
 
-int sb_jsonl_keep(const char *run_dir, const char *name, bool (*keep)(const void *context, const json_t *object), const void *context)
+int sb_jsonl_keep(const char *run_dir, const char *name,
+                  bool (*keep)(const void *context, const json_t *object), const void *context)
 {
     jsonl log;
     size_t kept = 0;

@@ -24,7 +24,8 @@ size_t sb_memory_available(void)
 {
     size_t available = number_after("/proc/meminfo", "MemAvailable: ") * 1024;
     size_t limit = number_after(CGROUP "memory.max", ""); /* "max" is no number */
-    size_t used = number_after(CGROUP "memory.current", ""), cache = number_after(CGROUP "memory.stat", "inactive_file ");
+    size_t used = number_after(CGROUP "memory.current", ""),
+           cache = number_after(CGROUP "memory.stat", "inactive_file ");
     if (limit == 0)
         return available;
     size_t held = used > cache ? used - cache : 0, left = limit > held ? limit - held : 1;

@@ -4,8 +4,8 @@
 
 #include <stddef.h>
 
-/* Bytes: what the kernel calls available, or what the container's limit (cgroup 2) leaves if that is less. 0: not to be known. An estimate:
- * others take memory, too. */
+/* Bytes: what the kernel calls available, or what the container's limit (cgroup 2) leaves if that is less. 0:
+ * not to be known. An estimate: others take memory, too. */
 size_t sb_memory_available(void);
 
 #endif

@@ -1,8 +1,9 @@
 /* message.c: see message.h.
  *
- * Every message is described by one table of its fields, from which both directions follow. Packing is msgpack-c's. Unpacking walks the
- * few msgpack types that occur (unsigned and signed integers, strings, one array) by itself, because a general parser allocates what an
- * array's head asks for before it has seen the elements. */
+ * Every message is described by one table of its fields, from which both directions follow. Packing is
+ * msgpack-c's. Unpacking walks the few msgpack types that occur (unsigned and signed integers, strings, one
+ * array) by itself, because a general parser allocates what an array's head asks for before it has seen the
+ * elements. */
 #include "proto/message.h"
 
 #include <inttypes.h>
@@ -22,12 +23,30 @@ typedef struct {
 } field;
 
 #define AT(member) offsetof(sb_message, member)
-#define U32(member, low, high) { FIELD_U32, AT(member), low, high }
-#define U64(member) { FIELD_U64, AT(member), 0, UINT64_MAX }
-#define ID(member) { FIELD_U64, AT(member), 1, UINT64_MAX }
-#define PID(member) { FIELD_I32, AT(member), 1, INT_MAX }
-#define I32(member) { FIELD_I32, AT(member), 0, 0 }
-#define TEXT(member) { FIELD_TEXT, AT(member), 0, 0 }
+#define U32(member, low, high)           \
+    {                                    \
+        FIELD_U32, AT(member), low, high \
+    }
+#define U64(member)                          \
+    {                                        \
+        FIELD_U64, AT(member), 0, UINT64_MAX \
+    }
+#define ID(member)                           \
+    {                                        \
+        FIELD_U64, AT(member), 1, UINT64_MAX \
+    }
+#define PID(member)                       \
+    {                                     \
+        FIELD_I32, AT(member), 1, INT_MAX \
+    }
+#define I32(member)                 \
+    {                               \
+        FIELD_I32, AT(member), 0, 0 \
+    }
+#define TEXT(member)                 \
+    {                                \
+        FIELD_TEXT, AT(member), 0, 0 \
+    }
 #define FIELDS_MAX 12
 #define INCARNATIONS 0xFFFFFF
 
@@ -35,19 +54,35 @@ static const struct {
     int count;
     field fields[FIELDS_MAX];
 } layouts[] = {
-    [SB_MESSAGE_HELLO] = { 3, { U32(hello.role, SB_ROLE_LOADER, SB_ROLE_EVALUATOR), PID(hello.pid), U64(hello.start) } },
-    [SB_MESSAGE_WELCOME] = { 5, { U32(welcome.incarnation, 0, INCARNATIONS), PID(welcome.pid), U64(welcome.start), U64(welcome.first),
-                                  { FIELD_SEGMENTS, 0, 0, 0 } } },
+    [SB_MESSAGE_HELLO] = { 3,
+                           { U32(hello.role, SB_ROLE_LOADER, SB_ROLE_EVALUATOR), PID(hello.pid),
+                             U64(hello.start) } },
+    [SB_MESSAGE_WELCOME] = { 5,
+                             { U32(welcome.incarnation, 0, INCARNATIONS),
+                               PID(welcome.pid),
+                               U64(welcome.start),
+                               U64(welcome.first),
+                               { FIELD_SEGMENTS, 0, 0, 0 } } },
     [SB_MESSAGE_REFUSE] = { 1, { TEXT(refuse.reason) } },
     [SB_MESSAGE_WANT] = { 2, { ID(want.segment), U32(want.incarnation, 1, INCARNATIONS) } },
-    [SB_MESSAGE_WORK] = { 8, { ID(work.segment), U32(work.slot, 0, UINT32_MAX), U32(work.generation, 0, UINT32_MAX), U64(work.sample),
-                               U32(work.image, 0, UINT32_MAX), I32(work.left), I32(work.top),
-                               { FIELD_I32, AT(work.side), 1, 1 << 20 } } },
-    [SB_MESSAGE_DONE] = { 10, { ID(done.segment), U32(done.incarnation, 1, INCARNATIONS), U32(done.slot, 0, UINT32_MAX),
-                                U32(done.generation, 0, UINT32_MAX), U64(done.sample), U32(done.image, 0, UINT32_MAX),
-                                U32(done.bad, 0, 2), U64(done.read_ns), U64(done.decode_ns), TEXT(done.reason) } },
-    [SB_MESSAGE_READY] = { 7, { ID(ready.segment), U64(ready.read_ns), U64(ready.decode_ns), U64(ready.augment_ns), U64(ready.samples),
-                                U32(ready.loaders, 0, UINT32_MAX), U32(ready.quarantined, 0, UINT32_MAX) } },
+    [SB_MESSAGE_WORK] = { 8,
+                          { ID(work.segment),
+                            U32(work.slot, 0, UINT32_MAX),
+                            U32(work.generation, 0, UINT32_MAX),
+                            U64(work.sample),
+                            U32(work.image, 0, UINT32_MAX),
+                            I32(work.left),
+                            I32(work.top),
+                            { FIELD_I32, AT(work.side), 1, 1 << 20 } } },
+    [SB_MESSAGE_DONE] = { 10,
+                          { ID(done.segment), U32(done.incarnation, 1, INCARNATIONS),
+                            U32(done.slot, 0, UINT32_MAX), U32(done.generation, 0, UINT32_MAX),
+                            U64(done.sample), U32(done.image, 0, UINT32_MAX), U32(done.bad, 0, 2),
+                            U64(done.read_ns), U64(done.decode_ns), TEXT(done.reason) } },
+    [SB_MESSAGE_READY] = { 7,
+                           { ID(ready.segment), U64(ready.read_ns), U64(ready.decode_ns),
+                             U64(ready.augment_ns), U64(ready.samples), U32(ready.loaders, 0, UINT32_MAX),
+                             U32(ready.quarantined, 0, UINT32_MAX) } },
     [SB_MESSAGE_FREED] = { 1, { ID(freed.segment) } },
 };
 #define TYPES ((uint64_t)(sizeof layouts / sizeof *layouts))
@@ -63,7 +98,7 @@ static bool printable(const char *text, size_t length)
     return true;
 }
 
-/* ---- pack -------------------------------------------------------------------------------------------------------------------- */
+/* ---- pack ---------------------------------------------------------------------------------------------- */
 
 /* msgpack_packer's sink: a fixed buffer. */
 typedef struct {
@@ -88,8 +123,9 @@ static int pack_segments(msgpack_packer *p, const sb_message *m)
         return -1;
     for (uint32_t i = 0; rc == 0 && i < m->welcome.segment_count; i++) {
         const sb_segment_ticket *t = &m->welcome.segments[i];
-        rc = msgpack_pack_uint32(p, t->kind) || msgpack_pack_uint64(p, t->id) || msgpack_pack_int32(p, t->pid) ||
-             msgpack_pack_int32(p, t->fd) || msgpack_pack_uint64(p, t->bytes);
+        rc = msgpack_pack_uint32(p, t->kind) || msgpack_pack_uint64(p, t->id) ||
+             msgpack_pack_int32(p, t->pid) || msgpack_pack_int32(p, t->fd) ||
+             msgpack_pack_uint64(p, t->bytes);
     }
     return rc;
 }
@@ -103,8 +139,8 @@ int sb_message_pack(const sb_message *m, uint8_t *out)
     msgpack_packer_init(&p, &s, sink_write);
     int count = layouts[m->type].count;
     int extra = m->type == SB_MESSAGE_WELCOME ? 5 * (int)m->welcome.segment_count : 0;
-    int rc = msgpack_pack_array(&p, (size_t)(2 + count + extra)) || msgpack_pack_uint32(&p, SB_MESSAGE_VERSION) ||
-             msgpack_pack_uint32(&p, (uint32_t)m->type);
+    int rc = msgpack_pack_array(&p, (size_t)(2 + count + extra)) ||
+             msgpack_pack_uint32(&p, SB_MESSAGE_VERSION) || msgpack_pack_uint32(&p, (uint32_t)m->type);
     for (int i = 0; rc == 0 && i < count; i++) {
         const field *f = &layouts[m->type].fields[i];
         const char *at = (const char *)m + f->offset;
@@ -142,7 +178,7 @@ int sb_message_pack(const sb_message *m, uint8_t *out)
     return rc ? sb_fail("message type %d does not fit %d bytes", (int)m->type, SB_MESSAGE_MAX) : (int)s.used;
 }
 
-/* ---- unpack -------------------------------------------------------------------------------------------------------------------- */
+/* ---- unpack -------------------------------------------------------------------------------------------- */
 
 typedef struct {
     const uint8_t *at, *end;
@@ -195,8 +231,8 @@ static int read_unsigned(reader *r, uint64_t min, uint64_t max, uint64_t *value)
     if (read_integer(r, value, &negative) != 0)
         return -1;
     if (negative || *value < min || *value > max)
-        return sb_fail("message holds %s%" PRIu64 ", allowed is %" PRIu64 " to %" PRIu64, negative ? "a negative number, bits " : "", *value,
-                       min, max);
+        return sb_fail("message holds %s%" PRIu64 ", allowed is %" PRIu64 " to %" PRIu64,
+                       negative ? "a negative number, bits " : "", *value, min, max);
     return 0;
 }
 
@@ -242,8 +278,9 @@ static int read_segments(reader *r, sb_message *m)
     for (uint32_t i = 0; i < m->welcome.segment_count; i++) {
         sb_segment_ticket *t = &m->welcome.segments[i];
         uint64_t kind, pid, fd;
-        if (read_unsigned(r, SB_SEGMENT_TILES, SB_SEGMENT_WEIGHTS, &kind) != 0 || read_unsigned(r, 1, UINT64_MAX, &t->id) != 0 ||
-            read_unsigned(r, 1, INT_MAX, &pid) != 0 || read_unsigned(r, 0, INT_MAX, &fd) != 0 ||
+        if (read_unsigned(r, SB_SEGMENT_TILES, SB_SEGMENT_WEIGHTS, &kind) != 0 ||
+            read_unsigned(r, 1, UINT64_MAX, &t->id) != 0 || read_unsigned(r, 1, INT_MAX, &pid) != 0 ||
+            read_unsigned(r, 0, INT_MAX, &fd) != 0 ||
             read_unsigned(r, SB_SEGMENT_HEADER + 1, 1ull << 47, &t->bytes) != 0)
             return -1;
         t->kind = (uint32_t)kind;
@@ -275,7 +312,8 @@ static int read_field(reader *r, const field *f, sb_message *m)
         if (read_signed(r, &number) != 0)
             return -1;
         if (f->max && (number < 0 || !in_range(f, (uint64_t)number)))
-            return sb_fail("message holds %d, allowed is %" PRIu64 " to %" PRIu64, (int)number, f->min, f->max);
+            return sb_fail("message holds %d, allowed is %" PRIu64 " to %" PRIu64, (int)number, f->min,
+                           f->max);
         memcpy(at, &number, sizeof number);
         return 0;
     case FIELD_TEXT: return read_text(r, at);
@@ -303,8 +341,9 @@ int sb_message_unpack(sb_message *out, const uint8_t *data, size_t bytes)
     if (read_unsigned(&r, 0, UINT32_MAX, &version) != 0)
         return -1;
     if (version != SB_MESSAGE_VERSION)
-        return sb_fail("message of version %" PRIu64 ", this program speaks version %d: are all programs from one build?", version,
-                       SB_MESSAGE_VERSION);
+        return sb_fail("message of version %" PRIu64
+                       ", this program speaks version %d: are all programs from one build?",
+                       version, SB_MESSAGE_VERSION);
     if (read_unsigned(&r, 1, TYPES - 1, &type) != 0)
         return -1;
     out->type = (sb_message_type)type;
@@ -315,7 +354,8 @@ int sb_message_unpack(sb_message *out, const uint8_t *data, size_t bytes)
     if (out->type == SB_MESSAGE_WELCOME)
         expected += 5 * (uint64_t)out->welcome.segment_count;
     if (elements != expected || r.at != r.end)
-        return sb_fail("message type %" PRIu64 " has %" PRIu64 " elements and %td bytes too many, expected %" PRIu64 " elements", type,
-                       elements, r.end - r.at, expected);
+        return sb_fail("message type %" PRIu64 " has %" PRIu64
+                       " elements and %td bytes too many, expected %" PRIu64 " elements",
+                       type, elements, r.end - r.at, expected);
     return 0;
 }

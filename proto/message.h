@@ -1,8 +1,9 @@
 /* message.h: the messages between the processes, in msgpack.
  *
- * A message is a msgpack array [version, type, fields...] of at most SB_MESSAGE_MAX bytes. Messages say "look here": losing or
- * repeating one changes nothing, because the slot words are the truth. The decoder is bounded (no nesting, fixed counts, ranges
- * checked, trailing bytes refused) and gives a reason for what it refuses, since any process of the user may write to the socket. */
+ * A message is a msgpack array [version, type, fields...] of at most SB_MESSAGE_MAX bytes. Messages say "look
+ * here": losing or repeating one changes nothing, because the slot words are the truth. The decoder is
+ * bounded (no nesting, fixed counts, ranges checked, trailing bytes refused) and gives a reason for what it
+ * refuses, since any process of the user may write to the socket. */
 #ifndef SB_PROTO_MESSAGE_H
 #define SB_PROTO_MESSAGE_H
 
@@ -24,11 +25,13 @@ typedef enum {
     SB_MESSAGE_WANT = 4,    /* loader -> augment: idle, give me work */
     SB_MESSAGE_WORK = 5,    /* augment -> loader: decode this tile into this slot */
     SB_MESSAGE_DONE = 6,    /* loader -> augment: the slot is READY, or why it cannot be */
-    SB_MESSAGE_READY = 7,   /* augment -> trainer: views were published (doorbell, with counters of the stages) */
-    SB_MESSAGE_FREED = 8    /* trainer -> augment: view slots were freed (doorbell) */
+    SB_MESSAGE_READY =
+        7, /* augment -> trainer: views were published (doorbell, with counters of the stages) */
+    SB_MESSAGE_FREED = 8 /* trainer -> augment: view slots were freed (doorbell) */
 } sb_message_type;
 
-#define SB_MESSAGE_SEGMENTS 16 /* at most, in a welcome: augment gets one view ring for each size of view, ascending */
+#define SB_MESSAGE_SEGMENTS \
+    16 /* at most, in a welcome: augment gets one view ring for each size of view, ascending */
 
 typedef struct {
     sb_message_type type;
@@ -65,12 +68,12 @@ typedef struct {
             uint32_t incarnation, slot, generation;
             uint64_t sample;
             uint32_t image;
-            uint32_t bad;         /* 0: READY. 1: the image cannot be used. 2: only this tile cannot */
+            uint32_t bad;                /* 0: READY. 1: the image cannot be used. 2: only this tile cannot */
             uint64_t read_ns, decode_ns; /* what this tile cost */
             char reason[SB_MESSAGE_TEXT]; /* why it is bad; "" otherwise */
         } done;
         struct {
-            uint64_t segment; /* id of the view ring */
+            uint64_t segment;                        /* id of the view ring */
             uint64_t read_ns, decode_ns, augment_ns; /* totals since augment started, over all loaders */
             uint64_t samples;                        /* made since augment started */
             uint32_t loaders;                        /* alive now */
@@ -85,7 +88,8 @@ typedef struct {
 /* Packs into `out` (SB_MESSAGE_MAX bytes). Returns the length, or -1 if a field is out of range. */
 int sb_message_pack(const sb_message *message, uint8_t *out);
 
-/* Unpacks `bytes` bytes. -1 with the reason in sb_error() if they are not exactly one sound message of this version. */
+/* Unpacks `bytes` bytes. -1 with the reason in sb_error() if they are not exactly one sound message of this
+ * version. */
 int sb_message_unpack(sb_message *out, const uint8_t *data, size_t bytes);
 
 #endif

@@ -36,7 +36,8 @@ static int read_facts(const char *path, facts *out)
     size_t got = fread(line, 1, sizeof line - 1, file);
     fclose(file);
     line[got] = '\0';
-    const char *name = strchr(line, '('), *field = strrchr(line, ')'); /* the name itself may hold spaces and parentheses */
+    const char *name = strchr(line, '('),
+               *field = strrchr(line, ')'); /* the name itself may hold spaces and parentheses */
     if (!name || !field)
         return sb_fail("%s: no name in it", path);
     snprintf(out->name, sizeof out->name, "%.*s", (int)(field - name - 1), name + 1);
@@ -82,7 +83,8 @@ static int open_known(const sb_process *process, facts *known)
         return sb_fail_errno("process %d", (int)process->pid);
     if (look_up(process->pid, known) != 0 || known->start != process->start) {
         close(pidfd);
-        return sb_fail("process %d is not the one that was meant: it has gone and its number was reused", (int)process->pid);
+        return sb_fail("process %d is not the one that was meant: it has gone and its number was reused",
+                       (int)process->pid);
     }
     return pidfd;
 }
@@ -100,7 +102,8 @@ int sb_process_open_sibling(const sb_process *process, const char *program)
     if (pidfd < 0 || (known.parent == getppid() && strcmp(known.name, program) == 0))
         return pidfd;
     close(pidfd);
-    return sb_fail("process %d is no %s that this run's supervisor (process %d) started", (int)process->pid, program, (int)getppid());
+    return sb_fail("process %d is no %s that this run's supervisor (process %d) started", (int)process->pid,
+                   program, (int)getppid());
 }
 
 bool sb_process_gone(int pidfd)
@@ -122,7 +125,8 @@ static bool add_thread(pid_t pid, const char *thread, sb_process_time *sum)
     int got = fscanf(file, "%" SCNu64 " %" SCNu64, &ran, &kept);
     fclose(file);
     snprintf(path, sizeof path, "/proc/%d/task/%s/stat", (int)pid, thread);
-    if (got != 2 || ran == 0 || read_facts(path, &known) != 0) /* 0: it never ran, or this kernel does not count */
+    if (got != 2 || ran == 0 ||
+        read_facts(path, &known) != 0) /* 0: it never ran, or this kernel does not count */
         return false;
     sum->ran += ran;
     sum->kept += kept;
@@ -137,7 +141,8 @@ bool sb_process_times(pid_t pid, sb_process_time *out)
     snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
     DIR *threads = opendir(path);
     bool known = false;
-    for (struct dirent *entry; threads && (entry = readdir(threads));) /* one that ends meanwhile is left out */
+    for (struct dirent *entry;
+         threads && (entry = readdir(threads));) /* one that ends meanwhile is left out */
         known |= entry->d_name[0] != '.' && add_thread(pid, entry->d_name, out);
     if (threads)
         closedir(threads);
@@ -189,12 +194,10 @@ int sb_stop_install(void)
 {
     struct sigaction action = { .sa_handler = on_stop };
     struct sigaction ignore = { .sa_handler = SIG_IGN };
-    if (sigaction(SIGINT, &action, NULL) != 0 || sigaction(SIGTERM, &action, NULL) != 0 || sigaction(SIGPIPE, &ignore, NULL) != 0)
+    if (sigaction(SIGINT, &action, NULL) != 0 || sigaction(SIGTERM, &action, NULL) != 0 ||
+        sigaction(SIGPIPE, &ignore, NULL) != 0)
         return sb_fail_errno("installing signal handlers");
     return 0;
 }
 
-int sb_stop_requested(void)
-{
-    return atomic_load(&stops);
-}
+int sb_stop_requested(void) { return atomic_load(&stops); }

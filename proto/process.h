@@ -1,7 +1,8 @@
 /* process.h: who a process is, and whether it is gone.
  *
- * A process is named by (pid, start time): pids are reused, the pair is not. Only a pidfd says that every thread of it is gone
- * (a closed socket or a silent heartbeat does not), so only then may what it held be taken back. */
+ * A process is named by (pid, start time): pids are reused, the pair is not. Only a pidfd says that every
+ * thread of it is gone (a closed socket or a silent heartbeat does not), so only then may what it held be
+ * taken back. */
 #ifndef SB_PROTO_PROCESS_H
 #define SB_PROTO_PROCESS_H
 
@@ -21,17 +22,20 @@ typedef struct {
 /* The calling process. */
 int sb_process_self(sb_process *out);
 
-/* Opens a pidfd for `process` and checks the start time after it; -1 if it is gone or another process has its pid. */
+/* Opens a pidfd for `process` and checks the start time after it; -1 if it is gone or another process has its
+ * pid. */
 int sb_process_open(const sb_process *process);
 
-/* As sb_process_open, for a process that says of itself who it is: -1 also if it is not the named program, started by the calling process's parent. */
+/* As sb_process_open, for a process that says of itself who it is: -1 also if it is not the named program,
+ * started by the calling process's parent. */
 int sb_process_open_sibling(const sb_process *process, const char *program);
 
 /* True once every thread of the process behind `pidfd` is gone. */
 bool sb_process_gone(int pidfd);
 
-/* How the threads of a process spent their time since they began, in sum: running, and ready to run but kept from it by others (ns; a wait is
- * added when it ends); and whether one of them is running or ready now. False where the kernel does not say, or the process is gone. */
+/* How the threads of a process spent their time since they began, in sum: running, and ready to run but kept
+ * from it by others (ns; a wait is added when it ends); and whether one of them is running or ready now.
+ * False where the kernel does not say, or the process is gone. */
 typedef struct {
     uint64_t ran, kept;
     bool ready;
@@ -44,8 +48,8 @@ bool sb_process_is(pid_t pid, const char *program);
 /* Sends a signal through the pidfd. */
 int sb_process_signal(int pidfd, int signal);
 
-/* Dies by SIGKILL with the process whose pid stands in the environment variable SB_SUPERVISOR, which must be the parent; without the
- * variable it does nothing. -1 if that process has gone already. */
+/* Dies by SIGKILL with the process whose pid stands in the environment variable SB_SUPERVISOR, which must be
+ * the parent; without the variable it does nothing. -1 if that process has gone already. */
 int sb_process_die_with_supervisor(void);
 
 /* Nanoseconds of CLOCK_MONOTONIC. */

@@ -1,7 +1,9 @@
-/* random.h: counter-based random streams (Philox 4x32-10; Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011).
+/* random.h: counter-based random streams (Philox 4x32-10; Salmon et al., "Parallel random numbers: as easy as
+ * 1, 2, 3", 2011).
  *
- * A stream is a pure function of (seed, purpose, a, b, c): no state is ever saved, and any process or device can draw the same
- * numbers again. Plain integer arithmetic, so that C and CUDA C compile this same file and agree bit by bit. */
+ * A stream is a pure function of (seed, purpose, a, b, c): no state is ever saved, and any process or device
+ * can draw the same numbers again. Plain integer arithmetic, so that C and CUDA C compile this same file and
+ * agree bit by bit. */
 #ifndef SB_PROTO_RANDOM_H
 #define SB_PROTO_RANDOM_H
 
@@ -52,10 +54,13 @@ SB_RANDOM_FN void sb_philox(const uint32_t key_in[2], const uint32_t counter[4],
     out[3] = x3;
 }
 
-/* Starts the stream of (seed, purpose, a, b, c). One Philox block hashes them into the key, so that no two streams overlap. */
-SB_RANDOM_FN void sb_random_init(sb_random *r, uint64_t seed, sb_random_purpose purpose, uint32_t a, uint32_t b, uint32_t c)
+/* Starts the stream of (seed, purpose, a, b, c). One Philox block hashes them into the key, so that no two
+ * streams overlap. */
+SB_RANDOM_FN void sb_random_init(sb_random *r, uint64_t seed, sb_random_purpose purpose, uint32_t a,
+                                 uint32_t b, uint32_t c)
 {
-    uint32_t key[2] = { (uint32_t)seed, (uint32_t)(seed >> 32) }, counter[4] = { a, b, c, (uint32_t)purpose }, hash[4];
+    uint32_t key[2] = { (uint32_t)seed, (uint32_t)(seed >> 32) }, counter[4] = { a, b, c, (uint32_t)purpose },
+             hash[4];
     sb_philox(key, counter, hash);
     r->key[0] = hash[0];
     r->key[1] = hash[1];

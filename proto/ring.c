@@ -1,8 +1,8 @@
 /* ring.c: see ring.h.
  *
- * Memory order. Every arrow is a compare-and-swap with acquire and release. The pairs that matter: publish (release, the writer's
- * pixels and meta) with acquire (acquire, the reader sees them); release (release, the reader is done reading) with claim
- * (acquire, the writer may overwrite). */
+ * Memory order. Every arrow is a compare-and-swap with acquire and release. The pairs that matter: publish
+ * (release, the writer's pixels and meta) with acquire (acquire, the reader sees them); release (release, the
+ * reader is done reading) with claim (acquire, the writer may overwrite). */
 #include "proto/ring.h"
 
 #include <stdatomic.h>
@@ -27,7 +27,8 @@ typedef union {
     char padding[LINE];
 } line;
 
-_Static_assert(sizeof(line) == LINE && sizeof(sb_slot_meta) <= LINE && sizeof(header) <= LINE, "the layout is part of the protocol");
+_Static_assert(sizeof(line) == LINE && sizeof(sb_slot_meta) <= LINE && sizeof(header) <= LINE,
+               "the layout is part of the protocol");
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "64-bit atomics without locks are needed in shared memory");
 
 static uint64_t pack(sb_slot_state state, uint32_t incarnation, uint32_t generation)
@@ -62,8 +63,10 @@ int sb_ring_create(sb_ring *out, sb_segment_kind kind, uint32_t count, size_t by
     h->count = count;
     h->stride = stride;
     for (uint32_t slot = 0; slot < count; slot++) {
-        uint64_t next = first / count + (slot < first % count); /* the lap in which this slot's next element comes */
-        atomic_store_explicit(word_of(out, slot), pack(SB_SLOT_FREE, 0, (uint32_t)next), memory_order_release);
+        uint64_t next = first / count +
+                        (slot < first % count); /* the lap in which this slot's next element comes */
+        atomic_store_explicit(word_of(out, slot), pack(SB_SLOT_FREE, 0, (uint32_t)next),
+                              memory_order_release);
     }
     return 0;
 }
@@ -79,8 +82,8 @@ int sb_ring_join(sb_ring *out, sb_segment_kind kind, const sb_segment_ticket *ti
     if (count == 0 || count > SLOTS_MAX || stride == 0 || stride % PAGE != 0 || stride > (1ull << 40) ||
         payload != slots_offset(count) + count * stride) {
         sb_segment_close(&out->segment);
-        return sb_fail("a ring of %u slots of %llu bytes does not fit its segment of %zu bytes", count, (unsigned long long)stride,
-                       payload);
+        return sb_fail("a ring of %u slots of %llu bytes does not fit its segment of %zu bytes", count,
+                       (unsigned long long)stride, payload);
     }
     out->count = count;
     out->stride = stride;
@@ -104,41 +107,50 @@ int64_t sb_ring_incarnation(sb_ring *ring)
 sb_slot_word sb_ring_look(const sb_ring *ring, uint32_t slot)
 {
     if (slot >= ring->count)
-        return (sb_slot_word){ .state = SB_SLOT_READING, .incarnation = INCARNATION_MAX, .generation = UINT32_MAX };
+        return (sb_slot_word){ .state = SB_SLOT_READING,
+                               .incarnation = INCARNATION_MAX,
+                               .generation = UINT32_MAX };
     uint64_t word = atomic_load_explicit(word_of(ring, slot), memory_order_acquire);
-    return (sb_slot_word){ .state = (sb_slot_state)(word >> 56), .incarnation = (uint32_t)(word >> 32) & INCARNATION_MAX,
+    return (sb_slot_word){ .state = (sb_slot_state)(word >> 56),
+                           .incarnation = (uint32_t)(word >> 32) & INCARNATION_MAX,
                            .generation = (uint32_t)word };
 }
 
 static bool step(sb_ring *ring, uint32_t slot, uint64_t from, uint64_t to)
 {
     return slot < ring->count &&
-           atomic_compare_exchange_strong_explicit(word_of(ring, slot), &from, to, memory_order_acq_rel, memory_order_relaxed);
+           atomic_compare_exchange_strong_explicit(word_of(ring, slot), &from, to, memory_order_acq_rel,
+                                                   memory_order_relaxed);
 }
 
 bool sb_ring_claim(sb_ring *ring, uint32_t slot, uint32_t generation, uint32_t incarnation)
 {
-    return step(ring, slot, pack(SB_SLOT_FREE, 0, generation), pack(SB_SLOT_WRITING, incarnation, generation));
+    return step(ring, slot, pack(SB_SLOT_FREE, 0, generation),
+                pack(SB_SLOT_WRITING, incarnation, generation));
 }
 
 bool sb_ring_publish(sb_ring *ring, uint32_t slot, uint32_t generation, uint32_t incarnation)
 {
-    return step(ring, slot, pack(SB_SLOT_WRITING, incarnation, generation), pack(SB_SLOT_READY, 0, generation));
+    return step(ring, slot, pack(SB_SLOT_WRITING, incarnation, generation),
+                pack(SB_SLOT_READY, 0, generation));
 }
 
 bool sb_ring_acquire(sb_ring *ring, uint32_t slot, uint32_t generation, uint32_t incarnation)
 {
-    return step(ring, slot, pack(SB_SLOT_READY, 0, generation), pack(SB_SLOT_READING, incarnation, generation));
+    return step(ring, slot, pack(SB_SLOT_READY, 0, generation),
+                pack(SB_SLOT_READING, incarnation, generation));
 }
 
 bool sb_ring_release(sb_ring *ring, uint32_t slot, uint32_t generation, uint32_t incarnation)
 {
-    return step(ring, slot, pack(SB_SLOT_READING, incarnation, generation), pack(SB_SLOT_FREE, 0, generation + 1));
+    return step(ring, slot, pack(SB_SLOT_READING, incarnation, generation),
+                pack(SB_SLOT_FREE, 0, generation + 1));
 }
 
 bool sb_ring_abandon(sb_ring *ring, uint32_t slot, uint32_t generation, uint32_t incarnation)
 {
-    return step(ring, slot, pack(SB_SLOT_WRITING, incarnation, generation), pack(SB_SLOT_FREE, 0, generation));
+    return step(ring, slot, pack(SB_SLOT_WRITING, incarnation, generation),
+                pack(SB_SLOT_FREE, 0, generation));
 }
 
 uint32_t sb_ring_reclaim(sb_ring *ring, uint32_t incarnation)
@@ -151,7 +163,8 @@ uint32_t sb_ring_reclaim(sb_ring *ring, uint32_t incarnation)
         if (word.state == SB_SLOT_WRITING)
             taken += sb_ring_abandon(ring, slot, word.generation, incarnation);
         else if (word.state == SB_SLOT_READING)
-            taken += step(ring, slot, pack(SB_SLOT_READING, incarnation, word.generation), pack(SB_SLOT_READY, 0, word.generation));
+            taken += step(ring, slot, pack(SB_SLOT_READING, incarnation, word.generation),
+                          pack(SB_SLOT_READY, 0, word.generation));
     }
     return taken;
 }
@@ -160,7 +173,8 @@ sb_slot_meta *sb_ring_meta(sb_ring *ring, uint32_t slot)
 {
     if (slot >= ring->count)
         return NULL;
-    return (sb_slot_meta *)((char *)ring->segment.payload + LINE + (size_t)ring->count * LINE + (size_t)slot * LINE);
+    return (sb_slot_meta *)((char *)ring->segment.payload + LINE + (size_t)ring->count * LINE +
+                            (size_t)slot * LINE);
 }
 
 void *sb_ring_data(sb_ring *ring, uint32_t slot)

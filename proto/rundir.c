@@ -99,7 +99,8 @@ int sb_rundir_lock(const char *dir, const char *lock_name)
     return fd;
 }
 
-/* The lock itself is not tried: for a moment it would be held, and a supervisor that starts just then would believe the run in use. */
+/* The lock itself is not tried: for a moment it would be held, and a supervisor that starts just then would
+ * believe the run in use. */
 bool sb_rundir_supervised(const char *dir)
 {
     char path[PATH_MAX], *text = NULL;
@@ -179,7 +180,9 @@ int sb_file_append_line(const char *path, const char *line)
     whole[length + 1] = '\n';
     int fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     size_t skip = fd < 0 || !is_cut_off(fd);
-    int rc = fd < 0 || write_all(fd, whole + skip, length + 2 - skip) != 0 ? sb_fail_errno("appending to %s", path) : 0;
+    int rc = fd < 0 || write_all(fd, whole + skip, length + 2 - skip) != 0
+                 ? sb_fail_errno("appending to %s", path)
+                 : 0;
     if (fd >= 0 && close(fd) != 0 && rc == 0)
         rc = sb_fail_errno("appending to %s", path);
     free(whole);
@@ -197,9 +200,10 @@ int sb_file_read(const char *path, size_t max, char **out, size_t *bytes)
         return -1;
     }
     char *data = NULL;
-    int rc = !S_ISREG(info.st_mode)        ? sb_fail("%s is not a regular file", path)
-             : (uint64_t)info.st_size > max ? sb_fail("%s has %lld bytes, at most %zu are read", path, (long long)info.st_size, max)
-                                            : 0;
+    int rc = !S_ISREG(info.st_mode) ? sb_fail("%s is not a regular file", path)
+             : (uint64_t)info.st_size > max
+                 ? sb_fail("%s has %lld bytes, at most %zu are read", path, (long long)info.st_size, max)
+                 : 0;
     if (rc == 0 && !(data = malloc((size_t)info.st_size + 1)))
         rc = sb_fail("out of memory for %s (%lld bytes)", path, (long long)info.st_size);
     size_t got = 0;

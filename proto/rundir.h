@@ -19,22 +19,27 @@
 /* "DIR/NAME" into out (PATH_MAX bytes); -1 if too long. */
 int sb_rundir_path(char *out, const char *dir, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-/* Creates the directory with checkpoints/, log/ and ipc/ (0700). An existing run directory (config.yaml in it) is an error. */
+/* Creates the directory with checkpoints/, log/ and ipc/ (0700). An existing run directory (config.yaml in
+ * it) is an error. */
 int sb_rundir_create(const char *dir);
 
-/* Takes DIR/lock exclusively for the life of the process; the error names the holder's pid. Returns the descriptor (close-on-exec). */
+/* Takes DIR/lock exclusively for the life of the process; the error names the holder's pid. Returns the
+ * descriptor (close-on-exec). */
 int sb_rundir_lock(const char *dir, const char *lock_name);
 
-/* True while the run has a supervisor (./run, which writes its pid into DIR/lock): it starts a trainer again and again until the run ends. */
+/* True while the run has a supervisor (./run, which writes its pid into DIR/lock): it starts a trainer again
+ * and again until the run ends. */
 bool sb_rundir_supervised(const char *dir);
 
 /* Replaces `path` by the given bytes, atomically and durably. */
 int sb_file_replace(const char *path, const void *data, size_t bytes);
 
-/* Appends one line (a '\n' is added) in one write; on a line of its own, even if the one before was cut off. */
+/* Appends one line (a '\n' is added) in one write; on a line of its own, even if the one before was cut off.
+ */
 int sb_file_append_line(const char *path, const char *line);
 
-/* Reads a whole file of at most `max` bytes into malloc'ed memory with a 0 byte behind it; the caller frees. */
+/* Reads a whole file of at most `max` bytes into malloc'ed memory with a 0 byte behind it; the caller frees.
+ */
 int sb_file_read(const char *path, size_t max, char **out, size_t *bytes);
 
 #endif

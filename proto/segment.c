@@ -51,7 +51,8 @@ static int open_shm(uint64_t id)
     return fd;
 }
 
-/* Reserves every byte now: without this a full file system is a SIGBUS at some later write. 0, or the errno. */
+/* Reserves every byte now: without this a full file system is a SIGBUS at some later write. 0, or the errno.
+ */
 static int reserve(int fd, size_t bytes)
 {
     if (ftruncate(fd, (off_t)bytes) != 0)
@@ -70,13 +71,17 @@ static int open_memory(uint64_t id, size_t bytes)
     if (error == 0)
         return fd;
     struct statvfs room = { 0 };
-    unsigned long long available = fd >= 0 && fstatvfs(fd, &room) == 0 ? (unsigned long long)room.f_bavail * room.f_frsize : 0;
+    unsigned long long available = fd >= 0 && fstatvfs(fd, &room) == 0
+                                       ? (unsigned long long)room.f_bavail * room.f_frsize
+                                       : 0;
     if (fd >= 0)
         close(fd);
-    sb_note("/dev/shm has %llu of the %zu bytes needed (%s); using anonymous memory instead", available, bytes, strerror(error));
+    sb_note("/dev/shm has %llu of the %zu bytes needed (%s); using anonymous memory instead", available,
+            bytes, strerror(error));
     size_t memory = sb_memory_available();
     if (memory > 0 && bytes > memory)
-        return sb_fail("shared memory: %zu bytes needed, /dev/shm has %llu and the machine %zu available: lower trainer.batch, data.view "
+        return sb_fail("shared memory: %zu bytes needed, /dev/shm has %llu and the machine %zu available: "
+                       "lower trainer.batch, data.view "
                        "or loader.slots",
                        bytes, available, memory);
     fd = memfd_create("smallbatch", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -109,16 +114,23 @@ int sb_segment_create(sb_segment *out, sb_segment_kind kind, size_t payload)
         close(fd);
         return -1;
     }
-    /* Faulting now costs as much as later, but not in the loop. A kernel that does not know this advice faults later. */
+    /* Faulting now costs as much as later, but not in the loop. A kernel that does not know this advice
+     * faults later. */
     if (madvise(mapping, bytes, MADV_POPULATE_WRITE) != 0 && errno != EINVAL) {
         sb_fail_errno("populating %zu bytes of shared memory", bytes);
         munmap(mapping, bytes);
         close(fd);
         return -1;
     }
-    *(header *)mapping = (header){ .magic = MAGIC, .version = VERSION, .kind = (uint32_t)kind, .id = id, .bytes = bytes };
-    *out = (sb_segment){ .ticket = { .kind = (uint32_t)kind, .id = id, .pid = (int32_t)getpid(), .fd = fd, .bytes = bytes },
-                         .payload = (char *)mapping + SB_SEGMENT_HEADER, .mapping = mapping, .fd = fd };
+    *(header *)mapping = (header){
+        .magic = MAGIC, .version = VERSION, .kind = (uint32_t)kind, .id = id, .bytes = bytes
+    };
+    *out = (sb_segment){
+        .ticket = { .kind = (uint32_t)kind, .id = id, .pid = (int32_t)getpid(), .fd = fd, .bytes = bytes },
+        .payload = (char *)mapping + SB_SEGMENT_HEADER,
+        .mapping = mapping,
+        .fd = fd
+    };
     return 0;
 }
 
@@ -130,16 +142,20 @@ static int check(int fd, const sb_segment_ticket *ticket, sb_segment_kind kind, 
     if (!S_ISREG(info.st_mode) || info.st_uid != geteuid())
         return sb_fail("%s is no shared memory of this user", path);
     if (ticket->bytes <= SB_SEGMENT_HEADER || (uint64_t)info.st_size != ticket->bytes)
-        return sb_fail("%s has %lld bytes, its owner said %llu", path, (long long)info.st_size, (unsigned long long)ticket->bytes);
+        return sb_fail("%s has %lld bytes, its owner said %llu", path, (long long)info.st_size,
+                       (unsigned long long)ticket->bytes);
     header h;
     if (pread(fd, &h, sizeof h, 0) != sizeof h)
         return sb_fail_errno("%s", path);
     if (h.magic != MAGIC || h.version != VERSION)
-        return sb_fail("%s is no segment of version %u (magic %llx, version %u): are all programs from one build?", path, VERSION,
-                       (unsigned long long)h.magic, h.version);
-    if (h.kind != (uint32_t)kind || ticket->kind != (uint32_t)kind || h.id != ticket->id || h.bytes != ticket->bytes)
-        return sb_fail("%s is another segment than the one announced: kind %u, id %llx, expected kind %u, id %llx", path, h.kind,
-                       (unsigned long long)h.id, (unsigned)kind, (unsigned long long)ticket->id);
+        return sb_fail(
+            "%s is no segment of version %u (magic %llx, version %u): are all programs from one build?", path,
+            VERSION, (unsigned long long)h.magic, h.version);
+    if (h.kind != (uint32_t)kind || ticket->kind != (uint32_t)kind || h.id != ticket->id ||
+        h.bytes != ticket->bytes)
+        return sb_fail(
+            "%s is another segment than the one announced: kind %u, id %llx, expected kind %u, id %llx", path,
+            h.kind, (unsigned long long)h.id, (unsigned)kind, (unsigned long long)ticket->id);
     return 0;
 }
 
@@ -160,7 +176,9 @@ int sb_segment_join(sb_segment *out, sb_segment_kind kind, const sb_segment_tick
     close(fd);
     if (mapping == MAP_FAILED)
         return -1;
-    *out = (sb_segment){ .ticket = *ticket, .payload = (char *)mapping + SB_SEGMENT_HEADER, .mapping = mapping, .fd = -1 };
+    *out = (sb_segment){
+        .ticket = *ticket, .payload = (char *)mapping + SB_SEGMENT_HEADER, .mapping = mapping, .fd = -1
+    };
     return 0;
 }
 

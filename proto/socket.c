@@ -35,9 +35,11 @@ static int open_socket(sb_socket *out, const char *run_dir, const char *name, bo
     out->socket = out->context ? zmq_socket(out->context, router ? ZMQ_ROUTER : ZMQ_DEALER) : NULL;
     int64_t most = SB_MESSAGE_MAX;
     if (!out->socket || set(out->socket, ZMQ_LINGER, 0) != 0 || set(out->socket, ZMQ_SNDHWM, QUEUE) != 0 ||
-        set(out->socket, ZMQ_RCVHWM, QUEUE) != 0 || zmq_setsockopt(out->socket, ZMQ_MAXMSGSIZE, &most, sizeof most) != 0 ||
+        set(out->socket, ZMQ_RCVHWM, QUEUE) != 0 ||
+        zmq_setsockopt(out->socket, ZMQ_MAXMSGSIZE, &most, sizeof most) != 0 ||
         set(out->socket, router ? ZMQ_ROUTER_MANDATORY : ZMQ_IMMEDIATE, 1) != 0 ||
-        (!router && (set(out->socket, ZMQ_RECONNECT_IVL, 20) != 0 || set(out->socket, ZMQ_RECONNECT_IVL_MAX, 200) != 0)) ||
+        (!router && (set(out->socket, ZMQ_RECONNECT_IVL, 20) != 0 ||
+                     set(out->socket, ZMQ_RECONNECT_IVL_MAX, 200) != 0)) ||
         (router ? zmq_bind(out->socket, endpoint) : zmq_connect(out->socket, endpoint)) != 0) {
         sb_fail("%s %s/%s: %s", router ? "binding" : "connecting to", directory, name, zmq_strerror(errno));
         sb_socket_close(out);
@@ -46,9 +48,15 @@ static int open_socket(sb_socket *out, const char *run_dir, const char *name, bo
     return 0;
 }
 
-int sb_socket_bind(sb_socket *out, const char *run_dir, const char *name) { return open_socket(out, run_dir, name, true); }
+int sb_socket_bind(sb_socket *out, const char *run_dir, const char *name)
+{
+    return open_socket(out, run_dir, name, true);
+}
 
-int sb_socket_connect(sb_socket *out, const char *run_dir, const char *name) { return open_socket(out, run_dir, name, false); }
+int sb_socket_connect(sb_socket *out, const char *run_dir, const char *name)
+{
+    return open_socket(out, run_dir, name, false);
+}
 
 void sb_socket_close(sb_socket *s)
 {
@@ -67,10 +75,7 @@ bool sb_peer_same(const sb_peer *a, const sb_peer *b)
 }
 
 /* The peer is not there, or its queue is full: the message is lost, which changes nothing. */
-static bool dropped(int error)
-{
-    return error == EAGAIN || error == EHOSTUNREACH || error == EINTR;
-}
+static bool dropped(int error) { return error == EAGAIN || error == EHOSTUNREACH || error == EINTR; }
 
 int sb_socket_send(sb_socket *s, const sb_peer *to, const sb_message *message)
 {
@@ -99,7 +104,8 @@ static int receive_part(void *socket, void *out, size_t room, size_t *bytes, boo
     return 1;
 }
 
-int sb_socket_receive(sb_socket *s, sb_peer *from, sb_message *out, int timeout_ms, const int *fds, int fd_count)
+int sb_socket_receive(sb_socket *s, sb_peer *from, sb_message *out, int timeout_ms, const int *fds,
+                      int fd_count)
 {
     zmq_pollitem_t items[1 + FDS_MAX] = { { .socket = s->socket, .events = ZMQ_POLLIN } };
     for (int i = 0; i < fd_count && i < FDS_MAX; i++)

@@ -10,9 +10,9 @@
 #include "trainer/schedule.h"  /* sb_schedule_lr */
 #include "trainer/step/step.h" /* sb_step_* */
 
-#define BATCH_LEAST 2   /* a method's least */
-#define LOOK_S 1.0      /* steps are repeated until so much time went by */
-#define PATIENCE_S 2.0  /* a first step that takes longer is the only one */
+#define BATCH_LEAST 2  /* a method's least */
+#define LOOK_S 1.0     /* steps are repeated until so much time went by */
+#define PATIENCE_S 2.0 /* a first step that takes longer is the only one */
 
 /* The same pixels for every view. */
 static int fetch(void *context, int view, int sample, const uint8_t **pixels)
@@ -23,11 +23,13 @@ static int fetch(void *context, int view, int sample, const uint8_t **pixels)
 }
 
 /* One step to its end, in seconds; -1. */
-static double take_step(sb_device *device, const sb_config *config, sb_step *step, int64_t number, const sb_step_source *source)
+static double take_step(sb_device *device, const sb_config *config, sb_step *step, int64_t number,
+                        const sb_step_source *source)
 {
     double loss;
     uint64_t begin = sb_now();
-    if (sb_step_gradient(step, number, source, &loss) != 0 || sb_step_commit(step, number, sb_schedule_lr(config, number)) != 0 ||
+    if (sb_step_gradient(step, number, source, &loss) != 0 ||
+        sb_step_commit(step, number, sb_schedule_lr(config, number)) != 0 ||
         device->wait(device, SB_STREAM_COMPUTE) != 0)
         return -1;
     return (double)(sb_now() - begin) * 1e-9;
@@ -41,7 +43,8 @@ static int measure(sb_device *device, const sb_config *whole, int batch, uint8_t
     sb_step *step = NULL;
     config.trainer.batch = batch;
     if (config.trainer.chunk > 0)
-        config.trainer.chunk = (int)(((int64_t)whole->trainer.chunk * batch + whole->trainer.batch - 1) / whole->trainer.batch);
+        config.trainer.chunk = (int)(((int64_t)whole->trainer.chunk * batch + whole->trainer.batch - 1) /
+                                     whole->trainer.batch);
     if (sb_step_create(&step, device, &config) != 0)
         return -1;
     double first = take_step(device, &config, step, 0, &source), all = 0, now = 0;
@@ -80,7 +83,9 @@ int sb_calibrate(const sb_config *config, sb_calibration *out)
         return sb_fail("out of memory");
     for (size_t i = 0; i < bytes; i++)
         pixels[i] = (uint8_t)(i * 7919 % 251);
-    int rc = sb_device_open(&device, config, config->trainer.threads) != 0 ? -1 : measure_enough(device, config, pixels, out);
+    int rc = sb_device_open(&device, config, config->trainer.threads) != 0
+                 ? -1
+                 : measure_enough(device, config, pixels, out);
     if (rc == 0)
         snprintf(out->device, sizeof out->device, "%s; %s", device->description,
                  config->trainer.precision == SB_PRECISION_BF16 && device->bf16 ? "bf16" : "f32");

@@ -1,8 +1,9 @@
 /* calibrate.h: how long the steps of a run will take on this machine, from a few real ones.
  *
- * The steps are the configuration's own (encoder, views, method, optimiser, chunks) on pixels of no meaning. The first is thrown away: it touches
- * memory and warms what later steps find warm. A batch too large for a second is measured on a part of it, in as many chunks, and scaled linearly.
- * What loaders and augment take of the same cores is not in it. */
+ * The steps are the configuration's own (encoder, views, method, optimiser, chunks) on pixels of no meaning.
+ * The first is thrown away: it touches memory and warms what later steps find warm. A batch too large for a
+ * second is measured on a part of it, in as many chunks, and scaled linearly. What loaders and augment take
+ * of the same cores is not in it. */
 #ifndef SB_TRAINER_CALIBRATE_H
 #define SB_TRAINER_CALIBRATE_H
 

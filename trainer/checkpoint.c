@@ -14,7 +14,7 @@
 #include "proto/rundir.h"
 #include "trainer/safetensors.h"
 
-/* ---- tensors of a view ------------------------------------------------------------------------------------------------------------ */
+/* ---- tensors of a view --------------------------------------------------------------------------------- */
 
 typedef struct {
     sb_tensor *tensors;
@@ -22,8 +22,8 @@ typedef struct {
     int64_t step; /* num_batches_tracked */
 } listing;
 
-static int add(listing *l, sb_tensor_type type, int dims, const int64_t *shape, const void *data, size_t bytes, const char *prefix,
-               const char *name, const char *suffix)
+static int add(listing *l, sb_tensor_type type, int dims, const int64_t *shape, const void *data,
+               size_t bytes, const char *prefix, const char *name, const char *suffix)
 {
     sb_tensor *t = &l->tensors[l->count++];
     *t = (sb_tensor){ .type = type, .dims = dims, .data = data, .bytes = bytes };
@@ -37,11 +37,13 @@ static int add(listing *l, sb_tensor_type type, int dims, const int64_t *shape, 
 static int add_weight(listing *l, const sb_checkpoint_view *v, const sb_entry *e)
 {
     size_t bytes = e->count * sizeof(float), floats = v->store->floats[SB_ENTRY_WEIGHT];
-    int rc = add(l, SB_TENSOR_F32, e->extent.dims, e->extent.side, v->weight + e->offset, bytes, "", e->name, "");
+    int rc = add(l, SB_TENSOR_F32, e->extent.dims, e->extent.side, v->weight + e->offset, bytes, "", e->name,
+                 "");
     for (int k = 0; v->state && k < v->state_count; k++) {
         char prefix[32];
         snprintf(prefix, sizeof prefix, "optimiser.%d.", k);
-        rc |= add(l, SB_TENSOR_F32, e->extent.dims, e->extent.side, v->state + (size_t)k * floats + e->offset, bytes, prefix, e->name, "");
+        rc |= add(l, SB_TENSOR_F32, e->extent.dims, e->extent.side, v->state + (size_t)k * floats + e->offset,
+                  bytes, prefix, e->name, "");
     }
     return rc;
 }
@@ -72,7 +74,7 @@ static int list(const sb_checkpoint_view *v, listing *l)
     return rc;
 }
 
-/* ---- files ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- files --------------------------------------------------------------------------------------------- */
 
 static int descending(const void *a, const void *b)
 {
@@ -94,7 +96,8 @@ static int list_steps(const char *run_dir, int64_t **out)
     for (struct dirent *entry; (entry = readdir(dir));) {
         int64_t step;
         int end = 0;
-        if (sscanf(entry->d_name, "step-%" SCNd64 ".safetensors%n", &step, &end) != 1 || end == 0 || entry->d_name[end] != '\0')
+        if (sscanf(entry->d_name, "step-%" SCNd64 ".safetensors%n", &step, &end) != 1 || end == 0 ||
+            entry->d_name[end] != '\0')
             continue;
         int64_t *grown = realloc(*out, (size_t)(count + 1) * sizeof *grown);
         if (!grown) {
@@ -121,8 +124,11 @@ int sb_checkpoint_save(const char *run_dir, const sb_checkpoint_view *v, int kee
     char path[PATH_MAX], step[32];
     listing l;
     snprintf(step, sizeof step, "%" PRId64, v->step);
-    const char *metadata[] = { "format", "pt", "smallbatch.step", step, "smallbatch.config", v->config_text, NULL };
-    int rc = list(v, &l) != 0 || path_of(path, run_dir, v->step) != 0 ? -1 : sb_safetensors_write(path, l.tensors, l.count, metadata);
+    const char *metadata[] = { "format",       "pt", "smallbatch.step", step, "smallbatch.config",
+                               v->config_text, NULL };
+    int rc = list(v, &l) != 0 || path_of(path, run_dir, v->step) != 0
+                 ? -1
+                 : sb_safetensors_write(path, l.tensors, l.count, metadata);
     free(l.tensors);
     if (rc != 0)
         return sb_context("checkpoint of step %" PRId64, v->step);
@@ -186,7 +192,9 @@ int sb_checkpoint_load_latest(const char *run_dir, sb_checkpoint_view *v)
             sb_note("checkpoint not used: %s", sb_error());
     }
     if (found == 0 && count > 0)
-        found = sb_fail("none of the %d checkpoints in %s/checkpoints can be used: move them away to start from step 0", count, run_dir);
+        found = sb_fail(
+            "none of the %d checkpoints in %s/checkpoints can be used: move them away to start from step 0",
+            count, run_dir);
     if (count >= 0)
         free(steps);
     return found;
@@ -212,7 +220,7 @@ int sb_checkpoint_latest(const char *run_dir, char *path)
     return found;
 }
 
-/* ---- init --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- init ---------------------------------------------------------------------------------------------- */
 
 static const sb_tensor *find_with_prefix(const sb_safetensors *file, const char *name)
 {
@@ -258,9 +266,13 @@ int sb_checkpoint_init(sb_checkpoint_view *v, const char *path, char **report)
         if (!same && !first_missing[0])
             memcpy(first_missing, wanted->name, sizeof first_missing);
     }
-    int rc = matched > 0 ? 0 : sb_fail("%s: none of its %d tensors has a name and shape of this encoder", path, file.count);
-    if (rc == 0 && asprintf(report, "%d tensors taken, %d of another type or shape, %d not in the file%s%s", matched, shape, missing,
-                            first_missing[0] ? "; the first left at its initial value is " : "", first_missing) < 0)
+    int rc = matched > 0 ? 0
+                         : sb_fail("%s: none of its %d tensors has a name and shape of this encoder", path,
+                                   file.count);
+    if (rc == 0 &&
+        asprintf(report, "%d tensors taken, %d of another type or shape, %d not in the file%s%s", matched,
+                 shape, missing, first_missing[0] ? "; the first left at its initial value is " : "",
+                 first_missing) < 0)
         rc = sb_fail("out of memory");
     free(l.tensors);
     sb_safetensors_free(&file);

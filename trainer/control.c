@@ -33,8 +33,8 @@ struct sb_control {
     int broadcast_count;
     sb_socket socket;
     pthread_t thread;
-    int to_thread;      /* eventfd: progress, or the end */
-    int to_main;        /* eventfd: a doorbell, or a fault */
+    int to_thread; /* eventfd: progress, or the end */
+    int to_main;   /* eventfd: a doorbell, or a fault */
     atomic_bool ending;
     atomic_bool failed;
     char fault[SB_ERROR_MAX]; /* written before `failed` */
@@ -67,7 +67,7 @@ static void clear_event(int fd)
     (void)got; /* nothing there is fine */
 }
 
-/* ---- messages ------------------------------------------------------------------------------------------------------------------ */
+/* ---- messages ------------------------------------------------------------------------------------------ */
 
 static int refuse(sb_control *c, const sb_peer *peer, const char *reason)
 {
@@ -142,7 +142,8 @@ static int on_hello(sb_control *c, const sb_peer *peer, const sb_message *m)
 
 static int on_ready(sb_control *c, const sb_peer *peer, const sb_message *m)
 {
-    if (!c->augment_known || !sb_peer_same(&c->augment_peer, peer) || m->ready.segment != c->rings[0]->segment.ticket.id)
+    if (!c->augment_known || !sb_peer_same(&c->augment_peer, peer) ||
+        m->ready.segment != c->rings[0]->segment.ticket.id)
         return 0;
     c->now.read_ns = m->ready.read_ns;
     c->now.decode_ns = m->ready.decode_ns;
@@ -152,12 +153,13 @@ static int on_ready(sb_control *c, const sb_peer *peer, const sb_message *m)
     return ring_event(c->to_main);
 }
 
-/* ---- status --------------------------------------------------------------------------------------------------------------------- */
+/* ---- status -------------------------------------------------------------------------------------------- */
 
 /* The stage with the largest share of its own time in use since the last status. */
 static const char *slowest(const sb_control *c, double elapsed_ns)
 {
-    double total = (double)(c->now.total_ns - c->before.total_ns), waited = (double)(c->now.waited_ns - c->before.waited_ns);
+    double total = (double)(c->now.total_ns - c->before.total_ns),
+           waited = (double)(c->now.waited_ns - c->before.waited_ns);
     if (total <= 0 || waited / total < BUSY_SHARE)
         return "train";
     double loaders = c->loaders > 0 ? c->loaders : 1;
@@ -187,7 +189,7 @@ static int write_status(sb_control *c, const char *phase, double elapsed_ns)
     return sb_status_write(c->run_dir, &status);
 }
 
-/* ---- the thread ------------------------------------------------------------------------------------------------------------------ */
+/* ---- the thread ---------------------------------------------------------------------------------------- */
 
 static int turn(sb_control *c)
 {
@@ -215,7 +217,8 @@ static void *listen_thread(void *argument)
         int rc = turn(c);
         if (rc == 0 && poll(&progress, 1, 0) == 1) {
             clear_event(c->to_thread);
-            sb_message freed = { .type = SB_MESSAGE_FREED, .freed = { .segment = c->rings[0]->segment.ticket.id } };
+            sb_message freed = { .type = SB_MESSAGE_FREED,
+                                 .freed = { .segment = c->rings[0]->segment.ticket.id } };
             if (c->augment_known)
                 rc = sb_socket_send(&c->socket, &c->augment_peer, &freed);
         }
@@ -235,7 +238,8 @@ static void *listen_thread(void *argument)
 }
 
 int sb_control_start(sb_control **out, const char *run_dir, sb_ring *const *rings, int ring_count,
-                     const sb_segment_ticket *broadcasts, int broadcast_count, uint64_t first, const sb_status *status)
+                     const sb_segment_ticket *broadcasts, int broadcast_count, uint64_t first,
+                     const sb_status *status)
 {
     sb_control *c = calloc(1, sizeof *c);
     if (!c)
@@ -251,7 +255,8 @@ int sb_control_start(sb_control **out, const char *run_dir, sb_ring *const *ring
     pthread_mutex_init(&c->lock, NULL);
     c->to_thread = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     c->to_main = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    int rc = c->to_thread < 0 || c->to_main < 0 ? sb_fail_errno("eventfd") : sb_socket_bind(&c->socket, run_dir, "trainer");
+    int rc = c->to_thread < 0 || c->to_main < 0 ? sb_fail_errno("eventfd")
+                                                : sb_socket_bind(&c->socket, run_dir, "trainer");
     if (rc == 0) {
         rc = write_status(c, NULL, 1e9);
         if (rc == 0 && (errno = pthread_create(&c->thread, NULL, listen_thread, c)) != 0)
@@ -302,7 +307,8 @@ int sb_control_wait(sb_control *c, int timeout_ms)
     return 0;
 }
 
-int sb_control_progress(sb_control *c, uint64_t first, const sb_status *status, uint64_t waited_ns, uint64_t total_ns)
+int sb_control_progress(sb_control *c, uint64_t first, const sb_status *status, uint64_t waited_ns,
+                        uint64_t total_ns)
 {
     pthread_mutex_lock(&c->lock);
     c->first = first;

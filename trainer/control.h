@@ -1,7 +1,8 @@
 /* control.h: the trainer's ear: a thread that answers the other processes while the main thread computes.
  *
- * Owns the ROUTER "trainer". Welcomes augment (one at a time; what a dead one held in the view rings is taken back) and evaluators,
- * hears doorbells, writes status.json once a second. The main thread never waits for it, and it never touches a device. */
+ * Owns the ROUTER "trainer". Welcomes augment (one at a time; what a dead one held in the view rings is taken
+ * back) and evaluators, hears doorbells, writes status.json once a second. The main thread never waits for
+ * it, and it never touches a device. */
 #ifndef SB_TRAINER_CONTROL_H
 #define SB_TRAINER_CONTROL_H
 
@@ -12,19 +13,24 @@
 
 typedef struct sb_control sb_control;
 
-/* Starts the thread. The rings (one for each size of view, ascending) and the tickets for evaluators are the caller's and must outlive
- * it; `first` is the first sample needed; `phase` and counts of `status` are the start of status.json. */
+/* Starts the thread. The rings (one for each size of view, ascending) and the tickets for evaluators are the
+ * caller's and must outlive it; `first` is the first sample needed; `phase` and counts of `status` are the
+ * start of status.json. */
 int sb_control_start(sb_control **out, const char *run_dir, sb_ring *const *rings, int ring_count,
-                     const sb_segment_ticket *broadcasts, int broadcast_count, uint64_t first, const sb_status *status);
+                     const sb_segment_ticket *broadcasts, int broadcast_count, uint64_t first,
+                     const sb_status *status);
 
-/* Stops the thread, writes status.json with this phase ("finished", "stopped", "failed") and frees; tolerates NULL. */
+/* Stops the thread, writes status.json with this phase ("finished", "stopped", "failed") and frees; tolerates
+ * NULL. */
 void sb_control_stop(sb_control **control, const char *phase);
 
-/* Main thread: waits for a doorbell, a signal, or timeout_ms. -1 if the thread met a fault (sb_error tells). */
+/* Main thread: waits for a doorbell, a signal, or timeout_ms. -1 if the thread met a fault (sb_error tells).
+ */
 int sb_control_wait(sb_control *control, int timeout_ms);
 
-/* Main thread: slots up to sample `first` are free now, and this is how far the run is (waited: nanoseconds that the main thread
- * has waited and worked in all, from which the shares follow). */
-int sb_control_progress(sb_control *control, uint64_t first, const sb_status *status, uint64_t waited_ns, uint64_t total_ns);
+/* Main thread: slots up to sample `first` are free now, and this is how far the run is (waited: nanoseconds
+ * that the main thread has waited and worked in all, from which the shares follow). */
+int sb_control_progress(sb_control *control, uint64_t first, const sb_status *status, uint64_t waited_ns,
+                        uint64_t total_ns);
 
 #endif

@@ -2,7 +2,8 @@
 #ifndef SB_TRAINER_EXPORT_H
 #define SB_TRAINER_EXPORT_H
 
-/* Writes the backbone of a run's newest sound checkpoint: weights and running statistics, without projector and optimiser. */
+/* Writes the backbone of a run's newest sound checkpoint: weights and running statistics, without projector
+ * and optimiser. */
 int sb_export_backbone(const char *run_dir, const char *out);
 
 #endif

@@ -42,7 +42,8 @@ static int open_logs(screen *s, const char *run_dir, const long *seen)
     return 0;
 }
 
-/* Whole new lines that are notes. A log that cannot be read has none: it is there to be looked at, the run does not depend on it. */
+/* Whole new lines that are notes. A log that cannot be read has none: it is there to be looked at, the run
+ * does not depend on it. */
 static void print_notes(screen *s, log_file *log)
 {
     char line[SB_ERROR_MAX + 64];
@@ -88,9 +89,11 @@ int sb_follow(const char *run_dir, int watch, const long *seen)
     for (bool over = false; !over;) {
         bool stop = sb_stop_requested(); /* before the look: what was said until then is still shown */
         sb_status status;
-        bool known = sb_status_read(run_dir, &status) == 0, ended = known && strcmp(status.phase, "training") != 0;
+        bool known = sb_status_read(run_dir, &status) == 0,
+             ended = known && strcmp(status.phase, "training") != 0;
         over = stop || ended || (watch != 0 && kill(watch, 0) != 0 && errno != EPERM);
-        bool failed = ended && strcmp(status.phase, "failed") == 0; /* the supervisor says what was said last */
+        bool failed = ended &&
+                      strcmp(status.phase, "failed") == 0; /* the supervisor says what was said last */
         for (int i = 0; !failed && i < SB_LOGS; i++)
             print_notes(&s, &s.logs[i]);
         if (known && status.step > 0 && (s.terminal || ended || sb_now() - printed >= PLAIN_NS)) {

@@ -10,15 +10,15 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "proto/config.h"     /* sb_config_* */
-#include "proto/error.h"      /* sb_fail, sb_note */
-#include "proto/process.h"    /* sb_stop_install */
-#include "proto/rundir.h"     /* sb_rundir_* */
+#include "proto/config.h"      /* sb_config_* */
+#include "proto/error.h"       /* sb_fail, sb_note */
+#include "proto/process.h"     /* sb_stop_install */
+#include "proto/rundir.h"      /* sb_rundir_* */
 #include "trainer/calibrate.h" /* sb_calibrate */
-#include "trainer/export.h"   /* sb_export_backbone */
-#include "trainer/follow.h"   /* sb_follow */
-#include "trainer/status.h"   /* sb_status_read, sb_status_line */
-#include "trainer/train.h"    /* sb_train */
+#include "trainer/export.h"    /* sb_export_backbone */
+#include "trainer/follow.h"    /* sb_follow */
+#include "trainer/status.h"    /* sb_status_read, sb_status_line */
+#include "trainer/train.h"     /* sb_train */
 
 typedef struct {
     const char *command, *run_dir, *recipe, *output;
@@ -49,7 +49,8 @@ static int name_run(sb_config *config, const char *recipe)
     if (dot)
         *dot = '\0';
     for (int attempt = 0; attempt < 100; attempt++) {
-        snprintf(config->run.dir, sizeof config->run.dir, attempt ? "runs/%s-%s-%d" : "runs/%s-%s", stamp, name, attempt);
+        snprintf(config->run.dir, sizeof config->run.dir, attempt ? "runs/%s-%s-%d" : "runs/%s-%s", stamp,
+                 name, attempt);
         if (access(config->run.dir, F_OK) != 0)
             return 0;
     }
@@ -77,7 +78,8 @@ static int prepare(const arguments *a)
         (config.run.dir[0] == '\0' && name_run(&config, a->recipe ? a->recipe : "run") != 0))
         return -1;
     char *text = sb_config_text(&config), path[PATH_MAX];
-    int rc = !text || sb_rundir_create(config.run.dir) != 0 || sb_rundir_path(path, config.run.dir, "config.yaml") != 0 ||
+    int rc = !text || sb_rundir_create(config.run.dir) != 0 ||
+                     sb_rundir_path(path, config.run.dir, "config.yaml") != 0 ||
                      sb_file_replace(path, text, strlen(text)) != 0
                  ? -1
                  : 0;
@@ -104,7 +106,10 @@ static int say_time(const arguments *a)
     static const struct {
         double seconds, most;
         const char *name;
-    } units[] = { { 1, 90, "seconds" }, { 60, 90 * 60, "minutes" }, { 3600, 48 * 3600, "hours" }, { 86400, INFINITY, "days" } };
+    } units[] = { { 1, 90, "seconds" },
+                  { 60, 90 * 60, "minutes" },
+                  { 3600, 48 * 3600, "hours" },
+                  { 86400, INFINITY, "days" } };
     sb_config config;
     sb_calibration c;
     if (read_recipe(a, "none", &config) != 0 || sb_calibrate(&config, &c) != 0)
@@ -113,8 +118,9 @@ static int say_time(const arguments *a)
     size_t unit = 0;
     while (all >= units[unit].most)
         unit++;
-    printf("about %.*f %s: %" PRId64 " steps of %.*f s (%s; measured for %.1f s", all / units[unit].seconds < 9.5, all / units[unit].seconds,
-           units[unit].name, config.trainer.steps, c.step_s < 1 ? 5 : 2, c.step_s, c.device, c.measured_s);
+    printf("about %.*f %s: %" PRId64 " steps of %.*f s (%s; measured for %.1f s",
+           all / units[unit].seconds < 9.5, all / units[unit].seconds, units[unit].name, config.trainer.steps,
+           c.step_s < 1 ? 5 : 2, c.step_s, c.device, c.measured_s);
     if (c.batch < config.trainer.batch)
         printf(", with %d of %d samples", c.batch, config.trainer.batch);
     printf(")\n");
@@ -184,16 +190,21 @@ int main(int argc, char **argv)
         { "recipe", KEY_RECIPE, "FILE", 0, "prepare, needs, time: YAML recipe", 0 },
         { "follow", KEY_FOLLOW, NULL, 0, "status: go on until the run ends", 0 },
         { "watch", KEY_WATCH, "PID", 0, "status --follow: end with this process", 0 },
-        { "seen", KEY_SEEN, "BYTES", 0, "status --follow: of the logs of trainer, augment and loaders, that are not shown; else all that is there", 0 },
+        { "seen", KEY_SEEN, "BYTES", 0,
+          "status --follow: of the logs of trainer, augment and loaders, that are not shown; else all that "
+          "is there",
+          0 },
         { "output", 'o', "FILE", 0, "export: where the backbone goes", 0 },
         { 0 },
     };
     const struct argp argp = {
         .options = options,
         .parser = parse,
-        .args_doc = "prepare [KEY=VALUE...]\nkeys\nneeds [KEY=VALUE...]\ntime [KEY=VALUE...]\ntrain RUN_DIR\nstatus RUN_DIR\nexport RUN_DIR -o FILE",
+        .args_doc = "prepare [KEY=VALUE...]\nkeys\nneeds [KEY=VALUE...]\ntime [KEY=VALUE...]\ntrain "
+                    "RUN_DIR\nstatus RUN_DIR\nexport RUN_DIR -o FILE",
         .doc = "Prepares, trains, reports and exports a run. Used by ./run.\v"
-               "train exits with 0 when the run is finished, 3 when it was asked to stop and has saved its last finished step, 1 when "
+               "train exits with 0 when the run is finished, 3 when it was asked to stop and has saved its "
+               "last finished step, 1 when "
                "it cannot go on.",
     };
     arguments a = { 0 };
@@ -209,13 +220,15 @@ int main(int argc, char **argv)
     else if (strcmp(a.command, "time") == 0)
         rc = say_time(&a);
     else if (strcmp(a.command, "train") == 0)
-        rc = sb_stop_install() != 0 || sb_process_die_with_supervisor() != 0 ? SB_TRAIN_FAILED : (int)sb_train(a.run_dir);
+        rc = sb_stop_install() != 0 || sb_process_die_with_supervisor() != 0 ? SB_TRAIN_FAILED
+                                                                             : (int)sb_train(a.run_dir);
     else if (strcmp(a.command, "status") == 0)
         rc = status(&a);
     else if (strcmp(a.command, "export") == 0)
         rc = a.output ? sb_export_backbone(a.run_dir, a.output) : sb_fail("export needs -o FILE");
     else
-        rc = sb_fail("no command `%s`; there are prepare, keys, needs, time, train, status and export", a.command);
+        rc = sb_fail("no command `%s`; there are prepare, keys, needs, time, train, status and export",
+                     a.command);
     if (rc < 0)
         sb_note("%s", sb_error());
     return rc < 0 ? EXIT_FAILURE : rc;

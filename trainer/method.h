@@ -1,7 +1,8 @@
 /* method.h: what a self-supervised method is: a loss over the features of a batch, as a graph.
  *
- * A method is a small file in methods/ that reads like its formula, built of operations whose gradients are known: it writes none itself. The trainer does the
- * rest (views, chunks, optimiser). Row v * samples + i of features and embeddings is view v of sample i. */
+ * A method is a small file in methods/ that reads like its formula, built of operations whose gradients are
+ * known: it writes none itself. The trainer does the rest (views, chunks, optimiser). Row v * samples + i of
+ * features and embeddings is view v of sample i. */
 #ifndef SB_TRAINER_METHOD_H
 #define SB_TRAINER_METHOD_H
 
@@ -14,21 +15,22 @@ typedef struct {
     const sb_config *config;
     int samples, views;
     sb_t embeddings; /* the projector's output [views * samples, projector.out], not normalised */
-    sb_t skip;       /* 8-bit [samples, samples]: pairs of samples that are never each other's negatives; nothing is given where there is none */
+    sb_t skip; /* 8-bit [samples, samples]: pairs of samples that are never each other's negatives; nothing is
+                  given where there is none */
 } sb_method;
 
 typedef struct {
     const char *name;
     int views_least, views_most;
-    int samples_least; /* a smaller batch is refused with this number */
+    int samples_least;                /* a smaller batch is refused with this number */
     sb_t (*build)(sb_method *method); /* the loss [1, 1], a mean over the anchors; SB_FAILED */
 } sb_method_kind;
 
 /* The configured one. */
 const sb_method_kind *sb_method_of(const sb_config *config);
 
-/* Builds projector and loss over features [views * samples, width]: leaf 0 the features (their gradient is wanted), leaf 1 skip; output 0 the embeddings, output 1
- * the loss, whose gradient is given (1). */
+/* Builds projector and loss over features [views * samples, width]: leaf 0 the features (their gradient is
+ * wanted), leaf 1 skip; output 0 the embeddings, output 1 the loss, whose gradient is given (1). */
 int sb_method_build(sb_graph *graph, const sb_config *config, int width);
 
 enum { SB_LEAF_FEATURES, SB_LEAF_SKIP };

@@ -1,5 +1,6 @@
-/* publish.h: what a live trainer tells evaluators: embeddings of every step, now and then the whole weights. Two broadcasts
- * (proto/broadcast.h): the trainer overwrites and never waits, whoever reads counts what it missed. */
+/* publish.h: what a live trainer tells evaluators: embeddings of every step, now and then the whole weights.
+ * Two broadcasts (proto/broadcast.h): the trainer overwrites and never waits, whoever reads counts what it
+ * missed. */
 #ifndef SB_TRAINER_PUBLISH_H
 #define SB_TRAINER_PUBLISH_H
 
@@ -19,11 +20,13 @@ typedef struct {
     uint32_t padding;
 } sb_embedding_head;
 
-/* A record of the weights snapshot: this, then the backbone's weights, then its running statistics, laid out as in a section. */
+/* A record of the weights snapshot: this, then the backbone's weights, then its running statistics, laid out
+ * as in a section. */
 typedef struct {
     int64_t step; /* steps finished */
     uint64_t weight_floats, statistic_floats;
-    char config[SB_SNAPSHOT_TEXT]; /* sb_config_result_text: names architecture and all that the weights depend on */
+    char config[SB_SNAPSHOT_TEXT]; /* sb_config_result_text: names architecture and all that the weights
+                                      depend on */
 } sb_snapshot_head;
 
 typedef struct {
@@ -31,8 +34,10 @@ typedef struct {
     sb_snapshot_head head;
 } sb_publisher;
 
-/* Creates both. floats: of the backbone, by sb_entry_kind. `rows` embeddings of `width` floats are made in a step (the ring holds at least two steps and 2048). */
-int sb_publisher_create(sb_publisher *out, const size_t *floats, const char *config_text, int rows, int width);
+/* Creates both. floats: of the backbone, by sb_entry_kind. `rows` embeddings of `width` floats are made in a
+ * step (the ring holds at least two steps and 2048). */
+int sb_publisher_create(sb_publisher *out, const size_t *floats, const char *config_text, int rows,
+                        int width);
 void sb_publisher_close(sb_publisher *publisher);
 
 int sb_publish_embedding(sb_publisher *publisher, const sb_embedding_head *head, const float *embedding);

@@ -20,8 +20,9 @@ static const struct {
     const char *name;
     size_t bytes;
 } types[] = {
-    [SB_TENSOR_F32] = { "F32", 4 }, [SB_TENSOR_I64] = { "I64", 8 }, [SB_TENSOR_F16] = { "F16", 2 }, [SB_TENSOR_BF16] = { "BF16", 2 },
-    [SB_TENSOR_F64] = { "F64", 8 }, [SB_TENSOR_I32] = { "I32", 4 }, [SB_TENSOR_U8] = { "U8", 1 },
+    [SB_TENSOR_F32] = { "F32", 4 },   [SB_TENSOR_I64] = { "I64", 8 }, [SB_TENSOR_F16] = { "F16", 2 },
+    [SB_TENSOR_BF16] = { "BF16", 2 }, [SB_TENSOR_F64] = { "F64", 8 }, [SB_TENSOR_I32] = { "I32", 4 },
+    [SB_TENSOR_U8] = { "U8", 1 },
 };
 
 static uint32_t checksum(const void *data, size_t bytes)
@@ -37,7 +38,7 @@ static uint32_t checksum(const void *data, size_t bytes)
     return (uint32_t)crc;
 }
 
-/* ---- write ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- write --------------------------------------------------------------------------------------------- */
 
 /* Wide types first, so that every tensor stays aligned; then by name. */
 static int by_alignment(const void *a, const void *b)
@@ -52,8 +53,8 @@ static json_t *describe(const sb_tensor *t, size_t begin)
     json_t *shape = json_array();
     for (int d = 0; shape && d < t->dims; d++)
         json_array_append_new(shape, json_integer(t->shape[d]));
-    return json_pack("{s:s, s:o, s:[I,I]}", "dtype", types[t->type].name, "shape", shape, "data_offsets", (json_int_t)begin,
-                     (json_int_t)(begin + t->bytes));
+    return json_pack("{s:s, s:o, s:[I,I]}", "dtype", types[t->type].name, "shape", shape, "data_offsets",
+                     (json_int_t)begin, (json_int_t)(begin + t->bytes));
 }
 
 static char *make_header(const sb_tensor *const *order, int count, const char *const *metadata, uint32_t crc)
@@ -122,7 +123,7 @@ int sb_safetensors_write(const char *path, const sb_tensor *tensors, int count, 
     return rc;
 }
 
-/* ---- read ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- read ---------------------------------------------------------------------------------------------- */
 
 static int parse_tensor(sb_tensor *t, const char *name, json_t *object, size_t data_bytes, size_t *begin)
 {
@@ -141,7 +142,8 @@ static int parse_tensor(sb_tensor *t, const char *name, json_t *object, size_t d
         return sb_fail("tensor %s: dtype %s is not known", name, type);
     t->type = (sb_tensor_type)kind;
     if (json_array_size(shape) > SB_TENSOR_DIMS)
-        return sb_fail("tensor %s has %zu dimensions, at most %d", name, json_array_size(shape), SB_TENSOR_DIMS);
+        return sb_fail("tensor %s has %zu dimensions, at most %d", name, json_array_size(shape),
+                       SB_TENSOR_DIMS);
     size_t count = 1;
     for (t->dims = 0; t->dims < (int)json_array_size(shape); t->dims++) {
         json_t *d = json_array_get(shape, (size_t)t->dims);
@@ -151,11 +153,12 @@ static int parse_tensor(sb_tensor *t, const char *name, json_t *object, size_t d
         t->shape[t->dims] = side;
         count *= (size_t)side;
     }
-    json_int_t from = json_integer_value(json_array_get(offsets, 0)), to = json_integer_value(json_array_get(offsets, 1));
+    json_int_t from = json_integer_value(json_array_get(offsets, 0)),
+               to = json_integer_value(json_array_get(offsets, 1));
     t->bytes = count * types[kind].bytes;
     if (from < 0 || to < from || (size_t)to > data_bytes || (size_t)(to - from) != t->bytes)
-        return sb_fail("tensor %s: data_offsets %lld to %lld do not hold its %zu bytes within the file's %zu", name, (long long)from,
-                       (long long)to, t->bytes, data_bytes);
+        return sb_fail("tensor %s: data_offsets %lld to %lld do not hold its %zu bytes within the file's %zu",
+                       name, (long long)from, (long long)to, t->bytes, data_bytes);
     *begin = (size_t)from;
     return 0;
 }
@@ -178,7 +181,8 @@ static int parse_metadata(sb_safetensors *out, json_t *object)
     const char *key;
     json_t *value;
     int n = 0;
-    json_object_foreach(object, key, value) {
+    json_object_foreach(object, key, value)
+    {
         if (!json_is_string(value))
             return sb_fail("__metadata__ %s is not a string", key);
         out->metadata[n++] = strdup(key);
@@ -198,7 +202,8 @@ static int parse_header(sb_safetensors *out, json_t *root, const char *data, siz
         return sb_fail("out of memory");
     if (parse_metadata(out, json_object_get(root, "__metadata__")) != 0)
         return -1;
-    json_object_foreach(root, name, object) {
+    json_object_foreach(root, name, object)
+    {
         size_t begin = 0;
         if (strcmp(name, "__metadata__") == 0)
             continue;
@@ -210,7 +215,9 @@ static int parse_header(sb_safetensors *out, json_t *root, const char *data, siz
     const char *end = data;
     for (int i = 0; i < out->count; i++) {
         if ((const char *)out->tensors[i].data != end)
-            return sb_fail("tensor %s does not begin where the one before ends: the data has a gap or an overlap", out->tensors[i].name);
+            return sb_fail(
+                "tensor %s does not begin where the one before ends: the data has a gap or an overlap",
+                out->tensors[i].name);
         end += out->tensors[i].bytes;
     }
     if (end != data + data_bytes)
@@ -227,8 +234,9 @@ static int parse(sb_safetensors *out, size_t bytes)
     memcpy(&length, file, 8);
     length = le64toh(length);
     if (length > HEADER_MAX || length > bytes - 8)
-        return sb_fail("the header should have %" PRIu64 " bytes, the file has %zu in all: cut off, or no safetensors file", length,
-                       bytes);
+        return sb_fail("the header should have %" PRIu64
+                       " bytes, the file has %zu in all: cut off, or no safetensors file",
+                       length, bytes);
     if (length == 0 || file[8] != '{')
         return sb_fail("the header does not begin with '{'");
     json_error_t error;
@@ -237,7 +245,8 @@ static int parse(sb_safetensors *out, size_t bytes)
         return sb_fail("the header is not JSON: %s", error.text);
     const char *data = file + 8 + length;
     size_t data_bytes = bytes - 8 - length;
-    int rc = json_is_object(root) ? parse_header(out, root, data, data_bytes) : sb_fail("the header is not an object");
+    int rc = json_is_object(root) ? parse_header(out, root, data, data_bytes)
+                                  : sb_fail("the header is not an object");
     json_decref(root);
     if (rc != 0)
         return -1;

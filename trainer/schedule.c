@@ -15,5 +15,6 @@ double sb_schedule_lr(const sb_config *c, int64_t number)
         return peak * (double)(number + 1) / (double)warm;
     int64_t rest = c->trainer.steps - 1 - warm;
     double done = rest > 0 ? (double)(number - warm) / (double)rest : 1;
-    return peak * (c->optimiser.final_lr + (1 - c->optimiser.final_lr) * 0.5 * (1 + cos(M_PI * fmin(done, 1))));
+    return peak *
+           (c->optimiser.final_lr + (1 - c->optimiser.final_lr) * 0.5 * (1 + cos(M_PI * fmin(done, 1))));
 }

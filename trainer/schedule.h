@@ -6,8 +6,8 @@
 
 #include "proto/config.h"
 
-/* Peak: lr, lr B / 256 (linear, Goyal et al. 2017) or lr sqrt(B) (SimCLR, appendix B.1). Step `number` counts from 0; warm-up reaches the
- * peak at its last step; the last step of the run has final_lr of the peak. */
+/* Peak: lr, lr B / 256 (linear, Goyal et al. 2017) or lr sqrt(B) (SimCLR, appendix B.1). Step `number` counts
+ * from 0; warm-up reaches the peak at its last step; the last step of the run has final_lr of the peak. */
 double sb_schedule_lr(const sb_config *config, int64_t number);
 
 #endif

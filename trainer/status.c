@@ -18,15 +18,18 @@
 int sb_status_write(const char *run_dir, const sb_status *s)
 {
     char path[PATH_MAX], temporary[PATH_MAX];
-    if (sb_rundir_path(path, run_dir, "status.json") != 0 || sb_rundir_path(temporary, run_dir, "status.json.tmp") != 0)
+    if (sb_rundir_path(path, run_dir, "status.json") != 0 ||
+        sb_rundir_path(temporary, run_dir, "status.json.tmp") != 0)
         return -1;
-    json_t *root = json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:s, s:i, s:I}", "phase", s->phase, "step", (json_int_t)s->step,
-                             "steps", (json_int_t)s->steps, "loss", s->loss, "images_per_second", s->images_per_second, "eta_s",
-                             s->eta_s, "waited", s->waited, "bottleneck", s->bottleneck, "loaders", s->loaders, "quarantined",
+    json_t *root = json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:s, s:i, s:I}", "phase", s->phase, "step",
+                             (json_int_t)s->step, "steps", (json_int_t)s->steps, "loss", s->loss,
+                             "images_per_second", s->images_per_second, "eta_s", s->eta_s, "waited",
+                             s->waited, "bottleneck", s->bottleneck, "loaders", s->loaders, "quarantined",
                              (json_int_t)s->quarantined);
     if (!root)
         return sb_fail("status.json: a value is not a number");
-    int rc = json_dump_file(root, temporary, JSON_INDENT(1)) != 0 ? sb_fail_errno("writing %s", temporary) : 0;
+    int rc = json_dump_file(root, temporary, JSON_INDENT(1)) != 0 ? sb_fail_errno("writing %s", temporary)
+                                                                  : 0;
     json_decref(root);
     if (rc == 0 && rename(temporary, path) != 0)
         rc = sb_fail_errno("renaming %s", temporary);
@@ -45,14 +48,16 @@ int sb_status_read(const char *run_dir, sb_status *s)
         return sb_fail_errno("%s: no status (a run writes one when its training begins)", path);
     json_t *root = json_load_file(path, 0, &error);
     *s = (sb_status){ 0 };
-    if (!root || json_unpack_ex(root, &error, 0, "{s:s, s:I, s:I, s:F, s:F, s:F, s:F, s:s, s:i, s:I}", "phase", &phase, "step", &step,
-                                "steps", &steps, "loss", &s->loss, "images_per_second", &s->images_per_second, "eta_s", &s->eta_s,
-                                "waited", &s->waited, "bottleneck", &bottleneck, "loaders", &s->loaders, "quarantined",
-                                &quarantined) != 0) {
+    if (!root ||
+        json_unpack_ex(root, &error, 0, "{s:s, s:I, s:I, s:F, s:F, s:F, s:F, s:s, s:i, s:I}", "phase", &phase,
+                       "step", &step, "steps", &steps, "loss", &s->loss, "images_per_second",
+                       &s->images_per_second, "eta_s", &s->eta_s, "waited", &s->waited, "bottleneck",
+                       &bottleneck, "loaders", &s->loaders, "quarantined", &quarantined) != 0) {
         json_decref(root);
         return sb_fail("%s: %s", path, error.text);
     }
-    bool sound = step >= 0 && step <= steps && s->loaders >= 0 && quarantined >= 0 && quarantined <= UINT32_MAX;
+    bool sound = step >= 0 && step <= steps && s->loaders >= 0 && quarantined >= 0 &&
+                 quarantined <= UINT32_MAX;
     s->step = step;
     s->steps = steps;
     s->quarantined = (uint32_t)quarantined;
@@ -61,8 +66,9 @@ int sb_status_read(const char *run_dir, sb_status *s)
     sb_text_clean(s->phase);
     sb_text_clean(s->bottleneck);
     json_decref(root);
-    return sound ? 0 : sb_fail("%s: step %lld of %lld, %d loaders, %lld files quarantined: these are no counts", path, (long long)step,
-                               (long long)steps, s->loaders, (long long)quarantined);
+    return sound ? 0
+                 : sb_fail("%s: step %lld of %lld, %d loaders, %lld files quarantined: these are no counts",
+                           path, (long long)step, (long long)steps, s->loaders, (long long)quarantined);
 }
 
 int sb_status_line(const sb_status *s, char *out, size_t bytes)
@@ -74,25 +80,30 @@ int sb_status_line(const sb_status *s, char *out, size_t bytes)
     else
         snprintf(clock, sizeof clock, "%ld:%02ld", eta / 60, eta % 60);
     bool waits = s->images_per_second == 0 && s->step < s->steps && strcmp(s->phase, "training") == 0;
-    int used = !waits
-                   ? snprintf(out, bytes, "step %" PRId64 "/%" PRId64 "  loss %.4f  %.1f images/s  ETA %s  waited %.0f %%  slowest: %s",
-                              s->step, s->steps, s->loss, s->images_per_second, clock, 100 * s->waited, s->bottleneck)
-                   : snprintf(out, bytes, "step %" PRId64 "/%" PRId64 "  the first batch is being made", s->step, s->steps);
+    int used = !waits ? snprintf(out, bytes,
+                                 "step %" PRId64 "/%" PRId64
+                                 "  loss %.4f  %.1f images/s  ETA %s  waited %.0f %%  slowest: %s",
+                                 s->step, s->steps, s->loss, s->images_per_second, clock, 100 * s->waited,
+                                 s->bottleneck)
+                      : snprintf(out, bytes, "step %" PRId64 "/%" PRId64 "  the first batch is being made",
+                                 s->step, s->steps);
     if (used > 0 && (size_t)used < bytes && s->quarantined > 0)
         used += snprintf(out + used, bytes - (size_t)used, "  quarantined: %" PRIu32, s->quarantined);
     return used > 0 && (size_t)used < bytes ? 0 : sb_fail("the status line does not fit %zu bytes", bytes);
 }
 
-int sb_metrics_append(const char *run_dir, int64_t step, uint32_t epoch, double loss, double lr, double images_per_second,
-                      double waited)
+int sb_metrics_append(const char *run_dir, int64_t step, uint32_t epoch, double loss, double lr,
+                      double images_per_second, double waited)
 {
     char path[PATH_MAX];
     if (sb_rundir_path(path, run_dir, "metrics.jsonl") != 0)
         return -1;
-    json_t *root = json_pack("{s:I, s:I, s:f, s:f, s:f, s:f}", "step", (json_int_t)step, "epoch", (json_int_t)epoch, "loss", loss, "lr",
-                             lr, "images_per_second", images_per_second, "waited", waited);
+    json_t *root = json_pack("{s:I, s:I, s:f, s:f, s:f, s:f}", "step", (json_int_t)step, "epoch",
+                             (json_int_t)epoch, "loss", loss, "lr", lr, "images_per_second",
+                             images_per_second, "waited", waited);
     char *line = root ? json_dumps(root, JSON_COMPACT) : NULL;
-    int rc = line ? sb_file_append_line(path, line) : sb_fail("metrics of step %" PRId64 ": a value is not a number", step);
+    int rc = line ? sb_file_append_line(path, line)
+                  : sb_fail("metrics of step %" PRId64 ": a value is not a number", step);
     free(line);
     json_decref(root);
     return rc;
@@ -104,4 +115,7 @@ static bool is_up_to(const void *context, const json_t *object)
     return json_is_integer(step) && json_integer_value(step) <= *(const int64_t *)context;
 }
 
-int sb_log_truncate(const char *run_dir, const char *name, int64_t step) { return sb_jsonl_keep(run_dir, name, is_up_to, &step); }
+int sb_log_truncate(const char *run_dir, const char *name, int64_t step)
+{
+    return sb_jsonl_keep(run_dir, name, is_up_to, &step);
+}

@@ -8,7 +8,7 @@
 typedef struct {
     int64_t step, steps;
     double loss, images_per_second, eta_s;
-    double waited; /* share of the trainer's time spent waiting for views */
+    double waited;       /* share of the trainer's time spent waiting for views */
     char bottleneck[16]; /* the slowest stage: read, decode, augment, train */
     int loaders;
     uint32_t quarantined;
@@ -23,10 +23,11 @@ int sb_status_read(const char *run_dir, sb_status *status);
 int sb_status_line(const sb_status *status, char *out, size_t bytes);
 
 /* Appends a step to metrics.jsonl. */
-int sb_metrics_append(const char *run_dir, int64_t step, uint32_t epoch, double loss, double lr, double images_per_second,
-                      double waited);
+int sb_metrics_append(const char *run_dir, int64_t step, uint32_t epoch, double loss, double lr,
+                      double images_per_second, double waited);
 
-/* Drops what is later than `step` from a log of objects with a "step", and a last line that a death cut off. */
+/* Drops what is later than `step` from a log of objects with a "step", and a last line that a death cut off.
+ */
 int sb_log_truncate(const char *run_dir, const char *name, int64_t step);
 
 #endif

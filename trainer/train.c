@@ -1,8 +1,9 @@
 /* train.c: the loop: waits for the batch in the view rings, one step (step.h), metrics, checkpoints.
  *
- * Owns the view rings and everything written into the run directory by the trainer. The batch's slots are held (READING) until its
- * step is committed, so the views of the next batch lie beside it: a ring has one batch and two chunks, at most two batches. A
- * stop drops the step in work and saves the last finished one; views are a pure function of their position, so resuming repeats it. */
+ * Owns the view rings and everything written into the run directory by the trainer. The batch's slots are
+ * held (READING) until its step is committed, so the views of the next batch lie beside it: a ring has one
+ * batch and two chunks, at most two batches. A stop drops the step in work and saves the last finished one;
+ * views are a pure function of their position, so resuming repeats it. */
 #include "trainer/train.h"
 
 #include <inttypes.h>
@@ -13,19 +14,19 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "kernels/open.h"         /* sb_device_* */
-#include "proto/config.h"         /* sb_config_* */
-#include "proto/error.h"          /* sb_fail, sb_note */
-#include "proto/process.h"        /* sb_now, sb_stop_requested */
-#include "proto/ring.h"           /* sb_ring_* */
-#include "proto/rundir.h"         /* sb_rundir_* */
-#include "trainer/checkpoint.h"   /* sb_checkpoint_* */
-#include "trainer/control.h"      /* sb_control_* */
-#include "trainer/export.h"       /* sb_export_backbone */
-#include "trainer/publish.h"      /* sb_publish_* */
-#include "trainer/schedule.h"     /* sb_schedule_lr */
-#include "trainer/status.h"       /* sb_status, sb_metrics_* */
-#include "trainer/step/step.h"    /* sb_step_* */
+#include "kernels/open.h"       /* sb_device_* */
+#include "proto/config.h"       /* sb_config_* */
+#include "proto/error.h"        /* sb_fail, sb_note */
+#include "proto/process.h"      /* sb_now, sb_stop_requested */
+#include "proto/ring.h"         /* sb_ring_* */
+#include "proto/rundir.h"       /* sb_rundir_* */
+#include "trainer/checkpoint.h" /* sb_checkpoint_* */
+#include "trainer/control.h"    /* sb_control_* */
+#include "trainer/export.h"     /* sb_export_backbone */
+#include "trainer/publish.h"    /* sb_publish_* */
+#include "trainer/schedule.h"   /* sb_schedule_lr */
+#include "trainer/status.h"     /* sb_status, sb_metrics_* */
+#include "trainer/step/step.h"  /* sb_step_* */
 
 #define POLL_MS 20
 
@@ -49,12 +50,12 @@ typedef struct {
     sb_status status;
     uint64_t waited_ns, begun_ns, recent_ns;
     uint32_t epoch; /* of the batch in work */
-    float *host; /* weights, running statistics and state, for checkpoints and snapshots */
+    float *host;    /* weights, running statistics and state, for checkpoints and snapshots */
     sb_publisher publisher;
     float *embeddings; /* [views * batch, width] of the last step, host */
 } train;
 
-/* ---- the batch ---------------------------------------------------------------------------------------------------------------- */
+/* ---- the batch ----------------------------------------------------------------------------------------- */
 
 static uint64_t sample_number(const train *t, int sample)
 {
@@ -87,9 +88,11 @@ static int fetch(void *context, int view, int sample, const uint8_t **pixels)
             return 1;
         sb_slot_word word = sb_ring_look(&k->ring, slot);
         if (word.generation != generation)
-            return sb_fail("slot %" PRIu32 " of the view ring is at generation %" PRIu32 ", expected %" PRIu32, slot, word.generation,
-                           generation);
-        if (word.state == SB_SLOT_READING || (word.state == SB_SLOT_READY && sb_ring_acquire(&k->ring, slot, generation, t->reader)))
+            return sb_fail("slot %" PRIu32 " of the view ring is at generation %" PRIu32
+                           ", expected %" PRIu32,
+                           slot, word.generation, generation);
+        if (word.state == SB_SLOT_READING ||
+            (word.state == SB_SLOT_READY && sb_ring_acquire(&k->ring, slot, generation, t->reader)))
             break;
         if (begin == 0)
             begin = sb_now();
@@ -99,11 +102,12 @@ static int fetch(void *context, int view, int sample, const uint8_t **pixels)
     if (begin != 0)
         t->waited_ns += sb_now() - begin;
     const sb_slot_meta *meta = sb_ring_meta(&k->ring, slot);
-    if (meta->sample != sample_number(t, sample) || meta->view != (uint32_t)view || meta->width != k->size || meta->height != k->size ||
-        meta->channels != t->config.data.channels)
-        return sb_fail("augment put view %" PRIu32 " of sample %" PRIu64 " (%d x %d x %d) where view %d of sample %" PRIu64 " belongs",
-                       meta->view, meta->sample, (int)meta->width, (int)meta->height, (int)meta->channels, view,
-                       sample_number(t, sample));
+    if (meta->sample != sample_number(t, sample) || meta->view != (uint32_t)view || meta->width != k->size ||
+        meta->height != k->size || meta->channels != t->config.data.channels)
+        return sb_fail("augment put view %" PRIu32 " of sample %" PRIu64
+                       " (%d x %d x %d) where view %d of sample %" PRIu64 " belongs",
+                       meta->view, meta->sample, (int)meta->width, (int)meta->height, (int)meta->channels,
+                       view, sample_number(t, sample));
     *pixels = sb_ring_data(&k->ring, slot);
     return 0;
 }
@@ -126,7 +130,8 @@ static int skip_overlaps(void *context, uint8_t *skip)
         const sb_slot_meta *a = meta_of(t, i);
         for (int j = 0; j < i; j++) {
             const sb_slot_meta *b = meta_of(t, j);
-            if (a->file == b->file && labs((long)a->left - b->left) < a->side && labs((long)a->top - b->top) < a->side) {
+            if (a->file == b->file && labs((long)a->left - b->left) < a->side &&
+                labs((long)a->top - b->top) < a->side) {
                 skip[i * batch + j] = skip[j * batch + i] = 1;
                 found = 1;
             }
@@ -135,24 +140,34 @@ static int skip_overlaps(void *context, uint8_t *skip)
     return found;
 }
 
-/* ---- for evaluators ----------------------------------------------------------------------------------------------------------- */
+/* ---- for evaluators ------------------------------------------------------------------------------------ */
 
 static int publish_embeddings(train *t)
 {
     int width, batch = t->config.trainer.batch;
     const float *device = sb_step_embeddings(t->step, &width);
     size_t rows = (size_t)(t->config.view_count * batch);
-    if (t->device->copy(t->device, SB_STREAM_COMPUTE, t->embeddings, device, rows * (size_t)width * sizeof(float), SB_TO_HOST) != 0 ||
-        t->device->wait(t->device, SB_STREAM_COMPUTE) != 0) /* the loss was waited for just before: nothing is left in work */
+    if (t->device->copy(t->device, SB_STREAM_COMPUTE, t->embeddings, device,
+                        rows * (size_t)width * sizeof(float), SB_TO_HOST) != 0 ||
+        t->device->wait(t->device, SB_STREAM_COMPUTE) !=
+            0) /* the loss was waited for just before: nothing is left in work */
         return -1;
     for (int view = 0; view < t->config.view_count; view++) {
         for (int i = 0; i < batch; i++) {
             const sb_slot_meta *m = meta_of(t, i);
-            const sb_embedding_head head = { .step = t->number + 1, .epoch = m->epoch, .position = m->position, .view = (uint32_t)view,
-                                             .image = m->image, .left = m->left, .top = m->top, .side = m->side, .label = m->label,
+            const sb_embedding_head head = { .step = t->number + 1,
+                                             .epoch = m->epoch,
+                                             .position = m->position,
+                                             .view = (uint32_t)view,
+                                             .image = m->image,
+                                             .left = m->left,
+                                             .top = m->top,
+                                             .side = m->side,
+                                             .label = m->label,
                                              .width = (uint32_t)width };
-            if (sb_publish_embedding(&t->publisher, &head, t->embeddings + ((size_t)view * (size_t)batch + (size_t)i) * (size_t)width) !=
-                0)
+            if (sb_publish_embedding(&t->publisher, &head,
+                                     t->embeddings +
+                                         ((size_t)view * (size_t)batch + (size_t)i) * (size_t)width) != 0)
                 return -1;
         }
     }
@@ -172,7 +187,7 @@ static int release_batch(train *t)
     return 0;
 }
 
-/* ---- checkpoints --------------------------------------------------------------------------------------------------------------- */
+/* ---- checkpoints --------------------------------------------------------------------------------------- */
 
 static size_t weight_floats(const train *t) { return sb_step_store(t->step)->floats[SB_ENTRY_WEIGHT]; }
 static size_t statistic_floats(const train *t) { return sb_step_store(t->step)->floats[SB_ENTRY_STATISTIC]; }
@@ -182,8 +197,13 @@ static sb_checkpoint_view checkpoint_view(train *t)
     int arrays;
     sb_step_state(t->step, &arrays);
     float *statistic = t->host + weight_floats(t), *state = statistic + statistic_floats(t);
-    return (sb_checkpoint_view){ .store = sb_step_store(t->step), .weight = t->host, .statistic = statistic, .state = state, .state_count = arrays,
-                                 .step = t->number, .config_text = t->config_text };
+    return (sb_checkpoint_view){ .store = sb_step_store(t->step),
+                                 .weight = t->host,
+                                 .statistic = statistic,
+                                 .state = state,
+                                 .state_count = arrays,
+                                 .step = t->number,
+                                 .config_text = t->config_text };
 }
 
 /* Device <-> host copy of weights and running statistics, and of the optimiser's state if `whole`. */
@@ -195,12 +215,16 @@ static int exchange(train *t, bool to_host, bool whole)
     const struct {
         float *device;
         size_t floats;
-    } parts[] = { { section->weight, weight_floats(t) }, { section->statistic, statistic_floats(t) }, { state, (size_t)arrays * weight_floats(t) } };
+    } parts[] = { { section->weight, weight_floats(t) },
+                  { section->statistic, statistic_floats(t) },
+                  { state, (size_t)arrays * weight_floats(t) } };
     float *host = t->host;
     for (int i = 0; i < (whole ? 3 : 2); i++) {
         size_t bytes = parts[i].floats * sizeof(float);
-        int rc = to_host ? t->device->copy(t->device, SB_STREAM_COMPUTE, host, parts[i].device, bytes, SB_TO_HOST)
-                         : t->device->copy(t->device, SB_STREAM_COMPUTE, parts[i].device, host, bytes, SB_TO_DEVICE);
+        int rc = to_host
+                     ? t->device->copy(t->device, SB_STREAM_COMPUTE, host, parts[i].device, bytes, SB_TO_HOST)
+                     : t->device->copy(t->device, SB_STREAM_COMPUTE, parts[i].device, host, bytes,
+                                       SB_TO_DEVICE);
         if (rc != 0)
             return -1;
         host += parts[i].floats;
@@ -253,19 +277,25 @@ static int restore(train *t)
         sb_note("resuming after step %" PRId64, t->number);
     if (exchange(t, false, true) != 0 || sb_step_weights_changed(t->step) != 0)
         return -1;
-    return sb_log_truncate(t->run_dir, "metrics.jsonl", t->number) != 0 ? -1 : sb_log_truncate(t->run_dir, "evaluation.jsonl", t->number);
+    return sb_log_truncate(t->run_dir, "metrics.jsonl", t->number) != 0
+               ? -1
+               : sb_log_truncate(t->run_dir, "evaluation.jsonl", t->number);
 }
 
-/* ---- the loop ---------------------------------------------------------------------------------------------------------------- */
+/* ---- the loop ------------------------------------------------------------------------------------------ */
 
 static int report(train *t, double loss, double lr, uint64_t step_ns)
 {
     double rate = step_ns ? (double)t->config.trainer.batch * 1e9 / (double)step_ns : 0;
     sb_status *s = &t->status;
-    s->images_per_second = s->step == 0 || s->images_per_second == 0 ? rate : 0.9 * s->images_per_second + 0.1 * rate;
+    s->images_per_second = s->step == 0 || s->images_per_second == 0
+                               ? rate
+                               : 0.9 * s->images_per_second + 0.1 * rate;
     s->step = t->number;
     s->loss = loss;
-    s->eta_s = s->images_per_second > 0 ? (double)(s->steps - s->step) * t->config.trainer.batch / s->images_per_second : 0;
+    s->eta_s = s->images_per_second > 0
+                   ? (double)(s->steps - s->step) * t->config.trainer.batch / s->images_per_second
+                   : 0;
     uint64_t total = sb_now() - t->begun_ns;
     double waited = total ? (double)t->waited_ns / (double)total : 0;
     if (sb_metrics_append(t->run_dir, t->number, t->epoch, loss, lr, rate, waited) != 0)
@@ -286,8 +316,10 @@ static sb_train_end run_steps(train *t)
         if (rc != 0)
             break;
         if (!isfinite(loss))
-            return sb_fail("the loss of step %" PRId64 " is %g: lower optimiser.lr or raise optimiser.warmup", t->number + 1, loss);
-        if (sb_step_commit(t->step, t->number, lr) != 0 || publish_embeddings(t) != 0 || release_batch(t) != 0)
+            return sb_fail("the loss of step %" PRId64 " is %g: lower optimiser.lr or raise optimiser.warmup",
+                           t->number + 1, loss);
+        if (sb_step_commit(t->step, t->number, lr) != 0 || publish_embeddings(t) != 0 ||
+            release_batch(t) != 0)
             return SB_TRAIN_FAILED;
         t->number++;
         if (t->number % t->config.evaluate.snapshot_every == 0 && publish_weights(t) != 0)
@@ -312,7 +344,7 @@ static sb_train_end run_steps(train *t)
     return rc == 1 ? SB_TRAIN_STOPPED : SB_TRAIN_FINISHED;
 }
 
-/* ---- start and end ---------------------------------------------------------------------------------------------------------------- */
+/* ---- start and end ------------------------------------------------------------------------------------- */
 
 /* Views that augment may be ahead of a batch of `batch` of one size. */
 static uint32_t views_ahead(const sb_config *c, uint32_t batch)
@@ -339,7 +371,8 @@ int sb_train_needs(const sb_config *c, size_t *device_bytes, size_t *shared)
         uint32_t batch = 0;
         for (int v = 0; v < c->view_count; v++)
             batch += c->views[v].size == sizes[i] ? (uint32_t)c->trainer.batch : 0;
-        *shared += (size_t)(batch + views_ahead(c, batch)) * (size_t)sizes[i] * (size_t)sizes[i] * (size_t)c->data.channels;
+        *shared += (size_t)(batch + views_ahead(c, batch)) * (size_t)sizes[i] * (size_t)sizes[i] *
+                   (size_t)c->data.channels;
     }
     return rc;
 }
@@ -356,9 +389,10 @@ static int make_rings(train *t)
             k->count += c->views[v].size == sizes[i];
         uint32_t batch = (uint32_t)(c->trainer.batch * k->count);
         uint64_t first = (uint64_t)t->number * batch;
-        if (sb_ring_create(&k->ring, SB_SEGMENT_VIEWS, batch + views_ahead(c, batch), (size_t)k->size * (size_t)k->size * (size_t)c->data.channels,
-                           first) != 0)
-            return sb_context("view ring for a batch of %d (trainer.batch) views of %d pixels", c->trainer.batch, k->size);
+        if (sb_ring_create(&k->ring, SB_SEGMENT_VIEWS, batch + views_ahead(c, batch),
+                           (size_t)k->size * (size_t)k->size * (size_t)c->data.channels, first) != 0)
+            return sb_context("view ring for a batch of %d (trainer.batch) views of %d pixels",
+                              c->trainer.batch, k->size);
         sb_device_pin(t->device, k->ring.segment.mapping, k->ring.segment.ticket.bytes);
     }
     int64_t reader = sb_ring_incarnation(&t->classes[0].ring);
@@ -377,16 +411,18 @@ static void print_budget(const train *t)
         rings += (double)t->classes[i].ring.segment.ticket.bytes;
     if (t->config.trainer.precision == SB_PRECISION_BF16 && !t->device->bf16)
         sb_note("trainer.precision = bf16: the device has no bf16 convolutions, f32 is used");
-    sb_note("memory: weights %.0f MiB, packed %.0f MiB, activations of a chunk %.0f MiB, batch %.0f MiB, view rings %.0f MiB; "
+    sb_note("memory: weights %.0f MiB, packed %.0f MiB, activations of a chunk %.0f MiB, batch %.0f MiB, "
+            "view rings %.0f MiB; "
             "%d chunk%s a batch",
-            (double)b.weights / mib, (double)b.packed / mib, (double)b.activations / mib, (double)b.batch / mib, rings / mib, b.chunks,
-            b.chunks == 1 ? "" : "s");
+            (double)b.weights / mib, (double)b.packed / mib, (double)b.activations / mib,
+            (double)b.batch / mib, rings / mib, b.chunks, b.chunks == 1 ? "" : "s");
 }
 
 /* Device, networks, memory: all that follows from the configuration alone. */
 static int make_step(train *t)
 {
-    if (sb_device_open(&t->device, &t->config, t->config.trainer.threads) != 0 || sb_step_create(&t->step, t->device, &t->config) != 0)
+    if (sb_device_open(&t->device, &t->config, t->config.trainer.threads) != 0 ||
+        sb_step_create(&t->step, t->device, &t->config) != 0)
         return -1;
     sb_device_planned(t->device);
     int arrays;
@@ -412,7 +448,8 @@ static int setup(train *t)
     if (!t->embeddings)
         return sb_fail("out of memory");
     sb_device_pin(t->device, t->embeddings, (size_t)rows * (size_t)width * sizeof *t->embeddings);
-    if (restore(t) != 0 || make_rings(t) != 0 || sb_publisher_create(&t->publisher, sb_step_backbone(t->step), t->config_text, rows, width) != 0 ||
+    if (restore(t) != 0 || make_rings(t) != 0 ||
+        sb_publisher_create(&t->publisher, sb_step_backbone(t->step), t->config_text, rows, width) != 0 ||
         publish_weights(t) != 0)
         return -1;
     print_budget(t);
@@ -420,8 +457,10 @@ static int setup(train *t)
     sb_ring *rings[SB_VIEWS_MAX];
     for (int i = 0; i < t->class_count; i++)
         rings[i] = &t->classes[i].ring;
-    const sb_segment_ticket broadcasts[] = { t->publisher.embeddings.segment.ticket, t->publisher.weights.segment.ticket };
-    return sb_control_start(&t->control, t->run_dir, rings, t->class_count, broadcasts, 2, sample_number(t, 0), &t->status);
+    const sb_segment_ticket broadcasts[] = { t->publisher.embeddings.segment.ticket,
+                                             t->publisher.weights.segment.ticket };
+    return sb_control_start(&t->control, t->run_dir, rings, t->class_count, broadcasts, 2,
+                            sample_number(t, 0), &t->status);
 }
 
 /* The device before the host memory that it may be copying from and to. */
@@ -465,7 +504,9 @@ sb_train_end sb_train(const char *run_dir)
     sb_train_end end = setup(&t) != 0 ? SB_TRAIN_FAILED : run_steps(&t);
     if (end == SB_TRAIN_FINISHED && finish(&t) != 0)
         end = SB_TRAIN_FAILED;
-    sb_control_stop(&t.control, end == SB_TRAIN_FINISHED ? "finished" : end == SB_TRAIN_STOPPED ? "stopped" : "failed");
+    sb_control_stop(&t.control, end == SB_TRAIN_FINISHED  ? "finished"
+                                : end == SB_TRAIN_STOPPED ? "stopped"
+                                                          : "failed");
     teardown(&t);
     return end;
 }

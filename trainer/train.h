@@ -8,14 +8,16 @@
 
 typedef enum { SB_TRAIN_FAILED = -1, SB_TRAIN_FINISHED = 0, SB_TRAIN_STOPPED = 3 } sb_train_end;
 
-/* Trains the run from its newest checkpoint (or the start) to the end. FAILED: sb_error says why. STOPPED: the last finished step is saved. */
+/* Trains the run from its newest checkpoint (or the start) to the end. FAILED: sb_error says why. STOPPED:
+ * the last finished step is saved. */
 sb_train_end sb_train(const char *run_dir);
 
-/* What a run of this configuration takes: bytes of memory of the device that it would use, and of shared memory for views. What is not there is an
- * error that says what would fit. */
+/* What a run of this configuration takes: bytes of memory of the device that it would use, and of shared
+ * memory for views. What is not there is an error that says what would fit. */
 int sb_train_needs(const sb_config *config, size_t *device, size_t *shared);
 
-/* Does all that a run's start does but for its directory, data and shared memory: plans, takes the memory, reads `init` and notes what matched. */
+/* Does all that a run's start does but for its directory, data and shared memory: plans, takes the memory,
+ * reads `init` and notes what matched. */
 int sb_train_check(const sb_config *config);
 
 #endif

@@ -31,7 +31,8 @@ void sb_baseline_pixels(const uint8_t *view, int side, int channels, float *feat
                 for (int i = top; i < bottom; i++)
                     for (int j = left; j < right; j++)
                         sum += view[((size_t)i * (size_t)side + (size_t)j) * (size_t)channels + (size_t)c];
-                feature[(y * SB_BASELINE_PIXELS + x) * channels + c] = (float)(sum / ((bottom - top) * (right - left)));
+                feature[(y * SB_BASELINE_PIXELS + x) * channels + c] = (float)(sum / ((bottom - top) *
+                                                                                      (right - left)));
             }
         }
     }

@@ -19,7 +19,8 @@ static int nearer(const void *a, const void *b)
     return x->row - y->row;
 }
 
-double sb_metric_knn(const float *features, const uint32_t *labels, int rows, int width, int k, double temperature, double *top5)
+double sb_metric_knn(const float *features, const uint32_t *labels, int rows, int width, int k,
+                     double temperature, double *top5)
 {
     uint32_t classes = 0;
     for (int i = 0; i < rows; i++)
@@ -40,7 +41,8 @@ double sb_metric_knn(const float *features, const uint32_t *labels, int rows, in
                 continue;
             double s = 0;
             for (int c = 0; c < width; c++)
-                s += (double)features[(size_t)i * (size_t)width + (size_t)c] * features[(size_t)j * (size_t)width + (size_t)c];
+                s += (double)features[(size_t)i * (size_t)width + (size_t)c] *
+                     features[(size_t)j * (size_t)width + (size_t)c];
             near[found++] = (neighbour){ .similarity = s, .row = j };
         }
         if (found == 0)
@@ -50,7 +52,8 @@ double sb_metric_knn(const float *features, const uint32_t *labels, int rows, in
             votes[c] = 0;
         for (int n = 0; n < found && n < k; n++)
             votes[labels[near[n].row]] += exp((near[n].similarity - near[0].similarity) / temperature);
-        uint32_t better = 0; /* classes with more votes than the right one; a class without votes is behind all that have some */
+        uint32_t better = 0; /* classes with more votes than the right one; a class without votes is behind
+                                all that have some */
         for (uint32_t c = 0; c < classes; c++)
             better += votes[c] > votes[labels[i]] || (c < labels[i] && votes[c] == votes[labels[i]]);
         counted++;

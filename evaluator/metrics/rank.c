@@ -1,4 +1,5 @@
-/* rank.c: RankMe, the effective rank of the features. See metrics.h. A number to look at, never to rank runs by. */
+/* rank.c: RankMe, the effective rank of the features. See metrics.h. A number to look at, never to rank runs
+ * by. */
 #include <lapacke.h>
 #include <math.h>
 #include <stdlib.h>
@@ -19,7 +20,8 @@ double sb_metric_rankme(const float *features, int rows, int width)
         for (size_t i = 0; i < values; i++)
             x[i] = features[i];
         /* Row-major is the transpose in columns, with the same singular values. */
-        if (LAPACKE_dgesdd(LAPACK_COL_MAJOR, 'N', width, rows, x, width, singular, &unused, 1, &unused, 1) != 0) {
+        if (LAPACKE_dgesdd(LAPACK_COL_MAJOR, 'N', width, rows, x, width, singular, &unused, 1, &unused, 1) !=
+            0) {
             sb_fail("the singular values of the features do not converge");
         } else {
             double sum = 0, entropy = 0;

@@ -11,7 +11,8 @@ static double dot(const float *a, const float *b, int width)
     return sum;
 }
 
-double sb_metric_retrieval(const float *gallery, int tiles, const float *queries, int each, int width, uint32_t *nearest)
+double sb_metric_retrieval(const float *gallery, int tiles, const float *queries, int each, int width,
+                           uint32_t *nearest)
 {
     int hits = 0;
     for (int q = 0; q < tiles * each; q++) {

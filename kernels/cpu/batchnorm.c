@@ -42,10 +42,17 @@ static work carve(const sb_batchnorm *s, void *memory)
 {
     size_t width = padded(s), many = (size_t)blocks_of(s) * width;
     float *each = memory, *all = each + BLOCK_ROWS * many;
-    return (work){ .first = each, .second = each + many,
-                   .a = each + 2 * many, .b = each + 3 * many, .c = each + 4 * many,
-                   .shift = all, .inverse = all, .scale = all + width, .offset = all + 2 * width,
-                   .from_g = all + 3 * width, .from_x = all + 4 * width,
+    return (work){ .first = each,
+                   .second = each + many,
+                   .a = each + 2 * many,
+                   .b = each + 3 * many,
+                   .c = each + 4 * many,
+                   .shift = all,
+                   .inverse = all,
+                   .scale = all + width,
+                   .offset = all + 2 * width,
+                   .from_g = all + 3 * width,
+                   .from_x = all + 4 * width,
                    .constant = all + 5 * width };
 }
 
@@ -69,7 +76,7 @@ static void set_affine(const sb_batchnorm *s, const sb_call *call, const float *
     }
 }
 
-/* ---- forward ----------------------------------------------------------------------------------------- */
+/* ---- forward ------------------------------------------------------------------------------------------- */
 
 static void forward_sums(const sb_batchnorm *s, const void *x, const work *w)
 {
@@ -154,7 +161,7 @@ static int forward(sb_device *device, const sb_call *call)
     return 0;
 }
 
-/* ---- backward ---------------------------------------------------------------------------------------- */
+/* ---- backward ------------------------------------------------------------------------------------------ */
 
 /* g, the gradient that reaches the normalised value: dy where the ReLU let it through, which y tells, or,
  * where there was no residual, the row of x: the sign of row scale + offset, as forward computed it. */

@@ -75,28 +75,23 @@ static int make_desc(sb_cpu *cpu, const descriptors *d, direction which, dnnl_pr
     dnnl_status_t status = dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user);
 #if DNNL_VERSION_MAJOR >= 3
     if (status == dnnl_success && which == FORWARD)
-        status = dnnl_convolution_forward_primitive_desc_create(out, cpu->engine, dnnl_forward_training,
-                                                                dnnl_convolution_direct, d->x, d->weight,
-                                                                NULL, d->y, d->strides, d->dilates,
-                                                                d->padding, d->padding, attr);
+        status = dnnl_convolution_forward_primitive_desc_create(
+            out, cpu->engine, dnnl_forward_training, dnnl_convolution_direct, d->x, d->weight, NULL, d->y,
+            d->strides, d->dilates, d->padding, d->padding, attr);
     if (status == dnnl_success && which == BACKWARD_DATA)
-        status = dnnl_convolution_backward_data_primitive_desc_create(out, cpu->engine,
-                                                                      dnnl_convolution_direct, d->x,
-                                                                      d->weight, d->y, d->strides, d->dilates,
-                                                                      d->padding, d->padding, hint, attr);
+        status = dnnl_convolution_backward_data_primitive_desc_create(
+            out, cpu->engine, dnnl_convolution_direct, d->x, d->weight, d->y, d->strides, d->dilates,
+            d->padding, d->padding, hint, attr);
     if (status == dnnl_success && which == BACKWARD_WEIGHT)
-        status =
-            dnnl_convolution_backward_weights_primitive_desc_create(out, cpu->engine, dnnl_convolution_direct,
-                                                                    d->x, d->weight_f32, NULL, d->y,
-                                                                    d->strides, d->dilates, d->padding,
-                                                                    d->padding, hint, attr);
+        status = dnnl_convolution_backward_weights_primitive_desc_create(
+            out, cpu->engine, dnnl_convolution_direct, d->x, d->weight_f32, NULL, d->y, d->strides,
+            d->dilates, d->padding, d->padding, hint, attr);
 #else
     dnnl_convolution_desc_t c;
     if (status == dnnl_success && which == FORWARD)
-        status =
-            dnnl_dilated_convolution_forward_desc_init(&c, dnnl_forward_training, dnnl_convolution_direct,
-                                                       &d->x, &d->weight, NULL, &d->y, d->strides, d->dilates,
-                                                       d->padding, d->padding);
+        status = dnnl_dilated_convolution_forward_desc_init(
+            &c, dnnl_forward_training, dnnl_convolution_direct, &d->x, &d->weight, NULL, &d->y, d->strides,
+            d->dilates, d->padding, d->padding);
     if (status == dnnl_success && which == BACKWARD_DATA)
         status = dnnl_dilated_convolution_backward_data_desc_init(&c, dnnl_convolution_direct, &d->x,
                                                                   &d->weight, &d->y, d->strides, d->dilates,

@@ -13,8 +13,8 @@ typedef struct {
     dnnl_stream_t stream;
 } sb_cpu;
 
-/* Rows of a reduction that one partial sum covers. Partial sums are made in parallel and added in order of their blocks, so the
- * result depends on the shape alone and not on the number of threads. */
+/* Rows of a reduction that one partial sum covers. Partial sums are made in parallel and added in order of
+ * their blocks, so the result depends on the shape alone and not on the number of threads. */
 #define SB_CPU_BLOCK 256
 
 static inline float sb_cpu_load(const void *x, sb_type type, size_t i)
@@ -30,7 +30,8 @@ static inline void sb_cpu_store(void *x, sb_type type, size_t i, float value)
         ((uint16_t *)x)[i] = sb_to_bf16(value);
 }
 
-/* Rows -> f32 and back, for kernels that work on a row at a time; `type` is a constant where it is inlined. */
+/* Rows -> f32 and back, for kernels that work on a row at a time; `type` is a constant where it is inlined.
+ */
 static inline void sb_cpu_load_row(const void *x, sb_type type, size_t at, int count, float *out)
 {
     if (type == SB_F32) {
@@ -71,7 +72,9 @@ static inline void sb_cpu_give_row(void *dx, sb_type type, size_t at, int count,
 }
 
 /* Element i of an f32 gradient, in the same way. */
-static inline void sb_cpu_give(float *dx, size_t i, float value, bool add) { dx[i] = add ? dx[i] + value : value; }
-
+static inline void sb_cpu_give(float *dx, size_t i, float value, bool add)
+{
+    dx[i] = add ? dx[i] + value : value;
+}
 
 #endif

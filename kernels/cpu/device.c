@@ -1,4 +1,5 @@
-/* device.c: the CPU device: opening, memory, and the table. Everything runs at once, so streams, order and wait have nothing to do. */
+/* device.c: the CPU device: opening, memory, and the table. Everything runs at once, so streams, order and
+ * wait have nothing to do. */
 #include <omp.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -25,7 +26,8 @@ static int cpu_available(sb_device *device, size_t *bytes)
 {
     (void)device;
     size_t all = sb_memory_available();
-    *bytes = all > 0 ? all - all / 8 : SIZE_MAX; /* the rest is for the other processes: rings, decoded images */
+    *bytes = all > 0 ? all - all / 8
+                     : SIZE_MAX; /* the rest is for the other processes: rings, decoded images */
     return 0;
 }
 
@@ -53,7 +55,8 @@ static int cpu_pin(sb_device *device, void *host, size_t bytes)
     return 0;
 }
 
-static int cpu_copy(sb_device *device, sb_stream stream, void *to, const void *from, size_t bytes, sb_direction direction)
+static int cpu_copy(sb_device *device, sb_stream stream, void *to, const void *from, size_t bytes,
+                    sb_direction direction)
 {
     (void)device;
     (void)stream;
@@ -106,8 +109,9 @@ static int check_environment(int threads)
     if (dynamic && strcasecmp(dynamic, "true") == 0)
         return sb_fail("OMP_DYNAMIC=%s would make oneDNN hang: unset it", dynamic);
     if (limit && strtol(limit, NULL, 10) < threads)
-        return sb_fail("OMP_THREAD_LIMIT=%s is below the %d threads asked for (trainer.threads), which would make oneDNN hang", limit,
-                       threads);
+        return sb_fail("OMP_THREAD_LIMIT=%s is below the %d threads asked for (trainer.threads), which would "
+                       "make oneDNN hang",
+                       limit, threads);
     return 0;
 }
 
@@ -122,15 +126,17 @@ static const sb_kernel *const kernels[SB_OPS] = {
 
 static bool includes(dnnl_cpu_isa_t isa, dnnl_cpu_isa_t part) { return (isa & part) == part; }
 
-/* The most of the instruction sets that oneDNN uses: what the processor has, or less where ONEDNN_MAX_CPU_ISA says so. */
+/* The most of the instruction sets that oneDNN uses: what the processor has, or less where ONEDNN_MAX_CPU_ISA
+ * says so. */
 static const char *isa_name(dnnl_cpu_isa_t isa)
 {
     static const struct {
         dnnl_cpu_isa_t isa;
         const char *name;
     } sets[] = {
-        { dnnl_cpu_isa_avx512_core_amx, "AMX" },   { dnnl_cpu_isa_avx512_core_bf16, "AVX512_BF16" }, { dnnl_cpu_isa_avx512_core, "AVX512" },
-        { dnnl_cpu_isa_avx2_vnni, "AVX2_VNNI" },   { dnnl_cpu_isa_avx2, "AVX2" },                    { dnnl_cpu_isa_avx, "AVX" },
+        { dnnl_cpu_isa_avx512_core_amx, "AMX" }, { dnnl_cpu_isa_avx512_core_bf16, "AVX512_BF16" },
+        { dnnl_cpu_isa_avx512_core, "AVX512" },  { dnnl_cpu_isa_avx2_vnni, "AVX2_VNNI" },
+        { dnnl_cpu_isa_avx2, "AVX2" },           { dnnl_cpu_isa_avx, "AVX" },
     };
     for (size_t i = 0; i < sizeof sets / sizeof *sets; i++)
         if (includes(isa, sets[i].isa))
@@ -167,9 +173,9 @@ int sb_device_cpu(sb_device **out, int threads)
     dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
     cpu->base.bf16 = includes(isa, dnnl_cpu_isa_avx512_core_bf16);
     const dnnl_version_t *version = dnnl_version();
-    snprintf(cpu->base.description, sizeof cpu->base.description, "CPU, %d thread%s, oneDNN %d.%d.%d for %s, %s", threads,
-             threads == 1 ? "" : "s", version->major, version->minor, version->patch, isa_name(isa),
-             cpu->base.bf16 ? "bf16 native" : "no bf16");
+    snprintf(cpu->base.description, sizeof cpu->base.description,
+             "CPU, %d thread%s, oneDNN %d.%d.%d for %s, %s", threads, threads == 1 ? "" : "s", version->major,
+             version->minor, version->patch, isa_name(isa), cpu->base.bf16 ? "bf16 native" : "no bf16");
     if (dnnl_engine_create(&cpu->engine, dnnl_cpu, 0) != dnnl_success ||
         dnnl_stream_create(&cpu->stream, cpu->engine, dnnl_stream_default_flags) != dnnl_success) {
         close_cpu(&cpu->base);

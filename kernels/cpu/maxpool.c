@@ -12,7 +12,8 @@ static size_t pixel(const sb_shape *s, int n, int row, int column)
 }
 
 /* The window of output (i, j): `count` channels from k on. */
-static void window_forward(const sb_shape *s, const void *x, int n, int i, int j, size_t k, int count, float *best, int *where)
+static void window_forward(const sb_shape *s, const void *x, int n, int i, int j, size_t k, int count,
+                           float *best, int *where)
 {
     float value[BLOCK];
     for (int c = 0; c < count; c++) {
@@ -79,7 +80,8 @@ static void windows_backward(const sb_call *call, int n, int row, int column, si
     }
 }
 
-/* Each input gathers from the at most four windows it lies in, so that threads write their own places only. */
+/* Each input gathers from the at most four windows it lies in, so that threads write their own places only.
+ */
 static int backward(sb_device *device, const sb_call *call)
 {
     (void)device;
@@ -92,7 +94,8 @@ static int backward(sb_device *device, const sb_call *call)
                     int count = x->c - k < BLOCK ? x->c - k : BLOCK;
                     float sum[BLOCK];
                     windows_backward(call, n, row, column, (size_t)k, count, sum);
-                    sb_cpu_give_row(call->dx[0], x->type, pixel(x, n, row, column) * (size_t)x->c + (size_t)k, count, sum, call->add[0]);
+                    sb_cpu_give_row(call->dx[0], x->type, pixel(x, n, row, column) * (size_t)x->c + (size_t)k,
+                                    count, sum, call->add[0]);
                 }
             }
         }

@@ -30,8 +30,8 @@ static void adamw_step(const sb_update_array *a, const sb_update_values *v)
 {
     float *w = a->weight, *m = a->state, *s = a->state + a->state_stride;
     const float *g = a->gradient;
-    sb_adamw_values values =
-        sb_adamw_of(v->beta1, v->beta2, v->epsilon, v->lr, a->decayed ? v->weight_decay : 0, (double)v->step);
+    sb_adamw_values values = sb_adamw_of(v->beta1, v->beta2, v->epsilon, v->lr,
+                                         a->decayed ? v->weight_decay : 0, (double)v->step);
 #pragma omp simd
     for (size_t i = 0; i < a->count; i++)
         sb_adamw_element(&w[i], &m[i], &s[i], g[i], &values);

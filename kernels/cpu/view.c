@@ -14,7 +14,8 @@
 
 #define CHANNELS_MAX 3
 
-/* Weights of one axis: output i is the sum over k < count[i] of weight[i taps + k] times input first[i] + k. */
+/* Weights of one axis: output i is the sum over k < count[i] of weight[i taps + k] times input first[i] + k.
+ */
 typedef struct {
     int *first, *count;
     float *weight;

@@ -109,7 +109,7 @@ static __device__ inline affine affine_of(const sb_batchnorm *s, int c, const fl
     return a;
 }
 
-/* ---- forward --------------------------------------------------------------------------------------- */
+/* ---- forward ------------------------------------------------------------------------------------------- */
 
 static __global__ void forward_sums(sb_batchnorm s, const void *x, work w)
 {
@@ -153,7 +153,7 @@ static __global__ void forward_apply(sb_batchnorm s, const void *x, const void *
     }
 }
 
-/* ---- backward -------------------------------------------------------------------------------------- */
+/* ---- backward ------------------------------------------------------------------------------------------ */
 
 /* g, the gradient that reaches the normalised value: dy where the ReLU let it through, which y tells, or,
  * where there was no residual, x. */
@@ -229,7 +229,7 @@ static __global__ void backward_apply(sb_batchnorm s, const void *x, const void 
     }
 }
 
-/* ---- host ------------------------------------------------------------------------------------------ */
+/* ---- host ---------------------------------------------------------------------------------------------- */
 
 static dim3 tiles_of(const sb_batchnorm *s)
 {
@@ -272,5 +272,6 @@ static int backward(sb_device *device, const sb_call *c)
     return sb_cuda_launched("batchnorm_backward");
 }
 
-extern "C" const sb_kernel sb_cuda_batchnorm = { .scratch = scratch, .forward = forward,
+extern "C" const sb_kernel sb_cuda_batchnorm = { .scratch = scratch,
+                                                 .forward = forward,
                                                  .backward = backward };

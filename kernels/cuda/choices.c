@@ -32,7 +32,8 @@ static int find_place(sb_cuda_choices *c)
             name[used++] = *m;
         else if (used > 0 && name[used - 1] != '-')
             name[used++] = '-';
-    if (sb_rundir_path(folder, cache, "smallbatch") != 0 || sb_rundir_path(c->path, folder, "%.*s.json", (int)used, name) != 0) {
+    if (sb_rundir_path(folder, cache, "smallbatch") != 0 ||
+        sb_rundir_path(c->path, folder, "%.*s.json", (int)used, name) != 0) {
         c->path[0] = '\0';
         return -1;
     }
@@ -55,9 +56,8 @@ static json_t *parse(const sb_cuda_choices *c, const char *text, size_t bytes)
     else if (strcmp(machine, c->machine) != 0)
         rc = sb_fail("it is of another machine");
     else
-        json_object_foreach(plans, operation, plan)
-            if (!json_is_string(plan))
-                rc = sb_fail("not all in it are plans");
+        json_object_foreach(plans, operation, plan) if (!json_is_string(plan))
+            rc = sb_fail("not all in it are plans");
     plans = rc == 0 ? json_incref(plans) : NULL;
     json_decref(root);
     return plans;
@@ -130,7 +130,8 @@ const char *sb_cuda_choices_keep(sb_cuda_choices *c, const char *operation, cons
     if (rc == 0 && now && json_object_update(c->plans, now) != 0)
         rc = sb_fail("out of memory");
     if (rc == 0 && (!theirs || json_equal(theirs, before)))
-        rc = json_object_set_new(c->plans, operation, json_string(plan)) == 0 ? write_file(c) : sb_fail("out of memory");
+        rc = json_object_set_new(c->plans, operation, json_string(plan)) == 0 ? write_file(c)
+                                                                              : sb_fail("out of memory");
     if (rc != 0) {
         sb_cuda_choices_stop(c, sb_error());
         json_object_del(c->plans, operation);

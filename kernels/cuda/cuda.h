@@ -20,26 +20,29 @@ typedef struct sb_cuda_planner sb_cuda_planner;
 
 typedef struct {
     sb_device base;
-    cudaStream_t stream[3];    /* by sb_stream */
+    cudaStream_t stream[3]; /* by sb_stream */
     cudaEvent_t mark[SB_MARKS];
-    cudaEvent_t passed;        /* `order` records it and has the later stream wait for it, again and again */
-    cublasHandle_t blas;       /* NULL until `available` or the first matrix product: augment has none */
+    cudaEvent_t passed;  /* `order` records it and has the later stream wait for it, again and again */
+    cublasHandle_t blas; /* NULL until `available` or the first matrix product: augment has none */
     void *blas_workspace;
-    sb_cuda_planner *planner;  /* plan.h; NULL until the first convolution is planned */
-    sb_cuda_pinned *pinned;    /* what `pin` registered */
+    sb_cuda_planner *planner; /* plan.h; NULL until the first convolution is planned */
+    sb_cuda_pinned *pinned;   /* what `pin` registered */
 } sb_cuda;
 
-static inline cudaStream_t sb_cuda_compute(sb_device *device) { return ((sb_cuda *)device)->stream[SB_STREAM_COMPUTE]; }
+static inline cudaStream_t sb_cuda_compute(sb_device *device)
+{
+    return ((sb_cuda *)device)->stream[SB_STREAM_COMPUTE];
+}
 
 /* Bytes rounded up to what alloc aligns to. */
 static inline size_t sb_cuda_align(size_t bytes) { return (bytes + 255) / 256 * 256; }
 
-/* 0; else what CUDA says of `what` and what to do about it, and SB_DEVICE_FULL where memory is missing, -1 for all else. */
+/* 0; else what CUDA says of `what` and what to do about it, and SB_DEVICE_FULL where memory is missing, -1
+ * for all else. */
 int sb_cuda_check(cudaError_t status, const char *what);
 
 /* To be called after a LAUNCH: -1 where it was refused. Faults inside a kernel come out of a later `wait`. */
 int sb_cuda_launched(const char *kernel);
-
 
 #ifdef __cplusplus
 }

@@ -1,6 +1,8 @@
-/* device.c: the CUDA device: opening, memory, transfers, and the table. Built into the plug-in build/sb_cuda.so (kernels/open.c).
+/* device.c: the CUDA device: opening, memory, transfers, and the table. Built into the plug-in
+ * build/sb_cuda.so (kernels/open.c).
  *
- * Three streams by sb_stream; everything that computes is on the first. Nothing here waits for the device but `wait`, and what frees. */
+ * Three streams by sb_stream; everything that computes is on the first. Nothing here waits for the device but
+ * `wait`, and what frees. */
 #include "kernels/cuda/device.h"
 
 #include <stdio.h>
@@ -12,21 +14,20 @@
 /* The oldest GPUs that the plug-in has code for. */
 #define CAPABILITY_LEAST 75
 
-/* Left free of a GPU's memory: augment opens a context of its own on it (100 to 430 MiB by published figures), kernels are loaded when they first
- * run, and what is allocated is rounded up. */
+/* Left free of a GPU's memory: augment opens a context of its own on it (100 to 430 MiB by published
+ * figures), kernels are loaded when they first run, and what is allocated is rounded up. */
 #define RESERVE_LEAST ((size_t)256 << 20)
 #define RESERVE_PERCENT 4
 
 static const char *what_to_do(cudaError_t status)
 {
     switch (status) {
-    case cudaErrorMemoryAllocation:
-        return "; end what else uses the GPU (nvidia-smi)";
-    case cudaErrorNoDevice:
-        return "; there is no GPU: device: cpu";
+    case cudaErrorMemoryAllocation: return "; end what else uses the GPU (nvidia-smi)";
+    case cudaErrorNoDevice: return "; there is no GPU: device: cpu";
     case cudaErrorNoKernelImageForDevice:
     case cudaErrorUnsupportedPtxVersion:
-        return "; the plug-in has no code for this GPU: build it with `make cuda`, with a toolkit that knows it";
+        return "; the plug-in has no code for this GPU: build it with `make cuda`, with a toolkit that knows "
+               "it";
     case cudaErrorDevicesUnavailable:
         return "; another process holds the GPU alone (compute mode in nvidia-smi)";
     case cudaErrorLaunchFailure:
@@ -34,8 +35,7 @@ static const char *what_to_do(cudaError_t status)
     case cudaErrorECCUncorrectable:
     case cudaErrorHardwareStackError:
         return "; the device is lost to this process: ./run resume goes on from the last checkpoint";
-    default:
-        return "";
+    default: return "";
     }
 }
 
@@ -50,14 +50,16 @@ int sb_cuda_check(cudaError_t status, const char *what)
 
 int sb_cuda_launched(const char *kernel) { return sb_cuda_check(cudaGetLastError(), kernel); }
 
-/* ---- memory and transfers ---------------------------------------------------------------------------------------------------------------- */
+/* ---- memory and transfers ------------------------------------------------------------------------------ */
 
 static int cuda_available(sb_device *device, size_t *bytes)
 {
     size_t available, total;
-    if (sb_cuda_blas_start((sb_cuda *)device) != 0 || sb_cuda_check(cudaMemGetInfo(&available, &total), "how much memory is free") != 0)
+    if (sb_cuda_blas_start((sb_cuda *)device) != 0 ||
+        sb_cuda_check(cudaMemGetInfo(&available, &total), "how much memory is free") != 0)
         return -1;
-    size_t reserve = total / 100 * RESERVE_PERCENT > RESERVE_LEAST ? total / 100 * RESERVE_PERCENT : RESERVE_LEAST;
+    size_t reserve = total / 100 * RESERVE_PERCENT > RESERVE_LEAST ? total / 100 * RESERVE_PERCENT
+                                                                   : RESERVE_LEAST;
     *bytes = available > reserve ? available - reserve : 0;
     return 0;
 }
@@ -73,7 +75,8 @@ static int cuda_alloc(sb_device *device, size_t bytes, void **out)
     *out = NULL;
     if (cudaMemGetInfo(&available, &total) != cudaSuccess)
         available = total = 0;
-    snprintf(what, sizeof what, "%zu MiB of device memory (%zu of %zu MiB are free)", bytes >> 20, available >> 20, total >> 20);
+    snprintf(what, sizeof what, "%zu MiB of device memory (%zu of %zu MiB are free)", bytes >> 20,
+             available >> 20, total >> 20);
     return sb_cuda_check(status, what);
 }
 
@@ -100,10 +103,13 @@ static int cuda_pin(sb_device *device, void *host, size_t bytes)
     return 0;
 }
 
-static int cuda_copy(sb_device *device, sb_stream stream, void *to, const void *from, size_t bytes, sb_direction direction)
+static int cuda_copy(sb_device *device, sb_stream stream, void *to, const void *from, size_t bytes,
+                     sb_direction direction)
 {
-    static const enum cudaMemcpyKind kinds[] = { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
-    return sb_cuda_check(cudaMemcpyAsync(to, from, bytes, kinds[direction], ((sb_cuda *)device)->stream[stream]), "a copy");
+    static const enum cudaMemcpyKind kinds[] = { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost,
+                                                 cudaMemcpyDeviceToDevice };
+    return sb_cuda_check(
+        cudaMemcpyAsync(to, from, bytes, kinds[direction], ((sb_cuda *)device)->stream[stream]), "a copy");
 }
 
 static int cuda_zero(sb_device *device, void *memory, size_t bytes)
@@ -121,7 +127,8 @@ static int cuda_order(sb_device *device, sb_stream later, sb_stream earlier)
 
 static int cuda_wait(sb_device *device, sb_stream stream)
 {
-    return sb_cuda_check(cudaStreamSynchronize(((sb_cuda *)device)->stream[stream]), "waiting for the device");
+    return sb_cuda_check(cudaStreamSynchronize(((sb_cuda *)device)->stream[stream]),
+                         "waiting for the device");
 }
 
 static int cuda_mark(sb_device *device, sb_stream stream, int mark)
@@ -135,7 +142,7 @@ static int cuda_wait_mark(sb_device *device, int mark)
     return sb_cuda_check(cudaEventSynchronize(((sb_cuda *)device)->mark[mark]), "waiting for the device");
 }
 
-/* ---- opening ----------------------------------------------------------------------------------------------------------------------------- */
+/* ---- opening ------------------------------------------------------------------------------------------- */
 
 static void close_cuda(sb_device *device)
 {
@@ -173,11 +180,13 @@ static int describe(sb_cuda *cuda)
         sb_cuda_check(cudaRuntimeGetVersion(&runtime), "the runtime's version") != 0)
         return -1;
     if (10 * gpu.major + gpu.minor < CAPABILITY_LEAST)
-        return sb_fail("%s has compute capability %d.%d, and %d.%d is the least that CUDA %d supports", gpu.name, gpu.major, gpu.minor,
-                       CAPABILITY_LEAST / 10, CAPABILITY_LEAST % 10, runtime / 1000);
+        return sb_fail("%s has compute capability %d.%d, and %d.%d is the least that CUDA %d supports",
+                       gpu.name, gpu.major, gpu.minor, CAPABILITY_LEAST / 10, CAPABILITY_LEAST % 10,
+                       runtime / 1000);
     cuda->base.bf16 = gpu.major >= 8;
-    snprintf(cuda->base.description, sizeof cuda->base.description, "%.64s (sm_%d%d, %zu MiB), CUDA %d.%d, driver for %d.%d, %s", gpu.name,
-             gpu.major, gpu.minor, gpu.totalGlobalMem >> 20, runtime / 1000, runtime % 1000 / 10, driver / 1000, driver % 1000 / 10,
+    snprintf(cuda->base.description, sizeof cuda->base.description,
+             "%.64s (sm_%d%d, %zu MiB), CUDA %d.%d, driver for %d.%d, %s", gpu.name, gpu.major, gpu.minor,
+             gpu.totalGlobalMem >> 20, runtime / 1000, runtime % 1000 / 10, driver / 1000, driver % 1000 / 10,
              cuda->base.bf16 ? "bf16 native" : "no bf16");
     return 0;
 }
@@ -192,7 +201,8 @@ static int look_for_gpu(void)
         return sb_fail("there is no NVIDIA driver on this machine");
     cudaError_t status = cudaGetDeviceCount(&count);
     if (status == cudaErrorInsufficientDriver)
-        return sb_fail("the driver is for CUDA %d.%d and older than the toolkit, CUDA %d.%d: update the driver, or build the plug-in with a toolkit of "
+        return sb_fail("the driver is for CUDA %d.%d and older than the toolkit, CUDA %d.%d: update the "
+                       "driver, or build the plug-in with a toolkit of "
                        "CUDA %d (`make cuda CUDA=FOLDER`)",
                        driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10, driver / 1000);
     if (sb_cuda_check(status, "looking for a GPU") != 0)
@@ -213,10 +223,12 @@ static int start(sb_cuda *cuda)
     if (describe(cuda) != 0)
         return -1;
     for (int i = 0; i < 3; i++)
-        if (sb_cuda_check(cudaStreamCreateWithFlags(&cuda->stream[i], cudaStreamNonBlocking), "making a stream") != 0)
+        if (sb_cuda_check(cudaStreamCreateWithFlags(&cuda->stream[i], cudaStreamNonBlocking),
+                          "making a stream") != 0)
             return -1;
     for (int i = 0; i < SB_MARKS; i++)
-        if (sb_cuda_check(cudaEventCreateWithFlags(&cuda->mark[i], cudaEventDisableTiming), "making an event") != 0)
+        if (sb_cuda_check(cudaEventCreateWithFlags(&cuda->mark[i], cudaEventDisableTiming),
+                          "making an event") != 0)
             return -1;
     return sb_cuda_check(cudaEventCreateWithFlags(&cuda->passed, cudaEventDisableTiming), "making an event");
 }

@@ -1,6 +1,7 @@
 /* launch.h: what the .cu files share: the one way to launch a kernel, element access, sums over a warp.
  *
- * nvcc expands LAUNCH to <<<>>>. The emulated device (tests/emulated) compiles the same files with g++ and defines LAUNCH itself. */
+ * nvcc expands LAUNCH to <<<>>>. The emulated device (tests/emulated) compiles the same files with g++ and
+ * defines LAUNCH itself. */
 #ifndef SB_KERNELS_CUDA_LAUNCH_H
 #define SB_KERNELS_CUDA_LAUNCH_H
 
@@ -18,7 +19,10 @@
 #define THREADS 256 /* of a block, in every kernel that has no reason for another number */
 
 /* Blocks of THREADS that cover `count` elements; kernels check their index. */
-static inline unsigned blocks_for(size_t count) { return count == 0 ? 1 : (unsigned)((count + THREADS - 1) / THREADS); }
+static inline unsigned blocks_for(size_t count)
+{
+    return count == 0 ? 1 : (unsigned)((count + THREADS - 1) / THREADS);
+}
 
 static __device__ inline size_t global_thread(void) { return (size_t)blockIdx.x * blockDim.x + threadIdx.x; }
 
@@ -59,8 +63,8 @@ static __device__ inline double warp_dot(const float *a, const float *b, int col
     return warp_sum(sum);
 }
 
-/* Sum over a block of THREADS, returned to every thread: warps are added in order. `parts` is shared memory, free again after the
- * caller's next barrier. */
+/* Sum over a block of THREADS, returned to every thread: warps are added in order. `parts` is shared memory,
+ * free again after the caller's next barrier. */
 static __device__ inline double block_sum(double value, double parts[THREADS / WARP])
 {
     value = warp_sum(value);

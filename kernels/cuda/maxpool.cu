@@ -21,7 +21,8 @@ static __device__ inline spot spot_of(size_t i, const sb_shape &shape)
 
 static __device__ inline size_t index_of(int n, int row, int column, int channel, const sb_shape &s)
 {
-    return (((size_t)n * (size_t)s.h + (size_t)row) * (size_t)s.w + (size_t)column) * (size_t)s.c + (size_t)channel;
+    return (((size_t)n * (size_t)s.h + (size_t)row) * (size_t)s.w + (size_t)column) * (size_t)s.c +
+           (size_t)channel;
 }
 
 static __global__ void maxpool_forward(sb_shape xs, sb_shape ys, const void *x, void *y, uint8_t *places)
@@ -50,7 +51,8 @@ static __global__ void maxpool_forward(sb_shape xs, sb_shape ys, const void *x, 
 }
 
 /* Each input gathers from the at most four windows it lies in. */
-static __global__ void maxpool_backward(sb_shape xs, sb_shape ys, const uint8_t *places, const void *dy, void *dx, bool add)
+static __global__ void maxpool_backward(sb_shape xs, sb_shape ys, const uint8_t *places, const void *dy,
+                                        void *dx, bool add)
 {
     size_t to = global_thread();
     if (to >= sb_shape_elements(&xs))
@@ -68,15 +70,15 @@ static __global__ void maxpool_backward(sb_shape xs, sb_shape ys, const uint8_t 
 
 static int forward(sb_device *device, const sb_call *c)
 {
-    LAUNCH(maxpool_forward, blocks_for(sb_shape_elements(&c->ys)), THREADS, 0, sb_cuda_compute(device), c->xs[0], c->ys, c->x[0], c->y,
-           (uint8_t *)c->aux);
+    LAUNCH(maxpool_forward, blocks_for(sb_shape_elements(&c->ys)), THREADS, 0, sb_cuda_compute(device),
+           c->xs[0], c->ys, c->x[0], c->y, (uint8_t *)c->aux);
     return sb_cuda_launched("maxpool_forward");
 }
 
 static int backward(sb_device *device, const sb_call *c)
 {
-    LAUNCH(maxpool_backward, blocks_for(sb_shape_elements(&c->xs[0])), THREADS, 0, sb_cuda_compute(device), c->xs[0], c->ys,
-           (const uint8_t *)c->aux, c->dy, c->dx[0], c->add[0]);
+    LAUNCH(maxpool_backward, blocks_for(sb_shape_elements(&c->xs[0])), THREADS, 0, sb_cuda_compute(device),
+           c->xs[0], c->ys, (const uint8_t *)c->aux, c->dy, c->dx[0], c->add[0]);
     return sb_cuda_launched("maxpool_backward");
 }
 

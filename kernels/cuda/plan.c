@@ -19,12 +19,13 @@ struct sb_cuda_planner {
     cudnnHandle_t dnn;
     cudaEvent_t timer[2];
     sb_cuda_choices choices;
-    size_t workspace_most;           /* of a plan */
-    int timed;                       /* plans */
-    int chosen, found, lost, untimed; /* operations: by time; as kept; whose kept plan is none any more; by the heuristics alone */
+    size_t workspace_most; /* of a plan */
+    int timed;             /* plans */
+    int chosen, found, lost,
+        untimed; /* operations: by time; as kept; whose kept plan is none any more; by the heuristics alone */
 };
 
-/* ---- the planner ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- the planner --------------------------------------------------------------------------------------- */
 
 void sb_cuda_planner_close(sb_cuda_planner *p)
 {
@@ -81,40 +82,44 @@ static void describe_planning(sb_cuda *cuda)
     const sb_cuda_planner *p = cuda->planner;
     const sb_cuda_choices *c = &p->choices;
     cuda->base.planning[0] = '\0';
-    say(&cuda->base, "cuDNN: %d plans timed for %d operations, %d operations as kept in %s", p->timed, p->chosen, p->found,
-        c->path[0] != '\0' ? c->path : "no file");
+    say(&cuda->base, "cuDNN: %d plans timed for %d operations, %d operations as kept in %s", p->timed,
+        p->chosen, p->found, c->path[0] != '\0' ? c->path : "no file");
     if (p->lost > 0)
         say(&cuda->base, "; %d kept plans are no longer to be had: chosen anew, results may differ", p->lost);
     if (!c->keeps)
-        say(&cuda->base, "; no choice is kept (%s): %d operations take the heuristics' first plan, untimed", c->trouble, p->untimed);
+        say(&cuda->base, "; no choice is kept (%s): %d operations take the heuristics' first plan, untimed",
+            c->trouble, p->untimed);
     else if (c->trouble[0] != '\0')
         say(&cuda->base, "; %s: chosen anew, results may differ", c->trouble);
 }
 
-/* ---- running ----------------------------------------------------------------------------------------------------------------------------- */
+/* ---- running ------------------------------------------------------------------------------------------- */
 
-static int run(const sb_cuda_planner *p, cudnnBackendDescriptor_t plan, const void *x, const void *w, const void *y, void *workspace)
+static int run(const sb_cuda_planner *p, cudnnBackendDescriptor_t plan, const void *x, const void *w,
+               const void *y, void *workspace)
 {
     cudnnBackendDescriptor_t pack;
     int64_t names[] = { SB_CUDA_X, SB_CUDA_W, SB_CUDA_Y };
     const void *tensors[] = { x, w, y };
     int rc = sb_cuda_dnn_create(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, &pack);
-    if (rc == 0 && (sb_cuda_dnn_set(pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, 3, names) != 0 ||
-                    sb_cuda_dnn_set(pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, 3, tensors) != 0 ||
-                    sb_cuda_dnn_set(pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &workspace) != 0 ||
-                    sb_cuda_dnn_check(cudnnBackendFinalize(pack), "a convolution's arguments") != 0 ||
-                    sb_cuda_dnn_check(cudnnBackendExecute(p->dnn, plan, pack), "running a convolution") != 0))
+    if (rc == 0 &&
+        (sb_cuda_dnn_set(pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, 3, names) != 0 ||
+         sb_cuda_dnn_set(pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, 3, tensors) != 0 ||
+         sb_cuda_dnn_set(pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &workspace) != 0 ||
+         sb_cuda_dnn_check(cudnnBackendFinalize(pack), "a convolution's arguments") != 0 ||
+         sb_cuda_dnn_check(cudnnBackendExecute(p->dnn, plan, pack), "running a convolution") != 0))
         rc = -1;
     sb_cuda_dnn_destroy(&pack);
     return rc;
 }
 
-int sb_cuda_plan_run(sb_cuda *cuda, const sb_cuda_plan *p, const void *x, const void *w, const void *y, void *workspace)
+int sb_cuda_plan_run(sb_cuda *cuda, const sb_cuda_plan *p, const void *x, const void *w, const void *y,
+                     void *workspace)
 {
     return run(cuda->planner, p->plan, x, w, y, workspace);
 }
 
-/* ---- timing ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- timing -------------------------------------------------------------------------------------------- */
 
 /* Memory that candidates are timed on. */
 typedef struct {
@@ -168,9 +173,10 @@ static int time_once(sb_cuda *cuda, const sb_cuda_proposal *c, const trial *t, f
     return sb_cuda_check(cudaEventElapsedTime(milliseconds, p->timer[0], p->timer[1]), "timing a plan");
 }
 
-/* Of the candidates within a tenth of the fastest the one with the smallest workspace, of equals the first: its time is hardly worse, and the
- * memory it leaves may hold more views. They take turns, so that a GPU that wakes up or grows hot does so for all of them. One that fails is left
- * out. -1: all do. Without memory to time them on, the first, and the planner stops timing: what is planned will not fit either. */
+/* Of the candidates within a tenth of the fastest the one with the smallest workspace, of equals the first:
+ * its time is hardly worse, and the memory it leaves may hold more views. They take turns, so that a GPU that
+ * wakes up or grows hot does so for all of them. One that fails is left out. -1: all do. Without memory to
+ * time them on, the first, and the planner stops timing: what is planned will not fit either. */
 static int best_of(sb_cuda *cuda, const sb_cuda_shape *s, const sb_cuda_proposal *c, int count)
 {
     trial t;
@@ -205,12 +211,12 @@ static int best_of(sb_cuda *cuda, const sb_cuda_shape *s, const sb_cuda_proposal
     return best >= 0 ? best : sb_context("none of %d plans runs", count);
 }
 
-/* ---- choosing ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- choosing ------------------------------------------------------------------------------------------ */
 
-/* Candidates [CANDIDATES] for an operation, and which of them is taken; -1: none. Without a place to keep it no choice is made by time: it
- * might be another one the next time. */
-static int choose(sb_cuda *cuda, const sb_cuda_shape *s, cudnnBackendDescriptor_t graph, const char *operation,
-                  sb_cuda_proposal *c, int *count)
+/* Candidates [CANDIDATES] for an operation, and which of them is taken; -1: none. Without a place to keep it
+ * no choice is made by time: it might be another one the next time. */
+static int choose(sb_cuda *cuda, const sb_cuda_shape *s, cudnnBackendDescriptor_t graph,
+                  const char *operation, sb_cuda_proposal *c, int *count)
 {
     sb_cuda_planner *p = cuda->planner;
     const char *name = sb_cuda_choices_find(&p->choices, operation);
@@ -220,9 +226,11 @@ static int choose(sb_cuda *cuda, const sb_cuda_shape *s, cudnnBackendDescriptor_
         return 0;
     }
     p->lost += name != NULL;
-    *count = sb_cuda_propose(p->dnn, graph, s->type, p->workspace_most, NULL, c, p->choices.keeps ? CANDIDATES : 1);
+    *count = sb_cuda_propose(p->dnn, graph, s->type, p->workspace_most, NULL, c,
+                             p->choices.keeps ? CANDIDATES : 1);
     if (*count == 0)
-        return sb_fail("cuDNN %zu has no deterministic plan for a convolution, %s", cudnnGetVersion(), operation);
+        return sb_fail("cuDNN %zu has no deterministic plan for a convolution, %s", cudnnGetVersion(),
+                       operation);
     int best = *count > 1 ? best_of(cuda, s, c, *count) : 0;
     if (best < 0)
         return sb_context("a convolution, %s", operation);
@@ -240,15 +248,18 @@ static int choose(sb_cuda *cuda, const sb_cuda_shape *s, cudnnBackendDescriptor_
 
 int sb_cuda_plan_create(sb_cuda *cuda, const sb_cuda_shape *s, sb_cuda_direction direction, sb_cuda_plan *out)
 {
-    static const char *const directions[] = { "forward", "data gradient", "weight gradient" }, *const types[] = { "f32", "bf16" };
+    static const char *const directions[] = { "forward", "data gradient", "weight gradient" },
+                             *const types[] = { "f32", "bf16" };
     char operation[192];
     sb_cuda_proposal c[CANDIDATES];
     int count = 0;
     *out = (sb_cuda_plan){ 0 };
     if (start(cuda) != 0 || sb_cuda_graph_create(cuda->planner->dnn, s, direction, &out->graph) != 0)
         return -1;
-    snprintf(operation, sizeof operation, "%s of [%d, %d, %d, %d] to %d channels, kernel %d, stride %d, pad %d, in %s",
-             directions[direction], s->n, s->h, s->w, s->in, s->out, s->kernel, s->stride, s->pad, types[s->type]);
+    snprintf(operation, sizeof operation,
+             "%s of [%d, %d, %d, %d] to %d channels, kernel %d, stride %d, pad %d, in %s",
+             directions[direction], s->n, s->h, s->w, s->in, s->out, s->kernel, s->stride, s->pad,
+             types[s->type]);
     int chosen = choose(cuda, s, out->graph.graph, operation, c, &count);
     for (int i = 0; i < count; i++) {
         if (i == chosen) {

@@ -1,16 +1,17 @@
 /* plan.h: which plan computes a convolution (proposals.h says what a plan is). Private to kernels/cuda.
  *
- * The one kept for this machine (choices.h); else, of the first four proposals, the fastest, timed when the plan is created; else, where a choice
- * cannot be kept, the first of them, untimed, so that the next run takes the same. Of plans within a tenth of the fastest the one with the
- * smallest workspace is taken.
+ * The one kept for this machine (choices.h); else, of the first four proposals, the fastest, timed when the
+ * plan is created; else, where a choice cannot be kept, the first of them, untimed, so that the next run
+ * takes the same. Of plans within a tenth of the fastest the one with the smallest workspace is taken.
  *
- * A workspace is part of the trainer's arena, so it takes room from views. It is at most an eighth of the GPU's memory: a chunk has at most an
- * eighth fewer views for its sake, and on the smallest cards (8 GiB) that is 1 GiB, which is what copies of the largest activations take that fit
- * there (f32 plans reorder them). Only a convolution that has no such plan takes one that needs more: its chunk is too large for the
+ * A workspace is part of the trainer's arena, so it takes room from views. It is at most an eighth of the
+ * GPU's memory: a chunk has at most an eighth fewer views for its sake, and on the smallest cards (8 GiB)
+ * that is 1 GiB, which is what copies of the largest activations take that fit there (f32 plans reorder
+ * them). Only a convolution that has no such plan takes one that needs more: its chunk is too large for the
  * GPU, and the trainer, which then knows the sizes, says which would fit.
  *
- * The choice comes before the arena, so plans are timed on memory of their own, which is given back at once. No GPU has shown yet what timing
- * gains. */
+ * The choice comes before the arena, so plans are timed on memory of their own, which is given back at once.
+ * No GPU has shown yet what timing gains. */
 #ifndef SB_KERNELS_CUDA_PLAN_H
 #define SB_KERNELS_CUDA_PLAN_H
 
@@ -31,7 +32,8 @@ int sb_cuda_plan_create(sb_cuda *cuda, const sb_cuda_shape *shape, sb_cuda_direc
 void sb_cuda_plan_destroy(sb_cuda_plan *plan);
 
 /* Queues it on the compute stream: x, w, y by sb_cuda_tensor, of which one is written. */
-int sb_cuda_plan_run(sb_cuda *cuda, const sb_cuda_plan *plan, const void *x, const void *w, const void *y, void *workspace);
+int sb_cuda_plan_run(sb_cuda *cuda, const sb_cuda_plan *plan, const void *x, const void *w, const void *y,
+                     void *workspace);
 
 /* What plans share: cuDNN's handle, the choices. Made by the first plan; tolerates NULL. */
 void sb_cuda_planner_close(sb_cuda_planner *planner);

@@ -1,7 +1,8 @@
 /* product.c: see product.h. cuBLAS knows columns first, so it is given C' = B' A'. */
 #include "kernels/cuda/product.h"
 
-/* What cuBLAS recommends for Hopper. With workspace of our own nothing is allocated later, and the same call gives the same bits. */
+/* What cuBLAS recommends for Hopper. With workspace of our own nothing is allocated later, and the same call
+ * gives the same bits. */
 #define WORKSPACE_BYTES ((size_t)32 << 20)
 
 static int check(cublasStatus_t status, const char *what)
@@ -27,16 +28,18 @@ int sb_cuda_blas_start(sb_cuda *cuda)
     return 0;
 }
 
-int sb_cuda_product(sb_device *device, bool transpose_a, bool transpose_b, int m, int n, int k, const float *a,
-                    const float *b, float beta, float *c)
+int sb_cuda_product(sb_device *device, bool transpose_a, bool transpose_b, int m, int n, int k,
+                    const float *a, const float *b, float beta, float *c)
 {
     const float alpha = 1;
     sb_cuda *cuda = (sb_cuda *)device;
     if (sb_cuda_blas_start(cuda) != 0)
         return -1;
-    cublasStatus_t status = cublasSgemm(cuda->blas, transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N, transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N, n,
-                                        m, k, &alpha, b, transpose_b ? k : n, a, transpose_a ? m : k, &beta, c, n);
+    cublasStatus_t status = cublasSgemm(cuda->blas, transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N,
+                                        transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N, n, m, k, &alpha, b,
+                                        transpose_b ? k : n, a, transpose_a ? m : k, &beta, c, n);
     if (status != CUBLAS_STATUS_SUCCESS)
-        return sb_fail("a matrix product of [%d, %d] by [%d, %d]: %s", m, k, k, n, cublasGetStatusString(status));
+        return sb_fail("a matrix product of [%d, %d] by [%d, %d]: %s", m, k, k, n,
+                       cublasGetStatusString(status));
     return 0;
 }

@@ -59,9 +59,9 @@ static bool examine(cudnnBackendDescriptor_t configuration,
     int64_t count = 0, index = 0;
     if (sb_cuda_dnn_create(CUDNN_BACKEND_ENGINE_DESCRIPTOR, &engine) != 0)
         return false;
-    bool fine =
-        get(configuration, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &count, &engine) &&
-        acceptable(engine, type);
+    bool fine = get(configuration, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &count,
+                    &engine) &&
+                acceptable(engine, type);
     bool named = fine && get(engine, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &count, &index);
     sb_cuda_dnn_destroy(&engine);
     size_t used = named ? (size_t)snprintf(p->name, sizeof p->name, "eng%lld", (long long)index) : 0;

@@ -1,11 +1,10 @@
 /* view.cu: views of a tile on a GPU, in six launches for all of them.
  *
  *   weights          the filters of every view
- *   rows             the crop's 8-bit rows added up with their weights: [size, width of the crop, channels] f32
- *   columns          the same along x, flipped if so; then the jitter up to contrast, which needs the mean of the
- *                    whole view: partial sums
- *   colours          the mean, the rest of the colours; the end, where there is no blur
- *   blur_y, blur_x   and the end
+ *   rows             the crop's 8-bit rows added up with their weights: [size, width of the crop, channels]
+ * f32 columns          the same along x, flipped if so; then the jitter up to contrast, which needs the mean
+ * of the whole view: partial sums colours          the mean, the rest of the colours; the end, where there is
+ * no blur blur_y, blur_x   and the end
  *
  * Between them a view lies in planes [channel][y][x]. Arithmetic is that of kernels/cpu/view.c, operation by
  * operation, and rounded to 8 bits once; only the mean is summed in another order. A view is blockIdx.z. */
@@ -120,8 +119,8 @@ static __global__ void rows(batch b, const uint8_t *tile)
     work w = carve(&b, (int)blockIdx.z);
     size_t pitch = (size_t)b.tile_width * (size_t)b.channels;
     const float *weight = w.y.weight + (size_t)y * (size_t)sb_resize_taps(v->height, v->size);
-    const uint8_t *from =
-        tile + (size_t)(v->top + w.y.first[y]) * pitch + (size_t)v->left * (size_t)b.channels + (size_t)i;
+    const uint8_t *from = tile + (size_t)(v->top + w.y.first[y]) * pitch +
+                          (size_t)v->left * (size_t)b.channels + (size_t)i;
     float sum = 0;
     for (int k = 0; k < w.y.count[y]; k++)
         sum += weight[k] * (float)from[(size_t)k * pitch];

@@ -50,5 +50,10 @@ static sb_cost cost(const void *how, const sb_shape *xs, bool backward)
     return (sb_cost){ .bytes = (double)tensors * (double)sb_shape_bytes(xs) };
 }
 
-const sb_op sb_op_batchnorm = { .name = "batchnorm", .inputs = 2, .shape = shape, .keeps = keeps,
-                                .aux = aux, .weights = weights, .cost = cost };
+const sb_op sb_op_batchnorm = { .name = "batchnorm",
+                                .inputs = 2,
+                                .shape = shape,
+                                .keeps = keeps,
+                                .aux = aux,
+                                .weights = weights,
+                                .cost = cost };

@@ -21,7 +21,9 @@ static unsigned keeps(const void *how, const sb_shape *xs) { return (void)how, (
 static void weights(const void *how, const sb_shape *xs, sb_extent w[SB_WEIGHTS_MAX])
 {
     const sb_conv_how *c = how;
-    w[0] = (sb_extent){ 4, { c->out, xs->c, c->kernel, c->kernel }, "weight", .init = SB_INIT_FAN_OUT, .decayed = true };
+    w[0] = (sb_extent){
+        4, { c->out, xs->c, c->kernel, c->kernel }, "weight", .init = SB_INIT_FAN_OUT, .decayed = true
+    };
 }
 
 /* Backward computes as much for each of its two gradients as forward does. It reads x, dy and packed weights,

@@ -1,13 +1,14 @@
 /* conv.h: a convolution with a square kernel and without bias, in f32 or bf16:
  * x[0] [n, h, w, in] -> y [n, (h + 2 pad - kernel) / stride + 1, (w + 2 pad - kernel) / stride + 1, out],
  *
- *     y[n, i, j, o] = sum over a, b < kernel, c < in of  x[n, i stride - pad + a, j stride - pad + b, c] w[o, c, a, b]
+ *     y[n, i, j, o] = sum over a, b < kernel, c < in of  x[n, i stride - pad + a, j stride - pad + b, c] w[o,
+ * c, a, b]
  *
- * with x = 0 outside the image. w[0]: [out, in, kernel, kernel], the order of exports; `pack` brings it into x's type
- * and the device's layout. Sums are f32.
+ * with x = 0 outside the image. w[0]: [out, in, kernel, kernel], the order of exports; `pack` brings it into
+ * x's type and the device's layout. Sums are f32.
  *
- * `scratch` and `packed` depend on what `plan` has chosen. Where call->gradient[0] is false (the first layer), no data
- * gradient is planned. */
+ * `scratch` and `packed` depend on what `plan` has chosen. Where call->gradient[0] is false (the first
+ * layer), no data gradient is planned. */
 #ifndef SB_KERNELS_OP_CONV_H
 #define SB_KERNELS_OP_CONV_H
 

@@ -33,7 +33,8 @@ static sb_shape aux(const void *how, const sb_shape *xs)
     return (sb_shape){ xs->n, xs->h, xs->w, 1, SB_F32 };
 }
 
-/* Forward z, y, aux; backward z, aux, dy, dz. Backward computes the products again, and then as many for dz. */
+/* Forward z, y, aux; backward z, aux, dy, dz. Backward computes the products again, and then as many for dz.
+ */
 static sb_cost cost(const void *how, const sb_shape *xs, bool backward)
 {
     (void)how;

@@ -26,4 +26,6 @@ static sb_cost cost(const void *how, const sb_shape *xs, bool backward)
     return (sb_cost){ .bytes = (double)(sb_shape_bytes(xs) + sb_shape_bytes(&y) + sb_shape_bytes(&places)) };
 }
 
-const sb_op sb_op_maxpool = { .name = "maxpool", .inputs = 1, .shape = shape, .keeps = keeps, .aux = aux, .cost = cost };
+const sb_op sb_op_maxpool = {
+    .name = "maxpool", .inputs = 1, .shape = shape, .keeps = keeps, .aux = aux, .cost = cost
+};

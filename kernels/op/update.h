@@ -37,7 +37,7 @@ typedef struct {
     float trust;         /* LARS */
     double beta1, beta2; /* AdamW; in f32, 1 - beta2 would keep five digits */
     float epsilon;
-    int64_t step;        /* AdamW: 1 for the first */
+    int64_t step; /* AdamW: 1 for the first */
 } sb_update_values;
 
 typedef struct {

@@ -2,7 +2,8 @@
  * bits, of shape [1, height, width, channels] with 1 or 3 channels -> out[i]: [size, size, channels], 8 bits.
  * It is no node of a graph: the views may be of several sizes and lie anywhere on the device. Forward only.
  *
- * Arithmetic is f32 on [0, 1] with torchvision's formulas and clamps, rounded to 8 bits once, at the write. */
+ * Arithmetic is f32 on [0, 1] with torchvision's formulas and clamps, rounded to 8 bits once, at the write.
+ */
 #ifndef SB_KERNELS_OP_VIEW_H
 #define SB_KERNELS_OP_VIEW_H
 

@@ -18,7 +18,8 @@ SB_SHARED float sb_from_bf16(uint16_t bits)
     return v.f;
 }
 
-/* Round to nearest even. A NaN stays one, whatever its low bits: a GPU's is 0x7FFFFFFF, which rounding would carry into -0. */
+/* Round to nearest even. A NaN stays one, whatever its low bits: a GPU's is 0x7FFFFFFF, which rounding would
+ * carry into -0. */
 SB_SHARED uint16_t sb_to_bf16(float value)
 {
     sb_float_bits v;

@@ -1,4 +1,5 @@
-/* optimiser.h: what the optimisers do to one element, f32, the same on every device (C and CUDA C compile this file, without contraction). */
+/* optimiser.h: what the optimisers do to one element, f32, the same on every device (C and CUDA C compile
+ * this file, without contraction). */
 #ifndef SB_KERNELS_OPTIMISER_H
 #define SB_KERNELS_OPTIMISER_H
 
@@ -7,19 +8,22 @@
 #include "kernels/share/share.h"
 
 /* m = momentum m + scale (g + decay w); w -= lr m */
-SB_SHARED void sb_momentum_element(float *w, float *m, float g, float lr, float momentum, float decay, float scale)
+SB_SHARED void sb_momentum_element(float *w, float *m, float g, float lr, float momentum, float decay,
+                                   float scale)
 {
     *m = momentum * *m + scale * (g + decay * *w);
     *w -= lr * *m;
 }
 
-/* AdamW's values of a step: a moving average is keep * old + take * new. left: what decay leaves of a weight; size: lr / (1 - beta1^t);
- * root: sqrt(1 - beta2^t). From f64, since 1 - beta2 in f32 would keep five digits. */
+/* AdamW's values of a step: a moving average is keep * old + take * new. left: what decay leaves of a weight;
+ * size: lr / (1 - beta1^t); root: sqrt(1 - beta2^t). From f64, since 1 - beta2 in f32 would keep five digits.
+ */
 typedef struct {
     float keep1, take1, keep2, take2, epsilon, left, size, root;
 } sb_adamw_values;
 
-static inline sb_adamw_values sb_adamw_of(double beta1, double beta2, float epsilon, float lr, float decay, double step)
+static inline sb_adamw_values sb_adamw_of(double beta1, double beta2, float epsilon, float lr, float decay,
+                                          double step)
 {
     sb_adamw_values v;
     v.keep1 = (float)beta1;

@@ -1,4 +1,5 @@
-/* resample.h: the weights of the two separable filters that views need, the same on every device (C and CUDA C compile this file). */
+/* resample.h: the weights of the two separable filters that views need, the same on every device (C and CUDA
+ * C compile this file). */
 #ifndef SB_KERNELS_RESAMPLE_H
 #define SB_KERNELS_RESAMPLE_H
 
@@ -9,8 +10,9 @@
 /* Weights of one output at most, when `in` pixels become `out`. */
 SB_SHARED int sb_resize_taps(int in, int out) { return 2 * ((in + out - 1) / out) + 3; }
 
-/* Output i of an axis is the sum over k < (returned count) of weight[k] times input *first + k. The triangle filter of PyTorch's
- * anti-aliased bilinear interpolation: support 1, widened by the scale where the image shrinks. */
+/* Output i of an axis is the sum over k < (returned count) of weight[k] times input *first + k. The triangle
+ * filter of PyTorch's anti-aliased bilinear interpolation: support 1, widened by the scale where the image
+ * shrinks. */
 SB_SHARED int sb_resize_weights(int in, int out, int i, int *first, float *weight)
 {
     double scale = (double)in / out, support = scale >= 1 ? scale : 1, inverse = scale >= 1 ? 1 / scale : 1;

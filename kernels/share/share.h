@@ -1,4 +1,5 @@
-/* share.h: what stands before a function that every device compiles, so that all of them compute the same bits: C on the CPU, CUDA C on a GPU. */
+/* share.h: what stands before a function that every device compiles, so that all of them compute the same
+ * bits: C on the CPU, CUDA C on a GPU. */
 #ifndef SB_KERNELS_SHARE_H
 #define SB_KERNELS_SHARE_H
 

@@ -8,7 +8,7 @@
 #include "trainer/graph/plan.h"
 #include "trainer/method.h"
 
-/* ---- a device that prepares nothing -------------------------------------------------------------------------- */
+/* ---- a device that prepares nothing -------------------------------------------------------------------- */
 
 static const sb_kernel nothing;
 #define SB_OP(NAME, name) [SB_OP_##NAME] = &nothing,
@@ -18,7 +18,7 @@ static const sb_kernel *const kernels[SB_OPS] = {
 #undef SB_OP
 static sb_device paper = { .kernels = kernels, .bf16 = true };
 
-/* ---- tallies -------------------------------------------------------------------------------------------------- */
+/* ---- tallies ------------------------------------------------------------------------------------------- */
 
 typedef struct {
     const sb_peak *peaks;
@@ -48,7 +48,8 @@ static void count_call(void *context, sb_op_id op, const sb_call *call, bool bac
 {
     const counter *c = context;
     sb_cost cost = sb_ops[op]->cost(call->how, call->xs, backward);
-    count(c, backward ? &c->out->backward[op] : &c->out->forward[op], cost.bytes, cost.operations, call->xs[0].type);
+    count(c, backward ? &c->out->backward[op] : &c->out->forward[op], cost.bytes, cost.operations,
+          call->xs[0].type);
 }
 
 sb_tally sb_counts_sum(const sb_counts *n)
@@ -64,7 +65,7 @@ sb_tally sb_counts_sum(const sb_counts *n)
     return all;
 }
 
-/* ---- a step --------------------------------------------------------------------------------------------------- */
+/* ---- a step -------------------------------------------------------------------------------------------- */
 
 typedef struct {
     sb_store store;
@@ -91,7 +92,8 @@ static int build(graphs *g, const sb_config *config, sb_type type)
 }
 
 /* A chunk of n views: there and back, and there once more where the batch has several. */
-static int count_chunk(const counter *c, const graphs *g, int n, int side, int channels, int passes, size_t *arena)
+static int count_chunk(const counter *c, const graphs *g, int n, int side, int channels, int passes,
+                       size_t *arena)
 {
     const sb_shape pixels = { n, side, side, channels, SB_U8 };
     const sb_plan_options options = { .training = true };
@@ -101,7 +103,8 @@ static int count_chunk(const counter *c, const graphs *g, int n, int side, int c
     for (int i = 0; i < passes; i++)
         sb_plan_visit(plan, false, count_call, (void *)(uintptr_t)c);
     sb_plan_visit(plan, true, count_call, (void *)(uintptr_t)c);
-    count(c, &c->out->rows, 4.0 * 4 * n * g->width, 0, SB_F32); /* features out, their gradient in: read and written */
+    count(c, &c->out->rows, 4.0 * 4 * n * g->width, 0,
+          SB_F32); /* features out, their gradient in: read and written */
     c->out->pixels += (double)passes * (double)sb_shape_bytes(&pixels);
     *arena = sb_plan_arena_bytes(plan) > *arena ? sb_plan_arena_bytes(plan) : *arena;
     sb_plan_destroy(&plan);
@@ -130,7 +133,9 @@ static int count_encoder(const counter *c, const graphs *g, const sb_config *con
 static int count_heads(const counter *c, const graphs *g, const sb_config *config, size_t *arena)
 {
     int batch = config->trainer.batch, rows = batch * config->view_count;
-    const sb_shape leaves[] = { [SB_LEAF_FEATURES] = { rows, 1, 1, g->width, SB_F32 }, [SB_LEAF_SKIP] = { batch, 1, 1, batch, SB_U8 } };
+    const sb_shape leaves[] = {
+        [SB_LEAF_FEATURES] = { rows, 1, 1, g->width, SB_F32 }, [SB_LEAF_SKIP] = { batch, 1, 1, batch, SB_U8 }
+    };
     const sb_plan_options options = { .training = true };
     sb_plan *plan;
     if (sb_plan_create(&plan, g->method, leaves, &options) != 0)
@@ -142,8 +147,9 @@ static int count_heads(const counter *c, const graphs *g, const sb_config *confi
     return 0;
 }
 
-/* The optimiser reads and writes each weight and its state and reads the gradient, which was zeroed before; LARS reads weight and gradient once more
- * for their norms. The encoder's convolutions get their weights in the compute type. */
+/* The optimiser reads and writes each weight and its state and reads the gradient, which was zeroed before;
+ * LARS reads weight and gradient once more for their norms. The encoder's convolutions get their weights in
+ * the compute type. */
 static void count_weights(const counter *c, const graphs *g, const sb_config *config, int state_arrays)
 {
     double weights = (double)g->store.floats[SB_ENTRY_WEIGHT], packed = 0;
@@ -154,12 +160,15 @@ static void count_weights(const counter *c, const graphs *g, const sb_config *co
     count(c, &c->out->pack, packed * (4.0 + (double)sb_type_bytes(c->type)), 0, SB_F32);
 }
 
-/* The views of a batch, from whole tiles and all blurred: each plane is made by rows and columns, changed, and blurred in both directions. */
+/* The views of a batch, from whole tiles and all blurred: each plane is made by rows and columns, changed,
+ * and blurred in both directions. */
 static void count_views(const counter *c, const sb_config *config)
 {
-    double channels = config->data.channels, tile = (double)config->data.tile * config->data.tile * channels, bytes = 0, views = 0;
+    double channels = config->data.channels, tile = (double)config->data.tile * config->data.tile * channels,
+           bytes = 0, views = 0;
     for (int v = 0; v < config->view_count; v++) {
-        double size = config->views[v].size, plane = 4 * size * size * channels, rows = 4 * size * config->data.tile * channels;
+        double size = config->views[v].size, plane = 4 * size * size * channels,
+               rows = 4 * size * config->data.tile * channels;
         bytes += tile + 2 * rows + plane + 2 * plane + 2 * plane + plane + size * size * channels;
         views += size * size * channels;
     }
@@ -183,7 +192,9 @@ int sb_counts_step(const sb_config *config, const sb_peak *peaks, int peak_count
     if (rc == 0) {
         count_weights(&c, &g, config, state_arrays);
         count_views(&c, config);
-        out->memory = (double)(arena + batch + ((2 + (size_t)state_arrays) * g.store.floats[SB_ENTRY_WEIGHT]) * sizeof(float));
+        out->memory = (double)(arena + batch +
+                               ((2 + (size_t)state_arrays) * g.store.floats[SB_ENTRY_WEIGHT]) *
+                                   sizeof(float));
     }
     free_graphs(&g);
     return rc;

@@ -1,8 +1,9 @@
 /* counts.h: what a training step asks of a device, counted without one.
  *
- * Encoder, heads and loss are planned as the trainer plans them (trainer/graph), on a device that prepares nothing; bytes and operations of every turn come
- * from the operation's own description (kernels/op.h: cost). They are what has to be moved and computed at least: activations that a call reads
- * twice count once or twice as the description says, caches are left aside, and no device's own workspace is in them. */
+ * Encoder, heads and loss are planned as the trainer plans them (trainer/graph), on a device that prepares
+ * nothing; bytes and operations of every turn come from the operation's own description (kernels/op.h: cost).
+ * They are what has to be moved and computed at least: activations that a call reads twice count once or
+ * twice as the description says, caches are left aside, and no device's own workspace is in them. */
 #ifndef SB_TESTS_BENCH_COUNTS_H
 #define SB_TESTS_BENCH_COUNTS_H
 
@@ -19,10 +20,11 @@ typedef struct {
 } sb_tally;
 
 typedef struct {
-    sb_tally forward[SB_OPS], backward[SB_OPS]; /* VIEW: augment's, for the batch, all of whole tiles and blurred; the rest is the trainer's */
-    sb_tally pack, rows;                        /* weights in the compute type; features between a chunk and the batch */
-    double pixels, tiles, views;                /* bytes that the trainer uploads, that augment uploads and downloads */
-    double memory;                              /* bytes: weights, their gradients, state, the largest arena, what the batch keeps */
+    sb_tally forward[SB_OPS], backward[SB_OPS]; /* VIEW: augment's, for the batch, all of whole tiles and
+                                                   blurred; the rest is the trainer's */
+    sb_tally pack, rows;         /* weights in the compute type; features between a chunk and the batch */
+    double pixels, tiles, views; /* bytes that the trainer uploads, that augment uploads and downloads */
+    double memory; /* bytes: weights, their gradients, state, the largest arena, what the batch keeps */
     int chunks;
 } sb_counts;
 

@@ -1,16 +1,17 @@
-/* counts_tool.c: what a training step of each recipe asks of a GPU, counted (counts.h), and the least time that published figures leave for it.
+/* counts_tool.c: what a training step of each recipe asks of a GPU, counted (counts.h), and the least time
+ * that published figures leave for it.
  *
  *     counts_tool RECIPE...      Markdown, for f32 and bf16
  *
- * The bound of an operation is the longer of bytes / bandwidth and operations / peak. These are predictions of what cannot be beaten, not
- * measurements. */
+ * The bound of an operation is the longer of bytes / bandwidth and operations / peak. These are predictions
+ * of what cannot be beaten, not measurements. */
 #include <stdio.h>
 
 #include "proto/error.h"
 #include "tests/bench/counts.h"
 
-/* Published: NVIDIA's Ada whitepaper (RTX 4090; bf16 with f32 accumulation, dense), its data sheets (RTX 4060 laptop at its highest boost clock;
- * H100 SXM, dense). */
+/* Published: NVIDIA's Ada whitepaper (RTX 4090; bf16 with f32 accumulation, dense), its data sheets (RTX 4060
+ * laptop at its highest boost clock; H100 SXM, dense). */
 static const sb_peak gpus[] = { { "RTX 4060 laptop", 256e9, 14.6e12, 29.1e12 },
                                 { "RTX 4090", 1008e9, 82.6e12, 165.2e12 },
                                 { "H100 SXM", 3350e9, 66.9e12, 989e12 } };
@@ -33,11 +34,13 @@ static int recipe(const char *path, const char *precision)
     char text[64];
     sb_counts n;
     snprintf(text, sizeof text, "trainer.precision=%s", precision);
-    if (sb_config_read(&c, path) != 0 || sb_config_set(&c, "data.path=none") != 0 || sb_config_set(&c, text) != 0 ||
-        sb_config_finish(&c) != 0 || sb_counts_step(&c, gpus, GPUS, &n) != 0)
+    if (sb_config_read(&c, path) != 0 || sb_config_set(&c, "data.path=none") != 0 ||
+        sb_config_set(&c, text) != 0 || sb_config_finish(&c) != 0 || sb_counts_step(&c, gpus, GPUS, &n) != 0)
         return -1;
-    printf("\n### %s, %s: a step of %d samples, %d chunk%s\n\n", path, precision, c.trainer.batch, n.chunks, n.chunks == 1 ? "" : "s");
-    printf("Memory %.0f MiB without workspaces; %.1f MB of pixels come up (without the tiles and views of augment: %.1f MB up, %.1f MB down).\n\n",
+    printf("\n### %s, %s: a step of %d samples, %d chunk%s\n\n", path, precision, c.trainer.batch, n.chunks,
+           n.chunks == 1 ? "" : "s");
+    printf("Memory %.0f MiB without workspaces; %.1f MB of pixels come up (without the tiles and views of "
+           "augment: %.1f MB up, %.1f MB down).\n\n",
            n.memory / 1048576, n.pixels / 1e6, n.tiles / 1e6, n.views / 1e6);
     printf("| operation | calls | MB | GFLOP |");
     for (int g = 0; g < GPUS; g++)

@@ -1,5 +1,5 @@
-/* Every tile of JPEG files, or the files whole with libjpeg-turbo. Arguments: `tiles SIDE FILE...` or `whole FILE...`. Serves as worker.h says;
- * one round is all files. */
+/* Every tile of JPEG files, or the files whole with libjpeg-turbo. Arguments: `tiles SIDE FILE...` or `whole
+ * FILE...`. Serves as worker.h says; one round is all files. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -8,7 +8,8 @@
 #include "loader/decode.h"
 #include "tests/bench/worker.h"
 
-#define CACHE_BYTES (64 << 20) /* of the largest photograph and no more: nothing is left of it when its turn comes again */
+#define CACHE_BYTES \
+    (64 << 20) /* of the largest photograph and no more: nothing is left of it when its turn comes again */
 
 typedef struct {
     char **files;
@@ -27,7 +28,10 @@ static int look(bench *b)
         sb_decode_header h;
         if (sb_decoder_probe(b->decoder, b->files[i], 0, &h) != 0)
             return -1;
-        b->sources[i] = (sb_decode_source){ .path = b->files[i], .bytes = h.bytes, .width = h.width, .height = h.height,
+        b->sources[i] = (sb_decode_source){ .path = b->files[i],
+                                            .bytes = h.bytes,
+                                            .width = h.width,
+                                            .height = h.height,
                                             .random_access = h.random_access };
     }
     return b->sources ? 0 : -1;
@@ -41,7 +45,8 @@ static int tiles(void *context)
         const sb_decode_source *source = &b->sources[i];
         for (int top = 0; top + b->side <= source->height; top += b->side)
             for (int left = 0; left + b->side <= source->width; left += b->side)
-                if (sb_decoder_tile(b->decoder, source, left, top, b->side, b->pixels, &read_ns, &decode_ns) != 0)
+                if (sb_decoder_tile(b->decoder, source, left, top, b->side, b->pixels, &read_ns,
+                                    &decode_ns) != 0)
                     return -1;
     }
     return 0;

@@ -1,6 +1,7 @@
-/* Tiles that a run's loaders deliver, without anything that uses them. Arguments: RUN_DIR LOADERS. Waits until so many loaders have joined,
- * then serves as worker.h says: one round is an epoch. At the end it prints how often an image was decoded whole, and how often at least:
- * once in each epoch that has a tile of it. */
+/* Tiles that a run's loaders deliver, without anything that uses them. Arguments: RUN_DIR LOADERS. Waits
+ * until so many loaders have joined, then serves as worker.h says: one round is an epoch. At the end it
+ * prints how often an image was decoded whole, and how often at least: once in each epoch that has a tile of
+ * it. */
 #include <limits.h>
 #include <stdlib.h>
 

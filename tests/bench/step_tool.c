@@ -1,5 +1,5 @@
-/* Steps of training on random pixels, without the rest of the pipeline. Arguments: KEY=VALUE of the configuration. Serves as worker.h says; the
- * memory is what was taken since before the step was planned. */
+/* Steps of training on random pixels, without the rest of the pipeline. Arguments: KEY=VALUE of the
+ * configuration. Serves as worker.h says; the memory is what was taken since before the step was planned. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -30,7 +30,8 @@ static int one_step(void *context)
     bench *b = context;
     const sb_step_source source = { .context = b, .fetch = fetch };
     double loss;
-    if (sb_step_gradient(b->step, b->number, &source, &loss) != 0 || sb_step_commit(b->step, b->number, 1e-4) != 0)
+    if (sb_step_gradient(b->step, b->number, &source, &loss) != 0 ||
+        sb_step_commit(b->step, b->number, 1e-4) != 0)
         return -1;
     b->number++;
     return 0;
@@ -43,10 +44,12 @@ int main(int argc, char **argv)
     int rc = sb_config_set(&b.config, "data.path=/");
     for (int i = 1; rc == 0 && i < argc; i++)
         rc = sb_config_set(&b.config, argv[i]);
-    if (rc == 0 && (sb_config_finish(&b.config) != 0 || sb_device_cpu(&b.device, b.config.trainer.threads) != 0))
+    if (rc == 0 &&
+        (sb_config_finish(&b.config) != 0 || sb_device_cpu(&b.device, b.config.trainer.threads) != 0))
         rc = -1;
     size_t side = (size_t)b.config.data.view;
-    size_t bytes = (size_t)(b.config.view_count * b.config.trainer.batch) * side * side * (size_t)b.config.data.channels;
+    size_t bytes = (size_t)(b.config.view_count * b.config.trainer.batch) * side * side *
+                   (size_t)b.config.data.channels;
     b.pixels = malloc(bytes ? bytes : 1);
     if (rc != 0 || !b.pixels) {
         fprintf(stderr, "%s\n", rc ? sb_error() : "out of memory");

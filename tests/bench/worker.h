@@ -1,6 +1,6 @@
-/* worker.h: what the benchmarks' programs have in common: for each line with a number on standard input, a worker repeats its work so often
- * and prints the seconds that took, those that its processors were busy, and its peak memory in bytes. So bench.py can interleave it with its
- * peer, long after both are warm. */
+/* worker.h: what the benchmarks' programs have in common: for each line with a number on standard input, a
+ * worker repeats its work so often and prints the seconds that took, those that its processors were busy, and
+ * its peak memory in bytes. So bench.py can interleave it with its peer, long after both are warm. */
 #ifndef SB_TESTS_BENCH_WORKER_H
 #define SB_TESTS_BENCH_WORKER_H
 
@@ -11,7 +11,8 @@
 #include "proto/error.h"
 #include "proto/process.h"
 
-/* Bytes of a line of /proc/self/status, as "VmRSS" (resident now) or "VmHWM" (the most so far); 0 if it is not there. */
+/* Bytes of a line of /proc/self/status, as "VmRSS" (resident now) or "VmHWM" (the most so far); 0 if it is
+ * not there. */
 static inline size_t bench_memory(const char *name)
 {
     char line[256];
@@ -25,8 +26,8 @@ static inline size_t bench_memory(const char *name)
     return kib * 1024;
 }
 
-/* Serves until standard input ends; `base` bytes are taken off the memory. Returns the program's exit status: 1, with sb_error on
- * standard error, if `work` fails. */
+/* Serves until standard input ends; `base` bytes are taken off the memory. Returns the program's exit status:
+ * 1, with sb_error on standard error, if `work` fails. */
 static inline int bench_serve(int (*work)(void *context), void *context, size_t base)
 {
     int repeats;
@@ -41,7 +42,8 @@ static inline int bench_serve(int (*work)(void *context), void *context, size_t 
             }
         clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &end);
         printf("%.6f %.6f %zu\n", (double)(sb_now() - start) * 1e-9,
-               (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) * 1e-9, bench_memory("VmHWM") - base);
+               (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) * 1e-9,
+               bench_memory("VmHWM") - base);
         fflush(stdout);
     }
     return 0;

@@ -10,7 +10,7 @@
 #include "trainer/step/step.h"
 #include "tests/kernels/cases.h"
 
-#define WARM 2   /* steps before those that are timed */
+#define WARM 2 /* steps before those that are timed */
 #define STEPS 10
 
 /* (The device's own check is inside the plug-in.) */
@@ -19,13 +19,15 @@ static int check(cudaError_t status, const char *what)
     return status == cudaSuccess ? 0 : sb_fail("%s: %s", what, cudaGetErrorString(status));
 }
 
-/* ---- what the GPU can do at most ----------------------------------------------------------------------------------------------------------- */
+/* ---- what the GPU can do at most ----------------------------------------------------------------------- */
 
-/* Multiplications and additions of a multiprocessor in a cycle, by compute capability: f32 by its cores, bf16 with f32 sums by its tensor cores
- * (NVIDIA's published peaks over multiprocessors and clock), at half of which GeForce cards run. 7.5 has none for bf16. */
+/* Multiplications and additions of a multiprocessor in a cycle, by compute capability: f32 by its cores, bf16
+ * with f32 sums by its tensor cores (NVIDIA's published peaks over multiprocessors and clock), at half of
+ * which GeForce cards run. 7.5 has none for bf16. */
 static const struct {
     int capability, f32, bf16;
-} cycles[] = { { 75, 128, 128 }, { 80, 128, 2048 }, { 86, 256, 1024 }, { 89, 256, 1024 }, { 90, 256, 4096 }, { 100, 256, 8192 }, { 120, 256, 1024 } };
+} cycles[] = { { 75, 128, 128 },  { 80, 128, 2048 },  { 86, 256, 1024 }, { 89, 256, 1024 },
+               { 90, 256, 4096 }, { 100, 256, 8192 }, { 120, 256, 1024 } };
 
 static int ask(enum cudaDeviceAttr attribute, const char *what, double *out)
 {
@@ -40,13 +42,15 @@ static int find_peak(sb_peak *out)
 {
     struct cudaDeviceProp gpu;
     double clock, processors, memory_clock, width;
-    if (check(cudaGetDeviceProperties(&gpu, 0), "asking the GPU what it is") != 0 || ask(cudaDevAttrClockRate, "its clock", &clock) != 0 ||
+    if (check(cudaGetDeviceProperties(&gpu, 0), "asking the GPU what it is") != 0 ||
+        ask(cudaDevAttrClockRate, "its clock", &clock) != 0 ||
         ask(cudaDevAttrMultiProcessorCount, "its multiprocessors", &processors) != 0 ||
         ask(cudaDevAttrMemoryClockRate, "its memory's clock", &memory_clock) != 0 ||
         ask(cudaDevAttrGlobalMemoryBusWidth, "its memory's width", &width) != 0)
         return -1;
     size_t kind = 0;
-    while (kind + 1 < sizeof cycles / sizeof *cycles && cycles[kind + 1].capability <= 10 * gpu.major + gpu.minor)
+    while (kind + 1 < sizeof cycles / sizeof *cycles &&
+           cycles[kind + 1].capability <= 10 * gpu.major + gpu.minor)
         kind++;
     double half = strstr(gpu.name, "GeForce") && cycles[kind].bf16 > cycles[kind].f32 ? 0.5 : 1;
     snprintf(out->name, sizeof out->name, "%.63s", gpu.name);
@@ -56,11 +60,12 @@ static int find_peak(sb_peak *out)
     return 0;
 }
 
-/* ---- its clock ----------------------------------------------------------------------------------------------------------------------------- */
+/* ---- its clock ----------------------------------------------------------------------------------------- */
 
 static struct {
     cudaEvent_t begin, end;
-    void *rubbish; /* twice as large as the cache: written before each call, so that all is read from memory */
+    void
+        *rubbish; /* twice as large as the cache: written before each call, so that all is read from memory */
     size_t bytes;
 } watch;
 
@@ -84,12 +89,18 @@ static int start_watching(void)
     return check(cudaMalloc(&watch.rubbish, watch.bytes), "memory to write the cache over with");
 }
 
-static int begin(sb_device *device) { return check(cudaEventRecord(watch.begin, sb_cuda_compute(device)), "starting the clock"); }
+static int begin(sb_device *device)
+{
+    return check(cudaEventRecord(watch.begin, sb_cuda_compute(device)), "starting the clock");
+}
 
 /* While the cache is written over the host can queue what is timed: the GPU does not wait for it. */
 static int start(sb_device *device)
 {
-    return check(cudaMemsetAsync(watch.rubbish, 0, watch.bytes, sb_cuda_compute(device)), "writing the cache over") != 0 ? -1 : begin(device);
+    return check(cudaMemsetAsync(watch.rubbish, 0, watch.bytes, sb_cuda_compute(device)),
+                 "writing the cache over") != 0
+               ? -1
+               : begin(device);
 }
 
 static int stop(sb_device *device, double *seconds)
@@ -103,7 +114,7 @@ static int stop(sb_device *device, double *seconds)
     return 0;
 }
 
-/* ---- whole steps --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- whole steps --------------------------------------------------------------------------------------- */
 
 /* Views are pieces of one array of noise. */
 #define APART 64
@@ -121,13 +132,15 @@ static int fetch(void *context, int view, int sample, const uint8_t **pixels)
 }
 
 /* The mean of STEPS steps, one after another as in a run. */
-static int time_steps(sb_device *device, const sb_config *config, const sb_step_source *source, double *seconds)
+static int time_steps(sb_device *device, const sb_config *config, const sb_step_source *source,
+                      double *seconds)
 {
     sb_step *step = NULL;
     double loss;
     int rc = sb_step_create(&step, device, config);
     for (int i = 0; rc == 0 && i < WARM + STEPS; i++)
-        if ((i == WARM && begin(device) != 0) || sb_step_gradient(step, i, source, &loss) != 0 || sb_step_commit(step, i, 1e-4) != 0)
+        if ((i == WARM && begin(device) != 0) || sb_step_gradient(step, i, source, &loss) != 0 ||
+            sb_step_commit(step, i, 1e-4) != 0)
             rc = -1;
     if (rc == 0)
         rc = stop(device, seconds);
@@ -144,7 +157,9 @@ static int step_in(sb_device *device, const sb_peak *peak, const char *precision
     double bound = 0, seconds = 0;
     sb_config_defaults(&config);
     snprintf(key, sizeof key, "trainer.precision=%s", precision);
-    int rc = sb_config_read(&config, arguments[0]) != 0 || sb_config_set(&config, "data.path=none") != 0 ? -1 : sb_config_set(&config, key);
+    int rc = sb_config_read(&config, arguments[0]) != 0 || sb_config_set(&config, "data.path=none") != 0
+                 ? -1
+                 : sb_config_set(&config, key);
     for (int i = 1; rc == 0 && i < count; i++)
         rc = sb_config_set(&config, arguments[i]);
     if (rc != 0 || sb_config_finish(&config) != 0 || sb_counts_step(&config, peak, 1, &counts) != 0)
@@ -162,7 +177,8 @@ static int step_in(sb_device *device, const sb_peak *peak, const char *precision
     for (size_t i = 0; i < bytes; i++)
         n.noise[i] = (uint8_t)sb_random_u32(&random);
     const sb_step_source source = { .context = &n, .fetch = fetch };
-    snprintf(name, sizeof name, "step without augment: %s in %s, %d samples", arguments[0], precision, config.trainer.batch);
+    snprintf(name, sizeof name, "step without augment: %s in %s, %d samples", arguments[0], precision,
+             config.trainer.batch);
     rc = check(cudaHostRegister(n.noise, bytes, cudaHostRegisterDefault), "registering host memory");
     if (rc == 0) {
         rc = time_steps(device, &config, &source, &seconds);
@@ -174,7 +190,7 @@ static int step_in(sb_device *device, const sb_peak *peak, const char *precision
     return rc;
 }
 
-/* ---- main ---------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- main ---------------------------------------------------------------------------------------------- */
 
 int sb_gpu_main(int argc, char **argv, int (*open)(sb_device **out, int threads), const int *threads)
 {
@@ -186,12 +202,14 @@ int sb_gpu_main(int argc, char **argv, int (*open)(sb_device **out, int threads)
     sb_device *device = NULL;
     int rc = open(&device, threads[0]) != 0 || find_peak(&stopwatch.peak) != 0 ? -1 : start_watching();
     if (rc == 0) {
-        printf("%s: at most %.0f GB/s, %.1f TFLOP/s in f32, %.1f in bf16, by its own clocks and widths\n", stopwatch.peak.name,
-               1e-9 * stopwatch.peak.bandwidth, 1e-12 * stopwatch.peak.f32, 1e-12 * stopwatch.peak.bf16);
+        printf("%s: at most %.0f GB/s, %.1f TFLOP/s in f32, %.1f in bf16, by its own clocks and widths\n",
+               stopwatch.peak.name, 1e-9 * stopwatch.peak.bandwidth, 1e-12 * stopwatch.peak.f32,
+               1e-12 * stopwatch.peak.bf16);
         sb_bound_print(NULL, 0, 0);
     }
-    if (rc == 0 && steps && (step_in(device, &stopwatch.peak, "f32", argv + 2, argc - 2) != 0 ||
-                             step_in(device, &stopwatch.peak, "bf16", argv + 2, argc - 2) != 0))
+    if (rc == 0 && steps &&
+        (step_in(device, &stopwatch.peak, "f32", argv + 2, argc - 2) != 0 ||
+         step_in(device, &stopwatch.peak, "bf16", argv + 2, argc - 2) != 0))
         rc = -1;
     sb_device_close(&device);
     if (rc != 0)

@@ -1,5 +1,6 @@
-/* gpu.h: what the test programs of the CUDA device have in common, on a GPU (test_gpu.c) and on the emulated one (tests/emulated/test_cases.c):
- * the list of cases, times by CUDA events beside bounds from the GPU's own clocks and widths, and whole steps beside what the counts predict. */
+/* gpu.h: what the test programs of the CUDA device have in common, on a GPU (test_gpu.c) and on the emulated
+ * one (tests/emulated/test_cases.c): the list of cases, times by CUDA events beside bounds from the GPU's own
+ * clocks and widths, and whole steps beside what the counts predict. */
 #ifndef SB_TESTS_CUDA_GPU_H
 #define SB_TESTS_CUDA_GPU_H
 

@@ -1,13 +1,13 @@
-/* occupancy.c: reads what ptxas says of each kernel (-v) on standard input and prints how much of a multiprocessor it fills, by
- * cuda_occupancy.h, for the GPUs we name. Exit status 1 if a kernel fills less than LEAST of one (!!), or if nothing is said of one that was
- * compiled. For tests/cuda/build.sh. */
+/* occupancy.c: reads what ptxas says of each kernel (-v) on standard input and prints how much of a
+ * multiprocessor it fills, by cuda_occupancy.h, for the GPUs we name. Exit status 1 if a kernel fills less
+ * than LEAST of one (!!), or if nothing is said of one that was compiled. For tests/cuda/build.sh. */
 #include <stdio.h>
 #include <string.h>
 
 #include <cuda_occupancy.h>
 
-#define THREADS 256   /* of a block, in every kernel */
-#define LEAST 50      /* per cent */
+#define THREADS 256 /* of a block, in every kernel */
+#define LEAST 50    /* per cent */
 
 /* Of one multiprocessor; CUDA C programming guide, technical specifications by compute capability. */
 static const struct {
@@ -26,17 +26,30 @@ static const struct {
 static int occupancy(size_t gpu, int registers, size_t shared)
 {
     cudaOccDeviceProp device = {
-        .computeMajor = gpus[gpu].major, .computeMinor = gpus[gpu].minor, .maxThreadsPerBlock = 1024,
-        .maxThreadsPerMultiprocessor = gpus[gpu].threads, .regsPerBlock = 65536, .regsPerMultiprocessor = 65536, .warpSize = 32,
-        .sharedMemPerBlock = 48 << 10, .sharedMemPerMultiprocessor = gpus[gpu].shared, .numSms = 1,
-        .sharedMemPerBlockOptin = gpus[gpu].shared - 1024, .reservedSharedMemPerBlock = gpus[gpu].major >= 8 ? 1024 : 0,
+        .computeMajor = gpus[gpu].major,
+        .computeMinor = gpus[gpu].minor,
+        .maxThreadsPerBlock = 1024,
+        .maxThreadsPerMultiprocessor = gpus[gpu].threads,
+        .regsPerBlock = 65536,
+        .regsPerMultiprocessor = 65536,
+        .warpSize = 32,
+        .sharedMemPerBlock = 48 << 10,
+        .sharedMemPerMultiprocessor = gpus[gpu].shared,
+        .numSms = 1,
+        .sharedMemPerBlockOptin = gpus[gpu].shared - 1024,
+        .reservedSharedMemPerBlock = gpus[gpu].major >= 8 ? 1024 : 0,
     };
-    cudaOccFuncAttributes kernel = { .maxThreadsPerBlock = 1024, .numRegs = registers, .sharedSizeBytes = shared,
+    cudaOccFuncAttributes kernel = { .maxThreadsPerBlock = 1024,
+                                     .numRegs = registers,
+                                     .sharedSizeBytes = shared,
                                      .partitionedGCConfig = PARTITIONED_GC_OFF,
-                                     .shmemLimitConfig = FUNC_SHMEM_LIMIT_DEFAULT, .maxDynamicSharedSizeBytes = 0 };
-    cudaOccDeviceState state = { .cacheConfig = CACHE_PREFER_NONE, .carveoutConfig = SHAREDMEM_CARVEOUT_DEFAULT };
+                                     .shmemLimitConfig = FUNC_SHMEM_LIMIT_DEFAULT,
+                                     .maxDynamicSharedSizeBytes = 0 };
+    cudaOccDeviceState state = { .cacheConfig = CACHE_PREFER_NONE,
+                                 .carveoutConfig = SHAREDMEM_CARVEOUT_DEFAULT };
     cudaOccResult result;
-    if (cudaOccMaxActiveBlocksPerMultiprocessor(&result, &device, &kernel, &state, THREADS, 0) != CUDA_OCC_SUCCESS)
+    if (cudaOccMaxActiveBlocksPerMultiprocessor(&result, &device, &kernel, &state, THREADS, 0) !=
+        CUDA_OCC_SUCCESS)
         return -1;
     return 100 * result.activeBlocksPerMultiprocessor * THREADS / gpus[gpu].threads;
 }

@@ -26,7 +26,7 @@
 #define SHARE 8      /* a workspace takes at most the memory over this */
 #define CANDIDATES 4 /* that are timed */
 
-/* ---- shapes ---------------------------------------------------------------------------------- */
+/* ---- shapes -------------------------------------------------------------------------------------------- */
 
 /* Calls as a plan makes them, all different. */
 typedef struct {
@@ -68,7 +68,8 @@ static void expect(int rc)
         fail_msg("%s", sb_error());
 }
 
-/* Plans the configured encoder for each size of view, each chunk that a batch is cut into, and each precision. */
+/* Plans the configured encoder for each size of view, each chunk that a batch is cut into, and each
+ * precision. */
 static void collect(sb_config *config)
 {
     int sizes[SB_VIEWS_MAX];
@@ -142,7 +143,7 @@ static void of_encoders(void **state)
     print_message("%d convolutions\n", shape_count);
 }
 
-/* ---- cards ---------------------------------------------------------------------------------- */
+/* ---- cards --------------------------------------------------------------------------------------------- */
 
 /* Addresses, for what computes nothing. */
 static int give_address(sb_device *device, size_t bytes, void **out)
@@ -205,8 +206,10 @@ static int look_at_proposals(const convolution *c, sb_cuda_direction direction, 
     return count;
 }
 
-/* Scratch beside cuDNN's workspace: x (or dx) with padded channels, or dx before it is added; the weight's gradient. */
-static size_t beside_workspace(const sb_kernel *kernel, sb_device *device, const convolution *c, const sb_call *call)
+/* Scratch beside cuDNN's workspace: x (or dx) with padded channels, or dx before it is added; the weight's
+ * gradient. */
+static size_t beside_workspace(const sb_kernel *kernel, sb_device *device, const convolution *c,
+                               const sb_call *call)
 {
     const sb_cuda_shape seen = seen_by_cudnn(c);
     bool copied = seen.in != call->xs[0].c || (call->gradient[0] && call->add[0]);
@@ -226,7 +229,8 @@ static int create_all(sb_device *device, const char *said, size_t workspace_most
         if (type_of(&shapes[i]) == SB_BF16 && !device->bf16)
             continue;
         expect(kernel->plan(device, &call));
-        size_t workspace = kernel->scratch(device, &call) - beside_workspace(kernel, device, &shapes[i], &call);
+        size_t workspace = kernel->scratch(device, &call) -
+                           beside_workspace(kernel, device, &shapes[i], &call);
         if (workspace > workspace_most)
             fail_msg("a workspace of %zu MiB", workspace >> 20);
         kernel->unplan(device, call.planned);
@@ -255,8 +259,8 @@ static void on_a_card(void **state)
                 assert_true(count > 0);
                 proposals += count;
             }
-    int operations =
-        create_all(device, "plans timed for %d operations, 0 operations as kept", workspace_most);
+    int operations = create_all(device, "plans timed for %d operations, 0 operations as kept",
+                                workspace_most);
     sb_device_close(&device);
     device = open_card(card);
     create_all(device, "0 plans timed for 0 operations, %d operations as kept", workspace_most);
@@ -266,7 +270,8 @@ static void on_a_card(void **state)
     assert_true(told_by_knobs > operations / 2);
 }
 
-/* A filter of fewer channels that divide the input's is a grouped convolution to cuDNN: it must not come so far. */
+/* A filter of fewer channels that divide the input's is a grouped convolution to cuDNN: it must not come so
+ * far. */
 static void refused(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* Every operation of the CUDA device on a real GPU against the reference; without a plug-in and a GPU it is skipped, and says why.
- * `test_gpu time` and `test_gpu step RECIPE` set times beside bounds (gpu.h). */
+/* Every operation of the CUDA device on a real GPU against the reference; without a plug-in and a GPU it is
+ * skipped, and says why. `test_gpu time` and `test_gpu step RECIPE` set times beside bounds (gpu.h). */
 #include <stdio.h>
 
 #include "kernels/open.h"

@@ -1,9 +1,10 @@
 /* block.c: runs the blocks of a kernel; the threads of a block are fibres.
  *
- * A fibre takes the next thread that has not started and runs it; when it ends, the next; so a kernel without barriers is a plain loop. At a
- * barrier the fibre goes back to the scheduler, which starts another. When all have started, the scheduler lets waiting ones go on: a warp
- * whose lanes have all come, the block when all its threads wait at one barrier. If nobody may go on, the barrier was divergent.
- * Blocks run one after another on one thread, so that shared memory can be ordinary memory and faults repeat. x86-64 only. */
+ * A fibre takes the next thread that has not started and runs it; when it ends, the next; so a kernel without
+ * barriers is a plain loop. At a barrier the fibre goes back to the scheduler, which starts another. When all
+ * have started, the scheduler lets waiting ones go on: a warp whose lanes have all come, the block when all
+ * its threads wait at one barrier. If nobody may go on, the barrier was divergent. Blocks run one after
+ * another on one thread, so that shared memory can be ordinary memory and faults repeat. x86-64 only. */
 #include <stdint.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -55,7 +56,7 @@ void emulation_permute(int n, int *out)
     }
 }
 
-/* ---- fibres ----------------------------------------------------------------------------------------------------------------------------- */
+/* ---- fibres -------------------------------------------------------------------------------------------- */
 
 typedef struct {
     void *stack_pointer;
@@ -95,7 +96,7 @@ static void hop(context *from, context *to)
     arrived(from);
 }
 
-/* ---- one block -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- one block ----------------------------------------------------------------------------------------- */
 
 typedef enum { NOT_STARTED, RUNNING, AT_BARRIER, AT_EXCHANGE, ENDED } state;
 
@@ -103,16 +104,16 @@ static struct {
     const char *kernel;
     void (*run)(void *);
     void *call;
-    int count;                    /* threads */
+    int count; /* threads */
     int order[THREADS_MAX];
-    int started;                  /* of `order` */
+    int started;                       /* of `order` */
     int free_count, free[THREADS_MAX]; /* fibres without a thread */
-    int fibre, thread;            /* who runs */
-    state state[THREADS_MAX];     /* by thread */
-    int line[THREADS_MAX];        /* where it waits */
+    int fibre, thread;                 /* who runs */
+    state state[THREADS_MAX];          /* by thread */
+    int line[THREADS_MAX];             /* where it waits */
     unsigned mask[THREADS_MAX];
     int fibre_of[THREADS_MAX];
-    uint64_t value[THREADS_MAX];  /* what it exchanges */
+    uint64_t value[THREADS_MAX]; /* what it exchanges */
 } block;
 
 void emulation_die(const char *format, ...)
@@ -156,7 +157,8 @@ static void make_fibres(void)
     if (stacks)
         return;
     size_t each = STACK + PAGE;
-    stacks = mmap(NULL, THREADS_MAX * each, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    stacks = mmap(NULL, THREADS_MAX * each, PROT_READ | PROT_WRITE,
+                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (stacks == MAP_FAILED)
         emulation_die("no memory for %d stacks", THREADS_MAX);
     for (int i = 0; i < THREADS_MAX; i++) {
@@ -164,8 +166,9 @@ static void make_fibres(void)
         mprotect(low, PAGE, PROT_NONE);
         void **top = (void **)(void *)(low + each - 64);
         *--top = NULL;
-        *--top = (void *)fibre_main; /* where the first switch returns to: the stack is then 16 n + 8, as after a call */
-        top -= 6;                    /* six registers */
+        *--top = (void *)
+            fibre_main; /* where the first switch returns to: the stack is then 16 n + 8, as after a call */
+        top -= 6;       /* six registers */
         memset(top, 0, 6 * sizeof *top);
         fibres[i] = (context){ .stack_pointer = top, .bottom = low + PAGE, .size = STACK };
         block.free[i] = THREADS_MAX - 1 - i;
@@ -193,7 +196,8 @@ uint64_t emulation_exchange(unsigned mask, uint64_t value, int lanes, int line)
     block.mask[me] = mask;
     wait_as(AT_EXCHANGE, line);
     if (partner >= block.count || !(mask >> (partner % WARP) & 1))
-        emulation_die("kernel %s, line %d: thread %d exchanges with lane %d, which takes no part", block.kernel, line, me, partner % WARP);
+        emulation_die("kernel %s, line %d: thread %d exchanges with lane %d, which takes no part",
+                      block.kernel, line, me, partner % WARP);
     uint64_t theirs = block.value[partner];
     wait_as(AT_EXCHANGE, line);
     return theirs;
@@ -211,7 +215,8 @@ static bool warp_complete(int first)
     for (int lane = 0; lane < WARP; lane++)
         if (block.mask[one] >> lane & 1) {
             int t = first + lane;
-            if (t >= block.count || block.state[t] != AT_EXCHANGE || block.line[t] != block.line[one] || block.mask[t] != block.mask[one])
+            if (t >= block.count || block.state[t] != AT_EXCHANGE || block.line[t] != block.line[one] ||
+                block.mask[t] != block.mask[one])
                 return false;
         }
     return true;
@@ -227,8 +232,10 @@ static void divergent(void)
         if (block.state[t] == AT_BARRIER || block.state[t] == AT_EXCHANGE)
             line = block.line[t];
     }
-    emulation_die("kernel %s, block (%u, %u, %u): divergent barrier at line %d: of %d threads %d wait at a barrier, %d at a warp's, %d ended",
-                  block.kernel, emulation_block.x, emulation_block.y, emulation_block.z, line, block.count, waiting, exchanging, ended);
+    emulation_die("kernel %s, block (%u, %u, %u): divergent barrier at line %d: of %d threads %d wait at a "
+                  "barrier, %d at a warp's, %d ended",
+                  block.kernel, emulation_block.x, emulation_block.y, emulation_block.z, line, block.count,
+                  waiting, exchanging, ended);
 }
 
 /* Marks who may go on. Returns how many. */
@@ -288,7 +295,7 @@ static void run_block(void)
     }
 }
 
-/* ---- a kernel --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- a kernel ------------------------------------------------------------------------------------------ */
 
 #ifndef __SANITIZE_ADDRESS__
 /* The linker's names of where shared variables lie, one object: also where no file has any. */
@@ -300,7 +307,8 @@ static void forget_shared(void)
 {
 #ifndef __SANITIZE_ADDRESS__
     if (__start_emulated_shared)
-        memset(__start_emulated_shared, 0xFF, (uintptr_t)__stop_emulated_shared - (uintptr_t)__start_emulated_shared);
+        memset(__start_emulated_shared, 0xFF,
+               (uintptr_t)__stop_emulated_shared - (uintptr_t)__start_emulated_shared);
 #endif
 }
 
@@ -313,7 +321,8 @@ void emulation_run(const char *kernel, dim3 grid, dim3 size, void (*run)(void *)
     block.count = (int)(size.x * size.y * size.z);
     emulation_block_size = size;
     emulation_grid_size = grid;
-    long blocks = (long)grid.x * grid.y * grid.z, shift = order == EMULATION_RANDOM ? (long)emulation_random(1u << 30) : 0;
+    long blocks = (long)grid.x * grid.y * grid.z,
+         shift = order == EMULATION_RANDOM ? (long)emulation_random(1u << 30) : 0;
     for (long i = 0; i < blocks; i++) {
         long at = order == EMULATION_REVERSE ? blocks - 1 - i : (i + shift) % blocks;
         emulation_block.x = (unsigned)(at % grid.x);

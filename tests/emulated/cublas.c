@@ -91,15 +91,20 @@ typedef struct {
 static void run_product(void *call)
 {
     product *p = call;
-    if (dnnl_sgemm(p->transpose_b, p->transpose_a, p->n, p->m, p->k, p->alpha, p->b, p->ldb, p->a, p->lda, p->beta, p->c, p->ldc) !=
-        dnnl_success)
+    if (dnnl_sgemm(p->transpose_b, p->transpose_a, p->n, p->m, p->k, p->alpha, p->b, p->ldb, p->a, p->lda,
+                   p->beta, p->c, p->ldc) != dnnl_success)
         emulation_die("oneDNN refuses a product");
 }
 
-static size_t span(int columns, int rows, int leading) { return ((size_t)(columns - 1) * (size_t)leading + (size_t)rows) * sizeof(float); }
+static size_t span(int columns, int rows, int leading)
+{
+    return ((size_t)(columns - 1) * (size_t)leading + (size_t)rows) * sizeof(float);
+}
 
-cublasStatus_t cublasSgemm_v2(cublasHandle_t handle, cublasOperation_t transpose_a, cublasOperation_t transpose_b, int m, int n, int k,
-                              const float *alpha, const float *a, int lda, const float *b, int ldb, const float *beta, float *c, int ldc)
+cublasStatus_t cublasSgemm_v2(cublasHandle_t handle, cublasOperation_t transpose_a,
+                              cublasOperation_t transpose_b, int m, int n, int k, const float *alpha,
+                              const float *a, int lda, const float *b, int ldb, const float *beta, float *c,
+                              int ldc)
 {
     check_handle(handle);
     if (!handle->stream || !handle->workspace)
@@ -115,8 +120,19 @@ cublasStatus_t cublasSgemm_v2(cublasHandle_t handle, cublasOperation_t transpose
     product *p = malloc(sizeof *p);
     if (!p)
         return CUBLAS_STATUS_ALLOC_FAILED;
-    *p = (product){ .transpose_a = ta ? 'T' : 'N', .transpose_b = tb ? 'T' : 'N', .m = m, .n = n, .k = k, .lda = lda, .ldb = ldb,
-                    .ldc = ldc, .alpha = *alpha, .beta = *beta, .a = a, .b = b, .c = c };
+    *p = (product){ .transpose_a = ta ? 'T' : 'N',
+                    .transpose_b = tb ? 'T' : 'N',
+                    .m = m,
+                    .n = n,
+                    .k = k,
+                    .lda = lda,
+                    .ldb = ldb,
+                    .ldc = ldc,
+                    .alpha = *alpha,
+                    .beta = *beta,
+                    .a = a,
+                    .b = b,
+                    .c = c };
     emulation_queue(handle->stream, run_product, p);
     return CUBLAS_STATUS_SUCCESS;
 }

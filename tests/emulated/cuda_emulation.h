@@ -1,7 +1,9 @@
-/* cuda_emulation.h: what nvcc knows by itself, for g++: included in front of every .cu file of the emulated device.
+/* cuda_emulation.h: what nvcc knows by itself, for g++: included in front of every .cu file of the emulated
+ * device.
  *
- * A launch is a queued piece of work of a stream (runtime.c); when it runs, block.c runs its blocks one after another and the threads of
- * a block as fibres. What it cannot show: races between blocks, the memory model, what divergence costs, fast-math differences, speed. */
+ * A launch is a queued piece of work of a stream (runtime.c); when it runs, block.c runs its blocks one after
+ * another and the threads of a block as fibres. What it cannot show: races between blocks, the memory model,
+ * what divergence costs, fast-math differences, speed. */
 #ifndef SB_TESTS_CUDA_EMULATION_H
 #define SB_TESTS_CUDA_EMULATION_H
 
@@ -14,8 +16,8 @@
 
 #include "tests/emulated/emulation.h"
 
-/* Shared memory: filled with NaN before each block, which is why it has a section of its own. Not under the address sanitizer, which
- * puts red zones around ordinary variables only. */
+/* Shared memory: filled with NaN before each block, which is why it has a section of its own. Not under the
+ * address sanitizer, which puts red zones around ordinary variables only. */
 #undef __shared__
 #ifdef __SANITIZE_ADDRESS__
 #define __shared__ static
@@ -31,7 +33,8 @@
 /* The line tells two barriers apart. */
 static inline void __syncthreads(int line = __builtin_LINE()) { emulation_barrier(line); }
 
-template <typename T> static inline T __shfl_xor_sync(unsigned mask, T value, int lanes, int line = __builtin_LINE())
+template <typename T>
+static inline T __shfl_xor_sync(unsigned mask, T value, int lanes, int line = __builtin_LINE())
 {
     static_assert(sizeof(T) <= sizeof(uint64_t), "a register");
     uint64_t bits = 0;
@@ -54,16 +57,20 @@ template <typename... P> struct emulation_call {
 };
 
 template <typename... P, typename... A>
-static inline void emulation_enqueue(const char *name, dim3 grid, dim3 block, size_t shared, cudaStream_t stream, void (*kernel)(P...),
-                                     A... arguments)
+static inline void emulation_enqueue(const char *name, dim3 grid, dim3 block, size_t shared,
+                                     cudaStream_t stream, void (*kernel)(P...), A... arguments)
 {
     (emulation_argument(name, arguments), ...);
     auto *call = new emulation_call<P...>{ kernel, std::tuple<P...>(arguments...) };
     emulation_launch(
-        name, grid, block, shared, stream, call, [](void *c) { std::apply(((emulation_call<P...> *)c)->kernel, ((emulation_call<P...> *)c)->arguments); },
+        name, grid, block, shared, stream, call,
+        [](void *c) {
+            std::apply(((emulation_call<P...> *)c)->kernel, ((emulation_call<P...> *)c)->arguments);
+        },
         [](void *c) { delete (emulation_call<P...> *)c; });
 }
 
-#define LAUNCH(kernel, grid, block, shared, stream, ...) emulation_enqueue(#kernel, grid, block, shared, stream, kernel, __VA_ARGS__)
+#define LAUNCH(kernel, grid, block, shared, stream, ...) \
+    emulation_enqueue(#kernel, grid, block, shared, stream, kernel, __VA_ARGS__)
 
 #endif

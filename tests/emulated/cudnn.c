@@ -1,6 +1,7 @@
-/* cudnn.c: the calls of cuDNN's graph API that kernels/cuda makes, on the CPU: descriptors, heuristics that propose what should not be taken,
- * plans, and convolutions as im2col and oneDNN's f32 product. Tensors must be NHWC without gaps. What it answers is what the real cuDNN
- * answers: tests/cuda/test_answers.c asks both. */
+/* cudnn.c: the calls of cuDNN's graph API that kernels/cuda makes, on the CPU: descriptors, heuristics that
+ * propose what should not be taken, plans, and convolutions as im2col and oneDNN's f32 product. Tensors must
+ * be NHWC without gaps. What it answers is what the real cuDNN answers: tests/cuda/test_answers.c asks both.
+ */
 #include <dnnl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,8 +45,9 @@ typedef struct {
     int engine, slices;      /* configuration, engine, plan, choice of a knob */
 } descriptor;
 
-/* What the heuristics propose, in their order: the first is fast and wrong for us, the second cannot be built, the third is TF32 for f32, then come
- * emulation_plans, of one engine with its knob at 1, 2, ... slices of a sum. A kernel of one place gets those from the fallback alone. */
+/* What the heuristics propose, in their order: the first is fast and wrong for us, the second cannot be
+ * built, the third is TF32 for f32, then come emulation_plans, of one engine with its knob at 1, 2, ...
+ * slices of a sum. A kernel of one place gets those from the fallback alone. */
 enum { ENGINE_NONDETERMINISTIC, ENGINE_UNBUILDABLE, ENGINE_TENSOR_CORE, ENGINE_PLAIN, ENGINES };
 #define SLICES_KNOB CUDNN_KNOB_TYPE_SPLIT_K_SLC
 #define TENSOR_CORE_WORKSPACE 1000
@@ -66,11 +68,17 @@ __attribute__((constructor)) static void read_environment(void)
         emulation_plans[i].milliseconds = strtof(times, &times);
 }
 
-static const emulation_plan *script_of(const descriptor *d) { return d->engine == ENGINE_PLAIN ? &emulation_plans[d->slices - 1] : NULL; }
+static const emulation_plan *script_of(const descriptor *d)
+{
+    return d->engine == ENGINE_PLAIN ? &emulation_plans[d->slices - 1] : NULL;
+}
 
-static size_t workspace_of(const descriptor *d) { return script_of(d) ? script_of(d)->workspace : TENSOR_CORE_WORKSPACE; }
+static size_t workspace_of(const descriptor *d)
+{
+    return script_of(d) ? script_of(d)->workspace : TENSOR_CORE_WORKSPACE;
+}
 
-/* ---- descriptors ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- descriptors --------------------------------------------------------------------------------------- */
 
 static descriptor *check(cudnnBackendDescriptor_t handle)
 {
@@ -99,7 +107,8 @@ static const attribute *find(const descriptor *d, cudnnBackendAttributeName_t na
     return NULL;
 }
 
-static const attribute *need(const descriptor *d, cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, int64_t count)
+static const attribute *need(const descriptor *d, cudnnBackendAttributeName_t name,
+                             cudnnBackendAttributeType_t type, int64_t count)
 {
     const attribute *a = find(d, name);
     if (!a || a->type != type || a->count != count)
@@ -114,7 +123,8 @@ static int64_t number(const descriptor *d, cudnnBackendAttributeName_t name, int
 
 static const descriptor *child(const descriptor *d, cudnnBackendAttributeName_t name)
 {
-    descriptor *c = check(*(cudnnBackendDescriptor_t *)need(d, name, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1)->values);
+    descriptor *c = check(
+        *(cudnnBackendDescriptor_t *)need(d, name, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1)->values);
     if (!c->finalised)
         emulation_die("attribute %d is not finalised", (int)name);
     return c;
@@ -145,8 +155,8 @@ cudnnStatus_t cudnnBackendDestroyDescriptor(cudnnBackendDescriptor_t handle)
     return CUDNN_STATUS_SUCCESS;
 }
 
-cudnnStatus_t cudnnBackendSetAttribute(cudnnBackendDescriptor_t handle, cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type,
-                                       int64_t count, const void *values)
+cudnnStatus_t cudnnBackendSetAttribute(cudnnBackendDescriptor_t handle, cudnnBackendAttributeName_t name,
+                                       cudnnBackendAttributeType_t type, int64_t count, const void *values)
 {
     descriptor *d = check(handle);
     if (d->finalised)
@@ -156,29 +166,36 @@ cudnnStatus_t cudnnBackendSetAttribute(cudnnBackendDescriptor_t handle, cudnnBac
     if (d->count == ATTRIBUTES_MAX || find(d, name))
         emulation_die("attribute %d is one too many", (int)name);
     attribute *a = &d->attributes[d->count++];
-    *a = (attribute){ .name = name, .type = type, .count = count, .values = malloc((size_t)count * bytes_of(type)) };
+    *a = (attribute){
+        .name = name, .type = type, .count = count, .values = malloc((size_t)count * bytes_of(type))
+    };
     if (!a->values)
         emulation_die("out of memory");
     memcpy(a->values, values, (size_t)count * bytes_of(type));
     return CUDNN_STATUS_SUCCESS;
 }
 
-/* ---- finalising -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- finalising ---------------------------------------------------------------------------------------- */
 
 static cudnnDataType_t type_of(const descriptor *tensor)
 {
     return *(cudnnDataType_t *)need(tensor, CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, 1)->values;
 }
 
-static int64_t dim(const descriptor *tensor, int i) { return number(tensor, CUDNN_ATTR_TENSOR_DIMENSIONS, 4, i); }
+static int64_t dim(const descriptor *tensor, int i)
+{
+    return number(tensor, CUDNN_ATTR_TENSOR_DIMENSIONS, 4, i);
+}
 
 static void finalise_tensor(const descriptor *d)
 {
-    int64_t n = dim(d, 0), c = dim(d, 1), h = dim(d, 2), w = dim(d, 3), strides[] = { h * w * c, 1, w * c, c };
+    int64_t n = dim(d, 0), c = dim(d, 1), h = dim(d, 2), w = dim(d, 3),
+            strides[] = { h * w * c, 1, w * c, c };
     for (int i = 0; i < 4; i++)
         if (number(d, CUDNN_ATTR_TENSOR_STRIDES, 4, i) != strides[i])
             emulation_die("a tensor that is not NHWC without gaps");
-    if (n < 1 || c < 1 || h < 1 || w < 1 || number(d, CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, 1, 0) < 16 || type_of(d) == CUDNN_DATA_DOUBLE)
+    if (n < 1 || c < 1 || h < 1 || w < 1 || number(d, CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, 1, 0) < 16 ||
+        type_of(d) == CUDNN_DATA_DOUBLE)
         emulation_die("a tensor of [%ld, %ld, %ld, %ld]", (long)n, (long)c, (long)h, (long)w);
 }
 
@@ -189,40 +206,68 @@ typedef struct {
 static roles roles_of(cudnnBackendDescriptorType_t operation)
 {
     if (operation == CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR)
-        return (roles){ CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X,
-                        CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y,
-                        CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA };
+        return (roles){
+            CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X,
+            CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W,         CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y,
+            CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA,     CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA
+        };
     if (operation == CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR)
-        return (roles){ CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX,
-                        CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY,
-                        CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA };
-    return (roles){ CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X,
-                    CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY,
-                    CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA };
+        return (roles){ CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC,
+                        CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX,
+                        CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W,
+                        CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY,
+                        CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA,
+                        CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA };
+    return (roles){ CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC,
+                    CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X,
+                    CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW,
+                    CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY,
+                    CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA,
+                    CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA };
 }
 
 static void finalise_operation(descriptor *d)
 {
     roles r = roles_of(d->type);
     const descriptor *c = child(d, r.convolution), *x = child(d, r.x), *w = child(d, r.w), *y = child(d, r.y);
-    float alpha = *(float *)need(d, r.alpha, CUDNN_TYPE_FLOAT, 1)->values, beta = *(float *)need(d, r.beta, CUDNN_TYPE_FLOAT, 1)->values;
-    int stride = (int)number(c, CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, 2, 0), pad = (int)number(c, CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, 2, 0);
-    cudnnDataType_t compute = *(cudnnDataType_t *)need(c, CUDNN_ATTR_CONVOLUTION_COMP_TYPE, CUDNN_TYPE_DATA_TYPE, 1)->values;
-    cudnnConvolutionMode_t mode = *(cudnnConvolutionMode_t *)need(c, CUDNN_ATTR_CONVOLUTION_CONV_MODE, CUDNN_TYPE_CONVOLUTION_MODE, 1)->values;
+    float alpha = *(float *)need(d, r.alpha, CUDNN_TYPE_FLOAT, 1)->values,
+          beta = *(float *)need(d, r.beta, CUDNN_TYPE_FLOAT, 1)->values;
+    int stride = (int)number(c, CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, 2, 0),
+        pad = (int)number(c, CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, 2, 0);
+    cudnnDataType_t compute =
+        *(cudnnDataType_t *)need(c, CUDNN_ATTR_CONVOLUTION_COMP_TYPE, CUDNN_TYPE_DATA_TYPE, 1)->values;
+    cudnnConvolutionMode_t mode = *(cudnnConvolutionMode_t *)need(c, CUDNN_ATTR_CONVOLUTION_CONV_MODE,
+                                                                  CUDNN_TYPE_CONVOLUTION_MODE, 1)
+                                       ->values;
     d->convolution = (convolution){
-        .operation = d->type, .n = (int)dim(x, 0), .in = (int)dim(x, 1), .h = (int)dim(x, 2), .w = (int)dim(x, 3), .out = (int)dim(w, 0),
-        .kernel = (int)dim(w, 2), .oh = (int)dim(y, 2), .ow = (int)dim(y, 3), .stride = stride, .pad = pad, .type = type_of(x),
-        .filter_type = type_of(w), .x_name = number(x, CUDNN_ATTR_TENSOR_UNIQUE_ID, 1, 0),
-        .w_name = number(w, CUDNN_ATTR_TENSOR_UNIQUE_ID, 1, 0), .y_name = number(y, CUDNN_ATTR_TENSOR_UNIQUE_ID, 1, 0),
+        .operation = d->type,
+        .n = (int)dim(x, 0),
+        .in = (int)dim(x, 1),
+        .h = (int)dim(x, 2),
+        .w = (int)dim(x, 3),
+        .out = (int)dim(w, 0),
+        .kernel = (int)dim(w, 2),
+        .oh = (int)dim(y, 2),
+        .ow = (int)dim(y, 3),
+        .stride = stride,
+        .pad = pad,
+        .type = type_of(x),
+        .filter_type = type_of(w),
+        .x_name = number(x, CUDNN_ATTR_TENSOR_UNIQUE_ID, 1, 0),
+        .w_name = number(w, CUDNN_ATTR_TENSOR_UNIQUE_ID, 1, 0),
+        .y_name = number(y, CUDNN_ATTR_TENSOR_UNIQUE_ID, 1, 0),
     };
     const convolution *s = &d->convolution;
     if (dim(w, 1) != s->in)
-        emulation_die("a filter of %ld channels for an input of %d is a grouped convolution", (long)dim(w, 1), s->in);
-    if (dim(y, 0) != s->n || dim(y, 1) != s->out || dim(w, 3) != s->kernel || s->oh != (s->h + 2 * pad - s->kernel) / stride + 1 ||
+        emulation_die("a filter of %ld channels for an input of %d is a grouped convolution", (long)dim(w, 1),
+                      s->in);
+    if (dim(y, 0) != s->n || dim(y, 1) != s->out || dim(w, 3) != s->kernel ||
+        s->oh != (s->h + 2 * pad - s->kernel) / stride + 1 ||
         s->ow != (s->w + 2 * pad - s->kernel) / stride + 1)
         emulation_die("a convolution's tensors do not fit each other");
-    if (alpha != 1 || beta != 0 || compute != CUDNN_DATA_FLOAT || mode != CUDNN_CROSS_CORRELATION || type_of(y) != s->type ||
-        number(c, CUDNN_ATTR_CONVOLUTION_DILATIONS, 2, 0) != 1 || number(c, CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, 2, 1) != pad ||
+    if (alpha != 1 || beta != 0 || compute != CUDNN_DATA_FLOAT || mode != CUDNN_CROSS_CORRELATION ||
+        type_of(y) != s->type || number(c, CUDNN_ATTR_CONVOLUTION_DILATIONS, 2, 0) != 1 ||
+        number(c, CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, 2, 1) != pad ||
         number(c, CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS, 1, 0) != 2)
         emulation_die("a convolution that is not emulated");
 }
@@ -230,15 +275,20 @@ static void finalise_operation(descriptor *d)
 static cudnnStatus_t finalise_plan(descriptor *d)
 {
     const descriptor *configuration = child(d, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG);
-    cudnnHandle_t handle = *(cudnnHandle_t *)need(d, CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1)->values;
+    cudnnHandle_t handle =
+        *(cudnnHandle_t *)need(d, CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1)->values;
     if (!handle || handle->tag != HANDLE_TAG)
         emulation_die("a plan without a handle");
     d->convolution = configuration->convolution;
     d->engine = configuration->engine;
     d->slices = configuration->slices;
-    if (d->engine == ENGINE_NONDETERMINISTIC || (d->engine == ENGINE_TENSOR_CORE && d->convolution.type == CUDNN_DATA_FLOAT))
-        emulation_die("a plan of an engine that %s", d->engine == ENGINE_TENSOR_CORE ? "rounds f32 to TF32" : "gives other bits each time");
-    return d->engine == ENGINE_UNBUILDABLE || (script_of(d) && script_of(d)->unbuildable) ? CUDNN_STATUS_NOT_SUPPORTED : CUDNN_STATUS_SUCCESS;
+    if (d->engine == ENGINE_NONDETERMINISTIC ||
+        (d->engine == ENGINE_TENSOR_CORE && d->convolution.type == CUDNN_DATA_FLOAT))
+        emulation_die("a plan of an engine that %s",
+                      d->engine == ENGINE_TENSOR_CORE ? "rounds f32 to TF32" : "gives other bits each time");
+    return d->engine == ENGINE_UNBUILDABLE || (script_of(d) && script_of(d)->unbuildable)
+               ? CUDNN_STATUS_NOT_SUPPORTED
+               : CUDNN_STATUS_SUCCESS;
 }
 
 cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t handle)
@@ -252,8 +302,12 @@ cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t handle)
     case CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR:
     case CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR:
     case CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR: finalise_operation(d); break;
-    case CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR: d->convolution = child(d, CUDNN_ATTR_OPERATIONGRAPH_OPS)->convolution; break;
-    case CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR: d->convolution = child(d, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH)->convolution; break;
+    case CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR:
+        d->convolution = child(d, CUDNN_ATTR_OPERATIONGRAPH_OPS)->convolution;
+        break;
+    case CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR:
+        d->convolution = child(d, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH)->convolution;
+        break;
     case CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR: {
         cudnnStatus_t status = finalise_plan(d);
         if (status != CUDNN_STATUS_SUCCESS)
@@ -267,12 +321,15 @@ cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t handle)
     return CUDNN_STATUS_SUCCESS;
 }
 
-/* ---- asking ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- asking -------------------------------------------------------------------------------------------- */
 
-/* A list is said to be one longer than it is. For an operation of mixed types it is empty then. What was filled before is not filled again. */
+/* A list is said to be one longer than it is. For an operation of mixed types it is empty then. What was
+ * filled before is not filled again. */
 static void propose(const descriptor *heuristics, int64_t room, int64_t *count, cudnnBackendDescriptor_t *out)
 {
-    cudnnBackendHeurMode_t mode = *(cudnnBackendHeurMode_t *)need(heuristics, CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1)->values;
+    cudnnBackendHeurMode_t mode = *(cudnnBackendHeurMode_t *)need(heuristics, CUDNN_ATTR_ENGINEHEUR_MODE,
+                                                                  CUDNN_TYPE_HEUR_MODE, 1)
+                                       ->values;
     const convolution *s = &heuristics->convolution;
     bool best = mode == CUDNN_HEUR_MODE_A, plain = best == (s->kernel > 1);
     int others = best ? ENGINE_PLAIN : 0, length = others + (plain ? EMULATION_PLANS : 0);
@@ -293,7 +350,8 @@ static void propose(const descriptor *heuristics, int64_t room, int64_t *count, 
 }
 
 /* One knob, of one engine; as many as there is room for. */
-static void give_knobs(const descriptor *configuration, int64_t room, int64_t *count, cudnnBackendDescriptor_t *out)
+static void give_knobs(const descriptor *configuration, int64_t room, int64_t *count,
+                       cudnnBackendDescriptor_t *out)
 {
     *count = room > 0 && configuration->engine == ENGINE_PLAIN;
     if (*count == 0)
@@ -313,8 +371,9 @@ static cudnnStatus_t give_one(int64_t room, void *out, const void *value, size_t
     return CUDNN_STATUS_SUCCESS;
 }
 
-cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t handle, cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type,
-                                       int64_t room, int64_t *count, void *out)
+cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t handle, cudnnBackendAttributeName_t name,
+                                       cudnnBackendAttributeType_t type, int64_t room, int64_t *count,
+                                       void *out)
 {
     descriptor *d = check(handle);
     if (emulation_fails())
@@ -339,10 +398,12 @@ cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t handle, cudnnBac
         engine->finalised = true;
     } else if (name == CUDNN_ATTR_ENGINE_GLOBAL_INDEX && type == CUDNN_TYPE_INT64) {
         return give_one(room, out, &number, sizeof number);
-    } else if (name == CUDNN_ATTR_ENGINE_NUMERICAL_NOTE && type == CUDNN_TYPE_NUMERICAL_NOTE && room == CUDNN_NUMERICAL_NOTE_TYPE_COUNT) {
+    } else if (name == CUDNN_ATTR_ENGINE_NUMERICAL_NOTE && type == CUDNN_TYPE_NUMERICAL_NOTE &&
+               room == CUDNN_NUMERICAL_NOTE_TYPE_COUNT) {
         *count = d->engine == ENGINE_NONDETERMINISTIC || d->engine == ENGINE_TENSOR_CORE;
-        *(cudnnBackendNumericalNote_t *)out =
-            d->engine == ENGINE_NONDETERMINISTIC ? CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC : CUDNN_NUMERICAL_NOTE_TENSOR_CORE;
+        *(cudnnBackendNumericalNote_t *)out = d->engine == ENGINE_NONDETERMINISTIC
+                                                  ? CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC
+                                                  : CUDNN_NUMERICAL_NOTE_TENSOR_CORE;
     } else if (name == CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE && type == CUDNN_TYPE_INT64) {
         number = (int64_t)workspace_of(d);
         return give_one(room, out, &number, sizeof number);
@@ -355,7 +416,7 @@ cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t handle, cudnnBac
     return CUDNN_STATUS_SUCCESS;
 }
 
-/* ---- running ----------------------------------------------------------------------------------------------------------------------------- */
+/* ---- running ------------------------------------------------------------------------------------------- */
 
 typedef struct {
     convolution s;
@@ -366,7 +427,8 @@ typedef struct {
 
 static float get(const void *memory, cudnnDataType_t type, size_t i)
 {
-    return type == CUDNN_DATA_FLOAT ? ((const float *)memory)[i] : sb_from_bf16(((const uint16_t *)memory)[i]);
+    return type == CUDNN_DATA_FLOAT ? ((const float *)memory)[i]
+                                    : sb_from_bf16(((const uint16_t *)memory)[i]);
 }
 
 static void put(void *memory, cudnnDataType_t type, size_t i, float value)
@@ -386,13 +448,15 @@ static float *floats(size_t count)
 }
 
 /* c [m, n] = a [m, k] b [k, n] + beta c, the sum over k slice by slice. */
-static void product(int slices, char ta, char tb, int m, int n, int k, const float *a, const float *b, float beta, float *c)
+static void product(int slices, char ta, char tb, int m, int n, int k, const float *a, const float *b,
+                    float beta, float *c)
 {
     int i = 0;
     do {
         size_t from = (size_t)(k * i / slices), to = (size_t)(k * (i + 1) / slices);
-        if (dnnl_sgemm(ta, tb, m, n, (dnnl_dim_t)(to - from), 1, a + (ta == 'T' ? from * (size_t)m : from), ta == 'T' ? m : k,
-                       b + (tb == 'T' ? from : from * (size_t)n), tb == 'T' ? k : n, i == 0 ? beta : 1, c, n) != dnnl_success)
+        if (dnnl_sgemm(ta, tb, m, n, (dnnl_dim_t)(to - from), 1, a + (ta == 'T' ? from * (size_t)m : from),
+                       ta == 'T' ? m : k, b + (tb == 'T' ? from : from * (size_t)n), tb == 'T' ? k : n,
+                       i == 0 ? beta : 1, c, n) != dnnl_success)
             emulation_die("oneDNN refuses a product");
     } while (++i < slices);
 }
@@ -421,7 +485,8 @@ static void run_convolution(void *p)
 {
     call *c = p;
     const convolution *s = &c->s;
-    size_t image = (size_t)s->h * (size_t)s->w * (size_t)s->in, places = (size_t)s->oh * (size_t)s->ow, taps = (size_t)(s->kernel * s->kernel * s->in);
+    size_t image = (size_t)s->h * (size_t)s->w * (size_t)s->in, places = (size_t)s->oh * (size_t)s->ow,
+           taps = (size_t)(s->kernel * s->kernel * s->in);
     size_t filter = (size_t)s->out * taps, result = places * (size_t)s->out;
     float *x = floats(image), *w = floats(filter), *y = floats(result), *column = floats(places * taps);
     bool forward = s->operation == CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR;
@@ -468,14 +533,16 @@ static void *tensor(const descriptor *pack, int64_t name, size_t count, cudnnDat
 {
     for (int i = 0; i < 3; i++)
         if (number(pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, 3, i) == name) {
-            void *memory = ((void **)need(pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, 3)->values)[i];
+            void *memory = ((void **)need(pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, 3)
+                                ->values)[i];
             emulation_check_range("a convolution", memory, count * (type == CUDNN_DATA_FLOAT ? 4 : 2));
             return aligned(memory);
         }
     emulation_die("a convolution without its tensor %ld", (long)name);
 }
 
-cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t plan, cudnnBackendDescriptor_t arguments)
+cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t plan,
+                                  cudnnBackendDescriptor_t arguments)
 {
     const descriptor *d = check(plan), *pack = check(arguments);
     if (!handle || handle->tag != HANDLE_TAG || !handle->stream || !d->finalised || !pack->finalised)
@@ -486,18 +553,24 @@ cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t
     call *c = malloc(sizeof *c);
     if (!c)
         return CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED;
-    *c = (call){ .s = *s, .slices = d->slices, .workspace_bytes = workspace_of(d),
-                 .x = tensor(pack, s->x_name, (size_t)s->n * (size_t)s->h * (size_t)s->w * (size_t)s->in, s->type),
-                 .w = tensor(pack, s->w_name, (size_t)s->out * (size_t)(s->kernel * s->kernel * s->in), s->filter_type),
-                 .y = tensor(pack, s->y_name, (size_t)s->n * (size_t)s->oh * (size_t)s->ow * (size_t)s->out, s->type),
-                 .workspace = aligned(*(void **)need(pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1)->values) };
+    *c = (call){
+        .s = *s,
+        .slices = d->slices,
+        .workspace_bytes = workspace_of(d),
+        .x = tensor(pack, s->x_name, (size_t)s->n * (size_t)s->h * (size_t)s->w * (size_t)s->in, s->type),
+        .w = tensor(pack, s->w_name, (size_t)s->out * (size_t)(s->kernel * s->kernel * s->in),
+                    s->filter_type),
+        .y = tensor(pack, s->y_name, (size_t)s->n * (size_t)s->oh * (size_t)s->ow * (size_t)s->out, s->type),
+        .workspace = aligned(
+            *(void **)need(pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1)->values)
+    };
     emulation_check_range("a convolution's workspace", c->workspace, c->workspace_bytes);
     emulation_queue(handle->stream, run_convolution, c);
     emulation_spend(handle->stream, script_of(d) ? script_of(d)->milliseconds : 1);
     return CUDNN_STATUS_SUCCESS;
 }
 
-/* ---- the rest ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- the rest ------------------------------------------------------------------------------------------ */
 
 cudnnStatus_t cudnnCreate(cudnnHandle_t *out)
 {
@@ -540,4 +613,7 @@ void cudnnGetLastErrorString(char *message, size_t bytes)
         message[0] = '\0';
 }
 
-const char *cudnnGetErrorString(cudnnStatus_t status) { return status == CUDNN_STATUS_SUCCESS ? "success" : "an emulated error"; }
+const char *cudnnGetErrorString(cudnnStatus_t status)
+{
+    return status == CUDNN_STATUS_SUCCESS ? "success" : "an emulated error";
+}

@@ -1,5 +1,5 @@
-/* emulation.h: the emulated device as its own parts and the tests see it: threads and blocks (block.c), streams and memory (runtime.c).
- * One host thread may use it at a time. */
+/* emulation.h: the emulated device as its own parts and the tests see it: threads and blocks (block.c),
+ * streams and memory (runtime.c). One host thread may use it at a time. */
 #ifndef SB_TESTS_EMULATION_H
 #define SB_TESTS_EMULATION_H
 
@@ -13,31 +13,35 @@
 extern "C" {
 #endif
 
-/* ---- for tests ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- for tests ----------------------------------------------------------------------------------------- */
 
-/* In which order threads, blocks and streams run where nothing orders them. Streams: forward runs another stream only when it is waited
- * for, reverse runs all others first, random draws. Environment: SB_EMULATION_ORDER=forward|reverse|random[:SEED]. */
+/* In which order threads, blocks and streams run where nothing orders them. Streams: forward runs another
+ * stream only when it is waited for, reverse runs all others first, random draws. Environment:
+ * SB_EMULATION_ORDER=forward|reverse|random[:SEED]. */
 typedef enum { EMULATION_FORWARD, EMULATION_REVERSE, EMULATION_RANDOM } emulation_order;
 void emulation_set_order(emulation_order order, uint64_t seed);
 
-/* The n-th call from now (1: the next) of any function of the runtime, cuBLAS or cuDNN fails, once; 0: none. Environment: SB_EMULATION_FAIL. */
+/* The n-th call from now (1: the next) of any function of the runtime, cuBLAS or cuDNN fails, once; 0: none.
+ * Environment: SB_EMULATION_FAIL. */
 void emulation_fail_call(long n);
 
-/* The card's memory. Environment: SB_EMULATION_MEMORY=CARD,OTHERS,CONTEXT,LIBRARY,LATER, in MiB, by default 8192,0,0,0,0: what the card has; what
- * others hold from the start; what this process' context takes, and each handle of cuBLAS and cuDNN; what is gone once cudaMemGetInfo has
- * answered. It is counted only: what the program allocates is the host's memory. SB_EMULATION_DRIVER=12020: the driver is for CUDA 12.2. */
+/* The card's memory. Environment: SB_EMULATION_MEMORY=CARD,OTHERS,CONTEXT,LIBRARY,LATER, in MiB, by default
+ * 8192,0,0,0,0: what the card has; what others hold from the start; what this process' context takes, and
+ * each handle of cuBLAS and cuDNN; what is gone once cudaMemGetInfo has answered. It is counted only: what
+ * the program allocates is the host's memory. SB_EMULATION_DRIVER=12020: the driver is for CUDA 12.2. */
 
 /* Calls that could have failed so far. */
 long emulation_calls(void);
 
-/* What is alive: allocations, registrations, streams, events, handles and descriptors. 0 after everything was given back. */
+/* What is alive: allocations, registrations, streams, events, handles and descriptors. 0 after everything was
+ * given back. */
 int emulation_alive(void);
 
 /* Asynchronous copies from or to host memory that was not registered. */
 long emulation_unpinned(void);
 
-/* The plans that the double of cuDNN has for a convolution and that will do, in the heuristics' order. Each sums in slices of its own number,
- * and so gives other bits. Environment: SB_EMULATION_TIMES=MS,MS,... */
+/* The plans that the double of cuDNN has for a convolution and that will do, in the heuristics' order. Each
+ * sums in slices of its own number, and so gives other bits. Environment: SB_EMULATION_TIMES=MS,MS,... */
 #define EMULATION_PLANS 5
 typedef struct {
     size_t workspace;
@@ -48,17 +52,19 @@ typedef struct {
 extern emulation_plan emulation_plans[EMULATION_PLANS];
 void emulation_reset_plans(void); /* as they are at first: all equally fast */
 
-/* What the device says it is: name, major, minor and totalGlobalMem, of which a test may set others before it opens one. */
+/* What the device says it is: name, major, minor and totalGlobalMem, of which a test may set others before it
+ * opens one. */
 extern struct cudaDeviceProp emulation_gpu;
 
-/* What the device was given so far: kernels, calls of cuBLAS and cuDNN, fills and copies within its memory, transfers and their bytes. */
+/* What the device was given so far: kernels, calls of cuBLAS and cuDNN, fills and copies within its memory,
+ * transfers and their bytes. */
 typedef struct {
     long kernels, libraries, fills, uploads, downloads;
     size_t uploaded, downloaded;
 } emulation_counts;
 extern emulation_counts emulation_given;
 
-/* ---- among its parts ---------------------------------------------------------------------------------------------------------------- */
+/* ---- among its parts ----------------------------------------------------------------------------------- */
 
 /* What went wrong, with the kernel's name; ends the process (SIGABRT): a fault of the code under test. */
 void emulation_die(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
@@ -81,8 +87,8 @@ uint64_t emulation_exchange(unsigned mask, uint64_t value, int lanes, int line);
 void emulation_run(const char *kernel, dim3 grid, dim3 block, void (*run)(void *), void *call);
 
 /* Queues a kernel. `call` is its arguments; `destroy` frees them. */
-void emulation_launch(const char *kernel, dim3 grid, dim3 block, size_t shared, cudaStream_t stream, void *call, void (*run)(void *),
-                      void (*destroy)(void *));
+void emulation_launch(const char *kernel, dim3 grid, dim3 block, size_t shared, cudaStream_t stream,
+                      void *call, void (*run)(void *), void (*destroy)(void *));
 
 /* Dies unless `memory` is NULL or a live allocation's (or registered host memory). */
 void emulation_check_pointer(const char *what, const void *memory);

@@ -1,8 +1,10 @@
-/* runtime.c: the calls of the CUDA runtime that kernels/cuda makes, on the CPU: a device that is as unhelpful as a device may be.
+/* runtime.c: the calls of the CUDA runtime that kernels/cuda makes, on the CPU: a device that is as unhelpful
+ * as a device may be.
  *
- * Memory is mapped with guard pages, filled with NaN, and closed to everyone but work that runs on a stream: a host that touches it
- * faults (SIGSEGV). Work is queued and runs when somebody waits for it, and streams overtake each other wherever no event forbids it
- * (emulation.h: order), so that a missing event or a missing wait shows as a wrong result. Copies are checked for kind and bounds. */
+ * Memory is mapped with guard pages, filled with NaN, and closed to everyone but work that runs on a stream:
+ * a host that touches it faults (SIGSEGV). Work is queued and runs when somebody waits for it, and streams
+ * overtake each other wherever no event forbids it (emulation.h: order), so that a missing event or a missing
+ * wait shows as a wrong result. Copies are checked for kind and bounds. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,13 +26,15 @@
 #define CANARY 0xA5
 #define WORK_MILLISECONDS 0.001f /* of any piece, by the clock of events */
 
-/* ---- counting and failing --------------------------------------------------------------------------------------------------------------- */
+/* ---- counting and failing ------------------------------------------------------------------------------ */
 
 static long calls, fail_at, unpinned;
 static int alive;
 static cudaError_t last_error;
 emulation_counts emulation_given;
-struct cudaDeviceProp emulation_gpu = { .name = "emulated GPU", .major = 9, .minor = 0, .totalGlobalMem = 8ull << 30 };
+struct cudaDeviceProp emulation_gpu = {
+    .name = "emulated GPU", .major = 9, .minor = 0, .totalGlobalMem = 8ull << 30
+};
 
 void emulation_born(void) { alive++; }
 void emulation_gone(void) { alive--; }
@@ -49,10 +53,10 @@ static cudaError_t error(cudaError_t status)
     return status;
 }
 
-#define MAY_FAIL(status)               \
-    do {                               \
-        if (emulation_fails())         \
-            return error(status);      \
+#define MAY_FAIL(status)          \
+    do {                          \
+        if (emulation_fails())    \
+            return error(status); \
     } while (0)
 
 static int driver = CUDART_VERSION;
@@ -80,7 +84,8 @@ void emulation_library_closes(void) { bytes_used -= share[LIBRARY]; }
 
 __attribute__((constructor)) static void read_environment(void)
 {
-    const char *order = getenv("SB_EMULATION_ORDER"), *fail = getenv("SB_EMULATION_FAIL"), *version = getenv("SB_EMULATION_DRIVER");
+    const char *order = getenv("SB_EMULATION_ORDER"), *fail = getenv("SB_EMULATION_FAIL"),
+               *version = getenv("SB_EMULATION_DRIVER");
     char *figures = getenv("SB_EMULATION_MEMORY");
     for (int i = 0; i < PARTS && figures && *figures; i++, figures += *figures == ',')
         share[i] = strtoull(figures, &figures, 10) << 20;
@@ -97,7 +102,7 @@ __attribute__((constructor)) static void read_environment(void)
         emulation_fail_call(strtol(fail, NULL, 10));
 }
 
-/* ---- memory ----------------------------------------------------------------------------------------------------------------------------- */
+/* ---- memory -------------------------------------------------------------------------------------------- */
 
 typedef struct allocation {
     char *memory; /* ends at a guard page, but for what 256-byte alignment leaves: canaries */
@@ -150,7 +155,8 @@ void emulation_check_range(const char *what, const void *memory, size_t bytes)
     if (!a)
         emulation_die("%s gets %p, which is no device memory", what, memory);
     if ((const char *)memory + bytes > a->memory + a->bytes)
-        emulation_die("%s: %zu bytes at offset %td of an allocation of %zu bytes", what, bytes, (const char *)memory - a->memory, a->bytes);
+        emulation_die("%s: %zu bytes at offset %td of an allocation of %zu bytes", what, bytes,
+                      (const char *)memory - a->memory, a->bytes);
 }
 
 /* Maps NaN, copied when it is written to: what is never touched costs nothing. */
@@ -214,7 +220,8 @@ cudaError_t cudaFree(void *memory)
         ASAN_UNPOISON_MEMORY_REGION(a->map + PAGE, a->map_bytes - 2 * PAGE);
         for (size_t i = a->bytes; i < a->room; i++)
             if ((unsigned char)a->memory[i] != CANARY)
-                emulation_die("byte %zu behind an allocation of %zu bytes was overwritten", i - a->bytes, a->bytes);
+                emulation_die("byte %zu behind an allocation of %zu bytes was overwritten", i - a->bytes,
+                              a->bytes);
         munmap(a->map, a->map_bytes);
         bytes_used -= a->bytes;
         *p = a->next;
@@ -263,7 +270,7 @@ cudaError_t cudaHostUnregister(void *host)
     return error(cudaErrorHostMemoryNotRegistered);
 }
 
-/* ---- streams ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- streams ------------------------------------------------------------------------------------------- */
 
 #define STREAM_TAG 0x73747265u
 #define EVENT_TAG 0x6576656Eu
@@ -303,7 +310,8 @@ static void check_stream(cudaStream_t stream)
     for (struct CUstream_st *s = streams; s; s = s->next)
         if (s == stream && s->tag == STREAM_TAG)
             return;
-    emulation_die("%p is no stream%s", (void *)stream, stream ? "" : " (the default stream orders all others: name one)");
+    emulation_die("%p is no stream%s", (void *)stream,
+                  stream ? "" : " (the default stream orders all others: name one)");
 }
 
 static void add_work(cudaStream_t stream, work w)
@@ -349,7 +357,8 @@ static void run_until(struct CUstream_st *stream, uint64_t target)
         for (struct CUstream_st *s = streams; s; s = s->next) {
             if (s == stream || !can_step(s))
                 continue;
-            if (emulation_current_order() == EMULATION_REVERSE || (emulation_current_order() == EMULATION_RANDOM && emulation_random(2)))
+            if (emulation_current_order() == EMULATION_REVERSE ||
+                (emulation_current_order() == EMULATION_RANDOM && emulation_random(2)))
                 chosen = s;
         }
         if (chosen)
@@ -458,8 +467,10 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t begin, cudaEvent_t end)
 {
     MAY_FAIL(cudaErrorLaunchFailure);
-    if (!begin->timed || !end->timed || !begin->stream || begin->stream != end->stream || end->stream->done < end->target)
-        emulation_die("the time between events that take none, were not recorded on one stream, or have not come");
+    if (!begin->timed || !end->timed || !begin->stream || begin->stream != end->stream ||
+        end->stream->done < end->target)
+        emulation_die(
+            "the time between events that take none, were not recorded on one stream, or have not come");
     *milliseconds = (float)(end->spent - begin->spent);
     return cudaSuccess;
 }
@@ -483,7 +494,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
     return cudaSuccess;
 }
 
-/* ---- work ------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- work ---------------------------------------------------------------------------------------------- */
 
 void emulation_queue(cudaStream_t stream, void (*run)(void *call), void *call)
 {
@@ -511,20 +522,23 @@ static void destroy_launch(void *p)
     free(l);
 }
 
-void emulation_launch(const char *kernel, dim3 grid, dim3 block, size_t shared, cudaStream_t stream, void *call, void (*run)(void *),
-                      void (*destroy)(void *))
+void emulation_launch(const char *kernel, dim3 grid, dim3 block, size_t shared, cudaStream_t stream,
+                      void *call, void (*run)(void *), void (*destroy)(void *))
 {
     launch *l = malloc(sizeof *l);
     if (!l)
         emulation_die("out of memory");
-    *l = (launch){ .kernel = kernel, .grid = grid, .block = block, .call = call, .run = run, .destroy = destroy };
+    *l = (launch){
+        .kernel = kernel, .grid = grid, .block = block, .call = call, .run = run, .destroy = destroy
+    };
     if (shared != 0)
         emulation_die("kernel %s: dynamic shared memory is not emulated", kernel);
-    bool sound = grid.x >= 1 && grid.x <= 0x7FFFFFFF && grid.y >= 1 && grid.y <= 65535 && grid.z >= 1 && grid.z <= 65535 &&
-                 (uint64_t)block.x * block.y * block.z >= 1 && (uint64_t)block.x * block.y * block.z <= 1024;
+    bool sound = grid.x >= 1 && grid.x <= 0x7FFFFFFF && grid.y >= 1 && grid.y <= 65535 && grid.z >= 1 &&
+                 grid.z <= 65535 && (uint64_t)block.x * block.y * block.z >= 1 &&
+                 (uint64_t)block.x * block.y * block.z <= 1024;
     if (!sound)
-        emulation_die("kernel %s: a grid of %u x %u x %u blocks of %u x %u x %u threads", kernel, grid.x, grid.y, grid.z, block.x, block.y,
-                      block.z);
+        emulation_die("kernel %s: a grid of %u x %u x %u blocks of %u x %u x %u threads", kernel, grid.x,
+                      grid.y, grid.z, block.x, block.y, block.z);
     if (emulation_fails()) {
         error(cudaErrorLaunchOutOfResources);
         destroy_launch(l);
@@ -552,7 +566,8 @@ static void run_transfer(void *p)
     free(t->staged);
 }
 
-cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind, cudaStream_t stream)
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
+                            cudaStream_t stream)
 {
     MAY_FAIL(cudaErrorInvalidValue);
     check_stream(stream);
@@ -610,7 +625,7 @@ cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t stre
     return cudaSuccess;
 }
 
-/* ---- the device ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- the device ---------------------------------------------------------------------------------------- */
 
 cudaError_t cudaGetLastError(void)
 {

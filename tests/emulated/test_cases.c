@@ -1,5 +1,6 @@
-/* Every operation of the CUDA device, on the emulated GPU, against the reference: with threads, blocks and streams in three orders.
- * `time` and `step` show that the tables of tests/cuda/gpu.h are filled; their times are invented. */
+/* Every operation of the CUDA device, on the emulated GPU, against the reference: with threads, blocks and
+ * streams in three orders. `time` and `step` show that the tables of tests/cuda/gpu.h are filled; their times
+ * are invented. */
 #include <stdlib.h>
 
 #include "kernels/cuda/device.h"
@@ -17,5 +18,7 @@ int main(int argc, char **argv)
 {
     unsetenv("XDG_CACHE_HOME"); /* with no place to keep a choice, plans are not timed */
     unsetenv("HOME");
-    return sb_gpu_main(argc, argv, open_in_order, (const int[]){ 1 + EMULATION_FORWARD, 1 + EMULATION_REVERSE, 1 + EMULATION_RANDOM, 0 });
+    return sb_gpu_main(
+        argc, argv, open_in_order,
+        (const int[]){ 1 + EMULATION_FORWARD, 1 + EMULATION_REVERSE, 1 + EMULATION_RANDOM, 0 });
 }

@@ -1,5 +1,6 @@
-/* test_counts.c: what the counts (tests/bench/counts.h) say of a step is what the CUDA device does on the emulated GPU, as far as both can tell: the bytes that
- * are transferred, and the calls of cuDNN and cuBLAS, one for each product that the counted turns have. Bytes within the device's memory are not checked. */
+/* test_counts.c: what the counts (tests/bench/counts.h) say of a step is what the CUDA device does on the
+ * emulated GPU, as far as both can tell: the bytes that are transferred, and the calls of cuDNN and cuBLAS,
+ * one for each product that the counted turns have. Bytes within the device's memory are not checked. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,9 +24,10 @@
 static const char *const plans[][KEYS_MAX] = {
     { "trainer.precision=f32" },
     { "trainer.precision=bf16" },
-    { "trainer.precision=f32", "trainer.chunk=3", "encoder.stem=small", "optimiser.name=lars", "method.name=simclr", "projector.layers=3",
-      "projector.last_norm=false" },
-    { "trainer.precision=bf16", "trainer.chunk=3", "encoder.name=resnet50", "optimiser.name=sgd", "data.channels=1" },
+    { "trainer.precision=f32", "trainer.chunk=3", "encoder.stem=small", "optimiser.name=lars",
+      "method.name=simclr", "projector.layers=3", "projector.last_norm=false" },
+    { "trainer.precision=bf16", "trainer.chunk=3", "encoder.name=resnet50", "optimiser.name=sgd",
+      "data.channels=1" },
 };
 
 static uint8_t pixels[TILE * TILE * 3];
@@ -39,7 +41,8 @@ static int fetch(void *context, int view, int sample, const uint8_t **out)
 
 static void configure(sb_config *c, const char *const keys[KEYS_MAX])
 {
-    static const char *const small[] = { "data.path=none", "data.tile=64", "data.view=32", "trainer.batch=4" };
+    static const char *const small[] = { "data.path=none", "data.tile=64", "data.view=32",
+                                         "trainer.batch=4" };
     sb_config_defaults(c);
     int rc = sb_config_read(c, "recipes/demo.yaml");
     for (size_t i = 0; rc == 0 && i < sizeof small / sizeof *small; i++)
@@ -82,11 +85,15 @@ static void a_step(void **state)
     sb_step_destroy(&step);
     sb_device_close(&device);
 
-    /* A convolution's way back has two products, but for the first of each chunk, whose input is pixels; so has a linear layer's. */
-    long products = counted.forward[SB_OP_CONV].calls + 2 * counted.backward[SB_OP_CONV].calls - counted.chunks +
-                    counted.forward[SB_OP_LINEAR].calls + 2 * counted.backward[SB_OP_LINEAR].calls;
-    print_message("%ld kernels, %ld calls of libraries, %ld fills and copies, %ld uploads of %zu bytes, %ld downloads of %zu bytes\n", given.kernels,
-                  given.libraries, given.fills, given.uploads, given.uploaded, given.downloads, given.downloaded);
+    /* A convolution's way back has two products, but for the first of each chunk, whose input is pixels; so
+     * has a linear layer's. */
+    long products = counted.forward[SB_OP_CONV].calls + 2 * counted.backward[SB_OP_CONV].calls -
+                    counted.chunks + counted.forward[SB_OP_LINEAR].calls +
+                    2 * counted.backward[SB_OP_LINEAR].calls;
+    print_message("%ld kernels, %ld calls of libraries, %ld fills and copies, %ld uploads of %zu bytes, %ld "
+                  "downloads of %zu bytes\n",
+                  given.kernels, given.libraries, given.fills, given.uploads, given.uploaded, given.downloads,
+                  given.downloaded);
     assert_int_equal(given.libraries, products);
     assert_int_equal(given.uploaded, (size_t)counted.pixels);
     assert_int_equal(given.downloads, 1); /* the loss */
@@ -98,7 +105,8 @@ static void views_of_a_tile(void **state)
 {
     static uint8_t made[2][SIDE * SIDE * 3];
     uint8_t *const out[] = { made[0], made[1] };
-    const sb_view_params view = { .width = TILE, .height = TILE, .size = SIDE, .blur = 1, .solarise = 2 }, views[] = { view, view };
+    const sb_view_params view = { .width = TILE, .height = TILE, .size = SIDE, .blur = 1, .solarise = 2 },
+                         views[] = { view, view };
     sb_config config;
     sb_counts counted;
     sb_device *device = NULL;
@@ -130,7 +138,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         { "the demo, f32", a_step, NULL, NULL, (void *)plans[0] },
         { "the demo, bf16", a_step, NULL, NULL, (void *)plans[1] },
-        { "chunks, small stem, LARS, SimCLR, a projector of three layers", a_step, NULL, NULL, (void *)plans[2] },
+        { "chunks, small stem, LARS, SimCLR, a projector of three layers", a_step, NULL, NULL,
+          (void *)plans[2] },
         { "ResNet-50, chunks, SGD, grey", a_step, NULL, NULL, (void *)plans[3] },
         { "views of a tile", views_of_a_tile, NULL, NULL, (void *)plans[0] },
     };

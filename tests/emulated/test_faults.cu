@@ -1,5 +1,5 @@
-/* test_faults.cu: the emulated device finds what it is there to find. Each fault is planted, in a child where it ends the process. Built with
- * the address sanitizer, whatever else is. */
+/* test_faults.cu: the emulated device finds what it is there to find. Each fault is planted, in a child where
+ * it ends the process. Built with the address sanitizer, whatever else is. */
 extern "C" {
 #include <setjmp.h>
 #include <stdarg.h>
@@ -59,7 +59,7 @@ static float *device_floats(size_t count)
 
 static void finish() { cudaStreamSynchronize(stream); }
 
-/* ---- kernels, one fault each ------------------------------------------------------------------------------------------------------------- */
+/* ---- kernels, one fault each --------------------------------------------------------------------------- */
 
 static __global__ void guard_off_by_one(int n, float *x)
 {
@@ -69,10 +69,7 @@ static __global__ void guard_off_by_one(int n, float *x)
     x[i] = 1;
 }
 
-static __global__ void begins_too_early(float *x)
-{
-    x[threadIdx.x] = x[(int)threadIdx.x - 1];
-}
+static __global__ void begins_too_early(float *x) { x[threadIdx.x] = x[(int)threadIdx.x - 1]; }
 
 static __global__ void shared_overrun(float *x)
 {
@@ -104,7 +101,8 @@ static __global__ void lonely_exchange(float *x)
         x[threadIdx.x] = __shfl_xor_sync(0xFFFFFFFFu, x[threadIdx.x], 16);
 }
 
-/* x[i] = base + i - 1, by way of shared memory; without the barrier right by luck where thread i - 1 runs before thread i. */
+/* x[i] = base + i - 1, by way of shared memory; without the barrier right by luck where thread i - 1 runs
+ * before thread i. */
 static __global__ void neighbour(bool barrier, float base, float *x)
 {
     __shared__ float part[256];
@@ -124,15 +122,43 @@ static __global__ void butterfly(float *x)
 
 static __global__ void add_one(float *x) { x[threadIdx.x] += 1; }
 
-/* ---- faults of kernels ------------------------------------------------------------------------------------------------------------------- */
+/* ---- faults of kernels --------------------------------------------------------------------------------- */
 
-static void run_guard() { LAUNCH(guard_off_by_one, 1, 128, 0, stream, 100, device_floats(100)); finish(); }
-static void run_early() { LAUNCH(begins_too_early, 1, WARP, 0, stream, device_floats(WARP)); finish(); }
-static void run_overrun() { LAUNCH(shared_overrun, 1, WARP, 0, stream, device_floats(WARP)); finish(); }
-static void run_divergent() { LAUNCH(divergent, 1, 256, 0, stream, device_floats(256)); finish(); }
-static void run_two_barriers() { LAUNCH(two_barriers, 1, 256, 0, stream, device_floats(256)); finish(); }
-static void run_lonely() { LAUNCH(lonely_exchange, 1, WARP, 0, stream, device_floats(WARP)); finish(); }
-static void run_far_out() { LAUNCH(guard_off_by_one, 1, 128, 0, stream, 5000, device_floats(100) + 2000); finish(); }
+static void run_guard()
+{
+    LAUNCH(guard_off_by_one, 1, 128, 0, stream, 100, device_floats(100));
+    finish();
+}
+static void run_early()
+{
+    LAUNCH(begins_too_early, 1, WARP, 0, stream, device_floats(WARP));
+    finish();
+}
+static void run_overrun()
+{
+    LAUNCH(shared_overrun, 1, WARP, 0, stream, device_floats(WARP));
+    finish();
+}
+static void run_divergent()
+{
+    LAUNCH(divergent, 1, 256, 0, stream, device_floats(256));
+    finish();
+}
+static void run_two_barriers()
+{
+    LAUNCH(two_barriers, 1, 256, 0, stream, device_floats(256));
+    finish();
+}
+static void run_lonely()
+{
+    LAUNCH(lonely_exchange, 1, WARP, 0, stream, device_floats(WARP));
+    finish();
+}
+static void run_far_out()
+{
+    LAUNCH(guard_off_by_one, 1, 128, 0, stream, 5000, device_floats(100) + 2000);
+    finish();
+}
 
 static void kernels_out_of_bounds(void **)
 {
@@ -191,7 +217,7 @@ static void warp_sums(void **)
     cudaFree(x);
 }
 
-/* ---- faults of the host ------------------------------------------------------------------------------------------------------------------ */
+/* ---- faults of the host -------------------------------------------------------------------------------- */
 
 static void host_reads() { printf("%f", (double)*device_floats(4)); }
 static void host_writes() { *device_floats(4) = 1; }
@@ -314,8 +340,9 @@ int main()
         cudaStreamCreateWithFlags(&other, cudaStreamNonBlocking) != cudaSuccess)
         return 1;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(kernels_out_of_bounds), cmocka_unit_test(divergent_barriers), cmocka_unit_test(missing_barrier),
-        cmocka_unit_test(warp_sums),             cmocka_unit_test(host_faults),        cmocka_unit_test(missing_event),
+        cmocka_unit_test(kernels_out_of_bounds), cmocka_unit_test(divergent_barriers),
+        cmocka_unit_test(missing_barrier),       cmocka_unit_test(warp_sums),
+        cmocka_unit_test(host_faults),           cmocka_unit_test(missing_event),
         cmocka_unit_test(missing_wait),          cmocka_unit_test(failing_calls),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,6 @@
 /* test_plans.c: which of cuDNN's plans is taken: the one that was kept, else of the fastest the one with the
- * smallest workspace, else the first. The double of cuDNN says how long each takes, and each gives other bits, by
- * which a test tells them apart. */
+ * smallest workspace, else the first. The double of cuDNN says how long each takes, and each gives other
+ * bits, by which a test tells them apart. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,16 +26,16 @@
 #define KERNEL 3
 #define IMAGES ((size_t)N * SIDE * SIDE * CHANNELS)
 #define FILTER ((size_t)CHANNELS * KERNEL * KERNEL * CHANNELS)
-#define MEMORY ((size_t)64 << 20)   /* of the GPU: a small one, as its double writes over each workspace */
-#define SHARE (MEMORY / 8)          /* the most that a workspace may take */
+#define MEMORY ((size_t)64 << 20) /* of the GPU: a small one, as its double writes over each workspace */
+#define SHARE (MEMORY / 8)        /* the most that a workspace may take */
 
 /* What a convolution gives in its three directions, in f32. */
 typedef struct {
     float y[IMAGES], dx[IMAGES], dw[FILTER];
 } outcome;
 
-static outcome by_plan[EMULATION_PLANS]; /* by what every plan gives */
-static char planning[sizeof ((sb_device *)0)->planning]; /* what the device said last */
+static outcome by_plan[EMULATION_PLANS];                /* by what every plan gives */
+static char planning[sizeof((sb_device *)0)->planning]; /* what the device said last */
 
 static const sb_conv_how how = { .out = CHANNELS, .kernel = KERNEL, .stride = 1, .pad = 1 };
 
@@ -83,7 +83,8 @@ static int compute(sb_device *d, const sb_call *planned, outcome *out)
                     k->backward(d, &c) != 0 ||
                     d->copy(d, SB_STREAM_COMPUTE, out->y, memory[2], images, SB_TO_HOST) != 0 ||
                     d->copy(d, SB_STREAM_COMPUTE, out->dx, memory[3], images, SB_TO_HOST) != 0 ||
-                    d->copy(d, SB_STREAM_COMPUTE, out->dw, memory[5], filter, SB_TO_HOST) != 0 || d->wait(d, SB_STREAM_COMPUTE) != 0))
+                    d->copy(d, SB_STREAM_COMPUTE, out->dw, memory[5], filter, SB_TO_HOST) != 0 ||
+                    d->wait(d, SB_STREAM_COMPUTE) != 0))
         rc = -1;
     for (int i = 0; i < 8; i++)
         if (memory[i])
@@ -97,7 +98,8 @@ static size_t memory_left(void)
     return cudaMemGetInfo(&available, &total) == cudaSuccess ? available : 0;
 }
 
-/* A run of the program: opens a device, plans, computes, gives everything back. `taken`: memory that is not there, in bytes. */
+/* A run of the program: opens a device, plans, computes, gives everything back. `taken`: memory that is not
+ * there, in bytes. */
 static int run(size_t taken, outcome *out)
 {
     sb_device *d = NULL;
@@ -301,7 +303,8 @@ static void equals_take_the_same(void **state)
             unplan(d, &conv[i]);
         }
         sb_device_close(&d);
-        expect_said(keeps ? "12 plans timed for 3 operations, 3 operations as kept" : "6 operations take the heuristics' first plan");
+        expect_said(keeps ? "12 plans timed for 3 operations, 3 operations as kept"
+                          : "6 operations take the heuristics' first plan");
     }
 }
 
@@ -320,7 +323,8 @@ static void other_operations_are_others(void **state)
         snprintf(planning, sizeof planning, "%s", d->planning);
         unplan(d, &conv);
         sb_device_close(&d);
-        expect_said(time == 0 ? "12 plans timed for 3 operations, 0 operations" : "0 plans timed for 0 operations, 3 operations");
+        expect_said(time == 0 ? "12 plans timed for 3 operations, 0 operations"
+                              : "0 plans timed for 0 operations, 3 operations");
     }
     assert_int_equal(taken(), 2);
 }
@@ -379,8 +383,15 @@ static void damaged_is_begun_anew(void **state)
     const struct {
         const char *text;
         size_t bytes;
-    } damaged[] = { { "", 0 }, { "{\"machine\": \"emulated", 21 }, { "\0\0\0\0", 4 }, { "\xFF\xFE{}", 4 }, { "[]", 2 }, { "{}", 2 },
-                    { "{\"machine\": 1, \"plans\": {}}", 27 }, { "{\"machine\": \"emulated GPU\", \"plans\": []}", 40 }, { large, sizeof large } };
+    } damaged[] = { { "", 0 },
+                    { "{\"machine\": \"emulated", 21 },
+                    { "\0\0\0\0", 4 },
+                    { "\xFF\xFE{}", 4 },
+                    { "[]", 2 },
+                    { "{}", 2 },
+                    { "{\"machine\": 1, \"plans\": {}}", 27 },
+                    { "{\"machine\": \"emulated GPU\", \"plans\": []}", 40 },
+                    { large, sizeof large } };
     taken();
     char *sound = read_cache();
     memset(large, ' ', sizeof large);
@@ -403,11 +414,13 @@ static void foreign_is_begun_anew(void **state)
     expect_chosen_anew("it is of another machine");
 }
 
-/* Names of no plan, of plans that are not to be taken (the double dies of those), and of one that cannot be built any more. */
+/* Names of no plan, of plans that are not to be taken (the double dies of those), and of one that cannot be
+ * built any more. */
 static void stale_is_chosen_anew(void **state)
 {
     (void)state;
-    const char *const names[] = { "", "4", "eng7_k17=4", "eng3_k17=9", "eng3_k18=4", "eng3", "eng0", "eng1", "eng2" };
+    const char *const names[] = { "",     "4",    "eng7_k17=4", "eng3_k17=9", "eng3_k18=4",
+                                  "eng3", "eng0", "eng1",       "eng2" };
     set_times(3, 2, 3, 1, 3);
     assert_int_equal(taken(), 4);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -489,7 +502,8 @@ static void passed_over(void **state)
     cache_empty();
     assert_int_equal(taken_with(memory_left() - SHARE / 2), 3);
     expect_said("9 plans timed for 3 operations");
-    /* and where there is not even memory for the tensors, nothing is timed: the trainer will say what would fit */
+    /* and where there is not even memory for the tensors, nothing is timed: the trainer will say what would
+     * fit */
     cache_empty();
     assert_int_equal(taken_with(memory_left() - 4096), 1);
     expect_said("0 plans timed");
@@ -503,7 +517,9 @@ static void none_is_left(void **state)
     for (int i = 0; i < EMULATION_PLANS; i++)
         emulation_plans[i].fails = true;
     assert_int_equal(run(0, &o), -1);
-    assert_non_null(strstr(sb_error(), "a convolution, forward of [2, 7, 7, 8] to 8 channels, kernel 3, stride 1, pad 1, in f32"));
+    assert_non_null(
+        strstr(sb_error(),
+               "a convolution, forward of [2, 7, 7, 8] to 8 channels, kernel 3, stride 1, pad 1, in f32"));
     assert_non_null(strstr(sb_error(), "none of 4 plans runs"));
     fresh(NULL);
     for (int i = 0; i < EMULATION_PLANS; i++)
@@ -570,7 +586,8 @@ static void first_process_decides(void **state)
     sb_device_close(&second);
 }
 
-/* As test_calls.c, where plans are timed, two for each direction. A plan that fails is passed over, so most failures are survived. */
+/* As test_calls.c, where plans are timed, two for each direction. A plan that fails is passed over, so most
+ * failures are survived. */
 static void any_call_fails(void **state)
 {
     (void)state;
@@ -605,14 +622,22 @@ int main(void)
     omp_set_num_threads(1); /* products too small to share */
     cache_make();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(plans_differ, fresh),         cmocka_unit_test_setup(fastest_wins, fresh),
-        cmocka_unit_test_setup(smallest_workspace_wins, fresh), cmocka_unit_test_setup(workspace_is_bounded, fresh),
-        cmocka_unit_test_setup(later_of_a_name_is_dropped, fresh), cmocka_unit_test_setup(kept_wins, fresh),
-        cmocka_unit_test_setup(other_operations_are_others, fresh), cmocka_unit_test_setup(damaged_is_begun_anew, fresh),
-        cmocka_unit_test_setup(foreign_is_begun_anew, fresh), cmocka_unit_test_setup(stale_is_chosen_anew, fresh),
-        cmocka_unit_test_setup(nowhere_to_keep_it, fresh),   cmocka_unit_test_setup(kept_but_read_only, fresh),
-        cmocka_unit_test_setup(passed_over, fresh),          cmocka_unit_test_setup(none_is_left, fresh),
-        cmocka_unit_test_setup(first_decides, fresh),        cmocka_unit_test_setup(equals_take_the_same, fresh),
+        cmocka_unit_test_setup(plans_differ, fresh),
+        cmocka_unit_test_setup(fastest_wins, fresh),
+        cmocka_unit_test_setup(smallest_workspace_wins, fresh),
+        cmocka_unit_test_setup(workspace_is_bounded, fresh),
+        cmocka_unit_test_setup(later_of_a_name_is_dropped, fresh),
+        cmocka_unit_test_setup(kept_wins, fresh),
+        cmocka_unit_test_setup(other_operations_are_others, fresh),
+        cmocka_unit_test_setup(damaged_is_begun_anew, fresh),
+        cmocka_unit_test_setup(foreign_is_begun_anew, fresh),
+        cmocka_unit_test_setup(stale_is_chosen_anew, fresh),
+        cmocka_unit_test_setup(nowhere_to_keep_it, fresh),
+        cmocka_unit_test_setup(kept_but_read_only, fresh),
+        cmocka_unit_test_setup(passed_over, fresh),
+        cmocka_unit_test_setup(none_is_left, fresh),
+        cmocka_unit_test_setup(first_decides, fresh),
+        cmocka_unit_test_setup(equals_take_the_same, fresh),
         cmocka_unit_test_setup(first_process_decides, fresh),
         cmocka_unit_test_setup(any_call_fails, fresh),
     };

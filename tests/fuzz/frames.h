@@ -1,4 +1,5 @@
-/* frames.h: a sound frame of every type of message, made by msgpack-c's packer field by field, not by message.c. */
+/* frames.h: a sound frame of every type of message, made by msgpack-c's packer field by field, not by
+ * message.c. */
 #ifndef SB_TESTS_FRAMES_H
 #define SB_TESTS_FRAMES_H
 
@@ -10,7 +11,8 @@
 
 #include "proto/message.h"
 
-/* The fields of each type behind version and type, as message.h lists them: numbers, and one text at the end for t. */
+/* The fields of each type behind version and type, as message.h lists them: numbers, and one text at the end
+ * for t. */
 static const struct {
     sb_message_type type;
     bool text;
@@ -18,7 +20,10 @@ static const struct {
     int64_t number[12];
 } frames[] = {
     { SB_MESSAGE_HELLO, false, 3, { SB_ROLE_AUGMENT, 4711, 123456789 } },
-    { SB_MESSAGE_WELCOME, false, 10, { 7, 4711, 99, 5000000000, 1, SB_SEGMENT_TILES, 0x1122334455667788, 4711, 5, 8192 } },
+    { SB_MESSAGE_WELCOME,
+      false,
+      10,
+      { 7, 4711, 99, 5000000000, 1, SB_SEGMENT_TILES, 0x1122334455667788, 4711, 5, 8192 } },
     { SB_MESSAGE_WELCOME, false, 5, { 0, 1, 0, 0, 0 } },
     { SB_MESSAGE_REFUSE, true, 0, { 0 } },
     { SB_MESSAGE_WANT, false, 2, { 42, 16777215 } },

@@ -1,6 +1,7 @@
-/* fuzz.h: what the fuzz targets share: sound inputs are mutated by a generator with a fixed seed, so a run is the same everywhere and a
- * failure repeats. Run under AddressSanitizer and UBSan by tests/sanitizers/address.sh; without them they still check the targets' own
- * properties. A target says whether it accepts an input; whoever refuses has to say why. */
+/* fuzz.h: what the fuzz targets share: sound inputs are mutated by a generator with a fixed seed, so a run is
+ * the same everywhere and a failure repeats. Run under AddressSanitizer and UBSan by
+ * tests/sanitizers/address.sh; without them they still check the targets' own properties. A target says
+ * whether it accepts an input; whoever refuses has to say why. */
 #ifndef SB_TESTS_FUZZ_H
 #define SB_TESTS_FUZZ_H
 
@@ -28,10 +29,12 @@ typedef struct {
     size_t bytes;
 } fuzz_seed;
 
-/* True: accepted. False: refused, with sb_error set. Checks what must hold either way by cmocka's assertions. */
+/* True: accepted. False: refused, with sb_error set. Checks what must hold either way by cmocka's assertions.
+ */
 typedef bool (*fuzz_target)(const uint8_t *data, size_t bytes);
 
-static inline void fuzz_replace(uint8_t *data, size_t *bytes, size_t at, size_t out, const void *in, size_t in_bytes)
+static inline void fuzz_replace(uint8_t *data, size_t *bytes, size_t at, size_t out, const void *in,
+                                size_t in_bytes)
 {
     if (at > *bytes || out > *bytes - at || *bytes - out + in_bytes > FUZZ_MAX)
         return;
@@ -43,10 +46,28 @@ static inline void fuzz_replace(uint8_t *data, size_t *bytes, size_t at, size_t 
 /* One small damage. */
 static inline void fuzz_damage(sb_random *r, uint8_t *data, size_t *bytes, const fuzz_seed *other)
 {
-    static const uint64_t numbers[] = { 0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x7FFFFFFFFFFFFFFF,
-                                        0x8000000000000000, UINT64_MAX, 4096, 1 << 20 };
-    static const char *const words[] = { "-1", "0", "2147483647", "4294967296", "99999999999999999999", "1e999", "nan", "\"", "{", "}", "[",
-                                         "]", ",", ":", "\n", "\\u0000", "\xC0\xAF", "null", "- ", "  ", "&a *a", "'" };
+    static const uint64_t numbers[] = { 0,
+                                        1,
+                                        0x7F,
+                                        0x80,
+                                        0xFF,
+                                        0x7FFF,
+                                        0xFFFF,
+                                        0x7FFFFFFF,
+                                        0x80000000,
+                                        0xFFFFFFFF,
+                                        0x7FFFFFFFFFFFFFFF,
+                                        0x8000000000000000,
+                                        UINT64_MAX,
+                                        4096,
+                                        1 << 20 };
+    static const char *const words[] = {
+        "-1",      "0",        "2147483647", "4294967296", "99999999999999999999",
+        "1e999",   "nan",      "\"",         "{",          "}",
+        "[",       "]",        ",",          ":",          "\n",
+        "\\u0000", "\xC0\xAF", "null",       "- ",         "  ",
+        "&a *a",   "'"
+    };
     size_t at = *bytes ? sb_random_below(r, (uint32_t)*bytes) : 0, left = *bytes - at;
     uint64_t number = numbers[sb_random_below(r, sizeof numbers / sizeof *numbers)];
     const char *word = words[sb_random_below(r, sizeof words / sizeof *words)];
@@ -81,7 +102,8 @@ static inline void fuzz_damage(sb_random *r, uint8_t *data, size_t *bytes, const
             at++;
         for (some = 0; at + some < *bytes && data[at + some] >= '0' && data[at + some] <= '9'; some++)
             ;
-        fuzz_replace(data, bytes, at, some, decimal, (size_t)snprintf(decimal, sizeof decimal, "%" PRIu64, number >> sb_random_below(r, 2)));
+        fuzz_replace(data, bytes, at, some, decimal,
+                     (size_t)snprintf(decimal, sizeof decimal, "%" PRIu64, number >> sb_random_below(r, 2)));
         break;
     case 8: /* cut off */
         if (sb_random_below(r, 4) == 0)
@@ -90,8 +112,9 @@ static inline void fuzz_damage(sb_random *r, uint8_t *data, size_t *bytes, const
     default: /* a piece of another input */
         some = other->bytes < 64 ? other->bytes : 1 + sb_random_below(r, 64);
         if (some)
-            fuzz_replace(data, bytes, at, left < some ? left : some,
-                         (const uint8_t *)other->data + sb_random_below(r, (uint32_t)(other->bytes - some + 1)), some);
+            fuzz_replace(
+                data, bytes, at, left < some ? left : some,
+                (const uint8_t *)other->data + sb_random_below(r, (uint32_t)(other->bytes - some + 1)), some);
     }
 }
 
@@ -113,7 +136,8 @@ static inline bool fuzz_one(fuzz_target target, const uint8_t *data, size_t byte
     return accepted;
 }
 
-/* Every seed must be accepted; then `rounds` damaged ones, of which at least some are accepted and some refused. */
+/* Every seed must be accepted; then `rounds` damaged ones, of which at least some are accepted and some
+ * refused. */
 static inline void fuzz(const fuzz_seed *seeds, uint32_t count, uint32_t rounds, fuzz_target target)
 {
     static uint8_t data[FUZZ_MAX];
@@ -123,7 +147,8 @@ static inline void fuzz(const fuzz_seed *seeds, uint32_t count, uint32_t rounds,
             fail_msg("seed %u: %s", i, sb_error());
     for (uint32_t round = 0; round < rounds; round++) {
         sb_random r;
-        sb_random_init(&r, 2026, SB_RANDOM_EVALUATE, round, 0, 0); /* each round by itself: a failing one can be run alone */
+        sb_random_init(&r, 2026, SB_RANDOM_EVALUATE, round, 0,
+                       0); /* each round by itself: a failing one can be run alone */
         const fuzz_seed *seed = &seeds[sb_random_below(&r, count)];
         size_t bytes = seed->bytes < FUZZ_MAX ? seed->bytes : FUZZ_MAX;
         memcpy(data, seed->data, bytes);

@@ -1,4 +1,5 @@
-/* Files that somebody may have edited, or a crash damaged: configuration, index, manifest, safetensors, status, logs, quarantine. */
+/* Files that somebody may have edited, or a crash damaged: configuration, index, manifest, safetensors,
+ * status, logs, quarantine. */
 #include "tests/fuzz/fuzz.h"
 
 #include <fcntl.h>
@@ -21,7 +22,8 @@ static void write_file(const char *name, const void *data, size_t bytes)
 {
     char path[PATH_MAX];
     assert_int_equal(sb_rundir_path(path, folder, "%s", name), 0);
-    unlink(path); /* a file that is cut and written again goes to the disk at once: ext4 takes it for a replacement */
+    unlink(path); /* a file that is cut and written again goes to the disk at once: ext4 takes it for a
+                     replacement */
     int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
     assert_true(fd >= 0);
     assert_int_equal(write(fd, data, bytes), bytes);
@@ -48,8 +50,9 @@ static int make_folder(void **state)
 static int remove_folder(void **state)
 {
     (void)state;
-    const char *names[] = { "index.csv", "manifest.csv", "status.json", "metrics.jsonl", "evaluation.jsonl", "quarantine.jsonl", "image.png",
-                            "other.png", "seed.safetensors" };
+    const char *names[] = { "index.csv",     "manifest.csv",     "status.json",
+                            "metrics.jsonl", "evaluation.jsonl", "quarantine.jsonl",
+                            "image.png",     "other.png",        "seed.safetensors" };
     char path[PATH_MAX];
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (sb_rundir_path(path, folder, "%s", names[i]) == 0)
@@ -57,7 +60,7 @@ static int remove_folder(void **state)
     return rmdir(folder);
 }
 
-/* ---- configuration --------------------------------------------------------------------------------------------------------------- */
+/* ---- configuration ------------------------------------------------------------------------------------- */
 
 /* What is accepted prints as text that reads back to the same text. */
 static bool read_config(const uint8_t *data, size_t bytes)
@@ -95,14 +98,18 @@ static void test_configurations(void **state)
     sb_config_defaults(&config);
     assert_int_equal(sb_config_set(&config, "data.path=/tmp"), 0);
     char *all = sb_config_text(&config);
-    const fuzz_seed seeds[] = { seed_of(all),
-                                seed_of("data: { path: '/tmp', tile: 96 }\nviews:\n  - { count: 2, size: 64, blur: 0.5 }\n  - { size: 32 }\n"
-                                        "optimiser: { name: lars, lr: 1e-3 }\nmethod: { name: simclr, temperature: 0.5 } # words\n") };
+    const fuzz_seed seeds[] = {
+        seed_of(all),
+        seed_of(
+            "data: { path: '/tmp', tile: 96 }\nviews:\n  - { count: 2, size: 64, blur: 0.5 }\n  - { size: 32 "
+            "}\n"
+            "optimiser: { name: lars, lr: 1e-3 }\nmethod: { name: simclr, temperature: 0.5 } # words\n")
+    };
     fuzz(seeds, 2, 6000, read_config);
     free(all);
 }
 
-/* ---- index and manifest ------------------------------------------------------------------------------------------------------------- */
+/* ---- index and manifest -------------------------------------------------------------------------------- */
 
 static bool use_index(sb_index *x)
 {
@@ -141,7 +148,8 @@ static bool read_manifest(const uint8_t *data, size_t bytes)
 static void test_hostile_indexes(void **state)
 {
     (void)state;
-    static const char header[] = "path,page,bytes,mtime_ns,width,height,random_access,placed,left,top,label,group,train_left,train_top,"
+    static const char header[] = "path,page,bytes,mtime_ns,width,height,random_access,placed,left,top,label,"
+                                 "group,train_left,train_top,"
                                  "train_width,train_height,test_left,test_top,test_width,test_height\n";
     const struct {
         const char *row;
@@ -154,7 +162,8 @@ static void test_hostile_indexes(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char text[512];
-        int bytes = snprintf(text, sizeof text, "%s%s%s", header, cases[i].row, "b.png,0,1,1,400,300,0,0,0,0,,1,0,0,400,300,0,0,0,0\n");
+        int bytes = snprintf(text, sizeof text, "%s%s%s", header, cases[i].row,
+                             "b.png,0,1,1,400,300,0,0,0,0,,1,0,0,400,300,0,0,0,0\n");
         if (fuzz_one(read_index, (const uint8_t *)text, (size_t)bytes) != cases[i].accepted)
             fail_msg("%s: %s", cases[i].row, sb_error());
     }
@@ -197,7 +206,7 @@ static void test_manifests(void **state)
         free((void *)indexes[i].data);
 }
 
-/* ---- safetensors ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- safetensors --------------------------------------------------------------------------------------- */
 
 /* Every byte of every tensor can be read, and nothing else is a tensor. */
 static bool read_tensors(const uint8_t *data, size_t bytes)
@@ -230,8 +239,16 @@ static void test_safetensors(void **state)
     const int64_t counter = 7;
     const uint8_t byte = 200;
     const sb_tensor tensors[] = {
-        { .name = "conv1.weight", .type = SB_TENSOR_F32, .dims = 2, .shape = { 2, 3 }, .data = weight, .bytes = sizeof weight },
-        { .name = "bn1.num_batches_tracked", .type = SB_TENSOR_I64, .data = &counter, .bytes = sizeof counter },
+        { .name = "conv1.weight",
+          .type = SB_TENSOR_F32,
+          .dims = 2,
+          .shape = { 2, 3 },
+          .data = weight,
+          .bytes = sizeof weight },
+        { .name = "bn1.num_batches_tracked",
+          .type = SB_TENSOR_I64,
+          .data = &counter,
+          .bytes = sizeof counter },
         { .name = "flag", .type = SB_TENSOR_U8, .dims = 1, .shape = { 1 }, .data = &byte, .bytes = 1 },
     };
     const char *const metadata[] = { "step", "12", NULL };
@@ -240,14 +257,16 @@ static void test_safetensors(void **state)
     assert_int_equal(sb_safetensors_write(path, tensors, 3, metadata), 0);
     /* As other programs write it: no checksum, so that damage to the data is not what is found. */
     char foreign[128] = { 0 };
-    int head = snprintf(foreign + 8, sizeof foreign - 8, "{\"w\":{\"dtype\":\"F16\",\"shape\":[2,1],\"data_offsets\":[0,4]},\"__metadata__\":{}}");
+    int head = snprintf(
+        foreign + 8, sizeof foreign - 8,
+        "{\"w\":{\"dtype\":\"F16\",\"shape\":[2,1],\"data_offsets\":[0,4]},\"__metadata__\":{}}");
     foreign[0] = (char)head;
     const fuzz_seed seeds[] = { read_file(path), { foreign, (size_t)(8 + head + 4) } };
     fuzz(seeds, 2, 30000, read_tensors);
     free((void *)seeds[0].data);
 }
 
-/* ---- status and logs -------------------------------------------------------------------------------------------------------------- */
+/* ---- status and logs ----------------------------------------------------------------------------------- */
 
 /* What goes to the screen is one line of text. */
 static bool read_status(const uint8_t *data, size_t bytes)
@@ -297,7 +316,8 @@ static bool is_row(char **text, int count)
     return true;
 }
 
-/* The blocks hold rows of numbers and nothing else, whatever stands in the logs: it is a program that gnuplot runs. */
+/* The blocks hold rows of numbers and nothing else, whatever stands in the logs: it is a program that gnuplot
+ * runs. */
 static bool read_curves(void)
 {
     char *text = NULL, *at;
@@ -359,20 +379,24 @@ static void test_quarantine(void **state)
     (void)state;
     char path[PATH_MAX];
     const sb_tile tile = { .image = 1, .left = 64, .top = 128 };
-    assert_int_equal(sb_quarantine_append(folder, "a \"b\".jpg", 0, NULL, "VipsJpeg: Premature end of input file"), 0);
+    assert_int_equal(
+        sb_quarantine_append(folder, "a \"b\".jpg", 0, NULL, "VipsJpeg: Premature end of input file"), 0);
     assert_int_equal(sb_quarantine_append(folder, "c.tif", 2, &tile, "cannot be decoded"), 0);
-    assert_int_equal(sb_quarantine_append(folder, "d\xE9.tif", 1, NULL, "the decoder failed on it 3 times"), 0);
+    assert_int_equal(sb_quarantine_append(folder, "d\xE9.tif", 1, NULL, "the decoder failed on it 3 times"),
+                     0);
     assert_int_equal(sb_rundir_path(path, folder, "quarantine.jsonl"), 0);
     fuzz_seed seed = read_file(path);
     fuzz(&seed, 1, 5000, read_quarantine);
     free((void *)seed.data);
 }
 
-/* Zeros in the middle, as a power failure leaves them, and a line that a full disk has cut, cost what they hit and nothing else. */
+/* Zeros in the middle, as a power failure leaves them, and a line that a full disk has cut, cost what they
+ * hit and nothing else. */
 static void test_holes_in_logs(void **state)
 {
     (void)state;
-    static const char holed[] = "{\"path\":\"a\",\"page\":0}\n\0\0\0\0\0\n{\"path\":\"b\",\"page\":0}\n{\"path\":\"c\",\"pa";
+    static const char holed[] =
+        "{\"path\":\"a\",\"page\":0}\n\0\0\0\0\0\n{\"path\":\"b\",\"page\":0}\n{\"path\":\"c\",\"pa";
     int images = 0;
     write_file("quarantine.jsonl", holed, sizeof holed - 1);
     assert_int_equal(sb_quarantine_append(folder, "d", 0, NULL, "cannot be used"), 0);
@@ -391,27 +415,47 @@ static void test_holes_in_logs(void **state)
 static void test_status_and_logs(void **state)
 {
     (void)state;
-    const sb_status status = { .step = 3, .steps = 10, .loss = 1.5, .images_per_second = 20, .eta_s = 5, .waited = 0.1, .loaders = 2,
-                               .bottleneck = "decode", .phase = "training" };
+    const sb_status status = { .step = 3,
+                               .steps = 10,
+                               .loss = 1.5,
+                               .images_per_second = 20,
+                               .eta_s = 5,
+                               .waited = 0.1,
+                               .loaders = 2,
+                               .bottleneck = "decode",
+                               .phase = "training" };
     char path[PATH_MAX];
     assert_int_equal(sb_status_write(folder, &status), 0);
     assert_int_equal(sb_rundir_path(path, folder, "status.json"), 0);
     fuzz_seed seed = read_file(path);
-    const fuzz_seed both[] = { seed, seed_of("{\"phase\":\"\\u001b[2J\",\"step\":3,\"steps\":10,\"loss\":1.5,\"images_per_second\":20.0,\"eta_s\":5.0,"
-                                             "\"waited\":0.1,\"bottleneck\":\"\\n\\u001b]0;\",\"loaders\":2,\"quarantined\":1}\n") };
+    const fuzz_seed both[] = {
+        seed, seed_of("{\"phase\":\"\\u001b[2J\",\"step\":3,\"steps\":10,\"loss\":1.5,\"images_per_second\":"
+                      "20.0,\"eta_s\":5.0,"
+                      "\"waited\":0.1,\"bottleneck\":\"\\n\\u001b]0;\",\"loaders\":2,\"quarantined\":1}\n")
+    };
     fuzz(both, 2, 5000, read_status);
     free((void *)seed.data);
     for (int64_t step = 1; step <= 3; step++)
         assert_int_equal(sb_metrics_append(folder, step, 0, 1.5, 0.1, 20, 0.5), 0);
     assert_int_equal(sb_rundir_path(path, folder, "metrics.jsonl"), 0);
-    assert_int_equal(sb_file_append_line(path, "{\"step\":2,\"loss\":\"EOD\\nset output '/tmp/x'\",\"images_per_second\":null}"), 0);
+    assert_int_equal(
+        sb_file_append_line(path,
+                            "{\"step\":2,\"loss\":\"EOD\\nset output '/tmp/x'\",\"images_per_second\":null}"),
+        0);
     seed = read_file(path);
     fuzz(&seed, 1, 5000, read_metrics);
     fuzz(&seed, 1, 200, truncate_log); /* each is synced to the disk */
     free((void *)seed.data);
-    sb_report report = { .step = 2, .source = "snapshot", .tiles = 27, .views = 8, .size = 128, .stream = { .count = 5, .rank = 3.5 } };
+    sb_report report = { .step = 2,
+                         .source = "snapshot",
+                         .tiles = 27,
+                         .views = 8,
+                         .size = 128,
+                         .stream = { .count = 5, .rank = 3.5 } };
     for (int row = 0; row < SB_ROWS; row++)
-        report.row[row] = (sb_measures){ .view_retrieval = 0.1 * (row + 1), .group_retrieval = -1, .knn1 = -1, .knn5 = -1, .rank = 2.5 };
+        report.row[row] = (sb_measures){
+            .view_retrieval = 0.1 * (row + 1), .group_retrieval = -1, .knn1 = -1, .knn5 = -1, .rank = 2.5
+        };
     for (; report.step <= 4; report.step += 2)
         assert_int_equal(sb_report_append(&report, folder), 0);
     write_file("metrics.jsonl", "", 0);
@@ -424,12 +468,9 @@ static void test_status_and_logs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_configurations),
-        cmocka_unit_test(test_manifests),
-        cmocka_unit_test(test_hostile_indexes),
-        cmocka_unit_test(test_safetensors),
-        cmocka_unit_test(test_status_and_logs),
-        cmocka_unit_test(test_quarantine),
+        cmocka_unit_test(test_configurations),  cmocka_unit_test(test_manifests),
+        cmocka_unit_test(test_hostile_indexes), cmocka_unit_test(test_safetensors),
+        cmocka_unit_test(test_status_and_logs), cmocka_unit_test(test_quarantine),
         cmocka_unit_test(test_holes_in_logs),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -1,5 +1,5 @@
-/* Messages: what unpacks packs back to the same meaning, everything else is refused with a reason, and nothing is allocated. The frames
- * are made by msgpack-c's packer field by field, not by message.c. */
+/* Messages: what unpacks packs back to the same meaning, everything else is refused with a reason, and
+ * nothing is allocated. The frames are made by msgpack-c's packer field by field, not by message.c. */
 #include <malloc.h>
 
 #include "tests/fuzz/frames.h"
@@ -11,7 +11,8 @@ static bool unpack(const uint8_t *data, size_t bytes)
     struct mallinfo2 before = mallinfo2();
     int rc = sb_message_unpack(&m, data, bytes);
     struct mallinfo2 after = mallinfo2();
-    assert_true(before.uordblks == after.uordblks && before.hblkhd == after.hblkhd && before.arena == after.arena);
+    assert_true(before.uordblks == after.uordblks && before.hblkhd == after.hblkhd &&
+                before.arena == after.arena);
     if (rc != 0)
         return false;
     uint8_t packed[SB_MESSAGE_MAX];
@@ -39,12 +40,17 @@ static void test_the_meaning(void **state)
     uint8_t data[SB_MESSAGE_MAX];
     sb_message m;
     assert_int_equal(sb_message_unpack(&m, data, make_frame(1, true, data)), 0);
-    assert_true(m.type == SB_MESSAGE_WELCOME && m.welcome.incarnation == 7 && m.welcome.pid == 4711 && m.welcome.start == 99);
-    assert_true(m.welcome.first == 5000000000 && m.welcome.segment_count == 1 && m.welcome.segments[0].id == 0x1122334455667788);
-    assert_true(m.welcome.segments[0].kind == SB_SEGMENT_TILES && m.welcome.segments[0].fd == 5 && m.welcome.segments[0].bytes == 8192);
+    assert_true(m.type == SB_MESSAGE_WELCOME && m.welcome.incarnation == 7 && m.welcome.pid == 4711 &&
+                m.welcome.start == 99);
+    assert_true(m.welcome.first == 5000000000 && m.welcome.segment_count == 1 &&
+                m.welcome.segments[0].id == 0x1122334455667788);
+    assert_true(m.welcome.segments[0].kind == SB_SEGMENT_TILES && m.welcome.segments[0].fd == 5 &&
+                m.welcome.segments[0].bytes == 8192);
     assert_int_equal(sb_message_unpack(&m, data, make_frame(5, false, data)), 0);
-    assert_true(m.type == SB_MESSAGE_WORK && m.work.segment == 42 && m.work.slot == 3 && m.work.generation == 70000);
-    assert_true(m.work.sample == 1 && m.work.image == UINT32_MAX && m.work.left == -5 && m.work.top == INT32_MAX && m.work.side == 1024);
+    assert_true(m.type == SB_MESSAGE_WORK && m.work.segment == 42 && m.work.slot == 3 &&
+                m.work.generation == 70000);
+    assert_true(m.work.sample == 1 && m.work.image == UINT32_MAX && m.work.left == -5 &&
+                m.work.top == INT32_MAX && m.work.side == 1024);
     assert_int_equal(sb_message_unpack(&m, data, make_frame(6, false, data)), 0);
     assert_true(m.type == SB_MESSAGE_DONE && m.done.bad == 2 && m.done.decode_ns == 300);
     assert_string_equal(m.done.reason, "cannot be decoded: \xC3\xA4 \xF0\x9F\x90\x88");

@@ -1,12 +1,13 @@
-/* Segments, rings and broadcasts whose header or ticket is hostile: joining fails with a reason, or everything that follows stays inside
- * the mapping. */
+/* Segments, rings and broadcasts whose header or ticket is hostile: joining fails with a reason, or
+ * everything that follows stays inside the mapping. */
 #include "tests/fuzz/fuzz.h"
 
 #include "proto/broadcast.h"
 #include "proto/ring.h"
 
-#define HEAD 32     /* bytes of the segment's header */
-#define PAYLOAD 160 /* bytes of the payload's head that are damaged: the ring's or broadcast's header, the first word */
+#define HEAD 32 /* bytes of the segment's header */
+#define PAYLOAD \
+    160 /* bytes of the payload's head that are damaged: the ring's or broadcast's header, the first word */
 
 /* An input: the ticket, the segment's header, the head of its payload. The segment itself keeps its size. */
 typedef struct {
@@ -29,7 +30,8 @@ static input input_of(const sb_segment *s)
     return in;
 }
 
-/* The damaged input becomes the segment's contents; the ticket may name any descriptor of this process, but no other process. */
+/* The damaged input becomes the segment's contents; the ticket may name any descriptor of this process, but
+ * no other process. */
 static input load(const uint8_t *data, size_t bytes)
 {
     input in = input_of(owner);

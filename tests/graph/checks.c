@@ -1,6 +1,7 @@
-/* checks.c: see checks.h. Every graph here has one leaf, x, and one loss; its gradients with respect to x and to every weight are compared with central
- * differences of the loss along random directions. The losses are smooth, so that a difference over 2 x 2^-7 is right to some 1e-4 of its size, while a
- * reader whose gradient is lost changes it by some per cent at least. */
+/* checks.c: see checks.h. Every graph here has one leaf, x, and one loss; its gradients with respect to x and
+ * to every weight are compared with central differences of the loss along random directions. The losses are
+ * smooth, so that a difference over 2 x 2^-7 is right to some 1e-4 of its size, while a reader whose gradient
+ * is lost changes it by some per cent at least. */
 #include "tests/graph/checks.h"
 
 #include <math.h>
@@ -43,7 +44,10 @@ static void good(int rc)
         fail_msg("%s", sb_error());
 }
 
-static void take(net *n, size_t bytes, void **out) { good(n->device->alloc(n->device, bytes ? bytes : 1, out)); }
+static void take(net *n, size_t bytes, void **out)
+{
+    good(n->device->alloc(n->device, bytes ? bytes : 1, out));
+}
 
 static void put(net *n, void *to, const float *from, size_t count)
 {
@@ -98,7 +102,9 @@ static void tear_down(net *n)
 
 static sb_feed feed_of(const net *n)
 {
-    return (sb_feed){ .section = &n->section, .leaf = { n->leaf }, .dleaf = { n->gradient }, .doutput = { n->one } };
+    return (sb_feed){
+        .section = &n->section, .leaf = { n->leaf }, .dleaf = { n->gradient }, .doutput = { n->one }
+    };
 }
 
 static double loss_of(net *n)
@@ -182,14 +188,15 @@ static void check_differences(builder build, sb_shape x, uint64_t seed)
         }
         double error = fabs((loss[0] - loss[1]) / (2 * (double)STEP) - slope);
         if (to > from && !(size > 0 && error < DIFFERENCES_BOUND * sqrt(size) + 1e-5))
-            fail_msg("part %d: differences %.6g, gradient %.6g, size %.2g", part, (loss[0] - loss[1]) / (2 * (double)STEP), slope, sqrt(size));
+            fail_msg("part %d: differences %.6g, gradient %.6g, size %.2g", part,
+                     (loss[0] - loss[1]) / (2 * (double)STEP), slope, sqrt(size));
     }
     free(moved);
     free_point(&p);
     tear_down(&n);
 }
 
-/* ---- graphs ------------------------------------------------------------------------------------------------------------------ */
+/* ---- graphs -------------------------------------------------------------------------------------------- */
 
 /* A smooth scalar of any f32 rows. */
 static sb_t finish(sb_graph *g, sb_t t) { return sb_mean(g, sb_softplus(g, t)); }
@@ -198,7 +205,8 @@ static sb_t three_readers(sb_graph *g, sb_t x, sb_random *random)
 {
     (void)random;
     sb_t t = sb_conv(g, x, "stem", .out = 8, .kernel = 3, .stride = 1, .pad = 1);
-    sb_t a = sb_conv(g, t, "a", .out = 8, .kernel = 3, .stride = 1, .pad = 1), b = sb_conv(g, t, "b", .out = 8, .kernel = 1, .stride = 1);
+    sb_t a = sb_conv(g, t, "a", .out = 8, .kernel = 3, .stride = 1, .pad = 1),
+         b = sb_conv(g, t, "b", .out = 8, .kernel = 1, .stride = 1);
     sb_t sum = sb_batchnorm(g, a, t, "norm", .relu = false);
     return finish(g, sb_avgpool(g, sb_combine(g, sum, b, .alpha = 1, .beta = 0.5f)));
 }
@@ -221,7 +229,8 @@ static sb_t chain(sb_graph *g, sb_t x, sb_random *random)
         if (i % 30 == 0)
             t = sb_linear(g, t, name, .out = 8, .bias = true);
         else
-            t = sb_combine(g, t, SB_NONE, .alpha = sb_random_below(random, 2) ? 1.02f : 0.98f, .constant = 0.01f);
+            t = sb_combine(g, t, SB_NONE, .alpha = sb_random_below(random, 2) ? 1.02f : 0.98f,
+                           .constant = 0.01f);
     }
     return finish(g, t);
 }
@@ -297,7 +306,8 @@ static void test_two_outputs(void **state)
     good(sb_graph_create(&n.graph, &n.store));
     sb_t leaf = sb_leaf(n.graph, "x", x, true);
     sb_t first = sb_output(n.graph, sb_mean(n.graph, leaf), true);
-    assert_true(sb_output(n.graph, sb_mean(n.graph, sb_combine(n.graph, first, SB_NONE, .alpha = 5)), true) >= 0);
+    assert_true(sb_output(n.graph, sb_mean(n.graph, sb_combine(n.graph, first, SB_NONE, .alpha = 5)), true) >=
+                0);
     assert_int_equal(sb_output(n.graph, first, true), SB_FAILED);
     good(sb_section_create(&n.section, &n.store, true, 1));
     good(sb_plan_create(&n.plan, n.graph, &x, &(sb_plan_options){ .training = true }));
@@ -313,7 +323,10 @@ static void test_two_outputs(void **state)
     put(&n, n.leaf, value, 24);
     put(&n, n.one, seeds, 2);
     sb_plan_bind(n.plan, n.arena, n.packed);
-    const sb_feed feed = { .section = &n.section, .leaf = { n.leaf }, .dleaf = { n.gradient }, .doutput = { n.one, (float *)n.one + 1 } };
+    const sb_feed feed = { .section = &n.section,
+                           .leaf = { n.leaf },
+                           .dleaf = { n.gradient },
+                           .doutput = { n.one, (float *)n.one + 1 } };
     good(sb_plan_forward(n.plan, &feed));
     fetch(&n, sb_plan_output(n.plan, 0), got, 1);
     assert_true(fabsf(got[0] - 11.5f) < 1e-5f);
@@ -324,13 +337,14 @@ static void test_two_outputs(void **state)
     tear_down(&n);
 }
 
-/* ---- random graphs ------------------------------------------------------------------------------------------------------------ */
+/* ---- random graphs ------------------------------------------------------------------------------------- */
 
 #define RANDOM_GRAPHS 200
 #define RANDOM_NODES 12
 #define CHANNELS 8
 
-/* Convolutions, norms with and without a residual, and sums over tensors of one shape, each of any that came before. */
+/* Convolutions, norms with and without a residual, and sums over tensors of one shape, each of any that came
+ * before. */
 static sb_t anything(sb_graph *g, sb_t x, sb_random *random)
 {
     sb_t t[RANDOM_NODES + 1];
@@ -378,9 +392,11 @@ static void test_random(void **state)
             set_up(&other, second, anything, x, seed, 0);
             point o = point_of(&other, seed);
             differentiate(&other, &o);
-            double off = distance(o.gradient, p.gradient, p.x), weights = distance(o.gradient + p.x, p.gradient + p.x, p.weights);
+            double off = distance(o.gradient, p.gradient, p.x),
+                   weights = distance(o.gradient + p.x, p.gradient + p.x, p.weights);
             if (!(off < DEVICES_BOUND && weights < DEVICES_BOUND))
-                fail_msg("graph %d: the devices differ by %.1e at x, %.1e at the weights", (int)seed, off, weights);
+                fail_msg("graph %d: the devices differ by %.1e at x, %.1e at the weights", (int)seed, off,
+                         weights);
             free_point(&o);
             tear_down(&other);
         }

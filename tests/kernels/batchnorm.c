@@ -99,8 +99,8 @@ static void backward_channel(sb_reference *r, size_t k)
         double normal_terms = (fabs(r->x[0][i]) + fabs(mean)) * inverse;
         if (r->dx[0]) {
             r->dx[0][i] = gamma * inverse * (g - sum / rows - normal * product / rows);
-            r->dx_bound[0][i] =
-                unit * fabs(gamma) * inverse * (fabs(g) + (sum_terms + normal_terms * product_terms) / rows);
+            r->dx_bound[0][i] = unit * fabs(gamma) * inverse *
+                                (fabs(g) + (sum_terms + normal_terms * product_terms) / rows);
         }
         if (r->dx[1])
             r->dx[1][i] = g;
@@ -158,10 +158,16 @@ static void fill(sb_trial *t, sb_reference *r, double offset)
 static void fill_near(sb_trial *t, sb_reference *r) { fill(t, r, 0.5); }
 static void fill_far(sb_trial *t, sb_reference *r) { fill(t, r, 30); }
 
-static const sb_op_test near = { .op = SB_OP_BATCHNORM, .how_bytes = sizeof(sb_batchnorm_how),
-                                 .fill = fill_near, .forward = forward, .backward = backward };
-static const sb_op_test far = { .op = SB_OP_BATCHNORM, .how_bytes = sizeof(sb_batchnorm_how),
-                                .fill = fill_far, .forward = forward, .backward = backward };
+static const sb_op_test near = { .op = SB_OP_BATCHNORM,
+                                 .how_bytes = sizeof(sb_batchnorm_how),
+                                 .fill = fill_near,
+                                 .forward = forward,
+                                 .backward = backward };
+static const sb_op_test far = { .op = SB_OP_BATCHNORM,
+                                .how_bytes = sizeof(sb_batchnorm_how),
+                                .fill = fill_far,
+                                .forward = forward,
+                                .backward = backward };
 
 typedef struct {
     sb_shape x;
@@ -178,8 +184,10 @@ static void add(const sb_op_test *test, bool timed, parameters p)
     sb_batchnorm_how how = { p.relu, 1e-5f };
     sb_shape xs[2] = { p.x, p.residual ? p.x : (sb_shape){ 0 } };
     /* Of two rows, dx is 0 but for epsilon; of one, it is 0. */
-    sb_op_options training = { .timed = timed, .no_differences = p.x.n * p.x.h * p.x.w <= 2,
-                               .no_dx = p.no_dx, .without = p.without | 4 }; /* the given statistics */
+    sb_op_options training = { .timed = timed,
+                               .no_differences = p.x.n * p.x.h * p.x.w <= 2,
+                               .no_dx = p.no_dx,
+                               .without = p.without | 4 }; /* the given statistics */
     sb_op_options evaluation = { .timed = timed, .forward_only = true, .without = p.without };
     char text[64];
     snprintf(text, sizeof text, "%s [%d, %d, %d, %d]%s%s%s%s", sb_type_name(p.x.type), p.x.n, p.x.h, p.x.w,

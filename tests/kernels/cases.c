@@ -10,7 +10,8 @@
 
 #include "proto/error.h"
 
-#define GUARD ((size_t)256) /* bytes before and after every array: keeps the alignment of any device's alloc */
+#define GUARD \
+    ((size_t)256) /* bytes before and after every array: keeps the alignment of any device's alloc */
 #define GUARD_BYTE 0xA5
 #define DIRECTIONS 3 /* of finite differences, an array */
 
@@ -33,7 +34,8 @@ static refusal refusals[64];
 static size_t refusal_count;
 static const sb_kernel *const *kernels; /* of the device that is compared */
 
-void sb_case_add(const sb_operation *operation, bool timed, const void *parameters, size_t bytes, const char *format, ...)
+void sb_case_add(const sb_operation *operation, bool timed, const void *parameters, size_t bytes,
+                 const char *format, ...)
 {
     if (case_count == case_room) {
         case_room = case_room ? 2 * case_room : 256;
@@ -68,7 +70,7 @@ static void fill_list(void)
 #undef SB_OP
 }
 
-/* ---- arrays ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- arrays -------------------------------------------------------------------------------------------- */
 
 double *sb_doubles(size_t count)
 {
@@ -100,7 +102,10 @@ sb_array *sb_array_add(sb_trial *t, const char *name, sb_array_type type, sb_arr
     return a;
 }
 
-static size_t element_bytes(sb_array_type type) { return type == SB_ARRAY_F32 ? 4 : type == SB_ARRAY_BF16 ? 2 : 1; }
+static size_t element_bytes(sb_array_type type)
+{
+    return type == SB_ARRAY_F32 ? 4 : type == SB_ARRAY_BF16 ? 2 : 1;
+}
 
 static void encode(sb_array_type type, double value, unsigned char *to)
 {
@@ -109,7 +114,11 @@ static void encode(sb_array_type type, double value, unsigned char *to)
     memcpy(&bits, &f, sizeof bits);
     uint16_t half = (uint16_t)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
     uint8_t byte = (uint8_t)value;
-    memcpy(to, type == SB_ARRAY_F32 ? (void *)&bits : type == SB_ARRAY_BF16 ? (void *)&half : (void *)&byte, element_bytes(type));
+    memcpy(to,
+           type == SB_ARRAY_F32    ? (void *)&bits
+           : type == SB_ARRAY_BF16 ? (void *)&half
+                                   : (void *)&byte,
+           element_bytes(type));
 }
 
 static double decode(sb_array_type type, const unsigned char *from)
@@ -154,7 +163,8 @@ void sb_fill_normal(sb_trial *t, sb_array *a, double mean, double deviation)
 void sb_fill_uniform(sb_trial *t, sb_array *a, double low, double high)
 {
     for (size_t i = 0; i < a->count; i++)
-        a->value[i] = i < PERIOD ? low + (high - low) * (double)sb_random_uniform(&t->random) : a->value[i - PERIOD];
+        a->value[i] = i < PERIOD ? low + (high - low) * (double)sb_random_uniform(&t->random)
+                                 : a->value[i - PERIOD];
     sb_array_round(a);
 }
 
@@ -164,12 +174,14 @@ void sb_array_bound(sb_array *a, double terms, const double *magnitude)
         a->bound[i] = sb_growth(terms) * SB_UNIT_F32 * magnitude[i];
 }
 
-/* ---- one call on a device --------------------------------------------------------------------------------------------------------- */
+/* ---- one call on a device ------------------------------------------------------------------------------ */
 
 static size_t guarded_bytes(size_t bytes) { return bytes + 2 * (size_t)GUARD; }
 
-/* Takes device memory for `bytes` between guards, filled with `image` or, where that is NULL, with `rubbish`. */
-static int take(sb_device *device, size_t bytes, const unsigned char *image, unsigned char rubbish, void **out)
+/* Takes device memory for `bytes` between guards, filled with `image` or, where that is NULL, with `rubbish`.
+ */
+static int take(sb_device *device, size_t bytes, const unsigned char *image, unsigned char rubbish,
+                void **out)
 {
     size_t whole = guarded_bytes(bytes);
     unsigned char *host = malloc(whole);
@@ -246,7 +258,8 @@ static int set_up(sb_trial *t, const sb_operation *op, sb_device *device, unsign
         if (rc != 0)
             return -1;
     }
-    if (take(device, t->scratch_bytes, NULL, rubbish, &t->scratch) != 0 || take(device, t->packed_bytes, NULL, rubbish, &t->packed) != 0)
+    if (take(device, t->scratch_bytes, NULL, rubbish, &t->scratch) != 0 ||
+        take(device, t->packed_bytes, NULL, rubbish, &t->packed) != 0)
         return -1;
     return op->before ? op->before(t, device) : 0;
 }
@@ -257,17 +270,20 @@ static int tear_down(sb_trial *t, const sb_operation *op, sb_device *device, uns
     int rc = 0;
     for (int i = 0; i < t->array_count; i++) {
         sb_array *a = &t->arrays[i];
-        if (give(device, a->memory, a->count * element_bytes(a->type), a->name, results ? results[i] : NULL) != 0)
+        if (give(device, a->memory, a->count * element_bytes(a->type), a->name,
+                 results ? results[i] : NULL) != 0)
             rc = -1;
     }
-    if (give(device, t->scratch, t->scratch_bytes, "scratch", NULL) != 0 || give(device, t->packed, t->packed_bytes, "packed", NULL) != 0)
+    if (give(device, t->scratch, t->scratch_bytes, "scratch", NULL) != 0 ||
+        give(device, t->packed, t->packed_bytes, "packed", NULL) != 0)
         rc = -1;
     if (op->close)
         op->close(t, device);
     return rc;
 }
 
-static int run_once(sb_trial *t, const sb_operation *op, sb_device *device, unsigned char rubbish, unsigned char **results)
+static int run_once(sb_trial *t, const sb_operation *op, sb_device *device, unsigned char rubbish,
+                    unsigned char **results)
 {
     int rc = set_up(t, op, device, rubbish);
     if (rc == 0)
@@ -279,7 +295,7 @@ static int run_once(sb_trial *t, const sb_operation *op, sb_device *device, unsi
     return rc;
 }
 
-/* ---- judging it ------------------------------------------------------------------------------------------------------------------- */
+/* ---- judging it ---------------------------------------------------------------------------------------- */
 
 /* The value that comes nearest to its bound, or is farthest beyond. */
 typedef struct {
@@ -288,7 +304,10 @@ typedef struct {
     double got, wanted, error, bound, ratio;
 } verdict;
 
-static double unit(sb_array_type type) { return type == SB_ARRAY_F32 ? SB_UNIT_F32 : type == SB_ARRAY_BF16 ? SB_UNIT_BF16 : 0; }
+static double unit(sb_array_type type)
+{
+    return type == SB_ARRAY_F32 ? SB_UNIT_F32 : type == SB_ARRAY_BF16 ? SB_UNIT_BF16 : 0;
+}
 
 static void judge(const sb_array *a, const unsigned char *result, verdict *worst)
 {
@@ -320,13 +339,14 @@ static int judge_all(const sb_trial *t, unsigned char *const *results, verdict *
             return sb_fail("%s was given and has been changed", a->name);
     }
     if (worst->ratio > 1)
-        return sb_fail("%s[%zu] is %.9g, should be %.9g: error %.3g, bound %.3g", worst->array, worst->index, worst->got, worst->wanted,
-                       worst->error, worst->bound);
+        return sb_fail("%s[%zu] is %.9g, should be %.9g: error %.3g, bound %.3g", worst->array, worst->index,
+                       worst->got, worst->wanted, worst->error, worst->bound);
     return 0;
 }
 
-/* The reference's gradient along random directions against central differences of its loss. 1e-5 leaves room for the differences' own rounding
- * (2^-53 |loss| / step) and for statistics that the gradient is given rounded to f32. */
+/* The reference's gradient along random directions against central differences of its loss. 1e-5 leaves room
+ * for the differences' own rounding (2^-53 |loss| / step) and for statistics that the gradient is given
+ * rounded to f32. */
 static int check_gradient(sb_trial *t, const sb_operation *op, double *worst)
 {
     const double step = 1e-6, bound = 1e-5;
@@ -357,17 +377,19 @@ static int check_gradient(sb_trial *t, const sb_operation *op, double *worst)
         free(kept);
         free(direction);
         if (!(*worst <= bound))
-            return sb_fail("the gradient %s differs from finite differences by %.3g of its size, bound %.3g", g->name, *worst, bound);
+            return sb_fail("the gradient %s differs from finite differences by %.3g of its size, bound %.3g",
+                           g->name, *worst, bound);
     }
     return 0;
 }
 
-/* ---- trials ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- trials -------------------------------------------------------------------------------------------- */
 
 static void start_trial(sb_trial *t, const test_case *c)
 {
     *t = (sb_trial){ .parameters = c->parameters, .kernels = kernels };
-    sb_random_init(&t->random, crc32(0, (const unsigned char *)c->name, (unsigned)strlen(c->name)), SB_RANDOM_WEIGHTS, 0, 0, 0);
+    sb_random_init(&t->random, crc32(0, (const unsigned char *)c->name, (unsigned)strlen(c->name)),
+                   SB_RANDOM_WEIGHTS, 0, 0, 0);
     c->operation->prepare(t);
 }
 
@@ -382,7 +404,8 @@ static void end_trial(sb_trial *t)
 
 typedef int (*opener)(sb_device **out, int threads);
 
-/* Two runs, on two devices of `threads` threads one after the other: the bytes must be the same although the rubbish is not. */
+/* Two runs, on two devices of `threads` threads one after the other: the bytes must be the same although the
+ * rubbish is not. */
 static int compare_threads(sb_trial *t, const sb_operation *op, opener open, int threads, verdict *worst)
 {
     unsigned char *results[2][SB_ARRAYS_MAX];
@@ -426,7 +449,8 @@ static bool compare_case(const test_case *c, int number, opener open, const int 
     if (rc != 0)
         printf("not ok %d - %s: %s\n", number, c->name, sb_error());
     else
-        printf("ok %d - %s: %s error %.1e, bound %.1e (%.0f %%)", number, c->name, worst.array, worst.error, worst.bound, 100 * worst.ratio);
+        printf("ok %d - %s: %s error %.1e, bound %.1e (%.0f %%)", number, c->name, worst.array, worst.error,
+               worst.bound, 100 * worst.ratio);
     if (rc == 0 && c->operation->loss)
         printf("; differences %.0e", slope);
     if (rc == 0)
@@ -455,7 +479,8 @@ static void ask(const sb_device *device)
 {
     kernels = device->kernels;
     for (size_t i = 0; i < case_count; i++)
-        cases[i].lacks = cases[i].operation->lacks ? cases[i].operation->lacks(cases[i].parameters, device) : NULL;
+        cases[i].lacks = cases[i].operation->lacks ? cases[i].operation->lacks(cases[i].parameters, device)
+                                                   : NULL;
 }
 
 static int compare(const char *name, opener open, const int *threads)
@@ -482,7 +507,7 @@ static int compare(const char *name, opener open, const int *threads)
     return failed > 0;
 }
 
-/* ---- time ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- time ---------------------------------------------------------------------------------------------- */
 
 static double now(void)
 {
@@ -497,7 +522,8 @@ static int smaller(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static int time_call(sb_trial *t, const sb_operation *op, sb_device *device, const sb_stopwatch *watch, double *seconds)
+static int time_call(sb_trial *t, const sb_operation *op, sb_device *device, const sb_stopwatch *watch,
+                     double *seconds)
 {
     if (watch)
         return watch->start(device) != 0 || op->call(t, device) != 0 ? -1 : watch->stop(device, seconds);
@@ -508,10 +534,10 @@ static int time_call(sb_trial *t, const sb_operation *op, sb_device *device, con
     return 0;
 }
 
-/* Calls it for `seconds` (up to 1000 times, at least once) after one call to warm up: the median, and the least, which a busy machine disturbs
- * less. */
-static int time_calls(sb_trial *t, const sb_operation *op, sb_device *device, const sb_stopwatch *watch, double seconds, double *median,
-                      double *least)
+/* Calls it for `seconds` (up to 1000 times, at least once) after one call to warm up: the median, and the
+ * least, which a busy machine disturbs less. */
+static int time_calls(sb_trial *t, const sb_operation *op, sb_device *device, const sb_stopwatch *watch,
+                      double seconds, double *median, double *least)
 {
     double times[1000] = { 0 }, begin;
     int count = 0;
@@ -536,7 +562,8 @@ void sb_bound_print(const char *name, double bound, double measured)
         printf("%-80s %12s %12s %8s\n", "operation: shape", "bound, us", "measured, us", "ratio");
 }
 
-static void print_time(const char *name, const sb_trial *t, const sb_stopwatch *watch, double median, double least)
+static void print_time(const char *name, const sb_trial *t, const sb_stopwatch *watch, double median,
+                       double least)
 {
     double bytes = 0;
     sb_type type = SB_F32;
@@ -618,7 +645,10 @@ int sb_cases_main(int argc, char **argv, opener open, const int *threads, const 
                 printf("%s%s\n", cases[i].name, cases[i].timed ? " (timed)" : "");
         }
     else
-        status = fprintf(stderr, "usage: %s [compare | time | list | device] [NAME] [THREADS | SECONDS]\n", argv[0]) > 0 ? 2 : 0;
+        status = fprintf(stderr, "usage: %s [compare | time | list | device] [NAME] [THREADS | SECONDS]\n",
+                         argv[0]) > 0
+                     ? 2
+                     : 0;
     free(cases);
     return status;
 }

@@ -1,27 +1,29 @@
-/* cases.h: ONE list of cases over every operation of kernels/device.h, for any device, in three modes: compare with the reference
- * (reference.h), time, list. (After ggml's test-backend-ops.)
+/* cases.h: ONE list of cases over every operation of kernels/device.h, for any device, in three modes:
+ * compare with the reference (reference.h), time, list. (After ggml's test-backend-ops.)
  *
- * A case is an operation with parameters. An operation declares arrays and says how to call the device and what the result should be; the rest
- * is done here, once for all: memory of the device (only ever through its own functions, so it may be memory that the host cannot touch) with
- * guards around every array and the scratch, outputs and scratch filled with rubbish beforehand, inputs checked to be untouched, every
- * value against its own bound, the same bytes from a second call and from another device of the same thread count, and the reference's gradient
- * against finite differences of the reference. Links against device.h alone: one short program a device (test_cpu.c).
+ * A case is an operation with parameters. An operation declares arrays and says how to call the device and
+ * what the result should be; the rest is done here, once for all: memory of the device (only ever through its
+ * own functions, so it may be memory that the host cannot touch) with guards around every array and the
+ * scratch, outputs and scratch filled with rubbish beforehand, inputs checked to be untouched, every value
+ * against its own bound, the same bytes from a second call and from another device of the same thread count,
+ * and the reference's gradient against finite differences of the reference. Links against device.h alone: one
+ * short program a device (test_cpu.c).
  *
- * To add a case: one more row where cases_*.c calls sb_case_add. To add an operation: a sb_operation beside the others of its subject, with
- *   prepare    declares the arrays (sb_array_add, in the order of an enum that names them) and fills what the device is given, rounded to
- *              its type (sb_array_round and the fill functions do)
- *   open       makes plans; sets scratch_bytes and packed_bytes
- *   before     what a call needs once (packing weights); not timed
- *   call       calls the operation with the arrays' `memory`
- *   close      frees the plans
+ * To add a case: one more row where cases_*.c calls sb_case_add. To add an operation: a sb_operation beside
+ * the others of its subject, with prepare    declares the arrays (sb_array_add, in the order of an enum that
+ * names them) and fills what the device is given, rounded to its type (sb_array_round and the fill functions
+ * do) open       makes plans; sets scratch_bytes and packed_bytes before     what a call needs once (packing
+ * weights); not timed call       calls the operation with the arrays' `memory` close      frees the plans
  *   reference  sets `wanted` and `bound` of every array that is written, in double
- *   loss       for a gradient: a scalar of the given arrays, whose derivative with respect to one of them another array (`gradient_of`) is
- *   lacks      what the device would need for it and has not: such a case is skipped with that as its reason. NULL: nothing
- * of which all but prepare, call and reference may be NULL. Its cases are added by a function that sb_cases_all calls.
+ *   loss       for a gradient: a scalar of the given arrays, whose derivative with respect to one of them
+ * another array (`gradient_of`) is lacks      what the device would need for it and has not: such a case is
+ * skipped with that as its reason. NULL: nothing of which all but prepare, call and reference may be NULL.
+ * Its cases are added by a function that sb_cases_all calls.
  *
- * Bounds. u is the unit roundoff of f32, 2^-24. A value whose terms' absolute values sum to `magnitude` and that is rounded `terms` times on
- * the way may be wrong by sb_growth(terms) u magnitude, with sb_growth(n) = 4 + sqrt(n): rounding errors of n additions grow like sqrt(n), and
- * the 4 stands for the few roundings around a sum. Then it is rounded to its type: 2^-24 |value| or, in bf16, 2^-8 |value|. */
+ * Bounds. u is the unit roundoff of f32, 2^-24. A value whose terms' absolute values sum to `magnitude` and
+ * that is rounded `terms` times on the way may be wrong by sb_growth(terms) u magnitude, with sb_growth(n) =
+ * 4 + sqrt(n): rounding errors of n additions grow like sqrt(n), and the 4 stands for the few roundings
+ * around a sum. Then it is rounded to its type: 2^-24 |value| or, in bf16, 2^-8 |value|. */
 #ifndef SB_TESTS_CASES_H
 #define SB_TESTS_CASES_H
 
@@ -35,7 +37,10 @@
 #define SB_UNIT_BF16 (1.0 / 256)
 
 typedef enum { SB_ARRAY_F32, SB_ARRAY_BF16, SB_ARRAY_U8 } sb_array_type;
-static inline sb_array_type sb_array_type_of(sb_type type) { return type == SB_F32 ? SB_ARRAY_F32 : SB_ARRAY_BF16; }
+static inline sb_array_type sb_array_type_of(sb_type type)
+{
+    return type == SB_F32 ? SB_ARRAY_F32 : SB_ARRAY_BF16;
+}
 
 /* given: not changed. written: nothing is read. updated: both. */
 typedef enum { SB_ARRAY_GIVEN, SB_ARRAY_WRITTEN, SB_ARRAY_UPDATED } sb_array_role;
@@ -44,12 +49,14 @@ typedef struct {
     const char *name;
     sb_array_type type;
     sb_array_role role;
-    size_t count;     /* 0: stands for NULL */
-    double *value;    /* [count] what the device is given; exact in `type`. Not used where written. NULL where count is 0, as the next two. */
-    double *wanted;   /* [count] the reference's result; not used where given */
-    double *bound;    /* [count] how far from it a result may be */
-    int gradient_of;  /* the array with respect to which this is the loss's gradient (what an updated one held apart); -1 none */
-    void *memory;     /* [count] the device's */
+    size_t count;    /* 0: stands for NULL */
+    double *value;   /* [count] what the device is given; exact in `type`. Not used where written. NULL where
+                        count is 0, as the next two. */
+    double *wanted;  /* [count] the reference's result; not used where given */
+    double *bound;   /* [count] how far from it a result may be */
+    int gradient_of; /* the array with respect to which this is the loss's gradient (what an updated one held
+                        apart); -1 none */
+    void *memory;    /* [count] the device's */
 } sb_array;
 
 #define SB_ARRAYS_MAX 16
@@ -60,10 +67,10 @@ typedef struct {
     sb_array arrays[SB_ARRAYS_MAX];
     int array_count;
     size_t scratch_bytes, packed_bytes;
-    void *scratch, *packed; /* the device's */
-    double flops;           /* of a call, for time mode; 0: bytes are what counts */
+    void *scratch, *packed;          /* the device's */
+    double flops;                    /* of a call, for time mode; 0: bytes are what counts */
     const sb_kernel *const *kernels; /* of the device that is compared; NULL in time mode */
-    void *plan;             /* the operation's own */
+    void *plan;                      /* the operation's own */
 } sb_trial;
 
 typedef struct {
@@ -78,9 +85,10 @@ typedef struct {
     const char *(*lacks)(const void *parameters, const sb_device *device);
 } sb_operation;
 
-/* Adds a case; `parameters` are copied. timed: its shape is a real one, for time mode alone. The name is "operation: " and the format. */
-void sb_case_add(const sb_operation *operation, bool timed, const void *parameters, size_t bytes, const char *format, ...)
-    __attribute__((format(printf, 5, 6)));
+/* Adds a case; `parameters` are copied. timed: its shape is a real one, for time mode alone. The name is
+ * "operation: " and the format. */
+void sb_case_add(const sb_operation *operation, bool timed, const void *parameters, size_t bytes,
+                 const char *format, ...) __attribute__((format(printf, 5, 6)));
 
 /* A call that must be refused: -1 with a message. */
 void sb_case_add_refusal(const char *name, int (*call)(sb_device *device));
@@ -121,13 +129,13 @@ typedef struct {
 /* A row of the table of bounds and times, by the seconds of each; name NULL: its head. */
 void sb_bound_print(const char *name, double bound, double measured);
 
-/* The main of a device's test program. `open` opens the device with so many threads; each of `threads` (ended by 0) is used in turn.
- *   [compare] [NAME] [N]  compares, as TAP: a line a case. The default. N > 0: with so many threads alone
- *   time [NAME] [S]    times the real shapes, each for S seconds (default 0.2): median, least, and the rates of the least; with a stopwatch
- *                      (else NULL: the host's clock) the bound, the median, and how many times the bound that is
- *   list [NAME]        names of all cases
- *   device             what the device says of itself
- * NAME: only cases whose name begins so. Returns the exit status. */
-int sb_cases_main(int argc, char **argv, int (*open)(sb_device **out, int threads), const int *threads, const sb_stopwatch *watch);
+/* The main of a device's test program. `open` opens the device with so many threads; each of `threads` (ended
+ * by 0) is used in turn. [compare] [NAME] [N]  compares, as TAP: a line a case. The default. N > 0: with so
+ * many threads alone time [NAME] [S]    times the real shapes, each for S seconds (default 0.2): median,
+ * least, and the rates of the least; with a stopwatch (else NULL: the host's clock) the bound, the median,
+ * and how many times the bound that is list [NAME]        names of all cases device             what the
+ * device says of itself NAME: only cases whose name begins so. Returns the exit status. */
+int sb_cases_main(int argc, char **argv, int (*open)(sb_device **out, int threads), const int *threads,
+                  const sb_stopwatch *watch);
 
 #endif

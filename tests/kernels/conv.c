@@ -106,11 +106,11 @@ static void add(bool timed, row r)
 {
     const sb_conv_how *c = &r.how;
     for (sb_type type = SB_F32; type <= SB_BF16; type++)
-        sb_op_case_add(&test, c, &(sb_shape){ r.n, r.h, r.w, r.in, type },
-                       (sb_op_options){ .timed = timed,
-                                        .no_dx = r.in <= 3 /* as in a network: not for the images */ },
-                       "%s [%d, %d, %d, %d] to %d, %d x %d / %d pad %d", sb_type_name(type), r.n, r.h, r.w,
-                       r.in, c->out, c->kernel, c->kernel, c->stride, c->pad);
+        sb_op_case_add(
+            &test, c, &(sb_shape){ r.n, r.h, r.w, r.in, type },
+            (sb_op_options){ .timed = timed, .no_dx = r.in <= 3 /* as in a network: not for the images */ },
+            "%s [%d, %d, %d, %d] to %d, %d x %d / %d pad %d", sb_type_name(type), r.n, r.h, r.w, r.in, c->out,
+            c->kernel, c->kernel, c->stride, c->pad);
 }
 
 /* ---- refusals ------------------------------------------------------------------------------------------ */

@@ -8,7 +8,8 @@
 /* Element [n, row, column, channel] of an array of this shape. */
 static size_t at(const sb_shape *s, int n, int row, int column, int channel)
 {
-    return (((size_t)n * (size_t)s->h + (size_t)row) * (size_t)s->w + (size_t)column) * (size_t)s->c + (size_t)channel;
+    return (((size_t)n * (size_t)s->h + (size_t)row) * (size_t)s->w + (size_t)column) * (size_t)s->c +
+           (size_t)channel;
 }
 
 static void forward(sb_reference *r)
@@ -22,7 +23,8 @@ static void forward(sb_reference *r)
                     r->y[to] = -INFINITY;
                     for (int k = 0; k < 9; k++) {
                         int row = 2 * i - 1 + k / 3, column = 2 * j - 1 + k % 3;
-                        if (row < 0 || row >= x->h || column < 0 || column >= x->w || r->x[0][at(x, n, row, column, c)] <= r->y[to])
+                        if (row < 0 || row >= x->h || column < 0 || column >= x->w ||
+                            r->x[0][at(x, n, row, column, c)] <= r->y[to])
                             continue;
                         r->y[to] = r->x[0][at(x, n, row, column, c)];
                         r->aux[to] = k;
@@ -56,21 +58,27 @@ static void fill_ties(sb_trial *t, sb_reference *r)
 }
 
 static const sb_op_test smooth = { .op = SB_OP_MAXPOOL, .forward = forward, .backward = backward };
-static const sb_op_test ties = { .op = SB_OP_MAXPOOL, .fill = fill_ties, .forward = forward, .backward = backward };
+static const sb_op_test ties = {
+    .op = SB_OP_MAXPOOL, .fill = fill_ties, .forward = forward, .backward = backward
+};
 
 void sb_cases_maxpool(void)
 {
-    const int sizes[][4] = { { 1, 1, 1, 1 },   { 2, 2, 2, 33 },   { 1, 31, 33, 31 }, { 33, 7, 7, 1 },  { 1, 255, 2, 3 },
-                             { 1, 1, 257, 3 }, { 31, 2, 5, 16 },  { 2, 3, 3, 257 },  { 1, 4, 4, 255 }, { 2, 16, 16, 64 } };
+    const int sizes[][4] = { { 1, 1, 1, 1 },   { 2, 2, 2, 33 },  { 1, 31, 33, 31 }, { 33, 7, 7, 1 },
+                             { 1, 255, 2, 3 }, { 1, 1, 257, 3 }, { 31, 2, 5, 16 },  { 2, 3, 3, 257 },
+                             { 1, 4, 4, 255 }, { 2, 16, 16, 64 } };
     for (sb_type type = SB_F32; type <= SB_BF16; type++) {
         const char *name = sb_type_name(type);
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
             const int *s = sizes[i];
             sb_shape x = { s[0], s[1], s[2], s[3], type };
-            sb_op_case_add(&ties, NULL, &x, (sb_op_options){ .no_differences = true }, "%s [%d, %d, %d, %d] ties", name, s[0], s[1], s[2], s[3]);
+            sb_op_case_add(&ties, NULL, &x, (sb_op_options){ .no_differences = true },
+                           "%s [%d, %d, %d, %d] ties", name, s[0], s[1], s[2], s[3]);
             if (type == SB_F32) /* bf16 has ties anyway */
-                sb_op_case_add(&smooth, NULL, &x, (sb_op_options){ 0 }, "%s [%d, %d, %d, %d]", name, s[0], s[1], s[2], s[3]);
+                sb_op_case_add(&smooth, NULL, &x, (sb_op_options){ 0 }, "%s [%d, %d, %d, %d]", name, s[0],
+                               s[1], s[2], s[3]);
         }
-        sb_op_case_add(&smooth, NULL, &(sb_shape){ 8, 112, 112, 64, type }, (sb_op_options){ .timed = true }, "%s [8, 112, 112, 64]", name);
+        sb_op_case_add(&smooth, NULL, &(sb_shape){ 8, 112, 112, 64, type }, (sb_op_options){ .timed = true },
+                       "%s [8, 112, 112, 64]", name);
     }
 }

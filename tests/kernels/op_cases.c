@@ -1,4 +1,5 @@
-/* op_cases.c: see op_cases.h. A case's parameters are what sb_op_case_add was given; its arrays stand in the order below. */
+/* op_cases.c: see op_cases.h. A case's parameters are what sb_op_case_add was given; its arrays stand in the
+ * order below. */
 #include "tests/kernels/op_cases.h"
 
 #include <math.h>
@@ -14,7 +15,16 @@ typedef struct {
     _Alignas(16) unsigned char how[SB_HOW_MAX];
 } op_case;
 
-enum { X, W = X + SB_INPUTS_MAX, Y = W + SB_WEIGHTS_MAX, AUX, DY, DX, DW = DX + SB_INPUTS_MAX, ARRAYS = DW + SB_WEIGHTS_MAX };
+enum {
+    X,
+    W = X + SB_INPUTS_MAX,
+    Y = W + SB_WEIGHTS_MAX,
+    AUX,
+    DY,
+    DX,
+    DW = DX + SB_INPUTS_MAX,
+    ARRAYS = DW + SB_WEIGHTS_MAX
+};
 _Static_assert(ARRAYS <= SB_ARRAYS_MAX, "every array of a call has its place");
 
 static const op_case *of(const sb_trial *t) { return t->parameters; }
@@ -22,7 +32,10 @@ static const sb_op *op_of(const op_case *c) { return sb_ops[c->test->op]; }
 
 static sb_array_type array_type(sb_type type) { return type == SB_U8 ? SB_ARRAY_U8 : sb_array_type_of(type); }
 
-static double unit_of(sb_array_type type) { return type == SB_ARRAY_F32 ? SB_UNIT_F32 : type == SB_ARRAY_BF16 ? SB_UNIT_BF16 : 0; }
+static double unit_of(sb_array_type type)
+{
+    return type == SB_ARRAY_F32 ? SB_UNIT_F32 : type == SB_ARRAY_BF16 ? SB_UNIT_BF16 : 0;
+}
 
 /* Shapes and values as the reference sees them. */
 static sb_reference reference_of(const sb_trial *t)
@@ -77,13 +90,15 @@ static void prepare(sb_trial *t)
     declare(t, "dy", &r.ys, SB_ARRAY_GIVEN, c->backward);
     for (int i = 0; i < SB_INPUTS_MAX; i++) {
         bool wanted = c->backward && gradient_wanted(c, i);
-        sb_array *dx = declare(t, dx_names[i], &r.xs[i], c->add ? SB_ARRAY_UPDATED : SB_ARRAY_WRITTEN, wanted);
+        sb_array *dx = declare(t, dx_names[i], &r.xs[i], c->add ? SB_ARRAY_UPDATED : SB_ARRAY_WRITTEN,
+                               wanted);
         dx->gradient_of = c->options.no_differences ? -1 : X + i;
         if (c->add)
             sb_fill_normal(t, dx, 0, 1);
     }
     for (int i = 0; i < SB_WEIGHTS_MAX; i++) {
-        sb_array *dw = sb_array_add(t, dw_names[i], SB_ARRAY_F32, SB_ARRAY_UPDATED, c->backward ? sb_extent_count(&r.ws[i]) : 0);
+        sb_array *dw = sb_array_add(t, dw_names[i], SB_ARRAY_F32, SB_ARRAY_UPDATED,
+                                    c->backward ? sb_extent_count(&r.ws[i]) : 0);
         dw->gradient_of = c->options.no_differences ? -1 : W + i;
         sb_fill_normal(t, dw, 0, 1);
     }
@@ -109,7 +124,7 @@ static void prepare(sb_trial *t)
     sb_array_round(&t->arrays[AUX]);
 }
 
-/* ---- on a device --------------------------------------------------------------------------------------------------------------------- */
+/* ---- on a device --------------------------------------------------------------------------------------- */
 
 static sb_call call_of(const sb_trial *t)
 {
@@ -184,7 +199,7 @@ static int call_op(sb_trial *t, sb_device *device)
     return of(t)->backward ? k->backward(device, t->plan) : k->forward(device, t->plan);
 }
 
-/* ---- the reference -------------------------------------------------------------------------------------------------------------------- */
+/* ---- the reference ------------------------------------------------------------------------------------- */
 
 static void reference_forward(sb_trial *t)
 {
@@ -254,7 +269,7 @@ static double loss(const sb_trial *t)
     return sum;
 }
 
-/* ---- the list -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- the list ------------------------------------------------------------------------------------------ */
 
 static const char *lacks(const void *parameters, const sb_device *device)
 {
@@ -268,14 +283,22 @@ static const sb_operation *operation_of(const sb_op_test *test, bool backward)
     static sb_operation made[SB_OPS][2];
     static char names[SB_OPS][2][48];
     sb_operation *o = &made[test->op][backward];
-    snprintf(names[test->op][backward], sizeof names[0][0], "%s_%s", sb_ops[test->op]->name, backward ? "backward" : "forward");
-    *o = (sb_operation){ .name = names[test->op][backward], .prepare = prepare, .open = open_op, .before = before, .call = call_op,
-                         .close = close_op, .reference = backward ? reference_backward : reference_forward,
-                         .loss = backward ? loss : NULL, .lacks = lacks };
+    snprintf(names[test->op][backward], sizeof names[0][0], "%s_%s", sb_ops[test->op]->name,
+             backward ? "backward" : "forward");
+    *o = (sb_operation){ .name = names[test->op][backward],
+                         .prepare = prepare,
+                         .open = open_op,
+                         .before = before,
+                         .call = call_op,
+                         .close = close_op,
+                         .reference = backward ? reference_backward : reference_forward,
+                         .loss = backward ? loss : NULL,
+                         .lacks = lacks };
     return o;
 }
 
-void sb_op_case_add(const sb_op_test *test, const void *how, const sb_shape *xs, sb_op_options options, const char *format, ...)
+void sb_op_case_add(const sb_op_test *test, const void *how, const sb_shape *xs, sb_op_options options,
+                    const char *format, ...)
 {
     op_case c = { .test = test, .options = options };
     char text[96];

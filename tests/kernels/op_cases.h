@@ -1,22 +1,26 @@
-/* op_cases.h: cases of operations (kernels/op.h). An operation's file, tests/kernels/NAME.c, has its reference in double, the bounds, and shapes; how
- * a case is run on a device follows here from the operation's description, and so does every gradient case from its forward case.
+/* op_cases.h: cases of operations (kernels/op.h). An operation's file, tests/kernels/NAME.c, has its
+ * reference in double, the bounds, and shapes; how a case is run on a device follows here from the
+ * operation's description, and so does every gradient case from its forward case.
  *
- * A forward case gives x and w, and looks at y and aux. A gradient case gives dy, and of x, y and aux only what the operation says that it keeps: a
- * kernel that reads more finds NULL. dx is written in one case and added to what an earlier consumer left in another, dw is added to what is there.
- * The reference's gradient itself is compared with finite differences of its forward. */
+ * A forward case gives x and w, and looks at y and aux. A gradient case gives dy, and of x, y and aux only
+ * what the operation says that it keeps: a kernel that reads more finds NULL. dx is written in one case and
+ * added to what an earlier consumer left in another, dw is added to what is there. The reference's gradient
+ * itself is compared with finite differences of its forward. */
 #ifndef SB_TESTS_OP_CASES_H
 #define SB_TESTS_OP_CASES_H
 
 #include "kernels/op.h"
 #include "tests/kernels/cases.h"
 
-/* One call in double. Arrays are NULL where there is none; a bound is NULL where only values are wanted (for finite differences). */
+/* One call in double. Arrays are NULL where there is none; a bound is NULL where only values are wanted (for
+ * finite differences). */
 typedef struct {
     const void *how;
     sb_shape xs[SB_INPUTS_MAX], ys, auxs;
     sb_extent ws[SB_WEIGHTS_MAX]; /* dims = 0 where the case leaves the weight out */
     double *x[SB_INPUTS_MAX], *w[SB_WEIGHTS_MAX], *y, *aux, *dy, *dx[SB_INPUTS_MAX], *dw[SB_WEIGHTS_MAX];
-    const double *dx_held[SB_INPUTS_MAX], *dw_held[SB_WEIGHTS_MAX]; /* what they are added to; NULL: they are written */
+    const double *dx_held[SB_INPUTS_MAX],
+        *dw_held[SB_WEIGHTS_MAX]; /* what they are added to; NULL: they are written */
     double *y_bound, *aux_bound, *dx_bound[SB_INPUTS_MAX], *dw_bound[SB_WEIGHTS_MAX];
 } sb_reference;
 
@@ -26,14 +30,17 @@ typedef struct {
 
     bool updates; /* y holds something before the call: `fill` gives it too, and `forward` finds it in y */
 
-    /* Gives x and w values that the case needs; NULL: all normal, of mean 0 and deviation 1. They are rounded to their types afterwards. */
+    /* Gives x and w values that the case needs; NULL: all normal, of mean 0 and deviation 1. They are rounded
+     * to their types afterwards. */
     void (*fill)(sb_trial *t, sb_reference *r);
 
-    /* Sets y and aux, and their bounds: what a result may be off before it is rounded to its type. A bound of 0 is already there. */
+    /* Sets y and aux, and their bounds: what a result may be off before it is rounded to its type. A bound of
+     * 0 is already there. */
     void (*forward)(sb_reference *r);
 
-    /* Sets dx and dw, without what they held before, and their bounds. The roundings of adding it once are in the bound already;
-     * a kernel that sums on top of what was held rounds that with every term. NULL: there is no gradient. */
+    /* Sets dx and dw, without what they held before, and their bounds. The roundings of adding it once are in
+     * the bound already; a kernel that sums on top of what was held rounds that with every term. NULL: there
+     * is no gradient. */
     void (*backward)(sb_reference *r);
 
     /* Why the device cannot do this at all; NULL: it can. A case is skipped with this reason. */
@@ -46,19 +53,21 @@ typedef struct {
 static inline double sb_held(const double *held, size_t i) { return held ? __builtin_fabs(held[i]) : 0; }
 
 typedef struct {
-    bool timed;          /* its shape is a real one: for time mode alone */
-    bool no_differences; /* not smooth at these values: the gradient is not compared with finite differences */
-    bool forward_only;   /* no backward follows (evaluation): aux is NULL, and there is no gradient case */
-    unsigned no_dx;      /* a bit for each input whose gradient is not wanted; 1: the first layer's */
-    unsigned without;    /* a bit for each weight that is NULL */
+    bool timed; /* its shape is a real one: for time mode alone */
+    bool
+        no_differences; /* not smooth at these values: the gradient is not compared with finite differences */
+    bool forward_only;  /* no backward follows (evaluation): aux is NULL, and there is no gradient case */
+    unsigned no_dx;     /* a bit for each input whose gradient is not wanted; 1: the first layer's */
+    unsigned without;   /* a bit for each weight that is NULL */
 } sb_op_options;
 
 /* The arrays that `fill` gives values. */
 static inline sb_array *sb_array_x(sb_trial *t, int i) { return &t->arrays[i]; }
 static inline sb_array *sb_array_w(sb_trial *t, int i) { return &t->arrays[SB_INPUTS_MAX + i]; }
 
-/* Adds the forward case and its gradient cases. xs: as many as the operation has inputs; n = 0 leaves an optional one out. `how` is copied. */
-void sb_op_case_add(const sb_op_test *test, const void *how, const sb_shape *xs, sb_op_options options, const char *format, ...)
-    __attribute__((format(printf, 5, 6)));
+/* Adds the forward case and its gradient cases. xs: as many as the operation has inputs; n = 0 leaves an
+ * optional one out. `how` is copied. */
+void sb_op_case_add(const sb_op_test *test, const void *how, const sb_shape *xs, sb_op_options options,
+                    const char *format, ...) __attribute__((format(printf, 5, 6)));
 
 #endif

@@ -28,8 +28,11 @@ static void forward(sb_reference *r)
     }
 }
 
-static const sb_op_test test = { .op = SB_OP_RUNNING, .how_bytes = sizeof(sb_running_how), .updates = true,
-                                 .fill = fill, .forward = forward };
+static const sb_op_test test = { .op = SB_OP_RUNNING,
+                                 .how_bytes = sizeof(sb_running_how),
+                                 .updates = true,
+                                 .fill = fill,
+                                 .forward = forward };
 
 static int refuse(sb_device *device)
 {

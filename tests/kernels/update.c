@@ -28,8 +28,8 @@ static void prepare(sb_trial *t)
         sb_fill_normal(t, sb_array_add(t, "weight", SB_ARRAY_F32, SB_ARRAY_UPDATED, count), 0,
                        i == 1 ? 0 : 1);
         sb_fill_normal(t, sb_array_add(t, "gradient", SB_ARRAY_F32, SB_ARRAY_GIVEN, count), 0, 0.1);
-        sb_array *state =
-            sb_array_add(t, "state", SB_ARRAY_F32, SB_ARRAY_UPDATED, adamw(t) ? 2 * count : count);
+        sb_array *state = sb_array_add(t, "state", SB_ARRAY_F32, SB_ARRAY_UPDATED,
+                                       adamw(t) ? 2 * count : count);
         sb_fill_normal(t, state, 0, 0.1);
         for (size_t k = count; k < state->count; k++) /* squares */
             state->value[k] = fabs(state->value[k]);

@@ -1,5 +1,5 @@
-/* view.c: views of a tile, several of one tile in a call: at most half a level (the rounding) and a hundredth (the
- * arithmetic) from the reference. */
+/* view.c: views of a tile, several of one tile in a call: at most half a level (the rounding) and a hundredth
+ * (the arithmetic) from the reference. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -166,8 +166,8 @@ static void blur(double *view, int size, int channels, double sigma)
                         double weight = exp(-0.5 * pow(k / sigma, 2));
                         int at = abs((axis ? x : y) + k);
                         at = at >= size ? 2 * (size - 1) - at : at;
-                        sum +=
-                            weight * copy[(axis ? (long)y * size + at : (long)at * size + x) * channels + c];
+                        sum += weight *
+                               copy[(axis ? (long)y * size + at : (long)at * size + x) * channels + c];
                         total += weight;
                     }
                     view[((long)y * size + x) * channels + c] = sum / total;

@@ -1,8 +1,10 @@
-/* decode_tool.c: tiles as the loader decodes them, for the tests. Reads lines "PATH\tPAGE\tLEFT\tTOP\tSIDE\tBYTES\tREPEAT" and answers
- * each with "ok WIDTH HEIGHT PAGES RANDOM_ACCESS RSS_KIB PEAK_KIB\n" and the pixels, or "bad WHERE REASON\n" (WHERE: probe, or what
- * sb_decoder_tile returned). BYTES replaces the file's size as indexed where it is not 0; REPEAT decodes as often.
+/* decode_tool.c: tiles as the loader decodes them, for the tests. Reads lines
+ * "PATH\tPAGE\tLEFT\tTOP\tSIDE\tBYTES\tREPEAT" and answers each with "ok WIDTH HEIGHT PAGES RANDOM_ACCESS
+ * RSS_KIB PEAK_KIB\n" and the pixels, or "bad WHERE REASON\n" (WHERE: probe, or what sb_decoder_tile
+ * returned). BYTES replaces the file's size as indexed where it is not 0; REPEAT decodes as often.
  *
- * usage: decode_tool CHANNELS CACHE_MIB UNTRUSTED; decode_tool profile NAME FILE writes one of libvips' own colour profiles. */
+ * usage: decode_tool CHANNELS CACHE_MIB UNTRUSTED; decode_tool profile NAME FILE writes one of libvips' own
+ * colour profiles. */
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -31,12 +33,17 @@ static int answer(sb_decoder *decoder, int channels, char *line)
     char *path = strtok(line, "\t"), *rest = strtok(NULL, "");
     int page, left, top, side, repeat;
     int64_t bytes;
-    if (!path || !rest || sscanf(rest, "%d\t%d\t%d\t%d\t%" SCNd64 "\t%d", &page, &left, &top, &side, &bytes, &repeat) != 6)
+    if (!path || !rest ||
+        sscanf(rest, "%d\t%d\t%d\t%d\t%" SCNd64 "\t%d", &page, &left, &top, &side, &bytes, &repeat) != 6)
         return sb_fail("not a request: %s", line);
     sb_decode_header h;
     if (sb_decoder_probe(decoder, path, page, &h) != 0)
         return printf("bad probe %s\n", sb_error()) < 0;
-    sb_decode_source source = { .path = path, .page = page, .bytes = bytes ? bytes : h.bytes, .width = h.width, .height = h.height,
+    sb_decode_source source = { .path = path,
+                                .page = page,
+                                .bytes = bytes ? bytes : h.bytes,
+                                .width = h.width,
+                                .height = h.height,
                                 .random_access = h.random_access };
     size_t size = (size_t)side * (size_t)side * (size_t)channels;
     uint8_t *pixels = malloc(size);
@@ -47,7 +54,8 @@ static int answer(sb_decoder *decoder, int channels, char *line)
     if (rc != 0) {
         printf("bad %d %s\n", rc, sb_error());
     } else {
-        printf("ok %d %d %d %d %ld %ld\n", h.width, h.height, h.pages, h.random_access, memory("VmRSS"), memory("VmHWM"));
+        printf("ok %d %d %d %d %ld %ld\n", h.width, h.height, h.pages, h.random_access, memory("VmRSS"),
+               memory("VmHWM"));
         rc = fwrite(pixels, 1, size, stdout) == size ? 0 : -1;
     }
     free(pixels);
@@ -74,9 +82,10 @@ int main(int argc, char **argv)
     sb_decoder *decoder = NULL;
     char line[PATH_MAX + 256];
     int channels = argc > 1 ? atoi(argv[1]) : 0;
-    int rc = argc != 4                           ? sb_fail("usage: decode_tool CHANNELS CACHE_MIB UNTRUSTED")
-             : strcmp(argv[1], "profile") == 0 ? write_profile(argv[2], argv[3])
-                                                : sb_decoder_create(&decoder, channels, (size_t)atoi(argv[2]) << 20, atoi(argv[3]) != 0);
+    int rc = argc != 4 ? sb_fail("usage: decode_tool CHANNELS CACHE_MIB UNTRUSTED")
+             : strcmp(argv[1], "profile") == 0
+                 ? write_profile(argv[2], argv[3])
+                 : sb_decoder_create(&decoder, channels, (size_t)atoi(argv[2]) << 20, atoi(argv[3]) != 0);
     while (rc == 0 && decoder && fgets(line, sizeof line, stdin)) {
         line[strcspn(line, "\n")] = '\0';
         rc = answer(decoder, channels, line);

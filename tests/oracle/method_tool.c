@@ -1,5 +1,6 @@
-/* method_tool.c: a method's loss and its gradient, for tests/oracle/method.py. Arguments: NAME SAMPLES WIDTH TEMPERATURE SKIP. Reads f32 embeddings
- * [2 samples, width] from standard input, then skip bytes [samples, samples] if SKIP is 1; writes the loss and the gradient, f32. */
+/* method_tool.c: a method's loss and its gradient, for tests/oracle/method.py. Arguments: NAME SAMPLES WIDTH
+ * TEMPERATURE SKIP. Reads f32 embeddings [2 samples, width] from standard input, then skip bytes [samples,
+ * samples] if SKIP is 1; writes the loss and the gradient, f32. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,26 +30,38 @@ static int build(tool *t, const sb_method_kind *kind, const sb_config *config, i
     sb_method m = { .graph = t->graph, .config = config, .samples = n, .views = 2 };
     m.embeddings = sb_leaf(t->graph, "embeddings", leaves[0], true);
     m.skip = sb_leaf(t->graph, "skip", leaves[1], false);
-    return sb_output(t->graph, kind->build(&m), true) < 0 || sb_plan_create(&t->plan, t->graph, leaves, &options) != 0 ? -1 : 0;
+    return sb_output(t->graph, kind->build(&m), true) < 0 ||
+                   sb_plan_create(&t->plan, t->graph, leaves, &options) != 0
+               ? -1
+               : 0;
 }
 
 static int take(tool *t, size_t bytes, const void *from, void **out)
 {
     sb_device *d = t->device;
-    return d->alloc(d, bytes, out) != 0 || (from && d->copy(d, SB_STREAM_COMPUTE, *out, from, bytes, SB_TO_DEVICE) != 0) ? -1 : 0;
+    return d->alloc(d, bytes, out) != 0 ||
+                   (from && d->copy(d, SB_STREAM_COMPUTE, *out, from, bytes, SB_TO_DEVICE) != 0)
+               ? -1
+               : 0;
 }
 
 static int run(tool *t, const float *embeddings, const unsigned char *skip, float *loss, float *gradient)
 {
     const float one = 1;
     sb_device *d = t->device;
-    if (take(t, sb_plan_arena_bytes(t->plan), NULL, &t->arena) != 0 || take(t, t->values * sizeof(float), embeddings, &t->embeddings) != 0 ||
-        take(t, t->values * sizeof(float), NULL, &t->gradient) != 0 || take(t, t->pairs, skip, &t->skip) != 0 || take(t, sizeof one, &one, &t->one) != 0)
+    if (take(t, sb_plan_arena_bytes(t->plan), NULL, &t->arena) != 0 ||
+        take(t, t->values * sizeof(float), embeddings, &t->embeddings) != 0 ||
+        take(t, t->values * sizeof(float), NULL, &t->gradient) != 0 ||
+        take(t, t->pairs, skip, &t->skip) != 0 || take(t, sizeof one, &one, &t->one) != 0)
         return -1;
-    const sb_feed feed = { .leaf = { t->embeddings, skip ? t->skip : NULL }, .dleaf = { t->gradient }, .doutput = { t->one } };
+    const sb_feed feed = { .leaf = { t->embeddings, skip ? t->skip : NULL },
+                           .dleaf = { t->gradient },
+                           .doutput = { t->one } };
     sb_plan_bind(t->plan, t->arena, NULL);
-    if (sb_plan_forward(t->plan, &feed) != 0 || d->copy(d, SB_STREAM_COMPUTE, loss, sb_plan_output(t->plan, 0), sizeof *loss, SB_TO_HOST) != 0 ||
-        sb_plan_backward(t->plan, &feed) != 0 || d->copy(d, SB_STREAM_COMPUTE, gradient, t->gradient, t->values * sizeof(float), SB_TO_HOST) != 0)
+    if (sb_plan_forward(t->plan, &feed) != 0 ||
+        d->copy(d, SB_STREAM_COMPUTE, loss, sb_plan_output(t->plan, 0), sizeof *loss, SB_TO_HOST) != 0 ||
+        sb_plan_backward(t->plan, &feed) != 0 ||
+        d->copy(d, SB_STREAM_COMPUTE, gradient, t->gradient, t->values * sizeof(float), SB_TO_HOST) != 0)
         return -1;
     return d->wait(d, SB_STREAM_COMPUTE);
 }
@@ -67,17 +80,21 @@ int main(int argc, char **argv)
     config.temperature = atof(argv[4]);
     t.values = 2 * (size_t)config.trainer.batch * (size_t)width;
     t.pairs = (size_t)config.trainer.batch * (size_t)config.trainer.batch;
-    float *embeddings = malloc(t.values * sizeof *embeddings), *gradient = malloc(t.values * sizeof *gradient), loss = 0;
+    float *embeddings = malloc(t.values * sizeof *embeddings),
+          *gradient = malloc(t.values * sizeof *gradient), loss = 0;
     unsigned char *skip = malloc(t.pairs);
-    if (!embeddings || !gradient || !skip || fread(embeddings, sizeof *embeddings, t.values, stdin) != t.values ||
+    if (!embeddings || !gradient || !skip ||
+        fread(embeddings, sizeof *embeddings, t.values, stdin) != t.values ||
         (skipping && fread(skip, 1, t.pairs, stdin) != t.pairs))
         exit(1);
-    if (rc == 0 && (sb_device_cpu(&t.device, 2) != 0 || build(&t, sb_method_of(&config), &config, width) != 0 ||
-                    run(&t, embeddings, skipping ? skip : NULL, &loss, gradient) != 0))
+    if (rc == 0 &&
+        (sb_device_cpu(&t.device, 2) != 0 || build(&t, sb_method_of(&config), &config, width) != 0 ||
+         run(&t, embeddings, skipping ? skip : NULL, &loss, gradient) != 0))
         rc = -1;
     if (rc != 0)
         fprintf(stderr, "method_tool: %s\n", sb_error());
-    else if (fwrite(&loss, sizeof loss, 1, stdout) != 1 || fwrite(gradient, sizeof *gradient, t.values, stdout) != t.values)
+    else if (fwrite(&loss, sizeof loss, 1, stdout) != 1 ||
+             fwrite(gradient, sizeof *gradient, t.values, stdout) != t.values)
         rc = -1;
     void *memory[] = { t.arena, t.embeddings, t.gradient, t.skip, t.one };
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)

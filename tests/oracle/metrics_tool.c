@@ -1,5 +1,6 @@
-/* Arguments: tiles, distorted views of each, width. Standard input: f32 features [tiles, width], then [tiles * views, width], then u32
- * labels [tiles] and groups [tiles]. Prints every measure by name. For tests/oracle/metrics.py. */
+/* Arguments: tiles, distorted views of each, width. Standard input: f32 features [tiles, width], then [tiles
+ * * views, width], then u32 labels [tiles] and groups [tiles]. Prints every measure by name. For
+ * tests/oracle/metrics.py. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -32,10 +33,11 @@ int main(int argc, char **argv)
         fprintf(stderr, "%s\n", sb_error());
         return 1;
     }
-    printf("view_retrieval %.17g\ngroup_retrieval %.17g\nknn1 %.17g\nknn5 %.17g\nrank %.17g\nalignment %.17g\nuniformity %.17g\n"
+    printf("view_retrieval %.17g\ngroup_retrieval %.17g\nknn1 %.17g\nknn5 %.17g\nrank %.17g\nalignment "
+           "%.17g\nuniformity %.17g\n"
            "deviation %.17g\ngroup_chance %.17g\nlabel_chance %.17g\n",
-           m.view_retrieval, m.group_retrieval, m.knn1, m.knn5, m.rank, m.alignment, m.uniformity, m.deviation,
-           chance.group_retrieval, chance.knn1);
+           m.view_retrieval, m.group_retrieval, m.knn1, m.knn5, m.rank, m.alignment, m.uniformity,
+           m.deviation, chance.group_retrieval, chance.knn1);
     free(features);
     free(facts);
     free(images);

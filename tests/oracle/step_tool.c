@@ -1,4 +1,5 @@
-/* Drives the training step (trainer/step.h) with states and pixels from outside, for tests/oracle/step.py. Arguments: KEY=VALUE.
+/* Drives the training step (trainer/step.h) with states and pixels from outside, for tests/oracle/step.py.
+ * Arguments: KEY=VALUE.
  *
  * It writes what it has, a line each, and an empty line:
  *     parameter NAME SIDE...      in the order of the flat arrays
@@ -7,11 +8,11 @@
  *     memory WEIGHTS ACTIVATIONS BATCH    in bytes (sb_step_budget)
  *     bf16 0|1                    native here
  * Then for each step it
- *     reads   i64 number, f64 learning rate, f32 parameters, statistics, state, u8 pixels [views, batch, size, size, channels],
- *     writes  f64 loss, f32 gradient, f32 embeddings [views, batch, width], i32 count, i32 [count] the views in the order they were
- *             fetched, as view * batch + sample,
- *     reads   f32 gradient, to go on with,
- *     writes  f32 parameters, statistics, state, i64 allocations of the step, by our own code (linked with --wrap=malloc and so on).
+ *     reads   i64 number, f64 learning rate, f32 parameters, statistics, state, u8 pixels [views, batch,
+ * size, size, channels], writes  f64 loss, f32 gradient, f32 embeddings [views, batch, width], i32 count, i32
+ * [count] the views in the order they were fetched, as view * batch + sample, reads   f32 gradient, to go on
+ * with, writes  f32 parameters, statistics, state, i64 allocations of the step, by our own code (linked with
+ * --wrap=malloc and so on).
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -81,13 +82,15 @@ static bool put(const void *from, size_t bytes) { return fwrite(from, 1, bytes, 
 static bool get_floats(tool *t, float *to, size_t count)
 {
     return get(t->host, count * sizeof(float)) &&
-           t->device->copy(t->device, SB_STREAM_COMPUTE, to, t->host, count * sizeof(float), SB_TO_DEVICE) == 0 &&
+           t->device->copy(t->device, SB_STREAM_COMPUTE, to, t->host, count * sizeof(float), SB_TO_DEVICE) ==
+               0 &&
            t->device->wait(t->device, SB_STREAM_COMPUTE) == 0;
 }
 
 static bool put_floats(tool *t, const float *from, size_t count)
 {
-    return t->device->copy(t->device, SB_STREAM_COMPUTE, t->host, from, count * sizeof(float), SB_TO_HOST) == 0 &&
+    return t->device->copy(t->device, SB_STREAM_COMPUTE, t->host, from, count * sizeof(float), SB_TO_HOST) ==
+               0 &&
            t->device->wait(t->device, SB_STREAM_COMPUTE) == 0 && put(t->host, count * sizeof(float));
 }
 
@@ -107,7 +110,8 @@ static void introduce(const tool *t, int arrays)
             printf(" %d", (int)e->extent.side[d]);
         printf("\n");
     }
-    printf("state %d\nmemory %zu %zu %zu\nbf16 %d\n\n", arrays, budget.weights, budget.activations, budget.batch, t->device->bf16);
+    printf("state %d\nmemory %zu %zu %zu\nbf16 %d\n\n", arrays, budget.weights, budget.activations,
+           budget.batch, t->device->bf16);
     fflush(stdout);
 }
 
@@ -131,7 +135,8 @@ static int setup(tool *t, int argc, char **argv)
     t->state_floats = (size_t)arrays * weight_floats(t);
     t->view_bytes = (size_t)side * (size_t)side * (size_t)t->config.data.channels;
     t->pixel_bytes = (size_t)rows * t->view_bytes;
-    size_t embeddings = (size_t)rows * (size_t)width, most = statistic_floats(t) > embeddings ? statistic_floats(t) : embeddings;
+    size_t embeddings = (size_t)rows * (size_t)width,
+           most = statistic_floats(t) > embeddings ? statistic_floats(t) : embeddings;
     most = t->state_floats > most ? t->state_floats : most;
     t->host = malloc(most * sizeof(float));
     t->pixels = malloc(t->pixel_bytes);
@@ -153,8 +158,9 @@ static int step(tool *t)
     double lr, loss;
     if (!get(&number, sizeof number))
         return 0;
-    if (!get(&lr, sizeof lr) || !get_floats(t, section->weight, weight_floats(t)) || !get_floats(t, section->statistic, statistic_floats(t)) ||
-        !get_floats(t, state, t->state_floats) || !get(t->pixels, t->pixel_bytes) || sb_step_weights_changed(t->step) != 0)
+    if (!get(&lr, sizeof lr) || !get_floats(t, section->weight, weight_floats(t)) ||
+        !get_floats(t, section->statistic, statistic_floats(t)) || !get_floats(t, state, t->state_floats) ||
+        !get(t->pixels, t->pixel_bytes) || sb_step_weights_changed(t->step) != 0)
         return -1;
     t->fetched = 0;
     before = allocations;
@@ -164,13 +170,15 @@ static int step(tool *t)
     const float *embeddings = sb_step_embeddings(t->step, &width);
     if (!put(&loss, sizeof loss) || !put_floats(t, section->gradient, weight_floats(t)) ||
         !put_floats(t, embeddings, (size_t)rows * (size_t)width) || !put(&t->fetched, sizeof t->fetched) ||
-        !put(t->order, (size_t)t->fetched * sizeof *t->order) || fflush(stdout) != 0 || !get_floats(t, section->gradient, weight_floats(t)))
+        !put(t->order, (size_t)t->fetched * sizeof *t->order) || fflush(stdout) != 0 ||
+        !get_floats(t, section->gradient, weight_floats(t)))
         return -1;
     before = allocations;
     if (sb_step_commit(t->step, number, lr) != 0)
         return -1;
     taken += allocations - before;
-    return put_floats(t, section->weight, weight_floats(t)) && put_floats(t, section->statistic, statistic_floats(t)) &&
+    return put_floats(t, section->weight, weight_floats(t)) &&
+                   put_floats(t, section->statistic, statistic_floats(t)) &&
                    put_floats(t, state, t->state_floats) && put(&taken, sizeof taken) && fflush(stdout) == 0
                ? 1
                : -1;

@@ -1,4 +1,5 @@
-/* For tests/oracle/view.py: what the view operation makes of given parameters, and which parameters a recipe draws.
+/* For tests/oracle/view.py: what the view operation makes of given parameters, and which parameters a recipe
+ * draws.
  *
  *   view_tool render WIDTH HEIGHT CHANNELS COUNT < tile and parameters > views
  *   view_tool draw WIDTH HEIGHT COUNT KEY=VALUE... > parameters of view 0 of COUNT samples
@@ -26,7 +27,8 @@ static int render(int width, int height, int channels, int count)
     sb_device *device;
     int largest = 1;
     if (!tile || !params || fread(tile, 1, tile_bytes, stdin) != tile_bytes ||
-        fread(params, sizeof *params, (size_t)count, stdin) != (size_t)count || sb_device_cpu(&device, 1) != 0)
+        fread(params, sizeof *params, (size_t)count, stdin) != (size_t)count ||
+        sb_device_cpu(&device, 1) != 0)
         fail("start");
     for (int i = 0; i < count; i++)
         largest = params[i].size > largest ? params[i].size : largest;

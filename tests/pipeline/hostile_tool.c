@@ -1,11 +1,11 @@
-/* Sends to a live run what no program of ours sends: noise, damaged and outdated messages, wrong numbers of parts, floods, and lies with true
- * ids about work that others do.
+/* Sends to a live run what no program of ours sends: noise, damaged and outdated messages, wrong numbers of
+ * parts, floods, and lies with true ids about work that others do.
  *
  *     hostile_tool noise RUN_DIR NAME SEED   thousands of messages from several connections to ipc/NAME
- *     hostile_tool lies RUN_DIR AUGMENT_PID  tells augment of every tile that is being decoded that its image cannot be used
- *     hostile_tool idle RUN_DIR [PID START]  joins as a loader, itself or in the name of a process with that start time, takes work and never does
- *                                            it, until it is killed or refused
- *     hostile_tool claim RUN_DIR PID START   joins the trainer as augment in the name of that process */
+ *     hostile_tool lies RUN_DIR AUGMENT_PID  tells augment of every tile that is being decoded that its image
+ * cannot be used hostile_tool idle RUN_DIR [PID START]  joins as a loader, itself or in the name of a process
+ * with that start time, takes work and never does it, until it is killed or refused hostile_tool claim
+ * RUN_DIR PID START   joins the trainer as augment in the name of that process */
 #include <fcntl.h>
 #include <limits.h>
 #include <zmq.h>
@@ -90,14 +90,17 @@ static int find_ring(sb_ring *ring, int pid)
         bool read_it = file >= 0 && pread(file, &head, sizeof head, 0) == sizeof head;
         if (file >= 0)
             close(file);
-        const sb_segment_ticket ticket = { .kind = SB_SEGMENT_TILES, .id = head.id, .pid = pid, .fd = fd, .bytes = head.bytes };
+        const sb_segment_ticket ticket = {
+            .kind = SB_SEGMENT_TILES, .id = head.id, .pid = pid, .fd = fd, .bytes = head.bytes
+        };
         if (read_it && sb_ring_join(ring, SB_SEGMENT_TILES, &ticket) == 0)
             return 0;
     }
     return sb_fail("process %d has no tile ring", pid);
 }
 
-static void pack_done(msgpack_sbuffer *out, const sb_ring *ring, uint32_t incarnation, uint32_t slot, const sb_slot_meta *meta)
+static void pack_done(msgpack_sbuffer *out, const sb_ring *ring, uint32_t incarnation, uint32_t slot,
+                      const sb_slot_meta *meta)
 {
     msgpack_packer p;
     out->size = 0;
@@ -152,10 +155,13 @@ static int join(const char *run_dir, const char *owner, uint32_t role, const sb_
     sb_message m;
     if (sb_socket_connect(&socket, run_dir, owner) != 0)
         return complain("joining");
-    const sb_message hello = { .type = SB_MESSAGE_HELLO, .hello = { .role = role, .pid = as->pid, .start = as->start } };
+    const sb_message hello = { .type = SB_MESSAGE_HELLO,
+                               .hello = { .role = role, .pid = as->pid, .start = as->start } };
     int refused = 0;
     for (; sb_rundir_supervised(run_dir) && !refused; usleep(100000)) {
-        int rc = sb_socket_send(&socket, NULL, &hello) != 0 ? -1 : sb_socket_receive(&socket, NULL, &m, 100, NULL, 0);
+        int rc = sb_socket_send(&socket, NULL, &hello) != 0
+                     ? -1
+                     : sb_socket_receive(&socket, NULL, &m, 100, NULL, 0);
         if (rc < 0)
             return complain("joining");
         refused = rc == 1 && m.type == SB_MESSAGE_REFUSE;
@@ -181,7 +187,8 @@ int main(int argc, char **argv)
         return join(argv[2], "augment", SB_ROLE_LOADER, &as);
     if (argc == 5 && strcmp(argv[1], "claim") == 0)
         return join(argv[2], "trainer", SB_ROLE_AUGMENT, &as);
-    fprintf(stderr, "usage: hostile_tool noise RUN_DIR NAME SEED | lies RUN_DIR AUGMENT_PID | idle RUN_DIR [PID START] |\n"
+    fprintf(stderr, "usage: hostile_tool noise RUN_DIR NAME SEED | lies RUN_DIR AUGMENT_PID | idle RUN_DIR "
+                    "[PID START] |\n"
                     "                    claim RUN_DIR PID START\n");
     return 2;
 }

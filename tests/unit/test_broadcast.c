@@ -1,4 +1,5 @@
-/* A broadcast: what was overwritten is known to be lost, what is torn is never returned, what is stopped costs nothing. */
+/* A broadcast: what was overwritten is known to be lost, what is torn is never returned, what is stopped
+ * costs nothing. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -59,7 +60,8 @@ static void test_parts_of_any_length(void **state)
         for (int second = 0; first + second <= 27; second++) {
             for (int i = 0; i < 27; i++)
                 text[i] = (char)('A' + (first + 3 * second + i) % 26);
-            const sb_broadcast_part parts[] = { { text, (size_t)first }, { text + first, (size_t)second },
+            const sb_broadcast_part parts[] = { { text, (size_t)first },
+                                                { text + first, (size_t)second },
                                                 { text + first + second, (size_t)(27 - first - second) } };
             assert_int_equal(sb_broadcast_write(&b, parts, 3), 0);
             assert_int_equal(sb_broadcast_read(&b, sb_broadcast_next(&b) - 1, got), 1);
@@ -70,7 +72,8 @@ static void test_parts_of_any_length(void **state)
             assert_memory_equal(got + first % 11, text + first % 11, 27 - first % 11);
         }
     uint64_t next = sb_broadcast_next(&b);
-    const sb_broadcast_part too_long[] = { { text, 20 }, { text, 8 } }, wraps[] = { { text, 20 }, { text, SIZE_MAX - 10 } };
+    const sb_broadcast_part too_long[] = { { text, 20 }, { text, 8 } },
+                            wraps[] = { { text, 20 }, { text, SIZE_MAX - 10 } };
     assert_int_equal(sb_broadcast_write(&b, too_long, 2), -1);
     assert_int_equal(sb_broadcast_write(&b, wraps, 2), -1);
     assert_int_equal(sb_broadcast_next(&b), next);
@@ -78,7 +81,7 @@ static void test_parts_of_any_length(void **state)
     sb_broadcast_close(&b);
 }
 
-/* ---- readers against a fast writer --------------------------------------------------------------------------------------------- */
+/* ---- readers against a fast writer --------------------------------------------------------------------- */
 
 #define WORDS 20001 /* of 8 bytes, and 4 bytes more */
 #define PLACES 2
@@ -114,7 +117,8 @@ static void *read_many(void *arg)
         uint64_t next = sb_broadcast_next(&r->broadcast), back = (uint64_t)rand_r(&r->seed) % (PLACES + 1);
         if (next < back)
             continue;
-        int rc = sb_broadcast_read(&r->broadcast, next - back, record); /* back 0: the one that is being written now */
+        int rc = sb_broadcast_read(&r->broadcast, next - back,
+                                   record); /* back 0: the one that is being written now */
         if (rc == -2)
             r->lost++;
         if (rc != 1)
@@ -135,10 +139,14 @@ static void test_torn_records_are_never_returned(void **state)
     atomic_bool stop = false;
     party writer = { .stop = &stop }, readers[READERS];
     pthread_t threads[1 + READERS];
-    assert_int_equal(sb_broadcast_create(&writer.broadcast, SB_SEGMENT_EMBEDDINGS, PLACES, WORDS * sizeof(uint64_t) + 4), 0);
+    assert_int_equal(
+        sb_broadcast_create(&writer.broadcast, SB_SEGMENT_EMBEDDINGS, PLACES, WORDS * sizeof(uint64_t) + 4),
+        0);
     for (int i = 0; i < READERS; i++) {
         readers[i] = (party){ .seed = (unsigned)i };
-        assert_int_equal(sb_broadcast_join(&readers[i].broadcast, SB_SEGMENT_EMBEDDINGS, &writer.broadcast.segment.ticket), 0);
+        assert_int_equal(
+            sb_broadcast_join(&readers[i].broadcast, SB_SEGMENT_EMBEDDINGS, &writer.broadcast.segment.ticket),
+            0);
         assert_int_equal(pthread_create(&threads[1 + i], NULL, read_many, &readers[i]), 0);
     }
     assert_int_equal(pthread_create(&threads[0], NULL, write_until_stopped, &writer), 0);
@@ -155,7 +163,8 @@ static void test_torn_records_are_never_returned(void **state)
     sb_broadcast_close(&writer.broadcast);
 }
 
-/* A reader in another process that is stopped within its read, and one that never reads: the writer goes on. */
+/* A reader in another process that is stopped within its read, and one that never reads: the writer goes on.
+ */
 static void test_a_stopped_reader_costs_nothing(void **state)
 {
     (void)state;
@@ -205,7 +214,8 @@ static void test_a_reader_cannot_write(void **state)
     assert_int_equal(sb_broadcast_join(&reader, SB_SEGMENT_EMBEDDINGS, &b.segment.ticket), 0);
     int zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
     assert_true(zero >= 0);
-    assert_int_equal(read(zero, reader.segment.payload, 8), -1); /* the kernel tries, without a signal for us */
+    assert_int_equal(read(zero, reader.segment.payload, 8),
+                     -1); /* the kernel tries, without a signal for us */
     assert_int_equal(errno, EFAULT);
     close(zero);
     sb_broadcast_close(&reader);
@@ -229,8 +239,16 @@ static void test_hostile_headers_are_refused(void **state)
     const struct {
         uint32_t count;
         uint64_t record_bytes;
-    } cases[] = { { 0, 100 }, { 5, 100 }, { 3, 100 }, { UINT32_MAX, 100 }, { 4, 0 }, { 4, 1000 }, { 4, UINT64_MAX },
-                  { 4, UINT64_MAX - 200 }, { 4, (1ull << 62) + 100 }, { 1u << 31, 1ull << 40 } };
+    } cases[] = { { 0, 100 },
+                  { 5, 100 },
+                  { 3, 100 },
+                  { UINT32_MAX, 100 },
+                  { 4, 0 },
+                  { 4, 1000 },
+                  { 4, UINT64_MAX },
+                  { 4, UINT64_MAX - 200 },
+                  { 4, (1ull << 62) + 100 },
+                  { 1u << 31, 1ull << 40 } };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         header->count = cases[i].count;
         header->record_bytes = cases[i].record_bytes;

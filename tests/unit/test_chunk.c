@@ -1,5 +1,6 @@
-/* The training step on networks of this file's own: a chunked batch has the gradient of the plain one, a step that is given up leaves
- * nothing behind, and device memory stands still while the batch grows. Without batch norm in the backbone, whose groups are chunks. */
+/* The training step on networks of this file's own: a chunked batch has the gradient of the plain one, a step
+ * that is given up leaves nothing behind, and device memory stands still while the batch grows. Without batch
+ * norm in the backbone, whose groups are chunks. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -35,7 +36,9 @@ static kind now;
 sb_t sb_encoder_build(sb_graph *g, const sb_config *config, sb_type type)
 {
     (void)config;
-    const sb_input_how normalise = { .mean = { 0.5f, 0.5f, 0.5f }, .std = { 0.25f, 0.25f, 0.25f }, .type = type };
+    const sb_input_how normalise = { .mean = { 0.5f, 0.5f, 0.5f },
+                                     .std = { 0.25f, 0.25f, 0.25f },
+                                     .type = type };
     sb_t t = sb_leaf(g, "pixels", (sb_shape){ 1, SIDE, SIDE, 3, SB_U8 }, false);
     t = SB_APPLY(g, SB_OP_INPUT, "input", 0, t, SB_NONE, &normalise);
     if (now == WIDE) {
@@ -44,7 +47,9 @@ sb_t sb_encoder_build(sb_graph *g, const sb_config *config, sb_type type)
         return sb_output(g, sb_avgpool(g, t), true);
     }
     t = sb_conv(g, t, "a", .out = 16, .kernel = 3, .stride = 1, .pad = 1);
-    t = now == SMOOTH ? t : now == KINKS ? sb_maxpool(g, t) : sb_batchnorm(g, t, SB_NONE, "norm", .relu = true);
+    t = now == SMOOTH  ? t
+        : now == KINKS ? sb_maxpool(g, t)
+                       : sb_batchnorm(g, t, SB_NONE, "norm", .relu = true);
     t = sb_conv(g, t, "b", .out = 24, .kernel = 3, .stride = 2, .pad = 1);
     if (now == KINKS)
         t = sb_maxpool(g, t);
@@ -89,7 +94,8 @@ static sb_config configure(kind which, uint64_t seed, int batch, int chunk)
 {
     sb_config c;
     sb_config_defaults(&c);
-    const char *settings[] = { "data.path=.", "data.view=20", "method.name=simclr", "method.temperature=0.5", "projector.out=16" };
+    const char *settings[] = { "data.path=.", "data.view=20", "method.name=simclr", "method.temperature=0.5",
+                               "projector.out=16" };
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
         assert_int_equal(sb_config_set(&c, settings[i]), 0);
     c.projector.layers = which == SMOOTH ? 1 : 2;
@@ -143,7 +149,8 @@ static void compare(kind which, sb_device *device, uint64_t seed, int chunk, dou
         sb_config config = configure(which, seed, BATCH, i ? chunk : 0);
         sb_step *step = create(which, device, &config);
         const sb_store *store = sb_step_store(step);
-        assert_int_equal(sb_step_gradient(step, 3, &(sb_step_source){ .context = &s, .fetch = fetch }, &loss[i]), 0);
+        assert_int_equal(
+            sb_step_gradient(step, 3, &(sb_step_source){ .context = &s, .fetch = fetch }, &loss[i]), 0);
         floats = store->floats[SB_ENTRY_WEIGHT];
         gradient[i] = read_floats(device, sb_step_section(step)->gradient, floats);
         entry_count = store->count;
@@ -156,7 +163,8 @@ static void compare(kind which, sb_device *device, uint64_t seed, int chunk, dou
     *tensor = 0;
     for (int i = 0; i < entry_count; i++)
         if (entries[i].kind == SB_ENTRY_WEIGHT)
-            *tensor = fmax(*tensor, distance(gradient[1] + entries[i].offset, gradient[0] + entries[i].offset, entries[i].count));
+            *tensor = fmax(*tensor, distance(gradient[1] + entries[i].offset, gradient[0] + entries[i].offset,
+                                             entries[i].count));
     free(gradient[0]);
     free(gradient[1]);
 }
@@ -170,7 +178,8 @@ static void test_smooth(void **state)
         for (uint64_t seed = 0; seed < 3; seed++) {
             compare(SMOOTH, *state, seed, chunks[c], &whole, &tensor);
             if (!(tensor < 1e-5))
-                fail_msg("chunk %d, seed %d: a tensor's gradient is off by %.1e", chunks[c], (int)seed, tensor);
+                fail_msg("chunk %d, seed %d: a tensor's gradient is off by %.1e", chunks[c], (int)seed,
+                         tensor);
         }
     }
 }
@@ -190,11 +199,13 @@ static void test_kinks(void **state)
             compare(KINKS, *state, seed, chunks[c], &whole[seed], &tensor);
         qsort(whole, 10, sizeof *whole, ascending);
         if (!(whole[5] < 1e-5 && whole[9] < 1e-3))
-            fail_msg("chunk %d: the gradient is off by %.1e in the median, %.1e at most", chunks[c], whole[5], whole[9]);
+            fail_msg("chunk %d: the gradient is off by %.1e in the median, %.1e at most", chunks[c], whole[5],
+                     whole[9]);
     }
 }
 
-/* Wherever a step is given up: the next gives what it would have given, and running statistics have not moved. */
+/* Wherever a step is given up: the next gives what it would have given, and running statistics have not
+ * moved. */
 static void test_given_up(void **state)
 {
     sb_device *device = *state;
@@ -203,7 +214,8 @@ static void test_given_up(void **state)
     sb_config config = configure(NORMS, 1, BATCH, 4);
     sb_step *step = create(NORMS, device, &config);
     const sb_section *section = sb_step_section(step);
-    const size_t weights = sb_step_store(step)->floats[SB_ENTRY_WEIGHT], statistics = sb_step_store(step)->floats[SB_ENTRY_STATISTIC];
+    const size_t weights = sb_step_store(step)->floats[SB_ENTRY_WEIGHT],
+                 statistics = sb_step_store(step)->floats[SB_ENTRY_STATISTIC];
     const sb_step_source given = { .context = &s, .fetch = fetch };
     double loss, again;
     float *before = read_floats(device, section->statistic, statistics);
@@ -231,7 +243,8 @@ static void test_given_up(void **state)
     sb_step_destroy(&step);
 }
 
-/* Eight times the batch: only what is behind the backbone grows, by what features, embeddings and the head need. */
+/* Eight times the batch: only what is behind the backbone grows, by what features, embeddings and the head
+ * need. */
 static void test_memory(void **state)
 {
     sb_step_budget small, large;
@@ -282,8 +295,8 @@ static int advised(sb_device *device)
     return chunk;
 }
 
-/* Where memory is short the error names the largest chunk that fits: it does, and no larger one does. With just enough for 40 views that is 40,
- * although 39, which leave a rest of 3 to be planned for, do not fit. */
+/* Where memory is short the error names the largest chunk that fits: it does, and no larger one does. With
+ * just enough for 40 views that is 40, although 39, which leave a rest of 3 to be planned for, do not fit. */
 static void test_short_of_memory(void **state)
 {
     sb_device *device = *state;
@@ -338,10 +351,8 @@ static int close_device(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_smooth),
-        cmocka_unit_test(test_kinks),
-        cmocka_unit_test(test_given_up),
-        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_smooth),          cmocka_unit_test(test_kinks),
+        cmocka_unit_test(test_given_up),        cmocka_unit_test(test_memory),
         cmocka_unit_test(test_short_of_memory),
     };
     return cmocka_run_group_tests(tests, open_device, close_device);

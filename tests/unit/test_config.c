@@ -100,7 +100,8 @@ static void test_bad_text_is_refused(void **state)
 static void test_bad_assignments_are_refused(void **state)
 {
     (void)state;
-    const char *cases[] = { "trainer.batch", "=3", "trainer.batch=", "views.2.blur=1", "views.x.blur=1", "views.0=1", "trainer.chunk=-1" };
+    const char *cases[] = { "trainer.batch",  "=3",        "trainer.batch=",  "views.2.blur=1",
+                            "views.x.blur=1", "views.0=1", "trainer.chunk=-1" };
     sb_config config;
     sb_config_defaults(&config);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -134,15 +135,23 @@ static void test_places(void **state)
         const char *text, *assignment;
         const char *message; /* with @ for the file */
     } cases[] = {
-        { "trainer:\n  chunk: 33\n", NULL, "@:2: trainer.chunk = 33: a batch has only 32 views, 2 of each sample of trainer.batch = 16 (default)" },
+        { "trainer:\n  chunk: 33\n", NULL,
+          "@:2: trainer.chunk = 33: a batch has only 32 views, 2 of each sample of trainer.batch = 16 "
+          "(default)" },
         { "seed: 3\ntrainer:\n  chunk: 9\n  batch: 8\n", "trainer.batch=4",
-          "@:3: trainer.chunk = 9: a batch has only 8 views, 2 of each sample of trainer.batch = 4 (command line)" },
+          "@:3: trainer.chunk = 9: a batch has only 8 views, 2 of each sample of trainer.batch = 4 (command "
+          "line)" },
         { "trainer: { batch: 4 }\n", "trainer.chunk=9",
-          "command line: trainer.chunk = 9: a batch has only 8 views, 2 of each sample of trainer.batch = 4 (@:1)" },
-        { "views:\n  - {}\n  - crop_max: 0.1\n", NULL, "@:3: views.1.crop_max = 0.1: must not be below views.1.crop_min = 0.2 (default)" },
-        { "views:\n  - crop_min: 0.5\n    crop_max: 0.4\n  - {}\n", NULL, "@:2: views.0.crop_min = 0.5: must not be above views.0.crop_max = 0.4 (@:3)" },
-        { "views:\n  - count: 2\n    ratio_min: 3\n", "views.0.ratio_max=4", "@:3: views.1.ratio_min = 3: must not be above views.1.ratio_max = 1.33333 (default)" },
-        { "seed: 1\n", "views.1.blur_min=9", "command line: views.1.blur_min = 9: must not be above views.1.blur_max = 2 (default)" },
+          "command line: trainer.chunk = 9: a batch has only 8 views, 2 of each sample of trainer.batch = 4 "
+          "(@:1)" },
+        { "views:\n  - {}\n  - crop_max: 0.1\n", NULL,
+          "@:3: views.1.crop_max = 0.1: must not be below views.1.crop_min = 0.2 (default)" },
+        { "views:\n  - crop_min: 0.5\n    crop_max: 0.4\n  - {}\n", NULL,
+          "@:2: views.0.crop_min = 0.5: must not be above views.0.crop_max = 0.4 (@:3)" },
+        { "views:\n  - count: 2\n    ratio_min: 3\n", "views.0.ratio_max=4",
+          "@:3: views.1.ratio_min = 3: must not be above views.1.ratio_max = 1.33333 (default)" },
+        { "seed: 1\n", "views.1.blur_min=9",
+          "command line: views.1.blur_min = 9: must not be above views.1.blur_max = 2 (default)" },
         { "data:\n\n  channels: 2\n", NULL, "@:3: data.channels = 2: must be 3 (colour) or 1 (grey)" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -157,7 +166,8 @@ static void test_places(void **state)
         if (cases[i].assignment)
             assert_int_equal(sb_config_set(&config, cases[i].assignment), 0);
         for (const char *c = cases[i].message; *c; c++)
-            used += (size_t)snprintf(expected + used, sizeof expected - used, *c == '@' ? "%s" : "%.1s", *c == '@' ? path : c);
+            used += (size_t)snprintf(expected + used, sizeof expected - used, *c == '@' ? "%s" : "%.1s",
+                                     *c == '@' ? path : c);
         assert_int_equal(sb_config_finish(&config), -1);
         assert_string_equal(sb_error(), expected);
     }
@@ -167,7 +177,9 @@ static void test_view_sizes(void **state)
 {
     (void)state;
     sb_config config;
-    assert_int_equal(read_text(&config, "views:\n  - {size: 224, count: 2}\n  - {size: 96, count: 3}\n  - {size: 160}\n"), 0);
+    assert_int_equal(
+        read_text(&config, "views:\n  - {size: 224, count: 2}\n  - {size: 96, count: 3}\n  - {size: 160}\n"),
+        0);
     int sizes[SB_VIEWS_MAX];
     assert_int_equal(config.view_count, 6);
     assert_int_equal(sb_config_view_sizes(&config, sizes), 3);

@@ -1,5 +1,5 @@
-/* The order of the samples: every one once an epoch, windows and distinct groups hold, tiles lie where they may, and everything is a function of
- * (seed, epoch, position, attempt) alone. */
+/* The order of the samples: every one once an epoch, windows and distinct groups hold, tiles lie where they
+ * may, and everything is a function of (seed, epoch, position, attempt) alone. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,8 +20,8 @@ static sb_config config;
 static sb_image images[IMAGES];
 static sb_index dataset;
 
-/* Image i has 1 + i mod 5 tiles in a row and 1 + i mod 3 below one another, in a training region that does not begin at 0; every four images
- * are a group. */
+/* Image i has 1 + i mod 5 tiles in a row and 1 + i mod 3 below one another, in a training region that does
+ * not begin at 0; every four images are a group. */
 static int set_up(void **state)
 {
     (void)state;
@@ -33,7 +33,9 @@ static int set_up(void **state)
     config.seed = 5;
     dataset = (sb_index){ .images = images, .count = IMAGES, .tile = TILE };
     for (uint32_t i = 0; i < IMAGES; i++) {
-        sb_region train = { .left = 7, .top = (int)i, .width = TILE * (1 + (int)i % 5) + (int)i % 7,
+        sb_region train = { .left = 7,
+                            .top = (int)i,
+                            .width = TILE * (1 + (int)i % 5) + (int)i % 7,
                             .height = TILE * (1 + (int)i % 3) + (int)i % 2 };
         images[i] = (sb_image){ .group = i / 4, .train = train, .tiles = (1 + i % 5) * (1 + i % 3) };
     }
@@ -76,7 +78,8 @@ static void assert_same(sb_tile a, sb_tile b)
     assert_int_equal(a.top, b.top);
 }
 
-/* How often each image comes in epoch `epoch`: never more often than it has samples, and short by the dropped batch alone. */
+/* How often each image comes in epoch `epoch`: never more often than it has samples, and short by the dropped
+ * batch alone. */
 static void assert_each_once(sb_order *order, uint64_t epoch)
 {
     uint64_t length = sb_order_epoch_samples(order), short_by = 0;
@@ -156,7 +159,8 @@ static void test_a_placed_tile_stays(void **state)
     sb_order_destroy(&order);
 }
 
-/* Whoever is taken before all samples of the last `window` images are used up would have to decode a photograph twice. */
+/* Whoever is taken before all samples of the last `window` images are used up would have to decode a
+ * photograph twice. */
 static void test_windows_hold(void **state)
 {
     (void)state;
@@ -207,7 +211,8 @@ static void test_groups_are_distinct(void **state)
     assert_non_null(strstr(sb_error(), "trainer.batch"));
 }
 
-/* An epoch can be dealt if and only if r batches find, in every group, as many entries as they may take of it: then it is. */
+/* An epoch can be dealt if and only if r batches find, in every group, as many entries as they may take of
+ * it: then it is. */
 static void test_distinct_groups_are_dealt_where_they_can_be(void **state)
 {
     (void)state;
@@ -262,7 +267,8 @@ static void test_a_pure_function(void **state)
             sb_tile t = tile_of(order, n, attempt);
             assert_inside(&t);
             if (n % 7 == 0) {
-                assert_int_equal(tile_of(other, count - 1 - n, 5 - attempt).image, tile_of(order, count - 1 - n, 5 - attempt).image);
+                assert_int_equal(tile_of(other, count - 1 - n, 5 - attempt).image,
+                                 tile_of(order, count - 1 - n, 5 - attempt).image);
                 assert_same(tile_of(other, n, attempt), t);
             }
         }
@@ -276,7 +282,8 @@ static void test_a_pure_function(void **state)
     sb_order_destroy(&narrow);
 }
 
-/* Seeds, epochs, positions and attempts give different samples: equal ones are as rare as chance has them (1 of 23 images). */
+/* Seeds, epochs, positions and attempts give different samples: equal ones are as rare as chance has them (1
+ * of 23 images). */
 static void test_nothing_repeats(void **state)
 {
     (void)state;
@@ -289,19 +296,21 @@ static void test_nothing_repeats(void **state)
         sb_order *order;
         uint64_t shift;
         uint32_t attempt, other;
-    } pairs[] = { { moved, 0, 0, 0 }, { moved, 0, 1, 1 }, { order, length, 0, 0 }, { order, length, 1, 1 }, { order, 1, 1, 1 },
-                  { order, 0, 1, 2 },  { order, 0, 0, 1 } };
+    } pairs[] = { { moved, 0, 0, 0 }, { moved, 0, 1, 1 }, { order, length, 0, 0 }, { order, length, 1, 1 },
+                  { order, 1, 1, 1 }, { order, 0, 1, 2 }, { order, 0, 0, 1 } };
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
         uint64_t equal = 0;
         for (uint64_t p = 0; p < length; p++)
-            equal += tile_of(order, p, pairs[i].attempt).image == tile_of(pairs[i].order, p + pairs[i].shift, pairs[i].other).image;
+            equal += tile_of(order, p, pairs[i].attempt).image ==
+                     tile_of(pairs[i].order, p + pairs[i].shift, pairs[i].other).image;
         assert_true(equal < length / 4);
     }
     sb_order_destroy(&order);
     sb_order_destroy(&moved);
 }
 
-/* Replacements are uniform over the images, places uniform over the region: chi-square, 1e-4 of 22 and 20 degrees of freedom. */
+/* Replacements are uniform over the images, places uniform over the region: chi-square, 1e-4 of 22 and 20
+ * degrees of freedom. */
 static void test_chances(void **state)
 {
     (void)state;
@@ -319,7 +328,8 @@ static void test_chances(void **state)
         }
     }
     for (int i = 0; i < IMAGES; i++)
-        square += (seen[i] - (double)count / IMAGES) * (seen[i] - (double)count / IMAGES) / ((double)count / IMAGES);
+        square += (seen[i] - (double)count / IMAGES) * (seen[i] - (double)count / IMAGES) /
+                  ((double)count / IMAGES);
     assert_true(square < 57.0);
     square = 0;
     for (int i = 0; i < 21; i++)

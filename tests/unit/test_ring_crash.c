@@ -1,5 +1,6 @@
-/* Processes that end in every state of a slot, again and again, one writer and one reader at a time: no slot is lost, nothing is torn,
- * every element is delivered at least once. Where a process ends is counted, not timed. */
+/* Processes that end in every state of a slot, again and again, one writer and one reader at a time: no slot
+ * is lost, nothing is torn, every element is delivered at least once. Where a process ends is counted, not
+ * timed. */
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -141,7 +142,8 @@ static void test_an_end_in_every_state(void **state)
         assert_int_equal(sb_ring_look(&ring, slot).state, SB_SLOT_FREE);
         assert_int_equal(sb_ring_look(&ring, slot).generation, ELEMENTS / SLOTS);
     }
-    print_message("writer, reader: %u, %u lives; %u, %u slots taken back\n", lives[0], lives[1], taken[0], taken[1]);
+    print_message("writer, reader: %u, %u lives; %u, %u slots taken back\n", lives[0], lives[1], taken[0],
+                  taken[1]);
     assert_true(taken[0] > LAPS / 2 && taken[1] > LAPS / 2);
     munmap(r, sizeof *r);
     sb_ring_close(&ring);

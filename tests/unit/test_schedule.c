@@ -44,7 +44,11 @@ static void test_course(void **state)
     const struct {
         int64_t steps, warm; /* of them */
         double warmup, final;
-    } cases[] = { { 100, 10, 0.1, 0 }, { 100, 0, 0, 0.25 }, { 1000, 333, 0.333, 0.001 }, { 7, 1, 0.1, 1 }, { 20, 19, 0.95, 0.5 } };
+    } cases[] = { { 100, 10, 0.1, 0 },
+                  { 100, 0, 0, 0.25 },
+                  { 1000, 333, 0.333, 0.001 },
+                  { 7, 1, 0.1, 1 },
+                  { 20, 19, 0.95, 0.5 } };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int64_t steps = cases[i].steps, warm = cases[i].warm;
         double final = cases[i].final;

@@ -1,6 +1,7 @@
-/* Rings and broadcasts with many threads, for ThreadSanitizer, which sees one process only (tests/sanitizers/thread.sh): writers and
- * readers that abandon their slots as a crash would, an owner that takes them back once the thread is joined, and readers
- * of a broadcast that is overwritten under their hands. Payloads are plain memory in the ring, so a missing order is a race. */
+/* Rings and broadcasts with many threads, for ThreadSanitizer, which sees one process only
+ * (tests/sanitizers/thread.sh): writers and readers that abandon their slots as a crash would, an owner that
+ * takes them back once the thread is joined, and readers of a broadcast that is overwritten under their
+ * hands. Payloads are plain memory in the ring, so a missing order is a race. */
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -89,7 +90,9 @@ static void test_a_ring_with_many_threads(void **state)
     life lives[WRITERS + READERS];
     uint32_t taken = 0, deaths = 0;
     for (uint32_t i = 0; i < WRITERS + READERS; i++) {
-        lives[i] = (life){ .writer = i < WRITERS, .incarnation = (uint32_t)sb_ring_incarnation(&ring), .seed = i };
+        lives[i] = (life){ .writer = i < WRITERS,
+                           .incarnation = (uint32_t)sb_ring_incarnation(&ring),
+                           .seed = i };
         assert_int_equal(pthread_create(&threads[i], NULL, live, &lives[i]), 0);
     }
     for (uint32_t i = 0; atomic_load(&delivered) < TILES; i = (i + 1) % (WRITERS + READERS)) {
@@ -109,7 +112,8 @@ static void test_a_ring_with_many_threads(void **state)
     assert_int_equal(atomic_load(&torn), 0);
     assert_true(taken > 0 && deaths > 10);
     uint32_t ready = 0, generations = 0;
-    for (uint32_t slot = 0; slot < SLOTS; slot++) { /* nothing was lost: what was made lies READY or was delivered */
+    for (uint32_t slot = 0; slot < SLOTS;
+         slot++) { /* nothing was lost: what was made lies READY or was delivered */
         sb_slot_word word = sb_ring_look(&ring, slot);
         assert_true(word.state == SB_SLOT_FREE || word.state == SB_SLOT_READY);
         ready += word.state == SB_SLOT_READY;
@@ -120,7 +124,7 @@ static void test_a_ring_with_many_threads(void **state)
     sb_ring_close(&ring);
 }
 
-/* ---- broadcast -------------------------------------------------------------------------------------------------------------------- */
+/* ---- broadcast ----------------------------------------------------------------------------------------- */
 
 #define RECORD_WORDS 40
 #define SOUND 500
@@ -167,12 +171,14 @@ static void test_a_broadcast_with_many_threads(void **state)
     (void)state;
     sb_broadcast broadcast, joined[READERS + 2];
     pthread_t writer, readers[READERS + 2];
-    assert_int_equal(sb_broadcast_create(&broadcast, SB_SEGMENT_EMBEDDINGS, 2, RECORD_WORDS * sizeof(uint64_t)), 0);
+    assert_int_equal(
+        sb_broadcast_create(&broadcast, SB_SEGMENT_EMBEDDINGS, 2, RECORD_WORDS * sizeof(uint64_t)), 0);
     atomic_store(&torn, 0);
     atomic_store(&readers_left, READERS + 2);
     for (int i = 0; i < READERS + 2; i++) {
         assert_int_equal(sb_broadcast_join(&joined[i], SB_SEGMENT_EMBEDDINGS, &broadcast.segment.ticket), 0);
-        /* Half of them through the writer's own mapping: only there does ThreadSanitizer see both sides of an access. */
+        /* Half of them through the writer's own mapping: only there does ThreadSanitizer see both sides of an
+         * access. */
         assert_int_equal(pthread_create(&readers[i], NULL, follow, i % 2 ? &broadcast : &joined[i]), 0);
     }
     assert_int_equal(pthread_create(&writer, NULL, publish_for_ever, &broadcast), 0);

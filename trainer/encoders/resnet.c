@@ -1,5 +1,6 @@
-/* resnet.c: ResNet-18, 34 and 50 (He et al. 2016) with torchvision's layout and names: stride in the 3 x 3 of a bottleneck (v1.5), a projection
- * shortcut where shapes change. Stem `small`: 3 x 3, stride 1, no pooling, for images of 28 to 64 pixels. */
+/* resnet.c: ResNet-18, 34 and 50 (He et al. 2016) with torchvision's layout and names: stride in the 3 x 3 of
+ * a bottleneck (v1.5), a projection shortcut where shapes change. Stem `small`: 3 x 3, stride 1, no pooling,
+ * for images of 28 to 64 pixels. */
 #include "trainer/encoder.h"
 #include "trainer/graph/build.h"
 
@@ -58,9 +59,11 @@ sb_t sb_encoder_build(sb_graph *g, const sb_config *config, sb_type type)
     const resnet *v = &variants[config->encoder.name];
     const bool small = config->encoder.stem == SB_STEM_SMALL;
     const sb_input_how normalise = input_of(config->data.channels, type);
-    sb_t pixels = sb_leaf(g, "pixels", (sb_shape){ 1, NOMINAL_SIDE, NOMINAL_SIDE, config->data.channels, SB_U8 }, false);
+    sb_t pixels = sb_leaf(g, "pixels",
+                          (sb_shape){ 1, NOMINAL_SIDE, NOMINAL_SIDE, config->data.channels, SB_U8 }, false);
     sb_t t = SB_APPLY(g, SB_OP_INPUT, "input", 0, pixels, SB_NONE, &normalise);
-    t = sb_conv(g, t, "conv1", .out = 64, .kernel = small ? 3 : 7, .stride = small ? 1 : 2, .pad = small ? 1 : 3);
+    t = sb_conv(g, t, "conv1", .out = 64, .kernel = small ? 3 : 7, .stride = small ? 1 : 2,
+                .pad = small ? 1 : 3);
     t = sb_batchnorm(g, t, SB_NONE, "bn1", .relu = true);
     if (!small)
         t = sb_maxpool(g, t);

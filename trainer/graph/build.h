@@ -1,5 +1,6 @@
-/* build.h: the operations as a graph's builders write them: sb_conv(g, x, "conv1", .out = 64, .kernel = 3, .stride = 1, .pad = 1). What each computes
- * and what its fields mean stands in kernels/op/NAME.h. An operation that has no line here is used through sb_apply. */
+/* build.h: the operations as a graph's builders write them: sb_conv(g, x, "conv1", .out = 64, .kernel = 3,
+ * .stride = 1, .pad = 1). What each computes and what its fields mean stands in kernels/op/NAME.h. An
+ * operation that has no line here is used through sb_apply. */
 #ifndef SB_TRAINER_GRAPH_BUILD_H
 #define SB_TRAINER_GRAPH_BUILD_H
 
@@ -19,33 +20,40 @@
 #include "trainer/graph/graph.h"
 
 /* One, two inputs; without `how`; with. */
-#define SB_APPLY(g, OP, name, without, a, b, how) sb_apply(g, OP, (const sb_t[SB_INPUTS_MAX]){ a, b, SB_NONE }, name, without, how, sizeof *(how))
-#define SB_APPLY_PLAIN(g, OP, name, a, b) sb_apply(g, OP, (const sb_t[SB_INPUTS_MAX]){ a, b, SB_NONE }, name, 0, NULL, 0)
+#define SB_APPLY(g, OP, name, without, a, b, how) \
+    sb_apply(g, OP, (const sb_t[SB_INPUTS_MAX]){ a, b, SB_NONE }, name, without, how, sizeof *(how))
+#define SB_APPLY_PLAIN(g, OP, name, a, b) \
+    sb_apply(g, OP, (const sb_t[SB_INPUTS_MAX]){ a, b, SB_NONE }, name, 0, NULL, 0)
 
 #define sb_conv(g, x, name, ...) SB_APPLY(g, SB_OP_CONV, name, 0, x, SB_NONE, (&(sb_conv_how){ __VA_ARGS__ }))
 #define sb_maxpool(g, x) SB_APPLY_PLAIN(g, SB_OP_MAXPOOL, "maxpool", x, SB_NONE)
 #define sb_avgpool(g, x) SB_APPLY_PLAIN(g, SB_OP_AVGPOOL, "avgpool", x, SB_NONE)
-#define sb_linear(g, x, name, ...) SB_APPLY(g, SB_OP_LINEAR, name, 0, x, SB_NONE, (&(sb_linear_how){ __VA_ARGS__ }))
+#define sb_linear(g, x, name, ...) \
+    SB_APPLY(g, SB_OP_LINEAR, name, 0, x, SB_NONE, (&(sb_linear_how){ __VA_ARGS__ }))
 #define sb_unit_rows(g, x) SB_APPLY_PLAIN(g, SB_OP_UNIT_ROWS, "unit_rows", x, SB_NONE)
 #define sb_row_dot(g, a, b) SB_APPLY_PLAIN(g, SB_OP_ROW_DOT, "row_dot", a, b)
 #define sb_softplus(g, x) SB_APPLY_PLAIN(g, SB_OP_SOFTPLUS, "softplus", x, SB_NONE)
 #define sb_mean(g, x) SB_APPLY_PLAIN(g, SB_OP_MEAN, "mean", x, SB_NONE)
-#define sb_logsumexp_pairs(g, z, skip, ...) \
-    SB_APPLY(g, SB_OP_LOGSUMEXP_PAIRS, "logsumexp_pairs", 0, z, skip, (&(sb_logsumexp_pairs_how){ __VA_ARGS__ }))
+#define sb_logsumexp_pairs(g, z, skip, ...)                           \
+    SB_APPLY(g, SB_OP_LOGSUMEXP_PAIRS, "logsumexp_pairs", 0, z, skip, \
+             (&(sb_logsumexp_pairs_how){ __VA_ARGS__ }))
 
 /* alpha a + beta b. */
-#define sb_combine(g, a, b, ...) SB_APPLY(g, SB_OP_COMBINE, "combine", 0, a, b, (&(sb_combine_how){ __VA_ARGS__ }))
+#define sb_combine(g, a, b, ...) \
+    SB_APPLY(g, SB_OP_COMBINE, "combine", 0, a, b, (&(sb_combine_how){ __VA_ARGS__ }))
 
 /* Rows first .. first + count - 1, counted round. */
 #define sb_rows(g, x, ...) SB_APPLY(g, SB_OP_ROWS, "rows", 0, x, SB_NONE, (&(sb_rows_how){ __VA_ARGS__ }))
 
 /* Batch norm + residual (or SB_NONE), then ReLU where .relu. */
 #define SB_NORM_EPSILON 1e-5f
-#define sb_batchnorm(g, x, residual, name, ...) \
-    SB_APPLY(g, SB_OP_BATCHNORM, name, 0, x, residual, (&(sb_batchnorm_how){ .epsilon = SB_NORM_EPSILON, __VA_ARGS__ }))
+#define sb_batchnorm(g, x, residual, name, ...)        \
+    SB_APPLY(g, SB_OP_BATCHNORM, name, 0, x, residual, \
+             (&(sb_batchnorm_how){ .epsilon = SB_NORM_EPSILON, __VA_ARGS__ }))
 
 /* The same without a shift. */
-#define sb_batchnorm_unshifted(g, x, name, ...) \
-    SB_APPLY(g, SB_OP_BATCHNORM, name, 1u << 1, x, SB_NONE, (&(sb_batchnorm_how){ .epsilon = SB_NORM_EPSILON, __VA_ARGS__ }))
+#define sb_batchnorm_unshifted(g, x, name, ...)             \
+    SB_APPLY(g, SB_OP_BATCHNORM, name, 1u << 1, x, SB_NONE, \
+             (&(sb_batchnorm_how){ .epsilon = SB_NORM_EPSILON, __VA_ARGS__ }))
 
 #endif

@@ -42,7 +42,9 @@ static sb_t add(sb_graph *g, const sb_node *node)
 
 static int name_in_scope(const sb_graph *g, char out[SB_ENTRY_NAME], const char *name)
 {
-    return snprintf(out, SB_ENTRY_NAME, "%s%s", g->scope, name) < SB_ENTRY_NAME ? 0 : sb_fail("the name %s%s is too long", g->scope, name);
+    return snprintf(out, SB_ENTRY_NAME, "%s%s", g->scope, name) < SB_ENTRY_NAME
+               ? 0
+               : sb_fail("the name %s%s is too long", g->scope, name);
 }
 
 sb_t sb_leaf(sb_graph *g, const char *name, sb_shape nominal, bool gradient)
@@ -105,7 +107,8 @@ static int add_weights(sb_graph *g, sb_node *node, const sb_shape *xs, unsigned 
             continue;
         char name[SB_ENTRY_NAME];
         bool gathered = w[i].init == SB_INIT_STATISTIC;
-        if (snprintf(name, sizeof name, "%s%s%s", node->name, gathered ? "" : ".", gathered ? "" : w[i].name) >= (int)sizeof name)
+        if (snprintf(name, sizeof name, "%s%s%s", node->name, gathered ? "" : ".",
+                     gathered ? "" : w[i].name) >= (int)sizeof name)
             return sb_fail("the name %s is too long for a weight", node->name);
         node->w[i] = sb_store_add(g->store, name, gathered ? SB_ENTRY_STATISTIC : SB_ENTRY_WEIGHT, &w[i]);
         if (node->w[i] < 0)
@@ -115,7 +118,8 @@ static int add_weights(sb_graph *g, sb_node *node, const sb_shape *xs, unsigned 
     return 0;
 }
 
-sb_t sb_apply(sb_graph *g, sb_op_id id, const sb_t x[SB_INPUTS_MAX], const char *name, unsigned without, const void *how, size_t how_bytes)
+sb_t sb_apply(sb_graph *g, sb_op_id id, const sb_t x[SB_INPUTS_MAX], const char *name, unsigned without,
+              const void *how, size_t how_bytes)
 {
     const sb_op *op = sb_ops[id];
     sb_node node = { .op = id };

@@ -1,13 +1,17 @@
-/* graph.h: a computation as a list of nodes over tensors. Encoders, heads and losses are built with the same functions.
+/* graph.h: a computation as a list of nodes over tensors. Encoders, heads and losses are built with the same
+ * functions.
  *
- * DESIGN. A leaf is what comes from outside (pixels, features); a node is an operation (kernels/op.h) on tensors before it. A graph is built once, for leaves
- * of nominal shapes, whose channels decide the sides of its weights; a plan (plan.h) takes it for other numbers of rows and other sizes. Nodes run in the
- * order in which they were added. A tensor may be read by any number of nodes. Outputs are what is asked for: what no output needs is never run.
+ * DESIGN. A leaf is what comes from outside (pixels, features); a node is an operation (kernels/op.h) on
+ * tensors before it. A graph is built once, for leaves of nominal shapes, whose channels decide the sides of
+ * its weights; a plan (plan.h) takes it for other numbers of rows and other sizes. Nodes run in the order in
+ * which they were added. A tensor may be read by any number of nodes. Outputs are what is asked for: what no
+ * output needs is never run.
  *
  *     sb_t h = sb_conv(g, x, "conv1", .out = 64, .kernel = 7, .stride = 2, .pad = 3);
  *     h = sb_batchnorm(g, h, SB_NONE, "bn1", .relu = true);
  *
- * A builder returns its tensor; SB_FAILED after a failure, which every builder passes on: only the last one is looked at. */
+ * A builder returns its tensor; SB_FAILED after a failure, which every builder passes on: only the last one
+ * is looked at. */
 #ifndef SB_TRAINER_GRAPH_H
 #define SB_TRAINER_GRAPH_H
 
@@ -25,12 +29,12 @@ enum { SB_FAILED = -1, SB_NONE = -2 }; /* SB_NONE: an optional input that is lef
 typedef struct {
     bool leaf;
     sb_op_id op;
-    sb_t x[SB_INPUTS_MAX];     /* SB_NONE: left out */
+    sb_t x[SB_INPUTS_MAX];       /* SB_NONE: left out */
     bool stopped[SB_INPUTS_MAX]; /* no gradient goes back to x[i] */
-    int w[SB_WEIGHTS_MAX];     /* entries of the store; -1: none */
-    sb_shape nominal;          /* of what it makes */
-    bool gradient;             /* a leaf: its gradient is wanted. A node: it depends on a weight or on such a leaf */
-    char name[SB_ENTRY_NAME];  /* for errors */
+    int w[SB_WEIGHTS_MAX];       /* entries of the store; -1: none */
+    sb_shape nominal;            /* of what it makes */
+    bool gradient; /* a leaf: its gradient is wanted. A node: it depends on a weight or on such a leaf */
+    char name[SB_ENTRY_NAME]; /* for errors */
     _Alignas(16) unsigned char how[SB_HOW_MAX];
 } sb_node;
 
@@ -50,7 +54,8 @@ void sb_graph_destroy(sb_graph **graph);
 /* What comes from outside; its index among the leaves is the order of these calls. */
 sb_t sb_leaf(sb_graph *graph, const char *name, sb_shape nominal, bool gradient);
 
-/* Makes t an output: its value stays until the next forward pass. seeded: the way back is given a gradient for it. Returns t. */
+/* Makes t an output: its value stays until the next forward pass. seeded: the way back is given a gradient
+ * for it. Returns t. */
 sb_t sb_output(sb_graph *graph, sb_t t, bool seeded);
 
 /* The same tensor, through which no gradient goes back. */
@@ -60,10 +65,15 @@ sb_t sb_stop(sb_t t);
 void sb_scope(sb_graph *graph, const char *format, ...) __attribute__((format(printf, 2, 3)));
 sb_t sb_leave(sb_graph *graph, sb_t t);
 
-/* Any operation. name: of its weights ("conv1": conv1.weight), and for errors. without: a bit for each weight that is left out. */
-sb_t sb_apply(sb_graph *graph, sb_op_id op, const sb_t x[SB_INPUTS_MAX], const char *name, unsigned without, const void *how, size_t how_bytes);
+/* Any operation. name: of its weights ("conv1": conv1.weight), and for errors. without: a bit for each weight
+ * that is left out. */
+sb_t sb_apply(sb_graph *graph, sb_op_id op, const sb_t x[SB_INPUTS_MAX], const char *name, unsigned without,
+              const void *how, size_t how_bytes);
 
 /* The nominal shape of a tensor (its channels hold for every plan). */
-static inline sb_shape sb_shape_of(const sb_graph *graph, sb_t t) { return t < 0 ? (sb_shape){ 0 } : graph->nodes[t].nominal; }
+static inline sb_shape sb_shape_of(const sb_graph *graph, sb_t t)
+{
+    return t < 0 ? (sb_shape){ 0 } : graph->nodes[t].nominal;
+}
 
 #endif

@@ -9,7 +9,7 @@
 
 static size_t align(size_t bytes) { return (bytes + ALIGN - 1) / ALIGN * ALIGN; }
 
-/* ---- shapes ---------------------------------------------------------------------------------------------------------------- */
+/* ---- shapes -------------------------------------------------------------------------------------------- */
 
 /* Marks what the outputs need. A node comes after what it reads. */
 static void mark_used(sb_plan *p)
@@ -71,7 +71,7 @@ static int prepare_nodes(sb_plan *p, size_t *scratch)
     return 0;
 }
 
-/* ---- turns ----------------------------------------------------------------------------------------------------------------- */
+/* ---- turns --------------------------------------------------------------------------------------------- */
 
 static sb_turn *add_turn(sb_plan *p, sb_turn_kind kind, int node)
 {
@@ -124,7 +124,8 @@ static bool gathers(const sb_plan *p, int node)
     return false;
 }
 
-/* A turn that makes node i's output, into a buffer of its own. What a norm gathered has one place for good: it is read after the way forth. */
+/* A turn that makes node i's output, into a buffer of its own. What a norm gathered has one place for good:
+ * it is read after the way forth. */
 static int make(sb_plan *p, int i, sb_turn_kind kind)
 {
     const sb_node *n = &p->graph->nodes[i];
@@ -145,8 +146,8 @@ static int make(sb_plan *p, int i, sb_turn_kind kind)
     return 0;
 }
 
-/* absent [count]: nodes whose value is not kept, and was not made again yet. The value of tensor t is there for a turn of the way back: made
- * again if it has to be, after what that takes. */
+/* absent [count]: nodes whose value is not kept, and was not made again yet. The value of tensor t is there
+ * for a turn of the way back: made again if it has to be, after what that takes. */
 static int ensure(sb_plan *p, bool *absent, int t)
 {
     const sb_node *n = &p->graph->nodes[t];
@@ -206,7 +207,8 @@ static int backward_turn(sb_plan *p, bool *absent, int i)
     return 0;
 }
 
-/* The gradients that come in at the outputs. One that nothing else adds to is read where the caller has it. */
+/* The gradients that come in at the outputs. One that nothing else adds to is read where the caller has it.
+ */
 static int seed(sb_plan *p)
 {
     const sb_graph *g = p->graph;
@@ -258,13 +260,14 @@ static int make_turns(sb_plan *p, const bool *again)
         absent[g->outputs[k]] = false;
     int rc = seed(p);
     for (int i = g->count - 1; i >= 0 && rc == 0; i--)
-        if (!g->nodes[i].leaf && p->nodes[i].used && g->nodes[i].gradient && p->nodes[i].gradient.kind != SB_AT_NOWHERE)
+        if (!g->nodes[i].leaf && p->nodes[i].used && g->nodes[i].gradient &&
+            p->nodes[i].gradient.kind != SB_AT_NOWHERE)
             rc = backward_turn(p, absent, i);
     free(absent);
     return rc;
 }
 
-/* ---- places ---------------------------------------------------------------------------------------------------------------- */
+/* ---- places -------------------------------------------------------------------------------------------- */
 
 /* Outputs and what norms gathered stay to the end: they are read behind the last turn. */
 static void keep_to_the_end(sb_plan *p)
@@ -301,7 +304,8 @@ static int place_buffers(sb_plan *p)
             moved = false;
             for (int j = 0; j < i; j++) {
                 const sb_buffer *o = &p->buffers[order[j]];
-                if (o->first <= b->last && b->first <= o->last && o->offset < b->offset + b->bytes && b->offset < o->offset + o->bytes) {
+                if (o->first <= b->last && b->first <= o->last && o->offset < b->offset + b->bytes &&
+                    b->offset < o->offset + o->bytes) {
                     b->offset = o->offset + o->bytes;
                     moved = true;
                 }
@@ -313,20 +317,26 @@ static int place_buffers(sb_plan *p)
     return 0;
 }
 
-/* ---- the whole ------------------------------------------------------------------------------------------------------------- */
+/* ---- the whole ----------------------------------------------------------------------------------------- */
 
-int sb_plan_create(sb_plan **out, const sb_graph *graph, const sb_shape *leaves, const sb_plan_options *options)
+int sb_plan_create(sb_plan **out, const sb_graph *graph, const sb_shape *leaves,
+                   const sb_plan_options *options)
 {
     sb_plan *p = calloc(1, sizeof *p);
     if (!p)
         return sb_fail("out of memory for a plan");
-    *p = (sb_plan){ .graph = graph, .device = graph->store->device, .training = options->training,
+    *p = (sb_plan){ .graph = graph,
+                    .device = graph->store->device,
+                    .training = options->training,
                     .nodes = calloc((size_t)graph->count, sizeof *p->nodes) };
     size_t scratch = 0;
     int rc = p->nodes ? 0 : sb_fail("out of memory for a plan");
     if (rc == 0) {
         mark_used(p);
-        rc = shape_nodes(p, leaves) != 0 || make_turns(p, options->again) != 0 || prepare_nodes(p, &scratch) != 0 ? -1 : 0;
+        rc = shape_nodes(p, leaves) != 0 || make_turns(p, options->again) != 0 ||
+                     prepare_nodes(p, &scratch) != 0
+                 ? -1
+                 : 0;
     }
     if (rc == 0) {
         keep_to_the_end(p);
@@ -375,4 +385,7 @@ void sb_plan_visit(const sb_plan *p, bool backward, sb_plan_visitor visit, void 
     }
 }
 
-sb_shape sb_plan_output_shape(const sb_plan *p, int output) { return p->nodes[p->graph->outputs[output]].call.ys; }
+sb_shape sb_plan_output_shape(const sb_plan *p, int output)
+{
+    return p->nodes[p->graph->outputs[output]].call.ys;
+}

@@ -1,11 +1,14 @@
 /* plan.h: a graph laid out in memory for one set of shapes on one device, and run there.
  *
- * DESIGN. A plan is a list of turns: a node goes FORWARD, AGAIN (its output is made once more, for the way back) or BACKWARD. A buffer (a value, what backward
- * needs beside it, a gradient) lives from the first turn that touches it to the last; buffers that live at the same time get different places in one
- * arena. So recomputation is a matter of inserting turns. Several plans may share an arena if they are used one after the other; nothing is allocated when a
- * plan runs. The way back needs what the way forth left, so nothing may run in the arena between the two.
+ * DESIGN. A plan is a list of turns: a node goes FORWARD, AGAIN (its output is made once more, for the way
+ * back) or BACKWARD. A buffer (a value, what backward needs beside it, a gradient) lives from the first turn
+ * that touches it to the last; buffers that live at the same time get different places in one arena. So
+ * recomputation is a matter of inserting turns. Several plans may share an arena if they are used one after
+ * the other; nothing is allocated when a plan runs. The way back needs what the way forth left, so nothing
+ * may run in the arena between the two.
  *
- * A gradient has one buffer, whatever the number of readers: the first on the way back writes it and the others add to it. */
+ * A gradient has one buffer, whatever the number of readers: the first on the way back writes it and the
+ * others add to it. */
 #ifndef SB_TRAINER_PLAN_H
 #define SB_TRAINER_PLAN_H
 
@@ -14,19 +17,23 @@
 typedef struct sb_plan sb_plan;
 
 typedef struct {
-    bool training;            /* there is a way back */
-    const bool *again;        /* [graph->count]: nodes whose output is made again instead of kept; NULL: none */
+    bool training;     /* there is a way back */
+    const bool *again; /* [graph->count]: nodes whose output is made again instead of kept; NULL: none */
 } sb_plan_options;
 
-/* Lays it out for leaves of these shapes [leaf_count]; makes what the device prepares for each node (primitives). */
-int sb_plan_create(sb_plan **out, const sb_graph *graph, const sb_shape *leaves, const sb_plan_options *options);
+/* Lays it out for leaves of these shapes [leaf_count]; makes what the device prepares for each node
+ * (primitives). */
+int sb_plan_create(sb_plan **out, const sb_graph *graph, const sb_shape *leaves,
+                   const sb_plan_options *options);
 void sb_plan_destroy(sb_plan **plan);
 
 size_t sb_plan_arena_bytes(const sb_plan *plan);
-size_t sb_plan_packed_bytes(const sb_plan *plan); /* weights in the device's own form: the plan's alone, kept between sb_plan_pack and use */
+size_t sb_plan_packed_bytes(const sb_plan *plan); /* weights in the device's own form: the plan's alone, kept
+                                                     between sb_plan_pack and use */
 int sb_plan_turns(const sb_plan *plan);
 
-/* Shows each call of a way forth (or back) in its order: its shapes and `how`; no memory is bound. For counting. */
+/* Shows each call of a way forth (or back) in its order: its shapes and `how`; no memory is bound. For
+ * counting. */
 typedef void (*sb_plan_visitor)(void *context, sb_op_id op, const sb_call *call, bool backward);
 void sb_plan_visit(const sb_plan *plan, bool backward, sb_plan_visitor visit, void *context);
 sb_shape sb_plan_output_shape(const sb_plan *plan, int output);
@@ -44,13 +51,15 @@ typedef struct {
 
 int sb_plan_pack(sb_plan *plan, const sb_section *section); /* after every change of the weights */
 int sb_plan_forward(sb_plan *plan, const sb_feed *feed);    /* norms take the statistics of this batch */
-int sb_plan_infer(sb_plan *plan, const sb_feed *feed);      /* norms take the section's statistics: no way back from here */
-int sb_plan_backward(sb_plan *plan, const sb_feed *feed);   /* adds to the section's gradient */
+int sb_plan_infer(sb_plan *plan,
+                  const sb_feed *feed); /* norms take the section's statistics: no way back from here */
+int sb_plan_backward(sb_plan *plan, const sb_feed *feed); /* adds to the section's gradient */
 
 /* The value of an output after a way forth: inside the arena, until the next. */
 void *sb_plan_output(const sb_plan *plan, int output);
 
-/* What the norms gathered in the last way forth: into `batch` ([statistic floats], laid out as in a section). */
+/* What the norms gathered in the last way forth: into `batch` ([statistic floats], laid out as in a section).
+ */
 int sb_plan_statistics(sb_plan *plan, float *batch);
 
 /* running <- running and what the norms gathered in the last way forth (both as in a section). */

@@ -4,7 +4,12 @@
 
 #include "trainer/graph/plan.h"
 
-typedef enum { SB_TURN_FORWARD, SB_TURN_AGAIN, SB_TURN_BACKWARD, SB_TURN_SEED } sb_turn_kind; /* SEED: an output's gradient comes in */
+typedef enum {
+    SB_TURN_FORWARD,
+    SB_TURN_AGAIN,
+    SB_TURN_BACKWARD,
+    SB_TURN_SEED
+} sb_turn_kind; /* SEED: an output's gradient comes in */
 
 /* Where something lies: a buffer of the arena, or what the feed brings. */
 typedef enum { SB_AT_NOWHERE, SB_AT_BUFFER, SB_AT_LEAF, SB_AT_DLEAF, SB_AT_DOUTPUT } sb_at_kind;
@@ -31,7 +36,8 @@ typedef struct {
     bool back;     /* it has a BACKWARD turn */
     sb_call call;  /* shapes, how, what the device prepared */
     size_t packed; /* offset of its packed weights */
-    sb_at value, aux, gradient; /* as the turns stand so far, while they are made; the last value afterwards */
+    sb_at value, aux,
+        gradient; /* as the turns stand so far, while they are made; the last value afterwards */
 } sb_planned;
 
 struct sb_plan {

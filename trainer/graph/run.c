@@ -86,7 +86,8 @@ static int run_turns(sb_plan *p, int from, int to, const sb_feed *feed, bool inf
             rc = seed(p, t, feed);
         } else {
             const sb_call c = call_of(p, t, feed, infer);
-            rc = t->kind == SB_TURN_BACKWARD ? sb_backward(p->device, n->op, &c) : sb_forward(p->device, n->op, &c);
+            rc = t->kind == SB_TURN_BACKWARD ? sb_backward(p->device, n->op, &c)
+                                             : sb_forward(p->device, n->op, &c);
         }
         if (rc != 0)
             return sb_context("%s", n->name);
@@ -94,18 +95,24 @@ static int run_turns(sb_plan *p, int from, int to, const sb_feed *feed, bool inf
     return 0;
 }
 
-int sb_plan_forward(sb_plan *p, const sb_feed *feed) { return run_turns(p, 0, p->backward_from, feed, false); }
+int sb_plan_forward(sb_plan *p, const sb_feed *feed)
+{
+    return run_turns(p, 0, p->backward_from, feed, false);
+}
 
 int sb_plan_infer(sb_plan *p, const sb_feed *feed) { return run_turns(p, 0, p->backward_from, feed, true); }
 
-int sb_plan_backward(sb_plan *p, const sb_feed *feed) { return run_turns(p, p->backward_from, p->turn_count, feed, false); }
+int sb_plan_backward(sb_plan *p, const sb_feed *feed)
+{
+    return run_turns(p, p->backward_from, p->turn_count, feed, false);
+}
 
 void *sb_plan_output(const sb_plan *p, int output)
 {
     return p->arena + p->buffers[p->nodes[p->graph->outputs[output]].value.index].offset;
 }
 
-/* ---- statistics ------------------------------------------------------------------------------------------------------------ */
+/* ---- statistics ---------------------------------------------------------------------------------------- */
 
 /* The entry of what node i gathers; NULL: nothing. */
 static const sb_entry *gathered(const sb_plan *p, int i)
@@ -126,7 +133,8 @@ int sb_plan_statistics(sb_plan *p, float *batch)
 {
     for (int i = 0; i < p->graph->count; i++) {
         const sb_entry *e = gathered(p, i);
-        if (e && p->device->copy(p->device, SB_STREAM_COMPUTE, batch + e->offset, batch_of(p, i), e->count * sizeof(float), SB_ON_DEVICE) != 0)
+        if (e && p->device->copy(p->device, SB_STREAM_COMPUTE, batch + e->offset, batch_of(p, i),
+                                 e->count * sizeof(float), SB_ON_DEVICE) != 0)
             return -1;
     }
     return 0;
@@ -140,7 +148,9 @@ int sb_plan_update_running(sb_plan *p, float *running)
             continue;
         const sb_shape *ys = &p->nodes[i].call.ys, pair = { 2, 1, 1, ys->c, SB_F32 };
         const sb_running_how how = { .rows = ys->n * ys->h * ys->w, .momentum = RUNNING_MOMENTUM };
-        const sb_call c = { .how = &how, .xs = { pair }, .ys = pair, .x = { batch_of(p, i) }, .y = running + e->offset };
+        const sb_call c = {
+            .how = &how, .xs = { pair }, .ys = pair, .x = { batch_of(p, i) }, .y = running + e->offset
+        };
         if (sb_forward(p->device, SB_OP_RUNNING, &c) != 0)
             return sb_context("%s", p->graph->nodes[i].name);
     }

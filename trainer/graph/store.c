@@ -38,19 +38,22 @@ int sb_store_add(sb_store *s, const char *name, sb_entry_kind kind, const sb_ext
         return sb_fail("out of memory for the names of weights");
     s->entries = grown;
     sb_entry *e = &grown[s->count];
-    *e = (sb_entry){ .kind = kind, .extent = *extent, .offset = s->floats[kind], .count = sb_extent_count(extent) };
+    *e = (sb_entry){
+        .kind = kind, .extent = *extent, .offset = s->floats[kind], .count = sb_extent_count(extent)
+    };
     if (snprintf(e->name, sizeof e->name, "%s", name) >= (int)sizeof e->name)
         return sb_fail("the name %s is too long for a weight", name);
     s->floats[kind] += e->count;
     return s->count++;
 }
 
-/* ---- initialisation -------------------------------------------------------------------------------------------------------- */
+/* ---- initialisation ------------------------------------------------------------------------------------ */
 
 /* A pair of normal numbers (Box and Muller 1958). */
 static void normal_pair(sb_random *random, double out[2])
 {
-    double u = ((double)sb_random_u32(random) + 1) / 4294967296.0, v = (double)sb_random_u32(random) / 4294967296.0;
+    double u = ((double)sb_random_u32(random) + 1) / 4294967296.0,
+           v = (double)sb_random_u32(random) / 4294967296.0;
     double radius = sqrt(-2 * log(u));
     out[0] = radius * cos(2 * M_PI * v);
     out[1] = radius * sin(2 * M_PI * v);
@@ -68,7 +71,8 @@ static void fill_normal(float *out, size_t count, double deviation, uint64_t see
     }
 }
 
-/* He et al. 2015: the deviation that keeps the scale of what passes through a ReLU, for so many values that meet in one. */
+/* He et al. 2015: the deviation that keeps the scale of what passes through a ReLU, for so many values that
+ * meet in one. */
 static void initialise(const sb_entry *e, uint64_t seed, int stream, float *out)
 {
     const int64_t *side = e->extent.side;
@@ -76,8 +80,12 @@ static void initialise(const sb_entry *e, uint64_t seed, int stream, float *out)
     for (int d = 2; d < e->extent.dims; d++)
         taps *= side[d];
     switch (e->extent.init) {
-    case SB_INIT_FAN_OUT: fill_normal(out, e->count, sqrt(2.0 / (double)(side[0] * taps)), seed, stream); break;
-    case SB_INIT_FAN_IN: fill_normal(out, e->count, sqrt(2.0 / (double)(side[1] * taps)), seed, stream); break;
+    case SB_INIT_FAN_OUT:
+        fill_normal(out, e->count, sqrt(2.0 / (double)(side[0] * taps)), seed, stream);
+        break;
+    case SB_INIT_FAN_IN:
+        fill_normal(out, e->count, sqrt(2.0 / (double)(side[1] * taps)), seed, stream);
+        break;
     case SB_INIT_ZERO:
     case SB_INIT_ONE:
         for (size_t i = 0; i < e->count; i++)
@@ -90,7 +98,7 @@ static void initialise(const sb_entry *e, uint64_t seed, int stream, float *out)
     }
 }
 
-/* ---- sections -------------------------------------------------------------------------------------------------------------- */
+/* ---- sections ------------------------------------------------------------------------------------------ */
 
 static int take_zeroed(sb_device *device, size_t floats, float **out)
 {
@@ -107,7 +115,8 @@ int sb_section_create(sb_section *out, sb_store *s, bool trained, uint64_t seed)
     size_t weights = s->floats[SB_ENTRY_WEIGHT], statistics = s->floats[SB_ENTRY_STATISTIC];
     *out = (sb_section){ 0 };
     s->closed = true;
-    if (take_zeroed(device, weights, &out->weight) != 0 || take_zeroed(device, statistics, &out->statistic) != 0 ||
+    if (take_zeroed(device, weights, &out->weight) != 0 ||
+        take_zeroed(device, statistics, &out->statistic) != 0 ||
         (trained && take_zeroed(device, weights, &out->gradient) != 0))
         return -1;
     float *host = calloc(weights + statistics, sizeof *host);
@@ -120,7 +129,8 @@ int sb_section_create(sb_section *out, sb_store *s, bool trained, uint64_t seed)
     }
     int rc = device->copy(device, SB_STREAM_COMPUTE, out->weight, host, weights * sizeof *host, SB_TO_DEVICE);
     if (rc == 0)
-        rc = device->copy(device, SB_STREAM_COMPUTE, out->statistic, host + weights, statistics * sizeof *host, SB_TO_DEVICE);
+        rc = device->copy(device, SB_STREAM_COMPUTE, out->statistic, host + weights,
+                          statistics * sizeof *host, SB_TO_DEVICE);
     if (rc == 0)
         rc = device->wait(device, SB_STREAM_COMPUTE);
     free(host);

@@ -1,9 +1,10 @@
 /* store.h: every array of a network by name: weights, and the statistics that norms gather.
  *
- * DESIGN. A graph adds its entries while it is built (graph.h); a name that is there already, with the same sides, is shared. All entries of a kind lie in
- * one flat array, in the order in which they were added, each at its offset. A section is one set of such arrays: training has one, a target network
- * is a second section of the same store, and a plan is run with a section. Checkpoints, snapshots, exports and `init` select entries by name.
- * Names are torchvision's; a head's begin with its own ("projector.0.weight"). */
+ * DESIGN. A graph adds its entries while it is built (graph.h); a name that is there already, with the same
+ * sides, is shared. All entries of a kind lie in one flat array, in the order in which they were added, each
+ * at its offset. A section is one set of such arrays: training has one, a target network is a second section
+ * of the same store, and a plan is run with a section. Checkpoints, snapshots, exports and `init` select
+ * entries by name. Names are torchvision's; a head's begin with its own ("projector.0.weight"). */
 #ifndef SB_TRAINER_STORE_H
 #define SB_TRAINER_STORE_H
 
@@ -13,14 +14,15 @@
 
 #define SB_ENTRY_NAME 128
 
-/* WEIGHT: learnt, has a gradient. STATISTIC: gathered by a norm: means [c], then variances [c]; its sides are [2, c]. */
+/* WEIGHT: learnt, has a gradient. STATISTIC: gathered by a norm: means [c], then variances [c]; its sides are
+ * [2, c]. */
 typedef enum { SB_ENTRY_WEIGHT, SB_ENTRY_STATISTIC, SB_ENTRY_KINDS } sb_entry_kind;
 
 typedef struct {
     char name[SB_ENTRY_NAME]; /* "layer1.0.conv1.weight"; a statistic's is the norm's, "layer1.0.bn1" */
     sb_entry_kind kind;
-    sb_extent extent;         /* sides, initialisation, whether weight decay applies */
-    size_t offset, count;     /* floats, in the array of its kind */
+    sb_extent extent;     /* sides, initialisation, whether weight decay applies */
+    size_t offset, count; /* floats, in the array of its kind */
 } sb_entry;
 
 typedef struct {
@@ -40,11 +42,12 @@ typedef struct {
 void sb_store_init(sb_store *store, sb_device *device);
 void sb_store_free(sb_store *store); /* sections are freed before; tolerates zeroes */
 
-/* The entry of this name, added where there is none. Returns its index; -1: other sides under the same name, too late, or out of memory. */
+/* The entry of this name, added where there is none. Returns its index; -1: other sides under the same name,
+ * too late, or out of memory. */
 int sb_store_add(sb_store *store, const char *name, sb_entry_kind kind, const sb_extent *extent);
 
-/* Takes a section's memory and initialises it from `seed`: weight i of the store draws from stream (WEIGHTS, i); gradients are 0, running means 0 and
- * variances 1. */
+/* Takes a section's memory and initialises it from `seed`: weight i of the store draws from stream (WEIGHTS,
+ * i); gradients are 0, running means 0 and variances 1. */
 int sb_section_create(sb_section *out, sb_store *store, bool trained, uint64_t seed);
 void sb_section_free(sb_section *section, sb_store *store);
 

@@ -7,7 +7,8 @@
 
 sb_t sb_projector(sb_graph *g, sb_t x, const sb_config *config)
 {
-    int hidden = config->projector.hidden > 0 ? config->projector.hidden : sb_shape_of(g, x).c, layers = config->projector.layers;
+    int hidden = config->projector.hidden > 0 ? config->projector.hidden : sb_shape_of(g, x).c,
+        layers = config->projector.layers;
     for (int i = 0; i < layers; i++) {
         const bool last = i == layers - 1, norm = !last || config->projector.last_norm;
         char linear[16], batchnorm[16];

@@ -1,7 +1,9 @@
-/* dcl.c: decoupled contrastive learning (Yeh et al. 2022, section 3): as SimCLR, without the positive in the denominator, which keeps the gradient alive
- * where negatives are few. FlatNCE (Chen et al. 2021) has the same gradient. One sample has no negatives.
+/* dcl.c: decoupled contrastive learning (Yeh et al. 2022, section 3): as SimCLR, without the positive in the
+ * denominator, which keeps the gradient alive where negatives are few. FlatNCE (Chen et al. 2021) has the
+ * same gradient. One sample has no negatives.
  *
- *     L = mean over the 2N anchors of  log sum_{j not in {i, pos(i)}} exp(s_ij / T) - s_{i,pos(i)} / T,   s_ij = <z_i, z_j>, |z_i| = 1
+ *     L = mean over the 2N anchors of  log sum_{j not in {i, pos(i)}} exp(s_ij / T) - s_{i,pos(i)} / T, s_ij
+ * = <z_i, z_j>, |z_i| = 1
  *
  * An anchor whose negatives are all skipped is pulled to its positive alone. */
 #include "trainer/graph/build.h"
@@ -12,9 +14,12 @@ static sb_t build(sb_method *m)
     sb_graph *g = m->graph;
     float T = (float)m->config->temperature;
     sb_t z = sb_unit_rows(g, m->embeddings);
-    sb_t negatives = sb_logsumexp_pairs(g, z, m->skip, .samples = m->samples, .temperature = T, .positives = false, .empty = 0);
+    sb_t negatives = sb_logsumexp_pairs(g, z, m->skip, .samples = m->samples, .temperature = T,
+                                        .positives = false, .empty = 0);
     sb_t positive = sb_row_dot(g, z, sb_rows(g, z, .first = m->samples, .count = 2 * m->samples));
     return sb_mean(g, sb_combine(g, negatives, positive, .alpha = 1, .beta = -1 / T));
 }
 
-const sb_method_kind sb_method_dcl = { .name = "dcl", .views_least = 2, .views_most = 2, .samples_least = 2, .build = build };
+const sb_method_kind sb_method_dcl = {
+    .name = "dcl", .views_least = 2, .views_most = 2, .samples_least = 2, .build = build
+};

@@ -1,9 +1,12 @@
-/* simclr.c: SimCLR's NT-Xent (Chen et al. 2020, "A simple framework for contrastive learning of visual representations", eq. 1).
+/* simclr.c: SimCLR's NT-Xent (Chen et al. 2020, "A simple framework for contrastive learning of visual
+ * representations", eq. 1).
  *
- *     L = mean over the 2N anchors of  log sum_{j != i} exp(s_ij / T) - s_{i,pos(i)} / T  =  log(1 + exp(n_i - p_i)),
- *     n_i = log sum over the negatives of exp(s_ij / T),   p_i = s_{i,pos(i)} / T,   s_ij = <z_i, z_j>, |z_i| = 1
+ *     L = mean over the 2N anchors of  log sum_{j != i} exp(s_ij / T) - s_{i,pos(i)} / T  =  log(1 + exp(n_i
+ * - p_i)), n_i = log sum over the negatives of exp(s_ij / T),   p_i = s_{i,pos(i)} / T,   s_ij = <z_i, z_j>,
+ * |z_i| = 1
  *
- * The second form keeps its digits where the positive outweighs its negatives, which the first loses in f32. */
+ * The second form keeps its digits where the positive outweighs its negatives, which the first loses in f32.
+ */
 #include <math.h>
 
 #include "trainer/graph/build.h"
@@ -14,9 +17,12 @@ static sb_t build(sb_method *m)
     sb_graph *g = m->graph;
     float T = (float)m->config->temperature;
     sb_t z = sb_unit_rows(g, m->embeddings);
-    sb_t negatives = sb_logsumexp_pairs(g, z, m->skip, .samples = m->samples, .temperature = T, .positives = false, .empty = -INFINITY);
+    sb_t negatives = sb_logsumexp_pairs(g, z, m->skip, .samples = m->samples, .temperature = T,
+                                        .positives = false, .empty = -INFINITY);
     sb_t positive = sb_row_dot(g, z, sb_rows(g, z, .first = m->samples, .count = 2 * m->samples));
     return sb_mean(g, sb_softplus(g, sb_combine(g, negatives, positive, .alpha = 1, .beta = -1 / T)));
 }
 
-const sb_method_kind sb_method_simclr = { .name = "simclr", .views_least = 2, .views_most = 2, .samples_least = 1, .build = build };
+const sb_method_kind sb_method_simclr = {
+    .name = "simclr", .views_least = 2, .views_most = 2, .samples_least = 1, .build = build
+};

@@ -15,10 +15,12 @@ typedef struct {
 
 enum { WANTS_MAX = 16 + SB_STEP_PLANS_MAX };
 
-/* All that the chunks as they are laid out need beside weights and optimiser. Returns the bytes, and fills the list. */
+/* All that the chunks as they are laid out need beside weights and optimiser. Returns the bytes, and fills
+ * the list. */
 static size_t list_wants(sb_step *s, want list[WANTS_MAX], int *count)
 {
-    size_t batch = (size_t)s->config->trainer.batch, rows = (size_t)s->rows, width = (size_t)s->width, statistics = s->store.floats[SB_ENTRY_STATISTIC];
+    size_t batch = (size_t)s->config->trainer.batch, rows = (size_t)s->rows, width = (size_t)s->width,
+           statistics = s->store.floats[SB_ENTRY_STATISTIC];
     size_t arena = 0, pixels = 0, largest = 0, total = 0;
     *count = 0;
     for (int i = 0; i < s->plan_count; i++) {
@@ -58,8 +60,8 @@ static int chunk_fits(sb_step *s, int most, size_t available)
     return sb_step_lay_out(s, most) != 0 ? -1 : list_wants(s, list, &count) <= available;
 }
 
-/* The largest chunk below `fails`, which does not fit, that does; 0: none. A chunk that divides the batch has no rest to be planned for, so it may fit where
- * smaller ones do not. */
+/* The largest chunk below `fails`, which does not fit, that does; 0: none. A chunk that divides the batch has
+ * no rest to be planned for, so it may fit where smaller ones do not. */
 static int largest_chunk(sb_step *s, int fails, size_t available)
 {
     int fits = 0, known = fails, batch = s->config->trainer.batch, fine;
@@ -94,10 +96,13 @@ static int fail_memory(sb_step *s, size_t needed, size_t available)
         return -1;
     char advice[128];
     if (fits > 0)
-        snprintf(advice, sizeof advice, "trainer.chunk=%d would fit, and gives the gradient of the whole batch", fits);
+        snprintf(advice, sizeof advice,
+                 "trainer.chunk=%d would fit, and gives the gradient of the whole batch", fits);
     else
-        snprintf(advice, sizeof advice, "no trainer.chunk would fit: lower trainer.batch or the views' sizes");
-    return sb_fail("trainer.batch = %d with %d views in the backbone at once needs %zu MiB of memory, and %zu are free beside a reserve: %s",
+        snprintf(advice, sizeof advice,
+                 "no trainer.chunk would fit: lower trainer.batch or the views' sizes");
+    return sb_fail("trainer.batch = %d with %d views in the backbone at once needs %zu MiB of memory, and "
+                   "%zu are free beside a reserve: %s",
                    s->config->trainer.batch, wanted, needed >> 20, available >> 20, advice);
 }
 
@@ -122,7 +127,9 @@ int sb_step_take_memory(sb_step *s)
         *list[i].account += list[i].bytes;
     }
     const size_t *floats = s->store.floats;
-    s->budget.weights += (((size_t)s->state_arrays + 2) * floats[SB_ENTRY_WEIGHT] + floats[SB_ENTRY_STATISTIC]) * sizeof(float);
+    s->budget.weights += (((size_t)s->state_arrays + 2) * floats[SB_ENTRY_WEIGHT] +
+                          floats[SB_ENTRY_STATISTIC]) *
+                         sizeof(float);
     s->budget.chunks = s->chunk_count;
     for (int i = 0; i < s->plan_count; i++)
         sb_plan_bind(s->plans[i].plan, s->arena, s->plans[i].packed);
@@ -134,8 +141,9 @@ int sb_step_take_memory(sb_step *s)
 
 void sb_step_free_memory(sb_step *s)
 {
-    void *memory[] = { s->arena, s->pixels[0], s->pixels[1], s->chunk_dfeatures, s->features, s->dfeatures,
-                       s->heads_arena, s->heads_packed, s->skip, s->one, s->running };
+    void *memory[] = { s->arena,    s->pixels[0], s->pixels[1],   s->chunk_dfeatures,
+                       s->features, s->dfeatures, s->heads_arena, s->heads_packed,
+                       s->skip,     s->one,       s->running };
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
         if (memory[i])
             s->device->release(s->device, memory[i]);

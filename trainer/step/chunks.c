@@ -1,4 +1,5 @@
-/* chunks.c: which views go through the backbone together, in what order, and how they come to the device (step.h). */
+/* chunks.c: which views go through the backbone together, in what order, and how they come to the device
+ * (step.h). */
 #include <string.h>
 
 #include "proto/error.h"
@@ -38,7 +39,8 @@ void sb_step_drop_plans(sb_step *s)
 int sb_step_lay_out(sb_step *s, int most)
 {
     const sb_config *config = s->config;
-    int sizes[SB_VIEWS_MAX], size_count = sb_config_view_sizes(config, sizes), batch = config->trainer.batch, start = 0;
+    int sizes[SB_VIEWS_MAX], size_count = sb_config_view_sizes(config, sizes), batch = config->trainer.batch,
+                             start = 0;
     sb_step_drop_plans(s);
     s->chunk_count = 0;
     for (int c = 0; c < size_count; c++) {
@@ -68,7 +70,8 @@ void sb_step_permute(sb_step *s, int64_t number)
         if (view == 0)
             continue;
         sb_random random;
-        sb_random_init(&random, s->config->seed, SB_RANDOM_CHUNKS, (uint32_t)number, (uint32_t)(number >> 32), (uint32_t)view);
+        sb_random_init(&random, s->config->seed, SB_RANDOM_CHUNKS, (uint32_t)number, (uint32_t)(number >> 32),
+                       (uint32_t)view);
         for (int i = 0; i < batch; i++) {
             uint32_t j = sb_random_below(&random, (uint32_t)i + 1);
             s->permutation[i] = s->permutation[j];
@@ -90,7 +93,8 @@ int sb_step_upload(sb_step *s, const sb_step_source *source, int number)
         int rc = source->fetch(source->context, in->view, in->sample, &pixels);
         if (rc != 0)
             return rc;
-        if (s->device->copy(s->device, SB_STREAM_UPLOAD, to + (size_t)i * bytes, pixels, bytes, SB_TO_DEVICE) != 0)
+        if (s->device->copy(s->device, SB_STREAM_UPLOAD, to + (size_t)i * bytes, pixels, bytes,
+                            SB_TO_DEVICE) != 0)
             return -1;
     }
     s->uploaded = true;

@@ -1,5 +1,6 @@
-/* private.h: a step as its own files see it: step.c (creation, the two passes), chunks.c (which views go through the backbone together, and how they come to
- * the device), budget.c (memory), update.c (optimiser). */
+/* private.h: a step as its own files see it: step.c (creation, the two passes), chunks.c (which views go
+ * through the backbone together, and how they come to the device), budget.c (memory), update.c (optimiser).
+ */
 #ifndef SB_TRAINER_STEP_PRIVATE_H
 #define SB_TRAINER_STEP_PRIVATE_H
 
@@ -36,25 +37,25 @@ struct sb_step {
     int plan_count;
     sb_chunk *chunks;
     int chunk_count;
-    sb_step_input *inputs; /* [rows]: in the order in which they go through the backbone */
-    int rows;              /* views * batch */
-    int width;             /* of a feature */
+    sb_step_input *inputs;           /* [rows]: in the order in which they go through the backbone */
+    int rows;                        /* views * batch */
+    int width;                       /* of a feature */
     size_t backbone[SB_ENTRY_KINDS]; /* floats */
-    void *update;          /* what the device prepared for the optimiser */
+    void *update;                    /* what the device prepared for the optimiser */
     float *state;
     int state_arrays;
     sb_step_budget budget;
-    bool skipping;         /* some pairs of the last batch are skipped */
+    bool skipping; /* some pairs of the last batch are skipped */
 
     /* Device memory. */
     void *arena, *heads_arena, *heads_packed;
-    uint8_t *pixels[2], *skip;    /* pixels: a chunk is uploaded while the one before computes */
-    unsigned uploads;             /* so far: which of the two is next */
-    bool uploaded;                /* the chunk that comes next has been */
-    float *features, *dfeatures;  /* [rows, width]: row view * batch + sample */
-    float *chunk_dfeatures;       /* [largest chunk, width] */
-    float *running;               /* [statistic floats]: as they are after the step */
-    float *one;                   /* 1: the gradient at the loss */
+    uint8_t *pixels[2], *skip;   /* pixels: a chunk is uploaded while the one before computes */
+    unsigned uploads;            /* so far: which of the two is next */
+    bool uploaded;               /* the chunk that comes next has been */
+    float *features, *dfeatures; /* [rows, width]: row view * batch + sample */
+    float *chunk_dfeatures;      /* [largest chunk, width] */
+    float *running;              /* [statistic floats]: as they are after the step */
+    float *one;                  /* 1: the gradient at the loss */
 
     uint8_t *skip_host;    /* [batch, batch] */
     uint32_t *permutation; /* [batch] */
@@ -64,17 +65,20 @@ struct sb_step {
 int sb_step_lay_out(sb_step *step, int most);
 void sb_step_drop_plans(sb_step *step);
 
-/* chunks.c. Which samples go where in step `number`: view 0 in order, every other view permuted, by (seed, step, view), where there are several chunks. */
+/* chunks.c. Which samples go where in step `number`: view 0 in order, every other view permuted, by (seed,
+ * step, view), where there are several chunks. */
 void sb_step_permute(sb_step *step, int64_t number);
 
-/* chunks.c. Uploads chunk `number` into the buffer that the chunk before is not in. 0; 1: asked to stop; -1. */
+/* chunks.c. Uploads chunk `number` into the buffer that the chunk before is not in. 0; 1: asked to stop; -1.
+ */
 int sb_step_upload(sb_step *step, const sb_step_source *source, int number);
 
 /* chunks.c. Rows of a chunk from the batch's order to its own, and back. */
 int sb_step_gather(sb_step *step, const sb_chunk *chunk, const float *batch, float *rows);
 int sb_step_scatter(sb_step *step, const sb_chunk *chunk, const float *rows, float *batch);
 
-/* budget.c. Takes all memory beside weights and optimiser; refuses what does not fit, with the largest chunk that would. */
+/* budget.c. Takes all memory beside weights and optimiser; refuses what does not fit, with the largest chunk
+ * that would. */
 int sb_step_take_memory(sb_step *step);
 void sb_step_free_memory(sb_step *step);
 

@@ -9,18 +9,19 @@
 #include "trainer/method.h"
 #include "trainer/step/private.h"
 
-/* ---- creation -------------------------------------------------------------------------------------------------------------- */
+/* ---- creation ------------------------------------------------------------------------------------------ */
 
 static int check(const sb_config *c)
 {
     const sb_method_kind *method = sb_method_of(c);
     char place[SB_PLACE_MAX];
     if (c->view_count < method->views_least || c->view_count > method->views_most)
-        return sb_fail("%s: views: method %s compares %d views of a sample, not %d", sb_config_place(c, "views", place), method->name,
-                       method->views_least, c->view_count);
+        return sb_fail("%s: views: method %s compares %d views of a sample, not %d",
+                       sb_config_place(c, "views", place), method->name, method->views_least, c->view_count);
     if (c->trainer.batch < method->samples_least)
-        return sb_fail("%s: trainer.batch = %d: method %s needs at least %d", sb_config_place(c, "trainer.batch", place), c->trainer.batch,
-                       method->name, method->samples_least);
+        return sb_fail("%s: trainer.batch = %d: method %s needs at least %d",
+                       sb_config_place(c, "trainer.batch", place), c->trainer.batch, method->name,
+                       method->samples_least);
     return 0;
 }
 
@@ -42,7 +43,8 @@ static int build(sb_step *s)
 static int plan_heads(sb_step *s)
 {
     int batch = s->config->trainer.batch;
-    const sb_shape leaves[] = { [SB_LEAF_FEATURES] = { s->rows, 1, 1, s->width, SB_F32 }, [SB_LEAF_SKIP] = { batch, 1, 1, batch, SB_U8 } };
+    const sb_shape leaves[] = { [SB_LEAF_FEATURES] = { s->rows, 1, 1, s->width, SB_F32 },
+                                [SB_LEAF_SKIP] = { batch, 1, 1, batch, SB_U8 } };
     const sb_plan_options options = { .training = true };
     return sb_plan_create(&s->heads, s->method, leaves, &options);
 }
@@ -50,7 +52,9 @@ static int plan_heads(sb_step *s)
 static int set_one(sb_step *s)
 {
     const float one = 1;
-    return s->device->copy(s->device, SB_STREAM_COMPUTE, s->one, &one, sizeof one, SB_TO_DEVICE) != 0 ? -1 : s->device->wait(s->device, SB_STREAM_COMPUTE);
+    return s->device->copy(s->device, SB_STREAM_COMPUTE, s->one, &one, sizeof one, SB_TO_DEVICE) != 0
+               ? -1
+               : s->device->wait(s->device, SB_STREAM_COMPUTE);
 }
 
 int sb_step_create(sb_step **out, sb_device *device, const sb_config *config)
@@ -65,8 +69,9 @@ int sb_step_create(sb_step **out, sb_device *device, const sb_config *config)
     s->chunks = calloc((size_t)s->rows, sizeof *s->chunks);
     sb_store_init(&s->store, device);
     int rc = s->inputs && s->chunks ? 0 : sb_fail("out of memory for a batch of %d", config->trainer.batch);
-    if (rc == 0 && (build(s) != 0 || sb_section_create(&s->section, &s->store, true, config->seed) != 0 || sb_step_make_update(s) != 0 ||
-                    sb_step_lay_out(s, config->trainer.chunk) != 0 || plan_heads(s) != 0 || sb_step_take_memory(s) != 0 || set_one(s) != 0 ||
+    if (rc == 0 && (build(s) != 0 || sb_section_create(&s->section, &s->store, true, config->seed) != 0 ||
+                    sb_step_make_update(s) != 0 || sb_step_lay_out(s, config->trainer.chunk) != 0 ||
+                    plan_heads(s) != 0 || sb_step_take_memory(s) != 0 || set_one(s) != 0 ||
                     sb_step_weights_changed(s) != 0))
         rc = -1;
     if (rc != 0) {
@@ -118,16 +123,20 @@ int sb_step_weights_changed(sb_step *s)
     return sb_plan_pack(s->heads, &s->section);
 }
 
-/* ---- gradient -------------------------------------------------------------------------------------------------------------- */
+/* ---- gradient ------------------------------------------------------------------------------------------ */
 
-/* What the encoder is given for a chunk: the pixels that were uploaded last, and the gradient at its features. */
+/* What the encoder is given for a chunk: the pixels that were uploaded last, and the gradient at its
+ * features. */
 static sb_feed feed_of(const sb_step *s)
 {
-    return (sb_feed){ .section = &s->section, .leaf = { s->pixels[(s->uploads - 1) % 2] }, .doutput = { s->chunk_dfeatures } };
+    return (sb_feed){ .section = &s->section,
+                      .leaf = { s->pixels[(s->uploads - 1) % 2] },
+                      .doutput = { s->chunk_dfeatures } };
 }
 
-/* Chunk `number`, which the call before may have uploaded, and the upload of chunk `next` (-1: none), which runs beside it: it has to wait only for what was
- * computed before, and that was the last to read the other buffer. */
+/* Chunk `number`, which the call before may have uploaded, and the upload of chunk `next` (-1: none), which
+ * runs beside it: it has to wait only for what was computed before, and that was the last to read the other
+ * buffer. */
 static int forward(sb_step *s, const sb_step_source *source, int number, int next)
 {
     const sb_chunk *k = &s->chunks[number];
@@ -136,8 +145,8 @@ static int forward(sb_step *s, const sb_step_source *source, int number, int nex
     if (rc != 0)
         return rc;
     const sb_feed feed = feed_of(s);
-    if (d->order(d, SB_STREAM_COMPUTE, SB_STREAM_UPLOAD) != 0 || d->order(d, SB_STREAM_UPLOAD, SB_STREAM_COMPUTE) != 0 ||
-        sb_plan_forward(k->plan->plan, &feed) != 0)
+    if (d->order(d, SB_STREAM_COMPUTE, SB_STREAM_UPLOAD) != 0 ||
+        d->order(d, SB_STREAM_UPLOAD, SB_STREAM_COMPUTE) != 0 || sb_plan_forward(k->plan->plan, &feed) != 0)
         return -1;
     s->uploaded = false;
     return next < 0 ? 0 : sb_step_upload(s, source, next);
@@ -147,7 +156,9 @@ static int backward(sb_step *s, int number)
 {
     const sb_chunk *k = &s->chunks[number];
     const sb_feed feed = feed_of(s);
-    return sb_step_gather(s, k, s->dfeatures, s->chunk_dfeatures) != 0 ? -1 : sb_plan_backward(k->plan->plan, &feed);
+    return sb_step_gather(s, k, s->dfeatures, s->chunk_dfeatures) != 0
+               ? -1
+               : sb_plan_backward(k->plan->plan, &feed);
 }
 
 /* Heads and loss over the whole batch, there and back. */
@@ -156,15 +167,19 @@ static int heads(sb_step *s, const sb_step_source *source, double *loss)
     size_t pairs = (size_t)s->config->trainer.batch * (size_t)s->config->trainer.batch;
     sb_device *d = s->device;
     int skipping = source->skip ? source->skip(source->context, s->skip_host) : 0;
-    if (skipping < 0 || (skipping > 0 && d->copy(d, SB_STREAM_COMPUTE, s->skip, s->skip_host, pairs, SB_TO_DEVICE) != 0))
+    if (skipping < 0 ||
+        (skipping > 0 && d->copy(d, SB_STREAM_COMPUTE, s->skip, s->skip_host, pairs, SB_TO_DEVICE) != 0))
         return -1;
-    const sb_feed feed = { .section = &s->section,
-                           .leaf = { [SB_LEAF_FEATURES] = s->features, [SB_LEAF_SKIP] = skipping ? s->skip : NULL },
-                           .dleaf = { [SB_LEAF_FEATURES] = s->dfeatures },
-                           .doutput = { [SB_OUTPUT_LOSS] = s->one } };
+    const sb_feed feed = {
+        .section = &s->section,
+        .leaf = { [SB_LEAF_FEATURES] = s->features, [SB_LEAF_SKIP] = skipping ? s->skip : NULL },
+        .dleaf = { [SB_LEAF_FEATURES] = s->dfeatures },
+        .doutput = { [SB_OUTPUT_LOSS] = s->one }
+    };
     float value;
     if (sb_plan_forward(s->heads, &feed) != 0 || sb_plan_update_running(s->heads, s->running) != 0 ||
-        d->copy(d, SB_STREAM_COMPUTE, &value, sb_plan_output(s->heads, SB_OUTPUT_LOSS), sizeof value, SB_TO_HOST) != 0 ||
+        d->copy(d, SB_STREAM_COMPUTE, &value, sb_plan_output(s->heads, SB_OUTPUT_LOSS), sizeof value,
+                SB_TO_HOST) != 0 ||
         sb_plan_backward(s->heads, &feed) != 0 || d->wait(d, SB_STREAM_COMPUTE) != 0)
         return -1;
     *loss = (double)value;
@@ -177,14 +192,16 @@ int sb_step_gradient(sb_step *s, int64_t number, const sb_step_source *source, d
     s->uploaded = false; /* what a call that failed left */
     sb_step_permute(s, number);
     if (s->device->zero(s->device, s->section.gradient, floats[SB_ENTRY_WEIGHT] * sizeof(float)) != 0 ||
-        s->device->copy(s->device, SB_STREAM_COMPUTE, s->running, s->section.statistic, floats[SB_ENTRY_STATISTIC] * sizeof(float), SB_ON_DEVICE) != 0)
+        s->device->copy(s->device, SB_STREAM_COMPUTE, s->running, s->section.statistic,
+                        floats[SB_ENTRY_STATISTIC] * sizeof(float), SB_ON_DEVICE) != 0)
         return -1;
     int last = s->chunk_count - 1, rc;
     for (int i = 0; i <= last; i++) {
         sb_plan *plan = s->chunks[i].plan->plan;
         if ((rc = forward(s, source, i, i < last ? i + 1 : last > 0 ? 0 : -1)) != 0)
             return rc;
-        if (sb_step_scatter(s, &s->chunks[i], sb_plan_output(plan, 0), s->features) != 0 || sb_plan_update_running(plan, s->running) != 0)
+        if (sb_step_scatter(s, &s->chunks[i], sb_plan_output(plan, 0), s->features) != 0 ||
+            sb_plan_update_running(plan, s->running) != 0)
             return -1;
     }
     if (heads(s, source, loss) != 0 || backward(s, last) != 0)
@@ -198,8 +215,8 @@ int sb_step_gradient(sb_step *s, int64_t number, const sb_step_source *source, d
 int sb_step_commit(sb_step *s, int64_t number, double lr)
 {
     if (sb_step_update(s, number, lr) != 0 ||
-        s->device->copy(s->device, SB_STREAM_COMPUTE, s->section.statistic, s->running, s->store.floats[SB_ENTRY_STATISTIC] * sizeof(float),
-                        SB_ON_DEVICE) != 0)
+        s->device->copy(s->device, SB_STREAM_COMPUTE, s->section.statistic, s->running,
+                        s->store.floats[SB_ENTRY_STATISTIC] * sizeof(float), SB_ON_DEVICE) != 0)
         return -1;
     return sb_step_weights_changed(s);
 }

@@ -1,13 +1,16 @@
 /* step.h: one training step: the exact gradient of a whole batch with only a chunk of it in the backbone.
  *
- * DESIGN (gradient caching; Gao et al., "Scaling deep contrastive learning batch size under memory limited setup", 2021). Pass 1 runs the backbone chunk by chunk
- * and keeps only the features. Heads and loss, one graph, run once over the whole batch and give the gradient at the features. Pass 2 runs each chunk
- * again and takes its share back through the backbone. The last chunk of pass 1 is still in memory and goes first in pass 2, so a batch of one chunk is the
- * plain step, without a second forward pass.
+ * DESIGN (gradient caching; Gao et al., "Scaling deep contrastive learning batch size under memory limited
+ * setup", 2021). Pass 1 runs the backbone chunk by chunk and keeps only the features. Heads and loss, one
+ * graph, run once over the whole batch and give the gradient at the features. Pass 2 runs each chunk again
+ * and takes its share back through the backbone. The last chunk of pass 1 is still in memory and goes first
+ * in pass 2, so a batch of one chunk is the plain step, without a second forward pass.
  *
- * A chunk counts encoder inputs of one size and is the group of batch normalisation. Where a batch has several chunks, the views after the first go in a
- * permutation of the samples keyed by (seed, step): views of one image in one chunk share its statistics, which a network learns to recognise instead of
- * the image. Nothing is committed (weights, running statistics) before sb_step_commit, so a step can be dropped at any moment. All memory is taken at creation. */
+ * A chunk counts encoder inputs of one size and is the group of batch normalisation. Where a batch has
+ * several chunks, the views after the first go in a permutation of the samples keyed by (seed, step): views
+ * of one image in one chunk share its statistics, which a network learns to recognise instead of the image.
+ * Nothing is committed (weights, running statistics) before sb_step_commit, so a step can be dropped at any
+ * moment. All memory is taken at creation. */
 #ifndef SB_TRAINER_STEP_H
 #define SB_TRAINER_STEP_H
 
@@ -19,10 +22,12 @@ typedef struct sb_step sb_step;
 /* Where the batch comes from. */
 typedef struct {
     void *context;
-    /* The 8-bit pixels [size, size, channels] of view `view` of sample `sample` (0 .. batch - 1) in host memory, valid until the step ends; waits for them. 0;
-     * 1: asked to stop; -1. Asked for each view once in each pass. */
+    /* The 8-bit pixels [size, size, channels] of view `view` of sample `sample` (0 .. batch - 1) in host
+     * memory, valid until the step ends; waits for them. 0; 1: asked to stop; -1. Asked for each view once in
+     * each pass. */
     int (*fetch)(void *context, int view, int sample, const uint8_t **pixels);
-    /* After pass 1: fills skip [batch, batch] (method.h) and returns 1, or 0 if no pair is to be skipped; -1. NULL: none. */
+    /* After pass 1: fills skip [batch, batch] (method.h) and returns 1, or 0 if no pair is to be skipped; -1.
+     * NULL: none. */
     int (*skip)(void *context, uint8_t *skip);
 } sb_step_source;
 
@@ -39,7 +44,8 @@ int sb_step_create(sb_step **out, sb_device *device, const sb_config *config);
 void sb_step_destroy(sb_step **step);
 void sb_step_measure(const sb_step *step, sb_step_budget *out);
 
-/* The names of all that is trained, its arrays, and the optimiser's state: state_arrays arrays of floats[SB_ENTRY_WEIGHT], laid out as the weights. */
+/* The names of all that is trained, its arrays, and the optimiser's state: state_arrays arrays of
+ * floats[SB_ENTRY_WEIGHT], laid out as the weights. */
 const sb_store *sb_step_store(const sb_step *step);
 const sb_section *sb_step_section(const sb_step *step);
 float *sb_step_state(const sb_step *step, int *state_arrays);
@@ -50,13 +56,15 @@ const size_t *sb_step_backbone(const sb_step *step);
 /* After the weights were set from outside. */
 int sb_step_weights_changed(sb_step *step);
 
-/* Loss and the gradient (the section's, overwritten) of step `number`. 0; 1: the source was asked to stop; -1. */
+/* Loss and the gradient (the section's, overwritten) of step `number`. 0; 1: the source was asked to stop;
+ * -1. */
 int sb_step_gradient(sb_step *step, int64_t number, const sb_step_source *source, double *loss);
 
 /* The optimiser's step with this learning rate, and the running statistics. */
 int sb_step_commit(sb_step *step, int64_t number, double lr);
 
-/* The embeddings of the last batch, f32 [views * batch, width] in device memory: row view * batch + sample, not normalised. */
+/* The embeddings of the last batch, f32 [views * batch, width] in device memory: row view * batch + sample,
+ * not normalised. */
 const float *sb_step_embeddings(const sb_step *step, int *width);
 
 #endif

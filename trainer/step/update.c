@@ -19,9 +19,12 @@ static sb_update_array *list_arrays(const sb_step *s, int *count)
     for (int i = 0; arrays && i < s->store.count; i++) {
         const sb_entry *e = &s->store.entries[i];
         if (e->kind == SB_ENTRY_WEIGHT)
-            arrays[(*count)++] = (sb_update_array){ .weight = s->section.weight + e->offset, .gradient = s->section.gradient + e->offset,
-                                                    .state = s->state + e->offset, .state_stride = s->store.floats[SB_ENTRY_WEIGHT],
-                                                    .count = e->count, .decayed = e->extent.decayed };
+            arrays[(*count)++] = (sb_update_array){ .weight = s->section.weight + e->offset,
+                                                    .gradient = s->section.gradient + e->offset,
+                                                    .state = s->state + e->offset,
+                                                    .state_stride = s->store.floats[SB_ENTRY_WEIGHT],
+                                                    .count = e->count,
+                                                    .decayed = e->extent.decayed };
     }
     return arrays;
 }
@@ -63,7 +66,8 @@ void sb_step_free_update(sb_step *s)
 
 int sb_step_update(sb_step *s, int64_t number, double lr)
 {
-    static const sb_update_rule rules[] = { [SB_OPTIMISER_SGD] = SB_UPDATE_SGD, [SB_OPTIMISER_LARS] = SB_UPDATE_LARS,
+    static const sb_update_rule rules[] = { [SB_OPTIMISER_SGD] = SB_UPDATE_SGD,
+                                            [SB_OPTIMISER_LARS] = SB_UPDATE_LARS,
                                             [SB_OPTIMISER_ADAMW] = SB_UPDATE_ADAMW };
     const sb_config *c = s->config;
     update *u = s->update;

@@ -1,7 +1,9 @@
-/* fault.c: preloaded into a run, it makes a loader meet a file on which its decoder crashes or hangs, or stops a trainer at a step (common.sh: held).
- * At a file whose name matches the pattern FAULT_FILE comes the FAULT "PLACE:KIND"; with FAULT_COUNTER, a file that grows by a byte each time, only
- * FAULT_TIMES times, after FAULT_SKIP times. PLACE: `open`, or `decode`, once the file is in memory. KIND: a signal's number, `hang` (for ever),
- * `overflow` (of the stack). Only FAULT_PROGRAM is touched: a program and its first argument, by default "sb_loader serve". */
+/* fault.c: preloaded into a run, it makes a loader meet a file on which its decoder crashes or hangs, or
+ * stops a trainer at a step (common.sh: held). At a file whose name matches the pattern FAULT_FILE comes the
+ * FAULT "PLACE:KIND"; with FAULT_COUNTER, a file that grows by a byte each time, only FAULT_TIMES times,
+ * after FAULT_SKIP times. PLACE: `open`, or `decode`, once the file is in memory. KIND: a signal's number,
+ * `hang` (for ever), `overflow` (of the stack). Only FAULT_PROGRAM is touched: a program and its first
+ * argument, by default "sb_loader serve". */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <fnmatch.h>
@@ -25,7 +27,8 @@ static int is_meant(open_call real)
     ssize_t got = fd < 0 ? 0 : read(fd, command, sizeof command - 1);
     if (fd >= 0)
         close(fd);
-    const char *meant = getenv("FAULT_PROGRAM"), *name = strrchr(command, '/'), *second = command + strlen(command) + 1;
+    const char *meant = getenv("FAULT_PROGRAM"), *name = strrchr(command, '/'),
+               *second = command + strlen(command) + 1;
     char words[sizeof command + 2];
     snprintf(words, sizeof words, "%s %s", name ? name + 1 : command, second);
     return got > 0 && strcmp(words, meant ? meant : "sb_loader serve") == 0;
@@ -33,7 +36,8 @@ static int is_meant(open_call real)
 
 static int again(open_call real)
 {
-    const char *counter = getenv("FAULT_COUNTER"), *times = getenv("FAULT_TIMES"), *skip = getenv("FAULT_SKIP");
+    const char *counter = getenv("FAULT_COUNTER"), *times = getenv("FAULT_TIMES"),
+               *skip = getenv("FAULT_SKIP");
     if (!counter || !times)
         return 1;
     int fd = real(counter, O_CREAT | O_APPEND | O_WRONLY, 0600), first = skip ? atoi(skip) : 0;
