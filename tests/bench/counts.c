@@ -48,6 +48,10 @@ static void count_call(void *context, sb_op_id op, const sb_call *call, bool bac
 {
     const counter *c = context;
     sb_cost cost = sb_ops[op]->cost(call->how, call->xs, backward);
+    if (backward && !call->gradient[0]) { /* the pixels' gradient: a product as large as the forward one */
+        cost.operations -= sb_ops[op]->cost(call->how, call->xs, false).operations;
+        cost.bytes -= (double)sb_shape_bytes(&call->xs[0]);
+    }
     count(c, backward ? &c->out->backward[op] : &c->out->forward[op], cost.bytes, cost.operations,
           call->xs[0].type);
 }

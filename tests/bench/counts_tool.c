@@ -16,10 +16,11 @@ static const sb_peak gpus[] = { { "RTX 4060 laptop", 256e9, 14.6e12, 29.1e12 },
                                 { "RTX 4090", 1008e9, 82.6e12, 165.2e12 },
                                 { "H100 SXM", 3350e9, 66.9e12, 989e12 } };
 #define GPUS ((int)(sizeof gpus / sizeof *gpus))
+#define ROW_LEAST 1e5 /* bytes: what moves less has no row of its own */
 
 static void row(const char *name, const sb_tally *t)
 {
-    if (t->calls == 0)
+    if (t->bytes < ROW_LEAST)
         return;
     printf("| %s | %ld | %.1f | %.2f |", name, t->calls, t->bytes / 1e6, t->operations / 1e9);
     for (int g = 0; g < GPUS; g++)
