@@ -282,15 +282,15 @@ static size_t packed(sb_device *device, const sb_call *call)
     return c->forward_bytes + c->data_bytes;
 }
 
-/* Behind the scratchpad, one after the other: the weight's gradient in oneDNN's layout and then in OIHW; dx
- * before it is added. */
+/* One after the other: behind the largest scratchpad the weight's gradient in oneDNN's layout and then in
+ * OIHW; behind the data gradient's own scratchpad dx before it is added. */
 static size_t scratch(sb_device *device, const sb_call *call)
 {
     (void)device;
     const convolution *c = call->planned;
-    size_t dw = c->gradient_bytes + align(weights_of(call) * sizeof(float));
-    size_t dx = call->gradient[0] && call->add[0] ? align(sb_shape_bytes(&call->xs[0])) : 0;
-    return c->scratchpad + (dw > dx ? dw : dx);
+    size_t dw = c->scratchpad + c->gradient_bytes + align(weights_of(call) * sizeof(float));
+    size_t dx = align(c->data.scratch) + align(sb_shape_bytes(&call->xs[0]));
+    return call->gradient[0] && call->add[0] && dx > dw ? dx : dw;
 }
 
 static int pack(sb_device *device, const sb_call *call)
@@ -340,7 +340,7 @@ static int backward_data(sb_device *device, const sb_call *call)
     convolution *c = call->planned;
     if (!c->data.primitive)
         return sb_fail("this convolution was planned without a data gradient");
-    void *to = call->add[0] ? (char *)call->scratch + c->scratchpad : call->dx[0];
+    void *to = call->add[0] ? (char *)call->scratch + align(c->data.scratch) : call->dx[0];
     const void *addresses[] = { call->dy, (const char *)call->packed + c->forward_bytes, to };
     if (execute(device, &c->data, addresses, 3, call->scratch) != 0)
         return -1;

@@ -49,7 +49,7 @@ static int shape_nodes(sb_plan *p, const sb_shape *leaves)
 }
 
 /* What the device prepares for each node, once it is known which gradients are added. */
-static int prepare_nodes(sb_plan *p, size_t *scratch)
+static int prepare_nodes(sb_plan *p)
 {
     const sb_graph *g = p->graph;
     for (int i = p->backward_from; i < p->turn_count; i++)
@@ -63,8 +63,7 @@ static int prepare_nodes(sb_plan *p, size_t *scratch)
             continue;
         if (kernel->plan && kernel->plan(p->device, c) != 0)
             return sb_context("%s", n->name);
-        size_t bytes = kernel->scratch ? align(kernel->scratch(p->device, c)) : 0;
-        *scratch = bytes > *scratch ? bytes : *scratch;
+        p->nodes[i].scratch = kernel->scratch ? kernel->scratch(p->device, c) : 0;
         p->nodes[i].packed = p->packed_bytes;
         p->packed_bytes += kernel->packed ? align(kernel->packed(p->device, c)) : 0;
     }
@@ -269,6 +268,34 @@ static int make_turns(sb_plan *p, const bool *again)
 
 /* ---- places -------------------------------------------------------------------------------------------- */
 
+/* A buffer that lives in one turn alone. */
+static int add_scratch(sb_plan *p, size_t bytes, int turn, sb_at *out)
+{
+    *out = bytes > 0 ? add_buffer(p, bytes) : (sb_at){ 0 };
+    if (bytes > 0 && out->kind == SB_AT_NOWHERE)
+        return -1;
+    if (bytes > 0)
+        p->buffers[out->index].first = p->buffers[out->index].last = turn;
+    return 0;
+}
+
+/* What each turn works in; and, behind the last one, what packing the weights works in. */
+static int add_scratches(sb_plan *p)
+{
+    size_t most = 0;
+    for (int i = 0; i < p->turn_count; i++) {
+        sb_turn *t = &p->turns[i];
+        if (t->kind != SB_TURN_SEED && add_scratch(p, p->nodes[t->node].scratch, i, &t->scratch) != 0)
+            return -1;
+    }
+    for (int i = 0; i < p->graph->count; i++) {
+        const sb_node *n = &p->graph->nodes[i];
+        if (!n->leaf && p->device->kernels[n->op]->pack && p->nodes[i].scratch > most)
+            most = p->nodes[i].scratch;
+    }
+    return add_scratch(p, most, p->turn_count, &p->pack_scratch);
+}
+
 /* Outputs and what norms gathered stay to the end: they are read behind the last turn. */
 static void keep_to_the_end(sb_plan *p)
 {
@@ -329,14 +356,12 @@ int sb_plan_create(sb_plan **out, const sb_graph *graph, const sb_shape *leaves,
                     .device = graph->store->device,
                     .training = options->training,
                     .nodes = calloc((size_t)graph->count, sizeof *p->nodes) };
-    size_t scratch = 0;
     int rc = p->nodes ? 0 : sb_fail("out of memory for a plan");
     if (rc == 0) {
         mark_used(p);
-        rc = shape_nodes(p, leaves) != 0 || make_turns(p, options->again) != 0 ||
-                     prepare_nodes(p, &scratch) != 0
-                 ? -1
-                 : 0;
+        if (shape_nodes(p, leaves) != 0 || make_turns(p, options->again) != 0 || prepare_nodes(p) != 0 ||
+            add_scratches(p) != 0)
+            rc = -1;
     }
     if (rc == 0) {
         keep_to_the_end(p);
@@ -346,8 +371,6 @@ int sb_plan_create(sb_plan **out, const sb_graph *graph, const sb_shape *leaves,
         sb_plan_destroy(&p);
         return -1;
     }
-    p->scratch_offset = p->arena_bytes;
-    p->arena_bytes += scratch;
     *out = p;
     return 0;
 }

@@ -23,6 +23,7 @@ typedef struct {
     int node;
     sb_at x[SB_INPUTS_MAX], y, aux, dy, dx[SB_INPUTS_MAX]; /* SEED: from dy to y */
     bool add[SB_INPUTS_MAX];
+    sb_at scratch; /* lives in this turn alone */
 } sb_turn;
 
 typedef struct {
@@ -32,12 +33,13 @@ typedef struct {
 
 /* A node in this plan. */
 typedef struct {
-    bool used;     /* an output needs it */
-    bool back;     /* it has a BACKWARD turn */
-    sb_call call;  /* shapes, how, what the device prepared */
-    size_t packed; /* offset of its packed weights */
-    sb_at value, aux,
-        gradient; /* as the turns stand so far, while they are made; the last value afterwards */
+    bool used;      /* an output needs it */
+    bool back;      /* it has a BACKWARD turn */
+    sb_call call;   /* shapes, how, what the device prepared */
+    size_t scratch; /* bytes that a turn of it works in */
+    size_t packed;  /* offset of its packed weights */
+    /* As the turns stand so far, while they are made; the last ones afterwards. */
+    sb_at value, aux, gradient;
 } sb_planned;
 
 struct sb_plan {
@@ -49,7 +51,8 @@ struct sb_plan {
     int turn_count, turn_room, backward_from; /* the first turn of the way back */
     sb_buffer *buffers;
     int buffer_count, buffer_room;
-    size_t arena_bytes, scratch_offset, packed_bytes;
+    sb_at pack_scratch; /* for what brings weights into the device's own form, between two runs */
+    size_t arena_bytes, packed_bytes;
     char *arena, *packed;
 };
 

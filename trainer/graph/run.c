@@ -30,7 +30,7 @@ static sb_call call_of(const sb_plan *p, const sb_turn *t, const sb_feed *feed, 
     const sb_entry *entries = p->graph->store->entries;
     const sb_section *s = feed->section;
     sb_call c = p->nodes[t->node].call;
-    c.scratch = p->arena + p->scratch_offset;
+    c.scratch = resolve(p, t->scratch, feed);
     c.packed = p->packed + p->nodes[t->node].packed;
     c.y = resolve(p, t->y, feed);
     c.aux = resolve(p, t->aux, feed);
@@ -61,7 +61,7 @@ int sb_plan_pack(sb_plan *p, const sb_section *section)
         const sb_node *n = &p->graph->nodes[i];
         if (n->leaf || !p->nodes[i].used || !p->device->kernels[n->op]->pack)
             continue;
-        const sb_turn turn = { .kind = SB_TURN_FORWARD, .node = i };
+        const sb_turn turn = { .kind = SB_TURN_FORWARD, .node = i, .scratch = p->pack_scratch };
         const sb_call c = call_of(p, &turn, &feed, false);
         if (p->device->kernels[n->op]->pack(p->device, &c) != 0)
             return sb_context("%s", n->name);
