@@ -16,7 +16,7 @@ ok() {
     chmod +x "$work/bin/nvcc"
     for arch in $expected; do wanted+="-gencode arch=compute_$arch,code=sm_$arch "; done
     wanted+="-gencode arch=compute_${expected##* },code=compute_${expected##* }"
-    line=$(make -n CUDA="$work" BUILD="$work/build" "$@" "$work/build/cuda/pool.cu.o" 2>&1)
+    line=$(make -n CUDA="$work" BUILD="$work/build" "$@" "$work/build/cuda/maxpool.cu.o" 2>&1)
     if [ "$(grep -oE -- '-gencode [^ ]+' <<<"$line" | xargs)" = "$wanted" ]; then echo "ok $number - $name"; else
         failed=1
         echo "not ok $number - $name"

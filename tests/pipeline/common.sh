@@ -1,7 +1,8 @@
-# common.sh: what the pipeline tests share: small images, short runs, TAP, waiting. Sourced, with the name of the test's folder.
+# common.sh: what the pipeline tests share: small images, short runs, TAP, waiting. Sourced.
 #
-# No test assumes a speed. What must come is waited for itself (until_true), what must be in progress is held there (STOP), and one deadline, which
-# only what hangs can meet, ends either and says what hung. At the end whatever still names the test's folder is killed.
+# No test assumes a speed. What must come is waited for itself (until_true), what must be in progress is held
+# there (held, pause), and one deadline, which only what hangs can meet, ends either and says what hung. At
+# the end whatever still names the test's folder is killed.
 # shellcheck shell=bash
 set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
@@ -96,8 +97,9 @@ wait_step() {
     until_true "step $2 of $1" has_step "$@"
 }
 
-# held STEP NAME COMMAND...: COMMAND, which runs $work/NAME, in the background as $run. Its trainer stops itself (SIGSTOP), once, when it has computed that
-# step: what comes next comes within the run however fast it is. This returns when it has; `go_on trainer NAME` lets it go on.
+# held STEP NAME COMMAND...: COMMAND, which runs $work/NAME, in the background as $run. Its trainer stops
+# itself (SIGSTOP), once, when it has computed that step: what comes next comes within the run however fast it
+# is. This returns when it has; `go_on trainer NAME` lets it go on.
 held() {
     local step=$1 name=$2
     shift 2
@@ -165,7 +167,8 @@ same_weights() {
         cmp "$work/$1/checkpoints/step-000000012.safetensors" "$work/$2/checkpoints/step-000000012.safetensors"
 }
 
-# No process names the test's folder, and /dev/shm is as it was: a segment's name lives for a moment beside other runs.
+# No process names the test's folder, and /dev/shm is as it was. Beside other runs a segment's name lives
+# there for a moment.
 nothing_left() {
     nobody() { ! pgrep -f "$work/" >/dev/null; }
     no_names() { ! compgen -G '/dev/shm/smallbatch*' >/dev/null; }

@@ -43,13 +43,14 @@ for name in ("contact", "mosaic", "curves"):
 END_PYTHON
 }
 
-# In the background, as `run`. Its loaders are stopped from the fifth step on, so that its trainer has five steps more at most, and then waits for them.
+# In the background, as `run`. Its loaders are stopped from the fifth step on: its trainer has five steps more
+# at most, and then waits for them.
 start_run() { # NAME
     held 5 "$1" run_small "$1" "${steps[@]}" loader.timeout=$DEADLINE && pause loader "$1" && go_on trainer "$1"
 }
 
-# An evaluator in the background, as the last of `evaluators`. Beside a live run it only gets what nobody else wants of the processors, which beside
-# other work may be nothing; these take their share.
+# An evaluator in the background, as the last of `evaluators`. Beside a live run it only gets what nobody else
+# wants of the processors, which beside other work may be nothing; these take their share.
 follow() { # NAME
     LD_PRELOAD=$work/eager.so build/sb_evaluator evaluate --follow --no-pictures "$work/$1" >>"$work/followed" 2>&1 &
     evaluators+=($!)

@@ -73,7 +73,8 @@ sb_t sb_apply(sb_graph *graph, sb_op_id op, const sb_t x[SB_INPUTS_MAX], const c
 /* The nominal shape of a tensor (its channels hold for every plan). */
 static inline sb_shape sb_shape_of(const sb_graph *graph, sb_t t)
 {
-    return t < 0 ? (sb_shape){ 0 } : graph->nodes[t].nominal;
+    const sb_shape none = { 0 };
+    return t < 0 ? none : graph->nodes[t].nominal;
 }
 
 #endif

@@ -15,7 +15,8 @@ static sb_step_plan *plan_for(sb_step *s, int side, int n)
     const sb_shape pixels = { n, side, side, s->config->data.channels, SB_U8 };
     const sb_plan_options options = { .training = true };
     if (sb_plan_create(&p->plan, s->encoder, &pixels, &options) != 0) {
-        sb_context("planning a chunk of %d views of %d x %d", n, side, side);
+        sb_context("a chunk of %d views of %d x %d cannot be planned; lower trainer.chunk or trainer.batch",
+                   n, side, side);
         return NULL;
     }
     p->side = side;
