@@ -21,15 +21,16 @@
 #define FAULTS_MAX 3 /* times that a decoder crashes or hangs on an image before that is quarantined */
 #define RING_BYTES (256u << 20) /* the tile ring aims at this size where loader.slots is 0 */
 #define REPEAT_NS 1000000000ull /* an order that was not taken up is given again after this */
-#define MARK_WAIT_NS \
-    1000000000ull /* a loader that hangs has this long to mark its file and die, before it is killed */
-#define KILL_WAIT_NS                                                                                  \
-    5000000000ull            /* a killed process that is not gone after this keeps its slots for ever \
-                              */
-#define LOOK_NS 250000000ull /* a loader is looked at this often, or eight times in loader.timeout */
-#define STALL_NS                                                                                             \
-    1000000000ull /* a turn takes far less: the process was stopped, and the whole run may have been; counts \
-                     against no loader */
+#define LOOK_NS 250000000ull    /* a loader is looked at this often, or eight times in loader.timeout */
+
+/* A loader that hangs has this long to mark its file and die, before it is killed; a killed process that is
+ * not gone after that keeps its slots for ever. */
+#define MARK_WAIT_NS 1000000000ull
+#define KILL_WAIT_NS 5000000000ull
+
+/* A turn takes far less than this: the process was stopped, and the whole run may have been. It counts
+ * against no loader. */
+#define STALL_NS 1000000000ull
 
 typedef enum { JOB_NONE, JOB_WAITING, JOB_ASSIGNED, JOB_READY, JOB_TAKEN } job_state;
 

@@ -10,9 +10,8 @@
 #include "trainer/encoder.h"
 #include "trainer/graph/plan.h"
 
-#define CHUNK_PIXELS                                                                      \
-    (32 * 224 * 224) /* views that go through at once: about this many pixels, at least 2 \
-                      */
+/* Views that go through at once: about this many pixels, and at least 2 views. */
+#define CHUNK_PIXELS (32 * 224 * 224)
 
 struct sb_encoder {
     sb_device *device;
