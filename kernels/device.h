@@ -38,11 +38,13 @@ struct sb_device {
     const sb_kernel *const *kernels; /* [SB_OPS]: how this device computes each operation (op.h) */
     char description[192];           /* "CPU, 2 threads, oneDNN 2.6.3 for AVX2, no bf16" */
     char reason[512];                /* why it is this one and no other (sb_device_open) */
-    char
-        planning[1024]; /* how what was created so far was planned, for a note; "": there is nothing to say */
+    char planning[1024]; /* how it planned what it was asked for, for a note; "": nothing to say */
     int threads;
-    bool bf16; /* bf16 convolutions are native here. Where they are not, planning one is refused, and the
-                  trainer computes in f32. All other operations take bf16 on any device. */
+
+    /* bf16 convolutions are native here. Where they are not, planning one is refused, and the trainer
+     * computes in f32. All other operations take bf16 on any device. */
+    bool bf16;
+
     bool host_memory; /* host addresses are the device's too: nothing is copied for its sake */
 
     void (*close)(sb_device *device);
@@ -55,17 +57,19 @@ struct sb_device {
     int (*available)(sb_device *device, size_t *bytes);
     int (*alloc)(sb_device *device, size_t bytes, void **out);
     void (*release)(sb_device *device, void *memory);
-    int (*pin)(sb_device *device, void *host,
-               size_t bytes); /* host memory for DMA; unpinned with the device */
     int (*copy)(sb_device *device, sb_stream stream, void *to, const void *from, size_t bytes,
                 sb_direction direction);
     int (*zero)(sb_device *device, void *memory, size_t bytes);
-    int (*order)(sb_device *device, sb_stream later,
-                 sb_stream earlier);                  /* what follows on `later` waits for `earlier` so far */
-    int (*wait)(sb_device *device, sb_stream stream); /* the host waits */
-    int (*mark)(sb_device *device, sb_stream stream,
-                int mark); /* names what `stream` was given so far: 0 .. SB_MARKS - 1 */
-    int (*wait_mark)(sb_device *device, int mark); /* the host waits for that */
+
+    /* Makes host memory one that the device reads and writes by itself; until the device is closed. */
+    int (*pin)(sb_device *device, void *host, size_t bytes);
+
+    /* What follows on `later` waits for what `earlier` was given so far. The host waits for a stream. A mark,
+     * 0 .. SB_MARKS - 1, names what a stream was given so far, and the host waits for that. */
+    int (*order)(sb_device *device, sb_stream later, sb_stream earlier);
+    int (*wait)(sb_device *device, sb_stream stream);
+    int (*mark)(sb_device *device, sb_stream stream, int mark);
+    int (*wait_mark)(sb_device *device, int mark);
 };
 
 /* The CPU device with `threads` compute threads (0: all cores). Refuses OMP_DYNAMIC=true and an

@@ -90,8 +90,9 @@ typedef struct {
     sb_cost (*cost)(const void *how, const sb_shape *xs, bool backward);
 } sb_op;
 
-/* Everything that one call may touch. Tensors, weights, packed and scratch are device memory, aligned to 256
- * bytes. */
+/* Everything that one call may touch, in device memory. Tensors, packed and scratch are aligned as `alloc`
+ * aligns. Two inputs may be one tensor: gradients are given from the last input to the first, and all but the
+ * first to be given are added. */
 typedef struct {
     const void *how;
     sb_shape xs[SB_INPUTS_MAX], ys;
@@ -108,17 +109,21 @@ typedef struct {
 
 /* How one device computes an operation. NULL: not needed. */
 struct sb_kernel {
-    size_t (*scratch)(sb_device *device,
-                      const sb_call *call); /* bytes that forward, backward and pack work in */
-    size_t (*packed)(sb_device *device,
-                     const sb_call *call);         /* bytes of the weights in the device's own form */
-    int (*plan)(sb_device *device, sb_call *call); /* sets call->planned; before the other functions */
+    /* Before the other functions: sets call->planned, which unplan frees. */
+    int (*plan)(sb_device *device, sb_call *call);
     void (*unplan)(sb_device *device, void *planned);
-    int (*pack)(sb_device *device, const sb_call *call); /* w -> packed, after every change of the weights */
+
+    /* Bytes that forward, backward and pack work in; bytes of the weights in the device's own form. */
+    size_t (*scratch)(sb_device *device, const sb_call *call);
+    size_t (*packed)(sb_device *device, const sb_call *call);
+
+    /* w -> packed, after every change of the weights. */
+    int (*pack)(sb_device *device, const sb_call *call);
     int (*forward)(sb_device *device, const sb_call *call);
     int (*backward)(sb_device *device, const sb_call *call);
-    bool
-        rounds_dw; /* where x is bf16, a call rounds its weight gradients to bf16 before it adds them to dw */
+
+    /* Where x is bf16, a call rounds its weight gradients to bf16 before it adds them to dw. */
+    bool rounds_dw;
 };
 
 #define SB_OP(NAME, name) SB_OP_##NAME,

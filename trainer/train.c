@@ -132,7 +132,7 @@ static int skip_overlaps(void *context, uint8_t *skip)
             const sb_slot_meta *b = meta_of(t, j);
             if (a->file == b->file && labs((long)a->left - b->left) < a->side &&
                 labs((long)a->top - b->top) < a->side) {
-                skip[i * batch + j] = skip[j * batch + i] = 1;
+                skip[(size_t)i * (size_t)batch + (size_t)j] = skip[(size_t)j * (size_t)batch + (size_t)i] = 1;
                 found = 1;
             }
         }

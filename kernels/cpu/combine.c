@@ -21,7 +21,7 @@ static int backward(sb_device *device, const sb_call *call)
     const sb_combine_how *how = call->how;
     const float factor[2] = { how->alpha, how->beta }, *dy = call->dy;
     size_t count = sb_shape_elements(&call->ys);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 1; i >= 0; i--) {
         float *dx = call->dx[i], scale = factor[i];
         bool add = call->add[i];
         if (!dx)

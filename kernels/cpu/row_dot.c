@@ -25,7 +25,7 @@ static int backward(sb_device *device, const sb_call *call)
     (void)device;
     size_t columns = (size_t)call->xs[0].c, rows = sb_shape_rows(&call->xs[0]);
     const float *dy = call->dy;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 1; i >= 0; i--) {
         const float *other = call->x[1 - i];
         float *dx = call->dx[i];
         if (!dx)

@@ -30,7 +30,7 @@ static int backward(sb_device *device, const sb_call *c)
     const sb_combine_how *how = (const sb_combine_how *)c->how;
     const float factor[2] = { how->alpha, how->beta };
     size_t count = sb_shape_elements(&c->ys);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 1; i >= 0; i--) {
         if (!c->dx[i])
             continue;
         LAUNCH(combine_backward, blocks_for(count), THREADS, 0, sb_cuda_compute(device), count, factor[i],

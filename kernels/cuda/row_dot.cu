@@ -33,7 +33,7 @@ static int forward(sb_device *device, const sb_call *c)
 static int backward(sb_device *device, const sb_call *c)
 {
     size_t count = sb_shape_elements(&c->xs[0]);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 1; i >= 0; i--) {
         if (!c->dx[i])
             continue;
         LAUNCH(row_dot_backward, blocks_for(count), THREADS, 0, sb_cuda_compute(device), count, c->xs[0].c,

@@ -1,8 +1,8 @@
 /* conv.h: a convolution with a square kernel and without bias, in f32 or bf16:
  * x[0] [n, h, w, in] -> y [n, (h + 2 pad - kernel) / stride + 1, (w + 2 pad - kernel) / stride + 1, out],
  *
- *     y[n, i, j, o] = sum over a, b < kernel, c < in of  x[n, i stride - pad + a, j stride - pad + b, c] w[o,
- * c, a, b]
+ *     y[n, i, j, o] = sum over a, b < kernel and c < in of
+ *                     x[n, i stride - pad + a, j stride - pad + b, c] w[o, c, a, b]
  *
  * with x = 0 outside the image. w[0]: [out, in, kernel, kernel], the order of exports; `pack` brings it into
  * x's type and the device's layout. Sums are f32.

@@ -4,9 +4,10 @@
  *
  *   SGD     PyTorch's: m = momentum m + g + wd w; w -= lr m.
  *
- *   LARS    the same with trust |w| / |g + wd w| (g + wd w) in place of g + wd w. The factor is 1 where
- * either norm is 0 and where the array is not decayed. You et al. 2017, as the released code of Barlow Twins
- * and VICReg has it: the momentum buffer holds updates without the learning rate.
+ *   LARS    the same with trust |w| / |g + wd w| (g + wd w) in place of g + wd w. The factor is 1
+ *           where either norm is 0 and where the array is not decayed. You et al. 2017, as the
+ *           released code of Barlow Twins and VICReg has it: the momentum buffer holds updates
+ *           without the learning rate.
  *
  *   AdamW   PyTorch's: m = beta1 m + (1 - beta1) g; s = beta2 s + (1 - beta2) g^2; w -= lr wd w;
  *           w -= lr m / (1 - beta1^step) / (sqrt(s / (1 - beta2^step)) + epsilon).

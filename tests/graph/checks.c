@@ -215,7 +215,9 @@ static sb_t read_twice(sb_graph *g, sb_t x, sb_random *random)
 {
     (void)random;
     sb_t t = sb_conv(g, x, "a", .out = 8, .kernel = 3, .stride = 1, .pad = 1);
-    return finish(g, sb_avgpool(g, sb_combine(g, t, t, .alpha = 1, .beta = 2)));
+    t = sb_batchnorm(g, t, t, "norm", .relu = false);
+    t = sb_avgpool(g, sb_combine(g, t, t, .alpha = 1, .beta = 2));
+    return sb_combine(g, finish(g, t), sb_mean(g, sb_row_dot(g, t, t)), .alpha = 1, .beta = 0.1f);
 }
 
 #define CHAIN 300

@@ -26,9 +26,8 @@ typedef struct {
 
 typedef struct {
     sb_op_id op;
-    size_t how_bytes; /* of what `how` points to; at most SB_HOW_MAX */
-
     bool updates; /* y holds something before the call: `fill` gives it too, and `forward` finds it in y */
+    size_t how_bytes; /* of what `how` points to; at most SB_HOW_MAX */
 
     /* Gives x and w values that the case needs; NULL: all normal, of mean 0 and deviation 1. They are rounded
      * to their types afterwards. */

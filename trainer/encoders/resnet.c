@@ -1,6 +1,8 @@
 /* resnet.c: ResNet-18, 34 and 50 (He et al. 2016) with torchvision's layout and names: stride in the 3 x 3 of
  * a bottleneck (v1.5), a projection shortcut where shapes change. Stem `small`: 3 x 3, stride 1, no pooling,
  * for images of 28 to 64 pixels. */
+#include <string.h>
+
 #include "trainer/encoder.h"
 #include "trainer/graph/build.h"
 
@@ -47,10 +49,9 @@ static sb_t block(sb_graph *g, sb_t x, bool bottleneck, int width, int stride)
 static sb_input_how input_of(int channels, sb_type type)
 {
     sb_input_how how = { .type = type };
-    for (int c = 0; c < channels; c++) {
-        how.mean[c] = channels == 1 ? mean_grey[0] : mean_colour[c];
-        how.std[c] = channels == 1 ? std_grey[0] : std_colour[c];
-    }
+    bool grey = channels == 1;
+    memcpy(how.mean, grey ? mean_grey : mean_colour, grey ? sizeof mean_grey : sizeof mean_colour);
+    memcpy(how.std, grey ? std_grey : std_colour, grey ? sizeof std_grey : sizeof std_colour);
     return how;
 }
 

@@ -8,8 +8,6 @@
 
 #include "proto/error.h"
 
-#define STOPPED (1 << 24) /* added to a tensor by sb_stop */
-
 int sb_graph_create(sb_graph **out, sb_store *store)
 {
     sb_graph *g = calloc(1, sizeof *g);
@@ -62,8 +60,10 @@ sb_t sb_leaf(sb_graph *g, const char *name, sb_shape nominal, bool gradient)
 
 sb_t sb_output(sb_graph *g, sb_t t, bool seeded)
 {
-    if (t < 0)
+    if (t == SB_FAILED)
         return SB_FAILED;
+    if (t < 0 || t >= g->count || g->nodes[t].leaf)
+        return sb_fail("tensor %d is no node's, so it is no output", t);
     if (g->output_count == SB_OUTPUTS_MAX)
         return sb_fail("a graph has at most %d outputs", SB_OUTPUTS_MAX);
     for (int k = 0; k < g->output_count; k++)
@@ -74,7 +74,7 @@ sb_t sb_output(sb_graph *g, sb_t t, bool seeded)
     return t;
 }
 
-sb_t sb_stop(sb_t t) { return t < 0 || t >= STOPPED ? t : t + STOPPED; }
+sb_t sb_stop(sb_t t) { return t < 0 || t >= SB_STOPPED ? t : t + SB_STOPPED; }
 
 void sb_scope(sb_graph *g, const char *format, ...)
 {
@@ -82,10 +82,10 @@ void sb_scope(sb_graph *g, const char *format, ...)
     va_start(arguments, format);
     int used = vsnprintf(g->scope, sizeof g->scope - 1, format, arguments);
     va_end(arguments);
-    if (used > 0 && (size_t)used < sizeof g->scope - 1) {
-        g->scope[used] = '.';
-        g->scope[used + 1] = '\0';
-    }
+    /* One that was cut still fills its room, so that no name fits behind it: name_in_scope says so. */
+    size_t length = used > 0 && (size_t)used < sizeof g->scope - 1 ? (size_t)used : sizeof g->scope - 2;
+    g->scope[length] = '.';
+    g->scope[length + 1] = '\0';
 }
 
 sb_t sb_leave(sb_graph *g, sb_t t)
@@ -124,16 +124,19 @@ sb_t sb_apply(sb_graph *g, sb_op_id id, const sb_t x[SB_INPUTS_MAX], const char 
     const sb_op *op = sb_ops[id];
     sb_node node = { .op = id };
     sb_shape xs[SB_INPUTS_MAX] = { 0 };
-    if (how_bytes > SB_HOW_MAX || !op->shape)
+    if (!op->shape)
         return sb_fail("%s: %s is no operation of a graph", name, op->name);
+    if (how_bytes > SB_HOW_MAX)
+        return sb_fail("%s: %s is told %zu bytes of `how`, and %d is the most", name, op->name, how_bytes,
+                       SB_HOW_MAX);
     if (how_bytes > 0)
         memcpy(node.how, how, how_bytes);
     for (int i = 0; i < SB_INPUTS_MAX; i++) {
         node.x[i] = i < op->inputs ? x[i] : SB_NONE;
         if (node.x[i] == SB_FAILED)
             return SB_FAILED;
-        node.stopped[i] = node.x[i] >= STOPPED;
-        node.x[i] -= node.stopped[i] ? STOPPED : 0;
+        node.stopped[i] = node.x[i] >= SB_STOPPED;
+        node.x[i] -= node.stopped[i] ? SB_STOPPED : 0;
         if (node.x[i] >= g->count || (node.x[i] == SB_NONE && i == 0))
             return sb_fail("%s: there is no tensor %d", name, node.x[i]);
         if (node.x[i] == SB_NONE)

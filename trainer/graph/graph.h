@@ -23,9 +23,10 @@
 #define SB_HOW_MAX 96 /* bytes of an operation's `how` */
 
 typedef int sb_t;
-enum { SB_FAILED = -1, SB_NONE = -2 }; /* SB_NONE: an optional input that is left out */
+enum { SB_FAILED = -1, SB_NONE = -2, SB_STOPPED = 1 << 24 }; /* SB_NONE: an optional input that is left out */
 
-/* A leaf, or the node that makes a tensor: tensor t is node t. */
+/* A leaf, or the node that makes a tensor: tensor t is node t, and t + SB_STOPPED the same without a
+ * gradient. */
 typedef struct {
     bool leaf;
     sb_op_id op;
@@ -70,11 +71,11 @@ sb_t sb_leave(sb_graph *graph, sb_t t);
 sb_t sb_apply(sb_graph *graph, sb_op_id op, const sb_t x[SB_INPUTS_MAX], const char *name, unsigned without,
               const void *how, size_t how_bytes);
 
-/* The nominal shape of a tensor (its channels hold for every plan). */
+/* The nominal shape of a tensor (its channels hold for every plan); zeros after a failure. */
 static inline sb_shape sb_shape_of(const sb_graph *graph, sb_t t)
 {
     const sb_shape none = { 0 };
-    return t < 0 ? none : graph->nodes[t].nominal;
+    return t < 0 ? none : graph->nodes[t % SB_STOPPED].nominal;
 }
 
 #endif

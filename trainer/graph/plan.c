@@ -40,8 +40,14 @@ static int shape_node(sb_plan *p, int i)
 static int shape_nodes(sb_plan *p, const sb_shape *leaves)
 {
     const sb_graph *g = p->graph;
-    for (int k = 0; k < g->leaf_count; k++)
+    for (int k = 0; k < g->leaf_count; k++) {
+        const sb_node *leaf = &g->nodes[g->leaves[k]];
+        if (leaves[k].c != leaf->nominal.c || leaves[k].type != leaf->nominal.type)
+            return sb_fail("%s: %d channels of %s, in a graph that was built for %d of %s", leaf->name,
+                           leaves[k].c, sb_type_name(leaves[k].type), leaf->nominal.c,
+                           sb_type_name(leaf->nominal.type));
         p->nodes[g->leaves[k]].call.ys = leaves[k];
+    }
     for (int i = 0; i < g->count; i++)
         if (!g->nodes[i].leaf && p->nodes[i].used && shape_node(p, i) != 0)
             return sb_context("%s", g->nodes[i].name);
@@ -133,9 +139,12 @@ static int make(sb_plan *p, int i, sb_turn_kind kind)
     if (!t)
         return -1;
     for (int k = 0; k < SB_INPUTS_MAX; k++)
-        t->x[k] = n->x[k] < 0 ? (sb_at){ 0 } : touch(p, p->nodes[n->x[k]].value);
+        if (n->x[k] >= 0)
+            t->x[k] = touch(p, p->nodes[n->x[k]].value);
     q->value = add_buffer(p, sb_shape_bytes(&q->call.ys));
-    sb_shape aux = sb_ops[n->op]->aux ? sb_ops[n->op]->aux(n->how, q->call.xs) : (sb_shape){ 0 };
+    sb_shape aux = { 0 };
+    if (sb_ops[n->op]->aux)
+        aux = sb_ops[n->op]->aux(n->how, q->call.xs);
     if (aux.n > 0 && (q->aux.kind == SB_AT_NOWHERE || !gathers(p, i)))
         q->aux = add_buffer(p, sb_shape_bytes(&aux));
     if (q->value.kind == SB_AT_NOWHERE || (aux.n > 0 && q->aux.kind == SB_AT_NOWHERE))
@@ -192,14 +201,16 @@ static int backward_turn(sb_plan *p, bool *absent, int i)
     sb_turn *t = add_turn(p, SB_TURN_BACKWARD, i);
     if (!t)
         return -1;
-    q->back = true;
     t->dy = touch(p, q->gradient);
-    t->y = keeps & SB_KEEPS_Y ? touch(p, q->value) : (sb_at){ 0 };
-    t->aux = keeps & SB_KEEPS_AUX ? touch(p, q->aux) : (sb_at){ 0 };
-    for (int k = 0; k < SB_INPUTS_MAX; k++) {
+    if (keeps & SB_KEEPS_Y)
+        t->y = touch(p, q->value);
+    if (keeps & SB_KEEPS_AUX)
+        t->aux = touch(p, q->aux);
+    for (int k = SB_INPUTS_MAX - 1; k >= 0; k--) { /* the order in which kernels give them (op.h) */
         if (n->x[k] < 0)
             continue;
-        t->x[k] = keeps & SB_KEEPS_X(k) ? touch(p, p->nodes[n->x[k]].value) : (sb_at){ 0 };
+        if (keeps & SB_KEEPS_X(k))
+            t->x[k] = touch(p, p->nodes[n->x[k]].value);
         if (q->call.gradient[k] && give_gradient(p, t, k, n->x[k]) != 0)
             return -1;
     }
@@ -223,7 +234,7 @@ static int seed(sb_plan *p)
         sb_planned *q = &p->nodes[g->outputs[k]];
         if (!g->seeded[k] || !g->nodes[g->outputs[k]].gradient)
             continue;
-        if (!read[g->outputs[k]] && q->gradient.kind == SB_AT_NOWHERE && !g->nodes[g->outputs[k]].leaf) {
+        if (!read[g->outputs[k]]) {
             q->gradient = (sb_at){ SB_AT_DOUTPUT, k };
             continue;
         }
@@ -263,6 +274,10 @@ static int make_turns(sb_plan *p, const bool *again)
             p->nodes[i].gradient.kind != SB_AT_NOWHERE)
             rc = backward_turn(p, absent, i);
     free(absent);
+    for (int k = 0; k < g->leaf_count && rc == 0; k++)
+        if (g->nodes[g->leaves[k]].gradient && p->nodes[g->leaves[k]].gradient.kind == SB_AT_NOWHERE)
+            rc = sb_fail("%s: its gradient is wanted, and no output that has one depends on it",
+                         g->nodes[g->leaves[k]].name);
     return rc;
 }
 
@@ -271,11 +286,13 @@ static int make_turns(sb_plan *p, const bool *again)
 /* A buffer that lives in one turn alone. */
 static int add_scratch(sb_plan *p, size_t bytes, int turn, sb_at *out)
 {
-    *out = bytes > 0 ? add_buffer(p, bytes) : (sb_at){ 0 };
-    if (bytes > 0 && out->kind == SB_AT_NOWHERE)
+    *out = (sb_at){ 0 };
+    if (bytes == 0)
+        return 0;
+    *out = add_buffer(p, bytes);
+    if (out->kind == SB_AT_NOWHERE)
         return -1;
-    if (bytes > 0)
-        p->buffers[out->index].first = p->buffers[out->index].last = turn;
+    p->buffers[out->index].first = p->buffers[out->index].last = turn;
     return 0;
 }
 
@@ -299,11 +316,8 @@ static int add_scratches(sb_plan *p)
 /* Outputs and what norms gathered stay to the end: they are read behind the last turn. */
 static void keep_to_the_end(sb_plan *p)
 {
-    for (int k = 0; k < p->graph->output_count; k++) {
-        sb_at value = p->nodes[p->graph->outputs[k]].value;
-        if (value.kind == SB_AT_BUFFER)
-            p->buffers[value.index].last = p->turn_count;
-    }
+    for (int k = 0; k < p->graph->output_count; k++)
+        p->buffers[p->nodes[p->graph->outputs[k]].value.index].last = p->turn_count;
     for (int i = 0; i < p->graph->count; i++)
         if (p->nodes[i].aux.kind == SB_AT_BUFFER && gathers(p, i))
             p->buffers[p->nodes[i].aux.index].last = p->turn_count;

@@ -4,12 +4,8 @@
 
 #include "trainer/graph/plan.h"
 
-typedef enum {
-    SB_TURN_FORWARD,
-    SB_TURN_AGAIN,
-    SB_TURN_BACKWARD,
-    SB_TURN_SEED
-} sb_turn_kind; /* SEED: an output's gradient comes in */
+/* SEED: an output's gradient comes in, from dy to dx[0]. */
+typedef enum { SB_TURN_FORWARD, SB_TURN_AGAIN, SB_TURN_BACKWARD, SB_TURN_SEED } sb_turn_kind;
 
 /* Where something lies: a buffer of the arena, or what the feed brings. */
 typedef enum { SB_AT_NOWHERE, SB_AT_BUFFER, SB_AT_LEAF, SB_AT_DLEAF, SB_AT_DOUTPUT } sb_at_kind;
@@ -21,7 +17,7 @@ typedef struct {
 typedef struct {
     sb_turn_kind kind;
     int node;
-    sb_at x[SB_INPUTS_MAX], y, aux, dy, dx[SB_INPUTS_MAX]; /* SEED: from dy to y */
+    sb_at x[SB_INPUTS_MAX], y, aux, dy, dx[SB_INPUTS_MAX];
     bool add[SB_INPUTS_MAX];
     sb_at scratch; /* lives in this turn alone */
 } sb_turn;
@@ -34,11 +30,10 @@ typedef struct {
 /* A node in this plan. */
 typedef struct {
     bool used;      /* an output needs it */
-    bool back;      /* it has a BACKWARD turn */
     sb_call call;   /* shapes, how, what the device prepared */
     size_t scratch; /* bytes that a turn of it works in */
     size_t packed;  /* offset of its packed weights */
-    /* As the turns stand so far, while they are made; the last ones afterwards. */
+    /* While turns are added: where the newest ones lie. Afterwards: the last ones. */
     sb_at value, aux, gradient;
 } sb_planned;
 

@@ -48,7 +48,7 @@ static sb_call call_of(const sb_plan *p, const sb_turn *t, const sb_feed *feed, 
             c.w[k] = infer ? s->statistic + e->offset : NULL;
         } else {
             c.w[k] = s->weight + e->offset;
-            c.dw[k] = t->kind == SB_TURN_BACKWARD ? s->gradient + e->offset : NULL;
+            c.dw[k] = t->kind == SB_TURN_BACKWARD && s->gradient ? s->gradient + e->offset : NULL;
         }
     }
     return c;

@@ -31,8 +31,10 @@ int sb_store_add(sb_store *s, const char *name, sb_entry_kind kind, const sb_ext
             return s->entries[i].kind == kind && same_sides(&s->entries[i].extent, extent)
                        ? i
                        : sb_fail("%s is wanted twice, with different sides", name);
-    if (s->closed || s->count == ENTRIES_MAX)
-        return sb_fail("%s is added too late, or there are more than %d entries", name, ENTRIES_MAX);
+    if (s->closed)
+        return sb_fail("%s is added after a section was made", name);
+    if (s->count == ENTRIES_MAX)
+        return sb_fail("%s: a store has at most %d entries", name, ENTRIES_MAX);
     sb_entry *grown = realloc(s->entries, (size_t)(s->count + 1) * sizeof *grown);
     if (!grown)
         return sb_fail("out of memory for the names of weights");
@@ -89,11 +91,11 @@ static void initialise(const sb_entry *e, uint64_t seed, int stream, float *out)
     case SB_INIT_ZERO:
     case SB_INIT_ONE:
         for (size_t i = 0; i < e->count; i++)
-            out[i] = e->extent.init == SB_INIT_ONE;
+            out[i] = e->extent.init == SB_INIT_ONE ? 1.0f : 0.0f;
         break;
     case SB_INIT_STATISTIC: /* means, then variances */
         for (size_t i = 0; i < e->count; i++)
-            out[i] = i >= e->count / 2;
+            out[i] = i >= e->count / 2 ? 1.0f : 0.0f;
         break;
     }
 }

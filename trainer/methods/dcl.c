@@ -2,8 +2,8 @@
  * denominator, which keeps the gradient alive where negatives are few. FlatNCE (Chen et al. 2021) has the
  * same gradient. One sample has no negatives.
  *
- *     L = mean over the 2N anchors of  log sum_{j not in {i, pos(i)}} exp(s_ij / T) - s_{i,pos(i)} / T, s_ij
- * = <z_i, z_j>, |z_i| = 1
+ *     L = mean over the 2N anchors of  log sum_{j not in {i, pos(i)}} exp(s_ij / T) - s_{i,pos(i)} / T
+ *     s_ij = <z_i, z_j>, |z_i| = 1
  *
  * An anchor whose negatives are all skipped is pulled to its positive alone. */
 #include "trainer/graph/build.h"

@@ -1,11 +1,12 @@
 /* simclr.c: SimCLR's NT-Xent (Chen et al. 2020, "A simple framework for contrastive learning of visual
  * representations", eq. 1).
  *
- *     L = mean over the 2N anchors of  log sum_{j != i} exp(s_ij / T) - s_{i,pos(i)} / T  =  log(1 + exp(n_i
- * - p_i)), n_i = log sum over the negatives of exp(s_ij / T),   p_i = s_{i,pos(i)} / T,   s_ij = <z_i, z_j>,
- * |z_i| = 1
+ *     L = mean over the 2N anchors of  log sum_{j != i} exp(s_ij / T) - s_{i,pos(i)} / T
+ *       = mean over the 2N anchors of  log(1 + exp(n_i - p_i))
+ *     n_i = log sum over the negatives of exp(s_ij / T)
+ *     p_i = s_{i,pos(i)} / T,   s_ij = <z_i, z_j>, |z_i| = 1
  *
- * The second form keeps its digits where the positive outweighs its negatives, which the first loses in f32.
+ * In f32 the second form keeps its digits where the positive outweighs its negatives; the first loses them.
  */
 #include <math.h>
 

@@ -1,7 +1,5 @@
 /* chunks.c: which views go through the backbone together, in what order, and how they come to the device
  * (step.h). */
-#include <string.h>
-
 #include "proto/error.h"
 #include "proto/random.h"
 #include "trainer/step/private.h"
@@ -85,7 +83,7 @@ void sb_step_permute(sb_step *s, int64_t number)
 
 int sb_step_upload(sb_step *s, const sb_step_source *source, int number)
 {
-    const sb_chunk *k = &s->chunks[number];
+    sb_chunk *k = &s->chunks[number];
     size_t bytes = (size_t)k->plan->side * (size_t)k->plan->side * (size_t)s->config->data.channels;
     uint8_t *to = s->pixels[s->uploads++ % 2];
     for (int i = 0; i < k->n; i++) {
@@ -98,6 +96,7 @@ int sb_step_upload(sb_step *s, const sb_step_source *source, int number)
                             SB_TO_DEVICE) != 0)
             return -1;
     }
+    k->pixels = to;
     s->uploaded = true;
     return 0;
 }

@@ -16,10 +16,11 @@ typedef struct {
     void *packed;
 } sb_step_plan;
 
-/* Inputs start .. start + n of a size: a piece of `inputs`. */
+/* Inputs start .. start + n of a size: a piece of `inputs`. pixels: where it was uploaded to last. */
 typedef struct {
     sb_step_plan *plan;
     int start, n;
+    uint8_t *pixels;
 } sb_chunk;
 
 typedef struct {
@@ -45,7 +46,6 @@ struct sb_step {
     float *state;
     int state_arrays;
     sb_step_budget budget;
-    bool skipping; /* some pairs of the last batch are skipped */
 
     /* Device memory. */
     void *arena, *heads_arena, *heads_packed;

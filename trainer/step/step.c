@@ -46,7 +46,7 @@ static int plan_heads(sb_step *s)
     const sb_shape leaves[] = { [SB_LEAF_FEATURES] = { s->rows, 1, 1, s->width, SB_F32 },
                                 [SB_LEAF_SKIP] = { batch, 1, 1, batch, SB_U8 } };
     const sb_plan_options options = { .training = true };
-    return sb_plan_create(&s->heads, s->method, leaves, &options);
+    return sb_plan_create(&s->heads, s->method, leaves, &options) != 0 ? sb_context("heads and loss") : 0;
 }
 
 static int set_one(sb_step *s)
@@ -125,13 +125,10 @@ int sb_step_weights_changed(sb_step *s)
 
 /* ---- gradient ------------------------------------------------------------------------------------------ */
 
-/* What the encoder is given for a chunk: the pixels that were uploaded last, and the gradient at its
- * features. */
-static sb_feed feed_of(const sb_step *s)
+/* What the encoder is given for a chunk: its pixels, and the gradient at its features. */
+static sb_feed feed_of(const sb_step *s, const sb_chunk *k)
 {
-    return (sb_feed){ .section = &s->section,
-                      .leaf = { s->pixels[(s->uploads - 1) % 2] },
-                      .doutput = { s->chunk_dfeatures } };
+    return (sb_feed){ .section = &s->section, .leaf = { k->pixels }, .doutput = { s->chunk_dfeatures } };
 }
 
 /* Chunk `number`, which the call before may have uploaded, and the upload of chunk `next` (-1: none), which
@@ -144,7 +141,7 @@ static int forward(sb_step *s, const sb_step_source *source, int number, int nex
     int rc = s->uploaded ? 0 : sb_step_upload(s, source, number);
     if (rc != 0)
         return rc;
-    const sb_feed feed = feed_of(s);
+    const sb_feed feed = feed_of(s, k);
     if (d->order(d, SB_STREAM_COMPUTE, SB_STREAM_UPLOAD) != 0 ||
         d->order(d, SB_STREAM_UPLOAD, SB_STREAM_COMPUTE) != 0 || sb_plan_forward(k->plan->plan, &feed) != 0)
         return -1;
@@ -155,7 +152,7 @@ static int forward(sb_step *s, const sb_step_source *source, int number, int nex
 static int backward(sb_step *s, int number)
 {
     const sb_chunk *k = &s->chunks[number];
-    const sb_feed feed = feed_of(s);
+    const sb_feed feed = feed_of(s, k);
     return sb_step_gather(s, k, s->dfeatures, s->chunk_dfeatures) != 0
                ? -1
                : sb_plan_backward(k->plan->plan, &feed);
