@@ -1,10 +1,11 @@
 /* pictures.h: what people would rather look at than read, in the run directory's pictures/: each PNG is
  * renamed into place.
  *
- * contact.png  the first samples of the run, one a row: the tile, then its views exactly as the network sees
- * them mosaic.png   held-out queries, one a row: a distorted view, then its nearest clean tiles, the right
- * one framed green, wrong ones red curves.png   loss, images/s and the evaluations' measures over the steps
- * (drawn by gnuplot)                                         */
+ * contact.png  the first samples of the run, one a row: the tile, then its views exactly as the network
+ *              sees them
+ * mosaic.png   held-out queries, one a row: a distorted view, then its nearest clean tiles, the right one
+ *              framed green, wrong ones red
+ * curves.png   loss, images/s and the evaluations' measures over the steps (drawn by gnuplot) */
 #ifndef SB_EVALUATOR_PICTURES_H
 #define SB_EVALUATOR_PICTURES_H
 

@@ -3,8 +3,7 @@
  * DESIGN. A slot has one 64-bit atomic word {state, owner incarnation, generation} and it is the only truth;
  * messages merely ring.
  *
- *     FREE(g) --claim--> WRITING(inc, g) --publish--> READY(g) --acquire--> READING(inc, g) --release-->
- * FREE(g+1)
+ *     FREE(g) -claim-> WRITING(inc, g) -publish-> READY(g) -acquire-> READING(inc, g) -release-> FREE(g+1)
  *
  * every arrow a compare-and-swap. The ring's owner hands out incarnation numbers (never reused) and alone
  * takes slots back, after it knows that the holder's process is gone (pidfd): WRITING(inc, g) -> FREE(g),

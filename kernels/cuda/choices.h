@@ -1,20 +1,20 @@
-/* choices.h: which plan was chosen for which operation, kept for this machine, so that the next run takes the
- * same without timing anything: timing may choose otherwise, and other plans give other bits. Private to
+/* choices.h: which plan was chosen for which operation, kept for this machine, so that the next run takes
+ * the same without timing anything: timing may choose otherwise, and other plans give other bits. Private to
  * kernels/cuda.
  *
  * One file in ${XDG_CACHE_HOME:-$HOME/.cache}/smallbatch, named by what a choice depends on (GPU, CUDA,
  * driver, cuDNN), which it also holds:
  *
- *     {"machine": "NVIDIA H100 ..., cuDNN 91900", "plans": {"forward of [8, 32, 32, 64] to 64 channels, ...":
- * "eng5_k17=2", ...}}
+ *     {"machine": "NVIDIA H100 ..., cuDNN 91900",
+ *      "plans": {"forward of [8, 32, 32, 64] to 64 channels, ...": "eng5_k17=2", ...}}
  *
  * A plan is named as cuDNN's own frontend does: engine, and each knob with its value. Of the driver it is
  * known for which CUDA it is, not its build. The file appears whole, by renaming, and is read again before
  * each choice is added: of two processes that choose for the same operation, the first decides for both.
  * There is no lock: a choice that another process adds in the moment between reading and renaming is lost to
- * the file, and made anew by the next run that needs it. A file that cannot be read, or is another machine's,
- * is begun anew. Deleting it is safe: the next run times its plans again, and may differ from those before.
- */
+ * the file, and made anew by the next run that needs it. A file that cannot be read, or is another
+ * machine's, is begun anew. Deleting it is safe: the next run times its plans again, and may differ from
+ * those before. */
 #ifndef SB_KERNELS_CUDA_CHOICES_H
 #define SB_KERNELS_CUDA_CHOICES_H
 

@@ -2,9 +2,11 @@
  *
  *   weights          the filters of every view
  *   rows             the crop's 8-bit rows added up with their weights: [size, width of the crop, channels]
- * f32 columns          the same along x, flipped if so; then the jitter up to contrast, which needs the mean
- * of the whole view: partial sums colours          the mean, the rest of the colours; the end, where there is
- * no blur blur_y, blur_x   and the end
+ *                    f32
+ *   columns          the same along x, flipped if so; then the jitter up to contrast, which needs the mean
+ *                    of the whole view: partial sums
+ *   colours          the mean, the rest of the colours; the end, where there is no blur
+ *   blur_y, blur_x   and the end
  *
  * Between them a view lies in planes [channel][y][x]. Arithmetic is that of kernels/cpu/view.c, operation by
  * operation, and rounded to 8 bits once; only the mean is summed in another order. A view is blockIdx.z. */

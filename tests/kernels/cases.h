@@ -1,24 +1,28 @@
-/* cases.h: ONE list of cases over every operation of kernels/device.h, for any device, in three modes:
- * compare with the reference (reference.h), time, list. (After ggml's test-backend-ops.)
+/* cases.h: ONE list of cases over every operation of kernels/ops.def, for any device, in three modes:
+ * compare with the reference in double, time, list. (After ggml's test-backend-ops.)
  *
  * A case is an operation with parameters. An operation declares arrays and says how to call the device and
- * what the result should be; the rest is done here, once for all: memory of the device (only ever through its
- * own functions, so it may be memory that the host cannot touch) with guards around every array and the
+ * what the result should be; the rest is done here, once for all: memory of the device (only ever through
+ * its own functions, so it may be memory that the host cannot touch) with guards around every array and the
  * scratch, outputs and scratch filled with rubbish beforehand, inputs checked to be untouched, every value
  * against its own bound, the same bytes from a second call and from another device of the same thread count,
- * and the reference's gradient against finite differences of the reference. Links against device.h alone: one
- * short program a device (test_cpu.c).
+ * and the reference's gradient against finite differences of the reference. Links against device.h alone:
+ * one short program a device (test_cpu.c).
  *
- * To add a case: one more row where cases_*.c calls sb_case_add. To add an operation: a sb_operation beside
- * the others of its subject, with prepare    declares the arrays (sb_array_add, in the order of an enum that
- * names them) and fills what the device is given, rounded to its type (sb_array_round and the fill functions
- * do) open       makes plans; sets scratch_bytes and packed_bytes before     what a call needs once (packing
- * weights); not timed call       calls the operation with the arrays' `memory` close      frees the plans
+ * To add a case: one more row where tests/kernels/NAME.c adds its cases. To add an operation: its file there
+ * (op_cases.h says how most are described; a view and an update fill the table below themselves), with
+ *   prepare    declares the arrays (sb_array_add, in the order of an enum that names them) and fills what
+ *              the device is given, rounded to its type (sb_array_round and the fill functions do)
+ *   open       makes plans; sets scratch_bytes and packed_bytes
+ *   before     what a call needs once (packing weights); not timed
+ *   call       calls the operation with the arrays' `memory`
+ *   close      frees the plans
  *   reference  sets `wanted` and `bound` of every array that is written, in double
  *   loss       for a gradient: a scalar of the given arrays, whose derivative with respect to one of them
- * another array (`gradient_of`) is lacks      what the device would need for it and has not: such a case is
- * skipped with that as its reason. NULL: nothing of which all but prepare, call and reference may be NULL.
- * Its cases are added by a function that sb_cases_all calls.
+ *              another array (`gradient_of`) is
+ *   lacks      what the device would need for it and has not: such a case is skipped with that as its
+ *              reason. NULL: nothing
+ * All but prepare, call and reference may be NULL.
  *
  * Bounds. u is the unit roundoff of f32, 2^-24. A value whose terms' absolute values sum to `magnitude` and
  * that is rounded `terms` times on the way may be wrong by sb_growth(terms) u magnitude, with sb_growth(n) =
@@ -129,12 +133,15 @@ typedef struct {
 /* A row of the table of bounds and times, by the seconds of each; name NULL: its head. */
 void sb_bound_print(const char *name, double bound, double measured);
 
-/* The main of a device's test program. `open` opens the device with so many threads; each of `threads` (ended
- * by 0) is used in turn. [compare] [NAME] [N]  compares, as TAP: a line a case. The default. N > 0: with so
- * many threads alone time [NAME] [S]    times the real shapes, each for S seconds (default 0.2): median,
- * least, and the rates of the least; with a stopwatch (else NULL: the host's clock) the bound, the median,
- * and how many times the bound that is list [NAME]        names of all cases device             what the
- * device says of itself NAME: only cases whose name begins so. Returns the exit status. */
+/* The main of a device's test program. `open` opens the device with so many threads; each of `threads`
+ * (ended by 0) is used in turn.
+ *   [compare] [NAME] [N]  compares, as TAP: a line a case. The default. N > 0: with so many threads alone
+ *   time [NAME] [S]       times the real shapes, each for S seconds (default 0.2): median, least, and the
+ *                         rates of the least; with a stopwatch (else NULL: the host's clock) the bound, the
+ *                         median, and how many times the bound that is
+ *   list [NAME]           names of all cases
+ *   device                what the device says of itself
+ * NAME: only cases whose name begins so. Returns the exit status. */
 int sb_cases_main(int argc, char **argv, int (*open)(sb_device **out, int threads), const int *threads,
                   const sb_stopwatch *watch);
 

@@ -79,8 +79,7 @@ static void backward(sb_reference *r)
         }
 }
 
-/* ---- values: unit vectors, and which samples are marked
- * --------------------------------------------------------------------------------- */
+/* ---- values: unit vectors, and which samples are marked ---- */
 
 static void fill_units(sb_trial *t, sb_reference *r)
 {

@@ -1,5 +1,5 @@
-/* Drives the training step (trainer/step.h) with states and pixels from outside, for tests/oracle/step.py.
- * Arguments: KEY=VALUE.
+/* Drives the training step (trainer/step/step.h) with states and pixels from outside, for
+ * tests/oracle/step.py. Arguments: KEY=VALUE.
  *
  * It writes what it has, a line each, and an empty line:
  *     parameter NAME SIDE...      in the order of the flat arrays
@@ -9,11 +9,12 @@
  *     bf16 0|1                    native here
  * Then for each step it
  *     reads   i64 number, f64 learning rate, f32 parameters, statistics, state, u8 pixels [views, batch,
- * size, size, channels], writes  f64 loss, f32 gradient, f32 embeddings [views, batch, width], i32 count, i32
- * [count] the views in the order they were fetched, as view * batch + sample, reads   f32 gradient, to go on
- * with, writes  f32 parameters, statistics, state, i64 allocations of the step, by our own code (linked with
- * --wrap=malloc and so on).
- */
+ *             size, size, channels],
+ *     writes  f64 loss, f32 gradient, f32 embeddings [views, batch, width], i32 count, i32 [count] the views
+ *             in the order they were fetched, as view * batch + sample,
+ *     reads   f32 gradient, to go on with,
+ *     writes  f32 parameters, statistics, state, i64 allocations of the step, by our own code (linked with
+ *             --wrap=malloc and so on). */
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>

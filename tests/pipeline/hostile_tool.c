@@ -2,10 +2,12 @@
  * parts, floods, and lies with true ids about work that others do.
  *
  *     hostile_tool noise RUN_DIR NAME SEED   thousands of messages from several connections to ipc/NAME
- *     hostile_tool lies RUN_DIR AUGMENT_PID  tells augment of every tile that is being decoded that its image
- * cannot be used hostile_tool idle RUN_DIR [PID START]  joins as a loader, itself or in the name of a process
- * with that start time, takes work and never does it, until it is killed or refused hostile_tool claim
- * RUN_DIR PID START   joins the trainer as augment in the name of that process */
+ *     hostile_tool lies RUN_DIR AUGMENT_PID  tells augment of every tile that is being decoded that its
+ *                                            image cannot be used
+ *     hostile_tool idle RUN_DIR [PID START]  joins as a loader, itself or in the name of a process with that
+ *                                            start time, takes work and never does it, until it is killed
+ *                                            or refused
+ *     hostile_tool claim RUN_DIR PID START   joins the trainer as augment in the name of that process */
 #include <fcntl.h>
 #include <limits.h>
 #include <zmq.h>
