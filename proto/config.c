@@ -13,6 +13,7 @@
 #include <yaml.h>
 
 #include "proto/error.h"
+#include "proto/memory.h"
 
 /* SIDE: an int, 0 or in its range. */
 typedef enum {
@@ -361,7 +362,7 @@ int sb_config_set(sb_config *config, const char *assignment)
         return sb_fail("command line: `%s` is not KEY=VALUE", assignment);
     char *name = strndup(assignment, (size_t)(equals - assignment));
     if (!name)
-        return sb_fail("out of memory");
+        return sb_fail("out of memory for a key's name");
     int rc = set_key(config, name, equals + 1);
     free(name);
     return rc;
@@ -505,7 +506,7 @@ int sb_config_read(sb_config *config, const char *path)
     snprintf(config->places.file, sizeof config->places.file, "%s", path);
     if (!yaml_parser_initialize(&parser)) {
         fclose(file);
-        return sb_fail("out of memory");
+        return sb_fail("out of memory for reading %s", path);
     }
     yaml_parser_set_input_file(&parser, file);
     int rc;
@@ -623,7 +624,7 @@ __attribute__((format(printf, 2, 3))) static void put(text *t, const char *forma
             t->used += (size_t)need;
             return;
         }
-        char *grown = realloc(t->data, t->room + (size_t)need + 4096);
+        char *grown = sb_grown(t->data, t->room + (size_t)need + 4096, 1, "the text of a configuration");
         t->failed = !grown;
         if (grown) {
             t->data = grown;
@@ -686,7 +687,6 @@ static char *make_text(const sb_config *config, bool result_only)
     }
     if (t.failed) {
         free(t.data);
-        sb_fail("out of memory");
         return NULL;
     }
     return t.data;

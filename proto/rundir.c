@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "proto/error.h"
+#include "proto/memory.h"
 #include "proto/process.h"
 
 int sb_rundir_path(char *out, const char *dir, const char *format, ...)
@@ -172,9 +173,9 @@ static bool is_cut_off(int fd)
 int sb_file_append_line(const char *path, const char *line)
 {
     size_t length = strlen(line);
-    char *whole = malloc(length + 2);
+    char *whole = sb_zeroed(length + 2, 1, "a line of a file");
     if (!whole)
-        return sb_fail("out of memory");
+        return -1;
     whole[0] = '\n';
     memcpy(whole + 1, line, length);
     whole[length + 1] = '\n';
@@ -204,8 +205,8 @@ int sb_file_read(const char *path, size_t max, char **out, size_t *bytes)
              : (uint64_t)info.st_size > max
                  ? sb_fail("%s has %lld bytes, at most %zu are read", path, (long long)info.st_size, max)
                  : 0;
-    if (rc == 0 && !(data = malloc((size_t)info.st_size + 1)))
-        rc = sb_fail("out of memory for %s (%lld bytes)", path, (long long)info.st_size);
+    if (rc == 0 && !(data = sb_grown(NULL, (size_t)info.st_size + 1, 1, path)))
+        rc = -1;
     size_t got = 0;
     while (rc == 0 && got < (size_t)info.st_size) {
         ssize_t n = read(fd, data + got, (size_t)info.st_size - got);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "proto/error.h"
+#include "proto/memory.h"
 #include "proto/rundir.h"
 #include "trainer/safetensors.h"
 
@@ -64,9 +65,10 @@ static int list(const sb_checkpoint_view *v, listing *l)
 {
     int most = v->state ? 1 + v->state_count : 1, rc = 0; /* tensors of an entry */
     *l = (listing){ .step = v->step };
-    l->tensors = calloc((size_t)v->store->count * (size_t)(most > 3 ? most : 3) + 1, sizeof *l->tensors);
+    l->tensors = sb_zeroed((size_t)v->store->count * (size_t)(most > 3 ? most : 3) + 1, sizeof *l->tensors,
+                           "the list of a checkpoint's tensors");
     if (!l->tensors)
-        return sb_fail("out of memory for the names of a checkpoint");
+        return -1;
     for (int i = 0; i < v->store->count; i++) {
         const sb_entry *e = &v->store->entries[i];
         rc |= e->kind == SB_ENTRY_WEIGHT ? add_weight(l, v, e) : add_statistic(l, v, e);
@@ -99,11 +101,11 @@ static int list_steps(const char *run_dir, int64_t **out)
         if (sscanf(entry->d_name, "step-%" SCNd64 ".safetensors%n", &step, &end) != 1 || end == 0 ||
             entry->d_name[end] != '\0')
             continue;
-        int64_t *grown = realloc(*out, (size_t)(count + 1) * sizeof *grown);
+        int64_t *grown = sb_grown(*out, (size_t)(count + 1), sizeof *grown, "the list of checkpoints");
         if (!grown) {
             closedir(dir);
             free(*out);
-            return sb_fail("out of memory");
+            return -1;
         }
         *out = grown;
         grown[count++] = step;
@@ -273,7 +275,7 @@ int sb_checkpoint_init(sb_checkpoint_view *v, const char *path, char **report)
         asprintf(report, "%d tensors taken, %d of another type or shape, %d not in the file%s%s", matched,
                  shape, missing, first_missing[0] ? "; the first left at its initial value is " : "",
                  first_missing) < 0)
-        rc = sb_fail("out of memory");
+        rc = sb_fail("out of memory for the report on %s", path);
     free(l.tensors);
     sb_safetensors_free(&file);
     return rc;

@@ -17,6 +17,7 @@
 #include "kernels/open.h"       /* sb_device_* */
 #include "proto/config.h"       /* sb_config_* */
 #include "proto/error.h"        /* sb_fail, sb_note */
+#include "proto/memory.h"       /* sb_zeroed */
 #include "proto/process.h"      /* sb_now, sb_stop_requested */
 #include "proto/ring.h"         /* sb_ring_* */
 #include "proto/rundir.h"       /* sb_rundir_* */
@@ -427,8 +428,9 @@ static int make_step(train *t)
     sb_device_planned(t->device);
     int arrays;
     sb_step_state(t->step, &arrays);
-    t->host = calloc(weight_floats(t) * (size_t)(1 + arrays) + statistic_floats(t), sizeof *t->host);
-    return t->host ? 0 : sb_fail("out of memory");
+    t->host = sb_zeroed(weight_floats(t) * (size_t)(1 + arrays) + statistic_floats(t), sizeof *t->host,
+                        "the state of a run");
+    return t->host ? 0 : -1;
 }
 
 static int setup(train *t)
@@ -444,9 +446,9 @@ static int setup(train *t)
     sb_device_introduce(t->device);
     int width, rows = t->config.view_count * t->config.trainer.batch;
     sb_step_embeddings(t->step, &width);
-    t->embeddings = calloc((size_t)rows * (size_t)width, sizeof *t->embeddings);
+    t->embeddings = sb_zeroed((size_t)rows * (size_t)width, sizeof *t->embeddings, "a batch's embeddings");
     if (!t->embeddings)
-        return sb_fail("out of memory");
+        return -1;
     sb_device_pin(t->device, t->embeddings, (size_t)rows * (size_t)width * sizeof *t->embeddings);
     if (restore(t) != 0 || make_rings(t) != 0 ||
         sb_publisher_create(&t->publisher, sb_step_backbone(t->step), t->config_text, rows, width) != 0 ||

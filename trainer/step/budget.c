@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "proto/error.h"
+#include "proto/memory.h"
 #include "trainer/step/private.h"
 
 /* A piece of memory, and where its address goes. */
@@ -134,9 +135,9 @@ int sb_step_take_memory(sb_step *s)
     for (int i = 0; i < s->plan_count; i++)
         sb_plan_bind(s->plans[i].plan, s->arena, s->plans[i].packed);
     sb_plan_bind(s->heads, s->heads_arena, s->heads_packed);
-    s->skip_host = calloc(batch, batch);
-    s->permutation = calloc(batch, sizeof *s->permutation);
-    return s->skip_host && s->permutation ? 0 : sb_fail("out of memory for a batch of %zu", batch);
+    s->skip_host = sb_zeroed(batch, batch, "the pairs of a batch that are skipped");
+    s->permutation = sb_zeroed(batch, sizeof *s->permutation, "the permutation of a batch");
+    return s->skip_host && s->permutation ? 0 : -1;
 }
 
 void sb_step_free_memory(sb_step *s)

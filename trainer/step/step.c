@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "proto/error.h"
+#include "proto/memory.h"
 #include "trainer/encoder.h"
 #include "trainer/method.h"
 #include "trainer/step/private.h"
@@ -61,14 +62,14 @@ int sb_step_create(sb_step **out, sb_device *device, const sb_config *config)
 {
     if (check(config) != 0)
         return -1;
-    sb_step *s = calloc(1, sizeof *s);
+    sb_step *s = sb_zeroed(1, sizeof *s, "a step");
     if (!s)
-        return sb_fail("out of memory for a step");
+        return -1;
     *s = (sb_step){ .device = device, .config = config, .rows = config->trainer.batch * config->view_count };
-    s->inputs = calloc((size_t)s->rows, sizeof *s->inputs);
-    s->chunks = calloc((size_t)s->rows, sizeof *s->chunks);
+    s->inputs = sb_zeroed((size_t)s->rows, sizeof *s->inputs, "the views of a batch");
+    s->chunks = sb_zeroed((size_t)s->rows, sizeof *s->chunks, "the chunks of a batch");
     sb_store_init(&s->store, device);
-    int rc = s->inputs && s->chunks ? 0 : sb_fail("out of memory for a batch of %d", config->trainer.batch);
+    int rc = s->inputs && s->chunks ? 0 : -1;
     if (rc == 0 && (build(s) != 0 || sb_section_create(&s->section, &s->store, true, config->seed) != 0 ||
                     sb_step_make_update(s) != 0 || sb_step_lay_out(s, config->trainer.chunk) != 0 ||
                     plan_heads(s) != 0 || sb_step_take_memory(s) != 0 || set_one(s) != 0 ||
