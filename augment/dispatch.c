@@ -131,13 +131,17 @@ static int quarantine_image(sb_dispatch *d, uint32_t image, const char *reason)
         return 0;
     d->bad[file] = true;
     d->counts.quarantined++;
-    return quarantine_report(d, image, NULL, reason) != 0 ? -1 : quarantine_check(d);
+    if (quarantine_report(d, image, NULL, reason) != 0)
+        return -1;
+    return quarantine_check(d);
 }
 
 /* A tile that cannot be decoded alone: its sample is drawn again. */
 static int quarantine_tile(sb_dispatch *d, job *j, const char *reason)
 {
-    return quarantine_report(d, j->tile.image, &j->tile, reason) != 0 ? -1 : job_draw(d, j, j->attempt + 1);
+    if (quarantine_report(d, j->tile.image, &j->tile, reason) != 0)
+        return -1;
+    return job_draw(d, j, j->attempt + 1);
 }
 
 static void keep_out(void *context, const char *path, int page)
@@ -157,7 +161,9 @@ static void keep_out(void *context, const char *path, int page)
  * meanwhile. */
 static int quarantine_load(sb_dispatch *d)
 {
-    return sb_quarantine_read(d->run_dir, keep_out, d) != 0 ? -1 : quarantine_check(d);
+    if (sb_quarantine_read(d->run_dir, keep_out, d) != 0)
+        return -1;
+    return quarantine_check(d);
 }
 
 /* ---- create -------------------------------------------------------------------------------------------- */

@@ -172,8 +172,10 @@ int sb_attachment_measure(sb_attachment *a, sb_stream_measures *m)
 {
     *m = (sb_stream_measures){ 0 };
     int count = collect(a, &m->missed), pairs = 0;
+    if (count < 0)
+        return -1;
     if (count < 2)
-        return count < 0 ? -1 : 0;
+        return 0;
     int width = (int)a->record[0]->width;
     size_t bytes = (size_t)width * sizeof(float);
     for (int i = 0; i < count; i++)
@@ -195,5 +197,7 @@ int sb_attachment_measure(sb_attachment *a, sb_stream_measures *m)
     m->uniformity = sb_metric_uniformity(a->vectors, count, width);
     m->deviation = sb_metric_deviation(a->vectors, count, width);
     m->rank = sb_metric_rankme(a->vectors, count, width);
-    return m->rank < 0 ? -1 : 0;
+    if (m->rank < 0)
+        return -1;
+    return 0;
 }

@@ -157,7 +157,11 @@ static int setup(embed *e, const char *run_dir, const char *data, char *const *a
     if (!e->pixels || !e->views || !e->features)
         return -1;
     int found = sb_encoder_load(e->encoder, run_dir, &step);
-    return found == 1 ? 0 : found < 0 ? -1 : sb_fail("%s has no checkpoint yet", run_dir);
+    if (found < 0)
+        return -1;
+    if (found == 0)
+        return sb_fail("%s has no checkpoint yet", run_dir);
+    return 0;
 }
 
 static int write_all(embed *e)

@@ -53,7 +53,10 @@ int sb_encoder_create(sb_encoder **out, sb_device *device, const sb_config *conf
     if (rc == 0) {
         sb_t features = sb_encoder_build(e->graph, config, SB_F32);
         e->width = sb_shape_of(e->graph, features).c;
-        rc = features < 0 ? -1 : sb_section_create(&e->section, &e->store, false, config->seed);
+        if (features < 0)
+            rc = -1;
+        else
+            rc = sb_section_create(&e->section, &e->store, false, config->seed);
     }
     const sb_shape pixels = { e->chunk, side, side, config->data.channels, SB_U8 };
     const sb_plan_options options = { .training = false };
@@ -122,10 +125,10 @@ int sb_encoder_load(sb_encoder *e, const char *run_dir, int64_t *step)
     if (found <= 0)
         return found;
     *step = view.step;
-    return sb_encoder_set(e, view.weight, floats[SB_ENTRY_WEIGHT], view.statistic,
-                          floats[SB_ENTRY_STATISTIC]) != 0
-               ? -1
-               : 1;
+    if (sb_encoder_set(e, view.weight, floats[SB_ENTRY_WEIGHT], view.statistic, floats[SB_ENTRY_STATISTIC]) !=
+        0)
+        return -1;
+    return 1;
 }
 
 /* Copies the views from `start` on into device memory; the last chunk is filled up with the first views. */

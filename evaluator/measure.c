@@ -41,7 +41,9 @@ int sb_measure(float *clean, float *view, int width, const sb_gallery *g, const 
     m->deviation = sb_metric_deviation(view, (int)views, width);
     m->rank = sb_metric_rankme(view, (int)views, width);
     free(facts);
-    return m->rank < 0 ? -1 : 0;
+    if (m->rank < 0)
+        return -1;
+    return 0;
 }
 
 int sb_measure_described(sb_describe describe, int width, const sb_gallery *g, const sb_index *index,

@@ -106,8 +106,10 @@ static int contact_row(const sb_evaluation *e, sheet *s, sb_order *order, sb_dec
     uint64_t read_ns = 0, decode_ns = 0;
     int rc = sb_decoder_tile(decoder, &source, place.left, place.top, tile, tile_pixels, &read_ns,
                              &decode_ns);
-    if (rc != 0)
-        return rc < 0 ? -1 : 0;
+    if (rc < 0)
+        return -1;
+    if (rc > 0)
+        return 0;
     for (int v = -1; v < c->view_count; v++) {
         sb_view_params params;
         if (v < 0)
@@ -213,5 +215,7 @@ int sb_pictures(const sb_evaluation *e)
         return -1;
     if (mkdir(path, 0777) != 0 && errno != EEXIST)
         return sb_fail_errno("making directory %s", path);
-    return contact(e) != 0 || mosaic(e) != 0 ? -1 : sb_picture_curves(e->run_dir);
+    if (contact(e) != 0 || mosaic(e) != 0)
+        return -1;
+    return sb_picture_curves(e->run_dir);
 }

@@ -432,10 +432,9 @@ static int write_pixels(VipsImage *image, uint8_t *pixels)
     int rc = from && to ? 0 : -1;
     for (int top = 0; rc == 0 && top < image->Ysize; top += STRIP) {
         VipsRect strip = { 0, top, image->Xsize, image->Ysize - top < STRIP ? image->Ysize - top : STRIP };
-        rc = vips_region_image(to, &strip) != 0 ||
-                     vips_region_prepare_to(from, to, &strip, strip.left, strip.top) != 0
-                 ? -1
-                 : 0;
+        if (vips_region_image(to, &strip) != 0 ||
+            vips_region_prepare_to(from, to, &strip, strip.left, strip.top) != 0)
+            rc = -1;
     }
     if (to)
         g_object_unref(to);

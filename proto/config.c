@@ -337,7 +337,9 @@ static int view_of(const sb_config *config, const char *name)
 {
     char *end;
     long number = strtol(name + 6, &end, 10);
-    return end == name + 6 || *end != '.' || number < 0 || number >= config->view_count ? -1 : (int)number;
+    if (end == name + 6 || *end != '.' || number < 0 || number >= config->view_count)
+        return -1;
+    return (int)number;
 }
 
 static int set_key(sb_config *config, const char *name, const char *value)

@@ -84,9 +84,9 @@ int sb_calibrate(const sb_config *config, sb_calibration *out)
         return -1;
     for (size_t i = 0; i < bytes; i++)
         pixels[i] = (uint8_t)(i * 7919 % 251);
-    int rc = sb_device_open(&device, config, config->trainer.threads) != 0
-                 ? -1
-                 : measure_enough(device, config, pixels, out);
+    int rc = -1;
+    if (sb_device_open(&device, config, config->trainer.threads) == 0)
+        rc = measure_enough(device, config, pixels, out);
     if (rc == 0)
         snprintf(out->device, sizeof out->device, "%s; %s", device->description,
                  config->trainer.precision == SB_PRECISION_BF16 && device->bf16 ? "bf16" : "f32");

@@ -128,9 +128,9 @@ int sb_checkpoint_save(const char *run_dir, const sb_checkpoint_view *v, int kee
     snprintf(step, sizeof step, "%" PRId64, v->step);
     const char *metadata[] = { "format",       "pt", "smallbatch.step", step, "smallbatch.config",
                                v->config_text, NULL };
-    int rc = list(v, &l) != 0 || path_of(path, run_dir, v->step) != 0
-                 ? -1
-                 : sb_safetensors_write(path, l.tensors, l.count, metadata);
+    int rc = -1;
+    if (list(v, &l) == 0 && path_of(path, run_dir, v->step) == 0)
+        rc = sb_safetensors_write(path, l.tensors, l.count, metadata);
     free(l.tensors);
     if (rc != 0)
         return sb_context("checkpoint of step %" PRId64, v->step);
@@ -184,7 +184,9 @@ int sb_checkpoint_load_latest(const char *run_dir, sb_checkpoint_view *v)
 {
     int64_t *steps;
     char path[PATH_MAX];
-    int count = list_steps(run_dir, &steps), found = count < 0 ? -1 : 0;
+    int count = list_steps(run_dir, &steps), found = 0;
+    if (count < 0)
+        return -1;
     for (int i = 0; found == 0 && i < count; i++) {
         if (path_of(path, run_dir, steps[i]) != 0)
             found = -1;
@@ -197,15 +199,16 @@ int sb_checkpoint_load_latest(const char *run_dir, sb_checkpoint_view *v)
         found = sb_fail(
             "none of the %d checkpoints in %s/checkpoints can be used: move them away to start from step 0",
             count, run_dir);
-    if (count >= 0)
-        free(steps);
+    free(steps);
     return found;
 }
 
 int sb_checkpoint_latest(const char *run_dir, char *path)
 {
     int64_t *steps;
-    int count = list_steps(run_dir, &steps), found = count < 0 ? -1 : 0;
+    int count = list_steps(run_dir, &steps), found = 0;
+    if (count < 0)
+        return -1;
     for (int i = 0; found == 0 && i < count; i++) {
         sb_safetensors file;
         if (path_of(path, run_dir, steps[i]) != 0) {
@@ -217,8 +220,7 @@ int sb_checkpoint_latest(const char *run_dir, char *path)
             sb_note("checkpoint not used: %s", sb_error());
         }
     }
-    if (count >= 0)
-        free(steps);
+    free(steps);
     return found;
 }
 

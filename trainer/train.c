@@ -235,10 +235,10 @@ static int exchange(train *t, bool to_host, bool whole)
 
 static int publish_weights(train *t)
 {
-    return exchange(t, true, false) != 0 ||
-                   sb_publish_weights(&t->publisher, t->number, t->host, t->host + weight_floats(t)) != 0
-               ? -1
-               : 0;
+    if (exchange(t, true, false) != 0 ||
+        sb_publish_weights(&t->publisher, t->number, t->host, t->host + weight_floats(t)) != 0)
+        return -1;
+    return 0;
 }
 
 static int save(train *t)
@@ -278,9 +278,9 @@ static int restore(train *t)
         sb_note("resuming after step %" PRId64, t->number);
     if (exchange(t, false, true) != 0 || sb_step_weights_changed(t->step) != 0)
         return -1;
-    return sb_log_truncate(t->run_dir, "metrics.jsonl", t->number) != 0
-               ? -1
-               : sb_log_truncate(t->run_dir, "evaluation.jsonl", t->number);
+    if (sb_log_truncate(t->run_dir, "metrics.jsonl", t->number) != 0)
+        return -1;
+    return sb_log_truncate(t->run_dir, "evaluation.jsonl", t->number);
 }
 
 /* ---- the loop ------------------------------------------------------------------------------------------ */
@@ -358,7 +358,9 @@ int sb_train_needs(const sb_config *c, size_t *device_bytes, size_t *shared)
 {
     sb_device *device = NULL;
     sb_step *step = NULL;
-    int rc = sb_device_open(&device, c, c->trainer.threads) != 0 ? -1 : sb_step_create(&step, device, c);
+    int rc = -1;
+    if (sb_device_open(&device, c, c->trainer.threads) == 0)
+        rc = sb_step_create(&step, device, c);
     if (rc == 0) {
         sb_step_budget b;
         sb_step_measure(step, &b);

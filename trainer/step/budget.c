@@ -58,7 +58,9 @@ static int chunk_fits(sb_step *s, int most, size_t available)
 {
     want list[WANTS_MAX];
     int count;
-    return sb_step_lay_out(s, most) != 0 ? -1 : list_wants(s, list, &count) <= available;
+    if (sb_step_lay_out(s, most) != 0)
+        return -1;
+    return list_wants(s, list, &count) <= available;
 }
 
 /* The largest chunk below `fails`, which does not fit, that does; 0: none. A chunk that divides the batch has
@@ -80,8 +82,10 @@ static int largest_chunk(sb_step *s, int fails, size_t available)
         if (s->rows % most != 0 && batch % most != 0)
             continue;
         fine = chunk_fits(s, most, available);
-        if (fine != 0)
-            return fine < 0 ? -1 : most;
+        if (fine < 0)
+            return -1;
+        if (fine)
+            return most;
     }
     return fits;
 }

@@ -38,7 +38,9 @@ static int build(sb_step *s)
         return sb_context("the encoder");
     s->width = sb_shape_of(s->encoder, features).c;
     memcpy(s->backbone, s->store.floats, sizeof s->backbone);
-    return sb_method_build(s->method, c, s->width) != 0 ? sb_context("method %s", sb_method_of(c)->name) : 0;
+    if (sb_method_build(s->method, c, s->width) != 0)
+        return sb_context("method %s", sb_method_of(c)->name);
+    return 0;
 }
 
 static int plan_heads(sb_step *s)
@@ -53,9 +55,9 @@ static int plan_heads(sb_step *s)
 static int set_one(sb_step *s)
 {
     const float one = 1;
-    return s->device->copy(s->device, SB_STREAM_COMPUTE, s->one, &one, sizeof one, SB_TO_DEVICE) != 0
-               ? -1
-               : s->device->wait(s->device, SB_STREAM_COMPUTE);
+    if (s->device->copy(s->device, SB_STREAM_COMPUTE, s->one, &one, sizeof one, SB_TO_DEVICE) != 0)
+        return -1;
+    return s->device->wait(s->device, SB_STREAM_COMPUTE);
 }
 
 int sb_step_create(sb_step **out, sb_device *device, const sb_config *config)
@@ -157,9 +159,9 @@ static int backward(sb_step *s, int number)
 {
     const sb_chunk *k = &s->chunks[number];
     const sb_feed feed = feed_of(s);
-    return sb_step_gather(s, k, s->dfeatures, s->chunk_dfeatures) != 0
-               ? -1
-               : sb_plan_backward(k->plan->plan, &feed);
+    if (sb_step_gather(s, k, s->dfeatures, s->chunk_dfeatures) != 0)
+        return -1;
+    return sb_plan_backward(k->plan->plan, &feed);
 }
 
 /* Heads and loss over the whole batch, there and back. */
