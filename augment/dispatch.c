@@ -11,6 +11,7 @@
 
 #include "loader/quarantine.h"
 #include "proto/error.h"
+#include "proto/memory.h"
 #include "proto/message.h"
 #include "proto/process.h"
 #include "proto/socket.h"
@@ -131,13 +132,17 @@ static int quarantine_image(sb_dispatch *d, uint32_t image, const char *reason)
         return 0;
     d->bad[file] = true;
     d->counts.quarantined++;
-    return quarantine_report(d, image, NULL, reason) != 0 ? -1 : quarantine_check(d);
+    if (quarantine_report(d, image, NULL, reason) != 0)
+        return -1;
+    return quarantine_check(d);
 }
 
 /* A tile that cannot be decoded alone: its sample is drawn again. */
 static int quarantine_tile(sb_dispatch *d, job *j, const char *reason)
 {
-    return quarantine_report(d, j->tile.image, &j->tile, reason) != 0 ? -1 : job_draw(d, j, j->attempt + 1);
+    if (quarantine_report(d, j->tile.image, &j->tile, reason) != 0)
+        return -1;
+    return job_draw(d, j, j->attempt + 1);
 }
 
 static void keep_out(void *context, const char *path, int page)
@@ -157,7 +162,9 @@ static void keep_out(void *context, const char *path, int page)
  * meanwhile. */
 static int quarantine_load(sb_dispatch *d)
 {
-    return sb_quarantine_read(d->run_dir, keep_out, d) != 0 ? -1 : quarantine_check(d);
+    if (sb_quarantine_read(d->run_dir, keep_out, d) != 0)
+        return -1;
+    return quarantine_check(d);
 }
 
 /* ---- create -------------------------------------------------------------------------------------------- */
@@ -165,9 +172,9 @@ static int quarantine_load(sb_dispatch *d)
 int sb_dispatch_create(sb_dispatch **out, const char *run_dir, const sb_config *config, const sb_index *index,
                        sb_order *order, uint64_t first, sb_dispatch_made made, void *context)
 {
-    sb_dispatch *d = calloc(1, sizeof *d);
+    sb_dispatch *d = sb_zeroed(1, sizeof *d, "the dispatch of tiles");
     if (!d)
-        return sb_fail("out of memory");
+        return -1;
     *d = (sb_dispatch){ .config = config,
                         .index = index,
                         .order = order,
@@ -187,13 +194,13 @@ int sb_dispatch_create(sb_dispatch **out, const char *run_dir, const sb_config *
             slots = 8;
     }
     d->job_count = slots;
-    d->jobs = calloc((size_t)slots, sizeof *d->jobs);
-    d->bad = calloc(index->count, sizeof *d->bad);
-    d->faults = calloc(index->count, sizeof *d->faults);
-    d->home = calloc(index->count, sizeof *d->home);
+    d->jobs = sb_zeroed((size_t)slots, sizeof *d->jobs, "the tiles that are handed out");
+    d->bad = sb_zeroed(index->count, sizeof *d->bad, "the images in quarantine");
+    d->faults = sb_zeroed(index->count, sizeof *d->faults, "the faults of images");
+    d->home = sb_zeroed(index->count, sizeof *d->home, "the loaders of images");
     if (!d->jobs || !d->bad || !d->faults || !d->home) {
         sb_dispatch_destroy(&d);
-        return sb_fail("out of memory");
+        return -1;
     }
     for (int i = 0; i < slots; i++)
         d->jobs[i].slot = (uint32_t)i;

@@ -204,7 +204,9 @@ static int end_views(augment *a)
         if (!sb_ring_publish(j->held[i].ring, j->held[i].slot, j->held[i].generation, a->incarnation))
             return sb_fail("a slot of the view ring was taken back while it was written");
     a->samples++;
-    return sb_dispatch_give_back(a->dispatch, &j->tile, true) != 0 ? -1 : ring_doorbell(a);
+    if (sb_dispatch_give_back(a->dispatch, &j->tile, true) != 0)
+        return -1;
+    return ring_doorbell(a);
 }
 
 /* 0: asked to stop. EXIT_TRAINER_GONE. -1: the run cannot go on. */
@@ -337,14 +339,16 @@ int main(int argc, char **argv)
         teardown(&a);
         return bad == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
     }
-    int rc = sb_stop_install() != 0 || sb_process_die_with_supervisor() != 0 || read_run(&a) != 0
-                 ? -1
-                 : join_trainer(&a, &first);
-    if (rc == 1)
-        rc = open_device(&a) != 0 || sb_dispatch_create(&a.dispatch, run_dir, &a.config, &a.index, a.order,
-                                                        first, views_made, &a) != 0
-                 ? -1
-                 : loop(&a);
+    int rc = -1;
+    if (sb_stop_install() == 0 && sb_process_die_with_supervisor() == 0 && read_run(&a) == 0)
+        rc = join_trainer(&a, &first);
+    if (rc == 1) {
+        if (open_device(&a) != 0 || sb_dispatch_create(&a.dispatch, run_dir, &a.config, &a.index, a.order,
+                                                       first, views_made, &a) != 0)
+            rc = -1;
+        else
+            rc = loop(&a);
+    }
     if (rc < 0)
         sb_note("%s", sb_error());
     teardown(&a);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "proto/error.h"
+#include "proto/memory.h"
 #include "proto/random.h"
 
 #define DEALT UINT32_MAX /* the image of an entry that is in a batch */
@@ -154,13 +155,13 @@ static int by_group(const void *a, const void *b)
 static int number_groups(sb_order *o)
 {
     uint32_t count = o->index->count;
-    membership *m = malloc(count * sizeof *m);
-    o->spare = malloc(o->total * sizeof *o->spare);
-    o->group = malloc(count * sizeof *o->group);
-    o->groups = malloc(count * sizeof *o->groups);
+    membership *m = sb_zeroed(count, sizeof *m, "the groups of images");
+    o->spare = sb_zeroed(o->total, sizeof *o->spare, "an epoch's samples by group");
+    o->group = sb_zeroed(count, sizeof *o->group, "the groups of images");
+    o->groups = sb_zeroed(count, sizeof *o->groups, "the list of groups");
     if (!m || !o->spare || !o->group || !o->groups) {
         free(m);
-        return sb_fail("out of memory");
+        return -1;
     }
     for (uint32_t i = 0; i < count; i++)
         m[i] = (membership){ o->index->images[i].group, i };
@@ -175,9 +176,9 @@ static int number_groups(sb_order *o)
 
 int sb_order_create(sb_order **out, const sb_index *index, const sb_config *config)
 {
-    sb_order *o = calloc(1, sizeof *o);
+    sb_order *o = sb_zeroed(1, sizeof *o, "the order of samples");
     if (!o)
-        return sb_fail("out of memory");
+        return -1;
     *o = (sb_order){ .index = index, .config = config, .epoch = UINT32_MAX };
     for (uint32_t i = 0; i < index->count; i++)
         o->total += samples_of(o, i);
@@ -191,11 +192,11 @@ int sb_order_create(sb_order **out, const sb_index *index, const sb_config *conf
         free(o);
         return -1;
     }
-    o->entries = malloc(o->total * sizeof *o->entries);
-    o->images = malloc(index->count * sizeof *o->images);
+    o->entries = sb_zeroed(o->total, sizeof *o->entries, "an epoch's samples");
+    o->images = sb_zeroed(index->count, sizeof *o->images, "the order of images");
     if (!o->entries || !o->images) {
         sb_order_destroy(&o);
-        return sb_fail("out of memory");
+        return -1;
     }
     if ((config->batch.groups == SB_GROUPS_DISTINCT && number_groups(o) != 0) || make_epoch(o, 0) != 0) {
         sb_order_destroy(&o);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "proto/error.h"
+#include "proto/memory.h"
 
 /* Device memory of one tile under way. */
 typedef struct {
@@ -55,9 +56,9 @@ int sb_viewer_create(sb_viewer **out, sb_device *device, const sb_config *config
 {
     int sizes[SB_VIEWS_MAX], count = sb_config_view_sizes(config, sizes), largest = sizes[count - 1],
                              tile = config->data.tile;
-    sb_viewer *v = calloc(1, sizeof *v);
+    sb_viewer *v = sb_zeroed(1, sizeof *v, "the maker of views");
     if (!v)
-        return sb_fail("out of memory");
+        return -1;
     *v = (sb_viewer){ .device = device,
                       .channels = config->data.channels,
                       .views = config->view_count,

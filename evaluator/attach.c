@@ -7,6 +7,7 @@
 
 #include "evaluator/metrics/metrics.h"
 #include "proto/error.h"
+#include "proto/memory.h"
 #include "proto/process.h"
 #include "proto/rundir.h"
 #include "proto/socket.h"
@@ -61,11 +62,11 @@ static int join(sb_attachment *a, const sb_message *m)
     if (a->weights.record_bytes < sizeof(sb_snapshot_head) || bytes <= sizeof(sb_embedding_head) ||
         bytes % sizeof(int64_t) != 0)
         return sb_fail("records of %zu and %zu bytes are too short", bytes, a->weights.record_bytes);
-    a->snapshot = malloc(a->weights.record_bytes);
-    a->record_memory = malloc(count * bytes);
-    a->record = malloc(count * sizeof *a->record);
-    a->vectors = malloc(count * bytes);
-    return a->snapshot && a->record_memory && a->record && a->vectors ? 0 : sb_fail("out of memory");
+    a->snapshot = sb_zeroed(a->weights.record_bytes, 1, "a snapshot of the weights");
+    a->record_memory = sb_zeroed(count, bytes, "the embeddings of the trainer");
+    a->record = sb_zeroed(count, sizeof *a->record, "the list of embeddings");
+    a->vectors = sb_zeroed(count, bytes, "the vectors of embeddings");
+    return a->snapshot && a->record_memory && a->record && a->vectors ? 0 : -1;
 }
 
 int sb_attach(sb_attachment *a, const char *run_dir, const char *config_text)
@@ -171,8 +172,10 @@ int sb_attachment_measure(sb_attachment *a, sb_stream_measures *m)
 {
     *m = (sb_stream_measures){ 0 };
     int count = collect(a, &m->missed), pairs = 0;
+    if (count < 0)
+        return -1;
     if (count < 2)
-        return count < 0 ? -1 : 0;
+        return 0;
     int width = (int)a->record[0]->width;
     size_t bytes = (size_t)width * sizeof(float);
     for (int i = 0; i < count; i++)
@@ -194,5 +197,7 @@ int sb_attachment_measure(sb_attachment *a, sb_stream_measures *m)
     m->uniformity = sb_metric_uniformity(a->vectors, count, width);
     m->deviation = sb_metric_deviation(a->vectors, count, width);
     m->rank = sb_metric_rankme(a->vectors, count, width);
-    return m->rank < 0 ? -1 : 0;
+    if (m->rank < 0)
+        return -1;
+    return 0;
 }

@@ -15,6 +15,7 @@
 #include "loader/decode.h"
 #include "loader/index.h"
 #include "proto/error.h"
+#include "proto/memory.h"
 #include "proto/process.h"
 #include "proto/rundir.h"
 
@@ -149,13 +150,18 @@ static int setup(embed *e, const char *run_dir, const char *data, char *const *a
                           e->config.data.untrusted) != 0 ||
         e->device->alloc(e->device, sb_view_scratch(e->device, tile, 1, e->side), &e->scratch) != 0)
         return -1;
-    e->pixels = malloc((size_t)e->tile * (size_t)e->tile * (size_t)channels);
-    e->views = malloc(BATCH * (size_t)e->side * (size_t)e->side * (size_t)channels);
-    e->features = malloc(BATCH * (size_t)sb_encoder_width(e->encoder) * sizeof *e->features);
+    e->pixels = sb_zeroed((size_t)e->tile * (size_t)e->tile, (size_t)channels, "a tile's pixels");
+    e->views = sb_zeroed(BATCH * (size_t)e->side * (size_t)e->side, (size_t)channels, "the views of a batch");
+    e->features = sb_zeroed(BATCH * (size_t)sb_encoder_width(e->encoder), sizeof *e->features,
+                            "the features of a batch");
     if (!e->pixels || !e->views || !e->features)
-        return sb_fail("out of memory");
+        return -1;
     int found = sb_encoder_load(e->encoder, run_dir, &step);
-    return found == 1 ? 0 : found < 0 ? -1 : sb_fail("%s has no checkpoint yet", run_dir);
+    if (found < 0)
+        return -1;
+    if (found == 0)
+        return sb_fail("%s has no checkpoint yet", run_dir);
+    return 0;
 }
 
 static int write_all(embed *e)

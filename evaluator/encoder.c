@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "proto/error.h"
+#include "proto/memory.h"
 #include "trainer/checkpoint.h"
 #include "trainer/encoder.h"
 #include "trainer/graph/plan.h"
@@ -38,9 +39,9 @@ static int take(sb_encoder *e, size_t bytes, void *out)
 
 int sb_encoder_create(sb_encoder **out, sb_device *device, const sb_config *config, int side)
 {
-    sb_encoder *e = calloc(1, sizeof *e);
+    sb_encoder *e = sb_zeroed(1, sizeof *e, "an encoder");
     if (!e)
-        return sb_fail("out of memory");
+        return -1;
     e->device = device;
     e->config = *config;
     e->side = side;
@@ -51,7 +52,10 @@ int sb_encoder_create(sb_encoder **out, sb_device *device, const sb_config *conf
     if (rc == 0) {
         sb_t features = sb_encoder_build(e->graph, config, SB_F32);
         e->width = sb_shape_of(e->graph, features).c;
-        rc = features < 0 ? -1 : sb_section_create(&e->section, &e->store, false, config->seed);
+        if (features < 0)
+            rc = -1;
+        else
+            rc = sb_section_create(&e->section, &e->store, false, config->seed);
     }
     const sb_shape pixels = { e->chunk, side, side, config->data.channels, SB_U8 };
     const sb_plan_options options = { .training = false };
@@ -65,11 +69,10 @@ int sb_encoder_create(sb_encoder **out, sb_device *device, const sb_config *conf
     if (rc == 0) {
         sb_plan_bind(e->plan, e->arena, e->packed);
         rc = sb_plan_pack(e->plan, &e->section);
-        e->host = calloc(e->store.floats[SB_ENTRY_WEIGHT] + e->store.floats[SB_ENTRY_STATISTIC],
-                         sizeof *e->host);
     }
-    if (rc == 0 && !e->host)
-        rc = sb_fail("out of memory for weights");
+    size_t floats = e->store.floats[SB_ENTRY_WEIGHT] + e->store.floats[SB_ENTRY_STATISTIC];
+    if (rc == 0 && !(e->host = sb_zeroed(floats, sizeof *e->host, "the weights of an encoder")))
+        rc = -1;
     if (rc != 0) {
         sb_encoder_destroy(&e);
         return -1;
@@ -121,10 +124,10 @@ int sb_encoder_load(sb_encoder *e, const char *run_dir, int64_t *step)
     if (found <= 0)
         return found;
     *step = view.step;
-    return sb_encoder_set(e, view.weight, floats[SB_ENTRY_WEIGHT], view.statistic,
-                          floats[SB_ENTRY_STATISTIC]) != 0
-               ? -1
-               : 1;
+    if (sb_encoder_set(e, view.weight, floats[SB_ENTRY_WEIGHT], view.statistic, floats[SB_ENTRY_STATISTIC]) !=
+        0)
+        return -1;
+    return 1;
 }
 
 /* Copies the views from `start` on into device memory; the last chunk is filled up with the first views. */
@@ -144,13 +147,14 @@ int sb_encoder_calibrate(sb_encoder *e, const uint8_t *views, int count)
 {
     const sb_feed feed = { .section = &e->section, .leaf = { e->pixels } };
     size_t floats = e->store.floats[SB_ENTRY_STATISTIC];
-    double *sum = calloc(floats, sizeof *sum), *square = calloc(floats, sizeof *square);
-    float *now = malloc(floats * sizeof *now);
+    double *sum = sb_zeroed(floats, sizeof *sum, "the sums of statistics");
+    double *square = sb_zeroed(floats, sizeof *square, "the sums of squared statistics");
+    float *now = sb_zeroed(floats, sizeof *now, "the statistics of a chunk");
     if (!sum || !square || !now) {
         free(sum);
         free(square);
         free(now);
-        return sb_fail("out of memory");
+        return -1;
     }
     int rc = 0, chunks = 0;
     for (int start = 0; rc == 0 && start < count; start += e->chunk, chunks++) {

@@ -6,6 +6,7 @@
 
 #include "evaluator/metrics/metrics.h"
 #include "proto/error.h"
+#include "proto/memory.h"
 #include "proto/rundir.h"
 
 /* Calibrates, encodes all views of the gallery, measures. */
@@ -35,10 +36,11 @@ int sb_evaluation_create(sb_evaluation *e, const char *run_dir, int threads)
     if (sb_encoder_create(&e->encoder, e->device, &e->config, g->side) != 0)
         return -1;
     size_t tiles = (size_t)g->tiles, views = tiles * (size_t)g->distorted;
-    e->features = malloc((tiles + views) * (size_t)sb_encoder_width(e->encoder) * sizeof *e->features);
-    e->nearest = malloc(views * sizeof *e->nearest);
+    e->features = sb_zeroed((tiles + views) * (size_t)sb_encoder_width(e->encoder), sizeof *e->features,
+                            "the features of the held-out tiles");
+    e->nearest = sb_zeroed(views, sizeof *e->nearest, "the nearest tile of each view");
     if (!e->features || !e->nearest)
-        return sb_fail("out of memory");
+        return -1;
     e->report.tiles = g->tiles;
     e->report.views = g->distorted;
     e->report.size = g->side;

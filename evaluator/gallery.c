@@ -7,6 +7,7 @@
 #include "augment/view.h"
 #include "loader/decode.h"
 #include "proto/error.h"
+#include "proto/memory.h"
 #include "proto/random.h"
 
 #define GALLERY_BYTES (2ull << 30) /* of views; more tiles than fit are left out with a note */
@@ -68,10 +69,9 @@ int sb_gallery_create(sb_gallery *g, sb_device *device, const sb_index *index, c
         return -1;
     sb_decoder *decoder = NULL;
     void *scratch = NULL;
-    uint8_t *pixels = malloc(tile_bytes);
-    size_t views = (size_t)(wanted > 0 ? wanted : 1) * (size_t)(1 + g->distorted);
-    g->clean = malloc(views * bytes);
-    int rc = !pixels || !g->clean ? sb_fail("out of memory for %zu views of %d pixels", views, side) : 0;
+    uint8_t *pixels = sb_zeroed(tile_bytes, 1, "a tile's pixels");
+    g->clean = sb_zeroed((size_t)wanted * (size_t)(1 + g->distorted), bytes, "the views of held-out tiles");
+    int rc = pixels && g->clean ? 0 : -1;
     if (rc == 0)
         rc = sb_decoder_create(&decoder, config->data.channels,
                                sb_index_largest(index, config->data.channels), config->data.untrusted);

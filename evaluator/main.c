@@ -115,7 +115,9 @@ static int evaluate(const arguments *a)
     if (live && step_back() != 0)
         return -1;
     int threads = a->threads ? a->threads : live ? 1 : 0;
-    int rc = sb_evaluation_create(&e, a->run_dir, threads) != 0 ? -1 : evaluate_run(&e, a);
+    int rc = -1;
+    if (sb_evaluation_create(&e, a->run_dir, threads) == 0)
+        rc = evaluate_run(&e, a);
     sb_evaluation_free(&e);
     return rc;
 }

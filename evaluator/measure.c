@@ -5,11 +5,12 @@
 
 #include "evaluator/metrics/metrics.h"
 #include "proto/error.h"
+#include "proto/memory.h"
 
 /* Labels and groups of the gallery's tiles, [tiles] each, malloc'ed in one piece. */
 static uint32_t *facts_of(const sb_gallery *g, const sb_index *index)
 {
-    uint32_t *facts = malloc(2 * (size_t)g->tiles * sizeof *facts);
+    uint32_t *facts = sb_zeroed(2 * (size_t)g->tiles, sizeof *facts, "the labels and groups of tiles");
     for (int t = 0; facts && t < g->tiles; t++) {
         facts[t] = index->images[g->tile[t].image].label;
         facts[g->tiles + t] = index->images[g->tile[t].image].group;
@@ -23,7 +24,7 @@ int sb_measure(float *clean, float *view, int width, const sb_gallery *g, const 
     size_t tiles = (size_t)g->tiles, views = tiles * (size_t)g->distorted;
     uint32_t *facts = facts_of(g, index);
     if (!facts)
-        return sb_fail("out of memory");
+        return -1;
     sb_metric_unit_rows(clean, tiles, width);
     sb_metric_unit_rows(view, views, width);
     *m = (sb_measures){ .view_retrieval = sb_metric_retrieval(clean, g->tiles, view, g->distorted, width,
@@ -40,7 +41,9 @@ int sb_measure(float *clean, float *view, int width, const sb_gallery *g, const 
     m->deviation = sb_metric_deviation(view, (int)views, width);
     m->rank = sb_metric_rankme(view, (int)views, width);
     free(facts);
-    return m->rank < 0 ? -1 : 0;
+    if (m->rank < 0)
+        return -1;
+    return 0;
 }
 
 int sb_measure_described(sb_describe describe, int width, const sb_gallery *g, const sb_index *index,
@@ -48,9 +51,10 @@ int sb_measure_described(sb_describe describe, int width, const sb_gallery *g, c
 {
     size_t tiles = (size_t)g->tiles, views = tiles * (size_t)g->distorted;
     size_t bytes = (size_t)g->side * (size_t)g->side * (size_t)g->channels;
-    float *features = malloc((tiles + views) * (size_t)width * sizeof *features);
+    float *features = sb_zeroed((tiles + views) * (size_t)width, sizeof *features,
+                                "the features of a baseline");
     if (!features)
-        return sb_fail("out of memory");
+        return -1;
     for (size_t i = 0; i < tiles + views; i++)
         describe(g->clean + i * bytes, g->side, g->channels, features + i * (size_t)width);
     int rc = sb_measure(features, features + tiles * (size_t)width, width, g, index, out, NULL);
@@ -62,7 +66,7 @@ int sb_measure_chance(const sb_gallery *g, const sb_index *index, sb_measures *m
 {
     uint32_t *facts = facts_of(g, index);
     if (!facts)
-        return sb_fail("out of memory");
+        return -1;
     *m = (sb_measures){ .view_retrieval = 1.0 / g->tiles,
                         .knn1 = sb_metric_chance(facts, g->tiles),
                         .group_retrieval = sb_metric_chance(facts + g->tiles, g->tiles),

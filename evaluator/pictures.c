@@ -13,6 +13,7 @@
 #include "augment/view.h"
 #include "loader/decode.h"
 #include "proto/error.h"
+#include "proto/memory.h"
 #include "proto/rundir.h"
 
 #define ROWS 8       /* samples or queries in a picture */
@@ -34,9 +35,9 @@ static int sheet_create(sheet *s, int columns, int rows, int cell)
         .columns = columns, .rows = rows, .cell = cell, .width = columns * pitch, .height = rows * pitch
     };
     size_t bytes = (size_t)s->width * (size_t)s->height * 3;
-    s->pixels = malloc(bytes);
+    s->pixels = sb_zeroed(bytes, 1, "a picture's pixels");
     if (!s->pixels)
-        return sb_fail("out of memory");
+        return -1;
     memset(s->pixels, 255, bytes);
     return 0;
 }
@@ -105,8 +106,10 @@ static int contact_row(const sb_evaluation *e, sheet *s, sb_order *order, sb_dec
     uint64_t read_ns = 0, decode_ns = 0;
     int rc = sb_decoder_tile(decoder, &source, place.left, place.top, tile, tile_pixels, &read_ns,
                              &decode_ns);
-    if (rc != 0)
-        return rc < 0 ? -1 : 0;
+    if (rc < 0)
+        return -1;
+    if (rc > 0)
+        return 0;
     for (int v = -1; v < c->view_count; v++) {
         sb_view_params params;
         if (v < 0)
@@ -131,9 +134,9 @@ static int contact(const sb_evaluation *e)
     void *scratch = NULL;
     size_t channels = (size_t)c->data.channels;
     sb_shape shape = sb_view_tile(c->data.tile, c->data.tile, c->data.channels);
-    uint8_t *tile = malloc((size_t)c->data.tile * (size_t)c->data.tile * channels),
-            *view = malloc((size_t)side * (size_t)side * channels);
-    int rc = !tile || !view ? sb_fail("out of memory") : 0;
+    uint8_t *tile = sb_zeroed((size_t)c->data.tile * (size_t)c->data.tile, channels, "a tile's pixels");
+    uint8_t *view = sb_zeroed((size_t)side * (size_t)side, channels, "a view's pixels");
+    int rc = tile && view ? 0 : -1;
     if (rc == 0 &&
         (sheet_create(&s, 1 + c->view_count, rows, side < CELL_MAX ? side : CELL_MAX) != 0 ||
          sb_order_create(&order, &e->index, c) != 0 ||
@@ -212,5 +215,7 @@ int sb_pictures(const sb_evaluation *e)
         return -1;
     if (mkdir(path, 0777) != 0 && errno != EEXIST)
         return sb_fail_errno("making directory %s", path);
-    return contact(e) != 0 || mosaic(e) != 0 ? -1 : sb_picture_curves(e->run_dir);
+    if (contact(e) != 0 || mosaic(e) != 0)
+        return -1;
+    return sb_picture_curves(e->run_dir);
 }

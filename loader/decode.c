@@ -15,6 +15,7 @@
 
 #include "loader/jpeg.h"
 #include "proto/error.h"
+#include "proto/memory.h"
 #include "proto/process.h"
 
 #define CACHED_MAX 4096
@@ -77,9 +78,9 @@ int sb_decoder_create(sb_decoder **out, int channels, size_t cache_bytes, bool u
     vips_block_untrusted_set(!untrusted);
     g_log_set_handler("VIPS", G_LOG_LEVEL_WARNING, drop_warning, NULL);
     keep_memory();
-    sb_decoder *d = calloc(1, sizeof *d);
+    sb_decoder *d = sb_zeroed(1, sizeof *d, "a decoder");
     if (!d)
-        return sb_fail("out of memory");
+        return -1;
     d->channels = channels;
     d->cache_bytes = cache_bytes;
     *out = d;
@@ -155,8 +156,8 @@ static int read_file(const sb_decode_source *s, uint8_t **data, size_t *bytes)
     *bytes = (size_t)info.st_size;
     if (info.st_size != s->bytes)
         rc = fail_changed(s, info.st_size);
-    else if (!(*data = malloc(*bytes)))
-        rc = sb_fail("%s: out of memory for %zu bytes", s->path, *bytes);
+    else if (!(*data = sb_grown(NULL, *bytes, 1, s->path)))
+        rc = -1;
     size_t got = 0;
     while (rc == 0 && got < *bytes) {
         ssize_t n = read(fd, *data + got, *bytes - got);
@@ -413,9 +414,7 @@ static uint8_t *take_pixels(sb_decoder *d, size_t size, size_t *bytes)
     if (!pixels || d->spare_bytes < size || d->cached_bytes + d->spare_bytes > d->cache_bytes) {
         free(pixels);
         *bytes = size;
-        pixels = malloc(size);
-        if (!pixels)
-            sb_fail("out of memory for %zu bytes", size);
+        pixels = sb_grown(NULL, size, 1, "an image's pixels");
     }
     d->spare = NULL;
     d->spare_bytes = 0;
@@ -433,10 +432,9 @@ static int write_pixels(VipsImage *image, uint8_t *pixels)
     int rc = from && to ? 0 : -1;
     for (int top = 0; rc == 0 && top < image->Ysize; top += STRIP) {
         VipsRect strip = { 0, top, image->Xsize, image->Ysize - top < STRIP ? image->Ysize - top : STRIP };
-        rc = vips_region_image(to, &strip) != 0 ||
-                     vips_region_prepare_to(from, to, &strip, strip.left, strip.top) != 0
-                 ? -1
-                 : 0;
+        if (vips_region_image(to, &strip) != 0 ||
+            vips_region_prepare_to(from, to, &strip, strip.left, strip.top) != 0)
+            rc = -1;
     }
     if (to)
         g_object_unref(to);
@@ -495,7 +493,7 @@ static int decode_whole(sb_decoder *d, const sb_decode_source *s, cached **out, 
     char *path = rc == 0 ? strdup(s->path) : NULL;
     if (!path) {
         free(pixels);
-        return rc != 0 ? rc : sb_fail("out of memory");
+        return rc != 0 ? rc : sb_fail("out of memory for an image's path");
     }
     cached *c = &d->images[d->count++];
     *c = (cached){
@@ -531,8 +529,9 @@ static int decode_region(sb_decoder *d, const sb_decode_source *s, int left, int
         rc = fail_size(s, image);
     bool inside = width == side && height == side;
     uint8_t *pixels = inside ? out : NULL;
-    if (rc == 0 && !inside && !(pixels = malloc((size_t)width * (size_t)height * (size_t)d->channels)))
-        rc = sb_fail("out of memory");
+    size_t size = (size_t)width * (size_t)height * (size_t)d->channels;
+    if (rc == 0 && !inside && !(pixels = sb_grown(NULL, size, 1, "a tile's pixels")))
+        rc = -1;
     if (rc == 0 && (vips_extract_area(image, &region, left, top, width, height, NULL) != 0 ||
                     write_pixels(region, pixels) != 0)) {
         fail_vips(s->path);

@@ -16,6 +16,7 @@
 
 #include "loader/decode.h"
 #include "proto/error.h"
+#include "proto/memory.h"
 #include "proto/rundir.h"
 
 #define MANIFEST_BYTES_MAX (1u << 30)
@@ -65,14 +66,14 @@ static int list_names(GHashTable *names, char ***out, uint32_t *count)
     GHashTableIter each;
     gpointer name, number;
     *count = 0;
-    *out = calloc(g_hash_table_size(names) + 1, sizeof **out);
+    *out = sb_zeroed(g_hash_table_size(names) + 1, sizeof **out, "the list of labels");
     if (!*out)
-        return sb_fail("out of memory");
+        return -1;
     *count = g_hash_table_size(names);
     g_hash_table_iter_init(&each, names);
     while (g_hash_table_iter_next(&each, &name, &number))
         if (!((*out)[GPOINTER_TO_UINT(number)] = strdup(name)))
-            return sb_fail("out of memory");
+            return sb_fail("out of memory for a label's name");
     return 0;
 }
 
@@ -80,18 +81,16 @@ static row *add_row(builder *b, const char *path)
 {
     if (b->count == b->room) {
         uint32_t room = b->room ? 2 * b->room : 64;
-        row *rows = realloc(b->rows, room * sizeof *rows);
-        if (!rows) {
-            sb_fail("out of memory");
+        row *rows = sb_grown(b->rows, room, sizeof *rows, "the rows of the index");
+        if (!rows)
             return NULL;
-        }
         b->rows = rows;
         b->room = room;
     }
     row *r = &b->rows[b->count];
     *r = (row){ .image = { .path = strdup(path), .label = UINT32_MAX, .group = UINT32_MAX } };
     if (!r->image.path) {
-        sb_fail("out of memory");
+        sb_fail("out of memory for an image's path");
         return NULL;
     }
     b->count++;
@@ -102,15 +101,16 @@ static row *add_row(builder *b, const char *path)
 static int skip(builder *b, const char *path, int page, const char *reason)
 {
     sb_index *x = b->index;
-    sb_skipped *grown = realloc(x->skipped, (x->skipped_count + 1) * sizeof *grown);
+    sb_skipped *grown = sb_grown(x->skipped, x->skipped_count + 1, sizeof *grown,
+                                 "the list of files left out");
     if (!grown)
-        return sb_fail("out of memory");
+        return -1;
     x->skipped = grown;
     sb_skipped *s = &grown[x->skipped_count];
     *s = (sb_skipped){ .path = strdup(path), .reason = strdup(reason), .page = page };
     x->skipped_count++;
     if (!s->path || !s->reason)
-        return sb_fail("out of memory");
+        return sb_fail("out of memory for the path and the reason of a file left out");
     sb_text_clean(s->path);
     sb_text_clean(s->reason);
     return 0;
@@ -185,7 +185,7 @@ static int add_file(builder *b, sb_decoder *decoder, const char *path)
     b->file_first = b->count;
     b->file_count = 0;
     if (!b->file)
-        return sb_fail("out of memory");
+        return sb_fail("out of memory for an image's path");
     snprintf(clean, sizeof clean, "%s", path);
     if (sb_text_clean(clean) > 0) {
         sb_fail("%s: the name is not UTF-8, or holds a line break or another control character", clean);
@@ -237,15 +237,15 @@ static int list_folder(builder *b, const char *root, char ***out, uint32_t *coun
                    looks_like_image(e->fts_name)) {
             if (*count == room) {
                 room = room ? 2 * room : 256;
-                char **grown = realloc(*out, room * sizeof *grown);
+                char **grown = sb_grown(*out, room, sizeof *grown, "the list of files");
                 if (!grown) {
-                    rc = sb_fail("out of memory");
+                    rc = -1;
                     break;
                 }
                 *out = grown;
             }
             (*out)[*count] = strdup(e->fts_path);
-            rc = (*out)[*count] ? 0 : sb_fail("out of memory");
+            rc = (*out)[*count] ? 0 : sb_fail("out of memory for a file's path");
             *count += rc == 0;
         }
     }
@@ -308,7 +308,7 @@ static void on_field(void *data, size_t length, void *context)
     for (size_t i = 0; i < length; i++)
         t->breaks += ((const char *)data)[i] == '\n';
     t->fields[t->field_count] = strndup(data ? data : "", length);
-    t->rc = t->fields[t->field_count] ? 0 : sb_fail("out of memory");
+    t->rc = t->fields[t->field_count] ? 0 : sb_fail("out of memory for a field of %s", t->path);
     t->field_count += t->rc == 0;
 }
 
@@ -357,7 +357,7 @@ static int read_table(table *t, const char *path)
         return -1;
     if (csv_init(&parser, CSV_STRICT | CSV_STRICT_FINI | CSV_REPALL_NL) != 0) {
         free(data);
-        return sb_fail("out of memory");
+        return sb_fail("out of memory for reading %s", path);
     }
     size_t skip = bytes >= 3 && memcmp(data, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0; /* a byte order mark */
     if (csv_parse(&parser, data + skip, bytes - skip, on_field, on_line, t) != bytes - skip ||
@@ -605,9 +605,9 @@ static int finish(builder *b, int rc)
 {
     sb_index *x = b->index;
     uint32_t next = g_hash_table_size(b->groups);
-    x->images = b->count ? malloc(b->count * sizeof *x->images) : NULL;
-    if (rc == 0 && b->count > 0 && !x->images)
-        rc = sb_fail("out of memory");
+    x->images = b->count ? sb_zeroed(b->count, sizeof *x->images, "the images of the index") : NULL;
+    if (b->count > 0 && !x->images)
+        rc = -1;
     for (uint32_t i = 0; i < b->count; i++) {
         sb_image *image = &b->rows[i].image;
         if (!x->images) {
@@ -689,9 +689,9 @@ int sb_index_write(const sb_index *x, const char *run_dir)
         fprintf(out, ",%" PRIu32 ",%d,%d,%d,%d,%d,%d,%d,%d\n", m->group, a->left, a->top, a->width, a->height,
                 b->left, b->top, b->width, b->height);
     }
-    int rc = ferror(out) ? sb_fail("out of memory") : 0;
+    int rc = ferror(out) ? sb_fail("out of memory for the text of the index") : 0;
     if (fclose(out) != 0 && rc == 0)
-        rc = sb_fail("out of memory");
+        rc = sb_fail("out of memory for the text of the index");
     if (rc == 0)
         rc = sb_rundir_path(path, run_dir, "index.csv");
     if (rc == 0)
@@ -853,9 +853,9 @@ sb_decode_source sb_index_source(const sb_image *m)
 int sb_index_test_tiles(const sb_index *x, int max, sb_tile **out)
 {
     int count = 0, tile = x->tile;
-    *out = malloc((size_t)(max > 0 ? max : 1) * sizeof **out);
+    *out = sb_grown(NULL, (size_t)(max > 0 ? max : 0), sizeof **out, "the held-out tiles");
     if (!*out)
-        return sb_fail("out of memory");
+        return -1;
     for (uint32_t i = 0; i < x->count; i++) {
         const sb_region *r = &x->images[i].test;
         bool small = r->width > 0 && (r->width < tile || r->height < tile); /* completed by mirroring */

@@ -204,9 +204,9 @@ static int read_config(sb_config *config, const char *run_dir)
 {
     char path[PATH_MAX];
     sb_config_defaults(config);
-    return sb_rundir_path(path, run_dir, "config.yaml") != 0 || sb_config_read(config, path) != 0
-               ? -1
-               : sb_config_finish(config);
+    if (sb_rundir_path(path, run_dir, "config.yaml") != 0 || sb_config_read(config, path) != 0)
+        return -1;
+    return sb_config_finish(config);
 }
 
 /* Enough for a window of the largest images, so that each is decoded once an epoch, but no more than an
@@ -224,14 +224,13 @@ static size_t cache_bytes(const loader *l)
 static int serve(const char *run_dir)
 {
     static loader l = { .owner = -1, .socket = { .directory = -1 } };
-    int rc = sb_stop_install() != 0 || sb_process_die_with_supervisor() != 0 ||
-                     install_fault_handler() != 0 || read_config(&l.config, run_dir) != 0 ||
-                     sb_index_read(&l.index, run_dir, &l.config) != 0 ||
-                     sb_decoder_create(&l.decoder, l.config.data.channels, cache_bytes(&l),
-                                       l.config.data.untrusted) != 0 ||
-                     sb_socket_connect(&l.socket, run_dir, "augment") != 0 || ask(&l) != 0
-                 ? -1
-                 : serve_loop(&l);
+    int rc = -1;
+    if (sb_stop_install() == 0 && sb_process_die_with_supervisor() == 0 && install_fault_handler() == 0 &&
+        read_config(&l.config, run_dir) == 0 && sb_index_read(&l.index, run_dir, &l.config) == 0 &&
+        sb_decoder_create(&l.decoder, l.config.data.channels, cache_bytes(&l), l.config.data.untrusted) ==
+            0 &&
+        sb_socket_connect(&l.socket, run_dir, "augment") == 0 && ask(&l) == 0)
+        rc = serve_loop(&l);
     leave(&l);
     sb_socket_close(&l.socket);
     sb_decoder_destroy(&l.decoder);
@@ -330,10 +329,12 @@ static int index_data(const arguments *a)
     }
     if (sb_index_scan(&x, &config) != 0)
         return -1;
-    int test_tiles = sb_index_test_tiles(&x, INT_MAX / 64, &tiles), rc = test_tiles < 0 ? -1 : 0;
-    if (rc == 0 && a->freeze)
+    int test_tiles = sb_index_test_tiles(&x, INT_MAX / 64, &tiles), rc = 0;
+    if (test_tiles < 0)
+        rc = -1;
+    else if (a->freeze)
         rc = freeze(&x, &config, a->path);
-    else if (rc == 0)
+    else
         print_report(&x, &config, test_tiles);
     free(tiles);
     sb_index_free(&x);

@@ -24,9 +24,10 @@ int sb_quarantine_append(const char *run_dir, const char *path, int page, const 
         rc |= json_object_set_new(object, "left", json_integer(tile->left)) |
               json_object_set_new(object, "top", json_integer(tile->top));
     char *line = rc == 0 ? json_dumps(object, JSON_COMPACT) : NULL;
-    rc = !line ? sb_fail("out of memory")
-         : sb_rundir_path(file, run_dir, "quarantine.jsonl") != 0 || sb_file_append_line(file, line) != 0 ? -1
-                                                                                                          : 0;
+    if (!line)
+        rc = sb_fail("out of memory for a line of the quarantine");
+    else if (sb_rundir_path(file, run_dir, "quarantine.jsonl") != 0 || sb_file_append_line(file, line) != 0)
+        rc = -1;
     free(line);
     json_decref(object);
     return rc;

@@ -13,6 +13,7 @@
 #include <yaml.h>
 
 #include "proto/error.h"
+#include "proto/memory.h"
 
 /* SIDE: an int, 0 or in its range. */
 typedef enum {
@@ -336,7 +337,9 @@ static int view_of(const sb_config *config, const char *name)
 {
     char *end;
     long number = strtol(name + 6, &end, 10);
-    return end == name + 6 || *end != '.' || number < 0 || number >= config->view_count ? -1 : (int)number;
+    if (end == name + 6 || *end != '.' || number < 0 || number >= config->view_count)
+        return -1;
+    return (int)number;
 }
 
 static int set_key(sb_config *config, const char *name, const char *value)
@@ -361,7 +364,7 @@ int sb_config_set(sb_config *config, const char *assignment)
         return sb_fail("command line: `%s` is not KEY=VALUE", assignment);
     char *name = strndup(assignment, (size_t)(equals - assignment));
     if (!name)
-        return sb_fail("out of memory");
+        return sb_fail("out of memory for a key's name");
     int rc = set_key(config, name, equals + 1);
     free(name);
     return rc;
@@ -505,7 +508,7 @@ int sb_config_read(sb_config *config, const char *path)
     snprintf(config->places.file, sizeof config->places.file, "%s", path);
     if (!yaml_parser_initialize(&parser)) {
         fclose(file);
-        return sb_fail("out of memory");
+        return sb_fail("out of memory for reading %s", path);
     }
     yaml_parser_set_input_file(&parser, file);
     int rc;
@@ -623,7 +626,7 @@ __attribute__((format(printf, 2, 3))) static void put(text *t, const char *forma
             t->used += (size_t)need;
             return;
         }
-        char *grown = realloc(t->data, t->room + (size_t)need + 4096);
+        char *grown = sb_grown(t->data, t->room + (size_t)need + 4096, 1, "the text of a configuration");
         t->failed = !grown;
         if (grown) {
             t->data = grown;
@@ -686,7 +689,6 @@ static char *make_text(const sb_config *config, bool result_only)
     }
     if (t.failed) {
         free(t.data);
-        sb_fail("out of memory");
         return NULL;
     }
     return t.data;

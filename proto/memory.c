@@ -1,7 +1,11 @@
 /* memory.c: see memory.h. */
 #include "proto/memory.h"
 
+#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
+
+#include "proto/error.h"
 
 #define CGROUP "/sys/fs/cgroup/" /* a container sees its own group here */
 
@@ -30,4 +34,32 @@ size_t sb_memory_available(void)
         return available;
     size_t held = used > cache ? used - cache : 0, left = limit > held ? limit - held : 1;
     return left < available ? left : available;
+}
+
+/* At least 1; SIZE_MAX, which nobody has, where the product is more than that. */
+static size_t bytes_of(size_t count, size_t bytes)
+{
+    size_t all;
+    if (__builtin_mul_overflow(count, bytes, &all))
+        return SIZE_MAX;
+    return all > 0 ? all : 1;
+}
+
+static void *named(void *memory, size_t bytes, const char *what)
+{
+    if (!memory)
+        sb_fail("out of memory: %zu bytes for %s", bytes, what);
+    return memory;
+}
+
+void *sb_zeroed(size_t count, size_t bytes, const char *what)
+{
+    size_t all = bytes_of(count, bytes);
+    return named(calloc(1, all), all, what);
+}
+
+void *sb_grown(void *old, size_t count, size_t bytes, const char *what)
+{
+    size_t all = bytes_of(count, bytes);
+    return named(realloc(old, all), all, what);
 }

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "proto/error.h"
+#include "proto/memory.h"
 #include "proto/process.h"
 
 int sb_rundir_path(char *out, const char *dir, const char *format, ...)
@@ -172,17 +173,17 @@ static bool is_cut_off(int fd)
 int sb_file_append_line(const char *path, const char *line)
 {
     size_t length = strlen(line);
-    char *whole = malloc(length + 2);
+    char *whole = sb_zeroed(length + 2, 1, "a line of a file");
     if (!whole)
-        return sb_fail("out of memory");
+        return -1;
     whole[0] = '\n';
     memcpy(whole + 1, line, length);
     whole[length + 1] = '\n';
     int fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     size_t skip = fd < 0 || !is_cut_off(fd);
-    int rc = fd < 0 || write_all(fd, whole + skip, length + 2 - skip) != 0
-                 ? sb_fail_errno("appending to %s", path)
-                 : 0;
+    int rc = 0;
+    if (fd < 0 || write_all(fd, whole + skip, length + 2 - skip) != 0)
+        rc = sb_fail_errno("appending to %s", path);
     if (fd >= 0 && close(fd) != 0 && rc == 0)
         rc = sb_fail_errno("appending to %s", path);
     free(whole);
@@ -200,12 +201,13 @@ int sb_file_read(const char *path, size_t max, char **out, size_t *bytes)
         return -1;
     }
     char *data = NULL;
-    int rc = !S_ISREG(info.st_mode) ? sb_fail("%s is not a regular file", path)
-             : (uint64_t)info.st_size > max
-                 ? sb_fail("%s has %lld bytes, at most %zu are read", path, (long long)info.st_size, max)
-                 : 0;
-    if (rc == 0 && !(data = malloc((size_t)info.st_size + 1)))
-        rc = sb_fail("out of memory for %s (%lld bytes)", path, (long long)info.st_size);
+    int rc = 0;
+    if (!S_ISREG(info.st_mode))
+        rc = sb_fail("%s is not a regular file", path);
+    else if ((uint64_t)info.st_size > max)
+        rc = sb_fail("%s has %lld bytes, at most %zu are read", path, (long long)info.st_size, max);
+    if (rc == 0 && !(data = sb_grown(NULL, (size_t)info.st_size + 1, 1, path)))
+        rc = -1;
     size_t got = 0;
     while (rc == 0 && got < (size_t)info.st_size) {
         ssize_t n = read(fd, data + got, (size_t)info.st_size - got);

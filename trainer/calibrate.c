@@ -6,6 +6,7 @@
 
 #include "kernels/open.h"      /* sb_device_open */
 #include "proto/error.h"       /* sb_fail */
+#include "proto/memory.h"      /* sb_zeroed */
 #include "proto/process.h"     /* sb_now */
 #include "trainer/schedule.h"  /* sb_schedule_lr */
 #include "trainer/step/step.h" /* sb_step_* */
@@ -78,14 +79,14 @@ int sb_calibrate(const sb_config *config, sb_calibration *out)
     int sizes[SB_VIEWS_MAX], count = sb_config_view_sizes(config, sizes);
     size_t bytes = (size_t)sizes[count - 1] * (size_t)sizes[count - 1] * (size_t)config->data.channels;
     sb_device *device = NULL;
-    uint8_t *pixels = malloc(bytes);
+    uint8_t *pixels = sb_zeroed(bytes, 1, "a view's pixels");
     if (!pixels)
-        return sb_fail("out of memory");
+        return -1;
     for (size_t i = 0; i < bytes; i++)
         pixels[i] = (uint8_t)(i * 7919 % 251);
-    int rc = sb_device_open(&device, config, config->trainer.threads) != 0
-                 ? -1
-                 : measure_enough(device, config, pixels, out);
+    int rc = -1;
+    if (sb_device_open(&device, config, config->trainer.threads) == 0)
+        rc = measure_enough(device, config, pixels, out);
     if (rc == 0)
         snprintf(out->device, sizeof out->device, "%s; %s", device->description,
                  config->trainer.precision == SB_PRECISION_BF16 && device->bf16 ? "bf16" : "f32");

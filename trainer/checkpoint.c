@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "proto/error.h"
+#include "proto/memory.h"
 #include "proto/rundir.h"
 #include "trainer/safetensors.h"
 
@@ -64,9 +65,10 @@ static int list(const sb_checkpoint_view *v, listing *l)
 {
     int most = v->state ? 1 + v->state_count : 1, rc = 0; /* tensors of an entry */
     *l = (listing){ .step = v->step };
-    l->tensors = calloc((size_t)v->store->count * (size_t)(most > 3 ? most : 3) + 1, sizeof *l->tensors);
+    l->tensors = sb_zeroed((size_t)v->store->count * (size_t)(most > 3 ? most : 3) + 1, sizeof *l->tensors,
+                           "the list of a checkpoint's tensors");
     if (!l->tensors)
-        return sb_fail("out of memory for the names of a checkpoint");
+        return -1;
     for (int i = 0; i < v->store->count; i++) {
         const sb_entry *e = &v->store->entries[i];
         rc |= e->kind == SB_ENTRY_WEIGHT ? add_weight(l, v, e) : add_statistic(l, v, e);
@@ -99,11 +101,11 @@ static int list_steps(const char *run_dir, int64_t **out)
         if (sscanf(entry->d_name, "step-%" SCNd64 ".safetensors%n", &step, &end) != 1 || end == 0 ||
             entry->d_name[end] != '\0')
             continue;
-        int64_t *grown = realloc(*out, (size_t)(count + 1) * sizeof *grown);
+        int64_t *grown = sb_grown(*out, (size_t)(count + 1), sizeof *grown, "the list of checkpoints");
         if (!grown) {
             closedir(dir);
             free(*out);
-            return sb_fail("out of memory");
+            return -1;
         }
         *out = grown;
         grown[count++] = step;
@@ -126,9 +128,9 @@ int sb_checkpoint_save(const char *run_dir, const sb_checkpoint_view *v, int kee
     snprintf(step, sizeof step, "%" PRId64, v->step);
     const char *metadata[] = { "format",       "pt", "smallbatch.step", step, "smallbatch.config",
                                v->config_text, NULL };
-    int rc = list(v, &l) != 0 || path_of(path, run_dir, v->step) != 0
-                 ? -1
-                 : sb_safetensors_write(path, l.tensors, l.count, metadata);
+    int rc = -1;
+    if (list(v, &l) == 0 && path_of(path, run_dir, v->step) == 0)
+        rc = sb_safetensors_write(path, l.tensors, l.count, metadata);
     free(l.tensors);
     if (rc != 0)
         return sb_context("checkpoint of step %" PRId64, v->step);
@@ -182,7 +184,9 @@ int sb_checkpoint_load_latest(const char *run_dir, sb_checkpoint_view *v)
 {
     int64_t *steps;
     char path[PATH_MAX];
-    int count = list_steps(run_dir, &steps), found = count < 0 ? -1 : 0;
+    int count = list_steps(run_dir, &steps), found = 0;
+    if (count < 0)
+        return -1;
     for (int i = 0; found == 0 && i < count; i++) {
         if (path_of(path, run_dir, steps[i]) != 0)
             found = -1;
@@ -195,15 +199,16 @@ int sb_checkpoint_load_latest(const char *run_dir, sb_checkpoint_view *v)
         found = sb_fail(
             "none of the %d checkpoints in %s/checkpoints can be used: move them away to start from step 0",
             count, run_dir);
-    if (count >= 0)
-        free(steps);
+    free(steps);
     return found;
 }
 
 int sb_checkpoint_latest(const char *run_dir, char *path)
 {
     int64_t *steps;
-    int count = list_steps(run_dir, &steps), found = count < 0 ? -1 : 0;
+    int count = list_steps(run_dir, &steps), found = 0;
+    if (count < 0)
+        return -1;
     for (int i = 0; found == 0 && i < count; i++) {
         sb_safetensors file;
         if (path_of(path, run_dir, steps[i]) != 0) {
@@ -215,8 +220,7 @@ int sb_checkpoint_latest(const char *run_dir, char *path)
             sb_note("checkpoint not used: %s", sb_error());
         }
     }
-    if (count >= 0)
-        free(steps);
+    free(steps);
     return found;
 }
 
@@ -273,7 +277,7 @@ int sb_checkpoint_init(sb_checkpoint_view *v, const char *path, char **report)
         asprintf(report, "%d tensors taken, %d of another type or shape, %d not in the file%s%s", matched,
                  shape, missing, first_missing[0] ? "; the first left at its initial value is " : "",
                  first_missing) < 0)
-        rc = sb_fail("out of memory");
+        rc = sb_fail("out of memory for the report on %s", path);
     free(l.tensors);
     sb_safetensors_free(&file);
     return rc;

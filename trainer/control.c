@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "proto/error.h"
+#include "proto/memory.h"
 #include "proto/message.h"
 #include "proto/process.h"
 #include "proto/socket.h"
@@ -241,9 +242,9 @@ int sb_control_start(sb_control **out, const char *run_dir, sb_ring *const *ring
                      const sb_segment_ticket *broadcasts, int broadcast_count, uint64_t first,
                      const sb_status *status)
 {
-    sb_control *c = calloc(1, sizeof *c);
+    sb_control *c = sb_zeroed(1, sizeof *c, "the control thread");
     if (!c)
-        return sb_fail("out of memory");
+        return -1;
     snprintf(c->run_dir, sizeof c->run_dir, "%s", run_dir);
     memcpy(c->rings, rings, (size_t)ring_count * sizeof *rings);
     c->ring_count = ring_count;

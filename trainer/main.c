@@ -78,11 +78,11 @@ static int prepare(const arguments *a)
         (config.run.dir[0] == '\0' && name_run(&config, a->recipe ? a->recipe : "run") != 0))
         return -1;
     char *text = sb_config_text(&config), path[PATH_MAX];
-    int rc = !text || sb_rundir_create(config.run.dir) != 0 ||
-                     sb_rundir_path(path, config.run.dir, "config.yaml") != 0 ||
-                     sb_file_replace(path, text, strlen(text)) != 0
-                 ? -1
-                 : 0;
+    int rc = 0;
+    if (!text || sb_rundir_create(config.run.dir) != 0 ||
+        sb_rundir_path(path, config.run.dir, "config.yaml") != 0 ||
+        sb_file_replace(path, text, strlen(text)) != 0)
+        rc = -1;
     free(text);
     if (rc == 0)
         printf("%s\n", config.run.dir);

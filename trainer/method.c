@@ -19,5 +19,7 @@ int sb_method_build(sb_graph *g, const sb_config *config, int width)
     sb_t features = sb_leaf(g, "features", (sb_shape){ m.views * m.samples, 1, 1, width, SB_F32 }, true);
     m.skip = sb_leaf(g, "skip", (sb_shape){ m.samples, 1, 1, m.samples, SB_U8 }, false);
     m.embeddings = sb_output(g, sb_projector(g, features, config), false);
-    return sb_output(g, sb_method_of(config)->build(&m), true) < 0 ? -1 : 0;
+    if (sb_output(g, sb_method_of(config)->build(&m), true) < 0)
+        return -1;
+    return 0;
 }

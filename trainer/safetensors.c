@@ -11,6 +11,7 @@
 #include <zlib.h>
 
 #include "proto/error.h"
+#include "proto/memory.h"
 #include "proto/rundir.h"
 
 #define HEADER_MAX 100000000u
@@ -85,16 +86,16 @@ static char *make_header(const sb_tensor *const *order, int count, const char *c
 int sb_safetensors_write(const char *path, const sb_tensor *tensors, int count, const char *const *metadata)
 {
     size_t data = 0;
-    const sb_tensor **order = malloc((size_t)(count ? count : 1) * sizeof *order);
+    const sb_tensor **order = sb_zeroed((size_t)count, sizeof *order, "the order of tensors");
     if (!order)
-        return sb_fail("out of memory");
+        return -1;
     for (int i = 0; i < count; i++) {
         order[i] = &tensors[i];
         data += tensors[i].bytes;
     }
     qsort(order, (size_t)count, sizeof *order, by_alignment);
-    char *file = NULL, *header = NULL, *body = malloc(data ? data : 1);
-    int rc = body ? 0 : sb_fail("out of memory for %zu bytes", data);
+    char *file = NULL, *header = NULL, *body = sb_grown(NULL, data, 1, "the tensors of a file");
+    int rc = body ? 0 : -1;
     size_t at = 0;
     for (int i = 0; rc == 0 && i < count; i++) {
         memcpy(body + at, order[i]->data, order[i]->bytes);
@@ -104,7 +105,7 @@ int sb_safetensors_write(const char *path, const sb_tensor *tensors, int count, 
         rc = sb_fail("%s: a tensor's name or the metadata is not UTF-8, or memory is out", path);
     if (rc == 0) {
         size_t length = strlen(header), padded = (length + 7) / 8 * 8, total = 8 + padded + data;
-        file = malloc(total);
+        file = sb_grown(NULL, total, 1, path);
         if (file) {
             uint64_t little = htole64(padded);
             memcpy(file, &little, 8);
@@ -113,7 +114,7 @@ int sb_safetensors_write(const char *path, const sb_tensor *tensors, int count, 
             memcpy(file + 8 + padded, body, data);
             rc = sb_file_replace(path, file, total);
         } else {
-            rc = sb_fail("out of memory for %zu bytes", total);
+            rc = -1;
         }
     }
     free(file);
@@ -175,9 +176,10 @@ static int parse_metadata(sb_safetensors *out, json_t *object)
 {
     if (object && !json_is_object(object))
         return sb_fail("__metadata__ is not an object");
-    out->metadata = calloc(2 * json_object_size(object) + 1, sizeof *out->metadata);
+    out->metadata = sb_zeroed(2 * json_object_size(object) + 1, sizeof *out->metadata,
+                              "the metadata of a file");
     if (!out->metadata)
-        return sb_fail("out of memory");
+        return -1;
     const char *key;
     json_t *value;
     int n = 0;
@@ -188,7 +190,7 @@ static int parse_metadata(sb_safetensors *out, json_t *object)
         out->metadata[n++] = strdup(key);
         out->metadata[n++] = strdup(json_string_value(value));
         if (!out->metadata[n - 2] || !out->metadata[n - 1])
-            return sb_fail("out of memory");
+            return sb_fail("out of memory for the metadata of a file");
     }
     return 0;
 }
@@ -197,9 +199,10 @@ static int parse_header(sb_safetensors *out, json_t *root, const char *data, siz
 {
     const char *name;
     json_t *object;
-    out->tensors = calloc(json_object_size(root) + 1, sizeof *out->tensors);
+    out->tensors = sb_zeroed(json_object_size(root) + 1, sizeof *out->tensors,
+                             "the list of a file's tensors");
     if (!out->tensors)
-        return sb_fail("out of memory");
+        return -1;
     if (parse_metadata(out, json_object_get(root, "__metadata__")) != 0)
         return -1;
     json_object_foreach(root, name, object)

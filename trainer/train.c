@@ -17,6 +17,7 @@
 #include "kernels/open.h"       /* sb_device_* */
 #include "proto/config.h"       /* sb_config_* */
 #include "proto/error.h"        /* sb_fail, sb_note */
+#include "proto/memory.h"       /* sb_zeroed */
 #include "proto/process.h"      /* sb_now, sb_stop_requested */
 #include "proto/ring.h"         /* sb_ring_* */
 #include "proto/rundir.h"       /* sb_rundir_* */
@@ -234,10 +235,10 @@ static int exchange(train *t, bool to_host, bool whole)
 
 static int publish_weights(train *t)
 {
-    return exchange(t, true, false) != 0 ||
-                   sb_publish_weights(&t->publisher, t->number, t->host, t->host + weight_floats(t)) != 0
-               ? -1
-               : 0;
+    if (exchange(t, true, false) != 0 ||
+        sb_publish_weights(&t->publisher, t->number, t->host, t->host + weight_floats(t)) != 0)
+        return -1;
+    return 0;
 }
 
 static int save(train *t)
@@ -277,9 +278,9 @@ static int restore(train *t)
         sb_note("resuming after step %" PRId64, t->number);
     if (exchange(t, false, true) != 0 || sb_step_weights_changed(t->step) != 0)
         return -1;
-    return sb_log_truncate(t->run_dir, "metrics.jsonl", t->number) != 0
-               ? -1
-               : sb_log_truncate(t->run_dir, "evaluation.jsonl", t->number);
+    if (sb_log_truncate(t->run_dir, "metrics.jsonl", t->number) != 0)
+        return -1;
+    return sb_log_truncate(t->run_dir, "evaluation.jsonl", t->number);
 }
 
 /* ---- the loop ------------------------------------------------------------------------------------------ */
@@ -357,7 +358,9 @@ int sb_train_needs(const sb_config *c, size_t *device_bytes, size_t *shared)
 {
     sb_device *device = NULL;
     sb_step *step = NULL;
-    int rc = sb_device_open(&device, c, c->trainer.threads) != 0 ? -1 : sb_step_create(&step, device, c);
+    int rc = -1;
+    if (sb_device_open(&device, c, c->trainer.threads) == 0)
+        rc = sb_step_create(&step, device, c);
     if (rc == 0) {
         sb_step_budget b;
         sb_step_measure(step, &b);
@@ -427,8 +430,9 @@ static int make_step(train *t)
     sb_device_planned(t->device);
     int arrays;
     sb_step_state(t->step, &arrays);
-    t->host = calloc(weight_floats(t) * (size_t)(1 + arrays) + statistic_floats(t), sizeof *t->host);
-    return t->host ? 0 : sb_fail("out of memory");
+    t->host = sb_zeroed(weight_floats(t) * (size_t)(1 + arrays) + statistic_floats(t), sizeof *t->host,
+                        "the state of a run");
+    return t->host ? 0 : -1;
 }
 
 static int setup(train *t)
@@ -444,9 +448,9 @@ static int setup(train *t)
     sb_device_introduce(t->device);
     int width, rows = t->config.view_count * t->config.trainer.batch;
     sb_step_embeddings(t->step, &width);
-    t->embeddings = calloc((size_t)rows * (size_t)width, sizeof *t->embeddings);
+    t->embeddings = sb_zeroed((size_t)rows * (size_t)width, sizeof *t->embeddings, "a batch's embeddings");
     if (!t->embeddings)
-        return sb_fail("out of memory");
+        return -1;
     sb_device_pin(t->device, t->embeddings, (size_t)rows * (size_t)width * sizeof *t->embeddings);
     if (restore(t) != 0 || make_rings(t) != 0 ||
         sb_publisher_create(&t->publisher, sb_step_backbone(t->step), t->config_text, rows, width) != 0 ||

@@ -6,17 +6,17 @@
 
 #include "evaluator/metrics/metrics.h"
 #include "proto/error.h"
+#include "proto/memory.h"
 
 double sb_metric_rankme(const float *features, int rows, int width)
 {
     rows = rows < SB_RANK_ROWS ? rows : SB_RANK_ROWS;
     int least = rows < width ? rows : width;
     size_t values = (size_t)rows * (size_t)width;
-    double *x = malloc(values * sizeof *x), *singular = malloc((size_t)least * sizeof *singular), unused;
-    double rank = -1;
-    if (!x || !singular) {
-        sb_fail("out of memory");
-    } else {
+    double *x = sb_zeroed(values, sizeof *x, "the features in f64");
+    double *singular = sb_zeroed((size_t)least, sizeof *singular, "the singular values of the features");
+    double rank = -1, unused;
+    if (x && singular) {
         for (size_t i = 0; i < values; i++)
             x[i] = features[i];
         /* Row-major is the transpose in columns, with the same singular values. */

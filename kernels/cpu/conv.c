@@ -10,6 +10,7 @@
 #include "kernels/cpu/cpu.h"
 #include "kernels/op/conv.h"
 #include "proto/error.h"
+#include "proto/memory.h"
 
 #define ALIGN 64
 
@@ -227,9 +228,9 @@ static int plan(sb_device *device, sb_call *call)
     sb_cpu *cpu = (sb_cpu *)device;
     const sb_conv_how *how = call->how;
     const sb_shape *xs = &call->xs[0], *ys = &call->ys;
-    convolution *c = calloc(1, sizeof *c);
+    convolution *c = sb_zeroed(1, sizeof *c, "the plan of a convolution");
     if (!c)
-        return sb_fail("out of memory");
+        return -1;
     dnnl_dims_t x = { xs->n, xs->c, xs->h, xs->w }, y = { ys->n, ys->c, ys->h, ys->w };
     dnnl_dims_t w = { how->out, xs->c, how->kernel, how->kernel };
     descriptors d = { .strides = { how->stride, how->stride }, .padding = { how->pad, how->pad } };

@@ -150,9 +150,9 @@ int sb_device_cpu(sb_device **out, int threads)
         threads = (int)sysconf(_SC_NPROCESSORS_ONLN);
     if (check_environment(threads) != 0)
         return -1;
-    sb_cpu *cpu = calloc(1, sizeof *cpu);
+    sb_cpu *cpu = sb_zeroed(1, sizeof *cpu, "a device");
     if (!cpu)
-        return sb_fail("out of memory");
+        return -1;
     cpu->base = (sb_device){
         .kernels = kernels,
         .threads = threads,

@@ -81,7 +81,8 @@ static int write_file(const sb_cuda_choices *c)
 {
     json_t *root = json_pack("{s:s, s:O}", "machine", c->machine, "plans", c->plans);
     char *text = root ? json_dumps(root, JSON_INDENT(1) | JSON_SORT_KEYS) : NULL;
-    int rc = text ? sb_file_replace(c->path, text, strlen(text)) : sb_fail("out of memory");
+    int rc = text ? sb_file_replace(c->path, text, strlen(text))
+                  : sb_fail("out of memory for the file of plans");
     free(text);
     json_decref(root);
     return rc;
@@ -128,10 +129,13 @@ const char *sb_cuda_choices_keep(sb_cuda_choices *c, const char *operation, cons
     json_t *theirs = json_object_get(now, operation);
     int rc = plan[0] == '\0' ? sb_fail("cuDNN does not name its plans") : 0;
     if (rc == 0 && now && json_object_update(c->plans, now) != 0)
-        rc = sb_fail("out of memory");
-    if (rc == 0 && (!theirs || json_equal(theirs, before)))
-        rc = json_object_set_new(c->plans, operation, json_string(plan)) == 0 ? write_file(c)
-                                                                              : sb_fail("out of memory");
+        rc = sb_fail("out of memory for the kept plans");
+    if (rc == 0 && (!theirs || json_equal(theirs, before))) {
+        if (json_object_set_new(c->plans, operation, json_string(plan)) == 0)
+            rc = write_file(c);
+        else
+            rc = sb_fail("out of memory for a kept plan");
+    }
     if (rc != 0) {
         sb_cuda_choices_stop(c, sb_error());
         json_object_del(c->plans, operation);

@@ -41,9 +41,9 @@ static void unplan(sb_device *device, void *planned)
 static int plan(sb_device *device, sb_call *call)
 {
     const sb_shape *x = &call->xs[0];
-    convolution *c = calloc(1, sizeof *c);
+    convolution *c = sb_zeroed(1, sizeof *c, "the plans of a convolution");
     if (!c)
-        return sb_fail("out of memory");
+        return -1;
     c->seen = sb_cuda_shape_of(x, &call->ys, call->how);
     if (make_plans((sb_cuda *)device, c, call->gradient[0]) != 0) {
         unplan(device, c);

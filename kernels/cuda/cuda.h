@@ -10,6 +10,7 @@ extern "C" {
 #endif
 #include "kernels/op.h"
 #include "proto/error.h"
+#include "proto/memory.h"
 
 typedef struct sb_cuda_pinned {
     void *host;

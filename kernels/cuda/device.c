@@ -89,9 +89,9 @@ static void cuda_release(sb_device *device, void *memory)
 static int cuda_pin(sb_device *device, void *host, size_t bytes)
 {
     sb_cuda *cuda = (sb_cuda *)device;
-    sb_cuda_pinned *p = malloc(sizeof *p);
+    sb_cuda_pinned *p = sb_zeroed(1, sizeof *p, "the list of pinned memory");
     if (!p)
-        return sb_fail("out of memory");
+        return -1;
     char what[64];
     snprintf(what, sizeof what, "registering %zu MiB of host memory", bytes >> 20);
     if (sb_cuda_check(cudaHostRegister(host, bytes, cudaHostRegisterDefault), what) != 0) {
@@ -246,9 +246,9 @@ static const sb_kernel *const kernels[SB_OPS] = {
 
 int sb_device_cuda(sb_device **out)
 {
-    sb_cuda *cuda = calloc(1, sizeof *cuda);
+    sb_cuda *cuda = sb_zeroed(1, sizeof *cuda, "a device");
     if (!cuda)
-        return sb_fail("out of memory");
+        return -1;
     cuda->base = (sb_device){
         .kernels = kernels,
         .close = close_cuda,

@@ -47,9 +47,9 @@ static int start(sb_cuda *cuda)
         return 0;
     char machine[sizeof cuda->base.description + 32];
     size_t available = 0, total = 0;
-    sb_cuda_planner *p = calloc(1, sizeof *p);
+    sb_cuda_planner *p = sb_zeroed(1, sizeof *p, "the planner of convolutions");
     if (!p)
-        return sb_fail("out of memory");
+        return -1;
     if (sb_cuda_check(cudaMemGetInfo(&available, &total), "asking for the GPU's memory") != 0 ||
         sb_cuda_dnn_check(cudnnCreate(&p->dnn), "starting cuDNN") != 0 ||
         sb_cuda_dnn_check(cudnnSetStream(p->dnn, cuda->stream[SB_STREAM_COMPUTE]), "starting cuDNN") != 0 ||

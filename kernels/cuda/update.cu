@@ -101,9 +101,9 @@ static int upload(sb_device *device, void *to, const void *from, size_t bytes)
 static int fill(sb_device *device, const tables *t, const sb_update_array *arrays)
 {
     size_t count = (size_t)t->count, chunk_count = (size_t)t->chunk_count;
-    chunk *chunks = (chunk *)malloc(chunk_count * sizeof *chunks);
-    int *first = (int *)malloc((count + 1) * sizeof *first);
-    int rc = chunks && first ? 0 : sb_fail("out of memory");
+    chunk *chunks = (chunk *)sb_zeroed(chunk_count, sizeof *chunks, "the optimiser's chunks");
+    int *first = (int *)sb_zeroed(count + 1, sizeof *first, "the optimiser's arrays");
+    int rc = chunks && first ? 0 : -1;
     for (int a = 0, c = 0; rc == 0 && a < t->count; a++) {
         first[a] = c;
         for (int k = 0; k < chunks_of(&arrays[a]); k++, c++) {
@@ -136,9 +136,9 @@ static void unplan(sb_device *device, void *planned)
 static int plan(sb_device *device, sb_call *call)
 {
     const sb_update_how *how = (const sb_update_how *)call->how;
-    tables *t = (tables *)calloc(1, sizeof *t);
+    tables *t = (tables *)sb_zeroed(1, sizeof *t, "the optimiser's tables");
     if (!t)
-        return sb_fail("out of memory");
+        return -1;
     t->count = how->count;
     for (int a = 0; a < how->count; a++)
         t->chunk_count += chunks_of(&how->arrays[a]);

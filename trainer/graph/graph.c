@@ -7,15 +7,16 @@
 #include <string.h>
 
 #include "proto/error.h"
+#include "proto/memory.h"
 
 int sb_graph_create(sb_graph **out, sb_store *store)
 {
-    sb_graph *g = calloc(1, sizeof *g);
+    sb_graph *g = sb_zeroed(1, sizeof *g, "a graph");
     if (g)
-        g->nodes = calloc(SB_NODES_MAX, sizeof *g->nodes);
+        g->nodes = sb_zeroed(SB_NODES_MAX, sizeof *g->nodes, "the nodes of a graph");
     if (!g || !g->nodes) {
         free(g);
-        return sb_fail("out of memory for a graph");
+        return -1;
     }
     g->store = store;
     *out = g;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "proto/error.h"
+#include "proto/memory.h"
 #include "trainer/graph/plan_private.h"
 
 #define ALIGN 256
@@ -82,9 +83,9 @@ static sb_turn *add_turn(sb_plan *p, sb_turn_kind kind, int node)
 {
     if (p->turn_count == p->turn_room) {
         int room = p->turn_room ? 2 * p->turn_room : 256;
-        sb_turn *grown = realloc(p->turns, (size_t)room * sizeof *grown);
+        sb_turn *grown = sb_grown(p->turns, (size_t)room, sizeof *grown, "the turns of a plan");
         if (!grown)
-            return sb_fail("out of memory for a plan"), NULL;
+            return NULL;
         p->turns = grown;
         p->turn_room = room;
     }
@@ -98,9 +99,9 @@ static sb_at add_buffer(sb_plan *p, size_t bytes)
 {
     if (p->buffer_count == p->buffer_room) {
         int room = p->buffer_room ? 2 * p->buffer_room : 256;
-        sb_buffer *grown = realloc(p->buffers, (size_t)room * sizeof *grown);
+        sb_buffer *grown = sb_grown(p->buffers, (size_t)room, sizeof *grown, "the buffers of a plan");
         if (!grown)
-            return sb_fail("out of memory for a plan"), (sb_at){ 0 };
+            return (sb_at){ 0 };
         p->buffers = grown;
         p->buffer_room = room;
     }
@@ -222,9 +223,10 @@ static int backward_turn(sb_plan *p, bool *absent, int i)
 static int seed(sb_plan *p)
 {
     const sb_graph *g = p->graph;
-    bool *read = calloc((size_t)g->count, sizeof *read); /* by a node that sends a gradient back */
+    /* By a node that sends a gradient back. */
+    bool *read = sb_zeroed((size_t)g->count, sizeof *read, "the nodes of a plan");
     if (!read)
-        return sb_fail("out of memory for a plan");
+        return -1;
     for (int i = 0; i < g->count; i++)
         for (int k = 0; k < SB_INPUTS_MAX && !g->nodes[i].leaf && p->nodes[i].used; k++)
             if (g->nodes[i].x[k] >= 0 && p->nodes[i].call.gradient[k])
@@ -261,9 +263,9 @@ static int make_turns(sb_plan *p, const bool *again)
     p->backward_from = p->turn_count;
     if (!p->training)
         return 0;
-    bool *absent = calloc((size_t)g->count, sizeof *absent);
+    bool *absent = sb_zeroed((size_t)g->count, sizeof *absent, "the nodes of a plan");
     if (!absent)
-        return sb_fail("out of memory for a plan");
+        return -1;
     for (int i = 0; again && i < g->count; i++)
         absent[i] = again[i] && !g->nodes[i].leaf;
     for (int k = 0; k < g->output_count; k++) /* read by the caller: kept anyway */
@@ -333,9 +335,9 @@ static int larger(const void *a, const void *b, void *context)
 /* Largest first, each at the lowest place where nothing that lives at the same time lies. */
 static int place_buffers(sb_plan *p)
 {
-    int *order = malloc((size_t)p->buffer_count * sizeof *order + 1);
+    int *order = sb_zeroed((size_t)p->buffer_count, sizeof *order, "the order of a plan's buffers");
     if (!order)
-        return sb_fail("out of memory for a plan");
+        return -1;
     for (int i = 0; i < p->buffer_count; i++)
         order[i] = i;
     qsort_r(order, (size_t)p->buffer_count, sizeof *order, larger, p->buffers);
@@ -363,14 +365,14 @@ static int place_buffers(sb_plan *p)
 int sb_plan_create(sb_plan **out, const sb_graph *graph, const sb_shape *leaves,
                    const sb_plan_options *options)
 {
-    sb_plan *p = calloc(1, sizeof *p);
+    sb_plan *p = sb_zeroed(1, sizeof *p, "a plan");
     if (!p)
-        return sb_fail("out of memory for a plan");
+        return -1;
     *p = (sb_plan){ .graph = graph,
                     .device = graph->store->device,
                     .training = options->training,
-                    .nodes = calloc((size_t)graph->count, sizeof *p->nodes) };
-    int rc = p->nodes ? 0 : sb_fail("out of memory for a plan");
+                    .nodes = sb_zeroed((size_t)graph->count, sizeof *p->nodes, "the nodes of a plan") };
+    int rc = p->nodes ? 0 : -1;
     if (rc == 0) {
         mark_used(p);
         if (shape_nodes(p, leaves) != 0 || make_turns(p, options->again) != 0 || prepare_nodes(p) != 0 ||

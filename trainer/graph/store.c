@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "proto/error.h"
+#include "proto/memory.h"
 #include "proto/random.h"
 
 #define ENTRIES_MAX 8192
@@ -35,9 +36,9 @@ int sb_store_add(sb_store *s, const char *name, sb_entry_kind kind, const sb_ext
         return sb_fail("%s is added after a section was made", name);
     if (s->count == ENTRIES_MAX)
         return sb_fail("%s: a store has at most %d entries", name, ENTRIES_MAX);
-    sb_entry *grown = realloc(s->entries, (size_t)(s->count + 1) * sizeof *grown);
+    sb_entry *grown = sb_grown(s->entries, (size_t)(s->count + 1), sizeof *grown, "the list of weights");
     if (!grown)
-        return sb_fail("out of memory for the names of weights");
+        return -1;
     s->entries = grown;
     sb_entry *e = &grown[s->count];
     *e = (sb_entry){
@@ -121,9 +122,9 @@ int sb_section_create(sb_section *out, sb_store *s, bool trained, uint64_t seed)
         take_zeroed(device, statistics, &out->statistic) != 0 ||
         (trained && take_zeroed(device, weights, &out->gradient) != 0))
         return -1;
-    float *host = calloc(weights + statistics, sizeof *host);
+    float *host = sb_zeroed(weights + statistics, sizeof *host, "initial weights");
     if (!host)
-        return sb_fail("out of memory for initial weights");
+        return -1;
     for (int i = 0, stream = 0; i < s->count; i++) {
         const sb_entry *e = &s->entries[i];
         initialise(e, seed, stream, host + e->offset + (e->kind == SB_ENTRY_STATISTIC ? weights : 0));

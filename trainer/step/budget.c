@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "proto/error.h"
+#include "proto/memory.h"
 #include "trainer/step/private.h"
 
 /* A piece of memory, and where its address goes. */
@@ -57,7 +58,9 @@ static int chunk_fits(sb_step *s, int most, size_t available)
 {
     want list[WANTS_MAX];
     int count;
-    return sb_step_lay_out(s, most) != 0 ? -1 : list_wants(s, list, &count) <= available;
+    if (sb_step_lay_out(s, most) != 0)
+        return -1;
+    return list_wants(s, list, &count) <= available;
 }
 
 /* The largest chunk below `fails`, which does not fit, that does; 0: none. A chunk that divides the batch has
@@ -79,8 +82,10 @@ static int largest_chunk(sb_step *s, int fails, size_t available)
         if (s->rows % most != 0 && batch % most != 0)
             continue;
         fine = chunk_fits(s, most, available);
-        if (fine != 0)
-            return fine < 0 ? -1 : most;
+        if (fine < 0)
+            return -1;
+        if (fine)
+            return most;
     }
     return fits;
 }
@@ -134,9 +139,9 @@ int sb_step_take_memory(sb_step *s)
     for (int i = 0; i < s->plan_count; i++)
         sb_plan_bind(s->plans[i].plan, s->arena, s->plans[i].packed);
     sb_plan_bind(s->heads, s->heads_arena, s->heads_packed);
-    s->skip_host = calloc(batch, batch);
-    s->permutation = calloc(batch, sizeof *s->permutation);
-    return s->skip_host && s->permutation ? 0 : sb_fail("out of memory for a batch of %zu", batch);
+    s->skip_host = sb_zeroed(batch, batch, "the pairs of a batch that are skipped");
+    s->permutation = sb_zeroed(batch, sizeof *s->permutation, "the permutation of a batch");
+    return s->skip_host && s->permutation ? 0 : -1;
 }
 
 void sb_step_free_memory(sb_step *s)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "proto/error.h"
+#include "proto/memory.h"
 #include "trainer/encoder.h"
 #include "trainer/method.h"
 #include "trainer/step/private.h"
@@ -37,7 +38,9 @@ static int build(sb_step *s)
         return sb_context("the encoder");
     s->width = sb_shape_of(s->encoder, features).c;
     memcpy(s->backbone, s->store.floats, sizeof s->backbone);
-    return sb_method_build(s->method, c, s->width) != 0 ? sb_context("method %s", sb_method_of(c)->name) : 0;
+    if (sb_method_build(s->method, c, s->width) != 0)
+        return sb_context("method %s", sb_method_of(c)->name);
+    return 0;
 }
 
 static int plan_heads(sb_step *s)
@@ -52,23 +55,23 @@ static int plan_heads(sb_step *s)
 static int set_one(sb_step *s)
 {
     const float one = 1;
-    return s->device->copy(s->device, SB_STREAM_COMPUTE, s->one, &one, sizeof one, SB_TO_DEVICE) != 0
-               ? -1
-               : s->device->wait(s->device, SB_STREAM_COMPUTE);
+    if (s->device->copy(s->device, SB_STREAM_COMPUTE, s->one, &one, sizeof one, SB_TO_DEVICE) != 0)
+        return -1;
+    return s->device->wait(s->device, SB_STREAM_COMPUTE);
 }
 
 int sb_step_create(sb_step **out, sb_device *device, const sb_config *config)
 {
     if (check(config) != 0)
         return -1;
-    sb_step *s = calloc(1, sizeof *s);
+    sb_step *s = sb_zeroed(1, sizeof *s, "a step");
     if (!s)
-        return sb_fail("out of memory for a step");
+        return -1;
     *s = (sb_step){ .device = device, .config = config, .rows = config->trainer.batch * config->view_count };
-    s->inputs = calloc((size_t)s->rows, sizeof *s->inputs);
-    s->chunks = calloc((size_t)s->rows, sizeof *s->chunks);
+    s->inputs = sb_zeroed((size_t)s->rows, sizeof *s->inputs, "the views of a batch");
+    s->chunks = sb_zeroed((size_t)s->rows, sizeof *s->chunks, "the chunks of a batch");
     sb_store_init(&s->store, device);
-    int rc = s->inputs && s->chunks ? 0 : sb_fail("out of memory for a batch of %d", config->trainer.batch);
+    int rc = s->inputs && s->chunks ? 0 : -1;
     if (rc == 0 && (build(s) != 0 || sb_section_create(&s->section, &s->store, true, config->seed) != 0 ||
                     sb_step_make_update(s) != 0 || sb_step_lay_out(s, config->trainer.chunk) != 0 ||
                     plan_heads(s) != 0 || sb_step_take_memory(s) != 0 || set_one(s) != 0 ||
@@ -153,9 +156,9 @@ static int backward(sb_step *s, int number)
 {
     const sb_chunk *k = &s->chunks[number];
     const sb_feed feed = feed_of(s, k);
-    return sb_step_gather(s, k, s->dfeatures, s->chunk_dfeatures) != 0
-               ? -1
-               : sb_plan_backward(k->plan->plan, &feed);
+    if (sb_step_gather(s, k, s->dfeatures, s->chunk_dfeatures) != 0)
+        return -1;
+    return sb_plan_backward(k->plan->plan, &feed);
 }
 
 /* Heads and loss over the whole batch, there and back. */

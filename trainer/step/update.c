@@ -3,6 +3,7 @@
 
 #include "kernels/op/update.h"
 #include "proto/error.h"
+#include "proto/memory.h"
 #include "trainer/step/private.h"
 
 /* What the device prepared, and the table it was prepared from. */
@@ -14,7 +15,8 @@ typedef struct {
 /* The table of all weights. */
 static sb_update_array *list_arrays(const sb_step *s, int *count)
 {
-    sb_update_array *arrays = calloc((size_t)s->store.count, sizeof *arrays);
+    sb_update_array *arrays = sb_zeroed((size_t)s->store.count, sizeof *arrays,
+                                        "the optimiser's table of weights");
     *count = 0;
     for (int i = 0; arrays && i < s->store.count; i++) {
         const sb_entry *e = &s->store.entries[i];
@@ -40,14 +42,14 @@ int sb_step_make_update(sb_step *s)
     s->state = memory;
     if (d->zero(d, s->state, bytes) != 0)
         return -1;
-    update *u = calloc(1, sizeof *u);
+    update *u = sb_zeroed(1, sizeof *u, "the optimiser");
     if (!u)
-        return sb_fail("out of memory for the optimiser");
+        return -1;
     s->update = u;
     u->call.how = &u->how;
     u->how.arrays = list_arrays(s, &u->how.count);
     if (!u->how.arrays)
-        return sb_fail("out of memory for the optimiser");
+        return -1;
     return d->kernels[SB_OP_UPDATE]->plan ? d->kernels[SB_OP_UPDATE]->plan(d, &u->call) : 0;
 }
 
