@@ -114,9 +114,9 @@ run_crowded() { crowded "$1" run_on cuda "$2" trainer.chunk=0 trainer.steps=2 "$
 needed=0 free=0 chunk=0 others=0
 # One that does not fit says by how much it does not, and what does.
 refused_for_memory() {
-    ! run_crowded 7300 crowd >"$work/refusal" 2>&1 && [ ! -e "$work/crowd" ] && cat "$work/refusal" && read -r needed free chunk < <(
+    ! run_crowded 7011 crowd >"$work/refusal" 2>&1 && [ ! -e "$work/crowd" ] && cat "$work/refusal" && read -r needed free chunk < <(
         sed -n 's/.*trainer.batch = 8 with 16 views .* needs \([0-9]*\) MiB of memory, and \([0-9]*\) are free .*: trainer.chunk=\([0-9]*\) would.*/\1 \2 \3/p' "$work/refusal"
-    ) && [ "$chunk" -ge 1 ] && [ "$chunk" -lt 16 ] && others=$((7300 - (needed - free)))
+    ) && [ "$chunk" -ge 1 ] && [ "$chunk" -lt 16 ] && others=$((7011 - (needed - free)))
 }
 
 # The same with all that it needs free, to the MiB, and no more.
@@ -124,7 +124,7 @@ just_fits() {
     ! run_crowded $((others + 1)) crowd >/dev/null 2>&1 && run_crowded $((others - 1)) crowd && ! grep "out of memory" "$work"/crowd/log/*.log
 }
 
-chunk_fits() { run_crowded 7300 chunk trainer.chunk="$chunk"; }
+chunk_fits() { run_crowded 7011 chunk trainer.chunk="$chunk"; }
 
 # Its memory is not the trainer's: two tiles of 768 MiB.
 augment_lacks_memory() {

@@ -318,6 +318,8 @@ static int add_scratches(sb_plan *p)
 /* Outputs and what norms gathered stay to the end: they are read behind the last turn. */
 static void keep_to_the_end(sb_plan *p)
 {
+    if (!p->buffers) /* a graph of leaves alone */
+        return;
     for (int k = 0; k < p->graph->output_count; k++)
         p->buffers[p->nodes[p->graph->outputs[k]].value.index].last = p->turn_count;
     for (int i = 0; i < p->graph->count; i++)
