@@ -50,6 +50,6 @@ loop() {
 loop augment sb_dispatch_create sb_dispatch_turn sb_dispatch_take
 loop trainer sb_train sb_control_start sb_step_gradient sb_step_commit sb_publish_weights
 loop evaluator sb_attach sb_gallery_create sb_report_append
-verdict "the loader has no network, no views" "$(nm build/sb_loader | grep -E ' [TtU] (sb_(device|network|view|order|step)_|dnnl_)')"
+verdict "the loader has no graph, no views" "$(nm build/sb_loader | grep -E ' [TtU] (sb_(device|op|graph|plan|store|view|order|step)_|dnnl_)')"
 echo "1..$number"
 exit $failed
