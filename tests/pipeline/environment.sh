@@ -171,6 +171,10 @@ for case in 'trainer:\n  bach: 3\n|:2: there is no key trainer.bach; the nearest
     ok "refused: ${case%%|*}" wrong "${case%%|*}" "${case#*|}"
 done
 ok "refused: on the command line" refused 'command line: there is no key trainer.stepps; the nearest is trainer.steps' trainer.stepps=3
+for name in demo demo.yaml recipes/demo.yaml; do # each names the same recipe, whose keys are then looked at
+    ok "a recipe is found as $name" says 1 'there is no key trainer.bach' ./run train $name trainer.bach=4
+done
+ok "refused: no such recipe" says 1 'there is no recipe demon.yaml; there are .*demo.yaml' ./run train demon.yaml
 ok "refused: a batch larger than an epoch" refused 'an epoch has .* samples, a batch needs 64: lower trainer.batch' data.tile=400 trainer.batch=64
 ok "refused: a chunk larger than the batch" refused 'command line: trainer.chunk = 17: a batch has only 16 views' trainer.chunk=17
 ok "refused: a batch too small for the method" refused 'command line: trainer.batch = 1: method .* needs at least 2' trainer.batch=1
