@@ -116,9 +116,20 @@ is_stopped() {
     return 1
 }
 
+# suspend PID...: stops processes, and returns when each has stopped: one that has not yet would still take a
+# SIGTERM that is sent after the SIGSTOP, and take it first.
+suspend() {
+    local pid
+    kill -STOP "$@" && for pid in "$@"; do until_true "the stop of $pid" grep -qs "^State:.T" "/proc/$pid/status" || return 1; done
+}
+
 # pause PROGRAM NAME, go_on PROGRAM NAME: of run NAME; `trainer` or `loader`.
 command_of() { case $1 in trainer) echo "sb_trainer train $work/$2" ;; loader) echo "sb_loader serve $work/$2" ;; esac; }
-pause() { pkill -STOP -f "$(command_of "$@")"; }
+pause() {
+    local pids
+    mapfile -t pids < <(pgrep -f "$(command_of "$@")")
+    [ ${#pids[@]} -gt 0 ] && suspend "${pids[@]}"
+}
 go_on() { pkill -CONT -f "$(command_of "$@")"; }
 make_fault() { cc -shared -fPIC -O1 -D_GNU_SOURCE -Wall -Werror -o "$work/fault.so" tests/pipeline/preload/fault.c -ldl; }
 

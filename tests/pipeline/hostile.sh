@@ -20,7 +20,7 @@ pretend() {
         "$tool" idle "$work/$1" "$pid" "$(awk '{ print $22 }' "/proc/$pid/stat")" >>"$work/refused"
     done
     # The supervisor is stopped meanwhile, so that no augment is there before.
-    kill -STOP "$(cat "$work/$1/lock")" && pkill -KILL -f "sb_augment $work/$1" &&
+    suspend "$(cat "$work/$1/lock")" && pkill -KILL -f "sb_augment $work/$1" &&
         "$tool" claim "$work/$1" "$bystander" "$(awk '{ print $22 }' "/proc/$bystander/stat")" >>"$work/refused"
     kill -CONT "$(cat "$work/$1/lock")"
 }
