@@ -146,12 +146,14 @@ static int skip_overlaps(void *context, uint8_t *skip)
 static int publish_embeddings(train *t)
 {
     int width, batch = t->config.trainer.batch;
-    const float *device = sb_step_embeddings(t->step, &width);
-    size_t rows = (size_t)(t->config.view_count * batch);
-    if (t->device->copy(t->device, SB_STREAM_COMPUTE, t->embeddings, device,
-                        rows * (size_t)width * sizeof(float), SB_TO_HOST) != 0 ||
-        t->device->wait(t->device, SB_STREAM_COMPUTE) !=
-            0) /* the loss was waited for just before: nothing is left in work */
+    for (int view = 0; view < t->config.view_count; view++) {
+        const float *device = sb_step_embeddings(t->step, view, &width);
+        size_t floats = (size_t)batch * (size_t)width;
+        if (t->device->copy(t->device, SB_STREAM_COMPUTE, t->embeddings + (size_t)view * floats, device,
+                            floats * sizeof(float), SB_TO_HOST) != 0)
+            return -1;
+    }
+    if (t->device->wait(t->device, SB_STREAM_COMPUTE) != 0)
         return -1;
     for (int view = 0; view < t->config.view_count; view++) {
         for (int i = 0; i < batch; i++) {
@@ -447,7 +449,7 @@ static int setup(train *t)
         return -1;
     sb_device_introduce(t->device);
     int width, rows = t->config.view_count * t->config.trainer.batch;
-    sb_step_embeddings(t->step, &width);
+    sb_step_embeddings(t->step, 0, &width);
     t->embeddings = sb_zeroed((size_t)rows * (size_t)width, sizeof *t->embeddings, "a batch's embeddings");
     if (!t->embeddings)
         return -1;
