@@ -94,7 +94,8 @@ static int set_up(net *n, sb_device *d)
                                                            .state = (float *)n->state + e->offset,
                                                            .state_stride = floats,
                                                            .count = e->count,
-                                                           .decayed = e->extent.decayed };
+                                                           .decayed = e->extent.decayed,
+                                                           .rate = 1 };
     }
     n->update.how = &n->how;
     return d->kernels[SB_OP_UPDATE]->plan ? d->kernels[SB_OP_UPDATE]->plan(d, &n->update) : 0;
