@@ -8,6 +8,7 @@
 #include "kernels/op/batchnorm.h"
 #include "kernels/op/combine.h"
 #include "kernels/op/conv.h"
+#include "kernels/op/cross_entropy.h"
 #include "kernels/op/input.h"
 #include "kernels/op/linear.h"
 #include "kernels/op/logsumexp_pairs.h"
@@ -39,6 +40,11 @@
 #define sb_logsumexp_pairs(g, z, skip, ...)                           \
     SB_APPLY(g, SB_OP_LOGSUMEXP_PAIRS, "logsumexp_pairs", 0, z, skip, \
              (&(sb_logsumexp_pairs_how){ __VA_ARGS__ }))
+
+/* Of logits x and targets q, through which no gradient goes back. */
+#define sb_cross_entropy(g, x, q, ...)                                  \
+    SB_APPLY(g, SB_OP_CROSS_ENTROPY, "cross_entropy", 0, x, sb_stop(q), \
+             (&(sb_cross_entropy_how){ __VA_ARGS__ }))
 
 /* alpha a + beta b. */
 #define sb_combine(g, a, b, ...) \
