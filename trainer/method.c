@@ -23,6 +23,7 @@ int sb_method_build(sb_method *m, sb_graph *graph, sb_graph *target, const sb_co
                       .config = config,
                       .samples = config->trainer.batch,
                       .views = config->view_count,
+                      .steps = config->trainer.steps,
                       .width = width,
                       .graph = graph,
                       .target = target };
@@ -169,4 +170,13 @@ sb_t sb_prototypes(sb_method *m, sb_t x, int count, int64_t frozen)
         e->frozen_until = frozen;
     }
     return t;
+}
+
+void sb_vector_rate(sb_method *m, double rate)
+{
+    for (int i = 0; i < m->graph->store->count; i++) {
+        sb_entry *e = &m->graph->store->entries[i];
+        if (e->kind == SB_ENTRY_WEIGHT && !e->extent.decayed)
+            e->rate = (float)rate;
+    }
 }

@@ -16,8 +16,10 @@
 
 #define SB_PUSHES_MAX 8
 
-/* A number that follows from the step: step 0 is the first of `steps`. */
-typedef double (*sb_schedule)(const void *keys, int64_t step, int64_t steps);
+typedef struct sb_method sb_method;
+
+/* A number that follows from the step: 0 is the first of `steps`. */
+typedef double (*sb_schedule)(const sb_method *method, int64_t step, int64_t steps);
 
 /* What a leaf of the graph is given before it runs. */
 typedef enum {
@@ -39,8 +41,6 @@ typedef struct {
     int entry, output;
 } sb_queue_push;
 
-typedef struct sb_method sb_method;
-
 typedef struct {
     const char *name;
     int views_least, views_most;
@@ -55,6 +55,7 @@ struct sb_method {
     const sb_config *config;
     const void *keys;
     int samples, views, width; /* width: of a feature */
+    int64_t steps;             /* of the run */
     sb_graph *graph, *target;  /* target: its projector, over the target's features, which are leaf 0 */
     sb_given given[SB_LEAVES_MAX];
     sb_t embeddings[SB_VIEWS_MAX], targets[SB_VIEWS_MAX]; /* SB_NONE: not asked for yet */
@@ -101,6 +102,9 @@ sb_t sb_push(sb_method *method, sb_t queue, sb_t t);
 /* x [n, width] times `count` learnt vectors of unit length: [n, count]. They stay as they began for the
  * first `frozen` steps. A second call shares them. */
 sb_t sb_prototypes(sb_method *method, sb_t x, int count, int64_t frozen);
+
+/* Vectors (biases, the weights of norms) learn at `rate` times the learning rate: all that were built so far. */
+void sb_vector_rate(sb_method *method, double rate);
 
 /* [1, 1]: a number that follows from the step. */
 sb_t sb_number(sb_method *method, sb_schedule number);

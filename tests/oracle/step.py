@@ -357,4 +357,5 @@ def main(part="", seed=1):
     return failed > 0
 
 
-sys.exit(main(*sys.argv[1:]))
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -42,7 +42,7 @@ static int send_numbers(sb_step *s, int64_t number)
         const sb_shape shape = sb_shape_of(s->loss, s->loss->leaves[k]);
         float *to = s->given_host + s->given_offset[k];
         if (given->kind == SB_GIVEN_NUMBER)
-            *to = (float)given->number(s->method.keys, number, s->config->trainer.steps);
+            *to = (float)given->number(&s->method, number, s->method.steps);
         if (given->kind == SB_GIVEN_NORMAL) {
             sb_random random;
             sb_random_init(&random, s->config->seed, SB_RANDOM_METHOD, (uint32_t)number,
@@ -156,7 +156,7 @@ int sb_step_follow(sb_step *s, int64_t number)
 {
     const sb_schedule momentum = s->method.kind->momentum;
     if (unit_rows(s) != 0 ||
-        (momentum && average(s, momentum(s->method.keys, number, s->config->trainer.steps)) != 0))
+        (momentum && average(s, momentum(&s->method, number, s->method.steps)) != 0))
         return -1;
     for (int i = 0; i < s->method.push_count; i++)
         if (push(s, &s->method.pushes[i], number) != 0)
