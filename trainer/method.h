@@ -103,7 +103,8 @@ sb_t sb_push(sb_method *method, sb_t queue, sb_t t);
  * first `frozen` steps. A second call shares them. */
 sb_t sb_prototypes(sb_method *method, sb_t x, int count, int64_t frozen);
 
-/* Vectors (biases, the weights of norms) learn at `rate` times the learning rate: all that were built so far. */
+/* Vectors (biases, the weights of norms) learn at `rate` times the learning rate: all that were built so far.
+ */
 void sb_vector_rate(sb_method *method, double rate);
 
 /* [1, 1]: a number that follows from the step. */

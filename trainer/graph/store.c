@@ -61,6 +61,19 @@ static void fill_normal(float *out, size_t count, double deviation, uint64_t see
     sb_normals(&random, deviation, out, count);
 }
 
+/* The rows of a weight that is to have rows of unit length. */
+static void make_unit_rows(const sb_entry *e, float *rows)
+{
+    size_t width = e->count / (size_t)e->extent.side[0];
+    for (size_t i = 0; i < e->count; i += width) {
+        double square = 0;
+        for (size_t k = i; k < i + width; k++)
+            square += (double)rows[k] * (double)rows[k];
+        for (size_t k = i; k < i + width; k++)
+            rows[k] = (float)((double)rows[k] / sqrt(square));
+    }
+}
+
 /* He et al. 2015: the deviation that keeps the scale of what passes through a ReLU, for so many values that
  * meet in one. */
 static void initialise(const sb_entry *e, uint64_t seed, int stream, float *out)
@@ -86,6 +99,8 @@ static void initialise(const sb_entry *e, uint64_t seed, int stream, float *out)
             out[i] = i >= e->count / 2 ? 1.0f : 0.0f;
         break;
     }
+    if (e->unit_rows)
+        make_unit_rows(e, out);
 }
 
 /* ---- sections ------------------------------------------------------------------------------------------ */
@@ -113,60 +128,42 @@ static int take_arrays(sb_section *out, sb_device *device, const size_t floats[S
     return 0;
 }
 
-/* The rows of a weight that is to have rows of unit length. */
-static void make_unit_rows(const sb_entry *e, float *rows)
-{
-    size_t width = e->count / (size_t)e->extent.side[0];
-    for (size_t i = 0; i < e->count; i += width) {
-        double square = 0;
-        for (size_t k = i; k < i + width; k++)
-            square += (double)rows[k] * (double)rows[k];
-        for (size_t k = i; k < i + width; k++)
-            rows[k] = (float)((double)rows[k] / sqrt(square));
-    }
-}
-
-int sb_section_create(sb_section *out, sb_store *s, bool trained, uint64_t seed)
+int sb_section_create(sb_section *out, sb_store *s, const size_t floats[SB_ENTRY_KINDS], bool trained,
+                      uint64_t seed)
 {
     sb_device *device = s->device;
     size_t most = 0;
     s->closed = true;
-    if (take_arrays(out, device, s->floats) != 0 ||
-        (trained && take_zeroed(device, s->floats[SB_ENTRY_WEIGHT], &out->gradient) != 0))
+    if (take_arrays(out, device, floats ? floats : s->floats) != 0 ||
+        (trained && take_zeroed(device, out->floats[SB_ENTRY_WEIGHT], &out->gradient) != 0))
         return -1;
     for (int k = 0; k < SB_ENTRY_KINDS; k++)
-        most = s->floats[k] > most ? s->floats[k] : most;
+        most = out->floats[k] > most ? out->floats[k] : most;
     float *host = sb_zeroed(most, sizeof *host, "initial weights");
     if (!host)
         return -1;
     int rc = 0;
     for (int k = 0; k < SB_ENTRY_KINDS && rc == 0; k++) {
-        if (s->floats[k] == 0)
-            continue;
         for (int i = 0, stream = 0; i < s->count; i++) {
             const sb_entry *e = &s->entries[i];
-            if ((int)e->kind == k)
+            if ((int)e->kind == k && e->offset + e->count <= out->floats[k])
                 initialise(e, seed, stream, host + e->offset);
-            if ((int)e->kind == k && e->unit_rows)
-                make_unit_rows(e, host + e->offset);
             stream += e->kind == SB_ENTRY_WEIGHT;
         }
-        rc = device->copy(device, SB_STREAM_COMPUTE, out->array[k], host, s->floats[k] * sizeof *host,
-                          SB_TO_DEVICE);
-        if (rc == 0)
-            rc = device->wait(device, SB_STREAM_COMPUTE);
+        if (out->floats[k] > 0 && (device->copy(device, SB_STREAM_COMPUTE, out->array[k], host,
+                                                out->floats[k] * sizeof *host, SB_TO_DEVICE) != 0 ||
+                                   device->wait(device, SB_STREAM_COMPUTE) != 0))
+            rc = -1;
     }
     free(host);
     return rc;
 }
 
-int sb_section_copy(sb_section *out, sb_store *s, const sb_section *from, const size_t floats[SB_ENTRY_KINDS])
+int sb_section_assign(const sb_section *to, sb_store *s, const sb_section *from)
 {
-    if (take_arrays(out, s->device, floats) != 0)
-        return -1;
     for (int k = 0; k < SB_ENTRY_KINDS; k++)
-        if (floats[k] > 0 && s->device->copy(s->device, SB_STREAM_COMPUTE, out->array[k], from->array[k],
-                                             floats[k] * sizeof(float), SB_ON_DEVICE) != 0)
+        if (to->floats[k] > 0 && s->device->copy(s->device, SB_STREAM_COMPUTE, to->array[k], from->array[k],
+                                                 to->floats[k] * sizeof(float), SB_ON_DEVICE) != 0)
             return -1;
     return 0;
 }

@@ -60,13 +60,14 @@ void sb_store_free(sb_store *store); /* sections are freed before; tolerates zer
  * too late, or out of memory. */
 int sb_store_add(sb_store *store, const char *name, sb_entry_kind kind, const sb_extent *extent);
 
-/* Takes the memory of a section of the whole store and initialises it from `seed`: weight i of the store
- * draws from stream (WEIGHTS, i); gradients are 0, running means 0 and variances 1. */
-int sb_section_create(sb_section *out, sb_store *store, bool trained, uint64_t seed);
+/* Takes a section's memory and initialises it from `seed`: weight i of the store draws from stream (WEIGHTS,
+ * i); gradients are 0, running means 0 and variances 1. floats: how much of each array it has, to the end of
+ * an entry; NULL: all. */
+int sb_section_create(sb_section *out, sb_store *store, const size_t floats[SB_ENTRY_KINDS], bool trained,
+                      uint64_t seed);
 
-/* A section that is not trained, of the first `floats` of each of another's arrays: a copy of those. */
-int sb_section_copy(sb_section *out, sb_store *store, const sb_section *from,
-                    const size_t floats[SB_ENTRY_KINDS]);
+/* Copies as much of another section as this one has. */
+int sb_section_assign(const sb_section *to, sb_store *store, const sb_section *from);
 void sb_section_free(sb_section *section, sb_store *store);
 
 #endif

@@ -155,8 +155,7 @@ static int push(sb_step *s, const sb_queue_push *p, int64_t number)
 int sb_step_follow(sb_step *s, int64_t number)
 {
     const sb_schedule momentum = s->method.kind->momentum;
-    if (unit_rows(s) != 0 ||
-        (momentum && average(s, momentum(&s->method, number, s->method.steps)) != 0))
+    if (unit_rows(s) != 0 || (momentum && average(s, momentum(&s->method, number, s->method.steps)) != 0))
         return -1;
     for (int i = 0; i < s->method.push_count; i++)
         if (push(s, &s->method.pushes[i], number) != 0)

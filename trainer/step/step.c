@@ -43,13 +43,15 @@ static int build(sb_step *s)
     return 0;
 }
 
-/* The trained network, as it begins; its target begins alike. */
+/* The trained network, and its target: backbone and projector. */
 static int make_sections(sb_step *s)
 {
-    if (sb_section_create(&s->section, &s->store, true, s->config->seed) != 0)
+    const uint64_t seed = s->config->seed;
+    if (sb_section_create(&s->section, &s->store, NULL, true, seed) != 0)
         return -1;
-    return s->method.kind->momentum ? sb_section_copy(&s->target, &s->store, &s->section, s->method.projector)
-                                    : 0;
+    return s->method.kind->momentum
+               ? sb_section_create(&s->target, &s->store, s->method.projector, false, seed)
+               : 0;
 }
 
 static int set_one(sb_step *s)
@@ -144,6 +146,13 @@ int sb_step_weights_changed(sb_step *s)
     if (s->target_heads && sb_plan_pack(s->target_heads, &s->target) != 0)
         return -1;
     return sb_plan_pack(s->heads, &s->section);
+}
+
+int sb_step_begin(sb_step *s)
+{
+    if (s->target_heads && sb_section_assign(&s->target, &s->store, &s->section) != 0)
+        return -1;
+    return sb_step_weights_changed(s);
 }
 
 /* ---- gradient ------------------------------------------------------------------------------------------ */

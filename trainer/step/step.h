@@ -56,8 +56,11 @@ const sb_section *sb_step_target(const sb_step *step);
 /* The backbone comes first in each of the section's arrays: its floats, by sb_entry_kind. */
 const size_t *sb_step_backbone(const sb_step *step);
 
-/* After the weights were set from outside. */
+/* After weights, or all that a checkpoint has, were set from outside. */
 int sb_step_weights_changed(sb_step *step);
+
+/* Before the first step, when the weights are what they begin as: a target network begins alike. */
+int sb_step_begin(sb_step *step);
 
 /* Loss and the gradient (the section's, overwritten) of step `number`. 0; 1: the source was asked to stop;
  * -1. */
