@@ -187,15 +187,15 @@ int sb_attachment_measure(sb_attachment *a, sb_stream_measures *m)
         for (int j = i + 1; first->view == 0 && j < count && a->record[j]->step == first->step; j++) {
             if (a->record[j]->position != first->position || a->record[j]->epoch != first->epoch)
                 continue;
-            squares += sb_metric_alignment(a->vectors + (size_t)i * (size_t)width,
-                                           a->vectors + (size_t)j * (size_t)width, 1, width);
+            squares += sb_metric_squared_distance(a->vectors + (size_t)i * (size_t)width,
+                                                  a->vectors + (size_t)j * (size_t)width, 1, width);
             pairs++;
         }
     }
     m->count = (uint32_t)count;
     m->alignment = pairs ? squares / pairs : 0;
-    m->uniformity = sb_metric_uniformity(a->vectors, count, width);
-    m->deviation = sb_metric_deviation(a->vectors, count, width);
+    m->uniformity = sb_metric_evenness(a->vectors, count, width);
+    m->deviation = sb_metric_spread(a->vectors, count, width);
     m->rank = sb_metric_rankme(a->vectors, count, width);
     if (m->rank < 0)
         return -1;

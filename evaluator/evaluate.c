@@ -17,8 +17,7 @@ static int measure(sb_evaluation *e, sb_measures *out)
     if (sb_encoder_calibrate(e->encoder, g->clean, views) != 0 ||
         sb_encoder_features(e->encoder, g->clean, views, e->features) != 0)
         return -1;
-    return sb_measure(e->features, e->features + (size_t)g->tiles * (size_t)width, width, g, &e->index, out,
-                      e->nearest);
+    return sb_measure(e->features, e->features + (size_t)g->tiles * (size_t)width, width, g, &e->index, out);
 }
 
 int sb_evaluation_create(sb_evaluation *e, const char *run_dir, int threads)
@@ -38,8 +37,7 @@ int sb_evaluation_create(sb_evaluation *e, const char *run_dir, int threads)
     size_t tiles = (size_t)g->tiles, views = tiles * (size_t)g->distorted;
     e->features = sb_zeroed((tiles + views) * (size_t)sb_encoder_width(e->encoder), sizeof *e->features,
                             "the features of the held-out tiles");
-    e->nearest = sb_zeroed(views, sizeof *e->nearest, "the nearest tile of each view");
-    if (!e->features || !e->nearest)
+    if (!e->features)
         return -1;
     e->report.tiles = g->tiles;
     e->report.views = g->distorted;
@@ -56,7 +54,6 @@ int sb_evaluation_create(sb_evaluation *e, const char *run_dir, int threads)
 void sb_evaluation_free(sb_evaluation *e)
 {
     free(e->features);
-    free(e->nearest);
     sb_encoder_destroy(&e->encoder);
     sb_gallery_free(&e->gallery);
     sb_device_close(&e->device);

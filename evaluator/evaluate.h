@@ -15,8 +15,7 @@ typedef struct {
     sb_encoder *encoder;
     float *features; /* [tiles * (1 + distorted), width] of the last weights: clean tiles, then views; rows of
                         length 1 */
-    uint32_t *nearest; /* [tiles * distorted]: the tile found for each view with the last weights */
-    sb_report report;  /* filled in but for step, source and the trained row */
+    sb_report report; /* filled in but for step, source and the trained row */
 } sb_evaluation;
 
 /* Reads configuration and index of the run, decodes the held-out tiles, measures what needs no training. */

@@ -3,9 +3,14 @@
 
 #include <stdlib.h>
 
-#include "evaluator/metrics/metrics.h"
 #include "proto/error.h"
 #include "proto/memory.h"
+
+#define SB_METRIC(NAME, name) [SB_METRIC_##NAME] = &sb_metric_##name,
+const sb_metric *const sb_metrics[SB_METRICS] = {
+#include "evaluator/metrics/metrics.def"
+};
+#undef SB_METRIC
 
 /* Labels and groups of the gallery's tiles, [tiles] each, malloc'ed in one piece. */
 static uint32_t *facts_of(const sb_gallery *g, const sb_index *index)
@@ -18,8 +23,15 @@ static uint32_t *facts_of(const sb_gallery *g, const sb_index *index)
     return facts;
 }
 
+static sb_features features_of(const sb_gallery *g, const uint32_t *facts)
+{
+    return (sb_features){
+        .tiles = g->tiles, .distorted = g->distorted, .label = facts, .group = facts + g->tiles
+    };
+}
+
 int sb_measure(float *clean, float *view, int width, const sb_gallery *g, const sb_index *index,
-               sb_measures *m, uint32_t *nearest)
+               sb_measures *m)
 {
     size_t tiles = (size_t)g->tiles, views = tiles * (size_t)g->distorted;
     uint32_t *facts = facts_of(g, index);
@@ -27,23 +39,16 @@ int sb_measure(float *clean, float *view, int width, const sb_gallery *g, const 
         return -1;
     sb_metric_unit_rows(clean, tiles, width);
     sb_metric_unit_rows(view, views, width);
-    *m = (sb_measures){ .view_retrieval = sb_metric_retrieval(clean, g->tiles, view, g->distorted, width,
-                                                              nearest) };
-    m->group_retrieval = sb_metric_group_retrieval(clean, facts + tiles, g->tiles, width);
-    m->knn1 = sb_metric_knn(clean, facts, g->tiles, width, SB_KNN_NEIGHBOURS, SB_KNN_TEMPERATURE, &m->knn5);
-    for (int t = 0; t < g->tiles; t++)
-        for (int d = 0; d < g->distorted; d++)
-            m->alignment += sb_metric_alignment(
-                clean + (size_t)t * (size_t)width,
-                view + ((size_t)t * (size_t)g->distorted + (size_t)d) * (size_t)width, 1, width);
-    m->alignment /= (double)views;
-    m->uniformity = sb_metric_uniformity(clean, g->tiles, width);
-    m->deviation = sb_metric_deviation(view, (int)views, width);
-    m->rank = sb_metric_rankme(view, (int)views, width);
+    sb_features f = features_of(g, facts);
+    f.clean = clean;
+    f.view = view;
+    f.width = width;
+    int rc = 0;
+    for (int k = 0; k < SB_METRICS && rc == 0; k++)
+        if (sb_metrics[k]->measure(&f, &m->value[k]) != 0)
+            rc = sb_context("%s", sb_metrics[k]->title);
     free(facts);
-    if (m->rank < 0)
-        return -1;
-    return 0;
+    return rc;
 }
 
 int sb_measure_described(sb_describe describe, int width, const sb_gallery *g, const sb_index *index,
@@ -57,7 +62,7 @@ int sb_measure_described(sb_describe describe, int width, const sb_gallery *g, c
         return -1;
     for (size_t i = 0; i < tiles + views; i++)
         describe(g->clean + i * bytes, g->side, g->channels, features + i * (size_t)width);
-    int rc = sb_measure(features, features + tiles * (size_t)width, width, g, index, out, NULL);
+    int rc = sb_measure(features, features + tiles * (size_t)width, width, g, index, out);
     free(features);
     return rc;
 }
@@ -67,10 +72,9 @@ int sb_measure_chance(const sb_gallery *g, const sb_index *index, sb_measures *m
     uint32_t *facts = facts_of(g, index);
     if (!facts)
         return -1;
-    *m = (sb_measures){ .view_retrieval = 1.0 / g->tiles,
-                        .knn1 = sb_metric_chance(facts, g->tiles),
-                        .group_retrieval = sb_metric_chance(facts + g->tiles, g->tiles),
-                        .knn5 = -1 };
+    const sb_features f = features_of(g, facts);
+    for (int k = 0; k < SB_METRICS; k++)
+        m->value[k] = sb_metrics[k]->chance ? sb_metrics[k]->chance(&f) : 0;
     free(facts);
     return 0;
 }

@@ -5,10 +5,8 @@
 #include <jansson.h>
 #include <limits.h>
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "proto/error.h"
 #include "proto/rundir.h"
@@ -17,34 +15,10 @@ static const char *const row_names[SB_ROWS] = { "chance", "colour statistics", "
                                                 "trained" };
 static const char *const row_keys[SB_ROWS] = { "chance", "colour", "pixels", "untrained", "trained" };
 
-/* The measures, in the order of their columns. A share is printed in per cent; chance knows only some. */
-static const struct {
-    const char *key, *title;
-    size_t offset;
-    bool share, chance;
-} columns[] = {
-    { "view_retrieval", "view", offsetof(sb_measures, view_retrieval), true, true },
-    { "group_retrieval", "group", offsetof(sb_measures, group_retrieval), true, true },
-    { "knn_top1", "kNN top-1", offsetof(sb_measures, knn1), true, true },
-    { "knn_top5", "top-5", offsetof(sb_measures, knn5), true, false },
-    { "rank", "RankMe", offsetof(sb_measures, rank), false, false },
-    { "alignment", "alignment", offsetof(sb_measures, alignment), false, false },
-    { "uniformity", "uniformity", offsetof(sb_measures, uniformity), false, false },
-    { "deviation", "deviation", offsetof(sb_measures, deviation), false, false },
-};
-#define COLUMNS (sizeof columns / sizeof *columns)
-
-static double value_of(const sb_report *r, int row, size_t column)
-{
-    double value;
-    memcpy(&value, (const char *)&r->row[row] + columns[column].offset, sizeof value);
-    return value;
-}
-
 /* A measure that this data set does not have (no labels, no groups). */
-static bool missing(const sb_report *r, size_t column)
+static bool missing(const sb_report *r, int k)
 {
-    return columns[column].share && value_of(r, SB_ROW_TRAINED, column) < 0;
+    return sb_metrics[k]->share && r->row[SB_ROW_TRAINED].value[k] < 0;
 }
 
 void sb_report_print(const sb_report *r)
@@ -52,21 +26,21 @@ void sb_report_print(const sb_report *r)
     printf("step %" PRId64 " (%s): %d held-out tiles, %d distorted views of each, %d pixels\n", r->step,
            r->source, r->tiles, r->views, r->size);
     printf("  %-18s", "");
-    for (size_t c = 0; c < COLUMNS; c++)
-        if (!missing(r, c))
-            printf(" %10s", columns[c].title);
+    for (int k = 0; k < SB_METRICS; k++)
+        if (!missing(r, k))
+            printf(" %10s", sb_metrics[k]->title);
     printf("\n");
     for (int row = 0; row < SB_ROWS; row++) {
         printf("  %-18s", row_names[row]);
-        for (size_t c = 0; c < COLUMNS; c++) {
-            if (missing(r, c))
+        for (int k = 0; k < SB_METRICS; k++) {
+            if (missing(r, k))
                 continue;
-            if (row == SB_ROW_CHANCE && !columns[c].chance)
+            if (row == SB_ROW_CHANCE && !sb_metrics[k]->chance)
                 printf(" %10s", "");
-            else if (columns[c].share)
-                printf(" %8.1f %%", 100 * value_of(r, row, c));
+            else if (sb_metrics[k]->share)
+                printf(" %8.1f %%", 100 * r->row[row].value[k]);
             else
-                printf(" %10.3f", value_of(r, row, c));
+                printf(" %10.3f", r->row[row].value[k]);
         }
         printf("\n");
     }
@@ -81,9 +55,9 @@ void sb_report_print(const sb_report *r)
 static json_t *row_json(const sb_report *r, int row)
 {
     json_t *out = json_object();
-    for (size_t c = 0; c < COLUMNS; c++)
-        if (!missing(r, c) && (row != SB_ROW_CHANCE || columns[c].chance))
-            json_object_set_new(out, columns[c].key, json_real(value_of(r, row, c)));
+    for (int k = 0; k < SB_METRICS; k++)
+        if (!missing(r, k) && (row != SB_ROW_CHANCE || sb_metrics[k]->chance))
+            json_object_set_new(out, sb_metrics[k]->key, json_real(r->row[row].value[k]));
     return out;
 }
 

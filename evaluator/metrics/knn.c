@@ -1,9 +1,14 @@
-/* knn.c: weighted nearest-neighbour classification. See metrics.h. */
+/* knn.c: weighted nearest-neighbour classification of the clean tiles: K neighbours with weights exp(s /
+ * temperature) (Wu et al. 2018), each row left out of its own vote: the share of rows whose label is the
+ * first, or among the first five. Rows without a label do not count. */
 #include <math.h>
-#include <stddef.h>
 #include <stdlib.h>
 
 #include "evaluator/metrics/metrics.h"
+#include "proto/memory.h"
+
+#define NEIGHBOURS 20
+#define TEMPERATURE 0.07
 
 typedef struct {
     double similarity;
@@ -19,20 +24,22 @@ static int nearer(const void *a, const void *b)
     return x->row - y->row;
 }
 
-double sb_metric_knn(const float *features, const uint32_t *labels, int rows, int width, int k,
-                     double temperature, double *top5)
+/* top: how many of the labels with the most votes may be the right one. */
+static int classify(const sb_features *f, int top, double *out)
 {
+    const uint32_t *labels = f->label;
+    const int rows = f->tiles, width = f->width;
     uint32_t classes = 0;
     for (int i = 0; i < rows; i++)
         if (labels[i] != UINT32_MAX && labels[i] >= classes)
             classes = labels[i] + 1;
-    *top5 = -1;
+    *out = -1;
     if (classes == 0)
-        return -1;
-    neighbour *near = malloc((size_t)rows * sizeof *near);
-    double *votes = malloc(classes * sizeof *votes);
-    int counted = 0, first = 0, five = 0;
-    for (int i = 0; near && votes && i < rows; i++) {
+        return 0;
+    neighbour *near = sb_zeroed((size_t)rows, sizeof *near, "the neighbours of a tile");
+    double *votes = sb_zeroed(classes, sizeof *votes, "the votes for labels");
+    int rc = near && votes ? 0 : -1, counted = 0, right = 0;
+    for (int i = 0; rc == 0 && i < rows; i++) {
         if (labels[i] == UINT32_MAX)
             continue;
         int found = 0;
@@ -41,8 +48,8 @@ double sb_metric_knn(const float *features, const uint32_t *labels, int rows, in
                 continue;
             double s = 0;
             for (int c = 0; c < width; c++)
-                s += (double)features[(size_t)i * (size_t)width + (size_t)c] *
-                     features[(size_t)j * (size_t)width + (size_t)c];
+                s += (double)f->clean[(size_t)i * (size_t)width + (size_t)c] *
+                     f->clean[(size_t)j * (size_t)width + (size_t)c];
             near[found++] = (neighbour){ .similarity = s, .row = j };
         }
         if (found == 0)
@@ -50,20 +57,27 @@ double sb_metric_knn(const float *features, const uint32_t *labels, int rows, in
         qsort(near, (size_t)found, sizeof *near, nearer);
         for (uint32_t c = 0; c < classes; c++)
             votes[c] = 0;
-        for (int n = 0; n < found && n < k; n++)
-            votes[labels[near[n].row]] += exp((near[n].similarity - near[0].similarity) / temperature);
+        for (int n = 0; n < found && n < NEIGHBOURS; n++)
+            votes[labels[near[n].row]] += exp((near[n].similarity - near[0].similarity) / TEMPERATURE);
         uint32_t better = 0; /* classes with more votes than the right one; a class without votes is behind
                                 all that have some */
         for (uint32_t c = 0; c < classes; c++)
             better += votes[c] > votes[labels[i]] || (c < labels[i] && votes[c] == votes[labels[i]]);
         counted++;
-        first += better == 0 && votes[labels[i]] > 0;
-        five += better < 5 && votes[labels[i]] > 0;
+        right += better < (uint32_t)top && votes[labels[i]] > 0;
     }
     free(near);
     free(votes);
-    if (counted == 0)
-        return -1;
-    *top5 = (double)five / counted;
-    return (double)first / counted;
+    if (counted > 0)
+        *out = (double)right / counted;
+    return rc;
 }
+
+static int top1(const sb_features *f, double *out) { return classify(f, 1, out); }
+static int top5(const sb_features *f, double *out) { return classify(f, 5, out); }
+static double another_of_the_label(const sb_features *f) { return sb_metric_chance(f->label, f->tiles); }
+
+const sb_metric sb_metric_knn_top1 = {
+    .key = "knn_top1", .title = "kNN top-1", .share = true, .measure = top1, .chance = another_of_the_label
+};
+const sb_metric sb_metric_knn_top5 = { .key = "knn_top5", .title = "top-5", .share = true, .measure = top5 };

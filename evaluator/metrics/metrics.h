@@ -1,44 +1,59 @@
-/* metrics.h: the measures, one file each. Features: f32 [rows, width], rows of length 1, host memory. */
+/* metrics.h: the measures. A measure is described in its own file and has its line in metrics.def; measuring,
+ * the table, evaluation.jsonl and the tests know none by name. */
 #ifndef SB_EVALUATOR_METRICS_H
 #define SB_EVALUATOR_METRICS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+/* What is measured: features of a gallery's tiles, and of `distorted` views of each (those of tile t from row
+ * t * distorted on). Every row has length 1. Host memory. */
+typedef struct {
+    const float *clean, *view; /* [tiles, width], [tiles * distorted, width] */
+    int tiles, distorted, width;
+    const uint32_t *label, *group; /* [tiles]; a label of UINT32_MAX is none */
+} sb_features;
+
+typedef struct {
+    const char *key, *title; /* in evaluation.jsonl; of its column */
+    bool share; /* 0 .. 1, printed in per cent; negative where the data set has not what it takes */
+    int (*measure)(const sb_features *features, double *out); /* 0; -1 with sb_error */
+    double (*chance)(
+        const sb_features *features); /* what guessing gives; reads no features. NULL: nothing to say */
+} sb_metric;
+
+#define SB_METRIC(NAME, name) SB_METRIC_##NAME,
+typedef enum {
+#include "evaluator/metrics/metrics.def"
+    SB_METRICS
+} sb_metric_id;
+#undef SB_METRIC
+
+#define SB_METRIC(NAME, name) extern const sb_metric sb_metric_##name;
+#include "evaluator/metrics/metrics.def"
+#undef SB_METRIC
+
+/* ---- what several measures, and the live trainer's embeddings, need -------------------------------------- */
+
 /* spread.c. Scales every row to length 1; a row of zeros stays as it is. */
 void sb_metric_unit_rows(float *x, size_t rows, int width);
-
-/* retrieval.c. View retrieval: the share of the queries [tiles * each, width] (those of tile t at t * each)
- * whose nearest gallery row [tiles, width] is their own tile's. Ties go to the lower row. nearest [tiles *
- * each]: the rows found, or NULL. Chance: 1 / tiles. */
-double sb_metric_retrieval(const float *gallery, int tiles, const float *queries, int each, int width,
-                           uint32_t *nearest);
-
-/* retrieval.c. The share of gallery rows whose nearest other row has the same group; rows whose group is
- * alone do not count. Negative if none counts. */
-double sb_metric_group_retrieval(const float *gallery, const uint32_t *group, int tiles, int width);
 
 /* retrieval.c. The share that a random other row gives: of the same id, over rows that are not alone with
  * theirs (UINT32_MAX is no id). Negative if there is none. */
 double sb_metric_chance(const uint32_t *id, int rows);
 
-/* knn.c. k nearest neighbours with weights exp(s / temperature) (Wu et al. 2018), each row left out of its
- * own vote: share of rows whose label is the first, or among the first five. Rows labelled UINT32_MAX do not
- * count. Negative if none counts. */
-double sb_metric_knn(const float *features, const uint32_t *labels, int rows, int width, int k,
-                     double temperature, double *top5);
-
 /* rank.c. RankMe (Garrido et al. 2023): exp of the entropy of the singular values, in double, of the first
  * SB_RANK_ROWS rows. At most min(rows, width). Negative: sb_error. */
 #define SB_RANK_ROWS 1024
-double sb_metric_rankme(const float *features, int rows, int width);
+double sb_metric_rankme(const float *x, int rows, int width);
 
-/* spread.c. Alignment (mean squared distance of pairs a_i, b_i), uniformity (log mean exp(-2 |x_i - x_j|^2)
- * over pairs; Wang and Isola 2020), and the mean over columns of the standard deviation, times sqrt(width): 1
- * when spread evenly, 0 when collapsed. */
-double sb_metric_alignment(const float *a, const float *b, int rows, int width);
-double sb_metric_uniformity(const float *x, int rows, int width);
-double sb_metric_deviation(const float *x, int rows, int width);
+/* spread.c. Mean squared distance of pairs a_i, b_i; log mean exp(-2 |x_i - x_j|^2) over pairs (Wang and
+ * Isola 2020); the mean over columns of the standard deviation, times sqrt(width): 1 when spread evenly, 0
+ * when collapsed. */
+double sb_metric_squared_distance(const float *a, const float *b, int rows, int width);
+double sb_metric_evenness(const float *x, int rows, int width);
+double sb_metric_spread(const float *x, int rows, int width);
 
 /* baseline.c. What needs no network, to keep results honest: 16 x 16 pixels, and colour statistics (mean and
  * deviation of each channel, and of brightness steps), as features of length 1. */

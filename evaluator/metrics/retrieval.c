@@ -1,6 +1,5 @@
-/* retrieval.c: is the nearest one the right one? See metrics.h. */
-#include <stddef.h>
-
+/* retrieval.c: is the nearest one the right one? Of a distorted view: its own clean tile; of a clean tile:
+ * another of its group. Ties go to the lower row. */
 #include "evaluator/metrics/metrics.h"
 
 static double dot(const float *a, const float *b, int width)
@@ -11,50 +10,51 @@ static double dot(const float *a, const float *b, int width)
     return sum;
 }
 
-double sb_metric_retrieval(const float *gallery, int tiles, const float *queries, int each, int width,
-                           uint32_t *nearest)
+/* The clean tile nearest to a feature; `but` is left out (-1: none). */
+static int nearest(const sb_features *f, const float *feature, int but)
 {
-    int hits = 0;
-    for (int q = 0; q < tiles * each; q++) {
-        int best = 0;
-        double most = -2;
-        for (int t = 0; t < tiles; t++) {
-            double s = dot(queries + (size_t)q * (size_t)width, gallery + (size_t)t * (size_t)width, width);
-            if (s > most) {
-                most = s;
-                best = t;
-            }
+    int best = -1;
+    double most = -2;
+    for (int t = 0; t < f->tiles; t++) {
+        double s = t == but ? -2 : dot(feature, f->clean + (size_t)t * (size_t)f->width, f->width);
+        if (s > most) {
+            most = s;
+            best = t;
         }
-        hits += best == q / each;
-        if (nearest)
-            nearest[q] = (uint32_t)best;
     }
-    return (double)hits / ((double)tiles * each);
+    return best;
 }
 
-double sb_metric_group_retrieval(const float *gallery, const uint32_t *group, int tiles, int width)
+static int view_retrieval(const sb_features *f, double *out)
+{
+    int hits = 0, queries = f->tiles * f->distorted;
+    for (int q = 0; q < queries; q++)
+        hits += nearest(f, f->view + (size_t)q * (size_t)f->width, -1) == q / f->distorted;
+    *out = (double)hits / queries;
+    return 0;
+}
+
+static double one_tile(const sb_features *f) { return 1.0 / f->tiles; }
+
+/* Tiles whose group is alone do not count. */
+static int group_retrieval(const sb_features *f, double *out)
 {
     int counted = 0, hits = 0;
-    for (int i = 0; i < tiles; i++) {
-        int best = -1, others = 0;
-        double most = -2;
-        for (int j = 0; j < tiles; j++) {
-            if (j == i)
-                continue;
-            others += group[j] == group[i];
-            double s = dot(gallery + (size_t)i * (size_t)width, gallery + (size_t)j * (size_t)width, width);
-            if (s > most) {
-                most = s;
-                best = j;
-            }
-        }
+    for (int i = 0; i < f->tiles; i++) {
+        int others = 0;
+        for (int j = 0; j < f->tiles; j++)
+            others += j != i && f->group[j] == f->group[i];
         if (others == 0)
             continue;
+        int best = nearest(f, f->clean + (size_t)i * (size_t)f->width, i);
         counted++;
-        hits += group[best] == group[i];
+        hits += best >= 0 && f->group[best] == f->group[i];
     }
-    return counted ? (double)hits / counted : -1;
+    *out = counted ? (double)hits / counted : -1;
+    return 0;
 }
+
+static double another_of_the_group(const sb_features *f) { return sb_metric_chance(f->group, f->tiles); }
 
 double sb_metric_chance(const uint32_t *id, int rows)
 {
@@ -73,3 +73,12 @@ double sb_metric_chance(const uint32_t *id, int rows)
     }
     return counted ? expected / counted : -1;
 }
+
+const sb_metric sb_metric_view_retrieval = {
+    .key = "view_retrieval", .title = "view", .share = true, .measure = view_retrieval, .chance = one_tile
+};
+const sb_metric sb_metric_group_retrieval = { .key = "group_retrieval",
+                                              .title = "group",
+                                              .share = true,
+                                              .measure = group_retrieval,
+                                              .chance = another_of_the_group };

@@ -53,7 +53,7 @@ def reference(clean, view, labels, groups):
     partners = same(groups).any(axis=1)
     hits = groups[s.argmax(axis=1)] == groups
     out["group_retrieval"] = hits[partners].mean() if partners.any() else -1
-    out["knn1"], out["knn5"] = knn(clean, labels)
+    out["knn_top1"], out["knn_top5"] = knn(clean, labels)
     singular = numpy.linalg.svd(view[:1024], compute_uv=False)
     p = singular / singular.sum() + 1e-7
     out["rank"] = numpy.exp(-(p * numpy.log(p)).sum())
@@ -61,7 +61,7 @@ def reference(clean, view, labels, groups):
     square = ((clean[:, None] - clean[None]) ** 2).sum(axis=2)
     out["uniformity"] = numpy.log(numpy.exp(-2 * square[numpy.triu_indices(tiles, 1)]).mean())
     out["deviation"] = view.std(axis=0).mean() * view.shape[1] ** 0.5
-    out["group_chance"], out["label_chance"] = chance(groups), chance(labels)
+    out["chance.group_retrieval"], out["chance.knn_top1"], out["chance.view_retrieval"] = chance(groups), chance(labels), 1 / tiles
     return out
 
 

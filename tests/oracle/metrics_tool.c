@@ -28,16 +28,16 @@ int main(int argc, char **argv)
     sb_gallery gallery = { .tiles = tiles, .distorted = views, .tile = tile };
     sb_index index = { .images = images, .count = (uint32_t)tiles };
     sb_measures m, chance;
-    if (sb_measure(features, features + clean, width, &gallery, &index, &m, NULL) != 0 ||
+    if (sb_measure(features, features + clean, width, &gallery, &index, &m) != 0 ||
         sb_measure_chance(&gallery, &index, &chance) != 0) {
         fprintf(stderr, "%s\n", sb_error());
         return 1;
     }
-    printf("view_retrieval %.17g\ngroup_retrieval %.17g\nknn1 %.17g\nknn5 %.17g\nrank %.17g\nalignment "
-           "%.17g\nuniformity %.17g\n"
-           "deviation %.17g\ngroup_chance %.17g\nlabel_chance %.17g\n",
-           m.view_retrieval, m.group_retrieval, m.knn1, m.knn5, m.rank, m.alignment, m.uniformity,
-           m.deviation, chance.group_retrieval, chance.knn1);
+    for (int k = 0; k < SB_METRICS; k++) {
+        printf("%s %.17g\n", sb_metrics[k]->key, m.value[k]);
+        if (sb_metrics[k]->chance)
+            printf("chance.%s %.17g\n", sb_metrics[k]->key, chance.value[k]);
+    }
     free(features);
     free(facts);
     free(images);
