@@ -5,17 +5,25 @@
 
 #include "trainer/graph/build.h"
 
-sb_t sb_projector(sb_graph *g, sb_t x, const sb_config *config)
+static const sb_key projector_keys[] = {
+    SB_KEY_INT(sb_projector_keys, layers, "2", 1, 8, "linear layers of the head"),
+    SB_KEY_INT(sb_projector_keys, hidden, "0", 0, 65536, "width of its hidden layers; 0: the backbone's"),
+    SB_KEY_INT(sb_projector_keys, out, "128", 1, 65536, "width of an embedding"),
+    SB_KEY_BOOL(sb_projector_keys, last_norm, "true", "batch norm after the last layer"),
+};
+
+const sb_key_table sb_projector_table = SB_KEY_TABLE("projector", NULL, sb_projector_keys, projector_keys);
+
+sb_t sb_projector(sb_graph *g, sb_t x, const sb_projector_keys *keys)
 {
-    int hidden = config->projector.hidden > 0 ? config->projector.hidden : sb_shape_of(g, x).c,
-        layers = config->projector.layers;
+    int hidden = keys->hidden > 0 ? keys->hidden : sb_shape_of(g, x).c, layers = keys->layers;
     for (int i = 0; i < layers; i++) {
-        const bool last = i == layers - 1, norm = !last || config->projector.last_norm;
+        const bool last = i == layers - 1, norm = !last || keys->last_norm;
         char linear[16], batchnorm[16];
         snprintf(linear, sizeof linear, "%d", 3 * i); /* linear, norm and ReLU take a number each */
         snprintf(batchnorm, sizeof batchnorm, "%d", 3 * i + 1);
         sb_scope(g, "projector");
-        x = sb_linear(g, x, linear, .out = last ? config->projector.out : hidden, .bias = !norm);
+        x = sb_linear(g, x, linear, .out = last ? keys->out : hidden, .bias = !norm);
         if (norm && last)
             x = sb_batchnorm_unshifted(g, x, batchnorm, .relu = false);
         else if (norm)

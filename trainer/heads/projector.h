@@ -8,10 +8,20 @@
 #ifndef SB_TRAINER_HEADS_PROJECTOR_H
 #define SB_TRAINER_HEADS_PROJECTOR_H
 
-#include "proto/config.h"
+#include "proto/key.h"
 #include "trainer/graph/graph.h"
 
+/* projector.* */
+typedef struct {
+    int layers; /* linear layers, >= 1 */
+    int hidden; /* width of the hidden ones; 0 = the encoder's */
+    int out;
+    bool last_norm; /* batch norm (scale, no shift) after the last layer */
+} sb_projector_keys;
+
+extern const sb_key_table sb_projector_table;
+
 /* features [n, width] -> embeddings [n, projector.out]. */
-sb_t sb_projector(sb_graph *graph, sb_t features, const sb_config *config);
+sb_t sb_projector(sb_graph *graph, sb_t features, const sb_projector_keys *keys);
 
 #endif

@@ -29,7 +29,7 @@ typedef struct {
 
 struct sb_step {
     sb_device *device;
-    const sb_config *config;
+    const sb_settings *config;
     sb_store store;
     sb_section section;
     sb_graph *encoder, *method; /* graphs */
