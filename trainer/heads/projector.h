@@ -1,27 +1,21 @@
-/* projector.h: the head between backbone and loss: linear layers with batch norm over the whole batch.
- *
- * Hidden layers: linear without bias, batch norm (scale and shift), ReLU. Last layer: linear without bias,
- * then batch norm with scale and no shift if projector.last_norm, else linear with bias (SimCLR v2; DCL's
- * reference). It runs once over the features of all views, so its batch norm is exact whatever the chunk.
- * Names count as torch.nn.Sequential's: projector.0.weight, projector.1.{weight,bias}, projector.3.weight ...
- */
+/* projector.h: the keys of the head between backbone and loss (method.h builds it of mlp.h). */
 #ifndef SB_TRAINER_HEADS_PROJECTOR_H
 #define SB_TRAINER_HEADS_PROJECTOR_H
 
 #include "proto/key.h"
-#include "trainer/graph/graph.h"
+#include "trainer/heads/mlp.h"
+
+typedef enum { SB_VIEWS_TOGETHER, SB_VIEWS_APART } sb_projector_views;
 
 /* projector.* */
 typedef struct {
     int layers; /* linear layers, >= 1 */
     int hidden; /* width of the hidden ones; 0 = the encoder's */
     int out;
-    bool last_norm; /* batch norm (scale, no shift) after the last layer */
+    sb_mlp_last last;
+    sb_projector_views views;
 } sb_projector_keys;
 
 extern const sb_key_table sb_projector_table;
-
-/* features [n, width] -> embeddings [n, projector.out]. */
-sb_t sb_projector(sb_graph *graph, sb_t features, const sb_projector_keys *keys);
 
 #endif
