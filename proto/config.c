@@ -334,7 +334,8 @@ static const sb_key *key_of(const sb_key_table *table, const char *name)
         tail = is_of_view(name) ? strchr(name + sizeof VIEW_PREFIX - 1, '.') : NULL;
     else if (section > 0)
         tail = strncmp(name, table->section, section) == 0 && name[section] == '.' ? name + section : NULL;
-    tail += tail && tail != name;
+    if (tail && tail != name)
+        tail++; /* behind the dot */
     for (int i = 0; tail && i < table->count; i++)
         if (strcmp(table->keys[i].name, tail) == 0)
             return &table->keys[i];

@@ -62,19 +62,18 @@ typedef struct {
 #define SB_KEY_TEXT(type, field, first, ...)                                                                \
     {                                                                                                       \
         .name = #field, .kind = SB_KIND_TEXT, .initial = (first), .meaning = __VA_ARGS__,                   \
-        .offset = offsetof(type, field) + 0 * sizeof(char[sizeof(((type *)0)->field) == PATH_MAX ? 1 : -1]) \
+        .offset = offsetof(type, field) + sizeof(char[sizeof(((type *)0)->field) == PATH_MAX ? 1 : -1]) - 1 \
     }
-#define SB_KEY_CHOICE(type, field, first, list, ...)                                              \
-    {                                                                                             \
-        .name = #field, .kind = SB_KIND_CHOICE, .initial = (first), .choices = (list),            \
-        .meaning = __VA_ARGS__,                                                                   \
-        .offset = offsetof(type, field) + 0 * _Generic(((type *)0)->field, int : 0, unsigned : 0) \
+#define SB_KEY_CHOICE(type, field, first, list, ...)                                          \
+    {                                                                                         \
+        .name = #field, .kind = SB_KIND_CHOICE, .initial = (first), .choices = (list),        \
+        .meaning = __VA_ARGS__,                                                               \
+        .offset = offsetof(type, field) + _Generic(((type *)0)->field, int : 0, unsigned : 0) \
     }
-#define SB_KEY_RANGED(kind_, c_type, type, field, first, low, high, ...)                     \
-    {                                                                                        \
-        .name = #field, .kind = (kind_), .initial = (first), .least = (low), .most = (high), \
-        .meaning = __VA_ARGS__,                                                              \
-        .offset = offsetof(type, field) + 0 * _Generic(((type *)0)->field, c_type : 0)       \
+#define SB_KEY_RANGED(kind_, c_type, type, field, first, low, high, ...)                                   \
+    {                                                                                                      \
+        .name = #field, .kind = (kind_), .initial = (first), .least = (low), .most = (high),               \
+        .meaning = __VA_ARGS__, .offset = offsetof(type, field) + _Generic(((type *)0)->field, c_type : 0) \
     }
 #define SB_KEY_LARGEST 9007199254740992.0 /* 2^53: what a double, and so a range, counts to */
 
