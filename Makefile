@@ -21,7 +21,7 @@ OPTIMISE += -Wno-tsan
 ROOMS    := proto
 else
 OPENMP   := -fopenmp
-ROOMS    := evaluator trainer augment loader kernels proto
+ROOMS    := evaluator trainer augment loader kernels keys proto
 endif
 # What the processor can do: the programs are built on the machine that runs them. gcc alone would use half of AVX-512's width.
 ARCH     ?= -march=native $(shell $(CC) -mprefer-vector-width=512 -E -x c /dev/null >/dev/null 2>&1 && echo -mprefer-vector-width=512)
@@ -52,13 +52,18 @@ include kernels/cuda/rules.mk
 
 tests: all $(TESTS) $(HELPERS) $(EMULATED) $(WITH_CUDNN)
 
-sources = $(filter-out %/main.c,$(wildcard $(1)/*.c $(1)/op/*.c $(1)/cpu/*.c $(1)/graph/*.c $(1)/encoders/*.c $(1)/heads/*.c $(1)/methods/*.c $(1)/step/*.c $(1)/metrics/*.c))
+sources = $(filter-out %/main.c %/keys.c,$(wildcard $(1)/*.c $(1)/op/*.c $(1)/cpu/*.c $(1)/graph/*.c $(1)/encoders/*.c $(1)/heads/*.c $(1)/methods/*.c $(1)/optimisers/*.c $(1)/step/*.c $(1)/metrics/*.c))
 define archive
 $(BUILD)/lib$(1).a: $(patsubst %.c,$(BUILD)/%.o,$(call sources,$(1)))
 	@rm -f $$@
 	@$$(AR) rcs $$@ $$^
 endef
-$(foreach r,$(ROOMS),$(eval $(call archive,$(r))))
+$(foreach r,$(filter-out keys,$(ROOMS)),$(eval $(call archive,$(r))))
+
+# Every room's keys are data alone, which any program may read: a library of their own, behind the rooms.
+$(BUILD)/libkeys.a: $(patsubst %.c,$(BUILD)/%.o,$(wildcard */keys.c))
+	@rm -f $@
+	@$(AR) rcs $@ $^
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)

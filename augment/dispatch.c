@@ -64,7 +64,7 @@ typedef struct {
 } loader;
 
 struct sb_dispatch {
-    const sb_config *config;
+    const sb_augment_keys *keys;
     const sb_index *index;
     sb_order *order;
     sb_dispatch_made made;
@@ -90,12 +90,12 @@ struct sb_dispatch {
 static int quarantine_check(const sb_dispatch *d)
 {
     double share = (double)d->counts.quarantined / d->files;
-    if (share > d->config->data.max_bad || d->counts.quarantined == d->files)
+    if (share > d->keys->data.max_bad || d->counts.quarantined == d->files)
         return sb_fail(
             "%" PRIu32 " of %" PRIu32
             " images cannot be used, more than data.max_bad = %g allows; see %s/quarantine.jsonl, mend or "
             "remove the files, or raise data.max_bad",
-            d->counts.quarantined, d->files, d->config->data.max_bad, d->run_dir);
+            d->counts.quarantined, d->files, d->keys->data.max_bad, d->run_dir);
     return 0;
 }
 
@@ -169,13 +169,14 @@ static int quarantine_load(sb_dispatch *d)
 
 /* ---- create -------------------------------------------------------------------------------------------- */
 
-int sb_dispatch_create(sb_dispatch **out, const char *run_dir, const sb_config *config, const sb_index *index,
-                       sb_order *order, uint64_t first, sb_dispatch_made made, void *context)
+int sb_dispatch_create(sb_dispatch **out, const char *run_dir, const sb_augment_keys *keys,
+                       const sb_index *index, sb_order *order, uint64_t first, sb_dispatch_made made,
+                       void *context)
 {
     sb_dispatch *d = sb_zeroed(1, sizeof *d, "the dispatch of tiles");
     if (!d)
         return -1;
-    *d = (sb_dispatch){ .config = config,
+    *d = (sb_dispatch){ .keys = keys,
                         .index = index,
                         .order = order,
                         .made = made,
@@ -183,11 +184,11 @@ int sb_dispatch_create(sb_dispatch **out, const char *run_dir, const sb_config *
                         .next = first,
                         .run_dir = run_dir };
     d->socket.directory = -1;
-    size_t bytes = (size_t)config->data.tile * (size_t)config->data.tile * (size_t)config->data.channels;
-    int slots = config->loader.slots;
+    size_t bytes = (size_t)keys->data.tile * (size_t)keys->data.tile * (size_t)keys->data.channels;
+    int slots = keys->loader.slots;
     if (slots == 0) {
         size_t fit = RING_BYTES / bytes;
-        slots = 2 * config->trainer.batch;
+        slots = 2 * keys->trainer.batch;
         if ((size_t)slots > fit)
             slots = (int)fit;
         if (slots < 8)
@@ -395,7 +396,7 @@ static int on_gone(sb_dispatch *d, int number)
                 0; /* a later holder that is killed before it writes its own must not be taken for a crash */
             char how[128];
             if (fault == SB_SIGNAL_HUNG)
-                snprintf(how, sizeof how, "hung for %g s (loader.timeout)", d->config->loader.timeout);
+                snprintf(how, sizeof how, "hung for %g s (loader.timeout)", d->keys->loader.timeout);
             else
                 snprintf(how, sizeof how, "was killed by its own signal %d (%s)", fault, strsignal(fault));
             sb_note("loader %d %s on %s", (int)l->process.pid, how, d->index->images[j->tile.image].path);
@@ -460,7 +461,7 @@ static void end_loader(loader *l, loader_state state, int number)
 static void look_at_loader(const sb_dispatch *d, loader *l)
 {
     uint64_t now = sb_now(), passed = now - l->looked_at,
-             often = (uint64_t)(d->config->loader.timeout * 1e9) / 8, kept = 0;
+             often = (uint64_t)(d->keys->loader.timeout * 1e9) / 8, kept = 0;
     sb_process_time time;
     if (passed < (often < LOOK_NS ? often : LOOK_NS))
         return;
@@ -483,10 +484,9 @@ static int watch_loader(sb_dispatch *d, int number)
         return on_gone(d, number);
     look_at_loader(d, l);
     uint64_t still = l->still_ns;
-    if (l->state == LOADER_AT_WORK && l->in_flight > 0 &&
-        still > (uint64_t)(d->config->loader.timeout * 1e9)) {
+    if (l->state == LOADER_AT_WORK && l->in_flight > 0 && still > (uint64_t)(d->keys->loader.timeout * 1e9)) {
         sb_note("loader %d made no progress for %g s (loader.timeout) on %s and is killed",
-                (int)l->process.pid, d->config->loader.timeout, oldest_order(d, number));
+                (int)l->process.pid, d->keys->loader.timeout, oldest_order(d, number));
         end_loader(l, LOADER_HUNG, SB_SIGNAL_HUNG);
     } else if (l->state == LOADER_HUNG && still > MARK_WAIT_NS) {
         end_loader(l, LOADER_KILLED, SIGKILL);
@@ -562,7 +562,7 @@ static int hand_out_one(sb_dispatch *d, int number, uint64_t now, bool *handed)
     order.work.image = best->tile.image;
     order.work.left = best->tile.left;
     order.work.top = best->tile.top;
-    order.work.side = d->config->data.tile;
+    order.work.side = d->keys->data.tile;
     best->state = JOB_ASSIGNED;
     best->loader = number;
     best->assigned_at = now;
@@ -643,8 +643,8 @@ bool sb_dispatch_take(sb_dispatch *d, sb_dispatch_tile *out)
     const sb_slot_meta *meta = sb_ring_meta(&d->ring, best->slot);
     bool sound = meta->sample == best->sample && meta->image == best->tile.image &&
                  meta->left == best->tile.left && meta->top == best->tile.top &&
-                 meta->width == d->config->data.tile && meta->height == d->config->data.tile &&
-                 meta->channels == d->config->data.channels;
+                 meta->width == d->keys->data.tile && meta->height == d->keys->data.tile &&
+                 meta->channels == d->keys->data.channels;
     if (!sound) { /* what lies there is not what was ordered: order it again */
         sb_ring_release(&d->ring, best->slot, sb_ring_look(&d->ring, best->slot).generation, READER);
         best->state = JOB_WAITING;

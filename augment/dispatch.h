@@ -18,9 +18,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "augment/keys.h"
 #include "augment/order.h"
 #include "loader/index.h"
-#include "proto/config.h"
 #include "proto/ring.h"
 
 typedef struct sb_dispatch sb_dispatch;
@@ -30,8 +30,9 @@ typedef bool (*sb_dispatch_made)(void *context, uint64_t sample);
 
 /* Creates ring and socket; samples are taken from `first` on. Keeps the pointers. quarantine.jsonl of run_dir
  * is read and appended to. */
-int sb_dispatch_create(sb_dispatch **out, const char *run_dir, const sb_config *config, const sb_index *index,
-                       sb_order *order, uint64_t first, sb_dispatch_made made, void *context);
+int sb_dispatch_create(sb_dispatch **out, const char *run_dir, const sb_augment_keys *keys,
+                       const sb_index *index, sb_order *order, uint64_t first, sb_dispatch_made made,
+                       void *context);
 void sb_dispatch_destroy(sb_dispatch **dispatch);
 
 /* The tile ring's memory, for a device that copies from it. */

@@ -17,7 +17,6 @@
 #include "augment/viewer.h"   /* sb_viewer_* */
 #include "kernels/open.h"     /* sb_device_* */
 #include "loader/index.h"     /* sb_index_read */
-#include "proto/config.h"     /* sb_config_* */
 #include "proto/error.h"      /* sb_fail, sb_note */
 #include "proto/process.h"    /* sb_process_*, sb_stop_* */
 #include "proto/random.h"     /* sb_random_init */
@@ -45,7 +44,7 @@ typedef struct {
 } job;
 
 typedef struct {
-    sb_config config;
+    sb_augment_keys keys;
     sb_index index;
     sb_order *order;
     sb_dispatch *dispatch;
@@ -98,7 +97,7 @@ static int join_trainer(augment *a, uint64_t *first)
                        m.welcome.segment_count, a->class_count);
     for (int c = 0; c < a->class_count; c++) {
         view_class *k = &a->classes[c];
-        size_t bytes = (size_t)k->size * (size_t)k->size * (size_t)a->config.data.channels;
+        size_t bytes = (size_t)k->size * (size_t)k->size * (size_t)a->keys.data.channels;
         if (sb_ring_join(&k->ring, SB_SEGMENT_VIEWS, &m.welcome.segments[c]) != 0)
             return sb_context("view ring of size %d", k->size);
         if (k->ring.stride < bytes)
@@ -156,7 +155,7 @@ static int begin_views(augment *a, const sb_dispatch_tile *tile)
             uint32_t slot = sb_ring_slot(&k->ring, e), generation = sb_ring_generation(&k->ring, e);
             if (!sb_ring_claim(&k->ring, slot, generation, a->incarnation))
                 continue; /* a predecessor made this one */
-            sb_view_of_sample(&a->config, epoch, position, k->views[v], tile->meta->width, tile->meta->height,
+            sb_view_of_sample(&a->keys, epoch, position, k->views[v], tile->meta->width, tile->meta->height,
                               &params[j->count]);
             sb_slot_meta *meta = sb_ring_meta(&k->ring, slot);
             *meta = *tile->meta;
@@ -250,18 +249,16 @@ static int loop(augment *a)
 /* Configuration, index and order: all of a run that can be wrong before it begins. */
 static int read_run(augment *a)
 {
-    char path[PATH_MAX];
-    sb_config_defaults(&a->config);
-    if (sb_rundir_path(path, run_dir, "config.yaml") != 0 || sb_config_read(&a->config, path) != 0 ||
-        sb_config_finish(&a->config) != 0 || sb_index_read(&a->index, run_dir, &a->config) != 0 ||
-        sb_order_create(&a->order, &a->index, &a->config) != 0)
+    if (sb_augment_keys_of_run(&a->keys, run_dir) != 0 ||
+        sb_index_read(&a->index, run_dir, a->keys.data.tile) != 0 ||
+        sb_order_create(&a->order, &a->index, &a->keys) != 0)
         return -1;
     int sizes[SB_VIEWS_MAX];
-    a->class_count = sb_config_view_sizes(&a->config, sizes);
+    a->class_count = sb_view_sizes(a->keys.views, a->keys.view_count, sizes);
     for (int c = 0; c < a->class_count; c++) {
         a->classes[c].size = sizes[c];
-        for (int v = 0; v < a->config.view_count; v++)
-            if (a->config.views[v].size == sizes[c])
+        for (int v = 0; v < a->keys.view_count; v++)
+            if (a->keys.views[v].size == sizes[c])
                 a->classes[c].views[a->classes[c].count++] = v;
     }
     return 0;
@@ -271,7 +268,7 @@ static int read_run(augment *a)
  * left room for this. */
 static int open_device(augment *a)
 {
-    int rc = sb_device_open(&a->device, &a->config, 1);
+    int rc = sb_device_open(&a->device, a->keys.common.device, a->keys.cuda.plugin, 1);
     if (rc == SB_DEVICE_FULL)
         sb_context("no room for augment beside the trainer; lower trainer.chunk");
     if (rc != 0)
@@ -279,7 +276,7 @@ static int open_device(augment *a)
     sb_device_introduce(a->device);
     for (int c = 0; c < a->class_count; c++)
         sb_device_pin(a->device, a->classes[c].ring.segment.mapping, a->classes[c].ring.segment.ticket.bytes);
-    return sb_viewer_create(&a->viewer, a->device, &a->config);
+    return sb_viewer_create(&a->viewer, a->device, &a->keys);
 }
 
 /* The device first: it may be reading and writing the rings. */
@@ -343,8 +340,8 @@ int main(int argc, char **argv)
     if (sb_stop_install() == 0 && sb_process_die_with_supervisor() == 0 && read_run(&a) == 0)
         rc = join_trainer(&a, &first);
     if (rc == 1) {
-        if (open_device(&a) != 0 || sb_dispatch_create(&a.dispatch, run_dir, &a.config, &a.index, a.order,
-                                                       first, views_made, &a) != 0)
+        if (open_device(&a) != 0 ||
+            sb_dispatch_create(&a.dispatch, run_dir, &a.keys, &a.index, a.order, first, views_made, &a) != 0)
             rc = -1;
         else
             rc = loop(&a);

@@ -28,7 +28,7 @@ typedef struct {
 
 struct sb_order {
     const sb_index *index;
-    const sb_config *config;
+    const sb_augment_keys *keys;
     uint64_t total; /* samples before the last partial batch is dropped */
     uint64_t kept;
     uint32_t epoch;   /* that `entries` holds; UINT32_MAX none */
@@ -45,7 +45,7 @@ struct sb_order {
 
 static uint32_t samples_of(const sb_order *o, uint32_t image)
 {
-    return o->index->images[image].tiles * (uint32_t)o->config->data.tiles_per_image;
+    return o->index->images[image].tiles * (uint32_t)o->keys->data.tiles_per_image;
 }
 
 /* Fisher and Yates over any array of entries. */
@@ -84,7 +84,7 @@ static uint64_t mark_urgent(sb_order *o, uint64_t batches)
  * batch of them or more. */
 static bool make_distinct(sb_order *o)
 {
-    uint64_t batch = (uint64_t)o->config->trainer.batch, made = 0, first = 0;
+    uint64_t batch = (uint64_t)o->keys->trainer.batch, made = 0, first = 0;
     memset(o->groups, 0, o->group_count * sizeof *o->groups);
     o->most_left = UINT64_MAX;
     for (uint64_t i = 0; i < o->total; i++)
@@ -116,9 +116,9 @@ static bool make_distinct(sb_order *o)
 
 static int make_epoch(sb_order *o, uint32_t epoch)
 {
-    uint32_t count = o->index->count, window = (uint32_t)o->config->data.window;
+    uint32_t count = o->index->count, window = (uint32_t)o->keys->data.window;
     sb_random random;
-    sb_random_init(&random, o->config->seed, SB_RANDOM_IMAGES, epoch, 0, 0);
+    sb_random_init(&random, o->keys->common.seed, SB_RANDOM_IMAGES, epoch, 0, 0);
     for (uint32_t i = 0; i < count; i++) {
         uint32_t j = sb_random_below(&random, i + 1);
         o->images[i] = o->images[j];
@@ -130,15 +130,15 @@ static int make_epoch(sb_order *o, uint32_t epoch)
         for (uint32_t i = first; i < count && i - first < window; i++)
             for (uint32_t repeat = 0; repeat < samples_of(o, o->images[i]); repeat++)
                 o->entries[used++] = (entry){ .image = o->images[i], .repeat = repeat };
-        sb_random_init(&random, o->config->seed, SB_RANDOM_TILES, epoch, number, 0);
+        sb_random_init(&random, o->keys->common.seed, SB_RANDOM_TILES, epoch, number, 0);
         shuffle(o->entries + begin, used - begin, &random);
     }
     o->epoch = epoch;
-    if (o->config->batch.groups == SB_GROUPS_DISTINCT && !make_distinct(o))
+    if (o->keys->batch.groups == SB_GROUPS_DISTINCT && !make_distinct(o))
         return sb_fail("batch.groups = distinct: epoch %" PRIu32
                        " cannot be dealt into batches of %d without two tiles of one group; "
                        "lower trainer.batch or add images",
-                       epoch, o->config->trainer.batch);
+                       epoch, o->keys->trainer.batch);
     return 0;
 }
 
@@ -174,21 +174,21 @@ static int number_groups(sb_order *o)
     return 0;
 }
 
-int sb_order_create(sb_order **out, const sb_index *index, const sb_config *config)
+int sb_order_create(sb_order **out, const sb_index *index, const sb_augment_keys *keys)
 {
     sb_order *o = sb_zeroed(1, sizeof *o, "the order of samples");
     if (!o)
         return -1;
-    *o = (sb_order){ .index = index, .config = config, .epoch = UINT32_MAX };
+    *o = (sb_order){ .index = index, .keys = keys, .epoch = UINT32_MAX };
     for (uint32_t i = 0; i < index->count; i++)
         o->total += samples_of(o, i);
-    uint64_t batch = (uint64_t)config->trainer.batch;
+    uint64_t batch = (uint64_t)keys->trainer.batch;
     o->kept = o->total / batch * batch;
     if (o->kept == 0 || o->total >= UINT32_MAX) {
         sb_fail("an epoch has %" PRIu64 " samples, a batch needs %d: lower trainer.batch or data.tile, raise "
                 "data.tiles_per_image, or add "
                 "images",
-                o->total, config->trainer.batch);
+                o->total, keys->trainer.batch);
         free(o);
         return -1;
     }
@@ -198,7 +198,7 @@ int sb_order_create(sb_order **out, const sb_index *index, const sb_config *conf
         sb_order_destroy(&o);
         return -1;
     }
-    if ((config->batch.groups == SB_GROUPS_DISTINCT && number_groups(o) != 0) || make_epoch(o, 0) != 0) {
+    if ((keys->batch.groups == SB_GROUPS_DISTINCT && number_groups(o) != 0) || make_epoch(o, 0) != 0) {
         sb_order_destroy(&o);
         return -1;
     }
@@ -225,12 +225,12 @@ uint64_t sb_order_epoch_samples(const sb_order *o) { return o->kept; }
 static void place(const sb_order *o, uint32_t image, uint32_t repeat, sb_random *random, sb_tile *out)
 {
     const sb_image *row = &o->index->images[image];
-    int side = o->config->data.tile, across = row->train.width - side, down = row->train.height - side;
+    int side = o->keys->data.tile, across = row->train.width - side, down = row->train.height - side;
     *out = (sb_tile){ .image = image, .left = row->train.left, .top = row->train.top };
     if (row->placed) {
         out->left = row->left;
         out->top = row->top;
-    } else if (o->config->data.place == SB_PLACE_GRID) {
+    } else if (o->keys->data.place == SB_PLACE_GRID) {
         uint32_t columns = row->train.width >= side ? (uint32_t)(row->train.width / side) : 1,
                  tile = repeat % row->tiles;
         out->left += (int)(tile % columns) * side;
@@ -253,11 +253,11 @@ int sb_order_sample(sb_order *o, uint64_t n, uint32_t attempt, sb_tile *out)
     if (attempt == 0) {
         if (o->epoch != epoch && make_epoch(o, (uint32_t)epoch) != 0)
             return -1;
-        sb_random_init(&random, o->config->seed, SB_RANDOM_CROP, (uint32_t)epoch, position, 0);
+        sb_random_init(&random, o->keys->common.seed, SB_RANDOM_CROP, (uint32_t)epoch, position, 0);
         place(o, o->entries[position].image, o->entries[position].repeat, &random, out);
         return 0;
     }
-    sb_random_init(&random, o->config->seed, SB_RANDOM_REPLACE, (uint32_t)epoch, position, attempt);
+    sb_random_init(&random, o->keys->common.seed, SB_RANDOM_REPLACE, (uint32_t)epoch, position, attempt);
     for (int draws = 0; draws < 100000; draws++) {
         uint32_t image = sb_random_below(&random, o->index->count);
         if (samples_of(o, image) == 0)

@@ -9,14 +9,14 @@
 
 #include <stdint.h>
 
+#include "augment/keys.h"
 #include "loader/index.h"
-#include "proto/config.h"
 
 typedef struct sb_order sb_order;
 
 /* -1 if an epoch has fewer samples than a batch (the error names the keys), or distinct groups cannot fill a
  * batch. Keeps pointers. */
-int sb_order_create(sb_order **out, const sb_index *index, const sb_config *config);
+int sb_order_create(sb_order **out, const sb_index *index, const sb_augment_keys *keys);
 void sb_order_destroy(sb_order **order);
 
 /* Samples of an epoch: a multiple of the batch. Sample number n is epoch n / this, position n % this. */

@@ -15,7 +15,7 @@ static int chance(sb_random *random, double probability)
 }
 
 /* torchvision's RandomResizedCrop.get_params. */
-static void draw_crop(const sb_view_config *c, int width, int height, sb_random *random, sb_view_params *out)
+static void draw_crop(const sb_view_keys *c, int width, int height, sb_random *random, sb_view_params *out)
 {
     double area = (double)width * height, low = log(c->ratio_min), high = log(c->ratio_max);
     for (int attempt = 0; attempt < 10; attempt++) {
@@ -42,7 +42,7 @@ static float draw_factor(sb_random *random, double strength)
     return (float)uniform(random, fmax(0, 1 - strength), 1 + strength);
 }
 
-void sb_view_draw(const sb_view_config *c, int tile_width, int tile_height, sb_random *random,
+void sb_view_draw(const sb_view_keys *c, int tile_width, int tile_height, sb_random *random,
                   sb_view_params *out)
 {
     *out = (sb_view_params){ .size = c->size, .solarise = 2 };
@@ -66,12 +66,12 @@ void sb_view_draw(const sb_view_config *c, int tile_width, int tile_height, sb_r
         out->solarise = (float)c->solarise_threshold;
 }
 
-void sb_view_of_sample(const sb_config *config, uint32_t epoch, uint32_t position, int view, int tile_width,
-                       int tile_height, sb_view_params *out)
+void sb_view_of_sample(const sb_augment_keys *keys, uint32_t epoch, uint32_t position, int view,
+                       int tile_width, int tile_height, sb_view_params *out)
 {
     sb_random random;
-    sb_random_init(&random, config->seed, SB_RANDOM_VIEW, epoch, position, (uint32_t)view);
-    sb_view_draw(&config->views[view], tile_width, tile_height, &random, out);
+    sb_random_init(&random, keys->common.seed, SB_RANDOM_VIEW, epoch, position, (uint32_t)view);
+    sb_view_draw(&keys->views[view], tile_width, tile_height, &random, out);
 }
 
 void sb_view_clean(int tile_width, int tile_height, int size, sb_view_params *out)

@@ -52,18 +52,18 @@ static int take_all(sb_viewer *v, int tile, int largest)
     return rc;
 }
 
-int sb_viewer_create(sb_viewer **out, sb_device *device, const sb_config *config)
+int sb_viewer_create(sb_viewer **out, sb_device *device, const sb_augment_keys *keys)
 {
-    int sizes[SB_VIEWS_MAX], count = sb_config_view_sizes(config, sizes), largest = sizes[count - 1],
-                             tile = config->data.tile;
+    int sizes[SB_VIEWS_MAX], count = sb_view_sizes(keys->views, keys->view_count, sizes),
+                             largest = sizes[count - 1], tile = keys->data.tile;
     sb_viewer *v = sb_zeroed(1, sizeof *v, "the maker of views");
     if (!v)
         return -1;
     *v = (sb_viewer){ .device = device,
-                      .channels = config->data.channels,
-                      .views = config->view_count,
+                      .channels = keys->data.channels,
+                      .views = keys->view_count,
                       .largest = largest,
-                      .view_bytes = (size_t)largest * (size_t)largest * (size_t)config->data.channels };
+                      .view_bytes = (size_t)largest * (size_t)largest * (size_t)keys->data.channels };
     if (take_all(v, tile, largest) != 0) {
         sb_viewer_destroy(&v);
         return sb_context("memory for views");

@@ -6,16 +6,16 @@
 #ifndef SB_AUGMENT_VIEWER_H
 #define SB_AUGMENT_VIEWER_H
 
+#include "augment/keys.h"
 #include "kernels/op/view.h"
-#include "proto/config.h"
 
 #define SB_VIEWER_DEPTH SB_MARKS
 
 typedef struct sb_viewer sb_viewer;
 
-/* For tiles of config->data and up to all of config->views of one. Keeps the device. Where its memory is not
+/* For tiles of keys->data and up to all of keys->views of one. Keeps the device. Where its memory is not
  * enough the error says what to lower. */
-int sb_viewer_create(sb_viewer **out, sb_device *device, const sb_config *config);
+int sb_viewer_create(sb_viewer **out, sb_device *device, const sb_augment_keys *keys);
 
 /* Waits for what is under way; tolerates NULL. */
 void sb_viewer_destroy(sb_viewer **viewer);

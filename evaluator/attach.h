@@ -20,7 +20,7 @@ typedef struct {
 } sb_attachment;
 
 /* Asks the run's trainer for its broadcasts, for as long as `run_dir` has a supervisor and its status says
- * that it trains: a trainer that was killed comes again, in its own time. config_text (sb_config_result_text;
+ * that it trains: a trainer that was killed comes again, in its own time. config_text (sb_settings_of_run;
  * kept): what its snapshots must say. 1: attached; 0: no trainer answers, and none will; -1. */
 int sb_attach(sb_attachment *out, const char *run_dir, const char *config_text);
 void sb_detach(sb_attachment *attachment);

@@ -24,7 +24,7 @@
 #define NOTE_NS 10000000000ull
 
 typedef struct {
-    sb_config config;
+    sb_settings config;
     sb_index index;
     sb_device *device;
     sb_encoder *encoder;
@@ -123,21 +123,28 @@ static int add_image(embed *e, const sb_image *image)
     return 0;
 }
 
+/* The run's settings, with other data and the command line's. */
+static int read_keys(sb_settings *out, const char *run_dir, const char *data, char *const *assignments,
+                     int count)
+{
+    sb_config config;
+    int rc = sb_config_read_run(&config, run_dir);
+    if (rc == 0)
+        rc = sb_config_settle(&config, "data.path", data);
+    for (int i = 0; rc == 0 && i < count; i++)
+        rc = sb_config_set(&config, assignments[i]);
+    if (rc == 0)
+        rc = sb_settings_read(out, &config);
+    sb_config_free(&config);
+    return rc;
+}
+
 static int setup(embed *e, const char *run_dir, const char *data, char *const *assignments,
                  int assignment_count, int threads)
 {
-    char path[PATH_MAX];
     int64_t step;
-    sb_config_defaults(&e->config);
-    if (sb_rundir_path(path, run_dir, "config.yaml") != 0 || sb_config_read(&e->config, path) != 0)
-        return -1;
-    if (snprintf(e->config.data.path, sizeof e->config.data.path, "%s", data) >=
-        (int)sizeof e->config.data.path)
-        return sb_fail("%s: the path is too long", data);
-    for (int i = 0; i < assignment_count; i++)
-        if (sb_config_set(&e->config, assignments[i]) != 0)
-            return -1;
-    if (sb_config_finish(&e->config) != 0 || sb_index_scan(&e->index, &e->config) != 0)
+    if (read_keys(&e->config, run_dir, data, assignments, assignment_count) != 0 ||
+        sb_index_scan(&e->index, &e->config.data, &e->config.loader) != 0)
         return -1;
     sb_index_note_skipped(&e->index);
     int channels = e->config.data.channels;

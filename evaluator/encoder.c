@@ -16,7 +16,7 @@
 
 struct sb_encoder {
     sb_device *device;
-    sb_config config;
+    sb_settings config;
     sb_store store; /* of a backbone alone */
     sb_section section;
     sb_graph *graph;
@@ -36,7 +36,7 @@ static int take(sb_encoder *e, size_t bytes, void *out)
     return 0;
 }
 
-int sb_encoder_create(sb_encoder **out, sb_device *device, const sb_config *config, int side)
+int sb_encoder_create(sb_encoder **out, sb_device *device, const sb_settings *config, int side)
 {
     sb_encoder *e = sb_zeroed(1, sizeof *e, "an encoder");
     if (!e)
@@ -54,7 +54,7 @@ int sb_encoder_create(sb_encoder **out, sb_device *device, const sb_config *conf
         if (features < 0)
             rc = -1;
         else
-            rc = sb_section_create(&e->section, &e->store, NULL, false, config->seed);
+            rc = sb_section_create(&e->section, &e->store, NULL, false, config->common.seed);
     }
     const sb_shape pixels = { e->chunk, side, side, config->data.channels, SB_U8 };
     const sb_plan_options options = { .training = false };

@@ -11,12 +11,12 @@
 #include <stdint.h>
 
 #include "kernels/device.h"
-#include "proto/config.h"
+#include "trainer/configuration.h"
 
 typedef struct sb_encoder sb_encoder;
 
-/* Initial weights (of config->seed) for views of side x side. */
-int sb_encoder_create(sb_encoder **out, sb_device *device, const sb_config *config, int side);
+/* Initial weights (of its seed) for views of side x side. */
+int sb_encoder_create(sb_encoder **out, sb_device *device, const sb_settings *config, int side);
 void sb_encoder_destroy(sb_encoder **encoder);
 
 /* Takes the weights and running statistics of the run's newest sound checkpoint; *step is its step. 1; 0:

@@ -23,10 +23,9 @@ static int measure(sb_evaluation *e, sb_measures *out)
 int sb_evaluation_create(sb_evaluation *e, const char *run_dir, int threads)
 {
     *e = (sb_evaluation){ .run_dir = run_dir };
-    char path[PATH_MAX];
-    sb_config_defaults(&e->config);
-    if (sb_rundir_path(path, run_dir, "config.yaml") != 0 || sb_config_read(&e->config, path) != 0 ||
-        sb_config_finish(&e->config) != 0 || sb_index_read(&e->index, run_dir, &e->config) != 0 ||
+    if (sb_settings_of_run(&e->config, run_dir, &e->config_text) != 0 ||
+        sb_augment_keys_of_run(&e->sampling, run_dir) != 0 ||
+        sb_index_read(&e->index, run_dir, e->config.data.tile) != 0 ||
         sb_device_cpu(&e->device, threads) != 0 ||
         sb_gallery_create(&e->gallery, e->device, &e->index, &e->config) != 0)
         return -1;
@@ -54,6 +53,7 @@ int sb_evaluation_create(sb_evaluation *e, const char *run_dir, int threads)
 void sb_evaluation_free(sb_evaluation *e)
 {
     free(e->features);
+    free(e->config_text);
     sb_encoder_destroy(&e->encoder);
     sb_gallery_free(&e->gallery);
     sb_device_close(&e->device);

@@ -8,7 +8,9 @@
 
 typedef struct {
     const char *run_dir;
-    sb_config config;
+    sb_settings config;
+    sb_augment_keys sampling; /* which tiles, and views of them, the run is trained on */
+    char *config_text;        /* sb_settings_of_run: by it the evaluator knows its trainer */
     sb_index index;
     sb_device *device;
     sb_gallery gallery;

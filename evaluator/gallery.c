@@ -12,7 +12,7 @@
 
 #define GALLERY_BYTES (2ull << 30) /* of views; more tiles than fit are left out with a note */
 
-static const sb_view_config distortion = {
+static const sb_view_keys distortion = {
     .crop_min = 0.2,
     .crop_max = 1,
     .ratio_min = 3.0 / 4,
@@ -38,7 +38,7 @@ static int make_views(sb_gallery *g, sb_device *device, const uint8_t *pixels, i
     sb_view_params params[1 + SB_VIEWS_MAX];
     uint8_t *out[1 + SB_VIEWS_MAX];
     size_t bytes = (size_t)g->side * (size_t)g->side * (size_t)g->channels;
-    sb_view_config config = distortion;
+    sb_view_keys config = distortion;
     config.size = g->side;
     sb_view_clean(tile, tile, g->side, &params[0]);
     out[0] = g->clean + (size_t)t * bytes;
@@ -52,7 +52,7 @@ static int make_views(sb_gallery *g, sb_device *device, const uint8_t *pixels, i
     return sb_view(device, &how, sb_view_tile(tile, tile, g->channels), pixels, scratch);
 }
 
-int sb_gallery_create(sb_gallery *g, sb_device *device, const sb_index *index, const sb_config *config)
+int sb_gallery_create(sb_gallery *g, sb_device *device, const sb_index *index, const sb_settings *config)
 {
     int tile = config->data.tile, side = config->evaluate.size ? config->evaluate.size : config->data.view;
     size_t tile_bytes = (size_t)tile * (size_t)tile * (size_t)config->data.channels;

@@ -10,7 +10,7 @@
 
 #include "kernels/device.h"
 #include "loader/index.h"
-#include "proto/config.h"
+#include "trainer/configuration.h"
 
 typedef struct {
     int tiles;     /* T */
@@ -24,7 +24,7 @@ typedef struct {
 
 /* Decodes the held-out tiles and makes their views. Tiles that cannot be decoded are left out with a note;
  * fewer than 2 is an error. */
-int sb_gallery_create(sb_gallery *out, sb_device *device, const sb_index *index, const sb_config *config);
+int sb_gallery_create(sb_gallery *out, sb_device *device, const sb_index *index, const sb_settings *config);
 void sb_gallery_free(sb_gallery *gallery);
 
 #endif

@@ -88,15 +88,12 @@ static int evaluate_live(sb_evaluation *e, sb_attachment *live, const arguments 
 
 static int evaluate_run(sb_evaluation *e, const arguments *a)
 {
-    char *text = sb_config_result_text(&e->config);
-    if (!text)
-        return -1;
     int rc = 0;
     bool attached = false;
     bool live = training(a->run_dir);
     do {
         sb_attachment trainer;
-        rc = live ? sb_attach(&trainer, a->run_dir, text) : 0;
+        rc = live ? sb_attach(&trainer, a->run_dir, e->config_text) : 0;
         if (rc != 1)
             break;
         attached = true;
@@ -104,7 +101,6 @@ static int evaluate_run(sb_evaluation *e, const arguments *a)
         sb_detach(&trainer);
         live = a->follow && training(a->run_dir); /* its supervisor starts it again */
     } while (rc == 0 && live);
-    free(text);
     return rc == 0 && (!attached || a->follow) ? evaluate_checkpoint(e, a) : rc;
 }
 

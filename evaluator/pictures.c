@@ -84,9 +84,10 @@ static int sheet_save(const sheet *s, const char *run_dir, const char *name)
     return rc == 0 && rename(part, path) != 0 ? sb_fail_errno("renaming %s", part) : rc;
 }
 
-static int largest_view(const sb_config *config)
+static int largest_view(const sb_settings *config)
 {
-    int sizes[SB_VIEWS_MAX], count = sb_config_view_sizes(config, sizes), side = config->data.view;
+    int sizes[SB_VIEWS_MAX], count = sb_view_sizes(config->views, config->view_count, sizes),
+                             side = config->data.view;
     return sizes[count - 1] > side ? sizes[count - 1] : side;
 }
 
@@ -96,7 +97,7 @@ static int largest_view(const sb_config *config)
 static int contact_row(const sb_evaluation *e, sheet *s, sb_order *order, sb_decoder *decoder, int number,
                        uint8_t *tile_pixels, uint8_t *view_pixels, void *scratch)
 {
-    const sb_config *c = &e->config;
+    const sb_settings *c = &e->config;
     int tile = c->data.tile, channels = c->data.channels;
     sb_tile place;
     if (sb_order_sample(order, (uint64_t)number, 0, &place) != 0)
@@ -115,7 +116,7 @@ static int contact_row(const sb_evaluation *e, sheet *s, sb_order *order, sb_dec
         if (v < 0)
             sb_view_clean(tile, tile, c->data.view, &params);
         else
-            sb_view_of_sample(c, 0, (uint32_t)number, v, tile, tile, &params);
+            sb_view_of_sample(&e->sampling, 0, (uint32_t)number, v, tile, tile, &params);
         const sb_view_how how = { &params, .count = 1, .out = &view_pixels, .max_size = params.size };
         if (sb_view(e->device, &how, sb_view_tile(tile, tile, channels), tile_pixels, scratch) != 0)
             return -1;
@@ -126,7 +127,7 @@ static int contact_row(const sb_evaluation *e, sheet *s, sb_order *order, sb_dec
 
 static int contact(const sb_evaluation *e)
 {
-    const sb_config *c = &e->config;
+    const sb_settings *c = &e->config;
     int side = largest_view(c), rows = c->trainer.batch < ROWS ? c->trainer.batch : ROWS;
     sheet s = { 0 };
     sb_order *order = NULL;
@@ -139,7 +140,7 @@ static int contact(const sb_evaluation *e)
     int rc = tile && view ? 0 : -1;
     if (rc == 0 &&
         (sheet_create(&s, 1 + c->view_count, rows, side < CELL_MAX ? side : CELL_MAX) != 0 ||
-         sb_order_create(&order, &e->index, c) != 0 ||
+         sb_order_create(&order, &e->index, &e->sampling) != 0 ||
          sb_decoder_create(&decoder, c->data.channels, sb_index_largest(&e->index, c->data.channels),
                            c->data.untrusted) != 0 ||
          e->device->alloc(e->device, sb_view_scratch(e->device, shape, 1, side), &scratch) != 0))

@@ -3,6 +3,7 @@
 #include "kernels/open.h"
 
 #include <dlfcn.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -63,19 +64,19 @@ void sb_device_pin(sb_device *device, void *host, size_t bytes)
         sb_note("copies will be slower: %s", sb_error());
 }
 
-int sb_device_open(sb_device **out, const sb_config *config, int threads)
+int sb_device_open(sb_device **out, sb_device_choice choice, const char *plugin, int threads)
 {
     char reason[sizeof(*out)->reason] = "as device = cpu says";
     int rc = -1;
-    if (config->device != SB_DEVICE_CPU) {
-        rc = open_cuda(out, config->cuda_plugin);
-        if (rc == SB_DEVICE_FULL || (rc != 0 && config->device == SB_DEVICE_CUDA)) {
-            sb_context("device = %s", config->device == SB_DEVICE_CUDA ? "cuda" : "auto");
+    if (choice != SB_DEVICE_CPU) {
+        rc = open_cuda(out, plugin);
+        if (rc == SB_DEVICE_FULL || (rc != 0 && choice == SB_DEVICE_CUDA)) {
+            sb_context("device = %s", choice == SB_DEVICE_CUDA ? "cuda" : "auto");
             return rc;
         }
         if (rc == 0)
             snprintf(reason, sizeof reason, "%s",
-                     config->device == SB_DEVICE_CUDA ? "as device = cuda says" : "found by device = auto");
+                     choice == SB_DEVICE_CUDA ? "as device = cuda says" : "found by device = auto");
         else
             snprintf(reason, sizeof reason, "no GPU: %s", sb_error());
     }

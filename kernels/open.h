@@ -3,13 +3,14 @@
 #define SB_KERNELS_OPEN_H
 
 #include "kernels/device.h"
-#include "proto/config.h"
 
-/* Opens what config->device asks for. auto: the GPU, if the plug-in, its libraries, a driver and a GPU are
+typedef enum { SB_DEVICE_AUTO, SB_DEVICE_CPU, SB_DEVICE_CUDA } sb_device_choice;
+
+/* Opens what is chosen. auto: the GPU, if the plug-in, its libraries, a driver and a GPU are
  * there; else the CPU. cuda: that, or an error with what to do. A GPU that has no memory left is there, and
- * no reason to go on a hundred times slower: SB_DEVICE_FULL, for auto, too. `threads` are the CPU device's.
- */
-int sb_device_open(sb_device **out, const sb_config *config, int threads);
+ * no reason to go on a hundred times slower: SB_DEVICE_FULL, for auto, too. plugin: the CUDA
+ * device's file; "": sb_cuda.so beside the program. `threads` are the CPU device's. */
+int sb_device_open(sb_device **out, sb_device_choice choice, const char *plugin, int threads);
 
 /* Says in one line what the device is and why it was taken. */
 void sb_device_introduce(const sb_device *device);

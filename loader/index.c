@@ -638,17 +638,16 @@ static int finish(builder *b, int rc)
     return rc;
 }
 
-int sb_index_scan(sb_index *out, const sb_config *config)
+int sb_index_scan(sb_index *out, const sb_data_keys *data, const sb_loader_keys *loader)
 {
-    *out = (sb_index){ .tile = config->data.tile };
+    *out = (sb_index){ .tile = data->tile };
     builder b = begin(out);
     sb_decoder *decoder = NULL;
     struct stat info;
-    const char *path = config->data.path;
-    size_t cache = config->loader.cache_mb > 0 ? (size_t)config->loader.cache_mb << 20 : sb_decoder_most();
-    int rc = stat(path, &info) != 0
-                 ? sb_fail_errno("data.path = %s", path)
-                 : sb_decoder_create(&decoder, config->data.channels, cache, config->data.untrusted);
+    const char *path = data->path;
+    size_t cache = loader->cache_mb > 0 ? (size_t)loader->cache_mb << 20 : sb_decoder_most();
+    int rc = stat(path, &info) != 0 ? sb_fail_errno("data.path = %s", path)
+                                    : sb_decoder_create(&decoder, data->channels, cache, data->untrusted);
     if (rc == 0)
         rc = S_ISDIR(info.st_mode) ? scan_folder(&b, decoder, path) : scan_manifest(&b, decoder, path);
     sb_decoder_destroy(&decoder);
@@ -769,10 +768,10 @@ static int on_frozen_row(void *context)
     return 0;
 }
 
-int sb_index_read(sb_index *out, const char *run_dir, const sb_config *config)
+int sb_index_read(sb_index *out, const char *run_dir, int tile)
 {
     char path[PATH_MAX];
-    *out = (sb_index){ .tile = config->data.tile };
+    *out = (sb_index){ .tile = tile };
     frozen f = { .build = begin(out),
                  .table = { .on_header = check_frozen_header, .on_row = on_frozen_row } };
     f.table.context = &f;

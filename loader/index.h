@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 #include "loader/decode.h"
-#include "proto/config.h"
+#include "loader/keys.h"
 
 typedef struct {
     int left, top, width, height; /* pixels of the image; width 0: nothing */
@@ -57,13 +57,13 @@ typedef struct {
     uint32_t skipped_count;
 } sb_index;
 
-/* Scans config->data.path. Files that libvips cannot open, and names that are not UTF-8, are left out and
+/* Scans data->path. Files that libvips cannot open, and names that are not UTF-8, are left out and
  * stand in `skipped`; no usable image is an error, as is anything wrong with a manifest. */
-int sb_index_scan(sb_index *out, const sb_config *config);
+int sb_index_scan(sb_index *out, const sb_data_keys *data, const sb_loader_keys *loader);
 
 /* index.csv of a run directory. Reading validates every field (the file may have been edited). */
 int sb_index_write(const sb_index *index, const char *run_dir);
-int sb_index_read(sb_index *out, const char *run_dir, const sb_config *config);
+int sb_index_read(sb_index *out, const char *run_dir, int tile);
 
 /* Names what `skipped` has (notes, the first few). */
 void sb_index_note_skipped(const sb_index *index);

@@ -17,7 +17,6 @@
 #include "loader/decode.h"     /* sb_decoder_* */
 #include "loader/index.h"      /* sb_index_* */
 #include "loader/quarantine.h" /* sb_quarantine_append */
-#include "proto/config.h"      /* sb_config_* */
 #include "proto/error.h"       /* sb_fail, sb_note */
 #include "proto/process.h"     /* sb_process_*, sb_stop_* */
 #include "proto/ring.h"        /* sb_ring_* */
@@ -69,7 +68,8 @@ static int install_fault_handler(void)
 }
 
 typedef struct {
-    sb_config config;
+    sb_data_keys data;
+    sb_loader_keys keys;
     sb_index index;
     sb_decoder *decoder;
     sb_socket socket;
@@ -94,8 +94,7 @@ static int on_welcome(loader *l, const sb_message *m)
     int pidfd = sb_process_open(&owner);
     if (pidfd < 0)
         return 0; /* it is gone already: say hello again */
-    size_t bytes = (size_t)l->config.data.tile * (size_t)l->config.data.tile *
-                   (size_t)l->config.data.channels;
+    size_t bytes = (size_t)l->data.tile * (size_t)l->data.tile * (size_t)l->data.channels;
     if (m->welcome.segment_count != 1 ||
         sb_ring_join(&l->ring, SB_SEGMENT_TILES, &m->welcome.segments[0]) != 0) {
         bool gone = sb_process_gone(pidfd);
@@ -116,7 +115,7 @@ static int on_work(loader *l, const sb_message *m)
     uint64_t segment = l->ring.segment.ticket.id;
     if (l->owner < 0 || m->work.segment != segment)
         return 0;
-    if (m->work.image >= l->index.count || m->work.side != l->config.data.tile)
+    if (m->work.image >= l->index.count || m->work.side != l->data.tile)
         return sb_fail("augment asks for image %" PRIu32 " of %" PRIu32
                        ", tile of %d: is it of the same run?",
                        m->work.image, l->index.count, (int)m->work.side);
@@ -132,7 +131,7 @@ static int on_work(loader *l, const sb_message *m)
                             .side = m->work.side,
                             .width = m->work.side,
                             .height = m->work.side,
-                            .channels = l->config.data.channels,
+                            .channels = l->data.channels,
                             .label = image->label };
     const sb_decode_source source = sb_index_source(image);
     sb_message done = { .type = SB_MESSAGE_DONE };
@@ -200,24 +199,14 @@ static int serve_loop(loader *l)
     return 0;
 }
 
-static int read_config(sb_config *config, const char *run_dir)
-{
-    char path[PATH_MAX];
-    sb_config_defaults(config);
-    if (sb_rundir_path(path, run_dir, "config.yaml") != 0 || sb_config_read(config, path) != 0)
-        return -1;
-    return sb_config_finish(config);
-}
-
 /* Enough for a window of the largest images, so that each is decoded once an epoch, but no more than an
  * eighth of the machine's memory. */
 static size_t cache_bytes(const loader *l)
 {
-    if (l->config.loader.cache_mb > 0)
-        return (size_t)l->config.loader.cache_mb << 20;
-    size_t window = (size_t)l->config.data.window < l->index.count ? (size_t)l->config.data.window
-                                                                   : l->index.count;
-    size_t whole = window * sb_index_largest(&l->index, l->config.data.channels), most = sb_decoder_most();
+    if (l->keys.cache_mb > 0)
+        return (size_t)l->keys.cache_mb << 20;
+    size_t window = (size_t)l->data.window < l->index.count ? (size_t)l->data.window : l->index.count;
+    size_t whole = window * sb_index_largest(&l->index, l->data.channels), most = sb_decoder_most();
     return whole < most ? whole : most;
 }
 
@@ -226,9 +215,9 @@ static int serve(const char *run_dir)
     static loader l = { .owner = -1, .socket = { .directory = -1 } };
     int rc = -1;
     if (sb_stop_install() == 0 && sb_process_die_with_supervisor() == 0 && install_fault_handler() == 0 &&
-        read_config(&l.config, run_dir) == 0 && sb_index_read(&l.index, run_dir, &l.config) == 0 &&
-        sb_decoder_create(&l.decoder, l.config.data.channels, cache_bytes(&l), l.config.data.untrusted) ==
-            0 &&
+        sb_loader_keys_of_run(run_dir, &l.data, &l.keys) == 0 &&
+        sb_index_read(&l.index, run_dir, l.data.tile) == 0 &&
+        sb_decoder_create(&l.decoder, l.data.channels, cache_bytes(&l), l.data.untrusted) == 0 &&
         sb_socket_connect(&l.socket, run_dir, "augment") == 0 && ask(&l) == 0)
         rc = serve_loop(&l);
     leave(&l);
@@ -254,7 +243,7 @@ static void print_row(const sb_image *m)
     printf("\n");
 }
 
-static void print_report(const sb_index *x, const sb_config *config, int test_tiles)
+static void print_report(const sb_index *x, const sb_data_keys *data, int test_tiles)
 {
     uint32_t trained = 0, held = 0, whole_held = 0, random_access = 0, placed = 0;
     for (uint32_t i = 0; i < x->count; i++) {
@@ -264,15 +253,15 @@ static void print_report(const sb_index *x, const sb_config *config, int test_ti
         random_access += x->images[i].random_access;
         placed += x->images[i].placed;
     }
-    printf("%s\n", config->data.path);
+    printf("%s\n", data->path);
     printf("  images        %" PRIu32 " (%" PRIu32 " decode tile by tile, the others whole)\n", x->count,
            random_access);
     printf("  labels        %" PRIu32 "\n", x->label_count);
     printf("  trained on    %" PRIu32 " images, %" PRIu64 " tiles of %d x %d an epoch, placed %s\n", trained,
-           x->samples * (uint64_t)config->data.tiles_per_image, x->tile, x->tile,
-           placed > 0                              ? "by the manifest"
-           : config->data.place == SB_PLACE_RANDOM ? "at random"
-                                                   : "on a grid");
+           x->samples * (uint64_t)data->tiles_per_image, x->tile, x->tile,
+           placed > 0                       ? "by the manifest"
+           : data->place == SB_PLACE_RANDOM ? "at random"
+                                            : "on a grid");
     printf("  held out      %d tiles of %" PRIu32 " images (%" PRIu32 " of them whole)\n", test_tiles, held,
            whole_held);
     for (uint32_t i = 0; i < x->count; i++)
@@ -285,17 +274,17 @@ static void print_report(const sb_index *x, const sb_config *config, int test_ti
 
 /* Writes index.csv, and quarantine.jsonl with the files that are left out from the start; too many of them
  * are an error. */
-static int freeze(const sb_index *x, const sb_config *config, const char *run_dir)
+static int freeze(const sb_index *x, const sb_data_keys *data, const char *run_dir)
 {
     double files = x->skipped_count;
     for (uint32_t i = 0; i < x->count; i++)
         files += x->images[i].file == i;
     sb_index_note_skipped(x);
-    if (x->skipped_count > config->data.max_bad * files)
+    if (x->skipped_count > data->max_bad * files)
         return sb_fail("%" PRIu32 " of %.0f images in %s cannot be used, more than data.max_bad = %g allows: "
                        "mend or remove the files, or raise "
                        "data.max_bad",
-                       x->skipped_count, files, config->data.path, config->data.max_bad);
+                       x->skipped_count, files, data->path, data->max_bad);
     for (uint32_t i = 0; i < x->skipped_count; i++)
         if (sb_quarantine_append(run_dir, x->skipped[i].path, x->skipped[i].page, NULL,
                                  x->skipped[i].reason) != 0)
@@ -303,9 +292,27 @@ static int freeze(const sb_index *x, const sb_config *config, const char *run_di
     return sb_index_write(x, run_dir);
 }
 
+/* The keys of the data in `path` with those of the command line: only the loaders' matter here. */
+static int read_assignments(const arguments *a, sb_data_keys *data, sb_loader_keys *keys)
+{
+    static const sb_key_table *const tables[] = { &sb_data_table, &sb_loader_table, NULL };
+    sb_config config;
+    sb_config_init(&config);
+    int rc = 0;
+    for (int i = 0; rc == 0 && i < a->assignment_count; i++)
+        rc = sb_config_set(&config, a->assignments[i]);
+    if (rc == 0)
+        rc = sb_config_settle(&config, "data.path", a->path);
+    if (rc == 0 && (sb_config_check(&config, tables) != 0 || sb_loader_keys_read(&config, data, keys) != 0))
+        rc = -1;
+    sb_config_free(&config);
+    return rc;
+}
+
 static int index_data(const arguments *a)
 {
-    sb_config config;
+    sb_data_keys data;
+    sb_loader_keys keys;
     sb_index x;
     sb_tile *tiles;
     char path[PATH_MAX];
@@ -313,29 +320,16 @@ static int index_data(const arguments *a)
     bool run = sb_rundir_path(path, a->path, "config.yaml") == 0 && stat(path, &info) == 0;
     if (a->freeze && !run)
         return sb_fail("%s is no run directory", a->path);
-    if (run) {
-        if (read_config(&config, a->path) != 0)
-            return -1;
-    } else {
-        sb_config_defaults(&config);
-        if (snprintf(config.data.path, sizeof config.data.path, "%s", a->path) >=
-            (int)sizeof config.data.path)
-            return sb_fail("%s: the path is too long", a->path);
-        for (int i = 0; i < a->assignment_count; i++)
-            if (sb_config_set(&config, a->assignments[i]) != 0)
-                return -1;
-        if (sb_config_finish(&config) != 0)
-            return -1;
-    }
-    if (sb_index_scan(&x, &config) != 0)
+    if ((run ? sb_loader_keys_of_run(a->path, &data, &keys) : read_assignments(a, &data, &keys)) != 0 ||
+        sb_index_scan(&x, &data, &keys) != 0)
         return -1;
     int test_tiles = sb_index_test_tiles(&x, INT_MAX / 64, &tiles), rc = 0;
     if (test_tiles < 0)
         rc = -1;
     else if (a->freeze)
-        rc = freeze(&x, &config, a->path);
+        rc = freeze(&x, &data, a->path);
     else
-        print_report(&x, &config, test_tiles);
+        print_report(&x, &data, test_tiles);
     free(tiles);
     sb_index_free(&x);
     return rc;

@@ -13,14 +13,15 @@ verdict() {
     fi
 }
 
-# room NAME REGEX: all that a room's files include of this project, from the top. A cross link is named header by header.
+# room NAME REGEX: all that a room's files include of this project, from the top. A cross link is named header by header. ROOM/keys.h are data
+# alone (structs and tables of keys): any room above proto and kernels may read them, and no keys.c links anything of its room.
 room() { verdict "$1 includes what it may" "$(grep -rnE '^#include "' --include='*.[ch]' --include='*.cu' "$1" | grep -vE "#include \"($2)\"")"; }
 room proto 'proto/[a-z]+\.h'
 room kernels '(proto|kernels|kernels/[a-z]+)/[a-z0-9_]+\.h|kernels/ops\.def'
 room loader '(proto|loader)/[a-z]+\.h'
-room augment '(proto|augment)/[a-z]+\.h|kernels/(device|open)\.h|kernels/op/view\.h|loader/(index|decode|quarantine)\.h'
-room trainer '(proto|trainer|trainer/(graph|heads|step))/[a-z_]+\.h|kernels/(device|op|open|staging)\.h|kernels/op/[a-z_]+\.h'
-room evaluator '(proto|evaluator|evaluator/metrics)/[a-z]+\.h|evaluator/metrics/metrics\.def|kernels/device\.h|loader/(index|decode)\.h|augment/(order|view)\.h|kernels/op/view\.h|trainer/(encoder|checkpoint|publish|status)\.h|trainer/graph/plan\.h'
+room augment '(proto|augment)/[a-z]+\.h|(loader|trainer)/keys\.h|kernels/(device|open)\.h|kernels/op/view\.h|loader/(index|decode|quarantine)\.h'
+room trainer '(proto|trainer|trainer/(graph|heads|step))/[a-z_]+\.h|(loader|augment|evaluator)/keys\.h|trainer/(methods/methods|encoders/encoders|optimisers/optimisers)\.def|kernels/(device|op|open|staging)\.h|kernels/op/[a-z_]+\.h'
+room evaluator '(proto|evaluator|evaluator/metrics)/[a-z]+\.h|evaluator/metrics/metrics\.def|kernels/device\.h|loader/(index|decode)\.h|augment/(order|view)\.h|kernels/op/view\.h|(loader|augment)/keys\.h|trainer/(configuration|encoder|checkpoint|publish|status)\.h|trainer/graph/plan\.h'
 
 # library HEADER REGEX: only these files include it.
 library() { verdict "$1 stays in its place" "$(grep -rlF "#include <$1" --include='*.[ch]' --include='*.cu' proto kernels loader augment trainer evaluator | grep -vE "^($2)$")"; }
@@ -30,6 +31,9 @@ library yaml.h 'proto/config\.c'
 library dnnl 'kernels/cpu/[a-z]+\.[ch]'
 library omp.h 'kernels/cpu/[a-z]+\.[ch]'
 library vips/ 'loader/decode\.c|evaluator/pictures\.c'
+
+verdict "no operation, device or graph knows the configuration" "$(grep -rnE '#include "(proto/(config|key)\.h|[a-z]+/(keys|configuration)\.h)"' --include='*.[ch]' --include='*.cu' kernels trainer/graph)"
+verdict "keys are data: they need nothing of their rooms" "$(nm -u build/libkeys.a | grep -oE 'sb_[a-z_]+' | grep -vE '^sb_(config_.*|fail|.*_table|.*_keys_.*)$')"
 
 verdict "the programs are built" "$(for program in loader augment trainer evaluator; do [ -x "build/sb_$program" ] || echo "no build/sb_$program"; done)"
 

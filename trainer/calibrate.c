@@ -24,22 +24,23 @@ static int fetch(void *context, int view, int sample, const uint8_t **pixels)
 }
 
 /* One step to its end, in seconds; -1. */
-static double take_step(sb_device *device, const sb_config *config, sb_step *step, int64_t number,
+static double take_step(sb_device *device, const sb_settings *config, sb_step *step, int64_t number,
                         const sb_step_source *source)
 {
     double loss;
     uint64_t begin = sb_now();
     if (sb_step_gradient(step, number, source, &loss) != 0 ||
-        sb_step_commit(step, number, sb_schedule_lr(config, number)) != 0 ||
+        sb_step_commit(step, number, sb_schedule_lr(&config->optimiser, &config->trainer, number)) != 0 ||
         device->wait(device, SB_STREAM_COMPUTE) != 0)
         return -1;
     return (double)(sb_now() - begin) * 1e-9;
 }
 
 /* Seconds of a step of `batch` samples, in as many chunks as the whole batch has. */
-static int measure(sb_device *device, const sb_config *whole, int batch, uint8_t *pixels, sb_calibration *out)
+static int measure(sb_device *device, const sb_settings *whole, int batch, uint8_t *pixels,
+                   sb_calibration *out)
 {
-    sb_config config = *whole;
+    sb_settings config = *whole;
     const sb_step_source source = { .context = pixels, .fetch = fetch };
     sb_step *step = NULL;
     config.trainer.batch = batch;
@@ -64,7 +65,7 @@ static int measure(sb_device *device, const sb_config *whole, int batch, uint8_t
 }
 
 /* A little first: it says how much a second holds. */
-static int measure_enough(sb_device *device, const sb_config *config, uint8_t *pixels, sb_calibration *out)
+static int measure_enough(sb_device *device, const sb_settings *config, uint8_t *pixels, sb_calibration *out)
 {
     int all = config->trainer.batch, batch = all < BATCH_LEAST ? all : BATCH_LEAST;
     if (measure(device, config, batch, pixels, out) != 0)
@@ -74,9 +75,9 @@ static int measure_enough(sb_device *device, const sb_config *config, uint8_t *p
     return larger > batch ? measure(device, config, larger, pixels, out) : 0;
 }
 
-int sb_calibrate(const sb_config *config, sb_calibration *out)
+int sb_calibrate(const sb_settings *config, sb_calibration *out)
 {
-    int sizes[SB_VIEWS_MAX], count = sb_config_view_sizes(config, sizes);
+    int sizes[SB_VIEWS_MAX], count = sb_view_sizes(config->views, config->view_count, sizes);
     size_t bytes = (size_t)sizes[count - 1] * (size_t)sizes[count - 1] * (size_t)config->data.channels;
     sb_device *device = NULL;
     uint8_t *pixels = sb_zeroed(bytes, 1, "a view's pixels");
@@ -85,7 +86,7 @@ int sb_calibrate(const sb_config *config, sb_calibration *out)
     for (size_t i = 0; i < bytes; i++)
         pixels[i] = (uint8_t)(i * 7919 % 251);
     int rc = -1;
-    if (sb_device_open(&device, config, config->trainer.threads) == 0)
+    if (sb_device_open(&device, config->common.device, config->cuda.plugin, config->trainer.threads) == 0)
         rc = measure_enough(device, config, pixels, out);
     if (rc == 0)
         snprintf(out->device, sizeof out->device, "%s; %s", device->description,

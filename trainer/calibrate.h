@@ -7,7 +7,7 @@
 #ifndef SB_TRAINER_CALIBRATE_H
 #define SB_TRAINER_CALIBRATE_H
 
-#include "proto/config.h"
+#include "trainer/configuration.h"
 
 typedef struct {
     double step_s;     /* of a whole batch */
@@ -17,6 +17,6 @@ typedef struct {
 } sb_calibration;
 
 /* Takes a few seconds, on a slow machine at most three steps of two samples. */
-int sb_calibrate(const sb_config *config, sb_calibration *out);
+int sb_calibrate(const sb_settings *config, sb_calibration *out);
 
 #endif

@@ -1,12 +1,26 @@
-/* encoder.h: the backbone as a graph: pixels in, features out. Each encoder is a file in encoders/. */
+/* encoder.h: the backbone as a graph: pixels in, features out. Each encoder is a line in
+ * encoders/encoders.def, and it or its family is a file beside that. */
 #ifndef SB_TRAINER_ENCODER_H
 #define SB_TRAINER_ENCODER_H
 
-#include "proto/config.h"
+#include "proto/key.h"
 #include "trainer/graph/graph.h"
 
-/* Builds the configured encoder: leaf 0 is the views' pixels, 8-bit [n, side, side, channels]; output 0 the
- * features, f32 [n, width], at which a gradient comes in. type: of the activations. Returns the features. */
-sb_t sb_encoder_build(sb_graph *graph, const sb_config *config, sb_type type);
+typedef struct sb_settings sb_settings; /* trainer/configuration.h */
+
+/* Builds a backbone: leaf 0 is the views' pixels, 8-bit [n, side, side, channels]; output 0 the features, f32
+ * [n, width], at which a gradient comes in. type: of the activations. Returns the features. */
+typedef struct {
+    const char *name;
+    sb_key_table keys; /* of this one alone: encoder.* */
+    sb_t (*build)(sb_graph *graph, const void *keys, int channels, sb_type type);
+} sb_encoder_kind;
+
+#define SB_ENCODER(name) extern const sb_encoder_kind sb_encoder_##name;
+#include "trainer/encoders/encoders.def"
+#undef SB_ENCODER
+
+/* Builds the chosen one. */
+sb_t sb_encoder_build(sb_graph *graph, const sb_settings *settings, sb_type type);
 
 #endif

@@ -10,18 +10,18 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "proto/config.h"      /* sb_config_* */
-#include "proto/error.h"       /* sb_fail, sb_note */
-#include "proto/process.h"     /* sb_stop_install */
-#include "proto/rundir.h"      /* sb_rundir_* */
-#include "trainer/calibrate.h" /* sb_calibrate */
-#include "trainer/export.h"    /* sb_export_backbone */
-#include "trainer/follow.h"    /* sb_follow */
-#include "trainer/status.h"    /* sb_status_read, sb_status_line */
-#include "trainer/train.h"     /* sb_train */
+#include "proto/error.h"           /* sb_fail, sb_note */
+#include "proto/process.h"         /* sb_stop_install */
+#include "proto/rundir.h"          /* sb_rundir_* */
+#include "trainer/calibrate.h"     /* sb_calibrate */
+#include "trainer/configuration.h" /* sb_settings_* */
+#include "trainer/export.h"        /* sb_export_backbone */
+#include "trainer/follow.h"        /* sb_follow */
+#include "trainer/status.h"        /* sb_status_read, sb_status_line */
+#include "trainer/train.h"         /* sb_train */
 
 typedef struct {
-    const char *command, *run_dir, *recipe, *output;
+    const char *command, *run_dir, *recipe, *output; /* run_dir: of `keys`, a choice */
     bool follow, has_seen;
     int watch;
     long seen[SB_LOGS];
@@ -36,9 +36,9 @@ static bool of_a_recipe(const char *command)
 }
 
 /* runs/DATE-TIME-RECIPE, with a number where that is taken. */
-static int name_run(sb_config *config, const char *recipe)
+static int name_run(sb_run_keys *run, const char *recipe)
 {
-    char stamp[32], name[SB_NAME_MAX];
+    char stamp[32], name[64];
     time_t now = time(NULL);
     struct tm local;
     if (!localtime_r(&now, &local) || strftime(stamp, sizeof stamp, "%Y%m%d-%H%M%S", &local) == 0)
@@ -49,52 +49,70 @@ static int name_run(sb_config *config, const char *recipe)
     if (dot)
         *dot = '\0';
     for (int attempt = 0; attempt < 100; attempt++) {
-        snprintf(config->run.dir, sizeof config->run.dir, attempt ? "runs/%s-%s-%d" : "runs/%s-%s", stamp,
-                 name, attempt);
-        if (access(config->run.dir, F_OK) != 0)
+        snprintf(run->dir, sizeof run->dir, attempt ? "runs/%s-%s-%d" : "runs/%s-%s", stamp, name, attempt);
+        if (access(run->dir, F_OK) != 0)
             return 0;
     }
-    return sb_fail("%s and a hundred names like it are taken", config->run.dir);
+    return sb_fail("%s and a hundred names like it are taken", run->dir);
 }
 
 /* data: where it may be, if neither the recipe nor a key says so; NULL: one of them must. */
-static int read_recipe(const arguments *a, const char *data, sb_config *config)
+static int read_recipe(const arguments *a, const char *data, sb_settings *settings, sb_config *config)
 {
-    sb_config_defaults(config);
-    if (data)
-        snprintf(config->data.path, sizeof config->data.path, "%s", data);
     if (a->recipe && sb_config_read(config, a->recipe) != 0)
         return -1;
     for (int i = 0; i < a->assignment_count; i++)
         if (sb_config_set(config, a->assignments[i]) != 0)
             return -1;
-    return sb_config_finish(config);
+    if (data && sb_config_suggest(config, "default", data) != 0)
+        return -1;
+    return sb_settings_read(settings, config);
+}
+
+/* The run directory with the whole configuration in it. */
+static int make_run(const sb_config *config, const char *dir)
+{
+    char *text = sb_config_text(config, sb_tables, false), path[PATH_MAX];
+    int rc = 0;
+    if (!text || sb_rundir_create(dir) != 0 || sb_rundir_path(path, dir, "config.yaml") != 0 ||
+        sb_file_replace(path, text, strlen(text)) != 0)
+        rc = -1;
+    free(text);
+    return rc;
 }
 
 static int prepare(const arguments *a)
 {
     sb_config config;
-    if (read_recipe(a, NULL, &config) != 0 || sb_train_check(&config) != 0 ||
-        (config.run.dir[0] == '\0' && name_run(&config, a->recipe ? a->recipe : "run") != 0))
-        return -1;
-    char *text = sb_config_text(&config), path[PATH_MAX];
-    int rc = 0;
-    if (!text || sb_rundir_create(config.run.dir) != 0 ||
-        sb_rundir_path(path, config.run.dir, "config.yaml") != 0 ||
-        sb_file_replace(path, text, strlen(text)) != 0)
-        rc = -1;
-    free(text);
+    sb_settings settings;
+    sb_config_init(&config);
+    int rc = -1;
+    if (read_recipe(a, NULL, &settings, &config) == 0 && sb_train_check(&settings) == 0 &&
+        (settings.run.dir[0] != '\0' || name_run(&settings.run, a->recipe ? a->recipe : "run") == 0) &&
+        sb_config_settle(&config, "run.dir", settings.run.dir) == 0)
+        rc = make_run(&config, settings.run.dir);
+    sb_config_free(&config);
     if (rc == 0)
-        printf("%s\n", config.run.dir);
+        printf("%s\n", settings.run.dir);
+    return rc;
+}
+
+/* The settings of a recipe for ./run doctor, which has no data. */
+static int read_without_data(const arguments *a, sb_settings *out)
+{
+    sb_config config;
+    sb_config_init(&config);
+    int rc = read_recipe(a, "data.path=none", out, &config);
+    sb_config_free(&config);
     return rc;
 }
 
 /* "MIB of device memory, MIB of shared memory for views", as numbers, for ./run doctor. */
 static int needs(const arguments *a)
 {
-    sb_config config;
+    sb_settings config;
     size_t device, shared;
-    if (read_recipe(a, "none", &config) != 0 || sb_train_needs(&config, &device, &shared) != 0)
+    if (read_without_data(a, &config) != 0 || sb_train_needs(&config, &device, &shared) != 0)
         return -1;
     printf("%zu %zu\n", (device >> 20) + 1, (shared >> 20) + 1);
     return 0;
@@ -110,9 +128,9 @@ static int say_time(const arguments *a)
                   { 60, 90 * 60, "minutes" },
                   { 3600, 48 * 3600, "hours" },
                   { 86400, INFINITY, "days" } };
-    sb_config config;
+    sb_settings config;
     sb_calibration c;
-    if (read_recipe(a, "none", &config) != 0 || sb_calibrate(&config, &c) != 0)
+    if (read_without_data(a, &config) != 0 || sb_calibrate(&config, &c) != 0)
         return -1;
     double all = c.step_s * (double)config.trainer.steps;
     size_t unit = 0;
@@ -200,7 +218,7 @@ int main(int argc, char **argv)
     const struct argp argp = {
         .options = options,
         .parser = parse,
-        .args_doc = "prepare [KEY=VALUE...]\nkeys\nneeds [KEY=VALUE...]\ntime [KEY=VALUE...]\ntrain "
+        .args_doc = "prepare [KEY=VALUE...]\nkeys [CHOICE]\nneeds [KEY=VALUE...]\ntime [KEY=VALUE...]\ntrain "
                     "RUN_DIR\nstatus RUN_DIR\nexport RUN_DIR -o FILE",
         .doc = "Prepares, trains, reports and exports a run. Used by ./run.\v"
                "train exits with 0 when the run is finished, 3 when it was asked to stop and has saved its "
@@ -214,7 +232,7 @@ int main(int argc, char **argv)
     if (strcmp(a.command, "prepare") == 0)
         rc = prepare(&a);
     else if (strcmp(a.command, "keys") == 0)
-        rc = sb_config_document();
+        rc = sb_settings_document(a.run_dir);
     else if (strcmp(a.command, "needs") == 0)
         rc = needs(&a);
     else if (strcmp(a.command, "time") == 0)

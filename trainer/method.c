@@ -4,23 +4,17 @@
 #include <string.h>
 
 #include "proto/error.h"
+#include "trainer/configuration.h"
 #include "trainer/graph/build.h"
 #include "trainer/heads/mlp.h"
 
-const sb_method_kind *sb_method_of(const sb_config *config)
-{
-    static const sb_method_kind *const kinds[] = {
-        [SB_METHOD_SIMCLR] = &sb_method_simclr, [SB_METHOD_DCL] = &sb_method_dcl
-    };
-    return kinds[config->method];
-}
-
 static bool together(const sb_method *m) { return m->config->projector.views == SB_VIEWS_TOGETHER; }
 
-int sb_method_build(sb_method *m, sb_graph *graph, sb_graph *target, const sb_config *config, int width)
+int sb_method_build(sb_method *m, sb_graph *graph, sb_graph *target, const sb_settings *config, int width)
 {
-    *m = (sb_method){ .kind = sb_method_of(config),
+    *m = (sb_method){ .kind = config->method,
                       .config = config,
+                      .keys = config->method_keys,
                       .samples = config->trainer.batch,
                       .views = config->view_count,
                       .steps = config->trainer.steps,
@@ -80,7 +74,7 @@ static sb_t project(const sb_method *m, sb_graph *g, int view)
     const sb_mlp_how how = { .layers = m->config->projector.layers,
                              .hidden = m->config->projector.hidden,
                              .out = m->config->projector.out,
-                             .last = (sb_mlp_last)m->config->projector.last };
+                             .last = m->config->projector.last };
     sb_t x = g->leaves[0];
     if (!together(m))
         x = sb_rows(g, x, .first = view * m->samples, .count = m->samples);

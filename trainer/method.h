@@ -14,6 +14,8 @@
 #include "proto/config.h"
 #include "trainer/graph/graph.h"
 
+typedef struct sb_settings sb_settings; /* trainer/configuration.h */
+
 #define SB_PUSHES_MAX 8
 
 typedef struct sb_method sb_method;
@@ -43,6 +45,9 @@ typedef struct {
 
 typedef struct {
     const char *name;
+    sb_key_table keys;           /* of this method alone: method.* */
+    const char *const *defaults; /* "key=value" for keys of others, where the recipe says nothing; ends with
+                                    NULL; NULL: none */
     int views_least, views_most;
     int samples_least;                /* a smaller batch is refused with this number */
     sb_schedule momentum;             /* of the target network; NULL: there is none */
@@ -52,8 +57,8 @@ typedef struct {
 /* What a method builds with, and what it asked for. */
 struct sb_method {
     const sb_method_kind *kind;
-    const sb_config *config;
-    const void *keys;
+    const sb_settings *config;
+    const void *keys;          /* the method's own, filled */
     int samples, views, width; /* width: of a feature */
     int64_t steps;             /* of the run */
     sb_graph *graph, *target;  /* target: its projector, over the target's features, which are leaf 0 */
@@ -66,12 +71,9 @@ struct sb_method {
     int push_count;
 };
 
-/* The configured one. */
-const sb_method_kind *sb_method_of(const sb_config *config);
-
 /* Builds heads and loss over features [views * samples, width] into two empty graphs of one store, the
  * target's if the method has one. `out` is kept as long as the graphs are. */
-int sb_method_build(sb_method *out, sb_graph *graph, sb_graph *target, const sb_config *config, int width);
+int sb_method_build(sb_method *out, sb_graph *graph, sb_graph *target, const sb_settings *config, int width);
 
 /* ---- what a method asks for ------------------------------------------------------------------------------
  * A tensor each; SB_FAILED, which every builder passes on. */
@@ -113,6 +115,8 @@ sb_t sb_number(sb_method *method, sb_schedule number);
 /* [rows, width]: normal numbers that follow from the seed and the step. */
 sb_t sb_normal(sb_method *method, int rows, int width);
 
-extern const sb_method_kind sb_method_simclr, sb_method_dcl;
+#define SB_METHOD(name) extern const sb_method_kind sb_method_##name;
+#include "trainer/methods/methods.def"
+#undef SB_METHOD
 
 #endif

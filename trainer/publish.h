@@ -25,7 +25,7 @@ typedef struct {
 typedef struct {
     int64_t step; /* steps finished */
     uint64_t weight_floats, statistic_floats;
-    char config[SB_SNAPSHOT_TEXT]; /* sb_config_result_text: names architecture and all that the weights
+    char config[SB_SNAPSHOT_TEXT]; /* sb_settings_of_run: names architecture and all that the weights
                                       depend on */
 } sb_snapshot_head;
 

@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 #include "kernels/open.h"       /* sb_device_* */
-#include "proto/config.h"       /* sb_config_* */
 #include "proto/error.h"        /* sb_fail, sb_note */
 #include "proto/memory.h"       /* sb_zeroed */
 #include "proto/process.h"      /* sb_now, sb_stop_requested */
@@ -39,7 +38,7 @@ typedef struct {
 
 typedef struct {
     const char *run_dir;
-    sb_config config;
+    sb_settings config;
     char *config_text;
     sb_device *device;
     sb_step *step;
@@ -234,11 +233,11 @@ static int save(train *t)
 static int take_init(const train *t, sb_checkpoint_view *view)
 {
     char *report = NULL;
-    if (t->config.init[0] == '\0')
+    if (t->config.start.init[0] == '\0')
         return 0;
-    if (sb_checkpoint_init(view, t->config.init, &report) != 0)
+    if (sb_checkpoint_init(view, t->config.start.init, &report) != 0)
         return sb_context("init");
-    sb_note("init: %s: %s", t->config.init, report);
+    sb_note("init: %s: %s", t->config.start.init, report);
     free(report);
     return 0;
 }
@@ -291,7 +290,7 @@ static sb_train_end run_steps(train *t)
     t->begun_ns = sb_now();
     for (bool first = true; t->number < t->config.trainer.steps; first = false) {
         uint64_t begin = sb_now();
-        double loss, lr = sb_schedule_lr(&t->config, t->number);
+        double loss, lr = sb_schedule_lr(&t->config.optimiser, &t->config.trainer, t->number);
         rc = sb_step_gradient(t->step, t->number, &source, &loss);
         if (rc != 0)
             break;
@@ -327,18 +326,18 @@ static sb_train_end run_steps(train *t)
 /* ---- start and end ------------------------------------------------------------------------------------- */
 
 /* Views that augment may be ahead of a batch of `batch` of one size. */
-static uint32_t views_ahead(const sb_config *c, uint32_t batch)
+static uint32_t views_ahead(const sb_settings *c, uint32_t batch)
 {
     uint32_t chunk = (uint32_t)c->trainer.chunk;
     return chunk == 0 || 2 * chunk > batch ? batch : 2 * chunk;
 }
 
-int sb_train_needs(const sb_config *c, size_t *device_bytes, size_t *shared)
+int sb_train_needs(const sb_settings *c, size_t *device_bytes, size_t *shared)
 {
     sb_device *device = NULL;
     sb_step *step = NULL;
     int rc = -1;
-    if (sb_device_open(&device, c, c->trainer.threads) == 0)
+    if (sb_device_open(&device, c->common.device, c->cuda.plugin, c->trainer.threads) == 0)
         rc = sb_step_create(&step, device, c);
     if (rc == 0) {
         sb_step_budget b;
@@ -347,7 +346,7 @@ int sb_train_needs(const sb_config *c, size_t *device_bytes, size_t *shared)
     }
     sb_step_destroy(&step);
     sb_device_close(&device);
-    int sizes[SB_VIEWS_MAX], size_count = sb_config_view_sizes(c, sizes);
+    int sizes[SB_VIEWS_MAX], size_count = sb_view_sizes(c->views, c->view_count, sizes);
     *shared = 0;
     for (int i = 0; i < size_count; i++) {
         uint32_t batch = 0;
@@ -361,9 +360,9 @@ int sb_train_needs(const sb_config *c, size_t *device_bytes, size_t *shared)
 
 static int make_rings(train *t)
 {
-    const sb_config *c = &t->config;
+    const sb_settings *c = &t->config;
     int sizes[SB_VIEWS_MAX];
-    t->class_count = sb_config_view_sizes(c, sizes);
+    t->class_count = sb_view_sizes(c->views, c->view_count, sizes);
     for (int i = 0; i < t->class_count; i++) {
         view_class *k = &t->classes[i];
         k->size = sizes[i];
@@ -403,7 +402,8 @@ static void print_budget(const train *t)
 /* Device, networks, memory: all that follows from the configuration alone. */
 static int make_step(train *t)
 {
-    if (sb_device_open(&t->device, &t->config, t->config.trainer.threads) != 0 ||
+    if (sb_device_open(&t->device, t->config.common.device, t->config.cuda.plugin,
+                       t->config.trainer.threads) != 0 ||
         sb_step_create(&t->step, t->device, &t->config) != 0)
         return -1;
     sb_device_planned(t->device);
@@ -412,13 +412,8 @@ static int make_step(train *t)
 
 static int setup(train *t)
 {
-    char path[PATH_MAX];
-    sb_config_defaults(&t->config);
-    if (sb_rundir_path(path, t->run_dir, "config.yaml") != 0 || sb_config_read(&t->config, path) != 0 ||
-        sb_config_finish(&t->config) != 0 || sb_rundir_lock(t->run_dir, "trainer.lock") < 0)
-        return -1;
-    t->config_text = sb_config_result_text(&t->config);
-    if (!t->config_text || make_step(t) != 0)
+    if (sb_settings_of_run(&t->config, t->run_dir, &t->config_text) != 0 ||
+        sb_rundir_lock(t->run_dir, "trainer.lock") < 0 || make_step(t) != 0)
         return -1;
     sb_device_introduce(t->device);
     int width, rows = t->config.view_count * t->config.trainer.batch;
@@ -454,7 +449,7 @@ static void teardown(train *t)
     free(t->config_text);
 }
 
-int sb_train_check(const sb_config *config)
+int sb_train_check(const sb_settings *config)
 {
     static train t;
     t = (train){ .config = *config };

@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-#include "proto/config.h"
+#include "trainer/configuration.h"
 
 typedef enum { SB_TRAIN_FAILED = -1, SB_TRAIN_FINISHED = 0, SB_TRAIN_STOPPED = 3 } sb_train_end;
 
@@ -14,10 +14,10 @@ sb_train_end sb_train(const char *run_dir);
 
 /* What a run of this configuration takes: bytes of memory of the device that it would use, and of shared
  * memory for views. What is not there is an error that says what would fit. */
-int sb_train_needs(const sb_config *config, size_t *device, size_t *shared);
+int sb_train_needs(const sb_settings *config, size_t *device, size_t *shared);
 
 /* Does all that a run's start does but for its directory, data and shared memory: plans, takes the memory,
  * reads `init` and notes what matched. */
-int sb_train_check(const sb_config *config);
+int sb_train_check(const sb_settings *config);
 
 #endif

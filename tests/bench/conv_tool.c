@@ -3,7 +3,6 @@
 #include <stdlib.h>
 
 #include "kernels/op/conv.h"
-#include "proto/config.h"
 #include "tests/bench/worker.h"
 
 #define CONVS 20 /* of ResNet-18 */

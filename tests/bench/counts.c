@@ -86,7 +86,7 @@ static void free_graphs(graphs *g)
     sb_store_free(&g->store);
 }
 
-static int build(graphs *g, const sb_config *config, sb_type type)
+static int build(graphs *g, const sb_settings *config, sb_type type)
 {
     *g = (graphs){ 0 };
     sb_store_init(&g->store, &paper);
@@ -118,9 +118,9 @@ static int count_chunk(const counter *c, const graphs *g, int n, int side, int c
     return 0;
 }
 
-static int count_encoder(const counter *c, const graphs *g, const sb_config *config, size_t *arena)
+static int count_encoder(const counter *c, const graphs *g, const sb_settings *config, size_t *arena)
 {
-    int sizes[SB_VIEWS_MAX], size_count = sb_config_view_sizes(config, sizes);
+    int sizes[SB_VIEWS_MAX], size_count = sb_view_sizes(config->views, config->view_count, sizes);
     for (int s = 0; s < size_count; s++) {
         int rows = 0, most = config->trainer.chunk;
         for (int v = 0; v < config->view_count; v++)
@@ -159,19 +159,19 @@ static int count_heads(const counter *c, const graphs *g, size_t *arena)
 /* The optimiser reads and writes each weight and its state and reads the gradient, which was zeroed before;
  * LARS reads weight and gradient once more for their norms. The encoder's convolutions get their weights in
  * the compute type. */
-static void count_weights(const counter *c, const graphs *g, const sb_config *config, int state_arrays)
+static void count_weights(const counter *c, const graphs *g, const sb_settings *config, int state_arrays)
 {
     double weights = (double)g->store.floats[SB_ENTRY_WEIGHT], packed = 0;
     for (int i = 0; i < g->store.count; i++)
         packed += g->store.entries[i].extent.dims == 4 ? (double)g->store.entries[i].count : 0;
-    int lars = config->optimiser.name == SB_OPTIMISER_LARS;
+    int lars = config->optimiser_kind->rule == SB_UPDATE_LARS;
     count(c, &c->out->forward[SB_OP_UPDATE], 4 * weights * (4 + 2 * state_arrays + 2 * lars), 0, SB_F32);
     count(c, &c->out->pack, packed * (4.0 + (double)sb_type_bytes(c->type)), 0, SB_F32);
 }
 
 /* The views of a batch, from whole tiles and all blurred: each plane is made by rows and columns, changed,
  * and blurred in both directions. */
-static void count_views(const counter *c, const sb_config *config)
+static void count_views(const counter *c, const sb_settings *config)
 {
     double channels = config->data.channels, tile = (double)config->data.tile * config->data.tile * channels,
            bytes = 0, views = 0;
@@ -187,13 +187,13 @@ static void count_views(const counter *c, const sb_config *config)
     c->out->views = views * config->trainer.batch;
 }
 
-int sb_counts_step(const sb_config *config, const sb_peak *peaks, int peak_count, sb_counts *out)
+int sb_counts_step(const sb_settings *config, const sb_peak *peaks, int peak_count, sb_counts *out)
 {
     memset(out, 0, sizeof *out);
     sb_type type = config->trainer.precision == SB_PRECISION_BF16 ? SB_BF16 : SB_F32;
     const counter c = { .peaks = peaks, .peak_count = peak_count, .type = type, .out = out };
     size_t arena = 0, batch = 0;
-    int state_arrays = config->optimiser.name == SB_OPTIMISER_ADAMW ? 2 : 1;
+    int state_arrays = config->optimiser_kind->state_arrays;
     graphs g;
     int rc = build(&g, config, type);
     if (rc == 0)

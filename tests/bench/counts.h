@@ -8,8 +8,8 @@
 #define SB_TESTS_BENCH_COUNTS_H
 
 #include "kernels/op.h"
-#include "proto/config.h"
 #include "tests/bench/peak.h"
+#include "trainer/configuration.h"
 
 #define SB_PEAKS_MAX 4
 
@@ -28,8 +28,8 @@ typedef struct {
     int chunks;
 } sb_counts;
 
-/* Counts one step of a finished configuration. */
-int sb_counts_step(const sb_config *config, const sb_peak *peaks, int peak_count, sb_counts *out);
+/* Counts one step of these settings. */
+int sb_counts_step(const sb_settings *config, const sb_peak *peaks, int peak_count, sb_counts *out);
 
 /* Adds a tally to another. */
 void sb_tally_add(sb_tally *to, const sb_tally *from);

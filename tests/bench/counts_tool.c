@@ -30,13 +30,12 @@ static void row(const char *name, const sb_tally *t)
 
 static int recipe(const char *path, const char *precision)
 {
-    sb_config c;
-    sb_config_defaults(&c);
+    sb_settings c;
     char text[64];
     sb_counts n;
     snprintf(text, sizeof text, "trainer.precision=%s", precision);
-    if (sb_config_read(&c, path) != 0 || sb_config_set(&c, "data.path=none") != 0 ||
-        sb_config_set(&c, text) != 0 || sb_config_finish(&c) != 0 || sb_counts_step(&c, gpus, GPUS, &n) != 0)
+    const char *const assignments[] = { "data.path=none", text };
+    if (sb_settings_of(&c, path, assignments, 2) != 0 || sb_counts_step(&c, gpus, GPUS, &n) != 0)
         return -1;
     printf("\n### %s, %s: a step of %d samples, %d chunk%s\n\n", path, precision, c.trainer.batch, n.chunks,
            n.chunks == 1 ? "" : "s");

@@ -2,15 +2,13 @@
  * until so many loaders have joined, then serves as worker.h says: one round is an epoch. At the end it
  * prints how often an image was decoded whole, and how often at least: once in each epoch that has a tile of
  * it. */
-#include <limits.h>
 #include <stdlib.h>
 
 #include "augment/dispatch.h"
-#include "proto/rundir.h"
 #include "tests/bench/worker.h"
 
 typedef struct {
-    sb_config config;
+    sb_augment_keys keys;
     sb_index index;
     sb_order *order;
     sb_dispatch *dispatch;
@@ -50,13 +48,11 @@ int main(int argc, char **argv)
     if (argc != 3)
         return 2;
     static bench b;
-    char path[PATH_MAX];
     sb_dispatch_counts counts = { 0 };
-    sb_config_defaults(&b.config);
-    int rc = sb_rundir_path(path, argv[1], "config.yaml") != 0 || sb_config_read(&b.config, path) != 0 ||
-             sb_config_finish(&b.config) != 0 || sb_index_read(&b.index, argv[1], &b.config) != 0 ||
-             sb_order_create(&b.order, &b.index, &b.config) != 0 ||
-             sb_dispatch_create(&b.dispatch, argv[1], &b.config, &b.index, b.order, 0, never_made, NULL) != 0;
+    int rc = sb_augment_keys_of_run(&b.keys, argv[1]) != 0 ||
+             sb_index_read(&b.index, argv[1], b.keys.data.tile) != 0 ||
+             sb_order_create(&b.order, &b.index, &b.keys) != 0 ||
+             sb_dispatch_create(&b.dispatch, argv[1], &b.keys, &b.index, b.order, 0, never_made, NULL) != 0;
     if (rc == 0 && !(b.seen = calloc(b.index.count, sizeof *b.seen)))
         rc = sb_fail("out of memory");
     while (rc == 0 && counts.loaders < (uint32_t)atoi(argv[2])) {

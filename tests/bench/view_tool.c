@@ -6,7 +6,7 @@
 #include "tests/bench/worker.h"
 
 typedef struct {
-    sb_config config;
+    sb_augment_keys keys;
     sb_device *device;
     int tile, side;
     uint8_t *pixels, *view[2];
@@ -19,7 +19,7 @@ static int pair(void *context)
     bench *b = context;
     sb_view_params params[2];
     for (int v = 0; v < 2; v++)
-        sb_view_of_sample(&b->config, 0, b->position, v, b->tile, b->tile, &params[v]);
+        sb_view_of_sample(&b->keys, 0, b->position, v, b->tile, b->tile, &params[v]);
     b->position++;
     const sb_view_how how = { .params = params, .count = 2, .out = b->view, .max_size = b->side };
     return sb_view(b->device, &how, sb_view_tile(b->tile, b->tile, 3), b->pixels, b->scratch);
@@ -30,12 +30,16 @@ int main(int argc, char **argv)
     if (argc != 3)
         return 2;
     static bench b;
-    sb_config_defaults(&b.config);
+    sb_config defaults;
+    sb_config_init(&defaults);
+    if (sb_config_set(&defaults, "data.path=/") != 0 || sb_augment_keys_read(&defaults, &b.keys) != 0)
+        return 1;
+    sb_config_free(&defaults);
     b.tile = atoi(argv[1]);
     b.side = atoi(argv[2]);
     size_t side = (size_t)b.side, bytes = (size_t)b.tile * (size_t)b.tile * 3;
     for (int v = 0; v < 2; v++) {
-        b.config.views[v].size = b.side;
+        b.keys.views[v].size = b.side;
         b.view[v] = malloc(side * side * 3);
     }
     b.pixels = malloc(bytes);

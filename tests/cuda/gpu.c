@@ -10,6 +10,7 @@
 #include "trainer/step/step.h"
 #include "tests/kernels/cases.h"
 
+#define ASSIGNMENTS_MAX 32
 #define WARM 2 /* steps before those that are timed */
 #define STEPS 10
 
@@ -132,7 +133,7 @@ static int fetch(void *context, int view, int sample, const uint8_t **pixels)
 }
 
 /* The mean of STEPS steps, one after another as in a run. */
-static int time_steps(sb_device *device, const sb_config *config, const sb_step_source *source,
+static int time_steps(sb_device *device, const sb_settings *config, const sb_step_source *source,
                       double *seconds)
 {
     sb_step *step = NULL;
@@ -151,18 +152,19 @@ static int time_steps(sb_device *device, const sb_config *config, const sb_step_
 
 static int step_in(sb_device *device, const sb_peak *peak, const char *precision, char **arguments, int count)
 {
-    sb_config config;
+    sb_settings config;
     sb_counts counts;
     char key[64], name[128];
     double bound = 0, seconds = 0;
-    sb_config_defaults(&config);
+    const char *assignments[ASSIGNMENTS_MAX] = { "data.path=none", key };
+    int rc = 0;
     snprintf(key, sizeof key, "trainer.precision=%s", precision);
-    int rc = sb_config_read(&config, arguments[0]) != 0 || sb_config_set(&config, "data.path=none") != 0
-                 ? -1
-                 : sb_config_set(&config, key);
-    for (int i = 1; rc == 0 && i < count; i++)
-        rc = sb_config_set(&config, arguments[i]);
-    if (rc != 0 || sb_config_finish(&config) != 0 || sb_counts_step(&config, peak, 1, &counts) != 0)
+    for (int i = 1; i < count && i + 1 < ASSIGNMENTS_MAX; i++)
+        assignments[i + 1] = arguments[i];
+    if (count + 1 > ASSIGNMENTS_MAX)
+        return sb_fail("more than %d keys", ASSIGNMENTS_MAX - 2);
+    if (sb_settings_of(&config, arguments[0], assignments, count + 1) != 0 ||
+        sb_counts_step(&config, peak, 1, &counts) != 0)
         return -1;
     bound = sb_counts_sum(&counts).bound[0];
     size_t side = (size_t)config.data.view, views = (size_t)(config.view_count * config.trainer.batch);

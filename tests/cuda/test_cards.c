@@ -19,7 +19,7 @@
 #include "tests/cuda/cards.h"
 #include "tests/emulated/cache.h"
 #include "tests/emulated/emulation.h"
-#include "trainer/encoder.h"
+#include "trainer/configuration.h"
 #include "trainer/graph/plan.h"
 
 #define SHAPES_MAX 1024
@@ -71,18 +71,16 @@ static void expect(int rc)
 
 /* Plans the configured encoder for each size of view, each chunk that a batch is cut into, and each
  * precision. */
-static void collect(sb_config *config)
+static void collect(const sb_settings *config)
 {
     int sizes[SB_VIEWS_MAX];
-    expect(sb_config_set(config, "data.path=none"));
-    expect(sb_config_finish(config));
     for (sb_type type = SB_F32; type <= SB_BF16; type++) {
         sb_store store;
         sb_graph *graph;
         sb_store_init(&store, &collector);
         expect(sb_graph_create(&graph, &store));
         expect(sb_encoder_build(graph, config, type) < 0 ? -1 : 0);
-        for (int s = sb_config_view_sizes(config, sizes) - 1; s >= 0; s--) {
+        for (int s = sb_view_sizes(config->views, config->view_count, sizes) - 1; s >= 0; s--) {
             int rows = 0, chunk = config->trainer.chunk;
             for (int v = 0; v < config->view_count; v++)
                 rows += config->views[v].size == sizes[s] ? config->trainer.batch : 0;
@@ -110,9 +108,9 @@ static void of_recipes(void **state)
     int before = shape_count;
     assert_int_equal(glob("recipes/*.yaml", 0, NULL, &found), 0);
     for (size_t i = 0; i < found.gl_pathc; i++) {
-        sb_config config;
-        sb_config_defaults(&config);
-        expect(sb_config_read(&config, found.gl_pathv[i]));
+        sb_settings config;
+        const char *const path = "data.path=none";
+        expect(sb_settings_of(&config, found.gl_pathv[i], &path, 1));
         collect(&config);
     }
     assert_true(found.gl_pathc > 0 && shape_count > before);
@@ -134,11 +132,10 @@ static void of_encoders(void **state)
     };
     for (int i = 0; i < 3; i++)
         for (size_t k = 0; k < sizeof stems / sizeof *stems; k++) {
-            sb_config config;
-            sb_config_defaults(&config);
-            expect(sb_config_set(&config, names[i]));
-            for (int m = 0; m < 5; m++)
-                expect(sb_config_set(&config, stems[k][m]));
+            sb_settings config;
+            const char *assignments[7] = { "data.path=none", names[i] };
+            memcpy(assignments + 2, stems[k], sizeof stems[k]);
+            expect(sb_settings_of(&config, NULL, assignments, 7));
             collect(&config);
         }
     print_message("%d convolutions\n", shape_count);

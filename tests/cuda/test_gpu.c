@@ -8,11 +8,7 @@
 
 static int open_gpu(sb_device **out, int threads)
 {
-    sb_config config;
-    sb_config_defaults(&config);
-    config.device = SB_DEVICE_CUDA;
-    snprintf(config.cuda_plugin, sizeof config.cuda_plugin, "build/sb_cuda.so");
-    return sb_device_open(out, &config, threads);
+    return sb_device_open(out, SB_DEVICE_CUDA, "build/sb_cuda.so", threads);
 }
 
 int main(int argc, char **argv)

@@ -17,6 +17,7 @@
 #include "trainer/step/step.h"
 
 #define KEYS_MAX 10
+#define SMALL 4 /* keys of every case */
 #define SIDE 32
 #define TILE 64
 
@@ -39,18 +40,17 @@ static int fetch(void *context, int view, int sample, const uint8_t **out)
     return 0;
 }
 
-static void configure(sb_config *c, const char *const keys[KEYS_MAX])
+static sb_settings configure(const char *const keys[KEYS_MAX])
 {
-    static const char *const small[] = { "data.path=none", "data.tile=64", "data.view=32",
-                                         "trainer.batch=4" };
-    sb_config_defaults(c);
-    int rc = sb_config_read(c, "recipes/demo.yaml");
-    for (size_t i = 0; rc == 0 && i < sizeof small / sizeof *small; i++)
-        rc = sb_config_set(c, small[i]);
-    for (int i = 0; rc == 0 && i < KEYS_MAX && keys[i]; i++)
-        rc = sb_config_set(c, keys[i]);
-    if (rc != 0 || sb_config_finish(c) != 0)
+    const char *assignments[SMALL + KEYS_MAX] = { "data.path=none", "data.tile=64", "data.view=32",
+                                                  "trainer.batch=4" };
+    sb_settings settings;
+    int count = SMALL;
+    for (int i = 0; i < KEYS_MAX && keys[i]; i++)
+        assignments[count++] = keys[i];
+    if (sb_settings_of(&settings, "recipes/demo.yaml", assignments, count) != 0)
         fail_msg("%s", sb_error());
+    return settings;
 }
 
 static emulation_counts since(const emulation_counts *before)
@@ -68,13 +68,12 @@ static emulation_counts since(const emulation_counts *before)
 
 static void a_step(void **state)
 {
-    sb_config config;
+    const sb_settings config = configure(*state);
     sb_counts counted;
     sb_device *device = NULL;
     sb_step *step = NULL;
     double loss;
     const sb_step_source source = { .fetch = fetch };
-    configure(&config, *state);
     assert_int_equal(sb_counts_step(&config, NULL, 0, &counted), 0);
     if (sb_device_cuda(&device) != 0 || sb_step_create(&step, device, &config) != 0)
         fail_msg("%s", sb_error());
@@ -107,13 +106,14 @@ static void views_of_a_tile(void **state)
     uint8_t *const out[] = { made[0], made[1] };
     const sb_view_params view = { .width = TILE, .height = TILE, .size = SIDE, .blur = 1, .solarise = 2 },
                          views[] = { view, view };
-    sb_config config;
+    const sb_settings config = configure(*state);
+    sb_augment_keys keys = { .data = config.data, .view_count = config.view_count };
+    memcpy(keys.views, config.views, sizeof keys.views);
     sb_counts counted;
     sb_device *device = NULL;
     sb_viewer *viewer = NULL;
-    configure(&config, *state);
     assert_int_equal(sb_counts_step(&config, NULL, 0, &counted), 0);
-    if (sb_device_cuda(&device) != 0 || sb_viewer_create(&viewer, device, &config) != 0)
+    if (sb_device_cuda(&device) != 0 || sb_viewer_create(&viewer, device, &keys) != 0)
         fail_msg("%s", sb_error());
     emulation_counts before = emulation_given;
     for (int i = 0; i < config.trainer.batch; i++)

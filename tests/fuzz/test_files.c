@@ -11,8 +11,8 @@
 #include "evaluator/report.h"
 #include "loader/index.h"
 #include "loader/quarantine.h"
-#include "proto/config.h"
 #include "proto/rundir.h"
+#include "trainer/configuration.h"
 #include "trainer/safetensors.h"
 #include "trainer/status.h"
 
@@ -65,47 +65,50 @@ static int remove_folder(void **state)
 /* What is accepted prints as text that reads back to the same text. */
 static bool read_config(const uint8_t *data, size_t bytes)
 {
-    static sb_config config;
+    static sb_settings settings;
+    sb_config config;
     char path[64], *text[2];
-    int fd = fuzz_file(data, bytes, path, sizeof path);
-    sb_config_defaults(&config);
-    int rc = sb_config_read(&config, path);
+    int fd = fuzz_file(data, bytes, path, sizeof path), sizes[SB_VIEWS_MAX];
+    sb_config_init(&config);
+    bool accepted = sb_config_read(&config, path) == 0 && sb_settings_read(&settings, &config) == 0;
     close(fd);
-    if (rc != 0)
+    if (!accepted) {
+        sb_config_free(&config);
         return false;
-    int sizes[SB_VIEWS_MAX];
-    assert_in_range(config.view_count, 1, SB_VIEWS_MAX);
-    assert_in_range(sb_config_view_sizes(&config, sizes), 1, SB_VIEWS_MAX);
+    }
+    assert_in_range(settings.view_count, 1, SB_VIEWS_MAX);
+    assert_in_range(sb_view_sizes(settings.views, settings.view_count, sizes), 1, SB_VIEWS_MAX);
     for (int i = 0; i < 2; i++) {
-        text[i] = sb_config_text(&config);
+        text[i] = sb_config_text(&config, sb_tables, false);
+        sb_config_free(&config);
         assert_non_null(text[i]);
         fd = fuzz_file(text[i], strlen(text[i]), path, sizeof path);
-        sb_config_defaults(&config);
-        if (sb_config_read(&config, path) != 0)
+        if (sb_config_read(&config, path) != 0 || sb_settings_read(&settings, &config) != 0)
             fail_msg("%s: %s", sb_error(), text[i]);
         close(fd);
     }
+    sb_config_free(&config);
     assert_string_equal(text[0], text[1]);
     free(text[0]);
     free(text[1]);
-    return sb_config_finish(&config) == 0;
+    return true;
 }
 
 static void test_configurations(void **state)
 {
     (void)state;
     sb_config config;
-    sb_config_defaults(&config);
+    sb_config_init(&config);
     assert_int_equal(sb_config_set(&config, "data.path=/tmp"), 0);
-    char *all = sb_config_text(&config);
+    char *all = sb_config_text(&config, sb_tables, false);
+    sb_config_free(&config);
     const fuzz_seed seeds[] = {
         seed_of(all),
-        seed_of(
-            "data: { path: '/tmp', tile: 96 }\nviews:\n  - { count: 2, size: 64, blur: 0.5 }\n  - { size: 32 "
-            "}\n"
-            "optimiser: { name: lars, lr: 1e-3 }\nmethod: { name: simclr, temperature: 0.5 } # words\n")
+        seed_of("data: { path: '/tmp', tile: 96 }\nviews:\n  - { count: 2, size: 64, blur: 0.5 }\n"
+                "optimiser: { name: lars, lr: 1e-3 }\nmethod: { name: simclr, temperature: 0.5 } # words\n"),
+        seed_of("data: { path: '/tmp' }\nviews:\n  - { size: 64 }\n  - { size: 32, blur: 0.5 }\n")
     };
-    fuzz(seeds, 2, 6000, read_config);
+    fuzz(seeds, 3, 6000, read_config);
     free(all);
 }
 
@@ -125,23 +128,24 @@ static bool use_index(sb_index *x)
 
 static bool read_index(const uint8_t *data, size_t bytes)
 {
-    static sb_config config;
     sb_index x;
-    sb_config_defaults(&config);
-    config.data.tile = 64;
     write_file("index.csv", data, bytes);
-    return sb_index_read(&x, folder, &config) == 0 && use_index(&x);
+    return sb_index_read(&x, folder, 64) == 0 && use_index(&x);
+}
+
+static int scan_manifest(sb_index *out)
+{
+    static sb_data_keys data = { .tile = 64, .channels = 3 };
+    const sb_loader_keys keys = { 0 };
+    assert_int_equal(sb_rundir_path(data.path, folder, "manifest.csv"), 0);
+    return sb_index_scan(out, &data, &keys);
 }
 
 static bool read_manifest(const uint8_t *data, size_t bytes)
 {
-    static sb_config config;
     sb_index x;
-    sb_config_defaults(&config);
-    config.data.tile = 64;
     write_file("manifest.csv", data, bytes);
-    assert_int_equal(sb_rundir_path(config.data.path, folder, "manifest.csv"), 0);
-    return sb_index_scan(&x, &config) == 0 && use_index(&x);
+    return scan_manifest(&x) == 0 && use_index(&x);
 }
 
 /* Regions that reach past what an int holds, and more tiles than anybody could list. */
@@ -189,13 +193,9 @@ static void test_manifests(void **state)
     fuzz(manifests, 2, 300, read_manifest);
     fuzz_seed indexes[2];
     for (int i = 0; i < 2; i++) {
-        sb_config config;
         sb_index x;
-        sb_config_defaults(&config);
-        config.data.tile = 64;
         write_file("manifest.csv", manifests[i].data, manifests[i].bytes);
-        assert_int_equal(sb_rundir_path(config.data.path, folder, "manifest.csv"), 0);
-        assert_int_equal(sb_index_scan(&x, &config), 0);
+        assert_int_equal(scan_manifest(&x), 0);
         assert_int_equal(sb_index_write(&x, folder), 0);
         sb_index_free(&x);
         assert_int_equal(sb_rundir_path(path, folder, "index.csv"), 0);

@@ -1,13 +1,13 @@
 /* method_step_tool.c: step_tool.c with an encoder of its own, for training steps whose rounding errors
  * stay small: one convolution in patches, batch norm, and the mean over the patches, [n, 12]. It does not
  * link the encoders. */
-#include "trainer/encoder.h"
+#include "trainer/configuration.h"
 #include "trainer/graph/build.h"
 
 #define PATCH 4
 #define WIDTH 12
 
-sb_t sb_encoder_build(sb_graph *g, const sb_config *config, sb_type type)
+sb_t sb_encoder_build(sb_graph *g, const sb_settings *config, sb_type type)
 {
     const sb_input_how normalise = { .mean = { 0.5f, 0.5f, 0.5f },
                                      .std = { 0.25f, 0.25f, 0.25f },

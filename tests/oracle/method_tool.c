@@ -7,7 +7,7 @@
 
 #include "proto/error.h"
 #include "trainer/graph/plan.h"
-#include "trainer/method.h"
+#include "trainer/configuration.h"
 
 typedef struct {
     sb_device *device;
@@ -19,17 +19,19 @@ typedef struct {
 } tool;
 
 /* The method's loss alone, without a projector, over embeddings as a leaf. */
-static int build(tool *t, const sb_method_kind *kind, const sb_config *config, int width)
+static int build(tool *t, const sb_settings *settings, int width)
 {
-    int n = config->trainer.batch;
+    int n = settings->trainer.batch;
     const sb_shape leaves[] = { { 2 * n, 1, 1, width, SB_F32 }, { n, 1, 1, n, SB_U8 } }; /* that of sb_skip */
     const sb_plan_options options = { .training = true };
     sb_store_init(&t->store, t->device);
     if (sb_graph_create(&t->graph, &t->store) != 0)
         return -1;
-    sb_method m = { .graph = t->graph, .config = config, .samples = n, .views = 2 };
+    sb_method m = {
+        .graph = t->graph, .config = settings, .keys = settings->method_keys, .samples = n, .views = 2
+    };
     m.embeddings[0] = sb_leaf(t->graph, "embeddings", leaves[0], true);
-    return sb_output(t->graph, kind->build(&m), true) < 0 ||
+    return sb_output(t->graph, settings->method->build(&m), true) < 0 ||
                    sb_plan_create(&t->plan, t->graph, leaves, &options) != 0
                ? -1
                : 0;
@@ -68,17 +70,21 @@ static int run(tool *t, const float *embeddings, const unsigned char *skip, floa
 int main(int argc, char **argv)
 {
     tool t = { 0 };
-    sb_config config;
-    char name[64];
+    sb_settings settings;
+    char name[64], temperature[64], samples[64];
     if (argc != 6)
         return 2;
-    sb_config_defaults(&config);
     snprintf(name, sizeof name, "method.name=%s", argv[1]);
-    int rc = sb_config_set(&config, name), width = atoi(argv[3]), skipping = atoi(argv[5]);
-    config.trainer.batch = atoi(argv[2]);
-    config.temperature = atof(argv[4]);
-    t.values = 2 * (size_t)config.trainer.batch * (size_t)width;
-    t.pairs = (size_t)config.trainer.batch * (size_t)config.trainer.batch;
+    snprintf(samples, sizeof samples, "trainer.batch=%s", argv[2]);
+    snprintf(temperature, sizeof temperature, "method.temperature=%s", argv[4]);
+    const char *const assignments[] = { "data.path=.", name, samples, temperature };
+    int width = atoi(argv[3]), skipping = atoi(argv[5]), rc = sb_settings_of(&settings, NULL, assignments, 4);
+    if (rc != 0) {
+        fprintf(stderr, "method_tool: %s\n", sb_error());
+        return 1;
+    }
+    t.values = 2 * (size_t)settings.trainer.batch * (size_t)width;
+    t.pairs = (size_t)settings.trainer.batch * (size_t)settings.trainer.batch;
     float *embeddings = malloc(t.values * sizeof *embeddings),
           *gradient = malloc(t.values * sizeof *gradient), loss = 0;
     unsigned char *skip = malloc(t.pairs);
@@ -86,9 +92,8 @@ int main(int argc, char **argv)
         fread(embeddings, sizeof *embeddings, t.values, stdin) != t.values ||
         (skipping && fread(skip, 1, t.pairs, stdin) != t.pairs))
         exit(1);
-    if (rc == 0 &&
-        (sb_device_cpu(&t.device, 2) != 0 || build(&t, sb_method_of(&config), &config, width) != 0 ||
-         run(&t, embeddings, skipping ? skip : NULL, &loss, gradient) != 0))
+    if (rc == 0 && (sb_device_cpu(&t.device, 2) != 0 || build(&t, &settings, width) != 0 ||
+                    run(&t, embeddings, skipping ? skip : NULL, &loss, gradient) != 0))
         rc = -1;
     if (rc != 0)
         fprintf(stderr, "method_tool: %s\n", sb_error());

@@ -62,7 +62,7 @@ void *__wrap_aligned_alloc(size_t alignment, size_t bytes)
 }
 
 typedef struct {
-    sb_config config;
+    sb_settings config;
     sb_device *device;
     sb_step *step;
     size_t state_floats, view_bytes[SB_VIEWS_MAX], pixel_bytes;
@@ -175,13 +175,10 @@ static size_t statistic_floats(const tool *t) { return sb_step_store(t->step)->f
 
 static int setup(tool *t, int argc, char **argv)
 {
-    sb_config_defaults(&t->config);
-    if (sb_config_set(&t->config, "data.path=.") != 0)
-        return -1;
-    for (int i = 1; i < argc; i++)
-        if (sb_config_set(&t->config, argv[i]) != 0)
-            return -1;
-    if (sb_config_finish(&t->config) != 0 || sb_device_cpu(&t->device, t->config.trainer.threads) != 0 ||
+    static char path[] = "data.path=."; /* one that is there, in place of the program's name */
+    argv[0] = path;
+    if (sb_settings_of(&t->config, NULL, (const char *const *)argv, argc) != 0 ||
+        sb_device_cpu(&t->device, t->config.trainer.threads) != 0 ||
         sb_step_create(&t->step, t->device, &t->config) != 0)
         return -1;
     int arrays, width, batch = t->config.trainer.batch, rows = t->config.view_count * batch;

@@ -54,13 +54,17 @@ static int render(int width, int height, int channels, int count)
 static int draw(int width, int height, int count, char **keys)
 {
     sb_config config;
-    sb_config_defaults(&config);
-    for (; *keys; keys++)
-        if (sb_config_set(&config, *keys) != 0)
-            fail("draw");
+    sb_augment_keys settings;
+    sb_config_init(&config);
+    int rc = sb_config_set(&config, "data.path=.");
+    for (; rc == 0 && *keys; keys++)
+        rc = sb_config_set(&config, *keys);
+    if (rc != 0 || sb_augment_keys_read(&config, &settings) != 0)
+        fail("draw");
+    sb_config_free(&config);
     for (int i = 0; i < count; i++) {
         sb_view_params params;
-        sb_view_of_sample(&config, 0, (uint32_t)i, 0, width, height, &params);
+        sb_view_of_sample(&settings, 0, (uint32_t)i, 0, width, height, &params);
         fwrite(&params, sizeof params, 1, stdout);
     }
     return 0;

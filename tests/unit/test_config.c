@@ -1,4 +1,5 @@
-/* Keys, ranges, messages, and the text that reads back to the same configuration. */
+/* Keys, ranges, messages, choices and what they bring, and the text that reads back to the same
+ * configuration. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,8 +11,8 @@
 
 #include <cmocka.h>
 
-#include "proto/config.h"
 #include "proto/error.h"
+#include "trainer/configuration.h"
 
 static void write_text(char *path, const char *text)
 {
@@ -23,39 +24,76 @@ static void write_text(char *path, const char *text)
     close(fd);
 }
 
-static int read_text(sb_config *config, const char *text)
+/* Reads a recipe and an assignment (NULL: none) on top of data.path, and fills the settings. */
+static int read_both(sb_settings *out, sb_config *config, const char *text, const char *assignment)
 {
     char path[64];
     write_text(path, text);
-    sb_config_defaults(config);
+    sb_config_init(config);
     int rc = sb_config_read(config, path);
     unlink(path);
+    if (rc == 0 && assignment)
+        rc = sb_config_set(config, assignment);
+    if (rc == 0)
+        rc = sb_config_suggest(config, "default", "data.path=/tmp");
+    return rc != 0 ? -1 : sb_settings_read(out, config);
+}
+
+static int read_text(sb_settings *out, const char *text, const char *assignment)
+{
+    sb_config config;
+    int rc = read_both(out, &config, text, assignment);
+    sb_config_free(&config);
     return rc;
 }
 
 static void test_round_trip(void **state)
 {
     (void)state;
-    sb_config a, b;
-    char path[64];
-    sb_config_defaults(&a);
-    assert_int_equal(sb_config_set(&a, "data.path=it's a folder: #1"), 0);
-    assert_int_equal(sb_config_set(&a, "optimiser.lr=0.1"), 0);
-    assert_int_equal(sb_config_set(&a, "views.1.blur=0.3"), 0);
-    assert_int_equal(sb_config_set(&a, "method.name=simclr"), 0);
-    assert_int_equal(sb_config_set(&a, "trainer.steps=123456789012"), 0);
-    char *text = sb_config_text(&a);
+    static sb_settings a, b;
+    sb_config config;
+    assert_int_equal(read_both(&a, &config,
+                               "data: { path: \"it's a folder: #1\" }\noptimiser: { lr: 0.1 }\n"
+                               "method: { name: simclr }\ntrainer: { steps: 123456789012 }\n",
+                               "views.1.blur=0.3"),
+                     0);
+    char *text = sb_config_text(&config, sb_tables, false);
+    sb_config_free(&config);
     assert_non_null(text);
-    write_text(path, text);
-    sb_config_defaults(&b);
-    assert_int_equal(sb_config_read(&b, path), 0);
-    unlink(path);
-    char *again = sb_config_text(&b);
+    assert_int_equal(read_both(&b, &config, text, NULL), 0);
+    char *again = sb_config_text(&config, sb_tables, false);
+    sb_config_free(&config);
     assert_string_equal(text, again);
     assert_true(b.views[1].blur == 0.3 && b.optimiser.lr == 0.1 && b.trainer.steps == 123456789012);
     assert_string_equal(b.data.path, "it's a folder: #1");
+    assert_string_equal(b.method->name, "simclr");
     free(text);
     free(again);
+}
+
+/* The result depends on where nothing lies and on nothing that is only reported. */
+static void test_result_text(void **state)
+{
+    (void)state;
+    static sb_settings settings;
+    sb_config config;
+    assert_int_equal(read_both(&settings, &config, "seed: 3\n", NULL), 0);
+    char *text = sb_config_text(&config, sb_tables, true);
+    sb_config_free(&config);
+    assert_non_null(text);
+    const char *const without[] = { "run:",  "dir:",  "loaders:", "loader:", "evaluate:",
+                                    "init:", "cuda:", "path:",    "keep:",   "checkpoint_every:" },
+                      *const with[] = { "seed: 3\n",        "device: auto\n", "data:\n  tile: 1024\n",
+                                        "temperature: 0.1", "momentum: 0.9",  "stem: imagenet\n",
+                                        "last: norm",       "threads:",       "views:\n  - size: 128\n",
+                                        "\nmethod:\n",      "\ntrainer:\n",   "max_bad:" };
+    for (size_t i = 0; i < sizeof without / sizeof *without; i++)
+        if (strstr(text, without[i]))
+            fail_msg("%s is in %s", without[i], text);
+    for (size_t i = 0; i < sizeof with / sizeof *with; i++)
+        if (!strstr(text, with[i]))
+            fail_msg("%s is not in %s", with[i], text);
+    free(text);
 }
 
 static void test_bad_text_is_refused(void **state)
@@ -90,8 +128,8 @@ static void test_bad_text_is_refused(void **state)
         { "\tdata: 1\n", "not YAML" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        sb_config config;
-        assert_int_equal(read_text(&config, cases[i].text), -1);
+        static sb_settings settings;
+        assert_int_equal(read_text(&settings, cases[i].text, NULL), -1);
         if (!strstr(sb_error(), cases[i].part))
             fail_msg("for %s: %s", cases[i].text, sb_error());
     }
@@ -100,31 +138,52 @@ static void test_bad_text_is_refused(void **state)
 static void test_bad_assignments_are_refused(void **state)
 {
     (void)state;
-    const char *cases[] = { "trainer.batch",  "=3",        "trainer.batch=",  "views.2.blur=1",
-                            "views.x.blur=1", "views.0=1", "trainer.chunk=-1" };
-    sb_config config;
-    sb_config_defaults(&config);
+    const char *cases[] = { "trainer.batch",  "=3",        "trainer.batch=",   "views.2.blur=1",
+                            "views.x.blur=1", "views.0=1", "trainer.chunk=-1", "views=2" };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        assert_int_equal(sb_config_set(&config, cases[i]), -1);
-        assert_non_null(strstr(sb_error(), "command line"));
+        static sb_settings settings;
+        assert_int_equal(read_text(&settings, "seed: 1\n", cases[i]), -1);
+        if (!strstr(sb_error(), "command line"))
+            fail_msg("for %s: %s", cases[i], sb_error());
     }
 }
 
-static void test_finish_checks_what_no_key_shows(void **state)
+static void test_what_no_key_shows(void **state)
 {
     (void)state;
-    sb_config config;
-    sb_config_defaults(&config);
-    assert_int_equal(sb_config_finish(&config), -1); /* no data.path */
-    assert_non_null(strstr(sb_error(), "data.path"));
-    assert_int_equal(sb_config_set(&config, "data.path=/tmp"), 0);
-    assert_int_equal(sb_config_set(&config, "trainer.chunk=33"), 0); /* of 2 x 16 */
-    assert_int_equal(sb_config_finish(&config), -1);
+    static sb_settings settings;
+    assert_int_equal(sb_settings_of(&settings, NULL, NULL, 0), -1);
+    assert_non_null(strstr(sb_error(), "data.path is not set"));
+    assert_int_equal(read_text(&settings, "", "trainer.chunk=33"), -1); /* of 2 x 16 */
     assert_non_null(strstr(sb_error(), "trainer.chunk"));
-    assert_int_equal(sb_config_set(&config, "trainer.chunk=32"), 0);
-    assert_int_equal(sb_config_finish(&config), 0);
-    assert_int_equal(config.views[0].size, 128);
-    assert_true(config.trainer.threads >= 1);
+    assert_int_equal(read_text(&settings, "", "trainer.chunk=32"), 0);
+    assert_int_equal(settings.views[0].size, 128);
+    assert_true(settings.trainer.threads >= 1);
+}
+
+/* message: with @ for the file. */
+static void expect_error(const char *text, const char *assignment, const char *message)
+{
+    static sb_settings settings;
+    sb_config config;
+    char path[64], expected[512];
+    size_t used = 0;
+    write_text(path, text);
+    sb_config_init(&config);
+    int rc = sb_config_read(&config, path);
+    unlink(path);
+    if (rc == 0)
+        rc = sb_config_suggest(&config, "default", "data.path=/tmp");
+    if (rc == 0 && assignment)
+        rc = sb_config_set(&config, assignment);
+    if (rc == 0)
+        rc = sb_settings_read(&settings, &config);
+    sb_config_free(&config);
+    for (const char *c = message; *c; c++)
+        used += (size_t)snprintf(expected + used, sizeof expected - used, *c == '@' ? "%s" : "%.1s",
+                                 *c == '@' ? path : c);
+    assert_int_equal(rc, -1);
+    assert_string_equal(sb_error(), expected);
 }
 
 /* What two keys do not allow together names both, and where each was set; a default is not to blame. */
@@ -150,26 +209,96 @@ static void test_places(void **state)
           "@:2: views.0.crop_min = 0.5: must not be above views.0.crop_max = 0.4 (@:3)" },
         { "views:\n  - count: 2\n    ratio_min: 3\n", "views.0.ratio_max=4",
           "@:3: views.1.ratio_min = 3: must not be above views.1.ratio_max = 1.33333 (default)" },
+        { "method: { name: dcl }\n", "trainer.batch=1",
+          "command line: trainer.batch = 1: method dcl needs at least 2" },
+        { "seed: 1\nviews: [{}, {}, {}]\n", NULL,
+          "@:2: views: method dcl compares 2 views of a sample, not 3" },
         { "seed: 1\n", "views.1.blur_min=9",
           "command line: views.1.blur_min = 9: must not be above views.1.blur_max = 2 (default)" },
         { "data:\n\n  channels: 2\n", NULL, "@:3: data.channels = 2: must be 3 (colour) or 1 (grey)" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        static sb_config config;
-        char path[64], expected[512];
-        size_t used = 0;
+        expect_error(cases[i].text, cases[i].assignment, cases[i].message);
+    }
+}
+
+/* Only the keys of what is chosen are known; of another's the error says whose they are. */
+static void test_keys_of_choices(void **state)
+{
+    (void)state;
+    const struct {
+        const char *text, *assignment, *message;
+    } cases[] = {
+        { "optimiser: { name: adamw, trust: 0.1 }\n", NULL,
+          "@:1: there is no key optimiser.trust with optimiser adamw: it belongs to lars" },
+        { "seed: 1\noptimiser: { momentum: 0.1 }\n", "optimiser.name=adamw",
+          "@:2: there is no key optimiser.momentum with optimiser adamw: it belongs to sgd, lars" },
+        { "optimiser: { name: sgd }\n", "optimiser.beta1=2",
+          "command line: there is no key optimiser.beta1 with optimiser sgd: it belongs to adamw" },
+        { "optimiser: { name: adamw }\n", "optimiser.beta1=2",
+          "command line: optimiser.beta1 = 2: must be a number from 0 to 0.999999" },
+        { "optimiser: { trust: 1, name: sdg }\n", NULL,
+          "@:1: optimiser.name = sdg: must be one of sgd|lars|adamw" },
+        { "optimiser: { name: adamw }\n", "optimiser.beta3=1",
+          "command line: there is no key optimiser.beta3; the nearest is optimiser.beta1 (./run help keys "
+          "lists all)" },
+        { "optimiser: { name: adamw }\n", "optimiser.trusst=1",
+          "command line: there is no key optimiser.trusst; the nearest is optimiser.lr (./run help keys "
+          "lists "
+          "all)" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        expect_error(cases[i].text, cases[i].assignment, cases[i].message);
+}
+
+/* A key twice in a file is a mistake; on the command line the later wins, as it does over the file. */
+static void test_a_key_set_twice(void **state)
+{
+    (void)state;
+    static sb_settings settings;
+    expect_error("trainer: { batch: 4 }\nseed: 1\ntrainer: { batch: 5 }\n", NULL,
+                 "@:3: trainer.batch stands here twice");
+    expect_error("views: [{}, {}]\nseed: 1\nviews: [{}]\n", NULL, "@:3: views stands here twice");
+    expect_error("views: [{count: 2, count: 1}]\n", NULL, "@:1: count stands here twice");
+    const char *const assignments[] = { "data.path=/tmp", "trainer.batch=5", "trainer.batch=6" };
+    assert_int_equal(sb_settings_of(&settings, "recipes/demo.yaml", assignments, 3), 0);
+    assert_int_equal(settings.trainer.batch, 6);
+    /* a bad value is one, even where a later one counts */
+    const char *const bad[] = { "data.path=/tmp", "trainer.batch=0", "trainer.batch=6" };
+    assert_int_equal(sb_settings_of(&settings, "recipes/demo.yaml", bad, 3), -1);
+    assert_string_equal(sb_error(),
+                        "command line: trainer.batch = 0: must be a whole number from 1 to 65536");
+}
+
+/* A suggestion stands over the default and under recipe and command line, and an error names who made it. */
+static void test_suggestions(void **state)
+{
+    (void)state;
+    const struct {
+        const char *text, *assignment;
+        int layers;
+        const char *place;
+    } cases[] = { { "seed: 1\n", NULL, 3, "method own" },
+                  { "projector: { layers: 4 }\n", NULL, 4, NULL },
+                  { "seed: 1\n", "projector.layers=5", 5, "command line" },
+                  { "projector: { layers: 4 }\n", "projector.layers=5", 5, "command line" } };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        static sb_settings settings;
+        sb_config config;
+        char path[64];
         write_text(path, cases[i].text);
-        sb_config_defaults(&config);
+        sb_config_init(&config);
         assert_int_equal(sb_config_read(&config, path), 0);
         unlink(path);
-        assert_int_equal(sb_config_set(&config, "data.path=/tmp"), 0);
         if (cases[i].assignment)
             assert_int_equal(sb_config_set(&config, cases[i].assignment), 0);
-        for (const char *c = cases[i].message; *c; c++)
-            used += (size_t)snprintf(expected + used, sizeof expected - used, *c == '@' ? "%s" : "%.1s",
-                                     *c == '@' ? path : c);
-        assert_int_equal(sb_config_finish(&config), -1);
-        assert_string_equal(sb_error(), expected);
+        assert_int_equal(sb_config_suggest(&config, "method own", "projector.layers=3"), 0);
+        assert_int_equal(sb_config_suggest(&config, "default", "data.path=/tmp"), 0);
+        assert_int_equal(sb_settings_read(&settings, &config), 0);
+        assert_int_equal(settings.projector.layers, cases[i].layers);
+        if (cases[i].place)
+            assert_string_equal(sb_config_place(&config, "projector.layers"), cases[i].place);
+        sb_config_free(&config);
     }
 }
 
@@ -177,13 +306,18 @@ static void test_view_sizes(void **state)
 {
     (void)state;
     sb_config config;
-    assert_int_equal(
-        read_text(&config, "views:\n  - {size: 224, count: 2}\n  - {size: 96, count: 3}\n  - {size: 160}\n"),
-        0);
+    char path[64];
+    sb_view_keys views[SB_VIEWS_MAX];
     int sizes[SB_VIEWS_MAX];
+    write_text(path, "views:\n  - {size: 224, count: 2}\n  - {size: 96, count: 3}\n  - {}\n");
+    sb_config_init(&config);
+    assert_int_equal(sb_config_read(&config, path), 0);
+    unlink(path);
     assert_int_equal(config.view_count, 6);
-    assert_int_equal(sb_config_view_sizes(&config, sizes), 3);
+    assert_int_equal(sb_view_keys_read(&config, 160, views), 0);
+    assert_int_equal(sb_view_sizes(views, 6, sizes), 3);
     assert_true(sizes[0] == 96 && sizes[1] == 160 && sizes[2] == 224);
+    sb_config_free(&config);
 }
 
 int main(void)
@@ -192,7 +326,11 @@ int main(void)
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_bad_text_is_refused),
         cmocka_unit_test(test_bad_assignments_are_refused),
-        cmocka_unit_test(test_finish_checks_what_no_key_shows),
+        cmocka_unit_test(test_result_text),
+        cmocka_unit_test(test_what_no_key_shows),
+        cmocka_unit_test(test_keys_of_choices),
+        cmocka_unit_test(test_a_key_set_twice),
+        cmocka_unit_test(test_suggestions),
         cmocka_unit_test(test_places),
         cmocka_unit_test(test_view_sizes),
     };

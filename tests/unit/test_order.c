@@ -16,7 +16,7 @@
 #define IMAGES 23
 #define TILE 32
 
-static sb_config config;
+static sb_augment_keys config;
 static sb_image images[IMAGES];
 static sb_index dataset;
 
@@ -25,12 +25,17 @@ static sb_index dataset;
 static int set_up(void **state)
 {
     (void)state;
-    sb_config_defaults(&config);
+    sb_config nothing;
+    sb_config_init(&nothing);
+    int rc = sb_config_set(&nothing, "data.path=/tmp") != 0 || sb_augment_keys_read(&nothing, &config) != 0;
+    sb_config_free(&nothing);
+    if (rc != 0)
+        return -1;
     config.data.tile = TILE;
     config.data.window = 4;
     config.data.tiles_per_image = 1;
     config.trainer.batch = 8;
-    config.seed = 5;
+    config.common.seed = 5;
     dataset = (sb_index){ .images = images, .count = IMAGES, .tile = TILE };
     for (uint32_t i = 0; i < IMAGES; i++) {
         sb_region train = { .left = 7,
@@ -223,7 +228,7 @@ static void test_distinct_groups_are_dealt_where_they_can_be(void **state)
     for (int trial = 0; trial < 2000; trial++) {
         uint64_t sizes[IMAGES] = { 0 }, room = 0;
         uint32_t groups = 1 + sb_random_below(&random, 8);
-        config.seed = (uint64_t)trial;
+        config.common.seed = (uint64_t)trial;
         config.trainer.batch = 1 + (int)sb_random_below(&random, groups);
         for (uint32_t i = 0; i < IMAGES; i++) {
             images[i].tiles = 1 + sb_random_below(&random, 5);
@@ -287,8 +292,8 @@ static void test_a_pure_function(void **state)
 static void test_nothing_repeats(void **state)
 {
     (void)state;
-    sb_config seeded = config;
-    seeded.seed++;
+    sb_augment_keys seeded = config;
+    seeded.common.seed++;
     sb_order *order = new_order(), *moved;
     assert_int_equal(sb_order_create(&moved, &dataset, &seeded), 0);
     uint64_t length = sb_order_epoch_samples(order);

@@ -9,18 +9,18 @@
 
 #include "trainer/schedule.h"
 
-static sb_config configure(sb_lr_scaling scaling, int64_t steps, double warmup, double final)
+typedef struct {
+    sb_optimiser_keys optimiser;
+    sb_trainer_keys trainer;
+} keys;
+
+static keys configure(sb_lr_scaling scaling, int64_t steps, double warmup, double final)
 {
-    sb_config c;
-    sb_config_defaults(&c);
-    c.optimiser.lr = 0.3;
-    c.optimiser.scaling = scaling;
-    c.optimiser.warmup = warmup;
-    c.optimiser.final_lr = final;
-    c.trainer.batch = 64;
-    c.trainer.steps = steps;
-    return c;
+    return (keys){ .optimiser = { .lr = 0.3, .scaling = scaling, .warmup = warmup, .final_lr = final },
+                   .trainer = { .batch = 64, .steps = steps } };
 }
+
+static double lr(const keys *k, int64_t number) { return sb_schedule_lr(&k->optimiser, &k->trainer, number); }
 
 static void same(double got, double wanted)
 {
@@ -33,8 +33,8 @@ static void test_scaling(void **state)
     (void)state;
     const double peaks[] = { [SB_SCALING_NONE] = 0.3, [SB_SCALING_LINEAR] = 0.075, [SB_SCALING_SQRT] = 2.4 };
     for (int s = SB_SCALING_NONE; s <= SB_SCALING_SQRT; s++) {
-        sb_config c = configure((sb_lr_scaling)s, 100, 0, 0);
-        same(sb_schedule_lr(&c, 0), peaks[s]);
+        keys c = configure((sb_lr_scaling)s, 100, 0, 0);
+        same(lr(&c, 0), peaks[s]);
     }
 }
 
@@ -52,14 +52,14 @@ static void test_course(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int64_t steps = cases[i].steps, warm = cases[i].warm;
         double final = cases[i].final;
-        sb_config c = configure(SB_SCALING_NONE, steps, cases[i].warmup, final);
+        keys c = configure(SB_SCALING_NONE, steps, cases[i].warmup, final);
         for (int64_t k = 0; k < warm; k++)
-            same(sb_schedule_lr(&c, k), 0.3 * (double)(k + 1) / (double)warm);
+            same(lr(&c, k), 0.3 * (double)(k + 1) / (double)warm);
         for (int64_t k = warm; k < steps - 1; k++) {
             double half = cos(M_PI_2 * (double)(k - warm) / (double)(steps - 1 - warm));
-            same(sb_schedule_lr(&c, k), 0.3 * (final + (1 - final) * half * half));
+            same(lr(&c, k), 0.3 * (final + (1 - final) * half * half));
         }
-        same(sb_schedule_lr(&c, steps - 1), 0.3 * final);
+        same(lr(&c, steps - 1), 0.3 * final);
     }
 }
 
@@ -67,11 +67,11 @@ static void test_course(void **state)
 static void test_edges(void **state)
 {
     (void)state;
-    sb_config warming = configure(SB_SCALING_NONE, 10, 1, 0);
-    same(sb_schedule_lr(&warming, 0), 0.03);
-    same(sb_schedule_lr(&warming, 9), 0.3);
-    sb_config one = configure(SB_SCALING_NONE, 1, 0, 0.5);
-    same(sb_schedule_lr(&one, 0), 0.15);
+    keys warming = configure(SB_SCALING_NONE, 10, 1, 0);
+    same(lr(&warming, 0), 0.03);
+    same(lr(&warming, 9), 0.3);
+    keys one = configure(SB_SCALING_NONE, 1, 0, 0.5);
+    same(lr(&one, 0), 0.15);
 }
 
 int main(void)

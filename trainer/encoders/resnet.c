@@ -17,10 +17,15 @@ typedef struct {
     bool bottleneck;
 } resnet;
 
-static const resnet variants[] = {
-    [SB_ENCODER_RESNET18] = { { 2, 2, 2, 2 }, false },
-    [SB_ENCODER_RESNET34] = { { 3, 4, 6, 3 }, false },
-    [SB_ENCODER_RESNET50] = { { 3, 4, 6, 3 }, true },
+typedef enum { STEM_IMAGENET, STEM_SMALL } resnet_stem;
+
+typedef struct {
+    resnet_stem stem; /* 7 x 7, stride 2, and max-pool; 3 x 3, stride 1, without pool */
+} resnet_keys;
+
+static const sb_key keys[] = {
+    SB_KEY_CHOICE(resnet_keys, stem, "imagenet", "imagenet|small",
+                  "small: 3 x 3 without pooling, for small views"),
 };
 
 /* x [n, h, w, in] -> [n, h / stride, w / stride, width], or 4 width of a bottleneck. */
@@ -55,13 +60,11 @@ static sb_input_how input_of(int channels, sb_type type)
     return how;
 }
 
-sb_t sb_encoder_build(sb_graph *g, const sb_config *config, sb_type type)
+static sb_t build(sb_graph *g, const resnet *v, const resnet_keys *own, int channels, sb_type type)
 {
-    const resnet *v = &variants[config->encoder.name];
-    const bool small = config->encoder.stem == SB_STEM_SMALL;
-    const sb_input_how normalise = input_of(config->data.channels, type);
-    sb_t pixels = sb_leaf(g, "pixels",
-                          (sb_shape){ 1, NOMINAL_SIDE, NOMINAL_SIDE, config->data.channels, SB_U8 }, false);
+    const bool small = own->stem == STEM_SMALL;
+    const sb_input_how normalise = input_of(channels, type);
+    sb_t pixels = sb_leaf(g, "pixels", (sb_shape){ 1, NOMINAL_SIDE, NOMINAL_SIDE, channels, SB_U8 }, false);
     sb_t t = SB_APPLY(g, SB_OP_INPUT, "input", 0, pixels, SB_NONE, &normalise);
     t = sb_conv(g, t, "conv1", .out = 64, .kernel = small ? 3 : 7, .stride = small ? 1 : 2,
                 .pad = small ? 1 : 3);
@@ -75,3 +78,16 @@ sb_t sb_encoder_build(sb_graph *g, const sb_config *config, sb_type type)
         }
     return sb_output(g, sb_avgpool(g, t), true);
 }
+
+#define RESNET(number, ...)                                                                               \
+    static sb_t build##number(sb_graph *g, const void *own, int channels, sb_type type)                   \
+    {                                                                                                     \
+        return build(g, &(const resnet)__VA_ARGS__, own, channels, type);                                 \
+    }                                                                                                     \
+    const sb_encoder_kind sb_encoder_resnet##number = { .name = "resnet" #number,                         \
+                                                        .keys = SB_KEY_TABLE("encoder", "resnet" #number, \
+                                                                             resnet_keys, keys),          \
+                                                        .build = build##number };
+RESNET(18, { { 2, 2, 2, 2 }, .bottleneck = false })
+RESNET(34, { { 3, 4, 6, 3 }, .bottleneck = false })
+RESNET(50, { { 3, 4, 6, 3 }, .bottleneck = true })

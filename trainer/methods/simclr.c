@@ -13,10 +13,19 @@
 #include "trainer/graph/build.h"
 #include "trainer/method.h"
 
+typedef struct {
+    double temperature;
+} simclr_keys;
+
+static const sb_key keys[] = {
+    SB_KEY_REAL(simclr_keys, temperature, "0.1", 0.001, 100, "of the softmax over similarities"),
+};
+
 static sb_t build(sb_method *m)
 {
     sb_graph *g = m->graph;
-    float T = (float)m->config->temperature;
+    const simclr_keys *k = m->keys;
+    float T = (float)k->temperature;
     sb_t z = sb_unit_rows(g, sb_embeddings(m));
     sb_t negatives = sb_logsumexp_pairs(g, z, sb_skip(m), .samples = m->samples, .temperature = T,
                                         .positives = false, .empty = -INFINITY);
@@ -24,6 +33,9 @@ static sb_t build(sb_method *m)
     return sb_mean(g, sb_softplus(g, sb_combine(g, negatives, positive, .alpha = 1, .beta = -1 / T)));
 }
 
-const sb_method_kind sb_method_simclr = {
-    .name = "simclr", .views_least = 2, .views_most = 2, .samples_least = 1, .build = build
-};
+const sb_method_kind sb_method_simclr = { .name = "simclr",
+                                          .keys = SB_KEY_TABLE("method", "simclr", simclr_keys, keys),
+                                          .views_least = 2,
+                                          .views_most = 2,
+                                          .samples_least = 1,
+                                          .build = build };

@@ -39,9 +39,9 @@ void sb_step_drop_plans(sb_step *s)
 /* Sizes ascending, then views, then samples. */
 int sb_step_lay_out(sb_step *s, int most)
 {
-    const sb_config *config = s->config;
-    int sizes[SB_VIEWS_MAX], size_count = sb_config_view_sizes(config, sizes), batch = config->trainer.batch,
-                             start = 0;
+    const sb_settings *config = s->config;
+    int sizes[SB_VIEWS_MAX], size_count = sb_view_sizes(config->views, config->view_count, sizes),
+                             batch = config->trainer.batch, start = 0;
     sb_step_drop_plans(s);
     s->chunk_count = 0;
     for (int c = 0; c < size_count; c++) {
@@ -71,8 +71,8 @@ void sb_step_permute(sb_step *s, int64_t number)
         if (view == 0)
             continue;
         sb_random random;
-        sb_random_init(&random, s->config->seed, SB_RANDOM_CHUNKS, (uint32_t)number, (uint32_t)(number >> 32),
-                       (uint32_t)view);
+        sb_random_init(&random, s->config->common.seed, SB_RANDOM_CHUNKS, (uint32_t)number,
+                       (uint32_t)(number >> 32), (uint32_t)view);
         for (int i = 0; i < batch; i++) {
             uint32_t j = sb_random_below(&random, (uint32_t)i + 1);
             s->permutation[i] = s->permutation[j];

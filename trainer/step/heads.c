@@ -45,7 +45,7 @@ static int send_numbers(sb_step *s, int64_t number)
             *to = (float)given->number(&s->method, number, s->method.steps);
         if (given->kind == SB_GIVEN_NORMAL) {
             sb_random random;
-            sb_random_init(&random, s->config->seed, SB_RANDOM_METHOD, (uint32_t)number,
+            sb_random_init(&random, s->config->common.seed, SB_RANDOM_METHOD, (uint32_t)number,
                            (uint32_t)(number >> 32), (uint32_t)k);
             sb_normals(&random, 1, to, sb_shape_elements(&shape));
         }

@@ -30,7 +30,7 @@ typedef struct {
 
 struct sb_step {
     sb_device *device;
-    const sb_config *config;
+    const sb_settings *config;
     sb_store store;
     sb_section section, target; /* target: of backbone and projector; empty where the method has none */
     sb_method method;

@@ -11,24 +11,10 @@
 
 /* ---- creation ------------------------------------------------------------------------------------------ */
 
-static int check(const sb_config *c)
-{
-    const sb_method_kind *method = sb_method_of(c);
-    char place[SB_PLACE_MAX];
-    if (c->view_count < method->views_least || c->view_count > method->views_most)
-        return sb_fail("%s: views: method %s compares %d views of a sample, not %d",
-                       sb_config_place(c, "views", place), method->name, method->views_least, c->view_count);
-    if (c->trainer.batch < method->samples_least)
-        return sb_fail("%s: trainer.batch = %d: method %s needs at least %d",
-                       sb_config_place(c, "trainer.batch", place), c->trainer.batch, method->name,
-                       method->samples_least);
-    return 0;
-}
-
 /* The encoder's graph, and those of heads and loss. */
 static int build(sb_step *s)
 {
-    const sb_config *c = s->config;
+    const sb_settings *c = s->config;
     sb_type type = c->trainer.precision == SB_PRECISION_BF16 && s->device->bf16 ? SB_BF16 : SB_F32;
     if (sb_graph_create(&s->encoder, &s->store) != 0 || sb_graph_create(&s->loss, &s->store) != 0 ||
         sb_graph_create(&s->target_projector, &s->store) != 0)
@@ -39,14 +25,14 @@ static int build(sb_step *s)
     s->width = sb_shape_of(s->encoder, features).c;
     memcpy(s->backbone, s->store.floats, sizeof s->backbone);
     if (sb_method_build(&s->method, s->loss, s->target_projector, c, s->width) != 0)
-        return sb_context("method %s", sb_method_of(c)->name);
+        return sb_context("method %s", c->method->name);
     return 0;
 }
 
 /* The trained network, and its target: backbone and projector. */
 static int make_sections(sb_step *s)
 {
-    const uint64_t seed = s->config->seed;
+    const uint64_t seed = s->config->common.seed;
     if (sb_section_create(&s->section, &s->store, NULL, true, seed) != 0)
         return -1;
     return s->method.kind->momentum
@@ -62,10 +48,8 @@ static int set_one(sb_step *s)
     return s->device->wait(s->device, SB_STREAM_COMPUTE);
 }
 
-int sb_step_create(sb_step **out, sb_device *device, const sb_config *config)
+int sb_step_create(sb_step **out, sb_device *device, const sb_settings *config)
 {
-    if (check(config) != 0)
-        return -1;
     sb_step *s = sb_zeroed(1, sizeof *s, "a step");
     if (!s)
         return -1;

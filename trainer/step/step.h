@@ -14,7 +14,7 @@
 #ifndef SB_TRAINER_STEP_H
 #define SB_TRAINER_STEP_H
 
-#include "proto/config.h"
+#include "trainer/configuration.h"
 #include "trainer/graph/store.h"
 
 typedef struct sb_step sb_step;
@@ -40,7 +40,7 @@ typedef struct {
     int chunks;         /* of a batch */
 } sb_step_budget;
 
-int sb_step_create(sb_step **out, sb_device *device, const sb_config *config);
+int sb_step_create(sb_step **out, sb_device *device, const sb_settings *config);
 void sb_step_destroy(sb_step **step);
 void sb_step_measure(const sb_step *step, sb_step_budget *out);
 

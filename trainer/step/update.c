@@ -36,7 +36,7 @@ static sb_update_array *list_arrays(const sb_step *s, int *count)
 int sb_step_make_update(sb_step *s)
 {
     sb_device *d = s->device;
-    s->state_arrays = s->config->optimiser.name == SB_OPTIMISER_ADAMW ? 2 : 1;
+    s->state_arrays = s->config->optimiser_kind->state_arrays;
     size_t bytes = (size_t)s->state_arrays * s->store.floats[SB_ENTRY_WEIGHT] * sizeof(float);
     void *memory;
     if (d->alloc(d, bytes, &memory) != 0)
@@ -70,19 +70,12 @@ void sb_step_free_update(sb_step *s)
 
 int sb_step_update(sb_step *s, int64_t number, double lr)
 {
-    static const sb_update_rule rules[] = { [SB_OPTIMISER_SGD] = SB_UPDATE_SGD,
-                                            [SB_OPTIMISER_LARS] = SB_UPDATE_LARS,
-                                            [SB_OPTIMISER_ADAMW] = SB_UPDATE_ADAMW };
-    const sb_config *c = s->config;
+    const sb_settings *c = s->config;
     update *u = s->update;
-    u->how.values = (sb_update_values){ .rule = rules[c->optimiser.name],
+    u->how.values = (sb_update_values){ .rule = c->optimiser_kind->rule,
                                         .lr = (float)lr,
-                                        .momentum = (float)c->optimiser.momentum,
                                         .weight_decay = (float)c->optimiser.weight_decay,
-                                        .trust = (float)c->optimiser.trust,
-                                        .beta1 = c->optimiser.beta1,
-                                        .beta2 = c->optimiser.beta2,
-                                        .epsilon = (float)c->optimiser.epsilon,
                                         .step = number + 1 };
+    c->optimiser_kind->set(c->optimiser_keys, &u->how.values);
     return sb_forward(s->device, SB_OP_UPDATE, &u->call);
 }

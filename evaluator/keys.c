@@ -1,0 +1,13 @@
+/* keys.c: see keys.h. */
+#include "evaluator/keys.h"
+
+static const sb_key evaluate_keys[] = {
+    SB_KEY_INT(sb_evaluate_keys, views, "8", 1, 16, "distorted views of each held-out tile", .apart = true),
+    SB_KEY_SIDE(sb_evaluate_keys, size, "0", 16, 1024, "side of an evaluation's views; 0: data.view",
+                .apart = true),
+    SB_KEY_INT(sb_evaluate_keys, snapshot_every, "50", 1, 1 << 30, "steps between weights for evaluators",
+               .apart = true),
+    SB_KEY_INT(sb_evaluate_keys, max_tiles, "256", 2, 65536, "held-out tiles that are used", .apart = true),
+};
+
+const sb_key_table sb_evaluate_table = SB_KEY_TABLE("evaluate", NULL, sb_evaluate_keys, evaluate_keys);

@@ -1,0 +1,60 @@
+/* keys.c: see keys.h. */
+#include "loader/keys.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/error.h"
+
+static const sb_key data_keys[] = {
+    SB_KEY_TEXT(sb_data_keys, path, "", "folder of images, or CSV manifest", .apart = true),
+    SB_KEY_INT(sb_data_keys, tile, "1024", 16, 16384, "side of a tile, in pixels of the image"),
+    SB_KEY_INT(sb_data_keys, view, "128", 16, 1024, "side of a view that names no size"),
+    SB_KEY_INT(sb_data_keys, window, "16", 1, 1 << 20, "images whose tiles are mixed with one another"),
+    SB_KEY_INT(sb_data_keys, channels, "3", 1, 3, "3: colour, 1: grey"),
+    SB_KEY_CHOICE(sb_data_keys, place, "random", "random|grid", "where tiles lie"),
+    SB_KEY_INT(sb_data_keys, tiles_per_image, "1", 1, 1 << 20,
+               "multiplies the tiles of an image in an epoch"),
+    SB_KEY_BOOL(sb_data_keys, untrusted, "false", "allow image formats that libvips marks untrusted"),
+    SB_KEY_REAL(sb_data_keys, max_bad, "0.1", 0, 1, "share of the images that may be unusable"),
+};
+
+static const sb_key loader_keys[] = {
+    SB_KEY_INT(sb_loader_keys, cache_mb, "0", 0, 1 << 20,
+               "MiB of decoded images in each loader; 0: a window's", .apart = true),
+    SB_KEY_REAL(
+        sb_loader_keys, timeout, "60", 0.1, 86400,
+        "seconds without progress until a loader is killed; waiting for a busy processor does not count",
+        .apart = true),
+    SB_KEY_INT(sb_loader_keys, slots, "0", 0, 65536, "tiles decoded ahead; 0: chosen", .apart = true),
+};
+
+const sb_key_table sb_data_table = SB_KEY_TABLE("data", NULL, sb_data_keys, data_keys),
+                   sb_loader_table = SB_KEY_TABLE("loader", NULL, sb_loader_keys, loader_keys);
+
+int sb_loader_keys_read(const sb_config *config, sb_data_keys *data, sb_loader_keys *loader)
+{
+    if (sb_config_fill(config, &sb_data_table, data) != 0 ||
+        sb_config_fill(config, &sb_loader_table, loader) != 0)
+        return -1;
+    if (data->path[0] == '\0')
+        return sb_fail(
+            "data.path is not set: name a folder of images or a CSV manifest, as data.path=photos");
+    char whole[PATH_MAX];
+    if (realpath(data->path, whole))
+        memcpy(data->path, whole, sizeof whole);
+    if (data->channels == 2)
+        return sb_fail("%s: data.channels = 2: must be 3 (colour) or 1 (grey)",
+                       sb_config_place(config, "data.channels"));
+    return 0;
+}
+
+int sb_loader_keys_of_run(const char *run_dir, sb_data_keys *data, sb_loader_keys *loader)
+{
+    sb_config config;
+    int rc = sb_config_read_run(&config, run_dir);
+    if (rc == 0)
+        rc = sb_loader_keys_read(&config, data, loader);
+    sb_config_free(&config);
+    return rc;
+}

@@ -1,0 +1,221 @@
+/* configuration.c: see configuration.h. */
+#include "trainer/configuration.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proto/error.h"
+
+#define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
+
+/* ---- choices ------------------------------------------------------------------------------------------- */
+
+#define SB_METHOD(name) "|" #name
+static const char method_names[] =
+#include "trainer/methods/methods.def"
+    ;
+#undef SB_METHOD
+
+#define SB_ENCODER(name) "|" #name
+static const char encoder_names[] =
+#include "trainer/encoders/encoders.def"
+    ;
+#undef SB_ENCODER
+
+#define SB_METHOD(name) &sb_method_##name,
+static const sb_method_kind *const methods[] = {
+#include "trainer/methods/methods.def"
+};
+#undef SB_METHOD
+
+#define SB_ENCODER(name) &sb_encoder_##name,
+static const sb_encoder_kind *const encoders[] = {
+#include "trainer/encoders/encoders.def"
+};
+#undef SB_ENCODER
+
+#define SB_OPTIMISER(name) &sb_optimiser_##name,
+static const sb_optimiser_kind *const optimisers[] = {
+#include "trainer/optimisers/optimisers.def"
+};
+#undef SB_OPTIMISER
+
+/* method.name, encoder.name: which of the two lists. */
+typedef struct {
+    int name;
+} choice;
+
+static const sb_key method_keys[] = {
+    SB_KEY_CHOICE(choice, name, "dcl", method_names + 1, "the self-supervised method"),
+};
+static const sb_key encoder_keys[] = {
+    SB_KEY_CHOICE(choice, name, "resnet18", encoder_names + 1, "the backbone"),
+};
+static const sb_key_table method_table = SB_KEY_TABLE("method", NULL, choice, method_keys),
+                          encoder_table = SB_KEY_TABLE("encoder", NULL, choice, encoder_keys);
+
+#define SB_METHOD(name) &sb_method_##name.keys,
+#define SB_ENCODER(name) &sb_encoder_##name.keys,
+#define SB_OPTIMISER(name) &sb_optimiser_##name.keys,
+const sb_key_table *const sb_tables[] = { &sb_common_table,    &sb_start_table,   &sb_cuda_table,
+                                          &sb_run_table,       &sb_data_table,    &sb_loader_table,
+                                          &sb_batch_table,     &method_table,
+#include "trainer/methods/methods.def"
+                                          &encoder_table,
+#include "trainer/encoders/encoders.def"
+                                          &sb_projector_table, &sb_trainer_table, &sb_optimiser_table,
+#include "trainer/optimisers/optimisers.def"
+                                          &sb_evaluate_table,  &sb_view_table,    NULL };
+
+/* ---- reading ------------------------------------------------------------------------------------------- */
+
+static int fill_choice(const sb_config *config, const sb_key_table *table, unsigned char *out)
+{
+    if (table->bytes > SB_CHOICE_BYTES)
+        return sb_fail("the keys of %s %s take %zu bytes, there is room for %d", table->section,
+                       table->choice, table->bytes, SB_CHOICE_BYTES);
+    return sb_config_fill(config, table, out);
+}
+
+/* The method is known from here on, and so is what it suggests. */
+static int choose_method(sb_settings *s, sb_config *config)
+{
+    choice method;
+    char place[64];
+    if (sb_config_fill(config, &method_table, &method) != 0)
+        return -1;
+    s->method = methods[method.name];
+    snprintf(place, sizeof place, "method %s", s->method->name);
+    for (const char *const *d = s->method->defaults; d && *d; d++)
+        if (sb_config_suggest(config, place, *d) != 0)
+            return -1;
+    return 0;
+}
+
+static int fill(sb_settings *s, const sb_config *config)
+{
+    choice encoder;
+    if (sb_config_fill(config, &sb_common_table, &s->common) != 0 ||
+        sb_config_fill(config, &sb_start_table, &s->start) != 0 ||
+        sb_config_fill(config, &sb_cuda_table, &s->cuda) != 0 ||
+        sb_config_fill(config, &sb_run_table, &s->run) != 0 ||
+        sb_loader_keys_read(config, &s->data, &s->loader) != 0 ||
+        fill_choice(config, &s->method->keys, s->method_keys) != 0 ||
+        sb_config_fill(config, &encoder_table, &encoder) != 0)
+        return -1;
+    s->encoder = encoders[encoder.name];
+    if (fill_choice(config, &s->encoder->keys, s->encoder_keys) != 0 ||
+        sb_config_fill(config, &sb_projector_table, &s->projector) != 0 ||
+        sb_config_fill(config, &sb_trainer_table, &s->trainer) != 0 ||
+        sb_config_fill(config, &sb_optimiser_table, &s->optimiser) != 0)
+        return -1;
+    s->optimiser_kind = optimisers[s->optimiser.name];
+    if (fill_choice(config, &s->optimiser_kind->keys, s->optimiser_keys) != 0 ||
+        sb_config_fill(config, &sb_evaluate_table, &s->evaluate) != 0)
+        return -1;
+    s->view_count = config->view_count;
+    return sb_view_keys_read(config, s->data.view, s->views);
+}
+
+/* What no single table shows. */
+static int check(const sb_settings *s, const sb_config *c)
+{
+    const sb_method_kind *method = s->method;
+    if (s->trainer.chunk > s->trainer.batch * s->view_count)
+        return sb_fail(
+            "%s: trainer.chunk = %d: a batch has only %d views, %d of each sample of trainer.batch = %d (%s)",
+            sb_config_place(c, "trainer.chunk"), s->trainer.chunk, s->trainer.batch * s->view_count,
+            s->view_count, s->trainer.batch, sb_config_place(c, "trainer.batch"));
+    if (s->view_count < method->views_least || s->view_count > method->views_most)
+        return sb_fail("%s: views: method %s compares %d views of a sample, not %d",
+                       sb_config_place(c, "views"), method->name, method->views_least, s->view_count);
+    if (s->trainer.batch < method->samples_least)
+        return sb_fail("%s: trainer.batch = %d: method %s needs at least %d",
+                       sb_config_place(c, "trainer.batch"), s->trainer.batch, method->name,
+                       method->samples_least);
+    return 0;
+}
+
+static int settle_number(sb_config *config, const char *name, int value)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%d", value);
+    return sb_config_settle(config, name, text);
+}
+
+/* Values that follow from others, in the configuration's text, too. */
+static int settle(sb_settings *s, sb_config *config)
+{
+    char name[SB_KEY_NAME_MAX];
+    if (s->trainer.threads == 0)
+        s->trainer.threads = (int)sysconf(_SC_NPROCESSORS_ONLN);
+    for (int v = 0; v < s->view_count; v++) {
+        snprintf(name, sizeof name, "views.%d.size", v);
+        if (settle_number(config, name, s->views[v].size) != 0)
+            return -1;
+    }
+    return settle_number(config, "trainer.threads", s->trainer.threads) != 0
+               ? -1
+               : sb_config_settle(config, "data.path", s->data.path);
+}
+
+int sb_settings_read(sb_settings *out, sb_config *config)
+{
+    *out = (sb_settings){ 0 };
+    if (choose_method(out, config) != 0 || sb_config_check(config, sb_tables) != 0 ||
+        fill(out, config) != 0 || check(out, config) != 0)
+        return -1;
+    return settle(out, config);
+}
+
+int sb_settings_of(sb_settings *out, const char *recipe, const char *const *assignments, int count)
+{
+    sb_config config;
+    sb_config_init(&config);
+    int rc = recipe ? sb_config_read(&config, recipe) : 0;
+    for (int i = 0; rc == 0 && i < count; i++)
+        rc = sb_config_set(&config, assignments[i]);
+    if (rc == 0)
+        rc = sb_settings_read(out, &config);
+    sb_config_free(&config);
+    return rc;
+}
+
+int sb_settings_of_run(sb_settings *out, const char *run_dir, char **result_text)
+{
+    sb_config config;
+    int rc = sb_config_read_run(&config, run_dir);
+    if (rc == 0)
+        rc = sb_settings_read(out, &config);
+    if (rc == 0 && result_text && !(*result_text = sb_config_text(&config, sb_tables, true)))
+        rc = -1;
+    sb_config_free(&config);
+    return rc;
+}
+
+/* ---- documentation ------------------------------------------------------------------------------------- */
+
+int sb_settings_document(const char *name)
+{
+    const sb_key_table *brought = NULL;
+    if (!name)
+        return sb_keys_document(sb_tables, NULL);
+    for (const sb_key_table *const *t = sb_tables; *t && !brought; t++)
+        if ((*t)->choice && strcmp((*t)->choice, name) == 0)
+            brought = *t;
+    if (!brought)
+        return sb_fail("there is no method, encoder or optimiser %s; there are %s, %s, %s", name,
+                       method_names + 1, encoder_names + 1, sb_optimiser_names + 1);
+    if (brought->count == 0)
+        printf("%s %s brings no keys of its own.\n", brought->section, name);
+    else if (sb_keys_document(sb_tables, name) != 0)
+        return -1;
+    for (int i = 0; i < COUNT(methods); i++)
+        for (const char *const *d = methods[i]->defaults; d && *d && strcmp(methods[i]->name, name) == 0; d++)
+            printf("%s%s\n",
+                   d == methods[i]->defaults ? "\nWith it these are the defaults of other keys:\n" : "", *d);
+    return fflush(stdout) == 0 ? 0 : sb_fail_errno("writing");
+}

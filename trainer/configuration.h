@@ -1,0 +1,58 @@
+/* configuration.h: the one list of all key tables, and a whole configuration as the trainer and the evaluator
+ * read it.
+ *
+ * Each part's keys belong to the part: `loader`, `augment`, `trainer` and `evaluator` have a keys.h and
+ * keys.c each, which are data alone; the head, each method, each encoder and each optimiser have theirs in
+ * their own file. Only the keys of the chosen method, encoder and optimiser are known to a run. What a method
+ * suggests for other keys (sb_method_kind) stands between their defaults and the recipe. */
+#ifndef SB_TRAINER_CONFIGURATION_H
+#define SB_TRAINER_CONFIGURATION_H
+
+#include "augment/keys.h"
+#include "evaluator/keys.h"
+#include "trainer/encoder.h"
+#include "trainer/heads/projector.h"
+#include "trainer/keys.h"
+#include "trainer/method.h"
+#include "trainer/optimiser.h"
+
+#define SB_CHOICE_BYTES 512 /* of one choice's own keys at most */
+
+struct sb_settings {
+    sb_common_keys common;
+    sb_cuda_keys cuda;
+    sb_start_keys start;
+    sb_run_keys run;
+    sb_data_keys data;
+    sb_loader_keys loader;
+    sb_projector_keys projector;
+    sb_trainer_keys trainer;
+    sb_optimiser_keys optimiser;
+    sb_evaluate_keys evaluate;
+    int view_count;
+    sb_view_keys views[SB_VIEWS_MAX];
+    const sb_method_kind *method; /* what was chosen, and its own keys */
+    const sb_encoder_kind *encoder;
+    const sb_optimiser_kind *optimiser_kind;
+    _Alignas(max_align_t) unsigned char method_keys[SB_CHOICE_BYTES], encoder_keys[SB_CHOICE_BYTES],
+        optimiser_keys[SB_CHOICE_BYTES];
+};
+
+/* Every table, in the order in which a configuration is written; ends with NULL. */
+extern const sb_key_table *const sb_tables[];
+
+/* Checks all that was set, against every table, and fills the settings. Values that follow from others (0:
+ * chosen) are put into both. */
+int sb_settings_read(sb_settings *out, sb_config *config);
+
+/* The settings of a recipe (NULL: of none) and KEY=VALUEs. */
+int sb_settings_of(sb_settings *out, const char *recipe, const char *const *assignments, int count);
+
+/* The settings of a run directory. result_text (NULL: not wanted): the keys that the result depends on, as
+ * text; the caller frees it. */
+int sb_settings_of_run(sb_settings *out, const char *run_dir, char **result_text);
+
+/* Prints all keys, or those that a method, an encoder or an optimiser brings (`./run help keys`). */
+int sb_settings_document(const char *choice);
+
+#endif

@@ -1,0 +1,29 @@
+/* keys.c: see keys.h. */
+#include "trainer/keys.h"
+
+static const sb_key start_keys[] = {
+    SB_KEY_TEXT(sb_start_keys, init, "", "safetensors file to start from (torchvision or timm names)",
+                .apart = true),
+};
+
+static const sb_key run_keys[] = {
+    SB_KEY_TEXT(sb_run_keys, dir, "", "the run directory; empty: runs/DATE-RECIPE", .apart = true),
+    SB_KEY_INT(sb_run_keys, loaders, "2", 1, 256, "loaders at the start; ./run scale changes it",
+               .apart = true),
+};
+
+static const sb_key trainer_keys[] = {
+    SB_KEY_INT(sb_trainer_keys, batch, "16", 1, 65536, "samples of an optimiser step"),
+    SB_KEY_INT(sb_trainer_keys, chunk, "0", 0, 1 << 20, "views in the backbone at once; 0: all of a size"),
+    SB_KEY_INT64(sb_trainer_keys, steps, "1000", 1, 1e12, "optimiser steps of the run"),
+    SB_KEY_INT(sb_trainer_keys, threads, "0", 0, 1024, "compute threads, part of the result; 0: all cores"),
+    SB_KEY_CHOICE(sb_trainer_keys, precision, "f32", "f32|bf16",
+                  "of the backbone's activations; bf16 where the device has it"),
+    SB_KEY_INT(sb_trainer_keys, checkpoint_every, "50", 1, 1 << 30, "steps between checkpoints",
+               .apart = true),
+    SB_KEY_INT(sb_trainer_keys, checkpoint_keep, "3", 1, 1 << 20, "checkpoints that are kept", .apart = true),
+};
+
+const sb_key_table sb_start_table = SB_KEY_TABLE("", NULL, sb_start_keys, start_keys),
+                   sb_run_table = SB_KEY_TABLE("run", NULL, sb_run_keys, run_keys),
+                   sb_trainer_table = SB_KEY_TABLE("trainer", NULL, sb_trainer_keys, trainer_keys);

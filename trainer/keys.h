@@ -1,0 +1,33 @@
+/* keys.h: the keys of a run, and those of training that are no choice's. Data alone: every program links it.
+ */
+#ifndef SB_TRAINER_KEYS_H
+#define SB_TRAINER_KEYS_H
+
+#include "proto/config.h"
+
+typedef enum { SB_PRECISION_F32, SB_PRECISION_BF16 } sb_precision;
+
+/* init */
+typedef struct {
+    char init[PATH_MAX]; /* safetensors to start from; "" none */
+} sb_start_keys;
+
+/* run.* */
+typedef struct {
+    char dir[PATH_MAX]; /* "" = runs/DATE-RECIPE */
+    int loaders;        /* how many at the start */
+} sb_run_keys;
+
+/* trainer.* */
+typedef struct {
+    int batch;     /* samples of a step */
+    int chunk;     /* encoder inputs in the backbone at once (of one size); 0 = all: the plain step */
+    int64_t steps; /* optimiser steps of the whole run */
+    int threads;   /* compute threads; 0 = all cores. Fixed for the life of a run */
+    sb_precision precision;
+    int checkpoint_every, checkpoint_keep;
+} sb_trainer_keys;
+
+extern const sb_key_table sb_start_table, sb_run_table, sb_trainer_table;
+
+#endif
