@@ -59,6 +59,7 @@ static int join(sb_attachment *a, const sb_message *m)
         sb_broadcast_join(&a->weights, SB_SEGMENT_WEIGHTS, &m->welcome.segments[1]) != 0)
         return -1;
     size_t bytes = a->embeddings.record_bytes, count = a->embeddings.count;
+    a->next_embedding = sb_broadcast_next(&a->embeddings); /* what lies there was for those who came before */
     if (a->weights.record_bytes < sizeof(sb_snapshot_head) || bytes <= sizeof(sb_embedding_head) ||
         bytes % sizeof(int64_t) != 0)
         return sb_fail("records of %zu and %zu bytes are too short", bytes, a->weights.record_bytes);
@@ -163,7 +164,7 @@ static int collect(sb_attachment *a, uint32_t *missed)
         a->record[found++] = record;
     }
     uint64_t lost = next - a->next_embedding - (uint64_t)found;
-    *missed = a->next_embedding == 0 ? 0 : lost > UINT32_MAX ? UINT32_MAX : (uint32_t)lost;
+    *missed = lost > UINT32_MAX ? UINT32_MAX : (uint32_t)lost;
     a->next_embedding = next;
     return found;
 }

@@ -2,7 +2,10 @@
  *
  * Owns the ROUTER "trainer". Welcomes augment (one at a time; what a dead one held in the view rings is taken
  * back) and evaluators, hears doorbells, writes status.json once a second. The main thread never waits for
- * it, and it never touches a device. */
+ * it, and it never touches a device.
+ *
+ * An evaluator says hello once and then only reads, so that being stopped costs nobody anything: that it
+ * still reads is known from its process alone, which is watched (pidfd) until it is gone. */
 #ifndef SB_TRAINER_CONTROL_H
 #define SB_TRAINER_CONTROL_H
 
@@ -27,6 +30,9 @@ void sb_control_stop(sb_control **control, const char *phase);
 /* Main thread: waits for a doorbell, a signal, or timeout_ms. -1 if the thread met a fault (sb_error tells).
  */
 int sb_control_wait(sb_control *control, int timeout_ms);
+
+/* Main thread: how many evaluators read the broadcasts. One that was told its welcome is counted. */
+int sb_control_readers(const sb_control *control);
 
 /* Main thread: slots up to sample `first` are free now, and this is how far the run is (waited: nanoseconds
  * that the main thread has waited and worked in all, from which the shares follow). */

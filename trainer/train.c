@@ -291,8 +291,8 @@ static sb_train_end run_steps(train *t)
         if (!isfinite(loss))
             return sb_fail("the loss of step %" PRId64 " is %g: lower optimiser.lr or raise optimiser.warmup",
                            t->number + 1, loss);
-        if (sb_step_commit(t->step, t->number, lr) != 0 || publish_embeddings(t) != 0 ||
-            release_batch(t) != 0)
+        if (sb_step_commit(t->step, t->number, lr) != 0 ||
+            (sb_control_readers(t->control) > 0 && publish_embeddings(t) != 0) || release_batch(t) != 0)
             return SB_TRAIN_FAILED;
         t->number++;
         if (t->number % t->config.evaluate.snapshot_every == 0 && publish_weights(t) != 0)
