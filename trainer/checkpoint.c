@@ -312,7 +312,7 @@ int sb_checkpoint_init(sb_checkpoint_view *v, const char *path, char **report)
     sb_checkpoint_view plain = *v;
     plain.part_count = 0;
     for (int p = 0; p < v->part_count; p++)
-        if (v->parts[p].prefix[0] == '\0')
+        if (v->parts[p].prefix[0] == '\0' && v->parts[p].kind != SB_ENTRY_STATE)
             plain.parts[plain.part_count++] = v->parts[p];
     if (sb_safetensors_open(&file, path) != 0)
         return -1;

@@ -145,12 +145,14 @@ static int skip_overlaps(void *context, uint8_t *skip)
 static int publish_embeddings(train *t)
 {
     int width, batch = t->config.trainer.batch;
-    const float *device = sb_step_embeddings(t->step, &width);
-    size_t rows = (size_t)(t->config.view_count * batch);
-    if (t->device->copy(t->device, SB_STREAM_COMPUTE, t->embeddings, device,
-                        rows * (size_t)width * sizeof(float), SB_TO_HOST) != 0 ||
-        t->device->wait(t->device, SB_STREAM_COMPUTE) !=
-            0) /* the loss was waited for just before: nothing is left in work */
+    for (int view = 0; view < t->config.view_count; view++) {
+        const float *device = sb_step_embeddings(t->step, view, &width);
+        size_t floats = (size_t)batch * (size_t)width;
+        if (t->device->copy(t->device, SB_STREAM_COMPUTE, t->embeddings + (size_t)view * floats, device,
+                            floats * sizeof(float), SB_TO_HOST) != 0)
+            return -1;
+    }
+    if (t->device->wait(t->device, SB_STREAM_COMPUTE) != 0)
         return -1;
     for (int view = 0; view < t->config.view_count; view++) {
         for (int i = 0; i < batch; i++) {
@@ -192,14 +194,19 @@ static int release_batch(train *t)
 static sb_checkpoint_view checkpoint_view(const train *t)
 {
     const sb_store *store = sb_step_store(t->step);
-    const sb_section *section = sb_step_section(t->step);
+    const sb_section *section = sb_step_section(t->step), *target = sb_step_target(t->step);
     const size_t weights = store->floats[SB_ENTRY_WEIGHT], statistics = store->floats[SB_ENTRY_STATISTIC];
-    sb_checkpoint_view v = { .store = store,
-                             .parts = { { "", SB_ENTRY_WEIGHT, section->weight, weights },
-                                        { "", SB_ENTRY_STATISTIC, section->statistic, statistics } },
-                             .part_count = 2,
-                             .step = t->number,
-                             .config_text = t->config_text };
+    sb_checkpoint_view v = {
+        .store = store,
+        .parts = { { "", SB_ENTRY_WEIGHT, section->weight, weights },
+                   { "", SB_ENTRY_STATISTIC, section->statistic, statistics },
+                   { "", SB_ENTRY_STATE, section->state, section->floats[SB_ENTRY_STATE] },
+                   { "target.", SB_ENTRY_WEIGHT, target->weight, target->floats[SB_ENTRY_WEIGHT] },
+                   { "target.", SB_ENTRY_STATISTIC, target->statistic, target->floats[SB_ENTRY_STATISTIC] } },
+        .part_count = 5,
+        .step = t->number,
+        .config_text = t->config_text
+    };
     int arrays;
     float *state = sb_step_state(t->step, &arrays);
     for (int k = 0; k < arrays; k++) {
@@ -248,7 +255,7 @@ static int restore(train *t)
     t->number = found ? view.step : 0;
     if (found)
         sb_note("resuming after step %" PRId64, t->number);
-    if (sb_step_weights_changed(t->step) != 0)
+    if ((found ? sb_step_weights_changed(t->step) : sb_step_begin(t->step)) != 0)
         return -1;
     if (sb_log_truncate(t->run_dir, "metrics.jsonl", t->number) != 0)
         return -1;
@@ -415,7 +422,7 @@ static int setup(train *t)
         return -1;
     sb_device_introduce(t->device);
     int width, rows = t->config.view_count * t->config.trainer.batch;
-    sb_step_embeddings(t->step, &width);
+    sb_step_embeddings(t->step, 0, &width);
     t->embeddings = sb_zeroed((size_t)rows * (size_t)width, sizeof *t->embeddings, "a batch's embeddings");
     if (!t->embeddings)
         return -1;
