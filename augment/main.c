@@ -49,7 +49,7 @@ typedef struct {
     uint32_t incarnation;
     sb_layout layout;
     sb_ring rings[SB_VIEWS_MAX]; /* of the layout's classes */
-    uint64_t augment_ns, samples;
+    uint64_t augment_ns;
 } augment;
 
 static const char *run_dir;
@@ -164,7 +164,6 @@ static int ring_doorbell(augment *a)
     m.ready.read_ns = counts.read_ns;
     m.ready.decode_ns = counts.decode_ns;
     m.ready.augment_ns = a->augment_ns;
-    m.ready.samples = a->samples;
     m.ready.loaders = counts.loaders;
     m.ready.quarantined = counts.quarantined;
     return sb_socket_send(&a->trainer, NULL, &m);
@@ -182,7 +181,6 @@ static int end_views(augment *a)
         if (!sb_ring_publish(&a->rings[j->held[i].class], j->held[i].slot, j->held[i].generation,
                              a->incarnation))
             return sb_fail("a slot of the view ring was taken back while it was written");
-    a->samples++;
     if (sb_dispatch_give_back(a->dispatch, &j->tile, true) != 0)
         return -1;
     return ring_doorbell(a);
@@ -304,7 +302,7 @@ int main(int argc, char **argv)
     };
     argp_parse(&argp, argc, argv, 0, NULL, NULL);
     sb_note_program("augment");
-    static augment a = { .trainer_pidfd = -1, .trainer = { .directory = -1 } };
+    augment a = { .trainer_pidfd = -1, .trainer = { .directory = -1 } };
     uint64_t first = 0;
     if (only_check) {
         int bad = read_run(&a);

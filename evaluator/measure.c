@@ -30,7 +30,8 @@ int sb_measure(float *clean, float *view, int width, const sb_gallery *g, const 
     *m = (sb_measures){ .view_retrieval = sb_metric_retrieval(clean, g->tiles, view, g->distorted, width,
                                                               nearest) };
     m->group_retrieval = sb_metric_group_retrieval(clean, facts + tiles, g->tiles, width);
-    m->knn1 = sb_metric_knn(clean, facts, g->tiles, width, SB_KNN_NEIGHBOURS, SB_KNN_TEMPERATURE, &m->knn5);
+    int rc = sb_metric_knn(clean, facts, g->tiles, width, SB_KNN_NEIGHBOURS, SB_KNN_TEMPERATURE, &m->knn1,
+                           &m->knn5);
     for (int t = 0; t < g->tiles; t++)
         for (int d = 0; d < g->distorted; d++)
             m->alignment += sb_metric_alignment(
@@ -41,9 +42,7 @@ int sb_measure(float *clean, float *view, int width, const sb_gallery *g, const 
     m->deviation = sb_metric_deviation(view, (int)views, width);
     m->rank = sb_metric_rankme(view, (int)views, width);
     free(facts);
-    if (m->rank < 0)
-        return -1;
-    return 0;
+    return rc == 0 && m->rank >= 0 ? 0 : -1;
 }
 
 int sb_measure_described(sb_describe describe, int width, const sb_gallery *g, const sb_index *index,

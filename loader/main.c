@@ -139,7 +139,6 @@ static int on_work(loader *l, const sb_message *m)
     done.done.segment = segment;
     done.done.incarnation = l->incarnation;
     done.done.slot = m->work.slot;
-    done.done.generation = m->work.generation;
     done.done.sample = m->work.sample;
     done.done.image = m->work.image;
     current_read_ns = image->random_access ? NULL : &done.done.read_ns;
@@ -223,7 +222,7 @@ static size_t cache_bytes(const loader *l)
 
 static int serve(const char *run_dir)
 {
-    static loader l = { .owner = -1, .socket = { .directory = -1 } };
+    loader l = { .owner = -1, .socket = { .directory = -1 } };
     int rc = -1;
     if (sb_stop_install() == 0 && sb_process_die_with_supervisor() == 0 && install_fault_handler() == 0 &&
         read_config(&l.config, run_dir) == 0 && sb_index_read(&l.index, run_dir, &l.config) == 0 &&

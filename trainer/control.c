@@ -40,7 +40,7 @@ struct sb_control {
     int broadcast_count;
     sb_socket socket;
     pthread_t thread;
-    int to_thread; /* eventfd: progress, or the end */
+    int to_thread; /* eventfd: the end */
     int to_main;   /* eventfd: a doorbell, or a fault */
     atomic_bool ending;
     atomic_bool failed;
@@ -251,15 +251,7 @@ static void *listen_thread(void *argument)
     sb_control *c = argument;
     uint64_t written = sb_now();
     while (!atomic_load(&c->ending)) {
-        struct pollfd progress = { .fd = c->to_thread, .events = POLLIN };
         int rc = turn(c);
-        if (rc == 0 && poll(&progress, 1, 0) == 1) {
-            clear_event(c->to_thread);
-            sb_message freed = { .type = SB_MESSAGE_FREED,
-                                 .freed = { .segment = c->rings[0]->segment.ticket.id } };
-            if (c->augment_known)
-                rc = sb_socket_send(&c->socket, &c->augment_peer, &freed);
-        }
         uint64_t now = sb_now();
         if (rc == 0 && now - written >= STATUS_NS) {
             rc = write_status(c, NULL, (double)(now - written));
@@ -349,8 +341,8 @@ int sb_control_wait(sb_control *c, int timeout_ms)
 
 int sb_control_readers(const sb_control *c) { return atomic_load(&c->readers); }
 
-int sb_control_progress(sb_control *c, uint64_t first, const sb_status *status, uint64_t waited_ns,
-                        uint64_t total_ns)
+void sb_control_progress(sb_control *c, uint64_t first, const sb_status *status, uint64_t waited_ns,
+                         uint64_t total_ns)
 {
     pthread_mutex_lock(&c->lock);
     c->first = first;
@@ -358,5 +350,4 @@ int sb_control_progress(sb_control *c, uint64_t first, const sb_status *status, 
     c->waited_ns = waited_ns;
     c->total_ns = total_ns;
     pthread_mutex_unlock(&c->lock);
-    return ring_event(c->to_thread);
 }

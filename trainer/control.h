@@ -34,9 +34,9 @@ int sb_control_wait(sb_control *control, int timeout_ms);
 /* Main thread: how many evaluators read the broadcasts. One that was told its welcome is counted. */
 int sb_control_readers(const sb_control *control);
 
-/* Main thread: slots up to sample `first` are free now, and this is how far the run is (waited: nanoseconds
+/* Main thread: `first` is the next sample that is needed, and this is how far the run is (waited: nanoseconds
  * that the main thread has waited and worked in all, from which the shares follow). */
-int sb_control_progress(sb_control *control, uint64_t first, const sb_status *status, uint64_t waited_ns,
-                        uint64_t total_ns);
+void sb_control_progress(sb_control *control, uint64_t first, const sb_status *status, uint64_t waited_ns,
+                         uint64_t total_ns);
 
 #endif

@@ -267,7 +267,8 @@ static int report(train *t, double loss, double lr, uint64_t step_ns)
     double waited = total ? (double)t->waited_ns / (double)total : 0;
     if (sb_metrics_append(t->run_dir, t->number, t->epoch, loss, lr, rate, waited) != 0)
         return -1;
-    return sb_control_progress(t->control, sample_number(t, 0), s, t->waited_ns, total);
+    sb_control_progress(t->control, sample_number(t, 0), s, t->waited_ns, total);
+    return 0;
 }
 
 static sb_train_end run_steps(train *t)
@@ -434,8 +435,7 @@ static void teardown(train *t)
 
 int sb_train_check(const sb_config *config)
 {
-    static train t;
-    t = (train){ .config = *config };
+    train t = { .config = *config };
     int rc = make_step(&t);
     if (rc == 0) {
         sb_checkpoint_view view = checkpoint_view(&t);
@@ -455,8 +455,7 @@ static int finish(train *t)
 
 sb_train_end sb_train(const char *run_dir)
 {
-    static train t;
-    t = (train){ .run_dir = run_dir };
+    train t = { .run_dir = run_dir };
     sb_train_end end = setup(&t) != 0 ? SB_TRAIN_FAILED : run_steps(&t);
     if (end == SB_TRAIN_FINISHED && finish(&t) != 0)
         end = SB_TRAIN_FAILED;

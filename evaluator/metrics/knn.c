@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "evaluator/metrics/metrics.h"
+#include "proto/memory.h"
 
 typedef struct {
     double similarity;
@@ -19,20 +20,21 @@ static int nearer(const void *a, const void *b)
     return x->row - y->row;
 }
 
-double sb_metric_knn(const float *features, const uint32_t *labels, int rows, int width, int k,
-                     double temperature, double *top5)
+int sb_metric_knn(const float *features, const uint32_t *labels, int rows, int width, int k,
+                  double temperature, double *top1, double *top5)
 {
     uint32_t classes = 0;
     for (int i = 0; i < rows; i++)
         if (labels[i] != UINT32_MAX && labels[i] >= classes)
             classes = labels[i] + 1;
-    *top5 = -1;
+    *top1 = *top5 = -1;
     if (classes == 0)
-        return -1;
-    neighbour *near = malloc((size_t)rows * sizeof *near);
-    double *votes = malloc(classes * sizeof *votes);
+        return 0;
+    neighbour *near = sb_zeroed((size_t)rows, sizeof *near, "the neighbours of a tile");
+    double *votes = sb_zeroed(classes, sizeof *votes, "the votes of neighbours");
+    int rc = near && votes ? 0 : -1;
     int counted = 0, first = 0, five = 0;
-    for (int i = 0; near && votes && i < rows; i++) {
+    for (int i = 0; rc == 0 && i < rows; i++) {
         if (labels[i] == UINT32_MAX)
             continue;
         int found = 0;
@@ -62,8 +64,9 @@ double sb_metric_knn(const float *features, const uint32_t *labels, int rows, in
     }
     free(near);
     free(votes);
-    if (counted == 0)
-        return -1;
-    *top5 = (double)five / counted;
-    return (double)first / counted;
+    if (counted > 0) {
+        *top1 = (double)first / counted;
+        *top5 = (double)five / counted;
+    }
+    return rc;
 }

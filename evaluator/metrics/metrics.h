@@ -24,9 +24,9 @@ double sb_metric_chance(const uint32_t *id, int rows);
 
 /* knn.c. k nearest neighbours with weights exp(s / temperature) (Wu et al. 2018), each row left out of its
  * own vote: share of rows whose label is the first, or among the first five. Rows labelled UINT32_MAX do not
- * count. Negative if none counts. */
-double sb_metric_knn(const float *features, const uint32_t *labels, int rows, int width, int k,
-                     double temperature, double *top5);
+ * count; both are negative if none counts. -1: out of memory. */
+int sb_metric_knn(const float *features, const uint32_t *labels, int rows, int width, int k,
+                  double temperature, double *top1, double *top5);
 
 /* rank.c. RankMe (Garrido et al. 2023): exp of the entropy of the singular values, in double, of the first
  * SB_RANK_ROWS rows. At most min(rows, width). Negative: sb_error. */
