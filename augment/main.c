@@ -19,6 +19,7 @@
 #include "loader/index.h"     /* sb_index_read */
 #include "proto/config.h"     /* sb_config_* */
 #include "proto/error.h"      /* sb_fail, sb_note */
+#include "proto/hello.h"      /* sb_hello */
 #include "proto/layout.h"     /* sb_layout_* */
 #include "proto/process.h"    /* sb_process_*, sb_stop_* */
 #include "proto/random.h"     /* sb_random_init */
@@ -27,6 +28,7 @@
 #include "proto/socket.h"     /* sb_socket_* */
 
 #define EXIT_TRAINER_GONE 4
+#define HELLO_MS 200
 
 /* A tile whose views are being made, and the slots of the view rings that wait for them. */
 typedef struct {
@@ -57,29 +59,21 @@ static bool only_check;
 
 /* ---- the trainer's side -------------------------------------------------------------------------------- */
 
-/* Says hello until the trainer answers. 1: joined, 0: asked to stop, -1: refused or broken. *first is the
- * next sample it needs. */
+static bool not_stopped(void *context)
+{
+    (void)context;
+    return !sb_stop_requested();
+}
+
+/* 1: joined, 0: asked to stop, -1: refused or broken. *first is the next sample that the trainer needs. */
 static int join_trainer(augment *a, uint64_t *first)
 {
-    sb_process self;
-    if (sb_process_self(&self) != 0 || sb_socket_connect(&a->trainer, run_dir, "trainer") != 0)
-        return -1;
-    sb_message hello = { .type = SB_MESSAGE_HELLO,
-                         .hello = { .role = SB_ROLE_AUGMENT, .pid = self.pid, .start = self.start } };
     sb_message m;
-    for (;;) {
-        if (sb_stop_requested())
-            return 0;
-        if (sb_socket_send(&a->trainer, NULL, &hello) != 0)
-            return -1;
-        int rc = sb_socket_receive(&a->trainer, NULL, &m, 200, NULL, 0);
-        if (rc < 0)
-            return -1;
-        if (rc == 1 && m.type == SB_MESSAGE_REFUSE)
-            return sb_fail("the trainer refuses: %s", m.refuse.reason);
-        if (rc == 1 && m.type == SB_MESSAGE_WELCOME)
-            break;
-    }
+    if (sb_socket_connect(&a->trainer, run_dir, "trainer") != 0)
+        return -1;
+    int rc = sb_hello(&a->trainer, SB_ROLE_AUGMENT, "the trainer", HELLO_MS, not_stopped, NULL, &m);
+    if (rc != 1)
+        return rc;
     sb_process owner = { .pid = m.welcome.pid, .start = m.welcome.start };
     a->trainer_pidfd = sb_process_open(&owner);
     if (a->trainer_pidfd < 0)

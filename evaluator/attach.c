@@ -7,12 +7,14 @@
 
 #include "evaluator/metrics/metrics.h"
 #include "proto/error.h"
+#include "proto/hello.h"
 #include "proto/memory.h"
 #include "proto/process.h"
 #include "proto/rundir.h"
 #include "proto/socket.h"
 #include "trainer/status.h"
 
+#define HELLO_MS 250
 #define ANSWER_NS 3000000000ull /* a trainer that somebody started without a supervisor answers in less */
 
 /* True unless the run has ended, or nobody is left who could go on with it. */
@@ -23,31 +25,26 @@ static bool goes_on(const char *run_dir)
     return !ended && sb_rundir_supervised(run_dir);
 }
 
-/* Hello, until a welcome comes. 1, 0, -1 as sb_attach. */
+typedef struct {
+    const char *run_dir;
+    uint64_t end; /* of the time in which any trainer answers */
+} patience;
+
+static bool has_patience(void *context)
+{
+    const patience *p = context;
+    return goes_on(p->run_dir) || sb_now() < p->end;
+}
+
+/* 1, 0, -1 as sb_attach. */
 static int ask(sb_socket *socket, const char *run_dir, sb_message *welcome)
 {
-    sb_process self;
-    sb_peer unused;
-    if (sb_process_self(&self) != 0)
-        return -1;
-    const sb_message hello = { .type = SB_MESSAGE_HELLO,
-                               .hello = { .role = SB_ROLE_EVALUATOR, .pid = self.pid, .start = self.start } };
-    uint64_t end = sb_now() + ANSWER_NS;
-    while (goes_on(run_dir) || sb_now() < end) {
-        if (sb_socket_send(socket, NULL, &hello) != 0)
-            return -1;
-        int rc = sb_socket_receive(socket, &unused, welcome, 250, NULL, 0);
-        if (rc < 0)
-            return -1;
-        if (rc == 1 && welcome->type == SB_MESSAGE_REFUSE)
-            return sb_fail("the trainer refuses: %s", welcome->refuse.reason);
-        if (rc == 1 && welcome->type == SB_MESSAGE_WELCOME)
-            return welcome->welcome.segment_count == 2
-                       ? 1
-                       : sb_fail("the trainer offers %u broadcasts, expected embeddings and weights",
-                                 welcome->welcome.segment_count);
-    }
-    return 0;
+    patience p = { .run_dir = run_dir, .end = sb_now() + ANSWER_NS };
+    int rc = sb_hello(socket, SB_ROLE_EVALUATOR, "the trainer", HELLO_MS, has_patience, &p, welcome);
+    if (rc == 1 && welcome->welcome.segment_count != 2)
+        return sb_fail("the trainer offers %u broadcasts, expected embeddings and weights",
+                       welcome->welcome.segment_count);
+    return rc;
 }
 
 static int join(sb_attachment *a, const sb_message *m)

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "proto/error.h"
+#include "proto/hello.h"
 #include "proto/process.h"
 #include "proto/rundir.h"
 #include "proto/socket.h"
@@ -37,6 +38,24 @@ static int hello(sb_role role, const sb_process *as)
     return rc < 0 ? 2 : answer.type == SB_MESSAGE_REFUSE;
 }
 
+static bool always(void *context)
+{
+    (void)context;
+    return true;
+}
+
+/* As a program does: 0 welcome. */
+static int join(void)
+{
+    sb_socket socket;
+    sb_message welcome;
+    if (sb_socket_connect(&socket, folder, "trainer") != 0)
+        return 2;
+    int rc = sb_hello(&socket, SB_ROLE_EVALUATOR, "the trainer", 100, always, NULL, &welcome);
+    sb_socket_close(&socket);
+    return rc != 1;
+}
+
 /* An evaluator: it says hello twice, as one whose welcome was lost, tells `out` what came of it, and lives
  * until `in` is closed. */
 static void evaluate(int in, int out)
@@ -45,7 +64,7 @@ static void evaluate(int in, int out)
     sb_process self;
     if (read(in, &byte, 1) != 1 || sb_process_self(&self) != 0)
         _exit(1);
-    byte = (char)(hello(SB_ROLE_EVALUATOR, &self) + hello(SB_ROLE_EVALUATOR, &self));
+    byte = (char)(join() + hello(SB_ROLE_EVALUATOR, &self));
     if (write(out, &byte, 1) != 1)
         _exit(1);
     (void)!read(in, &byte, 1);
