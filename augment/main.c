@@ -18,6 +18,8 @@
 #include "kernels/open.h"     /* sb_device_* */
 #include "loader/index.h"     /* sb_index_read */
 #include "proto/error.h"      /* sb_fail, sb_note */
+#include "proto/hello.h"      /* sb_hello */
+#include "proto/layout.h"     /* sb_layout_* */
 #include "proto/process.h"    /* sb_process_*, sb_stop_* */
 #include "proto/random.h"     /* sb_random_init */
 #include "proto/ring.h"       /* sb_ring_* */
@@ -25,21 +27,12 @@
 #include "proto/socket.h"     /* sb_socket_* */
 
 #define EXIT_TRAINER_GONE 4
-
-/* The views of one size: their ring, and which of the configured views they are. */
-typedef struct {
-    sb_ring ring;
-    int size, count;
-    int views[SB_VIEWS_MAX];
-} view_class;
+#define HELLO_MS 200
 
 /* A tile whose views are being made, and the slots of the view rings that wait for them. */
 typedef struct {
     sb_dispatch_tile tile;
-    struct {
-        sb_ring *ring;
-        uint32_t slot, generation;
-    } held[SB_VIEWS_MAX];
+    sb_spot held[SB_VIEWS_MAX];
     int count;
 } job;
 
@@ -55,9 +48,9 @@ typedef struct {
     sb_socket trainer;
     int trainer_pidfd;
     uint32_t incarnation;
-    view_class classes[SB_VIEWS_MAX];
-    int class_count;
-    uint64_t augment_ns, samples;
+    sb_layout layout;
+    sb_ring rings[SB_VIEWS_MAX]; /* of the layout's classes */
+    uint64_t augment_ns;
 } augment;
 
 static const char *run_dir;
@@ -65,53 +58,40 @@ static bool only_check;
 
 /* ---- the trainer's side -------------------------------------------------------------------------------- */
 
-/* Says hello until the trainer answers. 1: joined, 0: asked to stop, -1: refused or broken. *first is the
- * next sample it needs. */
+static bool not_stopped(void *context)
+{
+    (void)context;
+    return !sb_stop_requested();
+}
+
+/* 1: joined, 0: asked to stop, -1: refused or broken. *first is the next sample that the trainer needs. */
 static int join_trainer(augment *a, uint64_t *first)
 {
-    sb_process self;
-    if (sb_process_self(&self) != 0 || sb_socket_connect(&a->trainer, run_dir, "trainer") != 0)
-        return -1;
-    sb_message hello = { .type = SB_MESSAGE_HELLO,
-                         .hello = { .role = SB_ROLE_AUGMENT, .pid = self.pid, .start = self.start } };
     sb_message m;
-    for (;;) {
-        if (sb_stop_requested())
-            return 0;
-        if (sb_socket_send(&a->trainer, NULL, &hello) != 0)
-            return -1;
-        int rc = sb_socket_receive(&a->trainer, NULL, &m, 200, NULL, 0);
-        if (rc < 0)
-            return -1;
-        if (rc == 1 && m.type == SB_MESSAGE_REFUSE)
-            return sb_fail("the trainer refuses: %s", m.refuse.reason);
-        if (rc == 1 && m.type == SB_MESSAGE_WELCOME)
-            break;
-    }
+    if (sb_socket_connect(&a->trainer, run_dir, "trainer") != 0)
+        return -1;
+    int rc = sb_hello(&a->trainer, SB_ROLE_AUGMENT, "the trainer", HELLO_MS, not_stopped, NULL, &m);
+    if (rc != 1)
+        return rc;
     sb_process owner = { .pid = m.welcome.pid, .start = m.welcome.start };
     a->trainer_pidfd = sb_process_open(&owner);
     if (a->trainer_pidfd < 0)
         return sb_context("watching the trainer");
-    if (m.welcome.segment_count != (uint32_t)a->class_count)
+    if (m.welcome.segment_count != (uint32_t)a->layout.class_count)
         return sb_fail("the trainer has %u view rings, the configuration %d sizes of views",
-                       m.welcome.segment_count, a->class_count);
-    for (int c = 0; c < a->class_count; c++) {
-        view_class *k = &a->classes[c];
-        size_t bytes = (size_t)k->size * (size_t)k->size * (size_t)a->keys.data.channels;
-        if (sb_ring_join(&k->ring, SB_SEGMENT_VIEWS, &m.welcome.segments[c]) != 0)
+                       m.welcome.segment_count, a->layout.class_count);
+    for (int c = 0; c < a->layout.class_count; c++) {
+        const sb_layout_class *k = &a->layout.classes[c];
+        sb_ring *ring = &a->rings[c];
+        if (sb_ring_join(ring, SB_SEGMENT_VIEWS, &m.welcome.segments[c]) != 0)
             return sb_context("view ring of size %d", k->size);
-        if (k->ring.stride < bytes)
-            return sb_fail("view ring of size %d has slots of %zu bytes, a view needs %zu", k->size,
-                           k->ring.stride, bytes);
+        if (ring->count != k->slots || ring->stride < k->bytes)
+            return sb_fail("view ring of size %d has %u slots of %zu bytes, the configuration %u of %zu",
+                           k->size, ring->count, ring->stride, k->slots, k->bytes);
     }
     a->incarnation = m.welcome.incarnation;
     *first = m.welcome.first;
     return 1;
-}
-
-static uint64_t element(const view_class *k, uint64_t sample, int view)
-{
-    return sample * (uint64_t)k->count + (uint64_t)view;
 }
 
 typedef enum { VIEWS_MADE, VIEWS_NEEDED, VIEWS_NO_ROOM } views_state;
@@ -120,16 +100,13 @@ typedef enum { VIEWS_MADE, VIEWS_NEEDED, VIEWS_NO_ROOM } views_state;
 static views_state look(const augment *a, uint64_t sample)
 {
     bool needed = false;
-    for (int c = 0; c < a->class_count; c++) {
-        const view_class *k = &a->classes[c];
-        for (int v = 0; v < k->count; v++) {
-            uint64_t e = element(k, sample, v);
-            sb_slot_word word = sb_ring_look(&k->ring, sb_ring_slot(&k->ring, e));
-            int32_t ahead = (int32_t)(word.generation - sb_ring_generation(&k->ring, e));
-            if (ahead < 0)
-                return VIEWS_NO_ROOM;
-            needed |= ahead == 0 && word.state == SB_SLOT_FREE;
-        }
+    for (int v = 0; v < a->layout.view_count; v++) {
+        const sb_spot p = sb_layout_spot(&a->layout, v, sample);
+        sb_slot_word word = sb_ring_look(&a->rings[p.class], p.slot);
+        int32_t ahead = (int32_t)(word.generation - p.generation);
+        if (ahead < 0)
+            return VIEWS_NO_ROOM;
+        needed |= ahead == 0 && word.state == SB_SLOT_FREE;
     }
     return needed ? VIEWS_NEEDED : VIEWS_MADE;
 }
@@ -148,26 +125,21 @@ static int begin_views(augment *a, const sb_dispatch_tile *tile)
     job *j = &a->jobs[a->begun++ % SB_VIEWER_DEPTH];
     j->tile = *tile;
     j->count = 0;
-    for (int c = 0; c < a->class_count; c++) {
-        view_class *k = &a->classes[c];
-        for (int v = 0; v < k->count; v++) {
-            uint64_t e = element(k, tile->sample, v);
-            uint32_t slot = sb_ring_slot(&k->ring, e), generation = sb_ring_generation(&k->ring, e);
-            if (!sb_ring_claim(&k->ring, slot, generation, a->incarnation))
-                continue; /* a predecessor made this one */
-            sb_view_of_sample(&a->keys, epoch, position, k->views[v], tile->meta->width, tile->meta->height,
-                              &params[j->count]);
-            sb_slot_meta *meta = sb_ring_meta(&k->ring, slot);
-            *meta = *tile->meta;
-            meta->epoch = epoch;
-            meta->position = position;
-            meta->view = (uint32_t)k->views[v];
-            meta->width = meta->height = k->size;
-            out[j->count] = sb_ring_data(&k->ring, slot);
-            j->held[j->count].ring = &k->ring;
-            j->held[j->count].slot = slot;
-            j->held[j->count++].generation = generation;
-        }
+    for (int v = 0; v < a->layout.view_count; v++) {
+        const sb_spot p = sb_layout_spot(&a->layout, v, tile->sample);
+        sb_ring *ring = &a->rings[p.class];
+        if (!sb_ring_claim(ring, p.slot, p.generation, a->incarnation))
+            continue; /* a predecessor made this one */
+        sb_view_of_sample(&a->keys, epoch, position, v, tile->meta->width, tile->meta->height,
+                          &params[j->count]);
+        sb_slot_meta *meta = sb_ring_meta(ring, p.slot);
+        *meta = *tile->meta;
+        meta->epoch = epoch;
+        meta->position = position;
+        meta->view = (uint32_t)v;
+        meta->width = meta->height = a->layout.classes[p.class].size;
+        out[j->count] = sb_ring_data(ring, p.slot);
+        j->held[j->count++] = p;
     }
     uint64_t begin = sb_now();
     int rc = sb_viewer_begin(a->viewer, tile->pixels, tile->meta->width, tile->meta->height, params, j->count,
@@ -181,11 +153,10 @@ static int ring_doorbell(augment *a)
     sb_dispatch_counts counts;
     sb_dispatch_count(a->dispatch, &counts);
     sb_message m = { .type = SB_MESSAGE_READY };
-    m.ready.segment = a->classes[0].ring.segment.ticket.id;
+    m.ready.segment = a->rings[0].segment.ticket.id;
     m.ready.read_ns = counts.read_ns;
     m.ready.decode_ns = counts.decode_ns;
     m.ready.augment_ns = a->augment_ns;
-    m.ready.samples = a->samples;
     m.ready.loaders = counts.loaders;
     m.ready.quarantined = counts.quarantined;
     return sb_socket_send(&a->trainer, NULL, &m);
@@ -200,9 +171,9 @@ static int end_views(augment *a)
         return -1;
     a->augment_ns += sb_now() - begin;
     for (int i = 0; i < j->count; i++)
-        if (!sb_ring_publish(j->held[i].ring, j->held[i].slot, j->held[i].generation, a->incarnation))
+        if (!sb_ring_publish(&a->rings[j->held[i].class], j->held[i].slot, j->held[i].generation,
+                             a->incarnation))
             return sb_fail("a slot of the view ring was taken back while it was written");
-    a->samples++;
     if (sb_dispatch_give_back(a->dispatch, &j->tile, true) != 0)
         return -1;
     return ring_doorbell(a);
@@ -254,13 +225,10 @@ static int read_run(augment *a)
         sb_order_create(&a->order, &a->index, &a->keys) != 0)
         return -1;
     int sizes[SB_VIEWS_MAX];
-    a->class_count = sb_view_sizes(a->keys.views, a->keys.view_count, sizes);
-    for (int c = 0; c < a->class_count; c++) {
-        a->classes[c].size = sizes[c];
-        for (int v = 0; v < a->keys.view_count; v++)
-            if (a->keys.views[v].size == sizes[c])
-                a->classes[c].views[a->classes[c].count++] = v;
-    }
+    for (int v = 0; v < a->keys.view_count; v++)
+        sizes[v] = a->keys.views[v].size;
+    sb_layout_make(&a->layout, sizes, a->keys.view_count, a->keys.trainer.batch, a->keys.trainer.chunk,
+                   a->keys.data.channels);
     return 0;
 }
 
@@ -274,8 +242,8 @@ static int open_device(augment *a)
     if (rc != 0)
         return -1;
     sb_device_introduce(a->device);
-    for (int c = 0; c < a->class_count; c++)
-        sb_device_pin(a->device, a->classes[c].ring.segment.mapping, a->classes[c].ring.segment.ticket.bytes);
+    for (int c = 0; c < a->layout.class_count; c++)
+        sb_device_pin(a->device, a->rings[c].segment.mapping, a->rings[c].segment.ticket.bytes);
     return sb_viewer_create(&a->viewer, a->device, &a->keys);
 }
 
@@ -286,8 +254,8 @@ static void teardown(augment *a)
     sb_device_close(&a->device);
     sb_dispatch_destroy(&a->dispatch);
     sb_socket_close(&a->trainer);
-    for (int c = 0; c < a->class_count; c++)
-        sb_ring_close(&a->classes[c].ring);
+    for (int c = 0; c < a->layout.class_count; c++)
+        sb_ring_close(&a->rings[c]);
     if (a->trainer_pidfd >= 0)
         close(a->trainer_pidfd);
     sb_order_destroy(&a->order);
@@ -325,7 +293,7 @@ int main(int argc, char **argv)
     };
     argp_parse(&argp, argc, argv, 0, NULL, NULL);
     sb_note_program("augment");
-    static augment a = { .trainer_pidfd = -1, .trainer = { .directory = -1 } };
+    augment a = { .trainer_pidfd = -1, .trainer = { .directory = -1 } };
     uint64_t first = 0;
     if (only_check) {
         int bad = read_run(&a);

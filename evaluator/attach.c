@@ -7,12 +7,14 @@
 
 #include "evaluator/metrics/metrics.h"
 #include "proto/error.h"
+#include "proto/hello.h"
 #include "proto/memory.h"
 #include "proto/process.h"
 #include "proto/rundir.h"
 #include "proto/socket.h"
 #include "trainer/status.h"
 
+#define HELLO_MS 250
 #define ANSWER_NS 3000000000ull /* a trainer that somebody started without a supervisor answers in less */
 
 /* True unless the run has ended, or nobody is left who could go on with it. */
@@ -23,31 +25,26 @@ static bool goes_on(const char *run_dir)
     return !ended && sb_rundir_supervised(run_dir);
 }
 
-/* Hello, until a welcome comes. 1, 0, -1 as sb_attach. */
+typedef struct {
+    const char *run_dir;
+    uint64_t end; /* of the time in which any trainer answers */
+} patience;
+
+static bool has_patience(void *context)
+{
+    const patience *p = context;
+    return goes_on(p->run_dir) || sb_now() < p->end;
+}
+
+/* 1, 0, -1 as sb_attach. */
 static int ask(sb_socket *socket, const char *run_dir, sb_message *welcome)
 {
-    sb_process self;
-    sb_peer unused;
-    if (sb_process_self(&self) != 0)
-        return -1;
-    const sb_message hello = { .type = SB_MESSAGE_HELLO,
-                               .hello = { .role = SB_ROLE_EVALUATOR, .pid = self.pid, .start = self.start } };
-    uint64_t end = sb_now() + ANSWER_NS;
-    while (goes_on(run_dir) || sb_now() < end) {
-        if (sb_socket_send(socket, NULL, &hello) != 0)
-            return -1;
-        int rc = sb_socket_receive(socket, &unused, welcome, 250, NULL, 0);
-        if (rc < 0)
-            return -1;
-        if (rc == 1 && welcome->type == SB_MESSAGE_REFUSE)
-            return sb_fail("the trainer refuses: %s", welcome->refuse.reason);
-        if (rc == 1 && welcome->type == SB_MESSAGE_WELCOME)
-            return welcome->welcome.segment_count == 2
-                       ? 1
-                       : sb_fail("the trainer offers %u broadcasts, expected embeddings and weights",
-                                 welcome->welcome.segment_count);
-    }
-    return 0;
+    patience p = { .run_dir = run_dir, .end = sb_now() + ANSWER_NS };
+    int rc = sb_hello(socket, SB_ROLE_EVALUATOR, "the trainer", HELLO_MS, has_patience, &p, welcome);
+    if (rc == 1 && welcome->welcome.segment_count != 2)
+        return sb_fail("the trainer offers %u broadcasts, expected embeddings and weights",
+                       welcome->welcome.segment_count);
+    return rc;
 }
 
 static int join(sb_attachment *a, const sb_message *m)
@@ -59,6 +56,7 @@ static int join(sb_attachment *a, const sb_message *m)
         sb_broadcast_join(&a->weights, SB_SEGMENT_WEIGHTS, &m->welcome.segments[1]) != 0)
         return -1;
     size_t bytes = a->embeddings.record_bytes, count = a->embeddings.count;
+    a->next_embedding = sb_broadcast_next(&a->embeddings); /* what lies there was for those who came before */
     if (a->weights.record_bytes < sizeof(sb_snapshot_head) || bytes <= sizeof(sb_embedding_head) ||
         bytes % sizeof(int64_t) != 0)
         return sb_fail("records of %zu and %zu bytes are too short", bytes, a->weights.record_bytes);
@@ -163,7 +161,7 @@ static int collect(sb_attachment *a, uint32_t *missed)
         a->record[found++] = record;
     }
     uint64_t lost = next - a->next_embedding - (uint64_t)found;
-    *missed = a->next_embedding == 0 ? 0 : lost > UINT32_MAX ? UINT32_MAX : (uint32_t)lost;
+    *missed = lost > UINT32_MAX ? UINT32_MAX : (uint32_t)lost;
     a->next_embedding = next;
     return found;
 }

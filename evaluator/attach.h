@@ -33,7 +33,8 @@ bool sb_attachment_ended(const sb_attachment *attachment);
 int sb_attachment_weights(sb_attachment *attachment, const sb_snapshot_head **head, const float **weight,
                           const float **running);
 
-/* Measures the embeddings that came since the last call, the newest that the ring still holds. */
+/* Measures the embeddings that came since the last call, or since this evaluator attached (the trainer sends
+ * none before somebody has), the newest that the ring still holds. */
 int sb_attachment_measure(sb_attachment *attachment, sb_stream_measures *out);
 
 #endif

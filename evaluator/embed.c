@@ -206,8 +206,7 @@ int sb_embed(const char *run_dir, const char *data, char *const *assignments, in
         snprintf(npy_part, sizeof npy_part, "%s.part", output) >= (int)sizeof npy_part ||
         snprintf(csv_part, sizeof csv_part, "%s.part", csv) >= (int)sizeof csv_part)
         return sb_fail("%s: the path is too long", output);
-    static embed e;
-    e = (embed){ .unusable = UINT32_MAX };
+    embed e = { .unusable = UINT32_MAX };
     int rc = setup(&e, run_dir, data, assignments, assignment_count, threads);
     if (rc == 0 && (!(e.npy = fopen(npy_part, "we")) || !(e.csv = fopen(csv_part, "we"))))
         rc = sb_fail_errno("creating %s", e.npy ? csv_part : npy_part);

@@ -40,9 +40,15 @@ static bool training(const char *run_dir)
     return sb_status_read(run_dir, &status) == 0 && strcmp(status.phase, "training") == 0;
 }
 
-static int conclude(sb_evaluation *e, const arguments *a)
+/* live: whose embeddings are measured as well, NULL none. One that has just attached has none yet: it looks
+ * again once the weights are measured, which takes a while. */
+static int conclude(sb_evaluation *e, sb_attachment *live, const arguments *a)
 {
-    if (sb_evaluation_measure(e) != 0 || sb_report_append(&e->report, a->run_dir) != 0)
+    sb_stream_measures *stream = &e->report.stream;
+    *stream = (sb_stream_measures){ 0 };
+    if ((live && sb_attachment_measure(live, stream) != 0) || sb_evaluation_measure(e) != 0 ||
+        (live && stream->count == 0 && sb_attachment_measure(live, stream) != 0) ||
+        sb_report_append(&e->report, a->run_dir) != 0)
         return -1;
     sb_report_print(&e->report);
     return a->pictures ? sb_pictures(e) : 0;
@@ -54,8 +60,7 @@ static int evaluate_checkpoint(sb_evaluation *e, const arguments *a)
     if (rc == 0)
         return sb_fail("%s has no checkpoint yet, and no trainer that answers", a->run_dir);
     e->report.source = "checkpoint";
-    e->report.stream = (sb_stream_measures){ 0 };
-    return rc == 1 ? conclude(e, a) : -1;
+    return rc == 1 ? conclude(e, NULL, a) : -1;
 }
 
 /* Every snapshot from now on, or one. 0: done with the trainer (it ended, or one was enough); -1. */
@@ -74,7 +79,7 @@ static int evaluate_live(sb_evaluation *e, sb_attachment *live, const arguments 
             e->report.source = "snapshot";
             if (sb_encoder_set(e->encoder, weight, head->weight_floats, running, head->statistic_floats) !=
                     0 ||
-                sb_attachment_measure(live, &e->report.stream) != 0 || conclude(e, a) != 0)
+                conclude(e, live, a) != 0)
                 return -1;
             if (!a->follow)
                 return 0;

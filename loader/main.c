@@ -18,6 +18,7 @@
 #include "loader/index.h"      /* sb_index_* */
 #include "loader/quarantine.h" /* sb_quarantine_append */
 #include "proto/error.h"       /* sb_fail, sb_note */
+#include "proto/hello.h"       /* sb_hello */
 #include "proto/process.h"     /* sb_process_*, sb_stop_* */
 #include "proto/ring.h"        /* sb_ring_* */
 #include "proto/rundir.h"      /* sb_rundir_path */
@@ -89,8 +90,6 @@ static void leave(loader *l)
 static int on_welcome(loader *l, const sb_message *m)
 {
     sb_process owner = { .pid = m->welcome.pid, .start = m->welcome.start };
-    if (l->owner >= 0)
-        return 0; /* a repeated answer */
     int pidfd = sb_process_open(&owner);
     if (pidfd < 0)
         return 0; /* it is gone already: say hello again */
@@ -138,7 +137,6 @@ static int on_work(loader *l, const sb_message *m)
     done.done.segment = segment;
     done.done.incarnation = l->incarnation;
     done.done.slot = m->work.slot;
-    done.done.generation = m->work.generation;
     done.done.sample = m->work.sample;
     done.done.image = m->work.image;
     current_read_ns = image->random_access ? NULL : &done.done.read_ns;
@@ -158,37 +156,31 @@ static int on_work(loader *l, const sb_message *m)
     return sb_socket_send(&l->socket, NULL, &done);
 }
 
-/* Hello where not joined, want where idle. */
-static int ask(loader *l)
+static int want(loader *l)
 {
-    sb_message m = { .type = SB_MESSAGE_WANT,
-                     .want = { .segment = l->ring.segment.ticket.id, .incarnation = l->incarnation } };
-    if (l->owner < 0) {
-        sb_process self;
-        if (sb_process_self(&self) != 0)
-            return -1;
-        m = (sb_message){ .type = SB_MESSAGE_HELLO,
-                          .hello = { .role = SB_ROLE_LOADER, .pid = self.pid, .start = self.start } };
-    }
+    const sb_message m = { .type = SB_MESSAGE_WANT,
+                           .want = { .segment = l->ring.segment.ticket.id, .incarnation = l->incarnation } };
     return sb_socket_send(&l->socket, NULL, &m);
 }
 
-static int serve_loop(loader *l)
+static bool not_stopped(void *context)
+{
+    (void)context;
+    return !sb_stop_requested();
+}
+
+/* Orders of the owner until it is gone: 0. Asks where there are none. */
+static int serve_owner(loader *l)
 {
     while (!sb_stop_requested()) {
         sb_message m;
-        bool joined = l->owner >= 0;
-        int rc = sb_socket_receive(&l->socket, NULL, &m, joined ? WANT_MS : HELLO_MS, &l->owner, joined);
+        int rc = sb_socket_receive(&l->socket, NULL, &m, WANT_MS, &l->owner, 1);
         if (rc < 0)
             return -1;
-        if (joined && sb_process_gone(l->owner)) {
-            leave(l);
-            rc = 0;
-        }
+        if (sb_process_gone(l->owner))
+            break;
         if (rc == 0)
-            rc = ask(l);
-        else if (m.type == SB_MESSAGE_WELCOME)
-            rc = on_welcome(l, &m);
+            rc = want(l);
         else if (m.type == SB_MESSAGE_WORK)
             rc = on_work(l, &m);
         else if (m.type == SB_MESSAGE_REFUSE)
@@ -196,7 +188,18 @@ static int serve_loop(loader *l)
         if (rc < 0)
             return -1;
     }
+    leave(l);
     return 0;
+}
+
+static int serve_loop(loader *l)
+{
+    sb_message m;
+    int rc;
+    while ((rc = sb_hello(&l->socket, SB_ROLE_LOADER, "augment", HELLO_MS, not_stopped, NULL, &m)) == 1)
+        if (on_welcome(l, &m) != 0 || (l->owner >= 0 && serve_owner(l) != 0))
+            return -1;
+    return rc;
 }
 
 /* Enough for a window of the largest images, so that each is decoded once an epoch, but no more than an
@@ -212,13 +215,13 @@ static size_t cache_bytes(const loader *l)
 
 static int serve(const char *run_dir)
 {
-    static loader l = { .owner = -1, .socket = { .directory = -1 } };
+    loader l = { .owner = -1, .socket = { .directory = -1 } };
     int rc = -1;
     if (sb_stop_install() == 0 && sb_process_die_with_supervisor() == 0 && install_fault_handler() == 0 &&
         sb_loader_keys_of_run(run_dir, &l.data, &l.keys) == 0 &&
         sb_index_read(&l.index, run_dir, l.data.tile) == 0 &&
         sb_decoder_create(&l.decoder, l.data.channels, cache_bytes(&l), l.data.untrusted) == 0 &&
-        sb_socket_connect(&l.socket, run_dir, "augment") == 0 && ask(&l) == 0)
+        sb_socket_connect(&l.socket, run_dir, "augment") == 0)
         rc = serve_loop(&l);
     leave(&l);
     sb_socket_close(&l.socket);

@@ -74,16 +74,15 @@ static const struct {
                             I32(work.left),
                             I32(work.top),
                             { FIELD_I32, AT(work.side), 1, 1 << 20 } } },
-    [SB_MESSAGE_DONE] = { 10,
+    [SB_MESSAGE_DONE] = { 9,
                           { ID(done.segment), U32(done.incarnation, 1, INCARNATIONS),
-                            U32(done.slot, 0, UINT32_MAX), U32(done.generation, 0, UINT32_MAX),
-                            U64(done.sample), U32(done.image, 0, UINT32_MAX), U32(done.bad, 0, 2),
-                            U64(done.read_ns), U64(done.decode_ns), TEXT(done.reason) } },
-    [SB_MESSAGE_READY] = { 7,
+                            U32(done.slot, 0, UINT32_MAX), U64(done.sample), U32(done.image, 0, UINT32_MAX),
+                            U32(done.bad, 0, 2), U64(done.read_ns), U64(done.decode_ns),
+                            TEXT(done.reason) } },
+    [SB_MESSAGE_READY] = { 6,
                            { ID(ready.segment), U64(ready.read_ns), U64(ready.decode_ns),
-                             U64(ready.augment_ns), U64(ready.samples), U32(ready.loaders, 0, UINT32_MAX),
+                             U64(ready.augment_ns), U32(ready.loaders, 0, UINT32_MAX),
                              U32(ready.quarantined, 0, UINT32_MAX) } },
-    [SB_MESSAGE_FREED] = { 1, { ID(freed.segment) } },
 };
 #define TYPES ((uint64_t)(sizeof layouts / sizeof *layouts))
 

@@ -12,7 +12,7 @@
 
 #include "proto/segment.h"
 
-#define SB_MESSAGE_VERSION 1
+#define SB_MESSAGE_VERSION 2
 #define SB_MESSAGE_MAX 2048
 #define SB_MESSAGE_TEXT 512
 
@@ -26,8 +26,7 @@ typedef enum {
     SB_MESSAGE_WORK = 5,    /* augment -> loader: decode this tile into this slot */
     SB_MESSAGE_DONE = 6,    /* loader -> augment: the slot is READY, or why it cannot be */
     SB_MESSAGE_READY =
-        7, /* augment -> trainer: views were published (doorbell, with counters of the stages) */
-    SB_MESSAGE_FREED = 8 /* trainer -> augment: view slots were freed (doorbell) */
+        7 /* augment -> trainer: views were published (doorbell, with counters of the stages) */
 } sb_message_type;
 
 #define SB_MESSAGE_SEGMENTS \
@@ -65,7 +64,7 @@ typedef struct {
         } work;
         struct {
             uint64_t segment;
-            uint32_t incarnation, slot, generation;
+            uint32_t incarnation, slot;
             uint64_t sample;
             uint32_t image;
             uint32_t bad;                /* 0: READY. 1: the image cannot be used. 2: only this tile cannot */
@@ -75,13 +74,9 @@ typedef struct {
         struct {
             uint64_t segment;                        /* id of the view ring */
             uint64_t read_ns, decode_ns, augment_ns; /* totals since augment started, over all loaders */
-            uint64_t samples;                        /* made since augment started */
             uint32_t loaders;                        /* alive now */
             uint32_t quarantined;                    /* images */
         } ready;
-        struct {
-            uint64_t segment;
-        } freed;
     };
 } sb_message;
 

@@ -19,12 +19,18 @@
 #include "proto/socket.h"
 
 #define STATUS_NS 1000000000ull
+#define READERS_MAX 64  /* evaluators */
 #define BUSY_SHARE 0.02 /* a trainer that waits less than this is itself the slowest stage */
 
 /* What augment reports, and what it was at the last status. */
 typedef struct {
     uint64_t read_ns, decode_ns, augment_ns, waited_ns, total_ns;
 } stages;
+
+typedef struct {
+    sb_process process;
+    int pidfd;
+} reader;
 
 struct sb_control {
     char run_dir[PATH_MAX];
@@ -34,10 +40,11 @@ struct sb_control {
     int broadcast_count;
     sb_socket socket;
     pthread_t thread;
-    int to_thread; /* eventfd: progress, or the end */
+    int to_thread; /* eventfd: the end */
     int to_main;   /* eventfd: a doorbell, or a fault */
     atomic_bool ending;
     atomic_bool failed;
+    atomic_int readers;       /* of the thread's list */
     char fault[SB_ERROR_MAX]; /* written before `failed` */
 
     pthread_mutex_t lock; /* the four below */
@@ -53,6 +60,7 @@ struct sb_control {
     uint32_t augment_incarnation;
     uint32_t loaders, quarantined;
     stages now, before;
+    reader reader[READERS_MAX];
 };
 
 static int ring_event(int fd)
@@ -108,13 +116,41 @@ static void forget_augment(sb_control *c)
     c->augment_known = false;
 }
 
+static void forget_readers(sb_control *c)
+{
+    int kept = 0, count = atomic_load(&c->readers);
+    for (int i = 0; i < count; i++) {
+        if (sb_process_gone(c->reader[i].pidfd))
+            close(c->reader[i].pidfd);
+        else
+            c->reader[kept++] = c->reader[i];
+    }
+    atomic_store(&c->readers, kept);
+}
+
+static int on_evaluator(sb_control *c, const sb_peer *peer, const sb_process *process)
+{
+    int count = atomic_load(&c->readers);
+    for (int i = 0; i < count; i++)
+        if (c->reader[i].process.pid == process->pid && c->reader[i].process.start == process->start)
+            return welcome(c, peer, 0); /* it repeats itself: the welcome was lost */
+    if (count == READERS_MAX)
+        return refuse(c, peer, "the run has 64 evaluators already");
+    int pidfd = sb_process_open(process);
+    if (pidfd < 0)
+        return refuse(c, peer, sb_error());
+    c->reader[count] = (reader){ .process = *process, .pidfd = pidfd };
+    atomic_store(&c->readers, count + 1);
+    return welcome(c, peer, 0);
+}
+
 static int on_hello(sb_control *c, const sb_peer *peer, const sb_message *m)
 {
+    sb_process process = { .pid = m->hello.pid, .start = m->hello.start };
     if (m->hello.role == SB_ROLE_EVALUATOR)
-        return welcome(c, peer, 0);
+        return on_evaluator(c, peer, &process);
     if (m->hello.role != SB_ROLE_AUGMENT)
         return refuse(c, peer, "the trainer takes augment and evaluators");
-    sb_process process = { .pid = m->hello.pid, .start = m->hello.start };
     if (c->augment_known && c->augment.pid == process.pid && c->augment.start == process.start) {
         c->augment_peer = *peer;
         return welcome(c, peer, c->augment_incarnation);
@@ -206,6 +242,7 @@ static int turn(sb_control *c)
         return -1;
     if (c->augment_known && sb_process_gone(c->augment_pidfd))
         forget_augment(c);
+    forget_readers(c);
     return 0;
 }
 
@@ -214,15 +251,7 @@ static void *listen_thread(void *argument)
     sb_control *c = argument;
     uint64_t written = sb_now();
     while (!atomic_load(&c->ending)) {
-        struct pollfd progress = { .fd = c->to_thread, .events = POLLIN };
         int rc = turn(c);
-        if (rc == 0 && poll(&progress, 1, 0) == 1) {
-            clear_event(c->to_thread);
-            sb_message freed = { .type = SB_MESSAGE_FREED,
-                                 .freed = { .segment = c->rings[0]->segment.ticket.id } };
-            if (c->augment_known)
-                rc = sb_socket_send(&c->socket, &c->augment_peer, &freed);
-        }
         uint64_t now = sb_now();
         if (rc == 0 && now - written >= STATUS_NS) {
             rc = write_status(c, NULL, (double)(now - written));
@@ -289,6 +318,8 @@ void sb_control_stop(sb_control **control, const char *phase)
         sb_note("%s", sb_error());
     if (c->augment_known)
         close(c->augment_pidfd);
+    for (int i = 0; i < atomic_load(&c->readers); i++)
+        close(c->reader[i].pidfd);
     sb_socket_close(&c->socket);
     close(c->to_thread);
     close(c->to_main);
@@ -308,8 +339,10 @@ int sb_control_wait(sb_control *c, int timeout_ms)
     return 0;
 }
 
-int sb_control_progress(sb_control *c, uint64_t first, const sb_status *status, uint64_t waited_ns,
-                        uint64_t total_ns)
+int sb_control_readers(const sb_control *c) { return atomic_load(&c->readers); }
+
+void sb_control_progress(sb_control *c, uint64_t first, const sb_status *status, uint64_t waited_ns,
+                         uint64_t total_ns)
 {
     pthread_mutex_lock(&c->lock);
     c->first = first;
@@ -317,5 +350,4 @@ int sb_control_progress(sb_control *c, uint64_t first, const sb_status *status, 
     c->waited_ns = waited_ns;
     c->total_ns = total_ns;
     pthread_mutex_unlock(&c->lock);
-    return ring_event(c->to_thread);
 }

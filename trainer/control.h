@@ -2,7 +2,10 @@
  *
  * Owns the ROUTER "trainer". Welcomes augment (one at a time; what a dead one held in the view rings is taken
  * back) and evaluators, hears doorbells, writes status.json once a second. The main thread never waits for
- * it, and it never touches a device. */
+ * it, and it never touches a device.
+ *
+ * An evaluator says hello once and then only reads, so that being stopped costs nobody anything: that it
+ * still reads is known from its process alone, which is watched (pidfd) until it is gone. */
 #ifndef SB_TRAINER_CONTROL_H
 #define SB_TRAINER_CONTROL_H
 
@@ -28,9 +31,12 @@ void sb_control_stop(sb_control **control, const char *phase);
  */
 int sb_control_wait(sb_control *control, int timeout_ms);
 
-/* Main thread: slots up to sample `first` are free now, and this is how far the run is (waited: nanoseconds
+/* Main thread: how many evaluators read the broadcasts. One that was told its welcome is counted. */
+int sb_control_readers(const sb_control *control);
+
+/* Main thread: `first` is the next sample that is needed, and this is how far the run is (waited: nanoseconds
  * that the main thread has waited and worked in all, from which the shares follow). */
-int sb_control_progress(sb_control *control, uint64_t first, const sb_status *status, uint64_t waited_ns,
-                        uint64_t total_ns);
+void sb_control_progress(sb_control *control, uint64_t first, const sb_status *status, uint64_t waited_ns,
+                         uint64_t total_ns);
 
 #endif

@@ -81,9 +81,8 @@ static int print_status(screen *s, const sb_status *status)
 
 int sb_follow(const char *run_dir, int watch, const long *seen)
 {
-    static screen s;
     uint64_t printed = 0;
-    s = (screen){ .terminal = isatty(STDOUT_FILENO) };
+    screen s = { .terminal = isatty(STDOUT_FILENO) };
     if (sb_stop_install() != 0 || open_logs(&s, run_dir, seen) != 0)
         return -1;
     for (bool over = false; !over;) {

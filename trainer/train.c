@@ -1,9 +1,9 @@
 /* train.c: the loop: waits for the batch in the view rings, one step (step.h), metrics, checkpoints.
  *
  * Owns the view rings and everything written into the run directory by the trainer. The batch's slots are
- * held (READING) until its step is committed, so the views of the next batch lie beside it: a ring has one
- * batch and two chunks, at most two batches. A stop drops the step in work and saves the last finished one;
- * views are a pure function of their position, so resuming repeats it. */
+ * held (READING) until its step is committed, so the views of the next batch lie beside it (proto/layout.h).
+ * A stop drops the step in work and saves the last finished one; views are a pure function of their position,
+ * so resuming repeats it. */
 #include "trainer/train.h"
 
 #include <inttypes.h>
@@ -16,6 +16,7 @@
 
 #include "kernels/open.h"       /* sb_device_* */
 #include "proto/error.h"        /* sb_fail, sb_note */
+#include "proto/layout.h"       /* sb_layout_* */
 #include "proto/memory.h"       /* sb_zeroed */
 #include "proto/process.h"      /* sb_now, sb_stop_requested */
 #include "proto/ring.h"         /* sb_ring_* */
@@ -30,12 +31,6 @@
 
 #define POLL_MS 20
 
-/* The ring of one size of view. */
-typedef struct {
-    sb_ring ring;
-    int size, count; /* count: views of this size in a sample */
-} view_class;
-
 typedef struct {
     const char *run_dir;
     sb_settings config;
@@ -43,10 +38,10 @@ typedef struct {
     sb_device *device;
     sb_step *step;
     sb_control *control;
-    view_class classes[SB_VIEWS_MAX];
-    int class_count;
-    uint32_t reader; /* incarnation under which slots are held */
-    int64_t number;  /* the step in work = steps finished */
+    sb_layout layout;
+    sb_ring rings[SB_VIEWS_MAX]; /* of the layout's classes */
+    uint32_t reader;             /* incarnation under which slots are held */
+    int64_t number;              /* the step in work = steps finished */
     sb_status status;
     uint64_t waited_ns, begun_ns, recent_ns;
     uint32_t epoch; /* of the batch in work */
@@ -61,37 +56,28 @@ static uint64_t sample_number(const train *t, int sample)
     return (uint64_t)t->number * (uint64_t)t->config.trainer.batch + (uint64_t)sample;
 }
 
-/* Where view `view` of a sample lies. */
-static view_class *place(train *t, int view, int sample, uint32_t *slot, uint32_t *generation)
+static sb_spot place_of(const train *t, int view, int sample)
 {
-    int size = t->config.views[view].size, before = 0;
-    for (int v = 0; v < view; v++)
-        before += t->config.views[v].size == size;
-    view_class *k = t->classes;
-    while (k->size != size)
-        k++;
-    uint64_t element = sample_number(t, sample) * (uint64_t)k->count + (uint64_t)before;
-    *slot = sb_ring_slot(&k->ring, element);
-    *generation = sb_ring_generation(&k->ring, element);
-    return k;
+    return sb_layout_spot(&t->layout, view, sample_number(t, sample));
 }
 
 static int fetch(void *context, int view, int sample, const uint8_t **pixels)
 {
     train *t = context;
-    uint32_t slot, generation;
-    view_class *k = place(t, view, sample, &slot, &generation);
+    const sb_spot p = place_of(t, view, sample);
+    const int size = t->layout.classes[p.class].size;
+    sb_ring *ring = &t->rings[p.class];
     uint64_t begin = 0;
     for (;;) {
         if (sb_stop_requested())
             return 1;
-        sb_slot_word word = sb_ring_look(&k->ring, slot);
-        if (word.generation != generation)
+        sb_slot_word word = sb_ring_look(ring, p.slot);
+        if (word.generation != p.generation)
             return sb_fail("slot %" PRIu32 " of the view ring is at generation %" PRIu32
                            ", expected %" PRIu32,
-                           slot, word.generation, generation);
+                           p.slot, word.generation, p.generation);
         if (word.state == SB_SLOT_READING ||
-            (word.state == SB_SLOT_READY && sb_ring_acquire(&k->ring, slot, generation, t->reader)))
+            (word.state == SB_SLOT_READY && sb_ring_acquire(ring, p.slot, p.generation, t->reader)))
             break;
         if (begin == 0)
             begin = sb_now();
@@ -100,22 +86,21 @@ static int fetch(void *context, int view, int sample, const uint8_t **pixels)
     }
     if (begin != 0)
         t->waited_ns += sb_now() - begin;
-    const sb_slot_meta *meta = sb_ring_meta(&k->ring, slot);
-    if (meta->sample != sample_number(t, sample) || meta->view != (uint32_t)view || meta->width != k->size ||
-        meta->height != k->size || meta->channels != t->config.data.channels)
+    const sb_slot_meta *meta = sb_ring_meta(ring, p.slot);
+    if (meta->sample != sample_number(t, sample) || meta->view != (uint32_t)view || meta->width != size ||
+        meta->height != size || meta->channels != t->config.data.channels)
         return sb_fail("augment put view %" PRIu32 " of sample %" PRIu64
                        " (%d x %d x %d) where view %d of sample %" PRIu64 " belongs",
                        meta->view, meta->sample, (int)meta->width, (int)meta->height, (int)meta->channels,
                        view, sample_number(t, sample));
-    *pixels = sb_ring_data(&k->ring, slot);
+    *pixels = sb_ring_data(ring, p.slot);
     return 0;
 }
 
 static const sb_slot_meta *meta_of(train *t, int sample)
 {
-    uint32_t slot, generation;
-    view_class *k = place(t, 0, sample, &slot, &generation);
-    return sb_ring_meta(&k->ring, slot);
+    const sb_spot p = place_of(t, 0, sample);
+    return sb_ring_meta(&t->rings[p.class], p.slot);
 }
 
 /* Tiles of one image that share pixels are never each other's negatives. */
@@ -175,14 +160,16 @@ static int publish_embeddings(train *t)
     return 0;
 }
 
+/* Once the step has ended on the device, too: until then it may be uploading views. */
 static int release_batch(train *t)
 {
+    if (t->device->wait(t->device, SB_STREAM_COMPUTE) != 0)
+        return -1;
     for (int view = 0; view < t->config.view_count; view++) {
         for (int i = 0; i < t->config.trainer.batch; i++) {
-            uint32_t slot, generation;
-            view_class *k = place(t, view, i, &slot, &generation);
-            if (!sb_ring_release(&k->ring, slot, generation, t->reader))
-                return sb_fail("slot %" PRIu32 " of the view ring was not held", slot);
+            const sb_spot p = place_of(t, view, i);
+            if (!sb_ring_release(&t->rings[p.class], p.slot, p.generation, t->reader))
+                return sb_fail("slot %" PRIu32 " of the view ring was not held", p.slot);
         }
     }
     return 0;
@@ -279,7 +266,8 @@ static int report(train *t, double loss, double lr, uint64_t step_ns)
     double waited = total ? (double)t->waited_ns / (double)total : 0;
     if (sb_metrics_append(t->run_dir, t->number, t->epoch, loss, lr, rate, waited) != 0)
         return -1;
-    return sb_control_progress(t->control, sample_number(t, 0), s, t->waited_ns, total);
+    sb_control_progress(t->control, sample_number(t, 0), s, t->waited_ns, total);
+    return 0;
 }
 
 static sb_train_end run_steps(train *t)
@@ -297,8 +285,8 @@ static sb_train_end run_steps(train *t)
         if (!isfinite(loss))
             return sb_fail("the loss of step %" PRId64 " is %g: lower optimiser.lr or raise optimiser.warmup",
                            t->number + 1, loss);
-        if (sb_step_commit(t->step, t->number, lr) != 0 || publish_embeddings(t) != 0 ||
-            release_batch(t) != 0)
+        if (sb_step_commit(t->step, t->number, lr) != 0 ||
+            (sb_control_readers(t->control) > 0 && publish_embeddings(t) != 0) || release_batch(t) != 0)
             return SB_TRAIN_FAILED;
         t->number++;
         if (t->number % t->config.evaluate.snapshot_every == 0 && publish_weights(t) != 0)
@@ -325,11 +313,12 @@ static sb_train_end run_steps(train *t)
 
 /* ---- start and end ------------------------------------------------------------------------------------- */
 
-/* Views that augment may be ahead of a batch of `batch` of one size. */
-static uint32_t views_ahead(const sb_settings *c, uint32_t batch)
+static void make_layout(sb_layout *out, const sb_settings *c)
 {
-    uint32_t chunk = (uint32_t)c->trainer.chunk;
-    return chunk == 0 || 2 * chunk > batch ? batch : 2 * chunk;
+    int sizes[SB_VIEWS_MAX];
+    for (int v = 0; v < c->view_count; v++)
+        sizes[v] = c->views[v].size;
+    sb_layout_make(out, sizes, c->view_count, c->trainer.batch, c->trainer.chunk, c->data.channels);
 }
 
 int sb_train_needs(const sb_settings *c, size_t *device_bytes, size_t *shared)
@@ -346,37 +335,27 @@ int sb_train_needs(const sb_settings *c, size_t *device_bytes, size_t *shared)
     }
     sb_step_destroy(&step);
     sb_device_close(&device);
-    int sizes[SB_VIEWS_MAX], size_count = sb_view_sizes(c->views, c->view_count, sizes);
+    sb_layout layout;
+    make_layout(&layout, c);
     *shared = 0;
-    for (int i = 0; i < size_count; i++) {
-        uint32_t batch = 0;
-        for (int v = 0; v < c->view_count; v++)
-            batch += c->views[v].size == sizes[i] ? (uint32_t)c->trainer.batch : 0;
-        *shared += (size_t)(batch + views_ahead(c, batch)) * (size_t)sizes[i] * (size_t)sizes[i] *
-                   (size_t)c->data.channels;
-    }
+    for (int i = 0; i < layout.class_count; i++)
+        *shared += (size_t)layout.classes[i].slots * layout.classes[i].bytes;
     return rc;
 }
 
 static int make_rings(train *t)
 {
-    const sb_settings *c = &t->config;
-    int sizes[SB_VIEWS_MAX];
-    t->class_count = sb_view_sizes(c->views, c->view_count, sizes);
-    for (int i = 0; i < t->class_count; i++) {
-        view_class *k = &t->classes[i];
-        k->size = sizes[i];
-        for (int v = 0; v < c->view_count; v++)
-            k->count += c->views[v].size == sizes[i];
-        uint32_t batch = (uint32_t)(c->trainer.batch * k->count);
-        uint64_t first = (uint64_t)t->number * batch;
-        if (sb_ring_create(&k->ring, SB_SEGMENT_VIEWS, batch + views_ahead(c, batch),
-                           (size_t)k->size * (size_t)k->size * (size_t)c->data.channels, first) != 0)
+    make_layout(&t->layout, &t->config);
+    for (int i = 0; i < t->layout.class_count; i++) {
+        const sb_layout_class *k = &t->layout.classes[i];
+        sb_ring *ring = &t->rings[i];
+        uint64_t first = sb_layout_first(&t->layout, i, sample_number(t, 0));
+        if (sb_ring_create(ring, SB_SEGMENT_VIEWS, k->slots, k->bytes, first) != 0)
             return sb_context("view ring for a batch of %d (trainer.batch) views of %d pixels",
-                              c->trainer.batch, k->size);
-        sb_device_pin(t->device, k->ring.segment.mapping, k->ring.segment.ticket.bytes);
+                              t->config.trainer.batch, k->size);
+        sb_device_pin(t->device, ring->segment.mapping, ring->segment.ticket.bytes);
     }
-    int64_t reader = sb_ring_incarnation(&t->classes[0].ring);
+    int64_t reader = sb_ring_incarnation(&t->rings[0]);
     if (reader < 0)
         return -1;
     t->reader = (uint32_t)reader;
@@ -388,8 +367,8 @@ static void print_budget(const train *t)
     sb_step_budget b;
     sb_step_measure(t->step, &b);
     double mib = 1024.0 * 1024.0, rings = 0;
-    for (int i = 0; i < t->class_count; i++)
-        rings += (double)t->classes[i].ring.segment.ticket.bytes;
+    for (int i = 0; i < t->layout.class_count; i++)
+        rings += (double)t->rings[i].segment.ticket.bytes;
     if (t->config.trainer.precision == SB_PRECISION_BF16 && !t->device->bf16)
         sb_note("trainer.precision = bf16: the device has no bf16 convolutions, f32 is used");
     sb_note("memory: weights %.0f MiB, packed %.0f MiB, activations of a chunk %.0f MiB, batch %.0f MiB, "
@@ -429,11 +408,11 @@ static int setup(train *t)
     print_budget(t);
     t->status = (sb_status){ .step = t->number, .steps = t->config.trainer.steps, .phase = "training" };
     sb_ring *rings[SB_VIEWS_MAX];
-    for (int i = 0; i < t->class_count; i++)
-        rings[i] = &t->classes[i].ring;
+    for (int i = 0; i < t->layout.class_count; i++)
+        rings[i] = &t->rings[i];
     const sb_segment_ticket broadcasts[] = { t->publisher.embeddings.segment.ticket,
                                              t->publisher.weights.segment.ticket };
-    return sb_control_start(&t->control, t->run_dir, rings, t->class_count, broadcasts, 2,
+    return sb_control_start(&t->control, t->run_dir, rings, t->layout.class_count, broadcasts, 2,
                             sample_number(t, 0), &t->status);
 }
 
@@ -442,8 +421,8 @@ static void teardown(train *t)
 {
     sb_step_destroy(&t->step);
     sb_device_close(&t->device);
-    for (int i = 0; i < t->class_count; i++)
-        sb_ring_close(&t->classes[i].ring);
+    for (int i = 0; i < t->layout.class_count; i++)
+        sb_ring_close(&t->rings[i]);
     sb_publisher_close(&t->publisher);
     free(t->embeddings);
     free(t->config_text);
@@ -451,8 +430,7 @@ static void teardown(train *t)
 
 int sb_train_check(const sb_settings *config)
 {
-    static train t;
-    t = (train){ .config = *config };
+    train t = { .config = *config };
     int rc = make_step(&t);
     if (rc == 0) {
         sb_checkpoint_view view = checkpoint_view(&t);
@@ -472,8 +450,7 @@ static int finish(train *t)
 
 sb_train_end sb_train(const char *run_dir)
 {
-    static train t;
-    t = (train){ .run_dir = run_dir };
+    train t = { .run_dir = run_dir };
     sb_train_end end = setup(&t) != 0 ? SB_TRAIN_FAILED : run_steps(&t);
     if (end == SB_TRAIN_FINISHED && finish(&t) != 0)
         end = SB_TRAIN_FAILED;

@@ -46,7 +46,7 @@ END_PYTHON
 # In the background, as `run`. Its loaders are stopped from the fifth step on: its trainer has five steps more
 # at most, and then waits for them.
 start_run() { # NAME
-    held 5 "$1" run_small "$1" "${steps[@]}" loader.timeout=$DEADLINE && pause loader "$1" && go_on trainer "$1"
+    held 5 "$1" run_small "$1" "${steps[@]}" loader.timeout=$DEADLINE && pause loader "$1" && unheard "$1" && go_on trainer "$1"
 }
 
 # An evaluator in the background, as the last of `evaluators`. Beside a live run it only gets what nobody else
@@ -73,8 +73,20 @@ steps_back() {
     return $status
 }
 
-# Snapshots of a trainer that has not begun anew come with embeddings of its last steps.
-with_embeddings() { grep '"source":"snapshot"' "$work/$1/evaluation.jsonl" | grep -vq '"embeddings"' && return 1; return 0; }
+# An evaluator gets the embeddings of the steps after its hello: those that are here at step 10 have them with every later snapshot.
+with_embeddings() {
+    /usr/bin/python3 - "$work/$1/evaluation.jsonl" <<'END_PYTHON'
+import json, sys
+lines = [json.loads(line) for line in open(sys.argv[1])]
+late = [line for line in lines if line["source"] == "snapshot" and line["step"] > 10]
+assert late and all(line["embeddings"]["count"] > 0 for line in late), lines
+END_PYTHON
+}
+
+# published NAME: how many embeddings and snapshots its trainer has published.
+published() { build/tests/pipeline/broadcast_tool "$(pgrep -f "sb_trainer train $work/$1")"; }
+# Nobody listens before step 5: the trainer has published its weights then, and no embedding.
+unheard() { read -r embeddings snapshots < <(published "$1") && echo "$embeddings $snapshots" && [ "$embeddings" -eq 0 ] && [ "$snapshots" -gt 0 ]; }
 
 # Evaluators come, are stopped, go on, and are killed while the run trains.
 pestered() {

@@ -62,7 +62,7 @@ static int noise(const char *run_dir, const char *name, uint64_t seed)
             for (size_t i = 0; i < bytes; i++)
                 data[i] = (uint8_t)sb_random_u32(&r);
         } else if (kind < 13) { /* another version */
-            data[1] = (uint8_t)(2 + sb_random_below(&r, 100));
+            data[1] = (uint8_t)(SB_MESSAGE_VERSION + 1 + sb_random_below(&r, 100));
         } /* else: sound, but for another segment and another process */
         void *to = socket[sb_random_below(&r, CONNECTIONS)];
         for (uint32_t parts = kind == 15 ? 1 + sb_random_below(&r, 5) : 1; parts > 0; parts--)
@@ -107,13 +107,12 @@ static void pack_done(msgpack_sbuffer *out, const sb_ring *ring, uint32_t incarn
     msgpack_packer p;
     out->size = 0;
     msgpack_packer_init(&p, out, msgpack_sbuffer_write);
-    msgpack_pack_array(&p, 12);
+    msgpack_pack_array(&p, 11);
     msgpack_pack_int(&p, SB_MESSAGE_VERSION);
     msgpack_pack_int(&p, SB_MESSAGE_DONE);
     msgpack_pack_uint64(&p, ring->segment.ticket.id);
     msgpack_pack_uint32(&p, incarnation);
     msgpack_pack_uint32(&p, slot);
-    msgpack_pack_uint32(&p, sb_ring_look(ring, slot).generation);
     msgpack_pack_uint64(&p, meta->sample);
     msgpack_pack_uint32(&p, meta->image);
     msgpack_pack_uint32(&p, 1); /* the image cannot be used */
