@@ -70,7 +70,7 @@ $(BUILD)/sb_%: $(BUILD)/%/main.o $(ARCHIVES)
 	@$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
 $(BUILD)/tests/bench/counts_tool: $(BUILD)/tests/bench/counts.o
-$(BUILD)/tests/unit/test_graph: $(BUILD)/tests/graph/checks.o
+$(BUILD)/tests/unit/test_graph: $(BUILD)/tests/graph/checks.o $(BUILD)/tests/graph/sizes.o
 
 # The list of cases, which the test program of every device links.
 $(BUILD)/libcases.a: $(CASES:%.c=$(BUILD)/%.o)
