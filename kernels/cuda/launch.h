@@ -63,6 +63,19 @@ static __device__ inline double warp_dot(const float *a, const float *b, int col
     return warp_sum(sum);
 }
 
+/* The largest value of a block of THREADS, in every thread. `parts` as of block_sum. */
+static __device__ inline float block_max(float value, float parts[THREADS / WARP])
+{
+    for (int distance = WARP / 2; distance > 0; distance /= 2)
+        value = fmaxf(value, __shfl_xor_sync(0xFFFFFFFFu, value, distance));
+    if (threadIdx.x % WARP == 0)
+        parts[threadIdx.x / WARP] = value;
+    __syncthreads();
+    for (int w = 0; w < THREADS / WARP; w++)
+        value = fmaxf(value, parts[w]);
+    return value;
+}
+
 /* Sum over a block of THREADS, returned to every thread: warps are added in order. `parts` is shared memory,
  * free again after the caller's next barrier. */
 static __device__ inline double block_sum(double value, double parts[THREADS / WARP])

@@ -28,7 +28,9 @@ typedef struct {
 typedef struct {
     float lr, momentum, weight_decay;
     bool adapt; /* LARS */
-    sb_adamw_values adamw;
+    int64_t step;
+    double beta1, beta2;
+    sb_adamw_values adamw; /* of an array that was never frozen */
 } values;
 
 static __global__ void sum_squares(const sb_update_array *arrays, const chunk *chunks, float weight_decay,
@@ -71,9 +73,12 @@ static __global__ void momentum_step(const sb_update_array *arrays, const chunk 
     chunk c = chunks[blockIdx.x];
     const sb_update_array *a = &arrays[c.array];
     size_t end = c.begin + CHUNK < a->count ? c.begin + CHUNK : a->count;
-    float decay = a->decayed ? v.weight_decay : 0, scale = v.adapt && a->decayed ? trust[c.array] : 1;
+    if (v.step <= a->frozen_until)
+        return;
+    float decay = a->decayed ? v.weight_decay : 0, scale = v.adapt && a->decayed ? trust[c.array] : 1,
+          lr = v.lr * a->rate;
     for (size_t i = c.begin + threadIdx.x; i < end; i += THREADS)
-        sb_momentum_element(&a->weight[i], &a->state[i], a->gradient[i], v.lr, v.momentum, decay, scale);
+        sb_momentum_element(&a->weight[i], &a->state[i], a->gradient[i], lr, v.momentum, decay, scale);
 }
 
 static __global__ void adamw_step(const sb_update_array *arrays, const chunk *chunks, values v)
@@ -81,11 +86,14 @@ static __global__ void adamw_step(const sb_update_array *arrays, const chunk *ch
     chunk c = chunks[blockIdx.x];
     const sb_update_array *a = &arrays[c.array];
     size_t end = c.begin + CHUNK < a->count ? c.begin + CHUNK : a->count;
-    if (!a->decayed)
-        v.adamw.left = 1;
+    if (v.step <= a->frozen_until)
+        return;
+    sb_adamw_values mine = v.adamw;
+    if (a->frozen_until > 0)
+        mine = sb_adamw_of(v.beta1, v.beta2, mine.epsilon, v.lr, (double)(v.step - a->frozen_until));
+    mine = sb_adamw_at(mine, v.lr, a->decayed ? v.weight_decay : 0, a->rate);
     for (size_t i = c.begin + threadIdx.x; i < end; i += THREADS)
-        sb_adamw_element(&a->weight[i], &a->state[i], &a->state[a->state_stride + i], a->gradient[i],
-                         &v.adamw);
+        sb_adamw_element(&a->weight[i], &a->state[i], &a->state[a->state_stride + i], a->gradient[i], &mine);
 }
 
 /* ---- host ---------------------------------------------------------------------------------------------- */
@@ -169,8 +177,11 @@ static int forward(sb_device *device, const sb_call *call)
     now.momentum = v->momentum;
     now.weight_decay = v->weight_decay;
     now.adapt = v->rule == SB_UPDATE_LARS;
+    now.step = v->step;
+    now.beta1 = v->beta1;
+    now.beta2 = v->beta2;
     if (v->rule == SB_UPDATE_ADAMW) {
-        now.adamw = sb_adamw_of(v->beta1, v->beta2, v->epsilon, v->lr, v->weight_decay, (double)v->step);
+        now.adamw = sb_adamw_of(v->beta1, v->beta2, v->epsilon, v->lr, (double)v->step);
         LAUNCH(adamw_step, blocks, THREADS, 0, stream, t->arrays, t->chunks, now);
         return sb_cuda_launched("adamw_step");
     }

@@ -1,6 +1,7 @@
 /* update.h: an optimiser's step over a table of arrays at once, in f32. It is no node of a graph: it has no
  * tensors, and `how` names what it reads and changes. w: weight, g: its gradient, m and s: its state, wd:
- * weight decay, which is 0 for an array that is not `decayed`.
+ * weight decay, which is 0 for an array that is not `decayed`. lr: the learning rate times the array's
+ * `rate`.
  *
  *   SGD     PyTorch's: m = momentum m + g + wd w; w -= lr m.
  *
@@ -10,7 +11,9 @@
  *           without the learning rate.
  *
  *   AdamW   PyTorch's: m = beta1 m + (1 - beta1) g; s = beta2 s + (1 - beta2) g^2; w -= lr wd w;
- *           w -= lr m / (1 - beta1^step) / (sqrt(s / (1 - beta2^step)) + epsilon).
+ *           w -= lr m / (1 - beta1^k) / (sqrt(s / (1 - beta2^k)) + epsilon), k = step - frozen_until.
+ *
+ * Through step `frozen_until` of an array, neither it nor its state is touched.
  *
  * `plan` makes what a device needs of the table, so the table stays as it is until `unplan`. `forward` makes
  * a step with the values that `how` holds when it is called. */
@@ -27,7 +30,9 @@ typedef struct {
     float *state;
     size_t state_stride;
     size_t count;
-    bool decayed; /* weight decay and LARS's factor apply: to matrices, not to biases nor to norms */
+    bool decayed;         /* weight decay and LARS's factor apply: to matrices, not to biases nor to norms */
+    float rate;           /* of the learning rate; 1 is all of it */
+    int64_t frozen_until; /* a step's number; 0: never */
 } sb_update_array;
 
 typedef enum { SB_UPDATE_SGD, SB_UPDATE_LARS, SB_UPDATE_ADAMW } sb_update_rule;
@@ -38,7 +43,7 @@ typedef struct {
     float trust;         /* LARS */
     double beta1, beta2; /* AdamW; in f32, 1 - beta2 would keep five digits */
     float epsilon;
-    int64_t step; /* AdamW: 1 for the first */
+    int64_t step; /* 1 for the first */
 } sb_update_values;
 
 typedef struct {

@@ -22,8 +22,8 @@ typedef struct {
     float keep1, take1, keep2, take2, epsilon, left, size, root;
 } sb_adamw_values;
 
-static inline sb_adamw_values sb_adamw_of(double beta1, double beta2, float epsilon, float lr, float decay,
-                                          double step)
+/* Of an array at rate 1 that is not decayed. */
+SB_SHARED sb_adamw_values sb_adamw_of(double beta1, double beta2, float epsilon, float lr, double step)
 {
     sb_adamw_values v;
     v.keep1 = (float)beta1;
@@ -31,9 +31,17 @@ static inline sb_adamw_values sb_adamw_of(double beta1, double beta2, float epsi
     v.keep2 = (float)beta2;
     v.take2 = (float)(1 - beta2);
     v.epsilon = epsilon;
-    v.left = 1 - lr * decay;
+    v.left = 1;
     v.size = (float)(lr / (1 - pow(beta1, step)));
     v.root = (float)sqrt(1 - pow(beta2, step));
+    return v;
+}
+
+/* The same with an array's own decay and rate. */
+SB_SHARED sb_adamw_values sb_adamw_at(sb_adamw_values v, float lr, float decay, float rate)
+{
+    v.left = 1 - lr * rate * decay;
+    v.size *= rate;
     return v;
 }
 

@@ -72,7 +72,7 @@ static int set_up(net *n, sb_device *d)
 {
     const sb_shape pixels = { N, SIDE, SIDE, 3, SB_U8 };
     const sb_plan_options options = { .training = true };
-    if (build(n) != 0 || sb_section_create(&n->section, &n->store, true, 1) != 0 ||
+    if (build(n) != 0 || sb_section_create(&n->section, &n->store, NULL, true, 1) != 0 ||
         sb_plan_create(&n->plan, n->graph, &pixels, &options) != 0)
         return -1;
     planned = emulation_calls();
@@ -94,7 +94,8 @@ static int set_up(net *n, sb_device *d)
                                                            .state = (float *)n->state + e->offset,
                                                            .state_stride = floats,
                                                            .count = e->count,
-                                                           .decayed = e->extent.decayed };
+                                                           .decayed = e->extent.decayed,
+                                                           .rate = 1 };
     }
     n->update.how = &n->how;
     return d->kernels[SB_OP_UPDATE]->plan ? d->kernels[SB_OP_UPDATE]->plan(d, &n->update) : 0;

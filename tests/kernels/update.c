@@ -11,6 +11,8 @@
 typedef struct {
     sb_update_values values;
     size_t counts[TABLE];
+    float rate[TABLE];
+    int64_t frozen_until[TABLE];
 } parameters;
 
 /* Of array i of the table: weight, gradient and state are arrays 3 i, 3 i + 1 and 3 i + 2. The first is not
@@ -58,7 +60,9 @@ static int before(sb_trial *t, sb_device *device)
                                           .state = sb_memory(t, EACH * i + STATE),
                                           .state_stride = of(t)->counts[i],
                                           .count = of(t)->counts[i],
-                                          .decayed = i > 0 };
+                                          .decayed = i > 0,
+                                          .rate = of(t)->rate[i],
+                                          .frozen_until = of(t)->frozen_until[i] };
     p->how = (sb_update_how){ .arrays = p->arrays, .count = TABLE };
     p->call.how = &p->how;
     t->plan = p;
@@ -80,6 +84,15 @@ static void close_update(sb_trial *t, sb_device *device)
     if (p && p->call.planned)
         device->kernels[SB_OP_UPDATE]->unplan(device, p->call.planned);
     free(p);
+}
+
+/* The values as array i has them. */
+static sb_update_values values_of(const parameters *p, int i)
+{
+    sb_update_values v = p->values;
+    v.lr *= p->rate[i];
+    v.step -= p->frozen_until[i];
+    return v;
 }
 
 /* An array's step in place. */
@@ -155,8 +168,11 @@ static void reference(sb_trial *t)
             continue;
         memcpy(weight->wanted, weight->value, weight->count * sizeof(double));
         memcpy(state->wanted, state->value, state->count * sizeof(double));
-        make_step(&of(t)->values, i > 0, weight->count, weight->wanted, gradient->value, state->wanted);
-        bound(weight, gradient, state, &of(t)->values, i > 0);
+        sb_update_values v = values_of(of(t), i);
+        if (v.step <= 0)
+            continue; /* frozen, with its state: to the bit */
+        make_step(&v, i > 0, weight->count, weight->wanted, gradient->value, state->wanted);
+        bound(weight, gradient, state, &v, i > 0);
     }
 }
 
@@ -186,12 +202,21 @@ void sb_cases_update(void)
     };
     const size_t sizes[][TABLE] = { { 1, 1, 1 }, { 0, 33, 1 }, { 33, 31, 255 }, { 257, 1, 10007 } };
     for (size_t r = 0; r < sizeof rules / sizeof *rules; r++) {
-        parameters p = { .values = rules[r].values };
+        parameters p = { .values = rules[r].values, .rate = { 1, 1, 1 } };
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
             memcpy(p.counts, sizes[i], sizeof p.counts);
             sb_case_add(&update, false, &p, sizeof p, "%s, %zu + %zu + %zu weights", rules[r].name,
                         p.counts[0], p.counts[1], p.counts[2]);
         }
+        int64_t step = p.values.step;
+        parameters own = { .values = p.values,
+                           .counts = { 33, 257, 10007 },
+                           .rate = { 0.024f, 1, 3 },
+                           .frozen_until = { step - 1, step, 0 } };
+        sb_case_add(&update, false, &own, sizeof own, "%s, rates, one array frozen, one just thawed",
+                    rules[r].name);
+        own.frozen_until[2] = step + 1;
+        sb_case_add(&update, false, &own, sizeof own, "%s, rates, two arrays frozen", rules[r].name);
         memcpy(p.counts, (size_t[]){ 2048, 1 << 20, 1 << 22 }, sizeof p.counts);
         sb_case_add(&update, true, &p, sizeof p, "%s, five million weights", rules[r].name);
     }

@@ -8,11 +8,13 @@
 #include "kernels/op/batchnorm.h"
 #include "kernels/op/combine.h"
 #include "kernels/op/conv.h"
+#include "kernels/op/cross_entropy.h"
 #include "kernels/op/input.h"
 #include "kernels/op/linear.h"
 #include "kernels/op/logsumexp_pairs.h"
 #include "kernels/op/maxpool.h"
 #include "kernels/op/mean.h"
+#include "kernels/op/row_distance.h"
 #include "kernels/op/row_dot.h"
 #include "kernels/op/rows.h"
 #include "kernels/op/softplus.h"
@@ -32,11 +34,17 @@
     SB_APPLY(g, SB_OP_LINEAR, name, 0, x, SB_NONE, (&(sb_linear_how){ __VA_ARGS__ }))
 #define sb_unit_rows(g, x) SB_APPLY_PLAIN(g, SB_OP_UNIT_ROWS, "unit_rows", x, SB_NONE)
 #define sb_row_dot(g, a, b) SB_APPLY_PLAIN(g, SB_OP_ROW_DOT, "row_dot", a, b)
+#define sb_row_distance(g, a, b) SB_APPLY_PLAIN(g, SB_OP_ROW_DISTANCE, "row_distance", a, b)
 #define sb_softplus(g, x) SB_APPLY_PLAIN(g, SB_OP_SOFTPLUS, "softplus", x, SB_NONE)
 #define sb_mean(g, x) SB_APPLY_PLAIN(g, SB_OP_MEAN, "mean", x, SB_NONE)
 #define sb_logsumexp_pairs(g, z, skip, ...)                           \
     SB_APPLY(g, SB_OP_LOGSUMEXP_PAIRS, "logsumexp_pairs", 0, z, skip, \
              (&(sb_logsumexp_pairs_how){ __VA_ARGS__ }))
+
+/* Of logits x and targets q, through which no gradient goes back. */
+#define sb_cross_entropy(g, x, q, ...)                                  \
+    SB_APPLY(g, SB_OP_CROSS_ENTROPY, "cross_entropy", 0, x, sb_stop(q), \
+             (&(sb_cross_entropy_how){ __VA_ARGS__ }))
 
 /* alpha a + beta b. */
 #define sb_combine(g, a, b, ...) \

@@ -26,7 +26,9 @@ static sb_update_array *list_arrays(const sb_step *s, int *count)
                                                     .state = s->state + e->offset,
                                                     .state_stride = s->store.floats[SB_ENTRY_WEIGHT],
                                                     .count = e->count,
-                                                    .decayed = e->extent.decayed };
+                                                    .decayed = e->extent.decayed,
+                                                    .rate = e->rate,
+                                                    .frozen_until = e->frozen_until };
     }
     return arrays;
 }
