@@ -109,13 +109,16 @@ typedef struct {
 
 /* How one device computes an operation. NULL: not needed. */
 struct sb_kernel {
-    /* Before the other functions: sets call->planned, which unplan frees. */
-    int (*plan)(sb_device *device, sb_call *call);
-    void (*unplan)(sb_device *device, void *planned);
-
-    /* Bytes that forward, backward and pack work in; bytes of the weights in the device's own form. */
+    /* Bytes that forward, backward and pack work in; bytes of the weights in the device's own form. Of a call
+     * that is not planned, a promise: arithmetic on its shapes, `how`, `gradient` and `add`, which creates
+     * nothing. Of one that is, what it takes, which is never more. */
     size_t (*scratch)(sb_device *device, const sb_call *call);
     size_t (*packed)(sb_device *device, const sb_call *call);
+
+    /* Before the functions below: sets call->planned, which unplan frees. What would take more than was
+     * promised is not chosen, or refused. */
+    int (*plan)(sb_device *device, sb_call *call);
+    void (*unplan)(sb_device *device, void *planned);
 
     /* w -> packed, after every change of the weights. */
     int (*pack)(sb_device *device, const sb_call *call);

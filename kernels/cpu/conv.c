@@ -3,7 +3,13 @@
  * Activations are plain NHWC. Weights are in whatever layout oneDNN prefers for each direction: two packed
  * copies, made from the f32 OIHW master once a step. Primitives and memory objects are made once; executing
  * sets their addresses. One user scratchpad; behind it lies what oneDNN cannot add to what is there:
- * gradients, before they are added. */
+ * gradients, before they are added.
+ *
+ * How much oneDNN works in, and how much it pads weights, is known only of a primitive. So that a plan's size
+ * is arithmetic, both have a bound that follows from the shapes (`promise`), and an implementation that wants
+ * more is passed over for the next one. The bound holds for what was measured (oneDNN 2.6.3, SSE4.1 to AVX2,
+ * f32, 1 to 64 threads, the ResNets' convolutions and odd ones); for AVX-512, AMX and bf16 it has room for
+ * what their implementations are known to keep: a thread's copy of an image, and its share of the weights. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,16 +29,62 @@ typedef struct {
     size_t scratch;
 } operation;
 
+/* In bytes: what a convolution takes of memory. */
+typedef struct {
+    size_t forward, data;  /* packed weights; data: 0 where no data gradient is planned */
+    size_t gradient;       /* the weight's gradient in oneDNN's layout */
+    size_t scratchpad, dx; /* the most of all operations; the data gradient's alone */
+} sizes;
+
 /* What `plan` makes. */
 typedef struct {
     operation forward, data, weight; /* data: without a primitive where no data gradient is planned */
     operation pack_forward, pack_data, unpack; /* reorders: master -> packed, gradient -> OIHW */
-    size_t forward_bytes, data_bytes;          /* of the packed weights */
-    size_t gradient_bytes;                     /* of the weight's gradient in oneDNN's layout */
-    size_t scratchpad;                         /* bytes: the most of all operations */
+    sizes sizes;
 } convolution;
 
 static size_t align(size_t bytes) { return (bytes + ALIGN - 1) / ALIGN * ALIGN; }
+
+static size_t rounded(int n, size_t unit) { return ((size_t)n + unit - 1) / unit * unit; }
+
+/* Floats of the OIHW master. */
+static size_t weights_of(const sb_call *call)
+{
+    const sb_conv_how *how = call->how;
+    return (size_t)how->out * (size_t)call->xs[0].c * (size_t)how->kernel * (size_t)how->kernel;
+}
+
+/* oneDNN has no kernel of its own for one of the directions: it multiplies the columns of an image by the
+ * weights. */
+static bool by_columns(const sb_call *call)
+{
+    const sb_conv_how *how = call->how;
+    const sb_shape *x = &call->xs[0];
+    return (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx2) != dnnl_cpu_isa_avx2 || x->h < how->kernel ||
+           x->w < how->kernel || (call->gradient[0] && x->c % 8 != 0);
+}
+
+/* At most. Weights are padded to blocks of 32 and 64 channels. A thread works in an image of x and of y and
+ * its share of the weights' gradient; by columns, in these and three more shares. All are f32, as sums are.
+ */
+static sizes promise(const sb_device *device, const sb_call *call)
+{
+    const sb_conv_how *how = call->how;
+    const sb_shape *x = &call->xs[0], *y = &call->ys;
+    size_t area = (size_t)how->kernel * (size_t)how->kernel, in = rounded(x->c, 32),
+           out = rounded(how->out, 64), weights = in * out * area, pixels = (size_t)y->h * (size_t)y->w;
+    size_t image = (size_t)x->h * (size_t)x->w * (size_t)x->c + pixels * (size_t)how->out,
+           thread = image + weights + 4096;
+    if (by_columns(call))
+        thread += 3 * weights + (size_t)x->c * area * pixels;
+    size_t scratchpad = align((size_t)device->threads * thread * sizeof(float)),
+           packed = align(weights * sb_type_bytes(x->type));
+    return (sizes){ .forward = packed,
+                    .data = call->gradient[0] ? packed : 0,
+                    .gradient = align(weights * sizeof(float)),
+                    .scratchpad = scratchpad,
+                    .dx = scratchpad };
+}
 
 static dnnl_data_type_t type_of(sb_type type) { return type == SB_F32 ? dnnl_f32 : dnnl_bf16; }
 
@@ -67,8 +119,18 @@ typedef struct {
     dnnl_dims_t strides, dilates, padding;
 } descriptors;
 
+/* Whether an implementation keeps within what was promised. */
+static bool fits(const_dnnl_primitive_desc_t desc, direction which, const sizes *most)
+{
+    dnnl_query_t weights = which == BACKWARD_WEIGHT ? dnnl_query_diff_weights_md : dnnl_query_weights_md;
+    return md_bytes(dnnl_primitive_desc_query_md(desc, dnnl_query_scratchpad_md, 0)) <= most->scratchpad &&
+           md_bytes(dnnl_primitive_desc_query_md(desc, weights, 0)) <=
+               (which == BACKWARD_WEIGHT ? most->gradient : most->forward);
+}
+
+/* The first implementation, in oneDNN's order, that keeps within `most`. */
 static int make_desc(sb_cpu *cpu, const descriptors *d, direction which, dnnl_primitive_desc_t hint,
-                     dnnl_primitive_desc_t *out)
+                     const sizes *most, dnnl_primitive_desc_t *out)
 {
     dnnl_primitive_attr_t attr;
     if (dnnl_primitive_attr_create(&attr) != dnnl_success)
@@ -87,6 +149,8 @@ static int make_desc(sb_cpu *cpu, const descriptors *d, direction which, dnnl_pr
         status = dnnl_convolution_backward_weights_primitive_desc_create(
             out, cpu->engine, dnnl_convolution_direct, d->x, d->weight_f32, NULL, d->y, d->strides,
             d->dilates, d->padding, d->padding, hint, attr);
+    while (status == dnnl_success && !fits(*out, which, most))
+        status = dnnl_primitive_desc_next_impl(*out);
 #else
     dnnl_convolution_desc_t c;
     if (status == dnnl_success && which == FORWARD)
@@ -101,8 +165,17 @@ static int make_desc(sb_cpu *cpu, const descriptors *d, direction which, dnnl_pr
         status = dnnl_dilated_convolution_backward_weights_desc_init(&c, dnnl_convolution_direct, &d->x,
                                                                      &d->weight_f32, NULL, &d->y, d->strides,
                                                                      d->dilates, d->padding, d->padding);
+    dnnl_primitive_desc_iterator_t all = NULL;
     if (status == dnnl_success)
-        status = dnnl_primitive_desc_create(out, &c, attr, cpu->engine, hint);
+        status = dnnl_primitive_desc_iterator_create(&all, &c, attr, cpu->engine, hint);
+    for (; status == dnnl_success; status = dnnl_primitive_desc_iterator_next(all)) {
+        *out = dnnl_primitive_desc_iterator_fetch(all);
+        if (*out && fits(*out, which, most))
+            break;
+        dnnl_primitive_desc_destroy(*out);
+        *out = NULL;
+    }
+    dnnl_primitive_desc_iterator_destroy(all);
 #endif
     dnnl_primitive_attr_destroy(attr);
     return status == dnnl_success ? 0 : -1;
@@ -148,9 +221,9 @@ static const dnnl_query_t queries[3][3] = {
 };
 
 static int make_convolution(sb_cpu *cpu, operation *o, const descriptors *d, direction which,
-                            dnnl_primitive_desc_t hint)
+                            dnnl_primitive_desc_t hint, const sizes *most)
 {
-    if (make_desc(cpu, d, which, hint, &o->desc) != 0 ||
+    if (make_desc(cpu, d, which, hint, most, &o->desc) != 0 ||
         dnnl_primitive_create(&o->primitive, o->desc) != dnnl_success)
         return -1;
     for (int i = 0; i < 3; i++)
@@ -192,23 +265,32 @@ static int execute(sb_device *device, operation *o, const void *const addresses[
 /* ---- plan ---------------------------------------------------------------------------------------------- */
 
 /* Each direction with the reorder of what it reads or gives. */
-static int make(sb_cpu *cpu, convolution *c, const descriptors *d, bool data_gradient, md_query master)
+static int make(sb_cpu *cpu, convolution *c, const descriptors *d, bool data_gradient, md_query master,
+                const sizes *most)
 {
-    if (make_convolution(cpu, &c->forward, d, FORWARD, NULL) != 0 ||
+    sizes *s = &c->sizes;
+    if (make_convolution(cpu, &c->forward, d, FORWARD, NULL, most) != 0 ||
         make_reorder(cpu, &c->pack_forward, master, query(&c->forward, dnnl_query_weights_md)) != 0)
         return -1;
-    c->forward_bytes = align(md_bytes(query(&c->forward, dnnl_query_weights_md)));
+    s->forward = align(md_bytes(query(&c->forward, dnnl_query_weights_md)));
     if (data_gradient) {
-        if (make_convolution(cpu, &c->data, d, BACKWARD_DATA, c->forward.desc) != 0 ||
+        if (make_convolution(cpu, &c->data, d, BACKWARD_DATA, c->forward.desc, most) != 0 ||
             make_reorder(cpu, &c->pack_data, master, query(&c->data, dnnl_query_weights_md)) != 0)
             return -1;
-        c->data_bytes = align(md_bytes(query(&c->data, dnnl_query_weights_md)));
+        s->data = align(md_bytes(query(&c->data, dnnl_query_weights_md)));
     }
-    if (make_convolution(cpu, &c->weight, d, BACKWARD_WEIGHT, c->forward.desc) != 0 ||
+    if (make_convolution(cpu, &c->weight, d, BACKWARD_WEIGHT, c->forward.desc, most) != 0 ||
         make_reorder(cpu, &c->unpack, query(&c->weight, dnnl_query_diff_weights_md), master) != 0)
         return -1;
-    c->gradient_bytes = align(md_bytes(query(&c->weight, dnnl_query_diff_weights_md)));
-    return 0;
+    s->gradient = align(md_bytes(query(&c->weight, dnnl_query_diff_weights_md)));
+    const operation *all[] = {
+        &c->forward, &c->data, &c->weight, &c->pack_forward, &c->pack_data, &c->unpack
+    };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        s->scratchpad = all[i]->scratch > s->scratchpad ? all[i]->scratch : s->scratchpad;
+    s->scratchpad = align(s->scratchpad);
+    s->dx = align(c->data.scratch);
+    return s->scratchpad <= most->scratchpad ? 0 : -1;
 }
 
 static void unplan(sb_device *device, void *planned)
@@ -228,6 +310,7 @@ static int plan(sb_device *device, sb_call *call)
     sb_cpu *cpu = (sb_cpu *)device;
     const sb_conv_how *how = call->how;
     const sb_shape *xs = &call->xs[0], *ys = &call->ys;
+    const sizes most = promise(device, call);
     convolution *c = sb_zeroed(1, sizeof *c, "the plan of a convolution");
     if (!c)
         return -1;
@@ -241,9 +324,9 @@ static int plan(sb_device *device, sb_call *call)
              md_make(&d.weight_f32, 4, w, dnnl_f32, dnnl_format_tag_any) ||
              md_make(&master, 4, w, dnnl_f32, dnnl_oihw);
 #if DNNL_VERSION_MAJOR >= 3
-    rc = rc || make(cpu, c, &d, call->gradient[0], master) != 0;
+    rc = rc || make(cpu, c, &d, call->gradient[0], master, &most) != 0;
 #else
-    rc = rc || make(cpu, c, &d, call->gradient[0], &master) != 0;
+    rc = rc || make(cpu, c, &d, call->gradient[0], &master, &most) != 0;
 #endif
     md_free(d.x);
     md_free(d.y);
@@ -253,44 +336,35 @@ static int plan(sb_device *device, sb_call *call)
     if (rc) {
         unplan(device, c);
         return sb_fail("oneDNN has no convolution of %s [%d, %d, %d, %d] to %d channels with kernel %d, "
-                       "stride %d, pad %d",
+                       "stride %d, pad %d that works in %zu bytes",
                        sb_type_name(xs->type), xs->n, xs->h, xs->w, xs->c, how->out, how->kernel, how->stride,
-                       how->pad);
+                       how->pad, most.scratchpad);
     }
-    const operation *all[] = {
-        &c->forward, &c->data, &c->weight, &c->pack_forward, &c->pack_data, &c->unpack
-    };
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        c->scratchpad = all[i]->scratch > c->scratchpad ? all[i]->scratch : c->scratchpad;
-    c->scratchpad = align(c->scratchpad);
     call->planned = c;
     return 0;
 }
 
 /* ---- run ----------------------------------------------------------------------------------------------- */
 
-/* Floats of the OIHW master. */
-static size_t weights_of(const sb_call *call)
+/* What it takes: once it is planned; before, at most. */
+static sizes sizes_of(const sb_device *device, const sb_call *call)
 {
-    const sb_conv_how *how = call->how;
-    return (size_t)how->out * (size_t)call->xs[0].c * (size_t)how->kernel * (size_t)how->kernel;
+    return call->planned ? ((const convolution *)call->planned)->sizes : promise(device, call);
 }
 
 static size_t packed(sb_device *device, const sb_call *call)
 {
-    (void)device;
-    const convolution *c = call->planned;
-    return c->forward_bytes + c->data_bytes;
+    sizes s = sizes_of(device, call);
+    return s.forward + s.data;
 }
 
 /* One after the other: behind the largest scratchpad the weight's gradient in oneDNN's layout and then in
  * OIHW; behind the data gradient's own scratchpad dx before it is added. */
 static size_t scratch(sb_device *device, const sb_call *call)
 {
-    (void)device;
-    const convolution *c = call->planned;
-    size_t dw = c->scratchpad + c->gradient_bytes + align(weights_of(call) * sizeof(float));
-    size_t dx = align(c->data.scratch) + align(sb_shape_bytes(&call->xs[0]));
+    sizes s = sizes_of(device, call);
+    size_t dw = s.scratchpad + s.gradient + align(weights_of(call) * sizeof(float));
+    size_t dx = s.dx + align(sb_shape_bytes(&call->xs[0]));
     return call->gradient[0] && call->add[0] && dx > dw ? dx : dw;
 }
 
@@ -298,7 +372,7 @@ static int pack(sb_device *device, const sb_call *call)
 {
     convolution *c = call->planned;
     const void *for_forward[] = { call->w[0], call->packed };
-    const void *for_data[] = { call->w[0], (char *)call->packed + c->forward_bytes };
+    const void *for_data[] = { call->w[0], (char *)call->packed + c->sizes.forward };
     if (execute(device, &c->pack_forward, for_forward, 2, call->scratch) != 0)
         return -1;
     return call->gradient[0] ? execute(device, &c->pack_data, for_data, 2, call->scratch) : 0;
@@ -322,8 +396,8 @@ static void add_to(sb_type type, size_t count, const void *from, void *to)
 static int backward_weight(sb_device *device, const sb_call *call)
 {
     convolution *c = call->planned;
-    char *gradient = (char *)call->scratch + c->scratchpad;
-    void *plain = gradient + c->gradient_bytes;
+    char *gradient = (char *)call->scratch + c->sizes.scratchpad;
+    void *plain = gradient + c->sizes.gradient;
     const void *to_gradient[] = { call->x[0], call->dy, gradient }, *to_plain[] = { gradient, plain };
     /* For images of one pixel oneDNN multiplies parts of its scratchpad that it never wrote by zero (seen
      * in 2.6.3, bf16, stride 2): what lies there must not be NaN. */
@@ -341,8 +415,8 @@ static int backward_data(sb_device *device, const sb_call *call)
     convolution *c = call->planned;
     if (!c->data.primitive)
         return sb_fail("this convolution was planned without a data gradient");
-    void *to = call->add[0] ? (char *)call->scratch + align(c->data.scratch) : call->dx[0];
-    const void *addresses[] = { call->dy, (const char *)call->packed + c->forward_bytes, to };
+    void *to = call->add[0] ? (char *)call->scratch + c->sizes.dx : call->dx[0];
+    const void *addresses[] = { call->dy, (const char *)call->packed + c->sizes.forward, to };
     if (execute(device, &c->data, addresses, 3, call->scratch) != 0)
         return -1;
     if (call->add[0])

@@ -9,23 +9,40 @@
 #include "kernels/cuda/layout.h"
 #include "kernels/cuda/plan.h"
 
-/* What `plan` makes. */
+/* What follows from a call's shapes. */
 typedef struct {
     sb_cuda_shape seen; /* as cuDNN sees it: channels padded */
+    size_t packed;      /* bytes of the filter, and of its gradient */
+    size_t copied;      /* bytes of x or dx as cuDNN sees it, where that is not x or dx itself; else 0 */
+} layout;
+
+/* What `plan` makes. */
+typedef struct {
+    layout layout;
     sb_cuda_plan forward, data, weight;
-    size_t packed;    /* bytes of the filter, and of its gradient */
-    size_t copied;    /* bytes of x or dx as cuDNN sees it, where that is not x or dx itself; else 0 */
     size_t workspace; /* the most of the plans */
 } convolution;
+
+static layout layout_of(const sb_call *call)
+{
+    const sb_shape *x = &call->xs[0];
+    layout l = { .seen = sb_cuda_shape_of(x, &call->ys, call->how) };
+    const sb_cuda_shape *s = &l.seen;
+    size_t element = sb_type_bytes(s->type), in = (size_t)s->in;
+    l.packed = sb_cuda_align((size_t)s->out * (size_t)s->kernel * (size_t)s->kernel * in * element);
+    if (s->in != x->c || (call->gradient[0] && call->add[0]))
+        l.copied = sb_cuda_align((size_t)s->n * (size_t)s->h * (size_t)s->w * in * element);
+    return l;
+}
 
 /* ---- plan ---------------------------------------------------------------------------------------------- */
 
 static int make_plans(sb_cuda *cuda, convolution *c, bool data_gradient)
 {
-    if (sb_cuda_plan_create(cuda, &c->seen, SB_CUDA_FORWARD, &c->forward) != 0 ||
-        (data_gradient && sb_cuda_plan_create(cuda, &c->seen, SB_CUDA_BACKWARD_DATA, &c->data) != 0))
+    if (sb_cuda_plan_create(cuda, &c->layout.seen, SB_CUDA_FORWARD, &c->forward) != 0 ||
+        (data_gradient && sb_cuda_plan_create(cuda, &c->layout.seen, SB_CUDA_BACKWARD_DATA, &c->data) != 0))
         return -1;
-    return sb_cuda_plan_create(cuda, &c->seen, SB_CUDA_BACKWARD_WEIGHT, &c->weight);
+    return sb_cuda_plan_create(cuda, &c->layout.seen, SB_CUDA_BACKWARD_WEIGHT, &c->weight);
 }
 
 static void unplan(sb_device *device, void *planned)
@@ -40,20 +57,14 @@ static void unplan(sb_device *device, void *planned)
 
 static int plan(sb_device *device, sb_call *call)
 {
-    const sb_shape *x = &call->xs[0];
     convolution *c = sb_zeroed(1, sizeof *c, "the plans of a convolution");
     if (!c)
         return -1;
-    c->seen = sb_cuda_shape_of(x, &call->ys, call->how);
+    c->layout = layout_of(call);
     if (make_plans((sb_cuda *)device, c, call->gradient[0]) != 0) {
         unplan(device, c);
         return -1;
     }
-    const sb_cuda_shape *s = &c->seen;
-    size_t element = sb_type_bytes(s->type), in = (size_t)s->in;
-    c->packed = sb_cuda_align((size_t)s->out * (size_t)s->kernel * (size_t)s->kernel * in * element);
-    if (s->in != x->c || (call->gradient[0] && call->add[0]))
-        c->copied = sb_cuda_align((size_t)s->n * (size_t)s->h * (size_t)s->w * in * element);
     const sb_cuda_plan *plans[] = { &c->forward, &c->data, &c->weight };
     for (int i = 0; i < 3; i++)
         c->workspace = plans[i]->workspace > c->workspace ? plans[i]->workspace : c->workspace;
@@ -67,7 +78,7 @@ static int plan(sb_device *device, sb_call *call)
 static size_t packed(sb_device *device, const sb_call *call)
 {
     (void)device;
-    return ((const convolution *)call->planned)->packed;
+    return layout_of(call).packed;
 }
 
 /* cuDNN's workspace; x or dx as cuDNN sees it; the weight's gradient in cuDNN's layout. */
@@ -75,7 +86,8 @@ static size_t scratch(sb_device *device, const sb_call *call)
 {
     (void)device;
     const convolution *c = call->planned;
-    return c->workspace + c->copied + c->packed;
+    const layout l = layout_of(call);
+    return (c ? c->workspace : sb_cuda_workspace_most(&l.seen)) + l.copied + l.packed;
 }
 
 static void *copy_of(const sb_call *call)
@@ -85,7 +97,7 @@ static void *copy_of(const sb_call *call)
 
 static bool is_padded(const sb_call *call)
 {
-    return ((const convolution *)call->planned)->seen.in != call->xs[0].c;
+    return ((const convolution *)call->planned)->layout.seen.in != call->xs[0].c;
 }
 
 static size_t pixels_of(const sb_shape *s) { return (size_t)s->n * (size_t)s->h * (size_t)s->w; }
@@ -98,14 +110,15 @@ static const void *seen_x(sb_device *device, const sb_call *call)
     void *padded = copy_of(call);
     if (!is_padded(call))
         return call->x[0];
-    if (sb_cuda_channels(device, pixels_of(x), x->c, c->seen.in, x->type, call->x[0], padded, false) != 0)
+    if (sb_cuda_channels(device, pixels_of(x), x->c, c->layout.seen.in, x->type, call->x[0], padded, false) !=
+        0)
         return NULL;
     return padded;
 }
 
 static int pack(sb_device *device, const sb_call *call)
 {
-    const sb_cuda_shape *s = &((const convolution *)call->planned)->seen;
+    const sb_cuda_shape *s = &((const convolution *)call->planned)->layout.seen;
     return sb_cuda_filter_pack(device, s->out, call->xs[0].c, s->kernel, s->in, call->w[0], s->type,
                                call->packed);
 }
@@ -120,9 +133,9 @@ static int forward(sb_device *device, const sb_call *call)
 static int backward_weight(sb_device *device, const sb_call *call)
 {
     const convolution *c = call->planned;
-    const sb_cuda_shape *s = &c->seen;
+    const sb_cuda_shape *s = &c->layout.seen;
     const void *x = seen_x(device, call);
-    void *gradient = (char *)copy_of(call) + c->copied;
+    void *gradient = (char *)copy_of(call) + c->layout.copied;
     if (!x || sb_cuda_plan_run((sb_cuda *)device, &c->weight, x, gradient, call->dy, call->scratch) != 0)
         return -1;
     return sb_cuda_filter_unpack(device, s->out, call->xs[0].c, s->kernel, s->in, s->type, gradient,
@@ -141,7 +154,8 @@ static int backward_data(sb_device *device, const sb_call *call)
         return -1;
     if (direct)
         return 0;
-    return sb_cuda_channels(device, pixels_of(x), c->seen.in, x->c, x->type, seen, call->dx[0], call->add[0]);
+    return sb_cuda_channels(device, pixels_of(x), c->layout.seen.in, x->c, x->type, seen, call->dx[0],
+                            call->add[0]);
 }
 
 static int backward(sb_device *device, const sb_call *call)

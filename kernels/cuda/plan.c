@@ -10,20 +10,39 @@
 #include "kernels/cuda/choices.h"
 #include "kernels/cuda/proposals.h"
 
-#define WORKSPACE_SHARE 8 /* a plan's workspace is at most the GPU's memory over this */
-#define CANDIDATES 4      /* plans of a graph that are timed */
-#define ROUNDS 3          /* the best of which counts */
-#define NEAR 1.1f         /* of the least time: what the workspace decides among */
+#define WORKSPACE_SHARE 8 /* the GPU's memory over this is what a plan's workspace should keep within */
+#define WORKSPACE_SUMS ((size_t)32 << 20) /* the most seen beside copies of tensors: 25 MiB */
+#define CANDIDATES 4                      /* plans of a graph that are timed */
+#define ROUNDS 3                          /* the best of which counts */
+#define NEAR 1.1f                         /* of the least time: what the workspace decides among */
 
 struct sb_cuda_planner {
     cudnnHandle_t dnn;
     cudaEvent_t timer[2];
     sb_cuda_choices choices;
-    size_t workspace_most; /* of a plan */
-    int timed;             /* plans */
+    size_t workspace; /* bytes: a plan that needs more comes after the others */
+    int timed;        /* plans */
     int chosen, found, lost,
         untimed; /* operations: by time; as kept; whose kept plan is none any more; by the heuristics alone */
 };
+
+/* ---- workspaces ---------------------------------------------------------------------------------------- */
+
+/* Bytes of the tensors. */
+static void measure(const sb_cuda_shape *s, size_t *x, size_t *w, size_t *y)
+{
+    size_t in = (size_t)s->in, out = (size_t)s->out, kernel = (size_t)s->kernel, n = (size_t)s->n;
+    *x = sb_cuda_align(n * (size_t)s->h * (size_t)s->w * in * sb_type_bytes(s->type));
+    *w = sb_cuda_align(out * kernel * kernel * in * sb_type_bytes(s->type));
+    *y = sb_cuda_align(n * (size_t)s->oh * (size_t)s->ow * out * sb_type_bytes(s->type));
+}
+
+size_t sb_cuda_workspace_most(const sb_cuda_shape *s)
+{
+    size_t x, w, y;
+    measure(s, &x, &w, &y);
+    return x + w + y + WORKSPACE_SUMS;
+}
 
 /* ---- the planner --------------------------------------------------------------------------------------- */
 
@@ -58,7 +77,7 @@ static int start(sb_cuda *cuda)
         sb_cuda_planner_close(p);
         return -1;
     }
-    p->workspace_most = total / WORKSPACE_SHARE;
+    p->workspace = total / WORKSPACE_SHARE;
     snprintf(machine, sizeof machine, "%s, cuDNN %zu", cuda->base.description, cudnnGetVersion());
     sb_cuda_choices_open(&p->choices, machine);
     cuda->planner = p;
@@ -140,11 +159,8 @@ static size_t largest_workspace(const sb_cuda_proposal *c, int count, size_t bou
 /* Takes memory for all workspaces or, where that is too much, for the smaller ones. */
 static int reserve(sb_device *device, const sb_cuda_shape *s, const sb_cuda_proposal *c, int count, trial *t)
 {
-    size_t in = (size_t)s->in, out = (size_t)s->out, kernel = (size_t)s->kernel, n = (size_t)s->n;
-    size_t x = sb_cuda_align(n * (size_t)s->h * (size_t)s->w * in * sb_type_bytes(s->type));
-    size_t w = sb_cuda_align(out * kernel * kernel * in * sb_type_bytes(s->type));
-    size_t y = sb_cuda_align(n * (size_t)s->oh * (size_t)s->ow * out * sb_type_bytes(s->type));
-    size_t workspace = SIZE_MAX;
+    size_t x, w, y, workspace = SIZE_MAX;
+    measure(s, &x, &w, &y);
     do {
         workspace = largest_workspace(c, count, workspace);
         if (workspace == SIZE_MAX)
@@ -220,17 +236,18 @@ static int choose(sb_cuda *cuda, const sb_cuda_shape *s, cudnnBackendDescriptor_
 {
     sb_cuda_planner *p = cuda->planner;
     const char *name = sb_cuda_choices_find(&p->choices, operation);
-    *count = name ? sb_cuda_propose(p->dnn, graph, s->type, p->workspace_most, name, c, 1) : 0;
+    size_t most = sb_cuda_workspace_most(s);
+    *count = name ? sb_cuda_propose(p->dnn, graph, s->type, p->workspace, most, name, c, 1) : 0;
     if (*count > 0) {
         p->found++;
         return 0;
     }
     p->lost += name != NULL;
-    *count = sb_cuda_propose(p->dnn, graph, s->type, p->workspace_most, NULL, c,
+    *count = sb_cuda_propose(p->dnn, graph, s->type, p->workspace, most, NULL, c,
                              p->choices.keeps ? CANDIDATES : 1);
     if (*count == 0)
-        return sb_fail("cuDNN %zu has no deterministic plan for a convolution, %s", cudnnGetVersion(),
-                       operation);
+        return sb_fail("cuDNN %zu has no deterministic plan within %zu MiB for a convolution, %s",
+                       cudnnGetVersion(), most >> 20, operation);
     int best = *count > 1 ? best_of(cuda, s, c, *count) : 0;
     if (best < 0)
         return sb_context("a convolution, %s", operation);

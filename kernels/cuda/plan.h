@@ -4,11 +4,13 @@
  * plan is created; else, where a choice cannot be kept, the first of them, untimed, so that the next run
  * takes the same. Of plans within a tenth of the fastest the one with the smallest workspace is taken.
  *
- * A workspace is part of the trainer's arena, so it takes room from views. It is at most an eighth of the
- * GPU's memory: a chunk has at most an eighth fewer views for its sake, and on the smallest cards (8 GiB)
- * that is 1 GiB, which is what copies of the largest activations take that fit there (f32 plans reorder
- * them). Only a convolution that has no such plan takes one that needs more: its chunk is too large for the
- * GPU, and the trainer, which then knows the sizes, says which would fit.
+ * A workspace is part of the trainer's arena, so it takes room from views, and what it takes at most has to
+ * be known before a plan is there (sb_cuda_workspace_most). It has room for a copy of x, y and the filter
+ * each, which f32 plans reorder, and for the sums that kernels split. All that cuDNN 9.19 proposes first for
+ * the recipes' and encoders' convolutions keeps within it, on six cards (tests/cuda/test_cards.c holds that).
+ * Of these plans, those within an eighth of the GPU's memory come first: a chunk has at most an eighth fewer
+ * views for a workspace's sake. Only a convolution that has no such plan takes one that needs more: its chunk
+ * is too large for the GPU, and the trainer, which then knows the sizes, says which would fit.
  *
  * The choice comes before the arena, so plans are timed on memory of their own, which is given back at once.
  * No GPU has shown yet what timing gains. */
@@ -23,6 +25,9 @@ typedef struct {
     cudnnBackendDescriptor_t plan; /* NULL: none */
     size_t workspace;              /* bytes */
 } sb_cuda_plan;
+
+/* Bytes that a plan's workspace takes at most, in any direction. */
+size_t sb_cuda_workspace_most(const sb_cuda_shape *shape);
 
 /* On failure nothing is left. Brings device->planning up to date. */
 int sb_cuda_plan_create(sb_cuda *cuda, const sb_cuda_shape *shape, sb_cuda_direction direction,

@@ -138,11 +138,11 @@ out:
     return built;
 }
 
-int sb_cuda_propose(cudnnHandle_t handle, cudnnBackendDescriptor_t graph, sb_type type, size_t workspace_most,
-                    const char *name, sb_cuda_proposal *out, int room)
+int sb_cuda_propose(cudnnHandle_t handle, cudnnBackendDescriptor_t graph, sb_type type, size_t workspace,
+                    size_t workspace_most, const char *name, sb_cuda_proposal *out, int room)
 {
     const cudnnBackendHeurMode_t lists[] = { CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK };
-    const size_t bounds[] = { workspace_most, SIZE_MAX };
+    const size_t bounds[] = { workspace < workspace_most ? workspace : workspace_most, workspace_most };
     int built = 0;
     for (int i = 0; i < 4 && built == 0; i++)
         built = read_list(handle, lists[i % 2], graph, type, bounds[i / 2], name, out, room);

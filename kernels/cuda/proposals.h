@@ -16,10 +16,10 @@ typedef struct {
 } sb_cuda_proposal;
 
 /* Builds up to `room` plans in the order of cuDNN's heuristics, of different names (the later of two with one
- * name is left out). Plans whose workspace is larger than `workspace_most` are built only where there are no
- * others. `name`: the plan of this name alone; NULL: any. `type` is the graph's. Returns how many it built,
- * which may be 0. */
-int sb_cuda_propose(cudnnHandle_t handle, cudnnBackendDescriptor_t graph, sb_type type, size_t workspace_most,
-                    const char *name, sb_cuda_proposal *out, int room);
+ * name is left out). Those whose workspace is larger than `workspace` are built only where there are no
+ * others, those that need more than `workspace_most` never. `name`: the plan of this name alone; NULL: any.
+ * `type` is the graph's. Returns how many it built, which may be 0. */
+int sb_cuda_propose(cudnnHandle_t handle, cudnnBackendDescriptor_t graph, sb_type type, size_t workspace,
+                    size_t workspace_most, const char *name, sb_cuda_proposal *out, int room);
 
 #endif

@@ -1,8 +1,9 @@
 /* test_cards.c: kernels/cuda/plan.c and conv.c as they are, with the real cuDNN, on GPUs that are not there
  * (cards.h): every convolution of every recipe, encoder and stem has a plan in each direction, in f32, and in
  * bf16 where the card has that. The plans' names tell them apart, what was chosen is found again by its name,
- * and workspaces stay within their bound. Nothing is computed, and no time is real: all plans are equally
- * fast, so the one with the smallest workspace has to be chosen. */
+ * and workspaces stay within their bounds, of which one is promised before there is a plan. Nothing is
+ * computed, and no time is real: all plans are equally fast, so the one with the smallest workspace has to be
+ * chosen. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -192,9 +193,10 @@ static int look_at_proposals(const convolution *c, sb_cuda_direction direction, 
     sb_cuda_graph graph;
     sb_cuda_proposal p[CANDIDATES];
     expect(sb_cuda_graph_create(NULL, &seen, direction, &graph));
-    int count = sb_cuda_propose(handle, graph.graph, seen.type, workspace_most, NULL, p, CANDIDATES);
+    int count = sb_cuda_propose(handle, graph.graph, seen.type, workspace_most, SIZE_MAX, NULL, p,
+                                CANDIDATES);
     for (int i = 0; i < count; i++) {
-        assert_true(p[i].workspace <= workspace_most);
+        assert_true(p[i].workspace <= workspace_most && p[i].workspace <= sb_cuda_workspace_most(&seen));
         assert_string_not_equal(p[i].name, "");
         for (int k = 0; k < i; k++) {
             size_t length = engine_length(&p[i]);
@@ -229,7 +231,9 @@ static int create_all(sb_device *device, const char *said, size_t workspace_most
         call.how = &shapes[i].how;
         if (type_of(&shapes[i]) == SB_BF16 && !device->bf16)
             continue;
+        size_t packed = kernel->packed(device, &call), scratch = kernel->scratch(device, &call);
         expect(kernel->plan(device, &call));
+        assert_true(kernel->packed(device, &call) <= packed && kernel->scratch(device, &call) <= scratch);
         size_t workspace = kernel->scratch(device, &call) -
                            beside_workspace(kernel, device, &shapes[i], &call);
         if (workspace > workspace_most)

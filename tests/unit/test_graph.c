@@ -1,8 +1,9 @@
-/* test_graph.c: graphs and plans on the CPU (tests/graph/checks.h). */
+/* test_graph.c: graphs and plans on the CPU (tests/graph). */
 #include <stdio.h>
 
 #include "proto/error.h"
 #include "tests/graph/checks.h"
+#include "tests/graph/sizes.h"
 
 int main(void)
 {
@@ -11,7 +12,7 @@ int main(void)
         fprintf(stderr, "%s\n", sb_error());
         return 1;
     }
-    int failed = sb_graph_checks(device, NULL);
+    int failed = sb_graph_checks(device, NULL) + sb_size_checks(device, NULL);
     sb_device_close(&device);
     return failed;
 }

@@ -55,28 +55,6 @@ static int shape_nodes(sb_plan *p, const sb_shape *leaves)
     return 0;
 }
 
-/* What the device prepares for each node, once it is known which gradients are added. */
-static int prepare_nodes(sb_plan *p)
-{
-    const sb_graph *g = p->graph;
-    for (int i = p->backward_from; i < p->turn_count; i++)
-        if (p->turns[i].kind == SB_TURN_BACKWARD)
-            memcpy(p->nodes[p->turns[i].node].call.add, p->turns[i].add, sizeof p->turns[i].add);
-    for (int i = 0; i < g->count; i++) {
-        const sb_node *n = &g->nodes[i];
-        const sb_kernel *kernel = n->leaf ? NULL : p->device->kernels[n->op];
-        sb_call *c = &p->nodes[i].call;
-        if (n->leaf || !p->nodes[i].used)
-            continue;
-        if (kernel->plan && kernel->plan(p->device, c) != 0)
-            return sb_context("%s", n->name);
-        p->nodes[i].scratch = kernel->scratch ? kernel->scratch(p->device, c) : 0;
-        p->nodes[i].packed = p->packed_bytes;
-        p->packed_bytes += kernel->packed ? align(kernel->packed(p->device, c)) : 0;
-    }
-    return 0;
-}
-
 /* ---- turns --------------------------------------------------------------------------------------------- */
 
 static sb_turn *add_turn(sb_plan *p, sb_turn_kind kind, int node)
@@ -276,6 +254,9 @@ static int make_turns(sb_plan *p, const bool *again)
             p->nodes[i].gradient.kind != SB_AT_NOWHERE)
             rc = backward_turn(p, absent, i);
     free(absent);
+    for (int i = p->backward_from; i < p->turn_count && rc == 0; i++) /* known from now on, as kernels ask */
+        if (p->turns[i].kind == SB_TURN_BACKWARD)
+            memcpy(p->nodes[p->turns[i].node].call.add, p->turns[i].add, sizeof p->turns[i].add);
     for (int k = 0; k < g->leaf_count && rc == 0; k++)
         if (g->nodes[g->leaves[k]].gradient && p->nodes[g->leaves[k]].gradient.kind == SB_AT_NOWHERE)
             rc = sb_fail("%s: its gradient is wanted, and no output that has one depends on it",
@@ -285,26 +266,49 @@ static int make_turns(sb_plan *p, const bool *again)
 
 /* ---- places -------------------------------------------------------------------------------------------- */
 
-/* A buffer that lives in one turn alone. */
-static int add_scratch(sb_plan *p, size_t bytes, int turn, sb_at *out)
+/* The bytes that each node's kernel asks for: a promise before it is planned, what it takes afterwards. */
+static int ask_kernels(sb_plan *p)
 {
-    *out = (sb_at){ 0 };
-    if (bytes == 0)
+    p->packed_bytes = 0;
+    for (int i = 0; i < p->graph->count; i++) {
+        const sb_node *n = &p->graph->nodes[i];
+        sb_planned *q = &p->nodes[i];
+        if (n->leaf || !q->used)
+            continue;
+        const sb_kernel *kernel = p->device->kernels[n->op];
+        size_t scratch = kernel->scratch ? kernel->scratch(p->device, &q->call) : 0,
+               packed = kernel->packed ? kernel->packed(p->device, &q->call) : 0;
+        if (q->call.planned && (scratch > q->scratch || packed > q->packed))
+            return sb_fail("%s: planned to work in %zu bytes and pack %zu, beyond the %zu and %zu promised",
+                           n->name, scratch, packed, q->scratch, q->packed);
+        q->scratch = scratch;
+        q->packed = packed;
+        q->packed_at = p->packed_bytes;
+        p->packed_bytes += align(packed);
+    }
+    return 0;
+}
+
+/* A buffer that lives in one turn alone; where there was one before, only its size changes. */
+static int set_scratch(sb_plan *p, size_t bytes, int turn, sb_at *at)
+{
+    if (at->kind == SB_AT_NOWHERE && bytes == 0)
         return 0;
-    *out = add_buffer(p, bytes);
-    if (out->kind == SB_AT_NOWHERE)
+    if (at->kind == SB_AT_NOWHERE)
+        *at = add_buffer(p, bytes);
+    if (at->kind == SB_AT_NOWHERE)
         return -1;
-    p->buffers[out->index].first = p->buffers[out->index].last = turn;
+    p->buffers[at->index] = (sb_buffer){ .bytes = align(bytes), .first = turn, .last = turn };
     return 0;
 }
 
 /* What each turn works in; and, behind the last one, what packing the weights works in. */
-static int add_scratches(sb_plan *p)
+static int set_scratches(sb_plan *p)
 {
     size_t most = 0;
     for (int i = 0; i < p->turn_count; i++) {
         sb_turn *t = &p->turns[i];
-        if (t->kind != SB_TURN_SEED && add_scratch(p, p->nodes[t->node].scratch, i, &t->scratch) != 0)
+        if (t->kind != SB_TURN_SEED && set_scratch(p, p->nodes[t->node].scratch, i, &t->scratch) != 0)
             return -1;
     }
     for (int i = 0; i < p->graph->count; i++) {
@@ -312,7 +316,7 @@ static int add_scratches(sb_plan *p)
         if (!n->leaf && p->device->kernels[n->op]->pack && p->nodes[i].scratch > most)
             most = p->nodes[i].scratch;
     }
-    return add_scratch(p, most, p->turn_count, &p->pack_scratch);
+    return set_scratch(p, most, p->turn_count, &p->pack_scratch);
 }
 
 /* Outputs and what norms gathered stay to the end: they are read behind the last turn. */
@@ -334,37 +338,45 @@ static int larger(const void *a, const void *b, void *context)
     return x != y ? (x < y) - (x > y) : *(const int *)a - *(const int *)b;
 }
 
-/* Largest first, each at the lowest place where nothing that lives at the same time lies. */
+/* Largest first, each at the lowest place where nothing that lives at the same time lies. Those that have a
+ * place are kept in the order of their places, so that one pass finds the first gap. */
 static int place_buffers(sb_plan *p)
 {
-    int *order = sb_zeroed((size_t)p->buffer_count, sizeof *order, "the order of a plan's buffers");
-    if (!order)
-        return -1;
-    for (int i = 0; i < p->buffer_count; i++)
+    int count = p->buffer_count, *order = sb_zeroed((size_t)count, sizeof *order, "a plan's buffers"),
+        rc = -1;
+    sb_buffer *placed = sb_zeroed((size_t)count, sizeof *placed, "the places of a plan's buffers");
+    if (!order || !placed)
+        goto out;
+    for (int i = 0; i < count; i++)
         order[i] = i;
-    qsort_r(order, (size_t)p->buffer_count, sizeof *order, larger, p->buffers);
-    for (int i = 0; i < p->buffer_count; i++) {
+    qsort_r(order, (size_t)count, sizeof *order, larger, p->buffers);
+    p->arena_bytes = 0;
+    for (int i = 0; i < count; i++) {
         sb_buffer *b = &p->buffers[order[i]];
-        for (bool moved = true; moved;) {
-            moved = false;
-            for (int j = 0; j < i; j++) {
-                const sb_buffer *o = &p->buffers[order[j]];
-                if (o->first <= b->last && b->first <= o->last && o->offset < b->offset + b->bytes &&
-                    b->offset < o->offset + o->bytes) {
-                    b->offset = o->offset + o->bytes;
-                    moved = true;
-                }
-            }
+        b->offset = 0;
+        for (int k = 0; k < i && placed[k].offset < b->offset + b->bytes; k++) {
+            const sb_buffer *o = &placed[k];
+            bool meets = (o->first <= b->last) & (b->first <= o->last); /* & and no branch: half the time */
+            size_t end = meets ? o->offset + o->bytes : 0;
+            b->offset = end > b->offset ? end : b->offset;
         }
+        int k = i;
+        for (; k > 0 && placed[k - 1].offset > b->offset; k--)
+            placed[k] = placed[k - 1];
+        placed[k] = *b;
         p->arena_bytes = b->offset + b->bytes > p->arena_bytes ? b->offset + b->bytes : p->arena_bytes;
     }
+    rc = 0;
+out:
+    free(placed);
     free(order);
-    return 0;
+    return rc;
 }
 
 /* ---- the whole ----------------------------------------------------------------------------------------- */
 
-int sb_plan_create(sb_plan **out, const sb_graph *graph, const sb_shape *leaves,
+/* All that is known without the device's preparing anything. */
+static int lay_out(sb_plan **out, const sb_graph *graph, const sb_shape *leaves,
                    const sb_plan_options *options)
 {
     sb_plan *p = sb_zeroed(1, sizeof *p, "a plan");
@@ -377,8 +389,8 @@ int sb_plan_create(sb_plan **out, const sb_graph *graph, const sb_shape *leaves,
     int rc = p->nodes ? 0 : -1;
     if (rc == 0) {
         mark_used(p);
-        if (shape_nodes(p, leaves) != 0 || make_turns(p, options->again) != 0 || prepare_nodes(p) != 0 ||
-            add_scratches(p) != 0)
+        if (shape_nodes(p, leaves) != 0 || make_turns(p, options->again) != 0 || ask_kernels(p) != 0 ||
+            set_scratches(p) != 0)
             rc = -1;
     }
     if (rc == 0) {
@@ -386,6 +398,61 @@ int sb_plan_create(sb_plan **out, const sb_graph *graph, const sb_shape *leaves,
         rc = place_buffers(p);
     }
     if (rc != 0) {
+        sb_plan_destroy(&p);
+        return -1;
+    }
+    *out = p;
+    return 0;
+}
+
+static int prepare(sb_plan *p)
+{
+    for (int i = 0; i < p->graph->count; i++) {
+        const sb_node *n = &p->graph->nodes[i];
+        const sb_kernel *kernel = n->leaf ? NULL : p->device->kernels[n->op];
+        if (kernel && p->nodes[i].used && kernel->plan && kernel->plan(p->device, &p->nodes[i].call) != 0)
+            return sb_context("%s", n->name);
+    }
+    return 0;
+}
+
+/* Lays the buffers out once more, with what the kernels take. Smaller buffers may end up in a larger arena,
+ * as each is put where it happens to fit: then they stay where the promised ones lay. */
+static int tighten(sb_plan *p)
+{
+    size_t promised = p->arena_bytes, bytes = (size_t)p->buffer_count * sizeof *p->buffers;
+    sb_buffer *before = sb_zeroed((size_t)p->buffer_count, sizeof *before, "the buffers of a plan");
+    if (!before)
+        return -1;
+    if (bytes > 0)
+        memcpy(before, p->buffers, bytes);
+    int rc = ask_kernels(p) != 0 || set_scratches(p) != 0 || place_buffers(p) != 0 ? -1 : 0;
+    if (rc == 0 && p->arena_bytes > promised) {
+        memcpy(p->buffers, before, bytes);
+        p->arena_bytes = promised;
+    }
+    free(before);
+    return rc;
+}
+
+int sb_plan_size(sb_plan_bytes *out, const sb_graph *graph, const sb_shape *leaves,
+                 const sb_plan_options *options)
+{
+    sb_plan *p;
+    if (lay_out(&p, graph, leaves, options) != 0)
+        return -1;
+    *out = (sb_plan_bytes){ p->arena_bytes, p->packed_bytes };
+    sb_plan_destroy(&p);
+    return 0;
+}
+
+int sb_plan_create(sb_plan **out, const sb_graph *graph, const sb_shape *leaves,
+                   const sb_plan_options *options)
+{
+    sb_plan *p;
+    if (lay_out(&p, graph, leaves, options) != 0)
+        return -1;
+    if (prepare(p) != 0 || tighten(p) != 0) {
         sb_plan_destroy(&p);
         return -1;
     }

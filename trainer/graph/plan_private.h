@@ -31,8 +31,9 @@ typedef struct {
 typedef struct {
     bool used;      /* an output needs it */
     sb_call call;   /* shapes, how, what the device prepared */
-    size_t scratch; /* bytes that a turn of it works in */
-    size_t packed;  /* offset of its packed weights */
+    size_t scratch; /* bytes that a turn of it works in: first as promised, then as planned */
+    size_t packed;  /* the same, of its weights in the device's form; and where they lie */
+    size_t packed_at;
     /* While turns are added: where the newest ones lie. Afterwards: the last ones. */
     sb_at value, aux, gradient;
 } sb_planned;

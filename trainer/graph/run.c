@@ -31,7 +31,7 @@ static sb_call call_of(const sb_plan *p, const sb_turn *t, const sb_feed *feed, 
     const sb_section *s = feed->section;
     sb_call c = p->nodes[t->node].call;
     c.scratch = resolve(p, t->scratch, feed);
-    c.packed = p->packed + p->nodes[t->node].packed;
+    c.packed = p->packed + p->nodes[t->node].packed_at;
     c.y = resolve(p, t->y, feed);
     c.aux = resolve(p, t->aux, feed);
     c.dy = resolve(p, t->dy, feed);

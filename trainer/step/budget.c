@@ -16,24 +16,71 @@ typedef struct {
 
 enum { WANTS_MAX = 20 + 2 * SB_STEP_PLANS_MAX };
 
-/* All that the chunks as they are laid out need beside weights and optimiser. Returns the bytes, and fills
- * the list. */
-static size_t list_wants(sb_step *s, want list[WANTS_MAX], int *count)
+/* A chunk, and what its plan takes. */
+typedef struct {
+    int side, n;
+    sb_plan_bytes bytes;
+    void *packed, *target_packed; /* of the pointers that are to be set; NULL: a question alone */
+} piece;
+
+static sb_plan_bytes bytes_of(const sb_plan *plan)
+{
+    return (sb_plan_bytes){ sb_plan_arena_bytes(plan), sb_plan_packed_bytes(plan) };
+}
+
+/* The chunks as they are laid out. Returns how many differ. */
+static int planned_pieces(sb_step *s, piece list[SB_STEP_PLANS_MAX])
+{
+    for (int i = 0; i < s->plan_count; i++) {
+        sb_step_plan *p = &s->plans[i];
+        list[i] = (piece){ p->side, p->n, bytes_of(p->plan), &p->packed, &p->target_packed };
+    }
+    return s->plan_count;
+}
+
+/* Chunks of at most `most` inputs, as sb_step_lay_out would make them, by arithmetic alone: of each size
+ * whole ones, and the rest. -1. */
+static int promised_pieces(const sb_step *s, int most, piece list[SB_STEP_PLANS_MAX])
+{
+    const sb_config *config = s->config;
+    int sizes[SB_VIEWS_MAX], size_count = sb_config_view_sizes(config, sizes), count = 0;
+    for (int c = 0; c < size_count; c++) {
+        int rows = 0;
+        for (int v = 0; v < config->view_count; v++)
+            rows += config->views[v].size == sizes[c] ? config->trainer.batch : 0;
+        const int whole = most < rows ? most : rows, inputs[] = { whole, rows % whole };
+        for (int i = 0; i < 2; i++) {
+            const sb_shape pixels = { inputs[i], sizes[c], sizes[c], config->data.channels, SB_U8 };
+            piece *p = &list[count];
+            *p = (piece){ .side = sizes[c], .n = inputs[i] };
+            if (inputs[i] == 0)
+                continue;
+            if (sb_plan_size(&p->bytes, s->encoder, &pixels, &(sb_plan_options){ .training = true }) != 0)
+                return sb_context("a chunk of %d views of %d x %d", inputs[i], sizes[c], sizes[c]);
+            count++;
+        }
+    }
+    return count;
+}
+
+/* All that these chunks need beside weights and optimiser. Returns the bytes, and fills the list. */
+static size_t list_wants(sb_step *s, const piece pieces[], int piece_count, want list[WANTS_MAX], int *count)
 {
     size_t batch = (size_t)s->config->trainer.batch, rows = (size_t)s->rows, width = (size_t)s->width,
            statistics = s->store.floats[SB_ENTRY_STATISTIC];
     size_t arena = 0, pixels = 0, largest = 0, total = 0;
+    const sb_plan_bytes heads = bytes_of(s->heads);
     *count = 0;
-    for (int i = 0; i < s->plan_count; i++) {
-        sb_step_plan *p = &s->plans[i];
-        size_t bytes = sb_plan_arena_bytes(p->plan), side = (size_t)p->side, n = (size_t)p->n;
+    for (int i = 0; i < piece_count; i++) {
+        const piece *p = &pieces[i];
+        size_t side = (size_t)p->side, n = (size_t)p->n;
         size_t views = n * side * side * (size_t)s->config->data.channels;
-        arena = bytes > arena ? bytes : arena;
+        arena = p->bytes.arena > arena ? p->bytes.arena : arena;
         pixels = views > pixels ? views : pixels;
         largest = n > largest ? n : largest;
-        list[(*count)++] = (want){ sb_plan_packed_bytes(p->plan), &p->packed, &s->budget.packed };
+        list[(*count)++] = (want){ p->bytes.packed, p->packed, &s->budget.packed };
         if (s->target_heads)
-            list[(*count)++] = (want){ sb_plan_packed_bytes(p->plan), &p->target_packed, &s->budget.packed };
+            list[(*count)++] = (want){ p->bytes.packed, p->target_packed, &s->budget.packed };
     }
     const want others[] = {
         { arena, &s->arena, &s->budget.activations },
@@ -42,8 +89,8 @@ static size_t list_wants(sb_step *s, want list[WANTS_MAX], int *count)
         { largest * width * sizeof(float), &s->chunk_dfeatures, &s->budget.activations },
         { rows * width * sizeof(float), &s->features, &s->budget.batch },
         { rows * width * sizeof(float), &s->dfeatures, &s->budget.batch },
-        { sb_plan_arena_bytes(s->heads), &s->heads_arena, &s->budget.batch },
-        { sb_plan_packed_bytes(s->heads), &s->heads_packed, &s->budget.packed },
+        { heads.arena, &s->heads_arena, &s->budget.batch },
+        { heads.packed, &s->heads_packed, &s->budget.packed },
         { batch * batch, &s->skip, &s->budget.batch },
         { sizeof(float), &s->one, &s->budget.batch },
         { s->given_floats * sizeof(float), &s->given, &s->budget.batch },
@@ -64,18 +111,17 @@ static size_t list_wants(sb_step *s, want list[WANTS_MAX], int *count)
     return total;
 }
 
-/* Whether chunks of this size would fit. -1. */
+/* Whether chunks of this size are certain to fit. -1. */
 static int chunk_fits(sb_step *s, int most, size_t available)
 {
+    piece pieces[SB_STEP_PLANS_MAX];
     want list[WANTS_MAX];
-    int count;
-    if (sb_step_lay_out(s, most) != 0)
-        return -1;
-    return list_wants(s, list, &count) <= available;
+    int count = promised_pieces(s, most, pieces), wants;
+    return count < 0 ? -1 : list_wants(s, pieces, count, list, &wants) <= available;
 }
 
-/* The largest chunk below `fails`, which does not fit, that does; 0: none. A chunk that divides the batch has
- * no rest to be planned for, so it may fit where smaller ones do not. */
+/* The largest chunk below `fails`, which does not fit, that is certain to; 0: none. A chunk that divides the
+ * batch has no rest to be planned for, so it may fit where smaller ones do not. */
 static int largest_chunk(sb_step *s, int fails, size_t available)
 {
     int fits = 0, known = fails, batch = s->config->trainer.batch, fine;
@@ -116,7 +162,7 @@ static int fail_memory(sb_step *s, size_t needed, size_t available)
                  "trainer.chunk=%d would fit, and gives the gradient of the whole batch", fits);
     else
         snprintf(advice, sizeof advice,
-                 "no trainer.chunk would fit: lower trainer.batch or the views' sizes");
+                 "no trainer.chunk is certain to fit: lower trainer.batch or the views' sizes");
     return sb_fail("trainer.batch = %d with %d views in the backbone at once needs %zu MiB of memory, and "
                    "%zu are free beside a reserve: %s",
                    s->config->trainer.batch, wanted, needed >> 20, available >> 20, advice);
@@ -126,8 +172,9 @@ int sb_step_take_memory(sb_step *s)
 {
     size_t batch = (size_t)s->config->trainer.batch;
     int count;
+    piece pieces[SB_STEP_PLANS_MAX];
     want list[WANTS_MAX];
-    size_t needed = list_wants(s, list, &count), available;
+    size_t needed = list_wants(s, pieces, planned_pieces(s, pieces), list, &count), available;
     if (s->device->available(s->device, &available) != 0)
         return -1;
     if (needed > available)

@@ -1,0 +1,177 @@
+/* sizes.c: see sizes.h. A plan's size is arithmetic: fast, and nothing is created for it; and a plan that is
+ * created keeps to it. */
+#include "tests/graph/sizes.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "proto/error.h"
+#include "trainer/encoder.h"
+#include "trainer/graph/plan.h"
+
+#define SIZES 1000
+#define SECONDS 1 /* of the processor's time, for all of them */
+
+/* A promise over what a training plan takes. For few and small views weights decide: on two threads of the
+ * CPU the widest several times (9 MiB in ResNet-18 and -50), on a GPU one such and 32 MiB for sums. */
+#define SHARE 1.25
+#define WEIGHTS ((size_t)48 << 20)
+
+static sb_device *device;
+static long (*library_calls)(void);
+static double worst; /* promise over what was taken */
+
+typedef struct {
+    sb_config config;
+    sb_store store;
+    sb_graph *graph;
+} net;
+
+static void good(int rc)
+{
+    if (rc != 0)
+        fail_msg("%s", sb_error());
+}
+
+static void set_up(net *n, const char *encoder, const char *stem)
+{
+    char text[64];
+    sb_config_defaults(&n->config);
+    snprintf(text, sizeof text, "encoder.name=%s", encoder);
+    good(sb_config_set(&n->config, text));
+    snprintf(text, sizeof text, "encoder.stem=%s", stem);
+    good(sb_config_set(&n->config, text));
+    good(sb_config_set(&n->config, "data.path=none"));
+    good(sb_config_finish(&n->config));
+    sb_store_init(&n->store, device);
+    good(sb_graph_create(&n->graph, &n->store));
+    good(sb_encoder_build(n->graph, &n->config, SB_F32) < 0 ? -1 : 0);
+}
+
+static void tear_down(net *n)
+{
+    sb_graph_destroy(&n->graph);
+    sb_store_free(&n->store);
+}
+
+static sb_shape pixels_of(const net *n, int views, int side)
+{
+    return (sb_shape){ views, side, side, n->config.data.channels, SB_U8 };
+}
+
+static sb_plan_bytes size_of(const net *n, int views, int side, bool training)
+{
+    const sb_shape pixels = pixels_of(n, views, side);
+    sb_plan_bytes bytes;
+    good(sb_plan_size(&bytes, n->graph, &pixels, &(sb_plan_options){ .training = training }));
+    return bytes;
+}
+
+/* ---- a thousand sizes ---------------------------------------------------------------------------------- */
+
+static int plan_nothing(sb_device *d, sb_call *call)
+{
+    (void)d, (void)call;
+    return sb_fail("nothing is to be planned");
+}
+
+static int give_nothing(sb_device *d, size_t bytes, void **out)
+{
+    (void)d, (void)bytes, (void)out;
+    return sb_fail("nothing is to be taken");
+}
+
+static double seconds(void)
+{
+    struct timespec now;
+    assert_int_equal(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now), 0);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+/* On the device as it is, but that what it would plan and take fails. */
+static void test_thousand(void **state)
+{
+    (void)state;
+    const sb_device before = *device;
+    sb_kernel kernels[SB_OPS];
+    const sb_kernel *table[SB_OPS];
+    net n;
+    sb_plan *plan;
+    for (int op = 0; op < SB_OPS; op++) {
+        kernels[op] = *before.kernels[op];
+        kernels[op].plan = plan_nothing;
+        table[op] = &kernels[op];
+    }
+    set_up(&n, "resnet50", "imagenet");
+    device->kernels = table;
+    device->alloc = give_nothing;
+    const sb_shape pixels = pixels_of(&n, 2, 64);
+    assert_int_equal(sb_plan_create(&plan, n.graph, &pixels, &(sb_plan_options){ .training = true }), -1);
+    long calls = library_calls ? library_calls() : 0;
+    size_t least = SIZE_MAX, most = 0;
+    double start = seconds();
+    for (int i = 0; i < SIZES; i++) {
+        sb_plan_bytes bytes = size_of(&n, 1 + i % 100, 64 * (1 + i / 100), true);
+        least = bytes.arena < least ? bytes.arena : least;
+        most = bytes.arena > most ? bytes.arena : most;
+    }
+    double took = seconds() - start;
+    print_message("%d sizes of ResNet-50 in %.3f s; arenas of %zu to %zu MiB\n", SIZES, took, least >> 20,
+                  most >> 20);
+    assert_true(took < SECONDS);
+    assert_true(least < (size_t)100 << 20 && most > (size_t)32 << 30);
+    assert_true(!library_calls || library_calls() == calls);
+    device->kernels = before.kernels;
+    device->alloc = before.alloc;
+    tear_down(&n);
+}
+
+/* ---- promises ------------------------------------------------------------------------------------------ */
+
+static void check_promise(const net *n, int views, int side, bool training)
+{
+    const sb_shape pixels = pixels_of(n, views, side);
+    const sb_plan_bytes most = size_of(n, views, side, training);
+    sb_plan *plan;
+    good(sb_plan_create(&plan, n->graph, &pixels, &(sb_plan_options){ .training = training }));
+    size_t arena = sb_plan_arena_bytes(plan), packed = sb_plan_packed_bytes(plan);
+    if (arena > most.arena || packed > most.packed || (double)most.packed > SHARE * (double)packed ||
+        (training && (double)most.arena > SHARE * (double)arena + (double)WEIGHTS))
+        fail_msg("%d views of %d: an arena of %zu KiB, %zu promised; packed %zu, %zu promised", views, side,
+                 arena >> 10, most.arena >> 10, packed >> 10, most.packed >> 10);
+    worst = fmax(worst, training ? (double)most.arena / (double)arena : 0);
+    sb_plan_destroy(&plan);
+}
+
+static void test_promises(void **state)
+{
+    (void)state;
+    static const char *const encoders[] = { "resnet18", "resnet34", "resnet50" };
+    static const struct {
+        int views, side;
+    } chunks[] = { { 1, 32 }, { 2, 96 }, { 5, 33 }, { 16, 64 }, { 8, 224 }, { 64, 128 }, { 2, 1024 } };
+    for (size_t e = 0; e < sizeof encoders / sizeof *encoders; e++) {
+        net n;
+        set_up(&n, encoders[e], e == 1 ? "small" : "imagenet");
+        for (size_t k = 0; k < sizeof chunks / sizeof *chunks; k++)
+            for (int training = 0; training < 2; training++)
+                check_promise(&n, chunks[k].views, chunks[k].side, training == 1);
+        tear_down(&n);
+    }
+    print_message("arenas of training: at most %.2f times what is taken was promised\n", worst);
+}
+
+int sb_size_checks(sb_device *on, long (*calls)(void))
+{
+    device = on;
+    library_calls = calls;
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_thousand), cmocka_unit_test(test_promises) };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
