@@ -17,6 +17,7 @@
 #include "kernels/op/row_distance.h"
 #include "kernels/op/row_dot.h"
 #include "kernels/op/rows.h"
+#include "kernels/op/sinkhorn.h"
 #include "kernels/op/softplus.h"
 #include "kernels/op/unit_rows.h"
 #include "trainer/graph/graph.h"
@@ -45,6 +46,11 @@
 #define sb_cross_entropy(g, x, q, ...)                                  \
     SB_APPLY(g, SB_OP_CROSS_ENTROPY, "cross_entropy", 0, x, sb_stop(q), \
              (&(sb_cross_entropy_how){ __VA_ARGS__ }))
+
+/* Codes of scores x; of the earlier scores, the first `used` rows count (both SB_NONE: there are none). */
+#define sb_sinkhorn(g, x, earlier, used, ...)                                                   \
+    sb_apply(g, SB_OP_SINKHORN, (const sb_t[SB_INPUTS_MAX]){ x, earlier, used }, "sinkhorn", 0, \
+             &(sb_sinkhorn_how){ __VA_ARGS__ }, sizeof(sb_sinkhorn_how))
 
 /* alpha a + beta b. */
 #define sb_combine(g, a, b, ...) \
