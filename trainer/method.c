@@ -104,17 +104,18 @@ sb_t sb_embedding(sb_method *m, int view)
     return m->embeddings[view];
 }
 
-/* Output `index` of the target's graph as a leaf of the method's: the first to ask adds both. */
+/* The outputs of the target's graph as leaves of the method's: the first to ask adds them all, in the order
+ * of the views, which is that in which the target's norms gather. */
 static sb_t target(sb_method *m, int view)
 {
-    if (m->targets[view] != SB_NONE)
-        return m->targets[view];
-    int index = m->target->output_count;
-    sb_t t = sb_output(m->target, project(m, m->target, view), false);
-    if (t >= 0)
-        m->targets[view] = leaf(m, "target embeddings", sb_shape_of(m->target, t),
-                                (sb_given){ .kind = SB_GIVEN_TARGET, .index = index });
-    return t < 0 ? SB_FAILED : m->targets[view];
+    for (int v = 0; v < (together(m) ? 1 : m->views) && m->targets[v] == SB_NONE; v++) {
+        const int index = m->target->output_count;
+        const sb_t t = sb_output(m->target, project(m, m->target, v), false);
+        m->targets[v] = t < 0 ? SB_FAILED
+                              : leaf(m, "target embeddings", sb_shape_of(m->target, t),
+                                     (sb_given){ .kind = SB_GIVEN_TARGET, .index = index });
+    }
+    return m->targets[view];
 }
 
 sb_t sb_target_embedding(sb_method *m, int view)

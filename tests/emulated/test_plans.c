@@ -525,7 +525,8 @@ static void none_is_left(void **state)
     for (int i = 0; i < EMULATION_PLANS; i++)
         emulation_plans[i].unbuildable = true;
     assert_int_equal(run(0, &o), -1);
-    assert_non_null(strstr(sb_error(), "no deterministic plan within 32 MiB for a convolution, forward of [2, 7, 7, 8]"));
+    assert_non_null(
+        strstr(sb_error(), "no deterministic plan within 32 MiB for a convolution, forward of [2, 7, 7, 8]"));
 }
 
 /* Two processes at once, and what they keep. */

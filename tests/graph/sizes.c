@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #include "proto/error.h"
-#include "trainer/encoder.h"
+#include "trainer/configuration.h"
 #include "trainer/graph/plan.h"
 
 #define SIZES 1000
@@ -29,7 +29,7 @@ static long (*library_calls)(void);
 static double worst; /* promise over what was taken */
 
 typedef struct {
-    sb_config config;
+    sb_settings settings;
     sb_store store;
     sb_graph *graph;
 } net;
@@ -42,17 +42,13 @@ static void good(int rc)
 
 static void set_up(net *n, const char *encoder, const char *stem)
 {
-    char text[64];
-    sb_config_defaults(&n->config);
-    snprintf(text, sizeof text, "encoder.name=%s", encoder);
-    good(sb_config_set(&n->config, text));
-    snprintf(text, sizeof text, "encoder.stem=%s", stem);
-    good(sb_config_set(&n->config, text));
-    good(sb_config_set(&n->config, "data.path=none"));
-    good(sb_config_finish(&n->config));
+    char name[64], first[64];
+    snprintf(name, sizeof name, "encoder.name=%s", encoder);
+    snprintf(first, sizeof first, "encoder.stem=%s", stem);
+    good(sb_settings_of(&n->settings, NULL, (const char *const[]){ name, first, "data.path=none" }, 3));
     sb_store_init(&n->store, device);
     good(sb_graph_create(&n->graph, &n->store));
-    good(sb_encoder_build(n->graph, &n->config, SB_F32) < 0 ? -1 : 0);
+    good(sb_encoder_build(n->graph, &n->settings, SB_F32) < 0 ? -1 : 0);
 }
 
 static void tear_down(net *n)
@@ -63,7 +59,7 @@ static void tear_down(net *n)
 
 static sb_shape pixels_of(const net *n, int views, int side)
 {
-    return (sb_shape){ views, side, side, n->config.data.channels, SB_U8 };
+    return (sb_shape){ views, side, side, n->settings.data.channels, SB_U8 };
 }
 
 static sb_plan_bytes size_of(const net *n, int views, int side, bool training)

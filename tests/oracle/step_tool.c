@@ -1,6 +1,6 @@
 /* Drives the training step (trainer/step/step.h) with states and pixels from outside, for
  * tests/oracle/step.py, and with a small encoder for tests/oracle/method_step.py (method_step_tool.c).
- * Arguments: KEY=VALUE.
+ * Arguments: a recipe, or none, and KEY=VALUEs.
  *
  * It writes what it has, a line each, and an empty line:
  *     parameter NAME SIDE...      in the order of the flat arrays
@@ -22,6 +22,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "proto/error.h"
 #include "trainer/step/step.h"
@@ -176,8 +177,10 @@ static size_t statistic_floats(const tool *t) { return sb_step_store(t->step)->f
 static int setup(tool *t, int argc, char **argv)
 {
     static char path[] = "data.path=."; /* one that is there, in place of the program's name */
-    argv[0] = path;
-    if (sb_settings_of(&t->config, NULL, (const char *const *)argv, argc) != 0 ||
+    const char *recipe = argc > 1 && !strchr(argv[1], '=') ? argv[1] : NULL;
+    argv[recipe ? 1 : 0] = path;
+    if (sb_settings_of(&t->config, recipe, (const char *const *)argv + (recipe ? 1 : 0),
+                       argc - (recipe ? 1 : 0)) != 0 ||
         sb_device_cpu(&t->device, t->config.trainer.threads) != 0 ||
         sb_step_create(&t->step, t->device, &t->config) != 0)
         return -1;

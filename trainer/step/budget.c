@@ -42,8 +42,8 @@ static int planned_pieces(sb_step *s, piece list[SB_STEP_PLANS_MAX])
  * whole ones, and the rest. -1. */
 static int promised_pieces(const sb_step *s, int most, piece list[SB_STEP_PLANS_MAX])
 {
-    const sb_config *config = s->config;
-    int sizes[SB_VIEWS_MAX], size_count = sb_config_view_sizes(config, sizes), count = 0;
+    const sb_settings *config = s->config;
+    int sizes[SB_VIEWS_MAX], size_count = sb_view_sizes(config->views, config->view_count, sizes), count = 0;
     for (int c = 0; c < size_count; c++) {
         int rows = 0;
         for (int v = 0; v < config->view_count; v++)
@@ -61,6 +61,18 @@ static int promised_pieces(const sb_step *s, int most, piece list[SB_STEP_PLANS_
         }
     }
     return count;
+}
+
+/* The most rows of a weight whose rows are to have length 1. */
+static size_t unit_rows(const sb_step *s)
+{
+    size_t most = 0;
+    for (int i = 0; i < s->store.count; i++) {
+        const sb_entry *e = &s->store.entries[i];
+        if (e->unit_rows && (size_t)e->extent.side[0] > most)
+            most = (size_t)e->extent.side[0];
+    }
+    return most;
 }
 
 /* All that these chunks need beside weights and optimiser. Returns the bytes, and fills the list. */
@@ -94,6 +106,7 @@ static size_t list_wants(sb_step *s, const piece pieces[], int piece_count, want
         { batch * batch, &s->skip, &s->budget.batch },
         { sizeof(float), &s->one, &s->budget.batch },
         { s->given_floats * sizeof(float), &s->given, &s->budget.batch },
+        { unit_rows(s) * sizeof(float), &s->lengths, &s->budget.batch },
         { statistics * sizeof(float), &s->running, &s->budget.weights },
     };
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
@@ -206,14 +219,12 @@ int sb_step_take_memory(sb_step *s)
 
 void sb_step_free_memory(sb_step *s)
 {
-    void *memory[] = { s->arena,         s->pixels[0],
-                       s->pixels[1],     s->chunk_dfeatures,
-                       s->features,      s->dfeatures,
-                       s->heads_arena,   s->heads_packed,
-                       s->skip,          s->one,
-                       s->running,       s->given,
-                       s->target_arena,  s->target_features,
-                       s->target_packed, s->target_running };
+    void *memory[] = {
+        s->arena,         s->lengths,       s->pixels[0],   s->pixels[1],    s->chunk_dfeatures,
+        s->features,      s->dfeatures,     s->heads_arena, s->heads_packed, s->skip,
+        s->one,           s->running,       s->given,       s->target_arena, s->target_features,
+        s->target_packed, s->target_running
+    };
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
         if (memory[i])
             s->device->release(s->device, memory[i]);

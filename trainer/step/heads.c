@@ -121,7 +121,7 @@ static int unit_rows(sb_step *s)
         int rows = (int)e->extent.side[0];
         const sb_shape shape = { rows, 1, 1, (int)(e->count / (size_t)rows), SB_F32 };
         float *w = s->section.weight + e->offset;
-        const sb_call call = { .xs = { shape }, .ys = shape, .x = { w }, .y = w };
+        const sb_call call = { .xs = { shape }, .ys = shape, .x = { w }, .y = w, .aux = s->lengths };
         if (sb_forward(s->device, SB_OP_UNIT_ROWS, &call) != 0)
             return sb_context("%s", e->name);
     }

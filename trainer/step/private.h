@@ -58,6 +58,7 @@ struct sb_step {
     float *chunk_dfeatures;                        /* [largest chunk, width] */
     float *running, *target_running; /* [statistic floats of the section]: as they are after the step */
     float *one;                      /* 1: the gradient at the loss */
+    float *lengths;                  /* of the rows of one weight that are to have length 1 */
     float *given;                    /* [given_floats]: the numbers that the loss is given in each step */
 
     uint8_t *skip_host;    /* [batch, batch] */
