@@ -1,0 +1,67 @@
+#!/bin/bash
+# Methods that keep something beside the weights, and views of several sizes: everything is killed in the middle and resumed, and the weights are
+# those of an undisturbed run; an evaluator measures such runs and shows every view.
+# shellcheck source=tests/pipeline/common.sh
+source "$(dirname "$0")/common.sh"
+
+# recipe METHOD VIEWS METHOD-KEYS: writes $work/METHOD.yaml.
+recipe() {
+    cat >"$work/$1.yaml" <<END
+method: { name: $1$3 }
+encoder: { name: resnet18, stem: small }
+data: { path: "$work/images", tile: 64, view: 32 }
+projector: { hidden: 32, out: 16 }
+trainer: { batch: 8, steps: 12, threads: 2, checkpoint_every: 4 }
+views: $2
+END
+}
+two="[{ size: 32, count: 2 }]"
+crops="[{ size: 32, count: 2 }, { size: 16, count: 3, crop_min: 0.05, crop_max: 0.2 }]"
+
+train() { within ./run train "$work/$1.yaml" run.dir="$work/$2" "${@:3}"; }
+killed() {
+    held 7 "$1.killed" train "$1" "$1.killed" "${@:2}" || return 1
+    pkill -KILL -f "$work/$1.killed"
+    wait $run
+    nothing_left && within ./run resume "$work/$1.killed"
+}
+# What the checkpoint has beside weights and optimiser.
+keeps() {
+    /usr/bin/python3 - "$work/$1/checkpoints/step-000000012.safetensors" "$2" <<'END'
+import json, sys
+data = open(sys.argv[1], "rb").read()
+names = json.loads(data[8:8 + int.from_bytes(data[:8], "little")])
+assert any(name.startswith(sys.argv[2]) for name in names), sorted(names)
+END
+}
+# The contact sheet has a column for the tile and for each view.
+sheet() {
+    /usr/bin/python3 - "$work/$1/pictures" "$2" <<'END'
+import sys
+from PIL import Image
+sheet = Image.open(sys.argv[1] + "/views.png")
+print(sheet.size)
+assert sheet.width >= int(sys.argv[2]) * 16
+END
+}
+
+make_images
+recipe byol "$two" ", hidden: 32, momentum: 0.9"
+recipe barlow "$two" ""
+recipe swav "$crops" ", prototypes: 24, queue: 16, queue_from: 0.3, frozen: 0.2"
+recipe lejepa "$crops" ", directions: 64"
+ok "what holds a trainer" make_fault
+for method in byol barlow swav lejepa; do
+    ok "$method: a run ends" train $method $method
+    ok "$method: killed and resumed" killed $method
+    ok "$method:   the same weights, and all that is kept" same_weights $method $method.killed
+done
+ok "chunks of 8 views" train swav chunks trainer.chunk=8
+ok "  killed and resumed" killed swav trainer.chunk=8
+ok "byol keeps its target network" keeps byol target.layer1
+ok "swav keeps its queues" keeps swav queue.1
+ok "an evaluation of views of two sizes" within ./run evaluate "$work/swav"
+ok "  every view is shown" sheet swav 5
+ok "embeddings of views of two sizes" within ./run embed "$work/lejepa" "$work/images" -o "$work/features.npy"
+ok "nothing is left behind" nothing_left
+finish
