@@ -77,4 +77,8 @@ static inline void sb_cpu_give(float *dx, size_t i, float value, bool add)
     dx[i] = add ? dx[i] + value : value;
 }
 
+/* C[m, n] = alpha op(A)[m, k] op(B)[k, n] + beta C, dense and row-major; beta 0: what C holds is not read. */
+int sb_cpu_sgemm(bool transpose_a, bool transpose_b, int m, int n, int k, float alpha, const float *a,
+                 const float *b, float beta, float *c);
+
 #endif

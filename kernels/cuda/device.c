@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #include "kernels/cuda/plan.h"
-#include "kernels/cuda/product.h"
+#include "kernels/cuda/blas.h"
 
 /* The oldest GPUs that the plug-in has code for. */
 #define CAPABILITY_LEAST 75

@@ -1,6 +1,6 @@
 /* linear.cu: y = x W' + b on a GPU; the products are cuBLAS'. */
 #include "kernels/cuda/launch.h"
-#include "kernels/cuda/product.h"
+#include "kernels/cuda/blas.h"
 #include "kernels/op/linear.h"
 
 #define LANES (THREADS / WARP)
@@ -33,8 +33,8 @@ static int forward(sb_device *device, const sb_call *c)
 {
     const sb_linear_how *how = (const sb_linear_how *)c->how;
     int rows = (int)sb_shape_rows(&c->xs[0]), in = c->xs[0].c, out = how->out;
-    if (sb_cuda_product(device, false, true, rows, out, in, (const float *)c->x[0], c->w[0], 0,
-                        (float *)c->y) != 0)
+    if (sb_cuda_sgemm(device, false, true, rows, out, in, 1, (const float *)c->x[0], c->w[0], 0,
+                      (float *)c->y) != 0)
         return -1;
     if (!how->bias)
         return 0;
@@ -56,10 +56,10 @@ static int backward(sb_device *device, const sb_call *c)
             return -1;
     }
     if (c->dw[0] &&
-        sb_cuda_product(device, true, false, out, in, rows, dy, (const float *)c->x[0], 1, c->dw[0]) != 0)
+        sb_cuda_sgemm(device, true, false, out, in, rows, 1, dy, (const float *)c->x[0], 1, c->dw[0]) != 0)
         return -1;
-    return c->dx[0] ? sb_cuda_product(device, false, false, rows, in, out, dy, c->w[0], c->add[0] ? 1 : 0,
-                                      (float *)c->dx[0])
+    return c->dx[0] ? sb_cuda_sgemm(device, false, false, rows, in, out, 1, dy, c->w[0], c->add[0] ? 1 : 0,
+                                    (float *)c->dx[0])
                     : 0;
 }
 

@@ -14,6 +14,7 @@
 #include "kernels/op/logsumexp_pairs.h"
 #include "kernels/op/maxpool.h"
 #include "kernels/op/mean.h"
+#include "kernels/op/product.h"
 #include "kernels/op/row_distance.h"
 #include "kernels/op/row_dot.h"
 #include "kernels/op/rows.h"
@@ -51,6 +52,10 @@
 #define sb_sinkhorn(g, x, earlier, used, ...)                                                   \
     sb_apply(g, SB_OP_SINKHORN, (const sb_t[SB_INPUTS_MAX]){ x, earlier, used }, "sinkhorn", 0, \
              &(sb_sinkhorn_how){ __VA_ARGS__ }, sizeof(sb_sinkhorn_how))
+
+/* .scale a' b where .form is SB_PRODUCT_ROWS, .scale a b' where it is SB_PRODUCT_COLUMNS. */
+#define sb_product(g, a, b, ...) \
+    SB_APPLY(g, SB_OP_PRODUCT, "product", 0, a, b, (&(sb_product_how){ __VA_ARGS__ }))
 
 /* alpha a + beta b. */
 #define sb_combine(g, a, b, ...) \

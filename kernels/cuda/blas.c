@@ -1,5 +1,5 @@
-/* product.c: see product.h. cuBLAS knows columns first, so it is given C' = B' A'. */
-#include "kernels/cuda/product.h"
+/* blas.c: see blas.h. cuBLAS knows columns first, so it is given C' = B' A'. */
+#include "kernels/cuda/blas.h"
 
 /* What cuBLAS recommends for Hopper. With workspace of our own nothing is allocated later, and the same call
  * gives the same bits. */
@@ -28,10 +28,9 @@ int sb_cuda_blas_start(sb_cuda *cuda)
     return 0;
 }
 
-int sb_cuda_product(sb_device *device, bool transpose_a, bool transpose_b, int m, int n, int k,
-                    const float *a, const float *b, float beta, float *c)
+int sb_cuda_sgemm(sb_device *device, bool transpose_a, bool transpose_b, int m, int n, int k, float alpha,
+                  const float *a, const float *b, float beta, float *c)
 {
-    const float alpha = 1;
     sb_cuda *cuda = (sb_cuda *)device;
     if (sb_cuda_blas_start(cuda) != 0)
         return -1;
