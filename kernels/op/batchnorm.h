@@ -8,7 +8,8 @@
  *
  * Weights: gamma [c] (NULL: 1); beta [c] (NULL: 0); statistics [2, c], mean then variance (running.h). Where
  * the last are given, forward normalises with them instead of the batch's (evaluation): then no backward
- * follows, and aux, which may be NULL, is not written. They have no gradient.
+ * follows, and aux, which may be NULL, is not written. They have no gradient. A node that leaves out all
+ * three standardises the columns of its batch: it gathers nothing, and does the same in evaluation.
  *
  * The residual's gradient is dy where the ReLU let it through. y tells where that was; where there is no
  * residual, x does, and y is not kept. */

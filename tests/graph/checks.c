@@ -253,6 +253,17 @@ static sb_t stopped(sb_graph *g, sb_t x, sb_random *random)
     return sb_mean(g, sb_row_dot(g, t, sb_stop(t)));
 }
 
+#define NORMED 8
+
+/* The correlation of standardised columns with each other, behind a norm that gathers. */
+static sb_t standardised(sb_graph *g, sb_t x, sb_random *random)
+{
+    (void)random;
+    sb_t t = sb_linear(g, x, "a", .out = NORMED, .bias = true);
+    t = sb_standardise(g, sb_softplus(g, sb_batchnorm(g, t, SB_NONE, "norm", .relu = false)));
+    return finish(g, sb_product(g, t, t, .form = SB_PRODUCT_ROWS, .scale = 0.3f));
+}
+
 static void test_readers(void **state)
 {
     (void)state;
@@ -278,6 +289,35 @@ static void test_unread(void **state)
         if (strstr(n.store.entries[i].name, "nobody"))
             for (size_t k = 0; k < n.store.entries[i].count; k++)
                 assert_true(p.gradient[p.x + n.store.entries[i].offset + k] == 0);
+    free_point(&p);
+    tear_down(&n);
+}
+
+/* Only the norm that has running statistics moves them, and only by its own. */
+static void test_standardised(void **state)
+{
+    (void)state;
+    const sb_shape x = { 9, 1, 1, 6, SB_F32 };
+    float running[2 * NORMED + 1] = { 0 }, batch[2 * NORMED];
+    net n;
+    check_differences(standardised, x, 6);
+    set_up(&n, device, standardised, x, 6, 0);
+    assert_int_equal(n.store.floats[SB_ENTRY_STATISTIC], 2 * NORMED);
+    point p = point_of(&n, 6);
+    differentiate(&n, &p);
+    void *memory;
+    take(&n, sizeof running, &memory);
+    good(sb_plan_statistics(n.plan, memory));
+    fetch(&n, memory, batch, 2 * NORMED);
+    put(&n, memory, running, 2 * NORMED + 1);
+    good(sb_plan_update_running(n.plan, memory));
+    fetch(&n, memory, running, 2 * NORMED + 1);
+    for (int i = 0; i < 2 * NORMED; i++) { /* a tenth of the batch's, its variance unbiased */
+        float wanted = 0.1f * batch[i] * (i < NORMED ? 1 : 9.0f / 8);
+        assert_true(batch[i] != 0 && fabsf(running[i] - wanted) <= 4 * 0x1p-24f * fabsf(wanted));
+    }
+    assert_true(running[2 * NORMED] == 0);
+    n.device->release(n.device, memory);
     free_point(&p);
     tear_down(&n);
 }
@@ -345,8 +385,8 @@ static void test_two_outputs(void **state)
 #define RANDOM_NODES 12
 #define CHANNELS 8
 
-/* Convolutions, norms with and without a residual, and sums over tensors of one shape, each of any that came
- * before. */
+/* Convolutions, norms with and without a residual and without weights, and sums over tensors of one shape,
+ * each of any that came before. */
 static sb_t anything(sb_graph *g, sb_t x, sb_random *random)
 {
     sb_t t[RANDOM_NODES + 1];
@@ -355,10 +395,11 @@ static sb_t anything(sb_graph *g, sb_t x, sb_random *random)
     for (int i = 1; i <= RANDOM_NODES; i++) {
         sb_t a = t[sb_random_below(random, (uint32_t)i)], b = t[sb_random_below(random, (uint32_t)i)];
         snprintf(name, sizeof name, "n%d", i);
-        switch (sb_random_below(random, 4)) {
+        switch (sb_random_below(random, 5)) {
         case 0: t[i] = sb_conv(g, a, name, .out = CHANNELS, .kernel = 3, .stride = 1, .pad = 1); break;
         case 1: t[i] = sb_batchnorm(g, a, SB_NONE, name, .relu = false); break;
         case 2: t[i] = sb_batchnorm(g, a, b, name, .relu = false); break;
+        case 3: t[i] = sb_standardise(g, a); break;
         default: t[i] = sb_combine(g, a, b, .alpha = 0.5f, .beta = 0.5f); break;
         }
     }
@@ -415,8 +456,10 @@ int sb_graph_checks(sb_device *on, sb_device *other)
     device = on;
     second = other;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_readers), cmocka_unit_test(test_chain),       cmocka_unit_test(test_unread),
-        cmocka_unit_test(test_stopped), cmocka_unit_test(test_two_outputs), cmocka_unit_test(test_random),
+        cmocka_unit_test(test_readers),      cmocka_unit_test(test_chain),
+        cmocka_unit_test(test_unread),       cmocka_unit_test(test_stopped),
+        cmocka_unit_test(test_two_outputs),  cmocka_unit_test(test_random),
+        cmocka_unit_test(test_standardised),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

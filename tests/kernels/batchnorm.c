@@ -238,6 +238,9 @@ void sb_cases_batchnorm(void)
             parameters p = { { sizes[i][0], 1, 1, sizes[i][1], type }, true, true, 0, 0 };
             add(&near, false, p);
             add(&far, false, p);
+            p = (parameters){ p.x, .without = 3 }; /* standardised columns */
+            add(&near, false, p);
+            add(&far, false, p);
         }
         for (int places = 112 * 112, channels = 64; channels <= 2048; places /= 4, channels *= 2) {
             sb_shape x = { 2 * places, 1, 1, channels, type }; /* of two images of 224 pixels */

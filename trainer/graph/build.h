@@ -75,4 +75,10 @@
     SB_APPLY(g, SB_OP_BATCHNORM, name, 1u << 1, x, SB_NONE, \
              (&(sb_batchnorm_how){ .epsilon = SB_NORM_EPSILON, __VA_ARGS__ }))
 
+/* Columns of mean 0 and variance 1 over the batch, in evaluation too: batch norm without weights and without
+ * running statistics. */
+#define sb_standardise(g, x)                                                             \
+    SB_APPLY(g, SB_OP_BATCHNORM, "standardise", 1u << 0 | 1u << 1 | 1u << 2, x, SB_NONE, \
+             (&(sb_batchnorm_how){ .epsilon = SB_NORM_EPSILON }))
+
 #endif
