@@ -18,21 +18,23 @@ static int forward(sb_device *device, const sb_call *call)
     return 0;
 }
 
-/* Each row of x looks for the one row of y that took it. */
+/* Each row of x looks for the rows of y that took it: one in n. */
 static int backward(sb_device *device, const sb_call *call)
 {
     (void)device;
     const sb_rows_how *how = call->how;
-    int n = call->xs[0].n;
-    size_t width = sb_shape_elements(&call->xs[0]) / (size_t)n;
+    const float *dy = call->dy;
+    float *dx = call->dx[0];
+    size_t n = (size_t)call->xs[0].n, first = (size_t)how->first, count = (size_t)how->count,
+           width = sb_shape_elements(&call->xs[0]) / n;
 #pragma omp parallel for schedule(static)
-    for (int j = 0; j < n; j++) {
-        int i = j >= how->first ? j - how->first : j - how->first + n;
-        const float *dy = i < how->count ? (const float *)call->dy + (size_t)i * width : NULL;
-        float *dx = (float *)call->dx[0] + (size_t)j * width;
-        for (size_t k = 0; k < width; k++)
-            sb_cpu_give(dx, k, dy ? dy[k] : 0, call->add[0]);
-    }
+    for (size_t j = 0; j < n; j++)
+        for (size_t k = 0; k < width; k++) {
+            double sum = 0;
+            for (size_t i = (j + n - first) % n; i < count; i += n)
+                sum += dy[i * width + k];
+            sb_cpu_give(dx, j * width + k, (float)sum, call->add[0]);
+        }
     return 0;
 }
 

@@ -12,15 +12,18 @@ static __global__ void rows_forward(sb_rows_how how, int n, size_t width, const 
     y[i] = x[row * width + i % width];
 }
 
-/* Each row of x looks for the one row of y that took it. */
+/* Each row of x looks for the rows of y that took it: one in n. */
 static __global__ void rows_backward(sb_rows_how how, int n, size_t width, const float *dy, float *dx,
                                      bool add)
 {
     size_t i = global_thread();
     if (i >= (size_t)n * width)
         return;
-    size_t row = (i / width + (size_t)(n - how.first)) % (size_t)n;
-    give(dx, SB_F32, i, row < (size_t)how.count ? dy[row * width + i % width] : 0, add);
+    double sum = 0;
+    for (size_t row = (i / width + (size_t)(n - how.first)) % (size_t)n; row < (size_t)how.count;
+         row += (size_t)n)
+        sum += dy[row * width + i % width];
+    give(dx, SB_F32, i, (float)sum, add);
 }
 
 static int forward(sb_device *device, const sb_call *c)

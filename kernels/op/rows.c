@@ -8,7 +8,7 @@ static int shape(const void *how, const sb_shape *xs, sb_shape *y)
     const sb_rows_how *h = how;
     if (sb_shape_check_f32("rows", xs) != 0)
         return -1;
-    if (h->first < 0 || h->first >= xs->n || h->count < 1 || h->count > xs->n)
+    if (h->first < 0 || h->first >= xs->n || h->count < 1)
         return sb_fail("rows: %d from row %d on, of %d", h->count, h->first, xs->n);
     *y = *xs;
     y->n = h->count;

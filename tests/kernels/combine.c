@@ -46,10 +46,11 @@ static const sb_op_test infinite = { .op = SB_OP_COMBINE,
 
 static void add(const sb_op_test *test, sb_shape x, bool two, sb_combine_how how, sb_op_options options)
 {
+    static const char *const in_place[] = { "", ", over x0", ", over x1" };
     sb_op_case_add(test, &how, (sb_shape[]){ x, two ? x : (sb_shape){ 0 } }, options,
-                   "[%d, %d, %d, %d] %g x0%s + %g%s%s", x.n, x.h, x.w, x.c, (double)how.alpha,
+                   "[%d, %d, %d, %d] %g x0%s + %g%s%s%s", x.n, x.h, x.w, x.c, (double)how.alpha,
                    two ? " + beta x1" : "", (double)how.constant, options.no_dx ? ", no dx0" : "",
-                   test == &infinite ? ", -infinity" : "");
+                   in_place[options.in_place], test == &infinite ? ", -infinity" : "");
 }
 
 static int refuse(sb_device *d)
@@ -70,6 +71,10 @@ void sb_cases_combine(void)
                     (sb_op_options){ 0 });
     add(&combine, (sb_shape){ 3, 2, 5, 33, SB_F32 }, true, hows[2], (sb_op_options){ 0 });
     add(&combine, (sb_shape){ 31, 1, 1, 33, SB_F32 }, true, hows[2], (sb_op_options){ .no_dx = true });
+    for (int over = 0; over < 2; over++)
+        for (int two = over; two < 2; two++)
+            add(&combine, (sb_shape){ 257, 1, 1, 33, SB_F32 }, two, hows[2],
+                (sb_op_options){ .in_place = 1u << over });
     add(&infinite, (sb_shape){ 31, 1, 1, 1, SB_F32 }, true, hows[2],
         (sb_op_options){ .no_differences = true });
     add(&combine, (sb_shape){ 4096, 1, 1, 2048, SB_F32 }, true, hows[0], (sb_op_options){ .timed = true });

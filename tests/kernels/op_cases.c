@@ -85,7 +85,7 @@ static void prepare(sb_trial *t)
         declare(t, x_names[i], &r.xs[i], SB_ARRAY_GIVEN, true);
     for (int i = 0; i < SB_WEIGHTS_MAX; i++)
         sb_array_add(t, w_names[i], SB_ARRAY_F32, SB_ARRAY_GIVEN, sb_extent_count(&r.ws[i]));
-    declare(t, "y", &r.ys, c->test->updates ? SB_ARRAY_UPDATED : made, true);
+    declare(t, "y", &r.ys, c->test->updates || c->options.in_place ? SB_ARRAY_UPDATED : made, true);
     declare(t, "aux", &r.auxs, made, true);
     declare(t, "dy", &r.ys, SB_ARRAY_GIVEN, c->backward);
     for (int i = 0; i < SB_INPUTS_MAX; i++) {
@@ -112,6 +112,9 @@ static void prepare(sb_trial *t)
             sb_fill_normal(t, &t->arrays[i], 0, 1);
         sb_array_round(&t->arrays[i]);
     }
+    for (int i = 0; i < SB_INPUTS_MAX; i++)
+        if (c->options.in_place >> i & 1)
+            memcpy(t->arrays[Y].value, t->arrays[X + i].value, t->arrays[Y].count * sizeof(double));
     if (!c->backward)
         return;
     sb_fill_normal(t, &t->arrays[DY], 0.1, 1);
@@ -171,7 +174,7 @@ static sb_call *bind(sb_trial *t)
     sb_call *call = t->plan;
     unsigned keeps = c->backward ? op_of(c)->keeps(c->how, c->xs) : ~0u;
     for (int i = 0; i < SB_INPUTS_MAX; i++) {
-        call->x[i] = keeps & SB_KEEPS_X(i) ? sb_memory(t, X + i) : NULL;
+        call->x[i] = keeps & SB_KEEPS_X(i) ? sb_memory(t, c->options.in_place >> i & 1 ? Y : X + i) : NULL;
         call->dx[i] = sb_memory(t, DX + i);
     }
     for (int i = 0; i < SB_WEIGHTS_MAX; i++) {
@@ -312,7 +315,7 @@ void sb_op_case_add(const sb_op_test *test, const void *how, const sb_shape *xs,
     vsnprintf(text, sizeof text, format, list);
     va_end(list);
     sb_case_add(operation_of(test, false), options.timed, &c, sizeof c, "%s", text);
-    if (!test->backward || options.forward_only)
+    if (!test->backward || options.forward_only || options.in_place)
         return;
     c.backward = true;
     sb_case_add(operation_of(test, true), options.timed, &c, sizeof c, "%s", text);

@@ -58,6 +58,7 @@ typedef struct {
     bool forward_only;  /* no backward follows (evaluation): aux is NULL, and there is no gradient case */
     unsigned no_dx;     /* a bit for each input whose gradient is not wanted; 1: the first layer's */
     unsigned without;   /* a bit for each weight that is NULL */
+    unsigned in_place;  /* a bit for the input that y is written over; no gradient case follows */
 } sb_op_options;
 
 /* The arrays that `fill` gives values. */

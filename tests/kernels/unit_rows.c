@@ -72,6 +72,8 @@ void sb_cases_unit_rows(void)
                        x.c);
         sb_op_case_add(&extreme, NULL, &x, (sb_op_options){ .no_differences = true },
                        "[%d, %d], extreme rows", x.n, x.c);
+        sb_op_case_add(&extreme, NULL, &x, (sb_op_options){ .in_place = 1 }, "[%d, %d], extreme rows, over x",
+                       x.n, x.c);
     }
     sb_op_case_add(&ordinary, NULL, &(sb_shape){ 3, 2, 5, 33, SB_F32 }, (sb_op_options){ 0 },
                    "[3, 2, 5, 33]");
