@@ -26,8 +26,8 @@ static int forward(sb_device *device, const sb_call *call)
             along += q[c] * logit;
         }
         aux[2 * r] = most;
-        aux[2 * r + 1] = (float)log(sum);
-        y[r] = (float)(target * log(sum) - along);
+        aux[2 * r + 1] = (float)log(fmax(sum, 1));
+        y[r] = (float)(target * log(fmax(sum, 1)) - along);
     }
     return 0;
 }

@@ -28,7 +28,7 @@ static work carve(const sb_sinkhorn *s, void *memory)
 {
     work w = { .row = memory };
     w.column = w.row + rows_of(s);
-    w.most = (float *)(w.column + s->columns);
+    w.most = (void *)(w.column + s->columns);
     w.e = w.most + rows_of(s);
     return w;
 }

@@ -30,18 +30,18 @@ static void forward(sb_reference *r)
         double target = 0, magnitude = 0, weight = 0;
         for (size_t c = 0; c < columns; c++) {
             double l = (x[c] - most) / temperature(r);
-            target += q[c] * (log(sum) - l);
+            target += q[c] * (log(fmax(sum, 1)) - l);
             magnitude += fabs(q[c] * l);
             weight += fabs(q[c]);
         }
         r->y[i] = target;
         r->aux[2 * i] = most;
-        r->aux[2 * i + 1] = log(sum);
+        r->aux[2 * i + 1] = log(fmax(sum, 1));
         if (!r->y_bound)
             continue;
         double terms = (double)(columns + 4) * 0x1p-53;
-        r->aux_bound[2 * i + 1] = terms * (1 + log(sum)) + 2 * 0x1p-53 * size / sum;
-        r->y_bound[i] = terms * (magnitude + weight * log(sum)) + weight * r->aux_bound[2 * i + 1];
+        r->aux_bound[2 * i + 1] = terms * (1 + log(fmax(sum, 1))) + 2 * 0x1p-53 * size / sum;
+        r->y_bound[i] = terms * (magnitude + weight * log(fmax(sum, 1))) + weight * r->aux_bound[2 * i + 1];
     }
 }
 

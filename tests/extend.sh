@@ -1,0 +1,54 @@
+#!/bin/bash
+# What CONTRIBUTING says that a new part takes is true: in a copy of the tree an operation, an encoder, a method, a measure and a key are added,
+# each by the files in tests/extend and the lines below; the operation's cases pass on both devices, and a run trains and is measured with them.
+# shellcheck source=tests/pipeline/common.sh
+source "$(dirname "$0")/pipeline/common.sh"
+copy=$work/copy
+export SB_BUILD=build
+
+# add FILE LINE: a line at the end.
+add() { echo "$2" >>"$copy/$1"; }
+# after FILE TEXT LINE: a line behind the one that has TEXT.
+after() { grep -q "$2" "$copy/$1" && sed -i "/$2/a $3" "$copy/$1"; }
+
+copy_tree() {
+    mkdir "$copy" && tar -c --exclude=./build/address --exclude=./build/thread --exclude=./data --exclude=./runs --exclude=./.git . | tar -x -C "$copy"
+}
+extend() {
+    cp -r tests/extend/. "$copy" &&
+        add kernels/ops.def 'SB_OP(SQUARE, square)' &&
+        add trainer/encoders/encoders.def 'SB_ENCODER(tiny)' &&
+        add trainer/methods/methods.def 'SB_METHOD(agree)' &&
+        add evaluator/metrics/metrics.def 'SB_METRIC(LARGEST, largest)' &&
+        after evaluator/keys.h 'int max_tiles;' 'int patience;' &&
+        after evaluator/keys.c 'held-out tiles that are used' 'SB_KEY_INT(sb_evaluate_keys, patience, "3", 1, 9, "of who looks", .apart = true),'
+}
+build() { make -s -C "$copy" -j2 all build/tests/kernels/test_cpu build/tests/emulated/test_cases build/tests/sb_emulated.so; }
+cases() { (cd "$copy" && "build/tests/$1" compare square | tee "$work/cases" && grep -c '^ok' "$work/cases" | grep -q '^1[0-9]' && ! grep '^not ok' "$work/cases"); }
+train() {
+    (cd "$copy" && within ./run train "$work/agree.yaml" run.dir="$work/$1" "${@:2}") && grep -q 'patience: 7' "$work/$1/config.yaml"
+}
+knows() { (cd "$copy" && ./run help keys "${@:2}" | grep -q "$1"); }
+measured() { (cd "$copy" && within ./run evaluate "$work/agree") && grep -q '"largest":' "$work/agree/evaluation.jsonl"; }
+
+make_images
+cat >"$work/agree.yaml" <<END
+method: { name: agree, weight: 2 }
+encoder: { name: tiny, width: 16 }
+data: { path: "$work/images", tile: 64, view: 32 }
+trainer: { batch: 8, steps: 6, threads: 2 }
+evaluate: { patience: 7 }
+END
+ok "a copy of the tree" copy_tree
+ok "an operation, an encoder, a method, a measure and a key are added" extend
+ok "it builds" build
+ok "the operation's cases, CPU" cases kernels/test_cpu
+ok "the operation's cases, emulated CUDA" cases emulated/test_cases
+ok "a run of the method with the encoder" train agree
+ok "the same on the emulated GPU" train emulated device=cuda cuda.plugin=build/tests/sb_emulated.so
+ok "it is measured" measured
+ok "help knows the method's key" knows method.weight agree
+ok "and what it suggests" knows projector.out=12 agree
+ok "help knows the encoder's key" knows encoder.width tiny
+ok "help knows the room's key" knows evaluate.patience
+finish

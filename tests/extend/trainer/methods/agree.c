@@ -1,0 +1,29 @@
+/* agree.c: the embeddings of two views are to be the same number by number. (It collapses: it is a test.) */
+#include "kernels/op/square.h"
+#include "trainer/graph/build.h"
+#include "trainer/method.h"
+
+typedef struct {
+    double weight;
+} agree_keys;
+
+static const sb_key keys[] = { SB_KEY_REAL(agree_keys, weight, "1", 0, 100, "of the loss") };
+
+static sb_t build(sb_method *m)
+{
+    const agree_keys *k = m->keys;
+    sb_graph *g = m->graph;
+    sb_t difference = sb_combine(g, sb_embedding(m, 0), sb_embedding(m, 1), .alpha = 1, .beta = -1);
+    sb_t loss = sb_mean(g, SB_APPLY_PLAIN(g, SB_OP_SQUARE, "square", difference, SB_NONE));
+    return sb_combine(g, loss, SB_NONE, .alpha = (float)k->weight);
+}
+
+static const char *const defaults[] = { "projector.out=12", NULL };
+
+const sb_method_kind sb_method_agree = { .name = "agree",
+                                         .keys = SB_KEY_TABLE("method", "agree", agree_keys, keys),
+                                         .defaults = defaults,
+                                         .views_least = 2,
+                                         .views_most = 2,
+                                         .samples_least = 1,
+                                         .build = build };
