@@ -9,6 +9,7 @@
 #include "kernels/op/combine.h"
 #include "kernels/op/conv.h"
 #include "kernels/op/cross_entropy.h"
+#include "kernels/op/identity_distance.h"
 #include "kernels/op/input.h"
 #include "kernels/op/linear.h"
 #include "kernels/op/logsumexp_pairs.h"
@@ -37,6 +38,9 @@
 #define sb_unit_rows(g, x) SB_APPLY_PLAIN(g, SB_OP_UNIT_ROWS, "unit_rows", x, SB_NONE)
 #define sb_row_dot(g, a, b) SB_APPLY_PLAIN(g, SB_OP_ROW_DOT, "row_dot", a, b)
 #define sb_row_distance(g, a, b) SB_APPLY_PLAIN(g, SB_OP_ROW_DISTANCE, "row_distance", a, b)
+#define sb_identity_distance(g, x, ...)                                      \
+    SB_APPLY(g, SB_OP_IDENTITY_DISTANCE, "identity_distance", 0, x, SB_NONE, \
+             (&(sb_identity_distance_how){ __VA_ARGS__ }))
 #define sb_softplus(g, x) SB_APPLY_PLAIN(g, SB_OP_SOFTPLUS, "softplus", x, SB_NONE)
 #define sb_mean(g, x) SB_APPLY_PLAIN(g, SB_OP_MEAN, "mean", x, SB_NONE)
 #define sb_logsumexp_pairs(g, z, skip, ...)                           \
