@@ -33,8 +33,9 @@ int sb_method_build(sb_method *m, sb_graph *graph, sb_graph *target, const sb_se
         if ((together(m) ? sb_embeddings(m) : sb_embedding(m, v)) < 0)
             return -1;
     memcpy(m->projector, graph->store->floats, sizeof m->projector);
+    const sb_t loss = m->kind->build(m); /* adds outputs of its own */
     m->loss_output = graph->output_count;
-    return sb_output(graph, m->kind->build(m), true) < 0 ? -1 : 0;
+    return sb_output(graph, loss, true) < 0 ? -1 : 0;
 }
 
 /* ---- leaves -------------------------------------------------------------------------------------------- */
