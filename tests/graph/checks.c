@@ -299,24 +299,25 @@ static void test_standardised(void **state)
     (void)state;
     const sb_shape x = { 9, 1, 1, 6, SB_F32 };
     float running[2 * NORMED + 1] = { 0 }, batch[2 * NORMED];
+    const size_t all = sizeof batch / sizeof *batch;
     net n;
     check_differences(standardised, x, 6);
     set_up(&n, device, standardised, x, 6, 0);
-    assert_int_equal(n.store.floats[SB_ENTRY_STATISTIC], 2 * NORMED);
+    assert_int_equal(n.store.floats[SB_ENTRY_STATISTIC], all);
     point p = point_of(&n, 6);
     differentiate(&n, &p);
     void *memory;
     take(&n, sizeof running, &memory);
     good(sb_plan_statistics(n.plan, memory));
-    fetch(&n, memory, batch, 2 * NORMED);
-    put(&n, memory, running, 2 * NORMED + 1);
+    fetch(&n, memory, batch, all);
+    put(&n, memory, running, all + 1);
     good(sb_plan_update_running(n.plan, memory));
-    fetch(&n, memory, running, 2 * NORMED + 1);
-    for (int i = 0; i < 2 * NORMED; i++) { /* a tenth of the batch's, its variance unbiased */
+    fetch(&n, memory, running, all + 1);
+    for (size_t i = 0; i < all; i++) { /* a tenth of the batch's, its variance unbiased */
         float wanted = 0.1f * batch[i] * (i < NORMED ? 1 : 9.0f / 8);
         assert_true(batch[i] != 0 && fabsf(running[i] - wanted) <= 4 * 0x1p-24f * fabsf(wanted));
     }
-    assert_true(running[2 * NORMED] == 0);
+    assert_true(running[all] == 0);
     n.device->release(n.device, memory);
     free_point(&p);
     tear_down(&n);
