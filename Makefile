@@ -71,6 +71,7 @@ $(BUILD)/sb_%: $(BUILD)/%/main.o $(ARCHIVES)
 
 $(BUILD)/tests/bench/counts_tool: $(BUILD)/tests/bench/counts.o
 $(BUILD)/tests/unit/test_graph: $(BUILD)/tests/graph/checks.o
+$(BUILD)/tests/oracle/method_step_tool: $(BUILD)/tests/oracle/step_tool.o
 
 # The list of cases, which the test program of every device links.
 $(BUILD)/libcases.a: $(CASES:%.c=$(BUILD)/%.o)
@@ -88,8 +89,10 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(ARCHIVES)
 	@echo "  LD $@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(LDLIBS) -o $@
 
-# Counts what our own objects allocate, and not what libraries do.
-$(BUILD)/tests/oracle/step_tool: LDLIBS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc
+# Count what our own objects allocate, and not what libraries do.
+COUNTED := $(BUILD)/tests/oracle/step_tool $(BUILD)/tests/oracle/method_step_tool $(BUILD)/tests/unit/test_checkpoint
+$(COUNTED): LDLIBS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc
+$(BUILD)/tests/unit/test_checkpoint: LDLIBS += -Wl,--wrap=free
 
 # Static checks over every file; each tool fails on any finding. clang-tidy's checks and why: .clang-tidy. Other versions of
 # clang-format than Debian 12's lay some lines out in another way: there the layout is not held.

@@ -24,7 +24,6 @@ struct sb_encoder {
     void *arena, *packed;
     uint8_t *pixels;
     float *statistics; /* of a chunk, laid out as the section's */
-    float *host;       /* weights and running statistics */
     int side, chunk, width;
 };
 
@@ -55,7 +54,7 @@ int sb_encoder_create(sb_encoder **out, sb_device *device, const sb_config *conf
         if (features < 0)
             rc = -1;
         else
-            rc = sb_section_create(&e->section, &e->store, false, config->seed);
+            rc = sb_section_create(&e->section, &e->store, NULL, false, config->seed);
     }
     const sb_shape pixels = { e->chunk, side, side, config->data.channels, SB_U8 };
     const sb_plan_options options = { .training = false };
@@ -70,9 +69,6 @@ int sb_encoder_create(sb_encoder **out, sb_device *device, const sb_config *conf
         sb_plan_bind(e->plan, e->arena, e->packed);
         rc = sb_plan_pack(e->plan, &e->section);
     }
-    size_t floats = e->store.floats[SB_ENTRY_WEIGHT] + e->store.floats[SB_ENTRY_STATISTIC];
-    if (rc == 0 && !(e->host = sb_zeroed(floats, sizeof *e->host, "the weights of an encoder")))
-        rc = -1;
     if (rc != 0) {
         sb_encoder_destroy(&e);
         return -1;
@@ -94,7 +90,6 @@ void sb_encoder_destroy(sb_encoder **encoder)
     sb_section_free(&e->section, &e->store);
     sb_graph_destroy(&e->graph);
     sb_store_free(&e->store);
-    free(e->host);
     free(e);
     *encoder = NULL;
 }
@@ -117,17 +112,17 @@ int sb_encoder_set(sb_encoder *e, const float *weight, size_t weight_floats, con
 int sb_encoder_load(sb_encoder *e, const char *run_dir, int64_t *step)
 {
     const size_t *floats = e->store.floats;
-    sb_checkpoint_view view = { .store = &e->store,
-                                .weight = e->host,
-                                .statistic = e->host + floats[SB_ENTRY_WEIGHT] };
+    sb_checkpoint_view view = {
+        .store = &e->store,
+        .parts = { { "", SB_ENTRY_WEIGHT, e->section.weight, floats[SB_ENTRY_WEIGHT] },
+                   { "", SB_ENTRY_STATISTIC, e->section.statistic, floats[SB_ENTRY_STATISTIC] } },
+        .part_count = 2
+    };
     int found = sb_checkpoint_load_latest(run_dir, &view);
     if (found <= 0)
         return found;
     *step = view.step;
-    if (sb_encoder_set(e, view.weight, floats[SB_ENTRY_WEIGHT], view.statistic, floats[SB_ENTRY_STATISTIC]) !=
-        0)
-        return -1;
-    return 1;
+    return sb_plan_pack(e->plan, &e->section) == 0 ? 1 : -1;
 }
 
 /* Copies the views from `start` on into device memory; the last chunk is filled up with the first views. */

@@ -100,6 +100,36 @@ static void put(_Atomic uint64_t *words, size_t at, const char *data, size_t byt
     }
 }
 
+static uint64_t next_of(const sb_broadcast *b)
+{
+    return atomic_load_explicit(&header_of(b)->next, memory_order_relaxed);
+}
+
+void sb_broadcast_begin(sb_broadcast *b)
+{
+    uint64_t number = next_of(b);
+    atomic_store_explicit(place_of(b, number), 2 * number + 1, memory_order_relaxed);
+    atomic_thread_fence(memory_order_release);
+    b->written = 0;
+}
+
+int sb_broadcast_add(sb_broadcast *b, const void *data, size_t bytes)
+{
+    if (bytes > b->record_bytes - b->written)
+        return sb_fail("a piece of %zu bytes does not fit behind %zu in a record of %zu", bytes, b->written,
+                       b->record_bytes);
+    put(place_of(b, next_of(b)) + 1, b->written, data, bytes);
+    b->written += bytes;
+    return 0;
+}
+
+void sb_broadcast_end(sb_broadcast *b)
+{
+    uint64_t number = next_of(b);
+    atomic_store_explicit(place_of(b, number), 2 * (number + 1), memory_order_release);
+    atomic_store_explicit(&header_of(b)->next, number + 1, memory_order_release);
+}
+
 int sb_broadcast_write(sb_broadcast *b, const sb_broadcast_part *parts, int part_count)
 {
     size_t room = b->record_bytes;
@@ -109,17 +139,11 @@ int sb_broadcast_write(sb_broadcast *b, const sb_broadcast_part *parts, int part
                            b->record_bytes);
         room -= parts[i].bytes;
     }
-    uint64_t number = atomic_load_explicit(&header_of(b)->next, memory_order_relaxed);
-    _Atomic uint64_t *place = place_of(b, number);
-    atomic_store_explicit(place, 2 * number + 1, memory_order_relaxed);
-    atomic_thread_fence(memory_order_release);
-    size_t at = 0;
-    for (int i = 0; i < part_count; i++) {
-        put(place + 1, at, parts[i].data, parts[i].bytes);
-        at += parts[i].bytes;
-    }
-    atomic_store_explicit(place, 2 * (number + 1), memory_order_release);
-    atomic_store_explicit(&header_of(b)->next, number + 1, memory_order_release);
+    sb_broadcast_begin(b);
+    for (int i = 0; i < part_count; i++)
+        if (sb_broadcast_add(b, parts[i].data, parts[i].bytes) != 0)
+            return -1;
+    sb_broadcast_end(b);
     return 0;
 }
 

@@ -21,6 +21,7 @@ typedef struct {
     sb_segment segment;
     uint32_t count;      /* records that the ring holds */
     size_t record_bytes; /* of a record, as created */
+    size_t written;      /* the writer's: bytes of the record that was begun */
 } sb_broadcast;
 
 int sb_broadcast_create(sb_broadcast *out, sb_segment_kind kind, uint32_t count, size_t record_bytes);
@@ -38,6 +39,13 @@ typedef struct {
     size_t bytes;
 } sb_broadcast_part;
 int sb_broadcast_write(sb_broadcast *broadcast, const sb_broadcast_part *parts, int part_count);
+
+/* The same for a record whose pieces are not all there at once. Readers see nothing of it before the end; one
+ * that never comes costs a reader the record that lay in its place, and the next begin writes it anew. add:
+ * -1 if the piece does not fit any more. */
+void sb_broadcast_begin(sb_broadcast *broadcast);
+int sb_broadcast_add(sb_broadcast *broadcast, const void *data, size_t bytes);
+void sb_broadcast_end(sb_broadcast *broadcast);
 
 /* The number of the next record to be written (= how many were written). The oldest that may still be there
  * is that - count. */

@@ -25,6 +25,8 @@ typedef enum { SB_DEVICE_AUTO, SB_DEVICE_CPU, SB_DEVICE_CUDA } sb_device_choice;
 typedef enum { SB_PRECISION_F32, SB_PRECISION_BF16 } sb_precision;
 typedef enum { SB_METHOD_SIMCLR, SB_METHOD_DCL } sb_method_name;
 typedef enum { SB_ENCODER_RESNET18, SB_ENCODER_RESNET34, SB_ENCODER_RESNET50 } sb_encoder_name;
+typedef enum { SB_PROJECTOR_NORM, SB_PROJECTOR_BIAS, SB_PROJECTOR_PLAIN } sb_mlp_last_choice;
+typedef enum { SB_VIEWS_TOGETHER, SB_VIEWS_APART } sb_projector_views;
 typedef enum { SB_STEM_IMAGENET, SB_STEM_SMALL } sb_stem; /* 7x7/2 and max-pool; 3x3/1 without pool */
 typedef enum { SB_OPTIMISER_SGD, SB_OPTIMISER_LARS, SB_OPTIMISER_ADAMW } sb_optimiser_name;
 typedef enum {
@@ -95,7 +97,8 @@ typedef struct {
         int layers; /* linear layers, >= 1 */
         int hidden; /* width of the hidden ones; 0 = the encoder's */
         int out;
-        bool last_norm; /* batch norm (scale, no shift) after the last layer */
+        sb_mlp_last_choice last;
+        sb_projector_views views;
     } projector;
 
     struct {

@@ -113,16 +113,18 @@ bool sb_rundir_supervised(const char *dir)
     return pid > 0 && pid <= INT_MAX && sb_process_is((pid_t)pid, "run");
 }
 
-static int write_all(int fd, const char *data, size_t bytes)
+/* At byte `at` of the file; -1: behind what was written so far. */
+static int write_all(int fd, off_t at, const char *data, size_t bytes)
 {
     while (bytes > 0) {
-        ssize_t wrote = write(fd, data, bytes);
+        ssize_t wrote = at < 0 ? write(fd, data, bytes) : pwrite(fd, data, bytes, at);
         if (wrote < 0 && errno == EINTR)
             continue;
         if (wrote <= 0)
             return -1;
         data += wrote;
         bytes -= (size_t)wrote;
+        at += at < 0 ? 0 : wrote;
     }
     return 0;
 }
@@ -140,26 +142,51 @@ static int sync_directory(const char *path)
     return rc;
 }
 
+int sb_new_file_begin(sb_new_file *f, const char *path)
+{
+    f->path = path;
+    if (snprintf(f->temporary, sizeof f->temporary, "%s.tmp-%d", path, (int)getpid()) >=
+        (int)sizeof f->temporary)
+        return sb_fail("%s: the path is too long", path);
+    f->fd = open(f->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    return f->fd < 0 ? sb_fail_errno("creating %s", f->temporary) : 0;
+}
+
+int sb_new_file_write(sb_new_file *f, const void *data, size_t bytes)
+{
+    return write_all(f->fd, -1, data, bytes) == 0
+               ? 0
+               : sb_fail_errno("writing %zu bytes to %s", bytes, f->temporary);
+}
+
+int sb_new_file_rewrite(sb_new_file *f, size_t at, const void *data, size_t bytes)
+{
+    return write_all(f->fd, (off_t)at, data, bytes) == 0
+               ? 0
+               : sb_fail_errno("writing %zu bytes to %s", bytes, f->temporary);
+}
+
+int sb_new_file_end(sb_new_file *f, bool whole)
+{
+    int rc = 0;
+    if (whole && fsync(f->fd) != 0)
+        rc = sb_fail_errno("writing %s", f->temporary);
+    if (close(f->fd) != 0 && whole && rc == 0)
+        rc = sb_fail_errno("writing %s", f->temporary);
+    if (whole && rc == 0 && (rename(f->temporary, f->path) != 0 || sync_directory(f->path) != 0))
+        rc = sb_fail_errno("renaming %s to %s", f->temporary, f->path);
+    if (!whole || rc != 0)
+        unlink(f->temporary);
+    return rc;
+}
+
 int sb_file_replace(const char *path, const void *data, size_t bytes)
 {
-    char temporary[PATH_MAX];
-    if (snprintf(temporary, sizeof temporary, "%s.tmp-%d", path, (int)getpid()) >= (int)sizeof temporary)
-        return sb_fail("%s: the path is too long", path);
-    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd < 0)
-        return sb_fail_errno("creating %s", temporary);
-    int rc = write_all(fd, data, bytes);
-    if (rc == 0)
-        rc = fsync(fd);
-    if (rc != 0)
-        sb_fail_errno("writing %zu bytes to %s", bytes, temporary);
-    if (close(fd) != 0 && rc == 0)
-        rc = sb_fail_errno("writing %zu bytes to %s", bytes, temporary);
-    if (rc == 0 && (rename(temporary, path) != 0 || sync_directory(path) != 0))
-        rc = sb_fail_errno("renaming %s to %s", temporary, path);
-    if (rc != 0)
-        unlink(temporary);
-    return rc;
+    sb_new_file f;
+    if (sb_new_file_begin(&f, path) != 0)
+        return -1;
+    int rc = sb_new_file_write(&f, data, bytes);
+    return sb_new_file_end(&f, rc == 0) == 0 ? rc : -1;
 }
 
 /* Does a file's last line lack its end? */
@@ -182,7 +209,7 @@ int sb_file_append_line(const char *path, const char *line)
     int fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     size_t skip = fd < 0 || !is_cut_off(fd);
     int rc = 0;
-    if (fd < 0 || write_all(fd, whole + skip, length + 2 - skip) != 0)
+    if (fd < 0 || write_all(fd, -1, whole + skip, length + 2 - skip) != 0)
         rc = sb_fail_errno("appending to %s", path);
     if (fd >= 0 && close(fd) != 0 && rc == 0)
         rc = sb_fail_errno("appending to %s", path);
@@ -190,27 +217,37 @@ int sb_file_append_line(const char *path, const char *line)
     return rc;
 }
 
-int sb_file_read(const char *path, size_t max, char **out, size_t *bytes)
+int sb_file_open(const char *path, size_t max, size_t *bytes)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), rc = 0;
     struct stat info;
-    if (fd < 0 || fstat(fd, &info) != 0) {
-        sb_fail_errno("opening %s", path);
-        if (fd >= 0)
-            close(fd);
-        return -1;
-    }
-    char *data = NULL;
-    int rc = 0;
-    if (!S_ISREG(info.st_mode))
+    if (fd < 0)
+        return sb_fail_errno("opening %s", path);
+    if (fstat(fd, &info) != 0)
+        rc = sb_fail_errno("opening %s", path);
+    else if (!S_ISREG(info.st_mode))
         rc = sb_fail("%s is not a regular file", path);
     else if ((uint64_t)info.st_size > max)
         rc = sb_fail("%s has %lld bytes, at most %zu are read", path, (long long)info.st_size, max);
-    if (rc == 0 && !(data = sb_grown(NULL, (size_t)info.st_size + 1, 1, path)))
-        rc = -1;
+    if (rc != 0) {
+        close(fd);
+        return -1;
+    }
+    *bytes = (size_t)info.st_size;
+    return fd;
+}
+
+int sb_file_read(const char *path, size_t max, char **out, size_t *bytes)
+{
+    size_t size;
+    int fd = sb_file_open(path, max, &size);
+    if (fd < 0)
+        return -1;
+    char *data = sb_grown(NULL, size + 1, 1, path);
+    int rc = data ? 0 : -1;
     size_t got = 0;
-    while (rc == 0 && got < (size_t)info.st_size) {
-        ssize_t n = read(fd, data + got, (size_t)info.st_size - got);
+    while (rc == 0 && got < size) {
+        ssize_t n = read(fd, data + got, size - got);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)

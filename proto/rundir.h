@@ -12,6 +12,7 @@
 #ifndef SB_PROTO_RUNDIR_H
 #define SB_PROTO_RUNDIR_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -34,9 +35,26 @@ bool sb_rundir_supervised(const char *dir);
 /* Replaces `path` by the given bytes, atomically and durably. */
 int sb_file_replace(const char *path, const void *data, size_t bytes);
 
+/* The same in pieces: nothing stands under `path`, and what stood there stays, until the end with `whole`,
+ * which is durable; without `whole` the pieces are thrown away. An end follows every begin that returned 0.
+ */
+typedef struct {
+    const char *path; /* the caller's */
+    char temporary[PATH_MAX];
+    int fd;
+} sb_new_file;
+int sb_new_file_begin(sb_new_file *out, const char *path);
+int sb_new_file_write(sb_new_file *file, const void *data, size_t bytes);
+int sb_new_file_rewrite(sb_new_file *file, size_t at, const void *data,
+                        size_t bytes); /* what was written before */
+int sb_new_file_end(sb_new_file *file, bool whole);
+
 /* Appends one line (a '\n' is added) in one write; on a line of its own, even if the one before was cut off.
  */
 int sb_file_append_line(const char *path, const char *line);
+
+/* Opens a regular file of at most `max` bytes for reading: its descriptor (close-on-exec) and length. */
+int sb_file_open(const char *path, size_t max, size_t *bytes);
 
 /* Reads a whole file of at most `max` bytes into malloc'ed memory with a 0 byte behind it; the caller frees.
  */

@@ -19,7 +19,7 @@ room proto 'proto/[a-z]+\.h'
 room kernels '(proto|kernels|kernels/[a-z]+)/[a-z0-9_]+\.h|kernels/ops\.def'
 room loader '(proto|loader)/[a-z]+\.h'
 room augment '(proto|augment)/[a-z]+\.h|kernels/(device|open)\.h|kernels/op/view\.h|loader/(index|decode|quarantine)\.h'
-room trainer '(proto|trainer|trainer/(graph|heads|step))/[a-z_]+\.h|kernels/(device|op|open)\.h|kernels/op/[a-z_]+\.h'
+room trainer '(proto|trainer|trainer/(graph|heads|step))/[a-z_]+\.h|kernels/(device|op|open|staging)\.h|kernels/op/[a-z_]+\.h'
 room evaluator '(proto|evaluator|evaluator/metrics)/[a-z]+\.h|kernels/device\.h|loader/(index|decode)\.h|augment/(order|view)\.h|kernels/op/view\.h|trainer/(encoder|checkpoint|publish|status)\.h|trainer/graph/plan\.h'
 
 # library HEADER REGEX: only these files include it.

@@ -5,11 +5,13 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "kernels/staging.h"
 #include "proto/error.h"
 #include "proto/memory.h"
 #include "proto/rundir.h"
@@ -18,9 +20,10 @@
 /* ---- tensors of a view --------------------------------------------------------------------------------- */
 
 typedef struct {
-    sb_tensor *tensors;
+    sb_tensor *tensors; /* data: F32 in device memory, I64 in the host's */
     int count;
     int64_t step; /* num_batches_tracked */
+    sb_staging staging;
 } listing;
 
 static int add(listing *l, sb_tensor_type type, int dims, const int64_t *shape, const void *data,
@@ -35,45 +38,77 @@ static int add(listing *l, sb_tensor_type type, int dims, const int64_t *shape, 
                : sb_fail("tensor name %s%s%s is too long", prefix, name, suffix);
 }
 
-static int add_weight(listing *l, const sb_checkpoint_view *v, const sb_entry *e)
-{
-    size_t bytes = e->count * sizeof(float), floats = v->store->floats[SB_ENTRY_WEIGHT];
-    int rc = add(l, SB_TENSOR_F32, e->extent.dims, e->extent.side, v->weight + e->offset, bytes, "", e->name,
-                 "");
-    for (int k = 0; v->state && k < v->state_count; k++) {
-        char prefix[32];
-        snprintf(prefix, sizeof prefix, "optimiser.%d.", k);
-        rc |= add(l, SB_TENSOR_F32, e->extent.dims, e->extent.side, v->state + (size_t)k * floats + e->offset,
-                  bytes, prefix, e->name, "");
-    }
-    return rc;
-}
-
 /* Means, then variances, as torchvision names them. */
-static int add_statistic(listing *l, const sb_checkpoint_view *v, const sb_entry *e)
+static int add_statistic(listing *l, const sb_checkpoint_part *p, const sb_entry *e)
 {
     const int64_t channels = e->extent.side[1];
-    const float *mean = v->statistic + e->offset, *variance = mean + channels;
+    const float *mean = p->memory + e->offset, *variance = mean + channels;
     size_t bytes = (size_t)channels * sizeof(float);
-    int rc = add(l, SB_TENSOR_F32, 1, &channels, mean, bytes, "", e->name, ".running_mean");
-    rc |= add(l, SB_TENSOR_F32, 1, &channels, variance, bytes, "", e->name, ".running_var");
-    return rc | add(l, SB_TENSOR_I64, 0, NULL, &l->step, sizeof l->step, "", e->name, ".num_batches_tracked");
+    int rc = add(l, SB_TENSOR_F32, 1, &channels, mean, bytes, p->prefix, e->name, ".running_mean");
+    rc |= add(l, SB_TENSOR_F32, 1, &channels, variance, bytes, p->prefix, e->name, ".running_var");
+    return rc | add(l, SB_TENSOR_I64, 0, NULL, &l->step, sizeof l->step, p->prefix, e->name,
+                    ".num_batches_tracked");
 }
 
-/* Every tensor of the view; the caller frees l->tensors. */
+static int add_entry(listing *l, const sb_checkpoint_part *p, const sb_entry *e)
+{
+    if (e->kind == SB_ENTRY_STATISTIC)
+        return add_statistic(l, p, e);
+    return add(l, SB_TENSOR_F32, e->extent.dims, e->extent.side, p->memory + e->offset,
+               e->count * sizeof(float), p->prefix, e->name, "");
+}
+
+/* Every tensor of the view; the caller calls drop, after a failure too. */
 static int list(const sb_checkpoint_view *v, listing *l)
 {
-    int most = v->state ? 1 + v->state_count : 1, rc = 0; /* tensors of an entry */
     *l = (listing){ .step = v->step };
-    l->tensors = sb_zeroed((size_t)v->store->count * (size_t)(most > 3 ? most : 3) + 1, sizeof *l->tensors,
-                           "the list of a checkpoint's tensors");
-    if (!l->tensors)
-        return -1;
-    for (int i = 0; i < v->store->count; i++) {
-        const sb_entry *e = &v->store->entries[i];
-        rc |= e->kind == SB_ENTRY_WEIGHT ? add_weight(l, v, e) : add_statistic(l, v, e);
+    size_t most = 3 * (size_t)v->part_count *
+                  (size_t)v->store->count; /* an entry has three tensors at most */
+    l->tensors = sb_zeroed(most, sizeof *l->tensors, "the list of a checkpoint's tensors");
+    int rc = l->tensors ? sb_staging_open(&l->staging, v->store->device) : -1;
+    for (int p = 0; rc == 0 && p < v->part_count; p++) {
+        const sb_checkpoint_part *part = &v->parts[p];
+        for (int i = 0; rc == 0 && i < v->store->count; i++) {
+            const sb_entry *e = &v->store->entries[i];
+            if (e->kind == part->kind && e->offset + e->count <= part->floats)
+                rc = add_entry(l, part, e);
+        }
     }
     return rc;
+}
+
+static void drop(listing *l)
+{
+    sb_staging_close(&l->staging);
+    free(l->tensors);
+}
+
+static const void *look(void *context, const sb_tensor *t, size_t at, size_t bytes)
+{
+    listing *l = context;
+    const char *from = (const char *)t->data + at;
+    return t->type == SB_TENSOR_F32 ? sb_staging_fetch(&l->staging, from, bytes) : from;
+}
+
+static bool fits(const sb_tensor *wanted, const sb_tensor *t)
+{
+    bool same = t->type == wanted->type && t->dims == wanted->dims;
+    for (int d = 0; same && d < t->dims; d++)
+        same = t->shape[d] == wanted->shape[d];
+    return same;
+}
+
+/* Takes what the file has for a tensor of the listing. A count of batches follows from the step. */
+static int take(const sb_safetensors *file, const sb_tensor *t, listing *l, const sb_tensor *wanted)
+{
+    char *to = (char *)(uintptr_t)wanted->data;
+    for (size_t at = 0, n; wanted->type == SB_TENSOR_F32 && at < t->bytes; at += n) {
+        n = t->bytes - at < SB_STAGING_BYTES ? t->bytes - at : SB_STAGING_BYTES;
+        if (sb_safetensors_read(file, t, at, sb_staging_room(&l->staging, to + at), n) != 0 ||
+            sb_staging_send(&l->staging, to + at, n) != 0)
+            return -1;
+    }
+    return 0;
 }
 
 /* ---- files --------------------------------------------------------------------------------------------- */
@@ -130,8 +165,8 @@ int sb_checkpoint_save(const char *run_dir, const sb_checkpoint_view *v, int kee
                                v->config_text, NULL };
     int rc = -1;
     if (list(v, &l) == 0 && path_of(path, run_dir, v->step) == 0)
-        rc = sb_safetensors_write(path, l.tensors, l.count, metadata);
-    free(l.tensors);
+        rc = sb_safetensors_write(path, l.tensors, l.count, metadata, look, &l);
+    drop(&l);
     if (rc != 0)
         return sb_context("checkpoint of step %" PRId64, v->step);
     int64_t *steps;
@@ -145,38 +180,41 @@ int sb_checkpoint_save(const char *run_dir, const sb_checkpoint_view *v, int kee
     return 0;
 }
 
-/* Copies a stored tensor to where the listing's lies. */
-static int take(const sb_safetensors *file, const sb_tensor *wanted)
+/* All that is wanted is looked for before the first of it is taken. */
+static int take_all(const sb_safetensors *file, listing *l)
 {
-    const sb_tensor *t = sb_safetensors_find(file, wanted->name);
-    if (!t)
-        return sb_fail("tensor %s is missing", wanted->name);
-    bool same = t->type == wanted->type && t->dims == wanted->dims;
-    for (int d = 0; same && d < t->dims; d++)
-        same = t->shape[d] == wanted->shape[d];
-    if (!same)
-        return sb_fail("tensor %s has another type or shape than this configuration's", wanted->name);
-    memcpy((void *)(uintptr_t)wanted->data, t->data, t->bytes);
+    for (int i = 0; i < l->count; i++) {
+        const sb_tensor *wanted = &l->tensors[i], *t = sb_safetensors_find(file, wanted->name);
+        if (!t)
+            return sb_fail("tensor %s is missing", wanted->name);
+        if (!fits(wanted, t))
+            return sb_fail("tensor %s has another type or shape than this configuration's", wanted->name);
+    }
+    for (int i = 0; i < l->count; i++)
+        if (take(file, sb_safetensors_find(file, l->tensors[i].name), l, &l->tensors[i]) != 0)
+            return -1;
     return 0;
 }
 
 static int load(const char *path, sb_checkpoint_view *v)
 {
     sb_safetensors file;
-    listing l = { 0 };
-    if (sb_safetensors_read(&file, path) != 0)
+    listing l;
+    if (sb_safetensors_open(&file, path) != 0)
         return -1;
     const char *step = sb_safetensors_metadata(&file, "smallbatch.step");
     char *end = NULL;
     errno = 0;
     long long number = step ? strtoll(step, &end, 10) : -1;
-    int rc = !step || errno || *end || number < 0 ? sb_fail("it names no step") : list(v, &l);
-    for (int i = 0; rc == 0 && i < l.count; i++)
-        rc = take(&file, &l.tensors[i]);
+    int rc = list(v, &l);
+    if (!step || errno || *end || number < 0)
+        rc = sb_fail("it names no step");
+    if (rc == 0)
+        rc = take_all(&file, &l);
     if (rc == 0)
         v->step = number;
-    free(l.tensors);
-    sb_safetensors_free(&file);
+    drop(&l);
+    sb_safetensors_close(&file);
     return rc == 0 ? 0 : sb_context("%s", path);
 }
 
@@ -213,8 +251,8 @@ int sb_checkpoint_latest(const char *run_dir, char *path)
         sb_safetensors file;
         if (path_of(path, run_dir, steps[i]) != 0) {
             found = -1;
-        } else if (sb_safetensors_read(&file, path) == 0) {
-            sb_safetensors_free(&file);
+        } else if (sb_safetensors_open(&file, path) == 0) {
+            sb_safetensors_close(&file);
             found = 1;
         } else {
             sb_note("checkpoint not used: %s", sb_error());
@@ -240,45 +278,52 @@ static const sb_tensor *find_with_prefix(const sb_safetensors *file, const char 
     return NULL;
 }
 
+/* How the tensors of a listing and of a file agree. */
+typedef struct {
+    int matched, other, missing;
+    char first[SB_TENSOR_NAME]; /* that was left as it is */
+} agreement;
+
+static int take_what_fits(const sb_safetensors *file, listing *l, agreement *a)
+{
+    for (int i = 0; i < l->count; i++) {
+        const sb_tensor *wanted = &l->tensors[i], *t = find_with_prefix(file, wanted->name);
+        if (wanted->type == SB_TENSOR_I64)
+            continue;
+        bool same = t && fits(wanted, t);
+        if (same && take(file, t, l, wanted) != 0)
+            return -1;
+        a->matched += same;
+        a->other += t && !same;
+        a->missing += !t;
+        if (!same && !a->first[0])
+            memcpy(a->first, wanted->name, sizeof a->first);
+    }
+    return a->matched > 0
+               ? 0
+               : sb_fail("none of its %d tensors has a name and shape of this encoder", file->count);
+}
+
 int sb_checkpoint_init(sb_checkpoint_view *v, const char *path, char **report)
 {
     sb_safetensors file;
     listing l;
-    sb_checkpoint_view weights = *v;
-    weights.state = NULL;
-    if (sb_safetensors_read(&file, path) != 0)
+    agreement a = { 0 };
+    sb_checkpoint_view plain = *v;
+    plain.part_count = 0;
+    for (int p = 0; p < v->part_count; p++)
+        if (v->parts[p].prefix[0] == '\0' && v->parts[p].kind != SB_ENTRY_STATE)
+            plain.parts[plain.part_count++] = v->parts[p];
+    if (sb_safetensors_open(&file, path) != 0)
         return -1;
-    if (list(&weights, &l) != 0) {
-        free(l.tensors);
-        sb_safetensors_free(&file);
-        return -1;
-    }
-    int matched = 0, missing = 0, shape = 0;
-    char first_missing[SB_TENSOR_NAME] = "";
-    for (int i = 0; i < l.count; i++) {
-        const sb_tensor *wanted = &l.tensors[i], *t = find_with_prefix(&file, wanted->name);
-        if (wanted->type == SB_TENSOR_I64)
-            continue;
-        bool same = t && t->type == SB_TENSOR_F32 && t->dims == wanted->dims;
-        for (int d = 0; same && d < t->dims; d++)
-            same = t->shape[d] == wanted->shape[d];
-        if (same)
-            memcpy((void *)(uintptr_t)wanted->data, t->data, t->bytes);
-        matched += same;
-        shape += t && !same;
-        missing += !t;
-        if (!same && !first_missing[0])
-            memcpy(first_missing, wanted->name, sizeof first_missing);
-    }
-    int rc = matched > 0 ? 0
-                         : sb_fail("%s: none of its %d tensors has a name and shape of this encoder", path,
-                                   file.count);
-    if (rc == 0 &&
-        asprintf(report, "%d tensors taken, %d of another type or shape, %d not in the file%s%s", matched,
-                 shape, missing, first_missing[0] ? "; the first left at its initial value is " : "",
-                 first_missing) < 0)
+    int rc = list(&plain, &l);
+    if (rc == 0 && take_what_fits(&file, &l, &a) != 0)
+        rc = sb_context("%s", path);
+    if (rc == 0 && asprintf(report, "%d tensors taken, %d of another type or shape, %d not in the file%s%s",
+                            a.matched, a.other, a.missing,
+                            a.first[0] ? "; the first left at its initial value is " : "", a.first) < 0)
         rc = sb_fail("out of memory for the report on %s", path);
-    free(l.tensors);
-    sb_safetensors_free(&file);
+    drop(&l);
+    sb_safetensors_close(&file);
     return rc;
 }

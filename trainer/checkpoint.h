@@ -2,37 +2,51 @@
  * configuration.
  *
  * A checkpoint is a pure function of configuration, data and step: no run directory, time, pid or host is in
- * it. Names are torchvision's; the projector's begin with "projector.", the optimiser's with "optimiser.K."
- * for state array K. A damaged checkpoint is noticed (checksum, names, shapes) and the one before it used. */
+ * it. Names are torchvision's; a head's begin with its own ("projector."), and what is there beside the
+ * weights has a prefix of its own ("optimiser.K." for state array K). A damaged checkpoint is noticed
+ * (checksum, names, shapes) before anything of it is taken, and the one before it used. Tensors go between
+ * file and device piece by piece (kernels/staging.h): the host holds no copy of them. */
 #ifndef SB_TRAINER_CHECKPOINT_H
 #define SB_TRAINER_CHECKPOINT_H
 
 #include "trainer/graph/store.h"
 
-/* Host memory laid out as the store's sections. state: state_count arrays as long as the weights, one behind
- * the other; NULL: not of interest. A store that knows only a backbone reads only that: what else a file has
- * is passed over. */
+#define SB_CHECKPOINT_PARTS 16
+#define SB_CHECKPOINT_PREFIX 32
+
+/* One array of device memory, laid out as the store lays out the entries of a kind. */
 typedef struct {
-    const sb_store *store;
-    float *weight, *statistic, *state;
-    int state_count;
+    char prefix[SB_CHECKPOINT_PREFIX]; /* of its names in the file */
+    sb_entry_kind kind;
+    float *memory;
+    size_t floats; /* of the array; entries that lie behind them are not in it */
+} sb_checkpoint_part;
+
+/* What is saved or loaded. What else a file has is passed over: a store that knows only a backbone reads only
+ * that. */
+typedef struct {
+    const sb_store *store; /* names, and the device */
+    sb_checkpoint_part parts[SB_CHECKPOINT_PARTS];
+    int part_count;
     int64_t step;
-    const char *config_text;
+    const char *config_text; /* save: kept in the file */
 } sb_checkpoint_view;
 
 /* Writes the view's checkpoint and removes all but the newest `keep`. */
 int sb_checkpoint_save(const char *run_dir, const sb_checkpoint_view *view, int keep);
 
-/* Reads the newest sound checkpoint into the view's arrays and step. 1: read; 0: there is none; -1. Damaged
- * ones are noted. */
+/* Reads the newest sound checkpoint into the view's arrays and step. 1: read; 0: there is none, and nothing
+ * was changed; -1. Damaged ones, and ones of another network, are noted and change nothing. A file that the
+ * system does not give once it was found sound is noted too: the next one then overwrites all that was taken
+ * from it. */
 int sb_checkpoint_load_latest(const char *run_dir, sb_checkpoint_view *view);
 
 /* Path of the newest sound checkpoint (PATH_MAX bytes). 1, 0, -1. */
 int sb_checkpoint_latest(const char *run_dir, char *path);
 
-/* Takes weights and running statistics from a safetensors file with torchvision's or timm's names, also
- * behind a prefix ("module.", "backbone.", "encoder."). *report (malloc'ed): what matched, what did not. An
- * error if no tensor matches. */
+/* Takes weights and running statistics (the parts without a prefix) from a safetensors file with
+ * torchvision's or timm's names, also behind a prefix ("module.", "backbone.", "encoder."). *report
+ * (malloc'ed): what matched, what did not. An error if no tensor matches. */
 int sb_checkpoint_init(sb_checkpoint_view *view, const char *path, char **report);
 
 #endif

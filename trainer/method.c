@@ -1,7 +1,11 @@
 /* method.c: see method.h. */
 #include "trainer/method.h"
 
-#include "trainer/heads/projector.h"
+#include <string.h>
+
+#include "proto/error.h"
+#include "trainer/graph/build.h"
+#include "trainer/heads/mlp.h"
 
 const sb_method_kind *sb_method_of(const sb_config *config)
 {
@@ -11,15 +15,168 @@ const sb_method_kind *sb_method_of(const sb_config *config)
     return kinds[config->method];
 }
 
-int sb_method_build(sb_graph *g, const sb_config *config, int width)
+static bool together(const sb_method *m) { return m->config->projector.views == SB_VIEWS_TOGETHER; }
+
+int sb_method_build(sb_method *m, sb_graph *graph, sb_graph *target, const sb_config *config, int width)
 {
-    sb_method m = {
-        .graph = g, .config = config, .samples = config->trainer.batch, .views = config->view_count
-    };
-    sb_t features = sb_leaf(g, "features", (sb_shape){ m.views * m.samples, 1, 1, width, SB_F32 }, true);
-    m.skip = sb_leaf(g, "skip", (sb_shape){ m.samples, 1, 1, m.samples, SB_U8 }, false);
-    m.embeddings = sb_output(g, sb_projector(g, features, config), false);
-    if (sb_output(g, sb_method_of(config)->build(&m), true) < 0)
+    *m = (sb_method){ .kind = sb_method_of(config),
+                      .config = config,
+                      .samples = config->trainer.batch,
+                      .views = config->view_count,
+                      .steps = config->trainer.steps,
+                      .width = width,
+                      .graph = graph,
+                      .target = target };
+    for (int v = 0; v < SB_VIEWS_MAX; v++)
+        m->embeddings[v] = m->targets[v] = SB_NONE;
+    const sb_shape features = { m->views * m->samples, 1, 1, width, SB_F32 };
+    m->given[0] = (sb_given){ .kind = SB_GIVEN_FEATURES };
+    if (sb_leaf(graph, "features", features, true) < 0 ||
+        (m->kind->momentum && sb_leaf(target, "target features", features, false) < 0))
         return -1;
-    return 0;
+    /* The projector comes first in the store, behind the backbone: a target network is the two. */
+    for (int v = 0; v < (together(m) ? 1 : m->views); v++)
+        if ((together(m) ? sb_embeddings(m) : sb_embedding(m, v)) < 0)
+            return -1;
+    memcpy(m->projector, graph->store->floats, sizeof m->projector);
+    m->loss_output = graph->output_count;
+    return sb_output(graph, m->kind->build(m), true) < 0 ? -1 : 0;
+}
+
+/* ---- leaves -------------------------------------------------------------------------------------------- */
+
+static sb_t leaf(sb_method *m, const char *name, sb_shape shape, sb_given given)
+{
+    int index = m->graph->leaf_count;
+    sb_t t = sb_leaf(m->graph, name, shape, false);
+    if (t >= 0)
+        m->given[index] = given;
+    return t;
+}
+
+sb_t sb_skip(sb_method *m)
+{
+    return leaf(m, "skip", (sb_shape){ m->samples, 1, 1, m->samples, SB_U8 },
+                (sb_given){ .kind = SB_GIVEN_SKIP });
+}
+
+sb_t sb_number(sb_method *m, sb_schedule number)
+{
+    return leaf(m, "number", (sb_shape){ 1, 1, 1, 1, SB_F32 },
+                (sb_given){ .kind = SB_GIVEN_NUMBER, .number = number });
+}
+
+sb_t sb_normal(sb_method *m, int rows, int width)
+{
+    return leaf(m, "normal numbers", (sb_shape){ rows, 1, 1, width, SB_F32 },
+                (sb_given){ .kind = SB_GIVEN_NORMAL });
+}
+
+/* ---- embeddings ---------------------------------------------------------------------------------------- */
+
+/* The projector over rows of the features, which are leaf 0 of g. SB_FAILED. */
+static sb_t project(const sb_method *m, sb_graph *g, int view)
+{
+    const sb_mlp_how how = { .layers = m->config->projector.layers,
+                             .hidden = m->config->projector.hidden,
+                             .out = m->config->projector.out,
+                             .last = (sb_mlp_last)m->config->projector.last };
+    sb_t x = g->leaves[0];
+    if (!together(m))
+        x = sb_rows(g, x, .first = view * m->samples, .count = m->samples);
+    return sb_mlp(g, x, "projector", &how);
+}
+
+sb_t sb_embeddings(sb_method *m)
+{
+    if (!together(m))
+        return sb_fail("projector.views = apart: method %s takes the embeddings of all views together",
+                       m->kind->name);
+    if (m->embeddings[0] == SB_NONE) {
+        m->embedding_outputs[0] = m->graph->output_count;
+        m->embeddings[0] = sb_output(m->graph, project(m, m->graph, 0), false);
+    }
+    return m->embeddings[0];
+}
+
+sb_t sb_embedding(sb_method *m, int view)
+{
+    if (together(m))
+        return sb_view_rows(m, sb_embeddings(m), view);
+    if (m->embeddings[view] == SB_NONE) {
+        m->embedding_outputs[view] = m->graph->output_count;
+        m->embeddings[view] = sb_output(m->graph, project(m, m->graph, view), false);
+    }
+    return m->embeddings[view];
+}
+
+/* Output `index` of the target's graph as a leaf of the method's: the first to ask adds both. */
+static sb_t target(sb_method *m, int view)
+{
+    if (m->targets[view] != SB_NONE)
+        return m->targets[view];
+    int index = m->target->output_count;
+    sb_t t = sb_output(m->target, project(m, m->target, view), false);
+    if (t >= 0)
+        m->targets[view] = leaf(m, "target embeddings", sb_shape_of(m->target, t),
+                                (sb_given){ .kind = SB_GIVEN_TARGET, .index = index });
+    return t < 0 ? SB_FAILED : m->targets[view];
+}
+
+sb_t sb_target_embedding(sb_method *m, int view)
+{
+    return together(m) ? sb_view_rows(m, target(m, 0), view) : target(m, view);
+}
+
+sb_t sb_view_rows(sb_method *m, sb_t t, int view)
+{
+    return sb_rows(m->graph, t, .first = view * m->samples, .count = m->samples);
+}
+
+/* ---- what a step leaves behind ------------------------------------------------------------------------- */
+
+sb_t sb_queue(sb_method *m, const char *name, int rows, int width)
+{
+    const sb_extent extent = { .dims = 2, .side = { rows, width }, .init = SB_INIT_ZERO };
+    if (rows % m->samples != 0)
+        return sb_fail("%s: a queue of %d rows is no multiple of the %d samples that a step pushes", name,
+                       rows, m->samples);
+    int entry = sb_store_add(m->graph->store, name, SB_ENTRY_STATE, &extent);
+    if (entry < 0)
+        return SB_FAILED;
+    return leaf(m, name, (sb_shape){ rows, 1, 1, width, SB_F32 },
+                (sb_given){ .kind = SB_GIVEN_STATE, .index = entry });
+}
+
+sb_t sb_push(sb_method *m, sb_t queue, sb_t t)
+{
+    if (queue < 0 || t < 0)
+        return SB_FAILED;
+    int leaf = 0;
+    while (m->graph->leaves[leaf] != queue)
+        leaf++;
+    if (m->push_count == SB_PUSHES_MAX)
+        return sb_fail("a method pushes to at most %d queues", SB_PUSHES_MAX);
+    m->pushes[m->push_count++] = (sb_queue_push){ m->given[leaf].index, m->graph->output_count };
+    return sb_output(m->graph, t, false);
+}
+
+sb_t sb_prototypes(sb_method *m, sb_t x, int count, int64_t frozen)
+{
+    sb_t t = sb_linear(m->graph, x, "prototypes", .out = count);
+    sb_entry *e = sb_weight_of(m->graph, t, 0);
+    if (e) {
+        e->unit_rows = true;
+        e->frozen_until = frozen;
+    }
+    return t;
+}
+
+void sb_vector_rate(sb_method *m, double rate)
+{
+    for (int i = 0; i < m->graph->store->count; i++) {
+        sb_entry *e = &m->graph->store->entries[i];
+        if (e->kind == SB_ENTRY_WEIGHT && !e->extent.decayed)
+            e->rate = (float)rate;
+    }
 }

@@ -1,40 +1,117 @@
 /* method.h: what a self-supervised method is: a loss over the features of a batch, as a graph.
  *
- * A method is a small file in methods/ that reads like its formula, built of operations whose gradients are
- * known: it writes none itself. The trainer does the rest (views, chunks, optimiser). Row v * samples + i of
- * features and embeddings is view v of sample i. */
+ * DESIGN. A method is a small file in methods/ that reads like its formula, built of operations whose
+ * gradients are known: it writes none itself. It asks for what it needs by the functions below; the trainer
+ * does the rest (views, chunks, target network, optimiser, checkpoints). Row v * samples + i of what covers
+ * all views is view v of sample i.
+ *
+ * What is built is run in this order in each step: the target network over all views, if one was asked for;
+ * the backbone; this graph over the whole batch, there and back; the optimiser's step; then, at once, what a
+ * step leaves behind: the target's average, the queues' rows, rows that are to have unit length. */
 #ifndef SB_TRAINER_METHOD_H
 #define SB_TRAINER_METHOD_H
 
 #include "proto/config.h"
 #include "trainer/graph/graph.h"
 
-/* What a method builds with. */
+#define SB_PUSHES_MAX 8
+
+typedef struct sb_method sb_method;
+
+/* A number that follows from the step: 0 is the first of `steps`. */
+typedef double (*sb_schedule)(const sb_method *method, int64_t step, int64_t steps);
+
+/* What a leaf of the graph is given before it runs. */
+typedef enum {
+    SB_GIVEN_FEATURES, /* the backbone's, of all views */
+    SB_GIVEN_SKIP,     /* nothing, where no pair is to be skipped */
+    SB_GIVEN_TARGET,   /* output `index` of the target's graph */
+    SB_GIVEN_STATE,    /* the store's entry `index` */
+    SB_GIVEN_NUMBER,   /* `number` of this step */
+    SB_GIVEN_NORMAL    /* normal numbers, drawn anew for each step */
+} sb_given_kind;
 typedef struct {
-    sb_graph *graph;
-    const sb_config *config;
-    int samples, views;
-    sb_t embeddings; /* the projector's output [views * samples, projector.out], not normalised */
-    sb_t skip; /* 8-bit [samples, samples]: pairs of samples that are never each other's negatives; nothing is
-                  given where there is none */
-} sb_method;
+    sb_given_kind kind;
+    int index;
+    sb_schedule number;
+} sb_given;
+
+/* After a step, output `output` is written over the oldest rows of the queue, which is entry `entry`. */
+typedef struct {
+    int entry, output;
+} sb_queue_push;
 
 typedef struct {
     const char *name;
     int views_least, views_most;
     int samples_least;                /* a smaller batch is refused with this number */
-    sb_t (*build)(sb_method *method); /* the loss [1, 1], a mean over the anchors; SB_FAILED */
+    sb_schedule momentum;             /* of the target network; NULL: there is none */
+    sb_t (*build)(sb_method *method); /* the loss [1, 1]; SB_FAILED */
 } sb_method_kind;
+
+/* What a method builds with, and what it asked for. */
+struct sb_method {
+    const sb_method_kind *kind;
+    const sb_config *config;
+    const void *keys;
+    int samples, views, width; /* width: of a feature */
+    int64_t steps;             /* of the run */
+    sb_graph *graph, *target;  /* target: its projector, over the target's features, which are leaf 0 */
+    sb_given given[SB_LEAVES_MAX];
+    sb_t embeddings[SB_VIEWS_MAX], targets[SB_VIEWS_MAX]; /* SB_NONE: not asked for yet */
+    size_t projector[SB_ENTRY_KINDS];    /* floats of the store, to the end of the projector */
+    int embedding_outputs[SB_VIEWS_MAX]; /* of a view; of all views in the first, where they go together */
+    int loss_output;
+    sb_queue_push pushes[SB_PUSHES_MAX];
+    int push_count;
+};
 
 /* The configured one. */
 const sb_method_kind *sb_method_of(const sb_config *config);
 
-/* Builds projector and loss over features [views * samples, width]: leaf 0 the features (their gradient is
- * wanted), leaf 1 skip; output 0 the embeddings, output 1 the loss, whose gradient is given (1). */
-int sb_method_build(sb_graph *graph, const sb_config *config, int width);
+/* Builds heads and loss over features [views * samples, width] into two empty graphs of one store, the
+ * target's if the method has one. `out` is kept as long as the graphs are. */
+int sb_method_build(sb_method *out, sb_graph *graph, sb_graph *target, const sb_config *config, int width);
 
-enum { SB_LEAF_FEATURES, SB_LEAF_SKIP };
-enum { SB_OUTPUT_EMBEDDINGS, SB_OUTPUT_LOSS };
+/* ---- what a method asks for ------------------------------------------------------------------------------
+ * A tensor each; SB_FAILED, which every builder passes on. */
+
+/* The projector's output, not normalised: of all views [views * samples, projector.out]; of one view
+ * [samples, projector.out]. projector.views says whether the norms of the projector see all views together
+ * or each view alone; the first of the two functions needs them together. */
+sb_t sb_embeddings(sb_method *method);
+sb_t sb_embedding(sb_method *method, int view);
+
+/* The same of the target network, which has an encoder and a projector of its own: an average of the trained
+ * ones. No gradient goes to it. */
+sb_t sb_target_embedding(sb_method *method, int view);
+
+/* The rows of one view of what covers all views. */
+sb_t sb_view_rows(sb_method *method, sb_t t, int view);
+
+/* 8-bit [samples, samples]: pairs of samples that are never each other's negatives. */
+sb_t sb_skip(sb_method *method);
+
+/* [rows, width], zeros at first: what the last steps pushed. `rows` is a multiple of the samples, and the
+ * rows of a step stand at (step mod rows / samples) * samples: their order is not that of their age. */
+sb_t sb_queue(sb_method *method, const char *name, int rows, int width);
+
+/* After the step, t [samples, width] takes the place of the queue's oldest rows. */
+sb_t sb_push(sb_method *method, sb_t queue, sb_t t);
+
+/* x [n, width] times `count` learnt vectors of unit length: [n, count]. They stay as they began for the
+ * first `frozen` steps. A second call shares them. */
+sb_t sb_prototypes(sb_method *method, sb_t x, int count, int64_t frozen);
+
+/* Vectors (biases, the weights of norms) learn at `rate` times the learning rate: all that were built so far.
+ */
+void sb_vector_rate(sb_method *method, double rate);
+
+/* [1, 1]: a number that follows from the step. */
+sb_t sb_number(sb_method *method, sb_schedule number);
+
+/* [rows, width]: normal numbers that follow from the seed and the step. */
+sb_t sb_normal(sb_method *method, int rows, int width);
 
 extern const sb_method_kind sb_method_simclr, sb_method_dcl;
 

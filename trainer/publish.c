@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "kernels/staging.h"
 #include "proto/error.h"
 
 #define EMBEDDINGS_MIN 2048
@@ -42,11 +43,33 @@ int sb_publish_embedding(sb_publisher *p, const sb_embedding_head *head, const f
     return sb_broadcast_write(&p->embeddings, parts, 2);
 }
 
-int sb_publish_weights(sb_publisher *p, int64_t step, const float *weight, const float *statistic)
+/* `floats` floats of device memory. */
+static int add_floats(sb_publisher *p, sb_staging *staging, const float *from, size_t floats)
 {
+    const size_t most = SB_STAGING_BYTES / sizeof *from;
+    for (size_t at = 0, n; at < floats; at += n) {
+        n = floats - at < most ? floats - at : most;
+        const void *piece = sb_staging_fetch(staging, from + at, n * sizeof *from);
+        if (!piece || sb_broadcast_add(&p->weights, piece, n * sizeof *from) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+int sb_publish_weights(sb_publisher *p, sb_device *device, int64_t step, const sb_section *section)
+{
+    sb_staging staging;
+    if (sb_staging_open(&staging, device) != 0)
+        return -1;
     p->head.step = step;
-    const sb_broadcast_part parts[] = { { &p->head, sizeof p->head },
-                                        { weight, p->head.weight_floats * sizeof *weight },
-                                        { statistic, p->head.statistic_floats * sizeof *statistic } };
-    return sb_broadcast_write(&p->weights, parts, 3);
+    sb_broadcast_begin(&p->weights);
+    int rc = sb_broadcast_add(&p->weights, &p->head, sizeof p->head);
+    if (rc == 0)
+        rc = add_floats(p, &staging, section->weight, p->head.weight_floats);
+    if (rc == 0)
+        rc = add_floats(p, &staging, section->statistic, p->head.statistic_floats);
+    if (rc == 0)
+        sb_broadcast_end(&p->weights);
+    sb_staging_close(&staging);
+    return rc;
 }

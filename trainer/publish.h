@@ -42,7 +42,7 @@ void sb_publisher_close(sb_publisher *publisher);
 
 int sb_publish_embedding(sb_publisher *publisher, const sb_embedding_head *head, const float *embedding);
 
-/* weight and statistic: of the backbone, host memory. */
-int sb_publish_weights(sb_publisher *publisher, int64_t step, const float *weight, const float *statistic);
+/* The backbone of a section, from the device's memory. */
+int sb_publish_weights(sb_publisher *publisher, sb_device *device, int64_t step, const sb_section *section);
 
 #endif

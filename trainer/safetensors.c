@@ -2,12 +2,14 @@
 #include "trainer/safetensors.h"
 
 #include <endian.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <zlib.h>
 
 #include "proto/error.h"
@@ -25,19 +27,6 @@ static const struct {
     [SB_TENSOR_BF16] = { "BF16", 2 }, [SB_TENSOR_F64] = { "F64", 8 }, [SB_TENSOR_I32] = { "I32", 4 },
     [SB_TENSOR_U8] = { "U8", 1 },
 };
-
-static uint32_t checksum(const void *data, size_t bytes)
-{
-    uLong crc = crc32(0, NULL, 0);
-    const Bytef *at = data;
-    while (bytes > 0) {
-        uInt part = bytes > (1u << 30) ? 1u << 30 : (uInt)bytes;
-        crc = crc32(crc, at, part);
-        at += part;
-        bytes -= part;
-    }
-    return (uint32_t)crc;
-}
 
 /* ---- write --------------------------------------------------------------------------------------------- */
 
@@ -83,50 +72,88 @@ static char *make_header(const sb_tensor *const *order, int count, const char *c
     return header;
 }
 
-int sb_safetensors_write(const char *path, const sb_tensor *tensors, int count, const char *const *metadata)
+/* The header as it stands in a file, with its length before it and spaces behind; malloc'ed. Its length does
+ * not depend on the checksum. NULL: sb_error. */
+static char *frame_header(const sb_tensor *const *order, int count, const char *const *metadata, uint32_t crc,
+                          size_t *bytes)
 {
-    size_t data = 0;
+    char *text = make_header(order, count, metadata, crc);
+    if (!text) {
+        sb_fail("a tensor's name or the metadata is not UTF-8, or memory is out");
+        return NULL;
+    }
+    size_t length = strlen(text), padded = (length + 7) / 8 * 8;
+    uint64_t little = htole64(padded);
+    char *framed = sb_grown(NULL, 8 + padded, 1, "the header of a file");
+    if (framed) {
+        memcpy(framed, &little, 8);
+        memcpy(framed + 8, text, length);
+        memset(framed + 8 + length, ' ', padded - length);
+        *bytes = 8 + padded;
+    }
+    free(text);
+    return framed;
+}
+
+/* The header: first without a checksum, which is not known before the data is written; then again, with it.
+ */
+static int write_header(sb_new_file *file, const sb_tensor *const *order, int count,
+                        const char *const *metadata, const uLong *crc)
+{
+    size_t bytes;
+    char *header = frame_header(order, count, metadata, crc ? (uint32_t)*crc : 0, &bytes);
+    if (!header)
+        return -1;
+    int rc = crc ? sb_new_file_rewrite(file, 0, header, bytes) : sb_new_file_write(file, header, bytes);
+    free(header);
+    return rc;
+}
+
+static int write_data(sb_new_file *file, const sb_tensor *const *order, int count, sb_tensor_look look,
+                      void *context, uLong *crc)
+{
+    for (int i = 0; i < count; i++) {
+        for (size_t at = 0, n; at < order[i]->bytes; at += n) {
+            n = order[i]->bytes - at < SB_TENSOR_PIECE ? order[i]->bytes - at : SB_TENSOR_PIECE;
+            const void *piece = look(context, order[i], at, n);
+            if (!piece)
+                return sb_context("tensor %s", order[i]->name);
+            *crc = crc32(*crc, piece, (uInt)n);
+            if (sb_new_file_write(file, piece, n) != 0)
+                return -1;
+        }
+    }
+    return 0;
+}
+
+int sb_safetensors_write(const char *path, const sb_tensor *tensors, int count, const char *const *metadata,
+                         sb_tensor_look look, void *context)
+{
     const sb_tensor **order = sb_zeroed((size_t)count, sizeof *order, "the order of tensors");
     if (!order)
         return -1;
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < count; i++)
         order[i] = &tensors[i];
-        data += tensors[i].bytes;
-    }
     qsort(order, (size_t)count, sizeof *order, by_alignment);
-    char *file = NULL, *header = NULL, *body = sb_grown(NULL, data, 1, "the tensors of a file");
-    int rc = body ? 0 : -1;
-    size_t at = 0;
-    for (int i = 0; rc == 0 && i < count; i++) {
-        memcpy(body + at, order[i]->data, order[i]->bytes);
-        at += order[i]->bytes;
-    }
-    if (rc == 0 && !(header = make_header(order, count, metadata, checksum(body, data))))
-        rc = sb_fail("%s: a tensor's name or the metadata is not UTF-8, or memory is out", path);
+    sb_new_file file;
+    int rc = sb_new_file_begin(&file, path);
     if (rc == 0) {
-        size_t length = strlen(header), padded = (length + 7) / 8 * 8, total = 8 + padded + data;
-        file = sb_grown(NULL, total, 1, path);
-        if (file) {
-            uint64_t little = htole64(padded);
-            memcpy(file, &little, 8);
-            memcpy(file + 8, header, length);
-            memset(file + 8 + length, ' ', padded - length);
-            memcpy(file + 8 + padded, body, data);
-            rc = sb_file_replace(path, file, total);
-        } else {
+        uLong crc = crc32(0, NULL, 0);
+        if (write_header(&file, order, count, metadata, NULL) != 0 ||
+            write_data(&file, order, count, look, context, &crc) != 0 ||
+            write_header(&file, order, count, metadata, &crc) != 0)
+            rc = sb_context("%s", path);
+        if (sb_new_file_end(&file, rc == 0) != 0)
             rc = -1;
-        }
     }
-    free(file);
-    free(header);
-    free(body);
     free(order);
     return rc;
 }
 
 /* ---- read ---------------------------------------------------------------------------------------------- */
 
-static int parse_tensor(sb_tensor *t, const char *name, json_t *object, size_t data_bytes, size_t *begin)
+/* data: the data section's first byte in the file. */
+static int parse_tensor(sb_tensor *t, const char *name, json_t *object, size_t data, size_t data_bytes)
 {
     *t = (sb_tensor){ 0 };
     if (snprintf(t->name, sizeof t->name, "%s", name) >= (int)sizeof t->name)
@@ -160,15 +187,15 @@ static int parse_tensor(sb_tensor *t, const char *name, json_t *object, size_t d
     if (from < 0 || to < from || (size_t)to > data_bytes || (size_t)(to - from) != t->bytes)
         return sb_fail("tensor %s: data_offsets %lld to %lld do not hold its %zu bytes within the file's %zu",
                        name, (long long)from, (long long)to, t->bytes, data_bytes);
-    *begin = (size_t)from;
+    t->begin = data + (size_t)from;
     return 0;
 }
 
-static int by_address(const void *a, const void *b)
+static int by_place(const void *a, const void *b)
 {
     const sb_tensor *x = a, *y = b;
-    if (x->data != y->data)
-        return x->data < y->data ? -1 : 1;
+    if (x->begin != y->begin)
+        return x->begin < y->begin ? -1 : 1;
     return (x->bytes > y->bytes) - (x->bytes < y->bytes);
 }
 
@@ -195,7 +222,7 @@ static int parse_metadata(sb_safetensors *out, json_t *object)
     return 0;
 }
 
-static int parse_header(sb_safetensors *out, json_t *root, const char *data, size_t data_bytes)
+static int parse_header(sb_safetensors *out, json_t *root, size_t data, size_t data_bytes)
 {
     const char *name;
     json_t *object;
@@ -207,85 +234,132 @@ static int parse_header(sb_safetensors *out, json_t *root, const char *data, siz
         return -1;
     json_object_foreach(root, name, object)
     {
-        size_t begin = 0;
         if (strcmp(name, "__metadata__") == 0)
             continue;
-        if (parse_tensor(&out->tensors[out->count], name, object, data_bytes, &begin) != 0)
+        if (parse_tensor(&out->tensors[out->count], name, object, data, data_bytes) != 0)
             return -1;
-        out->tensors[out->count++].data = data + begin;
+        out->count++;
     }
-    qsort(out->tensors, (size_t)out->count, sizeof *out->tensors, by_address);
-    const char *end = data;
+    qsort(out->tensors, (size_t)out->count, sizeof *out->tensors, by_place);
+    size_t end = data;
     for (int i = 0; i < out->count; i++) {
-        if ((const char *)out->tensors[i].data != end)
+        if (out->tensors[i].begin != end)
             return sb_fail(
                 "tensor %s does not begin where the one before ends: the data has a gap or an overlap",
                 out->tensors[i].name);
         end += out->tensors[i].bytes;
     }
     if (end != data + data_bytes)
-        return sb_fail("%zu bytes of data belong to no tensor", (size_t)(data + data_bytes - end));
+        return sb_fail("%zu bytes of data belong to no tensor", data + data_bytes - end);
     return 0;
 }
 
-static int parse(sb_safetensors *out, size_t bytes)
+static int read_at(int fd, size_t at, void *to, size_t bytes)
+{
+    while (bytes > 0) {
+        ssize_t got = pread(fd, to, bytes, (off_t)at);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return sb_fail_errno("reading byte %zu", at);
+        if (got == 0)
+            return sb_fail("the file ends at byte %zu, which it did not when it was opened", at);
+        to = (char *)to + got;
+        at += (size_t)got;
+        bytes -= (size_t)got;
+    }
+    return 0;
+}
+
+/* The data, against the checksum that the header says, if it says one. */
+static int verify(const sb_safetensors *file, size_t data, size_t data_bytes)
+{
+    const char *stored = sb_safetensors_metadata(file, "crc32");
+    if (!stored)
+        return 0;
+    size_t room = data_bytes < SB_TENSOR_PIECE ? data_bytes : SB_TENSOR_PIECE;
+    char now[16], *piece = sb_grown(NULL, room, 1, "a piece of a file");
+    int rc = piece ? 0 : -1;
+    uLong crc = crc32(0, NULL, 0);
+    for (size_t at = 0, n; rc == 0 && at < data_bytes; at += n) {
+        n = data_bytes - at < room ? data_bytes - at : room;
+        rc = read_at(file->fd, data + at, piece, n);
+        if (rc == 0)
+            crc = crc32(crc, (const Bytef *)piece, (uInt)n);
+    }
+    free(piece);
+    snprintf(now, sizeof now, "%08" PRIx32, (uint32_t)crc);
+    if (rc == 0 && strcmp(now, stored) != 0)
+        return sb_fail("the data's checksum is %s, the header says %s: the file is damaged", now, stored);
+    return rc;
+}
+
+/* The header's `length` bytes, and then all that it says. */
+static int parse(sb_safetensors *out, const char *header, size_t length, size_t bytes)
+{
+    if (length == 0 || header[0] != '{')
+        return sb_fail("the header does not begin with '{'");
+    json_error_t error;
+    json_t *root = json_loadb(header, length, JSON_REJECT_DUPLICATES, &error);
+    if (!root)
+        return sb_fail("the header is not JSON: %s", error.text);
+    size_t data = 8 + length, data_bytes = bytes - data;
+    int rc = json_is_object(root) ? parse_header(out, root, data, data_bytes)
+                                  : sb_fail("the header is not an object");
+    json_decref(root);
+    return rc == 0 ? verify(out, data, data_bytes) : -1;
+}
+
+static int read_header(sb_safetensors *out, size_t bytes)
 {
     uint64_t length;
-    const char *file = out->file;
     if (bytes < 8)
         return sb_fail("%zu bytes, too short for a header", bytes);
-    memcpy(&length, file, 8);
+    if (read_at(out->fd, 0, &length, 8) != 0)
+        return -1;
     length = le64toh(length);
     if (length > HEADER_MAX || length > bytes - 8)
         return sb_fail("the header should have %" PRIu64
                        " bytes, the file has %zu in all: cut off, or no safetensors file",
                        length, bytes);
-    if (length == 0 || file[8] != '{')
-        return sb_fail("the header does not begin with '{'");
-    json_error_t error;
-    json_t *root = json_loadb(file + 8, length, JSON_REJECT_DUPLICATES, &error);
-    if (!root)
-        return sb_fail("the header is not JSON: %s", error.text);
-    const char *data = file + 8 + length;
-    size_t data_bytes = bytes - 8 - length;
-    int rc = json_is_object(root) ? parse_header(out, root, data, data_bytes)
-                                  : sb_fail("the header is not an object");
-    json_decref(root);
-    if (rc != 0)
+    char *header = sb_grown(NULL, length, 1, "the header of a file");
+    if (!header)
         return -1;
-    const char *stored = sb_safetensors_metadata(out, "crc32");
-    if (stored) {
-        char now[16];
-        snprintf(now, sizeof now, "%08" PRIx32, checksum(data, data_bytes));
-        if (strcmp(now, stored) != 0)
-            return sb_fail("the data's checksum is %s, the header says %s: the file is damaged", now, stored);
-    }
-    return 0;
+    int rc = read_at(out->fd, 8, header, length);
+    if (rc == 0)
+        rc = parse(out, header, length, bytes);
+    free(header);
+    return rc;
 }
 
-int sb_safetensors_read(sb_safetensors *out, const char *path)
+int sb_safetensors_open(sb_safetensors *out, const char *path)
 {
-    *out = (sb_safetensors){ 0 };
-    char *file;
     size_t bytes;
-    if (sb_file_read(path, FILE_BYTES_MAX, &file, &bytes) != 0)
+    *out = (sb_safetensors){ .fd = sb_file_open(path, FILE_BYTES_MAX, &bytes) };
+    if (out->fd < 0)
         return -1;
-    out->file = file;
-    if (parse(out, bytes) == 0)
+    if (read_header(out, bytes) == 0)
         return 0;
-    sb_context("%s", path);
-    sb_safetensors_free(out);
-    return -1;
+    sb_safetensors_close(out);
+    return sb_context("%s", path);
 }
 
-void sb_safetensors_free(sb_safetensors *f)
+void sb_safetensors_close(sb_safetensors *f)
 {
     for (int i = 0; f->metadata && f->metadata[i]; i++)
         free(f->metadata[i]);
     free(f->metadata);
     free(f->tensors);
-    free(f->file);
-    *f = (sb_safetensors){ 0 };
+    if (f->fd >= 0)
+        close(f->fd);
+    *f = (sb_safetensors){ .fd = -1 };
+}
+
+int sb_safetensors_read(const sb_safetensors *f, const sb_tensor *t, size_t at, void *to, size_t bytes)
+{
+    if (at > t->bytes || bytes > t->bytes - at)
+        return sb_fail("tensor %s has %zu bytes, not %zu from %zu on", t->name, t->bytes, bytes, at);
+    return read_at(f->fd, t->begin + at, to, bytes) == 0 ? 0 : sb_context("tensor %s", t->name);
 }
 
 const sb_tensor *sb_safetensors_find(const sb_safetensors *f, const char *name)

@@ -2,8 +2,8 @@
  * README).
  *
  * 8 bytes header length, JSON header, raw little-endian data without gaps. Files are written whole under a
- * temporary name, synced and renamed. Reading validates everything: offsets, shapes, gaps, overlaps, length.
- */
+ * temporary name, synced and renamed. Opening validates everything: offsets, shapes, gaps, overlaps, length,
+ * checksum. Neither side ever holds more of the data than a piece. */
 #ifndef SB_TRAINER_SAFETENSORS_H
 #define SB_TRAINER_SAFETENSORS_H
 
@@ -28,25 +28,38 @@ typedef struct {
     sb_tensor_type type;
     int dims;
     int64_t shape[SB_TENSOR_DIMS];
-    const void *data; /* write: the caller's; read: into the file's memory */
     size_t bytes;
+    const void *data; /* write: the caller's own, for its `look` */
+    size_t begin;     /* read: its first byte in the file */
 } sb_tensor;
 
+/* Where `bytes` bytes of a tensor, from its byte `at` on, lie in host memory until the next call; NULL with
+ * sb_error set: they cannot be had. */
+typedef const void *(*sb_tensor_look)(void *context, const sb_tensor *tensor, size_t at, size_t bytes);
+
 /* Writes tensors (any order given; stored by descending alignment, then name) with string metadata pairs
- * {key, value, ..., NULL}. */
-int sb_safetensors_write(const char *path, const sb_tensor *tensors, int count, const char *const *metadata);
+ * {key, value, ..., NULL}. Their bytes are asked for in pieces of at most SB_TENSOR_PIECE, each once. */
+#define SB_TENSOR_PIECE ((size_t)4 << 20)
+int sb_safetensors_write(const char *path, const sb_tensor *tensors, int count, const char *const *metadata,
+                         sb_tensor_look look, void *context);
 
 typedef struct {
     sb_tensor *tensors;
     int count;
     char **metadata; /* key, value, ..., NULL */
-    void *file;      /* the file's bytes */
+    int fd;
 } sb_safetensors;
 
-/* Reads a file of at most 64 GiB; the error says what is wrong with it. A checksum in the metadata ("crc32"
- * over the data section, which write adds) is verified if there. */
-int sb_safetensors_read(sb_safetensors *out, const char *path);
-void sb_safetensors_free(sb_safetensors *file);
+/* Opens a file of at most 64 GiB and reads its header; the error says what is wrong with it. A checksum in
+ * the metadata
+ * ("crc32" over the data section, which write adds) is verified if there. close tolerates what open refused.
+ */
+int sb_safetensors_open(sb_safetensors *out, const char *path);
+void sb_safetensors_close(sb_safetensors *file);
+
+/* Reads `bytes` bytes of a tensor of this file, from its byte `at` on. */
+int sb_safetensors_read(const sb_safetensors *file, const sb_tensor *tensor, size_t at, void *to,
+                        size_t bytes);
 const sb_tensor *sb_safetensors_find(const sb_safetensors *file, const char *name);
 const char *sb_safetensors_metadata(const sb_safetensors *file, const char *key);
 

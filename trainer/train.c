@@ -51,7 +51,6 @@ typedef struct {
     sb_status status;
     uint64_t waited_ns, begun_ns, recent_ns;
     uint32_t epoch; /* of the batch in work */
-    float *host;    /* weights, running statistics and state, for checkpoints and snapshots */
     sb_publisher publisher;
     float *embeddings; /* [views * batch, width] of the last step, host */
 } train;
@@ -146,12 +145,14 @@ static int skip_overlaps(void *context, uint8_t *skip)
 static int publish_embeddings(train *t)
 {
     int width, batch = t->config.trainer.batch;
-    const float *device = sb_step_embeddings(t->step, &width);
-    size_t rows = (size_t)(t->config.view_count * batch);
-    if (t->device->copy(t->device, SB_STREAM_COMPUTE, t->embeddings, device,
-                        rows * (size_t)width * sizeof(float), SB_TO_HOST) != 0 ||
-        t->device->wait(t->device, SB_STREAM_COMPUTE) !=
-            0) /* the loss was waited for just before: nothing is left in work */
+    for (int view = 0; view < t->config.view_count; view++) {
+        const float *device = sb_step_embeddings(t->step, view, &width);
+        size_t floats = (size_t)batch * (size_t)width;
+        if (t->device->copy(t->device, SB_STREAM_COMPUTE, t->embeddings + (size_t)view * floats, device,
+                            floats * sizeof(float), SB_TO_HOST) != 0)
+            return -1;
+    }
+    if (t->device->wait(t->device, SB_STREAM_COMPUTE) != 0)
         return -1;
     for (int view = 0; view < t->config.view_count; view++) {
         for (int i = 0; i < batch; i++) {
@@ -190,61 +191,41 @@ static int release_batch(train *t)
 
 /* ---- checkpoints --------------------------------------------------------------------------------------- */
 
-static size_t weight_floats(const train *t) { return sb_step_store(t->step)->floats[SB_ENTRY_WEIGHT]; }
-static size_t statistic_floats(const train *t) { return sb_step_store(t->step)->floats[SB_ENTRY_STATISTIC]; }
-
-static sb_checkpoint_view checkpoint_view(train *t)
+static sb_checkpoint_view checkpoint_view(const train *t)
 {
-    int arrays;
-    sb_step_state(t->step, &arrays);
-    float *statistic = t->host + weight_floats(t), *state = statistic + statistic_floats(t);
-    return (sb_checkpoint_view){ .store = sb_step_store(t->step),
-                                 .weight = t->host,
-                                 .statistic = statistic,
-                                 .state = state,
-                                 .state_count = arrays,
-                                 .step = t->number,
-                                 .config_text = t->config_text };
-}
-
-/* Device <-> host copy of weights and running statistics, and of the optimiser's state if `whole`. */
-static int exchange(train *t, bool to_host, bool whole)
-{
-    const sb_section *section = sb_step_section(t->step);
+    const sb_store *store = sb_step_store(t->step);
+    const sb_section *section = sb_step_section(t->step), *target = sb_step_target(t->step);
+    const size_t weights = store->floats[SB_ENTRY_WEIGHT], statistics = store->floats[SB_ENTRY_STATISTIC];
+    sb_checkpoint_view v = {
+        .store = store,
+        .parts = { { "", SB_ENTRY_WEIGHT, section->weight, weights },
+                   { "", SB_ENTRY_STATISTIC, section->statistic, statistics },
+                   { "", SB_ENTRY_STATE, section->state, section->floats[SB_ENTRY_STATE] },
+                   { "target.", SB_ENTRY_WEIGHT, target->weight, target->floats[SB_ENTRY_WEIGHT] },
+                   { "target.", SB_ENTRY_STATISTIC, target->statistic, target->floats[SB_ENTRY_STATISTIC] } },
+        .part_count = 5,
+        .step = t->number,
+        .config_text = t->config_text
+    };
     int arrays;
     float *state = sb_step_state(t->step, &arrays);
-    const struct {
-        float *device;
-        size_t floats;
-    } parts[] = { { section->weight, weight_floats(t) },
-                  { section->statistic, statistic_floats(t) },
-                  { state, (size_t)arrays * weight_floats(t) } };
-    float *host = t->host;
-    for (int i = 0; i < (whole ? 3 : 2); i++) {
-        size_t bytes = parts[i].floats * sizeof(float);
-        int rc = to_host
-                     ? t->device->copy(t->device, SB_STREAM_COMPUTE, host, parts[i].device, bytes, SB_TO_HOST)
-                     : t->device->copy(t->device, SB_STREAM_COMPUTE, parts[i].device, host, bytes,
-                                       SB_TO_DEVICE);
-        if (rc != 0)
-            return -1;
-        host += parts[i].floats;
+    for (int k = 0; k < arrays; k++) {
+        sb_checkpoint_part *p = &v.parts[v.part_count++];
+        *p = (sb_checkpoint_part){ .kind = SB_ENTRY_WEIGHT,
+                                   .memory = state + (size_t)k * weights,
+                                   .floats = weights };
+        snprintf(p->prefix, sizeof p->prefix, "optimiser.%d.", k);
     }
-    return t->device->wait(t->device, SB_STREAM_COMPUTE);
+    return v;
 }
 
 static int publish_weights(train *t)
 {
-    if (exchange(t, true, false) != 0 ||
-        sb_publish_weights(&t->publisher, t->number, t->host, t->host + weight_floats(t)) != 0)
-        return -1;
-    return 0;
+    return sb_publish_weights(&t->publisher, t->device, t->number, sb_step_section(t->step));
 }
 
 static int save(train *t)
 {
-    if (exchange(t, true, true) != 0)
-        return -1;
     sb_checkpoint_view view = checkpoint_view(t);
     return sb_checkpoint_save(t->run_dir, &view, t->config.trainer.checkpoint_keep);
 }
@@ -265,8 +246,6 @@ static int take_init(const train *t, sb_checkpoint_view *view)
 /* From the newest checkpoint; else from `init`; else as initialised. */
 static int restore(train *t)
 {
-    if (exchange(t, true, true) != 0)
-        return -1;
     sb_checkpoint_view view = checkpoint_view(t);
     int found = sb_checkpoint_load_latest(t->run_dir, &view);
     if (found < 0)
@@ -276,7 +255,7 @@ static int restore(train *t)
     t->number = found ? view.step : 0;
     if (found)
         sb_note("resuming after step %" PRId64, t->number);
-    if (exchange(t, false, true) != 0 || sb_step_weights_changed(t->step) != 0)
+    if ((found ? sb_step_weights_changed(t->step) : sb_step_begin(t->step)) != 0)
         return -1;
     if (sb_log_truncate(t->run_dir, "metrics.jsonl", t->number) != 0)
         return -1;
@@ -428,11 +407,7 @@ static int make_step(train *t)
         sb_step_create(&t->step, t->device, &t->config) != 0)
         return -1;
     sb_device_planned(t->device);
-    int arrays;
-    sb_step_state(t->step, &arrays);
-    t->host = sb_zeroed(weight_floats(t) * (size_t)(1 + arrays) + statistic_floats(t), sizeof *t->host,
-                        "the state of a run");
-    return t->host ? 0 : -1;
+    return 0;
 }
 
 static int setup(train *t)
@@ -447,7 +422,7 @@ static int setup(train *t)
         return -1;
     sb_device_introduce(t->device);
     int width, rows = t->config.view_count * t->config.trainer.batch;
-    sb_step_embeddings(t->step, &width);
+    sb_step_embeddings(t->step, 0, &width);
     t->embeddings = sb_zeroed((size_t)rows * (size_t)width, sizeof *t->embeddings, "a batch's embeddings");
     if (!t->embeddings)
         return -1;
@@ -476,7 +451,6 @@ static void teardown(train *t)
         sb_ring_close(&t->classes[i].ring);
     sb_publisher_close(&t->publisher);
     free(t->embeddings);
-    free(t->host);
     free(t->config_text);
 }
 

@@ -73,14 +73,16 @@ sb_tally sb_counts_sum(const sb_counts *n)
 
 typedef struct {
     sb_store store;
-    sb_graph *encoder, *method;
+    sb_graph *encoder, *loss, *target;
+    sb_method method;
     int width;
 } graphs;
 
 static void free_graphs(graphs *g)
 {
     sb_graph_destroy(&g->encoder);
-    sb_graph_destroy(&g->method);
+    sb_graph_destroy(&g->loss);
+    sb_graph_destroy(&g->target);
     sb_store_free(&g->store);
 }
 
@@ -88,11 +90,12 @@ static int build(graphs *g, const sb_config *config, sb_type type)
 {
     *g = (graphs){ 0 };
     sb_store_init(&g->store, &paper);
-    if (sb_graph_create(&g->encoder, &g->store) != 0 || sb_graph_create(&g->method, &g->store) != 0)
+    if (sb_graph_create(&g->encoder, &g->store) != 0 || sb_graph_create(&g->loss, &g->store) != 0 ||
+        sb_graph_create(&g->target, &g->store) != 0)
         return -1;
     sb_t features = sb_encoder_build(g->encoder, config, type);
     g->width = sb_shape_of(g->encoder, features).c;
-    return features < 0 ? -1 : sb_method_build(g->method, config, g->width);
+    return features < 0 ? -1 : sb_method_build(&g->method, g->loss, g->target, config, g->width);
 }
 
 /* A chunk of n views: there and back, and there once more where the batch has several. */
@@ -134,19 +137,21 @@ static int count_encoder(const counter *c, const graphs *g, const sb_config *con
     return 0;
 }
 
-static int count_heads(const counter *c, const graphs *g, const sb_config *config, size_t *arena)
+static int count_heads(const counter *c, const graphs *g, size_t *arena)
 {
-    int batch = config->trainer.batch, rows = batch * config->view_count;
-    const sb_shape leaves[] = {
-        [SB_LEAF_FEATURES] = { rows, 1, 1, g->width, SB_F32 }, [SB_LEAF_SKIP] = { batch, 1, 1, batch, SB_U8 }
-    };
+    sb_shape leaves[SB_LEAVES_MAX];
+    size_t given = 0;
+    for (int k = 0; k < g->loss->leaf_count; k++) {
+        leaves[k] = sb_shape_of(g->loss, g->loss->leaves[k]);
+        given += sb_shape_bytes(&leaves[k]);
+    }
     const sb_plan_options options = { .training = true };
     sb_plan *plan;
-    if (sb_plan_create(&plan, g->method, leaves, &options) != 0)
+    if (sb_plan_create(&plan, g->loss, leaves, &options) != 0)
         return -1;
     sb_plan_visit(plan, false, count_call, (void *)(uintptr_t)c);
     sb_plan_visit(plan, true, count_call, (void *)(uintptr_t)c);
-    *arena = sb_plan_arena_bytes(plan) + 2 * sb_shape_bytes(&leaves[0]) + sb_shape_bytes(&leaves[1]);
+    *arena = sb_plan_arena_bytes(plan) + given + sb_shape_bytes(&leaves[0]); /* the features' gradient */
     sb_plan_destroy(&plan);
     return 0;
 }
@@ -192,7 +197,7 @@ int sb_counts_step(const sb_config *config, const sb_peak *peaks, int peak_count
     graphs g;
     int rc = build(&g, config, type);
     if (rc == 0)
-        rc = count_encoder(&c, &g, config, &arena) != 0 ? -1 : count_heads(&c, &g, config, &batch);
+        rc = count_encoder(&c, &g, config, &arena) != 0 ? -1 : count_heads(&c, &g, &batch);
     if (rc == 0) {
         count_weights(&c, &g, config, state_arrays);
         count_views(&c, config);

@@ -72,7 +72,7 @@ static int set_up(net *n, sb_device *d)
 {
     const sb_shape pixels = { N, SIDE, SIDE, 3, SB_U8 };
     const sb_plan_options options = { .training = true };
-    if (build(n) != 0 || sb_section_create(&n->section, &n->store, true, 1) != 0 ||
+    if (build(n) != 0 || sb_section_create(&n->section, &n->store, NULL, true, 1) != 0 ||
         sb_plan_create(&n->plan, n->graph, &pixels, &options) != 0)
         return -1;
     planned = emulation_calls();

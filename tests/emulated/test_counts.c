@@ -25,7 +25,7 @@ static const char *const plans[][KEYS_MAX] = {
     { "trainer.precision=f32" },
     { "trainer.precision=bf16" },
     { "trainer.precision=f32", "trainer.chunk=3", "encoder.stem=small", "optimiser.name=lars",
-      "method.name=simclr", "projector.layers=3", "projector.last_norm=false" },
+      "method.name=simclr", "projector.layers=3", "projector.last=bias" },
     { "trainer.precision=bf16", "trainer.chunk=3", "encoder.name=resnet50", "optimiser.name=sgd",
       "data.channels=1" },
 };

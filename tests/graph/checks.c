@@ -74,7 +74,7 @@ static void set_up(net *n, sb_device *on, builder build, sb_shape x, uint64_t se
     sb_t leaf = sb_leaf(n->graph, "x", x, true);
     if (sb_output(n->graph, build(n->graph, leaf, &random), true) < 0)
         fail_msg("%s", sb_error());
-    good(sb_section_create(&n->section, &n->store, true, seed));
+    good(sb_section_create(&n->section, &n->store, NULL, true, seed));
     sb_random_init(&random, again, SB_RANDOM_WEIGHTS, 2, 0, 0);
     for (int i = 0; i < n->graph->count && again; i++)
         mask[i] = sb_random_below(&random, 2);
@@ -311,7 +311,7 @@ static void test_two_outputs(void **state)
     assert_true(sb_output(n.graph, sb_mean(n.graph, sb_combine(n.graph, first, SB_NONE, .alpha = 5)), true) >=
                 0);
     assert_int_equal(sb_output(n.graph, first, true), SB_FAILED);
-    good(sb_section_create(&n.section, &n.store, true, 1));
+    good(sb_section_create(&n.section, &n.store, NULL, true, 1));
     good(sb_plan_create(&n.plan, n.graph, &x, &(sb_plan_options){ .training = true }));
     take(&n, sb_plan_arena_bytes(n.plan), &n.arena);
     take(&n, 1, &n.packed);

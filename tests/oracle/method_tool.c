@@ -22,14 +22,13 @@ typedef struct {
 static int build(tool *t, const sb_method_kind *kind, const sb_config *config, int width)
 {
     int n = config->trainer.batch;
-    const sb_shape leaves[] = { { 2 * n, 1, 1, width, SB_F32 }, { n, 1, 1, n, SB_U8 } };
+    const sb_shape leaves[] = { { 2 * n, 1, 1, width, SB_F32 }, { n, 1, 1, n, SB_U8 } }; /* that of sb_skip */
     const sb_plan_options options = { .training = true };
     sb_store_init(&t->store, t->device);
     if (sb_graph_create(&t->graph, &t->store) != 0)
         return -1;
     sb_method m = { .graph = t->graph, .config = config, .samples = n, .views = 2 };
-    m.embeddings = sb_leaf(t->graph, "embeddings", leaves[0], true);
-    m.skip = sb_leaf(t->graph, "skip", leaves[1], false);
+    m.embeddings[0] = sb_leaf(t->graph, "embeddings", leaves[0], true);
     return sb_output(t->graph, kind->build(&m), true) < 0 ||
                    sb_plan_create(&t->plan, t->graph, leaves, &options) != 0
                ? -1

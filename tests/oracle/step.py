@@ -50,7 +50,7 @@ CASES = [
     ("LARS, grey, chunks of 7, 7 and 6", 2, 0.5, {"optimiser.name": "lars", "optimiser.trust": 0.02, "data.channels": 1, "data.view": 16,
                                                   "trainer.batch": 10, "trainer.chunk": 7}),
     ("AdamW, three layers without a last norm", 3, 0.01, {"optimiser.name": "adamw", "projector.layers": 3,
-                                                          "projector.last_norm": "false", "data.view": 16}),
+                                                          "projector.last": "bias", "data.view": 16}),
     ("small stem, grey", 1, 0.1, {"encoder.stem": "small", "data.channels": 1, "data.view": 16}),
     ("ResNet-34", 1, 0.1, {"encoder.name": "resnet34"}),
     ("ResNet-50", 1, 0.1, {"encoder.name": "resnet50"}),
@@ -58,7 +58,7 @@ CASES = [
     ("bf16, small stem, two chunks", 3, 0.1, {"trainer.precision": "bf16", "encoder.stem": "small", "trainer.chunk": 4, "data.view": 16}),
 ]
 DEFAULTS = {"encoder.name": "resnet18", "encoder.stem": "imagenet", "data.channels": 3, "data.view": 32, "projector.layers": 2,
-            "projector.last_norm": "true", "projector.out": OUT, "trainer.batch": 4, "trainer.chunk": 0, "trainer.precision": "f32",
+            "projector.last": "norm", "projector.out": OUT, "trainer.batch": 4, "trainer.chunk": 0, "trainer.precision": "f32",
             "trainer.threads": 1, "method.name": "dcl", "method.temperature": 0.1, "optimiser.name": "sgd", "optimiser.weight_decay": DECAY}
 
 
@@ -202,7 +202,7 @@ class Case:
         self.steps, self.lr = steps, lr
         self.tool = Tool(**keys)
         shape = {"encoder": keys["encoder.name"], "stem": keys["encoder.stem"], "channels": keys["data.channels"],
-                 "layers": keys["projector.layers"], "out": OUT, "last_norm": keys["projector.last_norm"] == "true"}
+                 "layers": keys["projector.layers"], "out": OUT, "last_norm": keys["projector.last"] == "norm"}
         self.precision = torch.bfloat16 if keys["trainer.precision"] == "bf16" else torch.float32
         self.factor, self.share = (2, 0.25) if self.precision == torch.bfloat16 else (FACTOR, 1)  # of the steps keep to the rule
         self.net = reference.network(**shape).to(memory_format=torch.channels_last)
@@ -357,4 +357,5 @@ def main(part="", seed=1):
     return failed > 0
 
 
-sys.exit(main(*sys.argv[1:]))
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

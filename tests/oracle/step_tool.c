@@ -1,19 +1,23 @@
 /* Drives the training step (trainer/step/step.h) with states and pixels from outside, for
- * tests/oracle/step.py. Arguments: KEY=VALUE.
+ * tests/oracle/step.py, and with a small encoder for tests/oracle/method_step.py (method_step_tool.c).
+ * Arguments: KEY=VALUE.
  *
  * It writes what it has, a line each, and an empty line:
  *     parameter NAME SIDE...      in the order of the flat arrays
  *     statistic NAME CHANNELS     means, then variances
+ *     kept NAME ROWS WIDTH        what the method keeps from step to step
  *     state ARRAYS                of the optimiser, each as long as the parameters
+ *     target PARAMETERS STATISTICS    floats of the target network: the first of each array
  *     memory WEIGHTS ACTIVATIONS BATCH    in bytes (sb_step_budget)
  *     bf16 0|1                    native here
  * Then for each step it
- *     reads   i64 number, f64 learning rate, f32 parameters, statistics, state, u8 pixels [views, batch,
- *             size, size, channels],
+ *     reads   i64 number, f64 learning rate, f32 parameters, statistics, state, kept, target's parameters and
+ *             statistics, u8 pixels [views, batch, size, size, channels], each view in its size,
  *     writes  f64 loss, f32 gradient, f32 embeddings [views, batch, width], i32 count, i32 [count] the views
  *             in the order they were fetched, as view * batch + sample,
  *     reads   f32 gradient, to go on with,
- *     writes  f32 parameters, statistics, state, i64 allocations of the step, by our own code (linked with
+ *     writes  f32 parameters, statistics, state, kept, target's parameters and statistics, i64 allocations of
+ * the step, by our own code (linked with
  *             --wrap=malloc and so on). */
 #include <stdbool.h>
 #include <stdio.h>
@@ -61,8 +65,9 @@ typedef struct {
     sb_config config;
     sb_device *device;
     sb_step *step;
-    size_t state_floats, view_bytes, pixel_bytes;
-    float *host; /* room for the largest array */
+    size_t state_floats, view_bytes[SB_VIEWS_MAX], pixel_bytes;
+    uint8_t *first[SB_VIEWS_MAX]; /* pixels of each view's first sample */
+    float *host;                  /* room for the largest array */
     uint8_t *pixels;
     int32_t *order, fetched;
 } tool;
@@ -72,7 +77,7 @@ static int fetch(void *context, int view, int sample, const uint8_t **pixels)
     tool *t = context;
     int number = view * t->config.trainer.batch + sample;
     t->order[t->fetched++] = number;
-    *pixels = t->pixels + (size_t)number * t->view_bytes;
+    *pixels = t->first[view] + (size_t)sample * t->view_bytes[view];
     return 0;
 }
 
@@ -95,6 +100,49 @@ static bool put_floats(tool *t, const float *from, size_t count)
            t->device->wait(t->device, SB_STREAM_COMPUTE) == 0 && put(t->host, count * sizeof(float));
 }
 
+/* All that a step begins from and leaves behind. */
+typedef struct {
+    float *memory;
+    size_t floats;
+} array;
+
+static int list_arrays(const tool *t, array out[6])
+{
+    const sb_section *section = sb_step_section(t->step), *target = sb_step_target(t->step);
+    int arrays;
+    const array all[] = { { section->weight, section->floats[SB_ENTRY_WEIGHT] },
+                          { section->statistic, section->floats[SB_ENTRY_STATISTIC] },
+                          { sb_step_state(t->step, &arrays), t->state_floats },
+                          { section->state, section->floats[SB_ENTRY_STATE] },
+                          { target->weight, target->floats[SB_ENTRY_WEIGHT] },
+                          { target->statistic, target->floats[SB_ENTRY_STATISTIC] } };
+    int count = 0;
+    for (int i = 0; i < 6; i++)
+        if (all[i].floats > 0)
+            out[count++] = all[i];
+    return count;
+}
+
+static bool get_arrays(tool *t)
+{
+    array arrays[6];
+    int count = list_arrays(t, arrays);
+    for (int i = 0; i < count; i++)
+        if (!get_floats(t, arrays[i].memory, arrays[i].floats))
+            return false;
+    return true;
+}
+
+static bool put_arrays(tool *t)
+{
+    array arrays[6];
+    int count = list_arrays(t, arrays);
+    for (int i = 0; i < count; i++)
+        if (!put_floats(t, arrays[i].memory, arrays[i].floats))
+            return false;
+    return true;
+}
+
 static void introduce(const tool *t, int arrays)
 {
     const sb_store *store = sb_step_store(t->step);
@@ -106,12 +154,18 @@ static void introduce(const tool *t, int arrays)
             printf("statistic %s %d\n", e->name, (int)e->extent.side[1]);
             continue;
         }
+        if (e->kind == SB_ENTRY_STATE) {
+            printf("kept %s %d %d\n", e->name, (int)e->extent.side[0], (int)e->extent.side[1]);
+            continue;
+        }
         printf("parameter %s", e->name);
         for (int d = 0; d < e->extent.dims; d++)
             printf(" %d", (int)e->extent.side[d]);
         printf("\n");
     }
-    printf("state %d\nmemory %zu %zu %zu\nbf16 %d\n\n", arrays, budget.weights, budget.activations,
+    printf("state %d\ntarget %zu %zu\nmemory %zu %zu %zu\nbf16 %d\n\n", arrays,
+           sb_step_target(t->step)->floats[SB_ENTRY_WEIGHT],
+           sb_step_target(t->step)->floats[SB_ENTRY_STATISTIC], budget.weights, budget.activations,
            budget.batch, t->device->bf16);
     fflush(stdout);
 }
@@ -130,20 +184,30 @@ static int setup(tool *t, int argc, char **argv)
     if (sb_config_finish(&t->config) != 0 || sb_device_cpu(&t->device, t->config.trainer.threads) != 0 ||
         sb_step_create(&t->step, t->device, &t->config) != 0)
         return -1;
-    int arrays, width, rows = t->config.view_count * t->config.trainer.batch, side = t->config.data.view;
+    int arrays, width, batch = t->config.trainer.batch, rows = t->config.view_count * batch;
     sb_step_state(t->step, &arrays);
-    sb_step_embeddings(t->step, &width);
+    sb_step_embeddings(t->step, 0, &width);
     t->state_floats = (size_t)arrays * weight_floats(t);
-    t->view_bytes = (size_t)side * (size_t)side * (size_t)t->config.data.channels;
-    t->pixel_bytes = (size_t)rows * t->view_bytes;
+    for (int v = 0; v < t->config.view_count; v++) {
+        size_t side = (size_t)t->config.views[v].size;
+        t->view_bytes[v] = side * side * (size_t)t->config.data.channels;
+        t->pixel_bytes += (size_t)batch * t->view_bytes[v];
+    }
     size_t embeddings = (size_t)rows * (size_t)width,
            most = statistic_floats(t) > embeddings ? statistic_floats(t) : embeddings;
     most = t->state_floats > most ? t->state_floats : most;
+    const size_t kept = sb_step_section(t->step)->floats[SB_ENTRY_STATE];
+    most = kept > most ? kept : most;
     t->host = malloc(most * sizeof(float));
     t->pixels = malloc(t->pixel_bytes);
     t->order = malloc(2 * (size_t)rows * sizeof *t->order);
     if (!t->host || !t->pixels || !t->order)
         return sb_fail("out of memory");
+    uint8_t *next = t->pixels;
+    for (int v = 0; v < t->config.view_count; v++) {
+        t->first[v] = next;
+        next += (size_t)batch * t->view_bytes[v];
+    }
     introduce(t, arrays);
     return 0;
 }
@@ -152,37 +216,36 @@ static int setup(tool *t, int argc, char **argv)
 static int step(tool *t)
 {
     const sb_section *section = sb_step_section(t->step);
-    int arrays, width, rows = t->config.view_count * t->config.trainer.batch;
-    float *state = sb_step_state(t->step, &arrays);
+    int width;
+    const size_t batch = (size_t)t->config.trainer.batch;
     const sb_step_source source = { .context = t, .fetch = fetch };
     int64_t number, before;
     double lr, loss;
     if (!get(&number, sizeof number))
         return 0;
-    if (!get(&lr, sizeof lr) || !get_floats(t, section->weight, weight_floats(t)) ||
-        !get_floats(t, section->statistic, statistic_floats(t)) || !get_floats(t, state, t->state_floats) ||
-        !get(t->pixels, t->pixel_bytes) || sb_step_weights_changed(t->step) != 0)
+    if (!get(&lr, sizeof lr) || !get_arrays(t) || !get(t->pixels, t->pixel_bytes) ||
+        sb_step_weights_changed(t->step) != 0)
         return -1;
     t->fetched = 0;
     before = allocations;
     if (sb_step_gradient(t->step, number, &source, &loss) != 0)
         return -1;
     int64_t taken = allocations - before;
-    const float *embeddings = sb_step_embeddings(t->step, &width);
-    if (!put(&loss, sizeof loss) || !put_floats(t, section->gradient, weight_floats(t)) ||
-        !put_floats(t, embeddings, (size_t)rows * (size_t)width) || !put(&t->fetched, sizeof t->fetched) ||
-        !put(t->order, (size_t)t->fetched * sizeof *t->order) || fflush(stdout) != 0 ||
-        !get_floats(t, section->gradient, weight_floats(t)))
+    if (!put(&loss, sizeof loss) || !put_floats(t, section->gradient, weight_floats(t)))
+        return -1;
+    for (int v = 0; v < t->config.view_count; v++) {
+        const float *embeddings = sb_step_embeddings(t->step, v, &width);
+        if (!put_floats(t, embeddings, batch * (size_t)width))
+            return -1;
+    }
+    if (!put(&t->fetched, sizeof t->fetched) || !put(t->order, (size_t)t->fetched * sizeof *t->order) ||
+        fflush(stdout) != 0 || !get_floats(t, section->gradient, weight_floats(t)))
         return -1;
     before = allocations;
     if (sb_step_commit(t->step, number, lr) != 0)
         return -1;
     taken += allocations - before;
-    return put_floats(t, section->weight, weight_floats(t)) &&
-                   put_floats(t, section->statistic, statistic_floats(t)) &&
-                   put_floats(t, state, t->state_floats) && put(&taken, sizeof taken) && fflush(stdout) == 0
-               ? 1
-               : -1;
+    return put_arrays(t) && put(&taken, sizeof taken) && fflush(stdout) == 0 ? 1 : -1;
 }
 
 int main(int argc, char **argv)

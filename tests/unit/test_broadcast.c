@@ -50,6 +50,34 @@ static void test_lost_records_are_counted(void **state)
     sb_broadcast_close(&b);
 }
 
+/* What was begun and not ended is nothing to a reader but the loss of the record before it, and is begun
+ * anew. */
+static void test_pieces(void **state)
+{
+    (void)state;
+    sb_broadcast b;
+    char got[12];
+    assert_int_equal(sb_broadcast_create(&b, SB_SEGMENT_WEIGHTS, 1, sizeof got), 0);
+    assert_int_equal(write_one(&b, "before it...", 12), 0);
+    for (int ended = 0; ended < 2; ended++) {
+        sb_broadcast_begin(&b);
+        assert_int_equal(sb_broadcast_add(&b, ended ? "one, " : "ONE", ended ? 5 : 3), 0);
+        assert_int_equal(sb_broadcast_next(&b), 1);
+        assert_int_equal(sb_broadcast_read(&b, 0, got), -2);
+        assert_int_equal(sb_broadcast_read(&b, 1, got), 0);
+    }
+    assert_int_equal(sb_broadcast_add(&b, "three bytes too many", 8), -1);
+    assert_int_equal(sb_broadcast_add(&b, "two.", 4), 0);
+    assert_int_equal(sb_broadcast_add(&b, "", 0), 0);
+    assert_int_equal(sb_broadcast_add(&b, "...", 3), 0);
+    assert_int_equal(sb_broadcast_add(&b, "!", 1), -1);
+    sb_broadcast_end(&b);
+    assert_int_equal(sb_broadcast_next(&b), 2);
+    assert_int_equal(sb_broadcast_read(&b, 1, got), 1);
+    assert_memory_equal(got, "one, two....", 12);
+    sb_broadcast_close(&b);
+}
+
 static void test_parts_of_any_length(void **state)
 {
     (void)state;
@@ -283,6 +311,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lost_records_are_counted),
+        cmocka_unit_test(test_pieces),
         cmocka_unit_test(test_parts_of_any_length),
         cmocka_unit_test(test_torn_records_are_never_returned),
         cmocka_unit_test(test_a_stopped_reader_costs_nothing),

@@ -95,6 +95,12 @@ sb_t sb_leave(sb_graph *g, sb_t t)
     return t;
 }
 
+sb_entry *sb_weight_of(sb_graph *g, sb_t t, int k)
+{
+    const sb_node *n = t < 0 ? NULL : &g->nodes[t % SB_STOPPED];
+    return !n || n->leaf || n->w[k] < 0 ? NULL : &g->store->entries[n->w[k]];
+}
+
 /* Finds or adds the entry of each of the node's weights. */
 static int add_weights(sb_graph *g, sb_node *node, const sb_shape *xs, unsigned without)
 {

@@ -18,8 +18,8 @@
 #include "trainer/graph/store.h"
 
 #define SB_NODES_MAX 1024
-#define SB_LEAVES_MAX 8
-#define SB_OUTPUTS_MAX 8
+#define SB_LEAVES_MAX 32
+#define SB_OUTPUTS_MAX 32
 #define SB_HOW_MAX 96 /* bytes of an operation's `how` */
 
 typedef int sb_t;
@@ -70,6 +70,10 @@ sb_t sb_leave(sb_graph *graph, sb_t t);
  * that is left out. */
 sb_t sb_apply(sb_graph *graph, sb_op_id op, const sb_t x[SB_INPUTS_MAX], const char *name, unsigned without,
               const void *how, size_t how_bytes);
+
+/* Weight k of the node that makes t, to set what its entry says (store.h); NULL: there is none, or t is
+ * SB_FAILED. */
+sb_entry *sb_weight_of(sb_graph *graph, sb_t t, int k);
 
 /* The nominal shape of a tensor (its channels hold for every plan); zeros after a failure. */
 static inline sb_shape sb_shape_of(const sb_graph *graph, sb_t t)

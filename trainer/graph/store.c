@@ -8,7 +8,7 @@
 
 #include "proto/error.h"
 #include "proto/memory.h"
-#include "proto/random.h"
+#include "trainer/graph/normal.h"
 
 #define ENTRIES_MAX 8192
 
@@ -41,9 +41,11 @@ int sb_store_add(sb_store *s, const char *name, sb_entry_kind kind, const sb_ext
         return -1;
     s->entries = grown;
     sb_entry *e = &grown[s->count];
-    *e = (sb_entry){
-        .kind = kind, .extent = *extent, .offset = s->floats[kind], .count = sb_extent_count(extent)
-    };
+    *e = (sb_entry){ .kind = kind,
+                     .extent = *extent,
+                     .offset = s->floats[kind],
+                     .count = sb_extent_count(extent),
+                     .rate = 1 };
     if (snprintf(e->name, sizeof e->name, "%s", name) >= (int)sizeof e->name)
         return sb_fail("the name %s is too long for a weight", name);
     s->floats[kind] += e->count;
@@ -52,25 +54,23 @@ int sb_store_add(sb_store *s, const char *name, sb_entry_kind kind, const sb_ext
 
 /* ---- initialisation ------------------------------------------------------------------------------------ */
 
-/* A pair of normal numbers (Box and Muller 1958). */
-static void normal_pair(sb_random *random, double out[2])
-{
-    double u = ((double)sb_random_u32(random) + 1) / 4294967296.0,
-           v = (double)sb_random_u32(random) / 4294967296.0;
-    double radius = sqrt(-2 * log(u));
-    out[0] = radius * cos(2 * M_PI * v);
-    out[1] = radius * sin(2 * M_PI * v);
-}
-
 static void fill_normal(float *out, size_t count, double deviation, uint64_t seed, int stream)
 {
     sb_random random;
     sb_random_init(&random, seed, SB_RANDOM_WEIGHTS, (uint32_t)stream, 0, 0);
-    double pair[2] = { 0 };
-    for (size_t i = 0; i < count; i++) {
-        if (i % 2 == 0)
-            normal_pair(&random, pair);
-        out[i] = (float)(deviation * pair[i % 2]);
+    sb_normals(&random, deviation, out, count);
+}
+
+/* The rows of a weight that is to have rows of unit length. */
+static void make_unit_rows(const sb_entry *e, float *rows)
+{
+    size_t width = e->count / (size_t)e->extent.side[0];
+    for (size_t i = 0; i < e->count; i += width) {
+        double square = 0;
+        for (size_t k = i; k < i + width; k++)
+            square += (double)rows[k] * (double)rows[k];
+        for (size_t k = i; k < i + width; k++)
+            rows[k] = (float)((double)rows[k] / sqrt(square));
     }
 }
 
@@ -99,6 +99,8 @@ static void initialise(const sb_entry *e, uint64_t seed, int stream, float *out)
             out[i] = i >= e->count / 2 ? 1.0f : 0.0f;
         break;
     }
+    if (e->unit_rows)
+        make_unit_rows(e, out);
 }
 
 /* ---- sections ------------------------------------------------------------------------------------------ */
@@ -106,45 +108,72 @@ static void initialise(const sb_entry *e, uint64_t seed, int stream, float *out)
 static int take_zeroed(sb_device *device, size_t floats, float **out)
 {
     void *memory;
+    *out = NULL;
+    if (floats == 0)
+        return 0;
     if (device->alloc(device, floats * sizeof(float), &memory) != 0)
         return sb_context("weights");
     *out = memory;
     return device->zero(device, memory, floats * sizeof(float));
 }
 
-int sb_section_create(sb_section *out, sb_store *s, bool trained, uint64_t seed)
+static int take_arrays(sb_section *out, sb_device *device, const size_t floats[SB_ENTRY_KINDS])
+{
+    *out = (sb_section){ 0 };
+    for (int k = 0; k < SB_ENTRY_KINDS; k++) {
+        out->floats[k] = floats[k];
+        if (take_zeroed(device, floats[k], &out->array[k]) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+int sb_section_create(sb_section *out, sb_store *s, const size_t floats[SB_ENTRY_KINDS], bool trained,
+                      uint64_t seed)
 {
     sb_device *device = s->device;
-    size_t weights = s->floats[SB_ENTRY_WEIGHT], statistics = s->floats[SB_ENTRY_STATISTIC];
-    *out = (sb_section){ 0 };
+    size_t most = 0;
     s->closed = true;
-    if (take_zeroed(device, weights, &out->weight) != 0 ||
-        take_zeroed(device, statistics, &out->statistic) != 0 ||
-        (trained && take_zeroed(device, weights, &out->gradient) != 0))
+    if (take_arrays(out, device, floats ? floats : s->floats) != 0 ||
+        (trained && take_zeroed(device, out->floats[SB_ENTRY_WEIGHT], &out->gradient) != 0))
         return -1;
-    float *host = sb_zeroed(weights + statistics, sizeof *host, "initial weights");
+    for (int k = 0; k < SB_ENTRY_KINDS; k++)
+        most = out->floats[k] > most ? out->floats[k] : most;
+    float *host = sb_zeroed(most, sizeof *host, "initial weights");
     if (!host)
         return -1;
-    for (int i = 0, stream = 0; i < s->count; i++) {
-        const sb_entry *e = &s->entries[i];
-        initialise(e, seed, stream, host + e->offset + (e->kind == SB_ENTRY_STATISTIC ? weights : 0));
-        stream += e->kind == SB_ENTRY_WEIGHT;
+    int rc = 0;
+    for (int k = 0; k < SB_ENTRY_KINDS && rc == 0; k++) {
+        for (int i = 0, stream = 0; i < s->count; i++) {
+            const sb_entry *e = &s->entries[i];
+            if ((int)e->kind == k && e->offset + e->count <= out->floats[k])
+                initialise(e, seed, stream, host + e->offset);
+            stream += e->kind == SB_ENTRY_WEIGHT;
+        }
+        if (out->floats[k] > 0 && (device->copy(device, SB_STREAM_COMPUTE, out->array[k], host,
+                                                out->floats[k] * sizeof *host, SB_TO_DEVICE) != 0 ||
+                                   device->wait(device, SB_STREAM_COMPUTE) != 0))
+            rc = -1;
     }
-    int rc = device->copy(device, SB_STREAM_COMPUTE, out->weight, host, weights * sizeof *host, SB_TO_DEVICE);
-    if (rc == 0)
-        rc = device->copy(device, SB_STREAM_COMPUTE, out->statistic, host + weights,
-                          statistics * sizeof *host, SB_TO_DEVICE);
-    if (rc == 0)
-        rc = device->wait(device, SB_STREAM_COMPUTE);
     free(host);
     return rc;
 }
 
+int sb_section_assign(const sb_section *to, sb_store *s, const sb_section *from)
+{
+    for (int k = 0; k < SB_ENTRY_KINDS; k++)
+        if (to->floats[k] > 0 && s->device->copy(s->device, SB_STREAM_COMPUTE, to->array[k], from->array[k],
+                                                 to->floats[k] * sizeof(float), SB_ON_DEVICE) != 0)
+            return -1;
+    return 0;
+}
+
 void sb_section_free(sb_section *section, sb_store *s)
 {
-    float *memory[] = { section->weight, section->gradient, section->statistic };
-    for (int i = 0; i < 3; i++)
-        if (memory[i])
-            s->device->release(s->device, memory[i]);
+    for (int k = 0; k < SB_ENTRY_KINDS; k++)
+        if (section->array[k])
+            s->device->release(s->device, section->array[k]);
+    if (section->gradient)
+        s->device->release(s->device, section->gradient);
     *section = (sb_section){ 0 };
 }

@@ -1,4 +1,5 @@
-/* store.h: every array of a network by name: weights, and the statistics that norms gather.
+/* store.h: every array of a network by name: weights, the statistics that norms gather, and what a method
+ * keeps from step to step.
  *
  * DESIGN. A graph adds its entries while it is built (graph.h); a name that is there already, with the same
  * sides, is shared. All entries of a kind lie in one flat array, in the order in which they were added, each
@@ -15,14 +16,19 @@
 #define SB_ENTRY_NAME 128
 
 /* WEIGHT: learnt, has a gradient. STATISTIC: gathered by a norm: means [c], then variances [c]; its sides are
- * [2, c]. */
-typedef enum { SB_ENTRY_WEIGHT, SB_ENTRY_STATISTIC, SB_ENTRY_KINDS } sb_entry_kind;
+ * [2, c]. STATE: of a method: written after each step, without a gradient (a queue). */
+typedef enum { SB_ENTRY_WEIGHT, SB_ENTRY_STATISTIC, SB_ENTRY_STATE, SB_ENTRY_KINDS } sb_entry_kind;
 
 typedef struct {
     char name[SB_ENTRY_NAME]; /* "layer1.0.conv1.weight"; a statistic's is the norm's, "layer1.0.bn1" */
     sb_entry_kind kind;
     sb_extent extent;     /* sides, initialisation, whether weight decay applies */
     size_t offset, count; /* floats, in the array of its kind */
+
+    /* Of a weight, as whoever builds the graph may set them behind the builder (sb_weight_of). */
+    float rate;           /* its learning rate is the optimiser's times this; 1 */
+    int64_t frozen_until; /* it stays as it is for so many steps; 0 */
+    bool unit_rows;       /* its rows [side[0]] have length 1, from the start on and after each step */
 } sb_entry;
 
 typedef struct {
@@ -33,10 +39,18 @@ typedef struct {
     bool closed;                   /* a section was made: no entry can be added any more */
 } sb_store;
 
-/* Device memory. gradient is NULL where the section is not trained. */
+/* Device memory: an array for each kind of entry [floats of the kind], and the gradient of the weights, which
+ * is NULL where the section is not trained. A section may be the beginning of each array alone: a target
+ * network is backbone and projector, which come first in the store. */
 typedef struct {
-    float *weight, *gradient; /* [floats[SB_ENTRY_WEIGHT]] */
-    float *statistic;         /* [floats[SB_ENTRY_STATISTIC]] */
+    size_t floats[SB_ENTRY_KINDS];
+    union { /* NULL where there are no entries of the kind */
+        struct {
+            float *weight, *statistic, *state;
+        };
+        float *array[SB_ENTRY_KINDS];
+    };
+    float *gradient;
 } sb_section;
 
 void sb_store_init(sb_store *store, sb_device *device);
@@ -47,8 +61,13 @@ void sb_store_free(sb_store *store); /* sections are freed before; tolerates zer
 int sb_store_add(sb_store *store, const char *name, sb_entry_kind kind, const sb_extent *extent);
 
 /* Takes a section's memory and initialises it from `seed`: weight i of the store draws from stream (WEIGHTS,
- * i); gradients are 0, running means 0 and variances 1. */
-int sb_section_create(sb_section *out, sb_store *store, bool trained, uint64_t seed);
+ * i); gradients are 0, running means 0 and variances 1. floats: how much of each array it has, to the end of
+ * an entry; NULL: all. */
+int sb_section_create(sb_section *out, sb_store *store, const size_t floats[SB_ENTRY_KINDS], bool trained,
+                      uint64_t seed);
+
+/* Copies as much of another section as this one has. */
+int sb_section_assign(const sb_section *to, sb_store *store, const sb_section *from);
 void sb_section_free(sb_section *section, sb_store *store);
 
 #endif

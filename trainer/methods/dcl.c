@@ -13,8 +13,8 @@ static sb_t build(sb_method *m)
 {
     sb_graph *g = m->graph;
     float T = (float)m->config->temperature;
-    sb_t z = sb_unit_rows(g, m->embeddings);
-    sb_t negatives = sb_logsumexp_pairs(g, z, m->skip, .samples = m->samples, .temperature = T,
+    sb_t z = sb_unit_rows(g, sb_embeddings(m));
+    sb_t negatives = sb_logsumexp_pairs(g, z, sb_skip(m), .samples = m->samples, .temperature = T,
                                         .positives = false, .empty = 0);
     sb_t positive = sb_row_dot(g, z, sb_rows(g, z, .first = m->samples, .count = 2 * m->samples));
     return sb_mean(g, sb_combine(g, negatives, positive, .alpha = 1, .beta = -1 / T));

@@ -14,7 +14,7 @@ typedef struct {
     size_t *account; /* of the budget */
 } want;
 
-enum { WANTS_MAX = 16 + SB_STEP_PLANS_MAX };
+enum { WANTS_MAX = 20 + 2 * SB_STEP_PLANS_MAX };
 
 /* All that the chunks as they are laid out need beside weights and optimiser. Returns the bytes, and fills
  * the list. */
@@ -32,6 +32,8 @@ static size_t list_wants(sb_step *s, want list[WANTS_MAX], int *count)
         pixels = views > pixels ? views : pixels;
         largest = n > largest ? n : largest;
         list[(*count)++] = (want){ sb_plan_packed_bytes(p->plan), &p->packed, &s->budget.packed };
+        if (s->target_heads)
+            list[(*count)++] = (want){ sb_plan_packed_bytes(p->plan), &p->target_packed, &s->budget.packed };
     }
     const want others[] = {
         { arena, &s->arena, &s->budget.activations },
@@ -44,10 +46,19 @@ static size_t list_wants(sb_step *s, want list[WANTS_MAX], int *count)
         { sb_plan_packed_bytes(s->heads), &s->heads_packed, &s->budget.packed },
         { batch * batch, &s->skip, &s->budget.batch },
         { sizeof(float), &s->one, &s->budget.batch },
+        { s->given_floats * sizeof(float), &s->given, &s->budget.batch },
         { statistics * sizeof(float), &s->running, &s->budget.weights },
     };
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         list[(*count)++] = others[i];
+    const want target[] = {
+        { rows * width * sizeof(float), &s->target_features, &s->budget.batch },
+        { s->target_heads ? sb_plan_arena_bytes(s->target_heads) : 0, &s->target_arena, &s->budget.batch },
+        { s->target_heads ? sb_plan_packed_bytes(s->target_heads) : 0, &s->target_packed, &s->budget.packed },
+        { s->target.floats[SB_ENTRY_STATISTIC] * sizeof(float), &s->target_running, &s->budget.weights },
+    };
+    for (size_t i = 0; s->target_heads && i < sizeof target / sizeof *target; i++)
+        list[(*count)++] = target[i];
     for (int i = 0; i < *count; i++)
         total += list[i].bytes;
     return total;
@@ -131,27 +142,35 @@ int sb_step_take_memory(sb_step *s)
         memcpy(list[i].to, &memory, sizeof memory);
         *list[i].account += list[i].bytes;
     }
-    const size_t *floats = s->store.floats;
-    s->budget.weights += (((size_t)s->state_arrays + 2) * floats[SB_ENTRY_WEIGHT] +
-                          floats[SB_ENTRY_STATISTIC]) *
-                         sizeof(float);
+    s->budget.weights += ((size_t)s->state_arrays + 1) * s->store.floats[SB_ENTRY_WEIGHT] * sizeof(float);
+    for (int k = 0; k < SB_ENTRY_KINDS; k++)
+        s->budget.weights += (s->section.floats[k] + s->target.floats[k]) * sizeof(float);
     s->budget.chunks = s->chunk_count;
     for (int i = 0; i < s->plan_count; i++)
         sb_plan_bind(s->plans[i].plan, s->arena, s->plans[i].packed);
     sb_plan_bind(s->heads, s->heads_arena, s->heads_packed);
+    if (s->target_heads)
+        sb_plan_bind(s->target_heads, s->target_arena, s->target_packed);
     s->skip_host = sb_zeroed(batch, batch, "the pairs of a batch that are skipped");
     s->permutation = sb_zeroed(batch, sizeof *s->permutation, "the permutation of a batch");
-    return s->skip_host && s->permutation ? 0 : -1;
+    s->given_host = sb_zeroed(s->given_floats + 1, sizeof *s->given_host, "a method's numbers of a step");
+    return s->skip_host && s->permutation && s->given_host ? 0 : -1;
 }
 
 void sb_step_free_memory(sb_step *s)
 {
-    void *memory[] = { s->arena,    s->pixels[0], s->pixels[1],   s->chunk_dfeatures,
-                       s->features, s->dfeatures, s->heads_arena, s->heads_packed,
-                       s->skip,     s->one,       s->running };
+    void *memory[] = { s->arena,         s->pixels[0],
+                       s->pixels[1],     s->chunk_dfeatures,
+                       s->features,      s->dfeatures,
+                       s->heads_arena,   s->heads_packed,
+                       s->skip,          s->one,
+                       s->running,       s->given,
+                       s->target_arena,  s->target_features,
+                       s->target_packed, s->target_running };
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
         if (memory[i])
             s->device->release(s->device, memory[i]);
     free(s->skip_host);
     free(s->permutation);
+    free(s->given_host);
 }

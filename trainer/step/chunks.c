@@ -29,7 +29,9 @@ void sb_step_drop_plans(sb_step *s)
         sb_plan_destroy(&s->plans[i].plan);
         if (s->plans[i].packed)
             s->device->release(s->device, s->plans[i].packed);
-        s->plans[i].packed = NULL;
+        if (s->plans[i].target_packed)
+            s->device->release(s->device, s->plans[i].target_packed);
+        s->plans[i].packed = s->plans[i].target_packed = NULL;
     }
     s->plan_count = 0;
 }

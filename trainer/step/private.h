@@ -1,10 +1,11 @@
 /* private.h: a step as its own files see it: step.c (creation, the two passes), chunks.c (which views go
- * through the backbone together, and how they come to the device), budget.c (memory), update.c (optimiser).
- */
+ * through the backbone together, and how they come to the device), heads.c (heads and loss: what they are
+ * given, what a step leaves behind), budget.c (memory), update.c (optimiser). */
 #ifndef SB_TRAINER_STEP_PRIVATE_H
 #define SB_TRAINER_STEP_PRIVATE_H
 
 #include "trainer/graph/plan.h"
+#include "trainer/method.h"
 #include "trainer/step/step.h"
 
 #define SB_STEP_PLANS_MAX (2 * SB_VIEWS_MAX) /* for each size of view: whole chunks, and the rest */
@@ -13,7 +14,7 @@
 typedef struct {
     sb_plan *plan;
     int side, n;
-    void *packed;
+    void *packed, *target_packed; /* the weights of the trained network, and of the target */
 } sb_step_plan;
 
 /* Inputs start .. start + n of a size: a piece of `inputs`. pixels: where it was uploaded to last. */
@@ -31,9 +32,10 @@ struct sb_step {
     sb_device *device;
     const sb_config *config;
     sb_store store;
-    sb_section section;
-    sb_graph *encoder, *method; /* graphs */
-    sb_plan *heads;             /* of `method` */
+    sb_section section, target; /* target: of backbone and projector; empty where the method has none */
+    sb_method method;
+    sb_graph *encoder, *loss, *target_projector; /* heads and loss; the projector of the target network */
+    sb_plan *heads, *target_heads;               /* of the last two; target_heads: NULL without a target */
     sb_step_plan plans[SB_STEP_PLANS_MAX];
     int plan_count;
     sb_chunk *chunks;
@@ -48,17 +50,20 @@ struct sb_step {
     sb_step_budget budget;
 
     /* Device memory. */
-    void *arena, *heads_arena, *heads_packed;
-    uint8_t *pixels[2], *skip;   /* pixels: a chunk is uploaded while the one before computes */
-    unsigned uploads;            /* so far: which of the two is next */
-    bool uploaded;               /* the chunk that comes next has been */
-    float *features, *dfeatures; /* [rows, width]: row view * batch + sample */
-    float *chunk_dfeatures;      /* [largest chunk, width] */
-    float *running;              /* [statistic floats]: as they are after the step */
-    float *one;                  /* 1: the gradient at the loss */
+    void *arena, *heads_arena, *heads_packed, *target_arena, *target_packed;
+    uint8_t *pixels[2], *skip; /* pixels: a chunk is uploaded while the one before computes */
+    unsigned uploads;          /* so far: which of the two is next */
+    bool uploaded;             /* the chunk that comes next has been */
+    float *features, *dfeatures, *target_features; /* [rows, width]: row view * batch + sample */
+    float *chunk_dfeatures;                        /* [largest chunk, width] */
+    float *running, *target_running; /* [statistic floats of the section]: as they are after the step */
+    float *one;                      /* 1: the gradient at the loss */
+    float *given;                    /* [given_floats]: the numbers that the loss is given in each step */
 
     uint8_t *skip_host;    /* [batch, batch] */
     uint32_t *permutation; /* [batch] */
+    float *given_host;     /* [given_floats]: leaf k's from given_offset[k] on */
+    size_t given_floats, given_offset[SB_LEAVES_MAX];
 };
 
 /* chunks.c. Lays the batch out in chunks of at most `most` inputs (0: no bound), in place of those before. */
@@ -76,6 +81,15 @@ int sb_step_upload(sb_step *step, const sb_step_source *source, int number);
 /* chunks.c. Rows of a chunk from the batch's order to its own, and back. */
 int sb_step_gather(sb_step *step, const sb_chunk *chunk, const float *batch, float *rows);
 int sb_step_scatter(sb_step *step, const sb_chunk *chunk, const float *rows, float *batch);
+
+/* heads.c. Plans heads and loss, and the target's projector; says how many numbers they are given. */
+int sb_step_plan_heads(sb_step *step);
+
+/* heads.c. Heads and loss of step `number` over the features of the whole batch, there and back. */
+int sb_step_heads(sb_step *step, int64_t number, const sb_step_source *source, double *loss);
+
+/* heads.c. After the optimiser's step: unit rows, the target's average, the queues. */
+int sb_step_follow(sb_step *step, int64_t number);
 
 /* budget.c. Takes all memory beside weights and optimiser; refuses what does not fit, with the largest chunk
  * that would. */

@@ -7,7 +7,6 @@
 #include "proto/error.h"
 #include "proto/memory.h"
 #include "trainer/encoder.h"
-#include "trainer/method.h"
 #include "trainer/step/private.h"
 
 /* ---- creation ------------------------------------------------------------------------------------------ */
@@ -26,30 +25,33 @@ static int check(const sb_config *c)
     return 0;
 }
 
-/* The encoder's graph, and the one of heads and loss. */
+/* The encoder's graph, and those of heads and loss. */
 static int build(sb_step *s)
 {
     const sb_config *c = s->config;
     sb_type type = c->trainer.precision == SB_PRECISION_BF16 && s->device->bf16 ? SB_BF16 : SB_F32;
-    if (sb_graph_create(&s->encoder, &s->store) != 0 || sb_graph_create(&s->method, &s->store) != 0)
+    if (sb_graph_create(&s->encoder, &s->store) != 0 || sb_graph_create(&s->loss, &s->store) != 0 ||
+        sb_graph_create(&s->target_projector, &s->store) != 0)
         return -1;
     sb_t features = sb_encoder_build(s->encoder, c, type);
     if (features < 0)
         return sb_context("the encoder");
     s->width = sb_shape_of(s->encoder, features).c;
     memcpy(s->backbone, s->store.floats, sizeof s->backbone);
-    if (sb_method_build(s->method, c, s->width) != 0)
+    if (sb_method_build(&s->method, s->loss, s->target_projector, c, s->width) != 0)
         return sb_context("method %s", sb_method_of(c)->name);
     return 0;
 }
 
-static int plan_heads(sb_step *s)
+/* The trained network, and its target: backbone and projector. */
+static int make_sections(sb_step *s)
 {
-    int batch = s->config->trainer.batch;
-    const sb_shape leaves[] = { [SB_LEAF_FEATURES] = { s->rows, 1, 1, s->width, SB_F32 },
-                                [SB_LEAF_SKIP] = { batch, 1, 1, batch, SB_U8 } };
-    const sb_plan_options options = { .training = true };
-    return sb_plan_create(&s->heads, s->method, leaves, &options) != 0 ? sb_context("heads and loss") : 0;
+    const uint64_t seed = s->config->seed;
+    if (sb_section_create(&s->section, &s->store, NULL, true, seed) != 0)
+        return -1;
+    return s->method.kind->momentum
+               ? sb_section_create(&s->target, &s->store, s->method.projector, false, seed)
+               : 0;
 }
 
 static int set_one(sb_step *s)
@@ -72,10 +74,9 @@ int sb_step_create(sb_step **out, sb_device *device, const sb_config *config)
     s->chunks = sb_zeroed((size_t)s->rows, sizeof *s->chunks, "the chunks of a batch");
     sb_store_init(&s->store, device);
     int rc = s->inputs && s->chunks ? 0 : -1;
-    if (rc == 0 && (build(s) != 0 || sb_section_create(&s->section, &s->store, true, config->seed) != 0 ||
-                    sb_step_make_update(s) != 0 || sb_step_lay_out(s, config->trainer.chunk) != 0 ||
-                    plan_heads(s) != 0 || sb_step_take_memory(s) != 0 || set_one(s) != 0 ||
-                    sb_step_weights_changed(s) != 0))
+    if (rc == 0 && (build(s) != 0 || make_sections(s) != 0 || sb_step_make_update(s) != 0 ||
+                    sb_step_lay_out(s, config->trainer.chunk) != 0 || sb_step_plan_heads(s) != 0 ||
+                    sb_step_take_memory(s) != 0 || set_one(s) != 0 || sb_step_weights_changed(s) != 0))
         rc = -1;
     if (rc != 0) {
         sb_step_destroy(&s);
@@ -93,10 +94,13 @@ void sb_step_destroy(sb_step **step)
     sb_step_free_memory(s);
     sb_step_drop_plans(s);
     sb_plan_destroy(&s->heads);
+    sb_plan_destroy(&s->target_heads);
     sb_step_free_update(s);
     sb_section_free(&s->section, &s->store);
+    sb_section_free(&s->target, &s->store);
     sb_graph_destroy(&s->encoder);
-    sb_graph_destroy(&s->method);
+    sb_graph_destroy(&s->loss);
+    sb_graph_destroy(&s->target_projector);
     sb_store_free(&s->store);
     free(s->chunks);
     free(s->inputs);
@@ -110,6 +114,8 @@ const sb_store *sb_step_store(const sb_step *s) { return &s->store; }
 
 const sb_section *sb_step_section(const sb_step *s) { return &s->section; }
 
+const sb_section *sb_step_target(const sb_step *s) { return &s->target; }
+
 float *sb_step_state(const sb_step *s, int *state_arrays)
 {
     *state_arrays = s->state_arrays;
@@ -118,12 +124,35 @@ float *sb_step_state(const sb_step *s, int *state_arrays)
 
 const size_t *sb_step_backbone(const sb_step *s) { return s->backbone; }
 
+/* The encoder's plan runs with one network or with the other: each has its own packed weights. */
+static void use(const sb_step *s, const sb_step_plan *p, const sb_section *section)
+{
+    sb_plan_bind(p->plan, s->arena, section == &s->target ? p->target_packed : p->packed);
+}
+
 int sb_step_weights_changed(sb_step *s)
 {
-    for (int i = 0; i < s->plan_count; i++)
-        if (sb_plan_pack(s->plans[i].plan, &s->section) != 0)
+    for (int i = 0; i < s->plan_count; i++) {
+        const sb_step_plan *p = &s->plans[i];
+        if (s->target_heads) {
+            use(s, p, &s->target);
+            if (sb_plan_pack(p->plan, &s->target) != 0)
+                return -1;
+        }
+        use(s, p, &s->section);
+        if (sb_plan_pack(p->plan, &s->section) != 0)
             return -1;
+    }
+    if (s->target_heads && sb_plan_pack(s->target_heads, &s->target) != 0)
+        return -1;
     return sb_plan_pack(s->heads, &s->section);
+}
+
+int sb_step_begin(sb_step *s)
+{
+    if (s->target_heads && sb_section_assign(&s->target, &s->store, &s->section) != 0)
+        return -1;
+    return sb_step_weights_changed(s);
 }
 
 /* ---- gradient ------------------------------------------------------------------------------------------ */
@@ -134,22 +163,41 @@ static sb_feed feed_of(const sb_step *s, const sb_chunk *k)
     return (sb_feed){ .section = &s->section, .leaf = { k->pixels }, .doutput = { s->chunk_dfeatures } };
 }
 
-/* Chunk `number`, which the call before may have uploaded, and the upload of chunk `next` (-1: none), which
- * runs beside it: it has to wait only for what was computed before, and that was the last to read the other
- * buffer. */
-static int forward(sb_step *s, const sb_step_source *source, int number, int next)
+/* Chunk `number`, which the call before may have uploaded, comes to where the compute stream may read it. */
+static int bring(sb_step *s, const sb_step_source *source, int number)
 {
-    const sb_chunk *k = &s->chunks[number];
     sb_device *d = s->device;
     int rc = s->uploaded ? 0 : sb_step_upload(s, source, number);
     if (rc != 0)
         return rc;
-    const sb_feed feed = feed_of(s, k);
-    if (d->order(d, SB_STREAM_COMPUTE, SB_STREAM_UPLOAD) != 0 ||
-        d->order(d, SB_STREAM_UPLOAD, SB_STREAM_COMPUTE) != 0 || sb_plan_forward(k->plan->plan, &feed) != 0)
-        return -1;
     s->uploaded = false;
+    return d->order(d, SB_STREAM_COMPUTE, SB_STREAM_UPLOAD);
+}
+
+/* A chunk that was brought, and the upload of chunk `next` (-1: none), which runs beside it: it has to wait
+ * only for what was computed before, and that was the last to read the other buffer. */
+static int forward(sb_step *s, const sb_step_source *source, int number, int next)
+{
+    const sb_chunk *k = &s->chunks[number];
+    sb_device *d = s->device;
+    const sb_feed feed = feed_of(s, k);
+    if (d->order(d, SB_STREAM_UPLOAD, SB_STREAM_COMPUTE) != 0 || sb_plan_forward(k->plan->plan, &feed) != 0)
+        return -1;
     return next < 0 ? 0 : sb_step_upload(s, source, next);
+}
+
+/* The target network over a chunk that was brought. Its norms take the statistics of the chunk, too. */
+static int forward_target(sb_step *s, const sb_chunk *k)
+{
+    const sb_feed feed = { .section = &s->target, .leaf = { k->pixels } };
+    sb_plan *plan = k->plan->plan;
+    use(s, k->plan, &s->target);
+    int rc = sb_plan_forward(plan, &feed);
+    if (rc == 0 && (sb_step_scatter(s, k, sb_plan_output(plan, 0), s->target_features) != 0 ||
+                    sb_plan_update_running(plan, s->target_running) != 0))
+        rc = -1;
+    use(s, k->plan, &s->section);
+    return rc;
 }
 
 static int backward(sb_step *s, int number)
@@ -161,68 +209,64 @@ static int backward(sb_step *s, int number)
     return sb_plan_backward(k->plan->plan, &feed);
 }
 
-/* Heads and loss over the whole batch, there and back. */
-static int heads(sb_step *s, const sb_step_source *source, double *loss)
+/* The running statistics as they are before the step: passes change the copy, and the commit takes it over.
+ */
+static int copy_statistics(sb_step *s, bool back)
 {
-    size_t pairs = (size_t)s->config->trainer.batch * (size_t)s->config->trainer.batch;
-    sb_device *d = s->device;
-    int skipping = source->skip ? source->skip(source->context, s->skip_host) : 0;
-    if (skipping < 0 ||
-        (skipping > 0 && d->copy(d, SB_STREAM_COMPUTE, s->skip, s->skip_host, pairs, SB_TO_DEVICE) != 0))
-        return -1;
-    const sb_feed feed = {
-        .section = &s->section,
-        .leaf = { [SB_LEAF_FEATURES] = s->features, [SB_LEAF_SKIP] = skipping ? s->skip : NULL },
-        .dleaf = { [SB_LEAF_FEATURES] = s->dfeatures },
-        .doutput = { [SB_OUTPUT_LOSS] = s->one }
-    };
-    float value;
-    if (sb_plan_forward(s->heads, &feed) != 0 || sb_plan_update_running(s->heads, s->running) != 0 ||
-        d->copy(d, SB_STREAM_COMPUTE, &value, sb_plan_output(s->heads, SB_OUTPUT_LOSS), sizeof value,
-                SB_TO_HOST) != 0 ||
-        sb_plan_backward(s->heads, &feed) != 0 || d->wait(d, SB_STREAM_COMPUTE) != 0)
-        return -1;
-    *loss = (double)value;
+    const sb_section *sections[] = { &s->section, &s->target };
+    float *copies[] = { s->running, s->target_running };
+    for (int i = 0; i < 2; i++) {
+        float *statistic = sections[i]->statistic;
+        size_t bytes = sections[i]->floats[SB_ENTRY_STATISTIC] * sizeof(float);
+        if (bytes > 0 && s->device->copy(s->device, SB_STREAM_COMPUTE, back ? statistic : copies[i],
+                                         back ? copies[i] : statistic, bytes, SB_ON_DEVICE) != 0)
+            return -1;
+    }
     return 0;
 }
 
 int sb_step_gradient(sb_step *s, int64_t number, const sb_step_source *source, double *loss)
 {
-    const size_t *floats = s->store.floats;
     s->uploaded = false; /* what a call that failed left */
     sb_step_permute(s, number);
-    if (s->device->zero(s->device, s->section.gradient, floats[SB_ENTRY_WEIGHT] * sizeof(float)) != 0 ||
-        s->device->copy(s->device, SB_STREAM_COMPUTE, s->running, s->section.statistic,
-                        floats[SB_ENTRY_STATISTIC] * sizeof(float), SB_ON_DEVICE) != 0)
+    if (s->device->zero(s->device, s->section.gradient, s->store.floats[SB_ENTRY_WEIGHT] * sizeof(float)) !=
+            0 ||
+        copy_statistics(s, false) != 0)
         return -1;
     int last = s->chunk_count - 1, rc;
     for (int i = 0; i <= last; i++) {
         sb_plan *plan = s->chunks[i].plan->plan;
+        if ((rc = bring(s, source, i)) != 0)
+            return rc;
+        if (s->target_heads && forward_target(s, &s->chunks[i]) != 0)
+            return -1;
         if ((rc = forward(s, source, i, i < last ? i + 1 : last > 0 ? 0 : -1)) != 0)
             return rc;
         if (sb_step_scatter(s, &s->chunks[i], sb_plan_output(plan, 0), s->features) != 0 ||
             sb_plan_update_running(plan, s->running) != 0)
             return -1;
     }
-    if (heads(s, source, loss) != 0 || backward(s, last) != 0)
+    if (sb_step_heads(s, number, source, loss) != 0 || backward(s, last) != 0)
         return -1;
     for (int i = 0; i < last; i++)
-        if ((rc = forward(s, source, i, i + 1 < last ? i + 1 : -1)) != 0 || (rc = backward(s, i)) != 0)
+        if ((rc = bring(s, source, i)) != 0 || (rc = forward(s, source, i, i + 1 < last ? i + 1 : -1)) != 0 ||
+            (rc = backward(s, i)) != 0)
             return rc;
     return 0;
 }
 
 int sb_step_commit(sb_step *s, int64_t number, double lr)
 {
-    if (sb_step_update(s, number, lr) != 0 ||
-        s->device->copy(s->device, SB_STREAM_COMPUTE, s->section.statistic, s->running,
-                        s->store.floats[SB_ENTRY_STATISTIC] * sizeof(float), SB_ON_DEVICE) != 0)
+    if (sb_step_update(s, number, lr) != 0 || copy_statistics(s, true) != 0 || sb_step_follow(s, number) != 0)
         return -1;
     return sb_step_weights_changed(s);
 }
 
-const float *sb_step_embeddings(const sb_step *s, int *width)
+const float *sb_step_embeddings(const sb_step *s, int view, int *width)
 {
-    *width = sb_plan_output_shape(s->heads, SB_OUTPUT_EMBEDDINGS).c;
-    return sb_plan_output(s->heads, SB_OUTPUT_EMBEDDINGS);
+    const bool together = s->config->projector.views == SB_VIEWS_TOGETHER;
+    const int output = s->method.embedding_outputs[together ? 0 : view];
+    const float *rows = sb_plan_output(s->heads, output);
+    *width = sb_plan_output_shape(s->heads, output).c;
+    return together ? rows + (size_t)view * (size_t)s->config->trainer.batch * (size_t)*width : rows;
 }

@@ -50,11 +50,17 @@ const sb_store *sb_step_store(const sb_step *step);
 const sb_section *sb_step_section(const sb_step *step);
 float *sb_step_state(const sb_step *step, int *state_arrays);
 
+/* The target network, the beginning of each of the store's arrays; empty where the method has none. */
+const sb_section *sb_step_target(const sb_step *step);
+
 /* The backbone comes first in each of the section's arrays: its floats, by sb_entry_kind. */
 const size_t *sb_step_backbone(const sb_step *step);
 
-/* After the weights were set from outside. */
+/* After weights, or all that a checkpoint has, were set from outside. */
 int sb_step_weights_changed(sb_step *step);
+
+/* Before the first step, when the weights are what they begin as: a target network begins alike. */
+int sb_step_begin(sb_step *step);
 
 /* Loss and the gradient (the section's, overwritten) of step `number`. 0; 1: the source was asked to stop;
  * -1. */
@@ -63,8 +69,7 @@ int sb_step_gradient(sb_step *step, int64_t number, const sb_step_source *source
 /* The optimiser's step with this learning rate, and the running statistics. */
 int sb_step_commit(sb_step *step, int64_t number, double lr);
 
-/* The embeddings of the last batch, f32 [views * batch, width] in device memory: row view * batch + sample,
- * not normalised. */
-const float *sb_step_embeddings(const sb_step *step, int *width);
+/* The embeddings of one view of the last batch, f32 [batch, width] in device memory, not normalised. */
+const float *sb_step_embeddings(const sb_step *step, int view, int *width);
 
 #endif

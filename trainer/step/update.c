@@ -27,8 +27,8 @@ static sb_update_array *list_arrays(const sb_step *s, int *count)
                                                     .state_stride = s->store.floats[SB_ENTRY_WEIGHT],
                                                     .count = e->count,
                                                     .decayed = e->extent.decayed,
-                                                    .rate = 1,
-                                                    .frozen_until = 0 };
+                                                    .rate = e->rate,
+                                                    .frozen_until = e->frozen_until };
     }
     return arrays;
 }

@@ -1,0 +1,164 @@
+/* heads.c: heads and loss in a step (step.h): what their graph is given, and what a step leaves behind for
+ * the next: rows of unit length, the target network's average, the rows of the queues. */
+#include "kernels/op/combine.h"
+#include "kernels/op/unit_rows.h"
+#include "proto/error.h"
+#include "trainer/graph/normal.h"
+#include "trainer/step/private.h"
+
+static int plan_graph(sb_plan **out, const sb_graph *g, bool training)
+{
+    sb_shape leaves[SB_LEAVES_MAX];
+    const sb_plan_options options = { .training = training };
+    for (int k = 0; k < g->leaf_count; k++) /* built for this batch: the nominal shapes are the true ones */
+        leaves[k] = sb_shape_of(g, g->leaves[k]);
+    return sb_plan_create(out, g, leaves, &options);
+}
+
+int sb_step_plan_heads(sb_step *s)
+{
+    for (int k = 0; k < s->loss->leaf_count; k++) {
+        const sb_given_kind kind = s->method.given[k].kind;
+        const sb_shape shape = sb_shape_of(s->loss, s->loss->leaves[k]);
+        s->given_offset[k] = s->given_floats;
+        if (kind == SB_GIVEN_NUMBER || kind == SB_GIVEN_NORMAL)
+            s->given_floats += (sb_shape_elements(&shape) + 63) / 64 * 64; /* 256 bytes */
+    }
+    if (plan_graph(&s->heads, s->loss, true) != 0)
+        return sb_context("heads and loss");
+    if (s->method.kind->momentum && plan_graph(&s->target_heads, s->target_projector, false) != 0)
+        return sb_context("the target's projector");
+    return 0;
+}
+
+/* ---- there and back ------------------------------------------------------------------------------------ */
+
+/* Numbers of this step, into device memory at once. */
+static int send_numbers(sb_step *s, int64_t number)
+{
+    sb_device *d = s->device;
+    for (int k = 0; k < s->loss->leaf_count; k++) {
+        const sb_given *given = &s->method.given[k];
+        const sb_shape shape = sb_shape_of(s->loss, s->loss->leaves[k]);
+        float *to = s->given_host + s->given_offset[k];
+        if (given->kind == SB_GIVEN_NUMBER)
+            *to = (float)given->number(&s->method, number, s->method.steps);
+        if (given->kind == SB_GIVEN_NORMAL) {
+            sb_random random;
+            sb_random_init(&random, s->config->seed, SB_RANDOM_METHOD, (uint32_t)number,
+                           (uint32_t)(number >> 32), (uint32_t)k);
+            sb_normals(&random, 1, to, sb_shape_elements(&shape));
+        }
+    }
+    return s->given_floats == 0 ? 0
+                                : d->copy(d, SB_STREAM_COMPUTE, s->given, s->given_host,
+                                          s->given_floats * sizeof(float), SB_TO_DEVICE);
+}
+
+/* The pairs that are left out: 1 where there are some. */
+static int send_skip(sb_step *s, const sb_step_source *source)
+{
+    size_t batch = (size_t)s->config->trainer.batch;
+    int skipping = source->skip ? source->skip(source->context, s->skip_host) : 0;
+    if (skipping > 0 && s->device->copy(s->device, SB_STREAM_COMPUTE, s->skip, s->skip_host, batch * batch,
+                                        SB_TO_DEVICE) != 0)
+        return -1;
+    return skipping;
+}
+
+/* The target's projector, over the target's features. */
+static int run_target(sb_step *s)
+{
+    const sb_feed feed = { .section = &s->target, .leaf = { s->target_features } };
+    if (sb_plan_forward(s->target_heads, &feed) != 0)
+        return -1;
+    return sb_plan_update_running(s->target_heads, s->target_running);
+}
+
+static const void *given_to(const sb_step *s, int leaf, bool skipping)
+{
+    const sb_given *given = &s->method.given[leaf];
+    switch (given->kind) {
+    case SB_GIVEN_FEATURES: return s->features;
+    case SB_GIVEN_SKIP: return skipping ? s->skip : NULL;
+    case SB_GIVEN_TARGET: return sb_plan_output(s->target_heads, given->index);
+    case SB_GIVEN_STATE: return s->section.state + s->store.entries[given->index].offset;
+    case SB_GIVEN_NUMBER:
+    case SB_GIVEN_NORMAL: return s->given + s->given_offset[leaf];
+    }
+    return NULL;
+}
+
+int sb_step_heads(sb_step *s, int64_t number, const sb_step_source *source, double *loss)
+{
+    sb_device *d = s->device;
+    int skipping = send_skip(s, source);
+    if (skipping < 0 || send_numbers(s, number) != 0 || (s->target_heads && run_target(s) != 0))
+        return -1;
+    sb_feed feed = { .section = &s->section, .dleaf = { s->dfeatures } };
+    for (int k = 0; k < s->loss->leaf_count; k++)
+        feed.leaf[k] = given_to(s, k, skipping > 0);
+    feed.doutput[s->method.loss_output] = s->one;
+    float value;
+    if (sb_plan_forward(s->heads, &feed) != 0 || sb_plan_update_running(s->heads, s->running) != 0 ||
+        d->copy(d, SB_STREAM_COMPUTE, &value, sb_plan_output(s->heads, s->method.loss_output), sizeof value,
+                SB_TO_HOST) != 0 ||
+        sb_plan_backward(s->heads, &feed) != 0 || d->wait(d, SB_STREAM_COMPUTE) != 0)
+        return -1;
+    *loss = (double)value;
+    return 0;
+}
+
+/* ---- what a step leaves behind ------------------------------------------------------------------------- */
+
+/* The rows that are to have length 1. */
+static int unit_rows(sb_step *s)
+{
+    for (int i = 0; i < s->store.count; i++) {
+        const sb_entry *e = &s->store.entries[i];
+        if (!e->unit_rows)
+            continue;
+        int rows = (int)e->extent.side[0];
+        const sb_shape shape = { rows, 1, 1, (int)(e->count / (size_t)rows), SB_F32 };
+        float *w = s->section.weight + e->offset;
+        const sb_call call = { .xs = { shape }, .ys = shape, .x = { w }, .y = w };
+        if (sb_forward(s->device, SB_OP_UNIT_ROWS, &call) != 0)
+            return sb_context("%s", e->name);
+    }
+    return 0;
+}
+
+/* target <- momentum target + (1 - momentum) trained. */
+static int average(sb_step *s, double momentum)
+{
+    const float others = (float)(1 - momentum);
+    const sb_combine_how how = { .alpha = 1 - others, .beta = others };
+    const sb_shape all = { 1, 1, 1, (int)s->target.floats[SB_ENTRY_WEIGHT], SB_F32 };
+    const sb_call call = { .how = &how,
+                           .xs = { all, all },
+                           .ys = all,
+                           .x = { s->target.weight, s->section.weight },
+                           .y = s->target.weight };
+    return sb_forward(s->device, SB_OP_COMBINE, &call) != 0 ? sb_context("the target network") : 0;
+}
+
+static int push(sb_step *s, const sb_queue_push *p, int64_t number)
+{
+    const sb_entry *e = &s->store.entries[p->entry];
+    const sb_shape rows = sb_plan_output_shape(s->heads, p->output);
+    const int64_t turn = number % (e->extent.side[0] / rows.n);
+    float *to = s->section.state + e->offset + (size_t)turn * sb_shape_elements(&rows);
+    return s->device->copy(s->device, SB_STREAM_COMPUTE, to, sb_plan_output(s->heads, p->output),
+                           sb_shape_bytes(&rows), SB_ON_DEVICE);
+}
+
+int sb_step_follow(sb_step *s, int64_t number)
+{
+    const sb_schedule momentum = s->method.kind->momentum;
+    if (unit_rows(s) != 0 || (momentum && average(s, momentum(&s->method, number, s->method.steps)) != 0))
+        return -1;
+    for (int i = 0; i < s->method.push_count; i++)
+        if (push(s, &s->method.pushes[i], number) != 0)
+            return -1;
+    return 0;
+}
