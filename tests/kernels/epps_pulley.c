@@ -144,7 +144,7 @@ void sb_cases_epps_pulley(void)
             add(which, (sb_shape){ sizes[i][0] * sizes[i][1], 1, 1, sizes[i][2], SB_F32 },
                 (sb_epps_pulley_how){ sizes[i][1], 17, 3 }, false);
     add(ORDINARY, (sb_shape){ 3, 2, 5, 33, SB_F32 }, (sb_epps_pulley_how){ 10, 17, 3 }, false);
-    add(ORDINARY, (sb_shape){ 62, 1, 1, 33, SB_F32 }, (sb_epps_pulley_how){ 31, 12, 2.7f }, false);
+    add(ORDINARY, (sb_shape){ 62, 1, 1, 33, SB_F32 }, (sb_epps_pulley_how){ 31, 10, 2.7f }, false);
     add(SHIFTED, (sb_shape){ 6, 1, 1, 3, SB_F32 }, (sb_epps_pulley_how){ 3, 2, 1 }, false);
     add(SHIFTED, (sb_shape){ 6, 1, 1, 3, SB_F32 }, (sb_epps_pulley_how){ 3, SB_KNOTS_MAX, 5 }, false);
     add(ORDINARY, (sb_shape){ 128, 1, 1, 1024, SB_F32 }, (sb_epps_pulley_how){ 64, 17, 3 }, true);
