@@ -7,6 +7,7 @@
 #ifndef SB_TESTS_CUDA_EMULATION_H
 #define SB_TESTS_CUDA_EMULATION_H
 
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <tuple>
@@ -42,6 +43,13 @@ static inline T __shfl_xor_sync(unsigned mask, T value, int lanes, int line = __
     bits = emulation_exchange(mask, bits, lanes, line);
     memcpy(&value, &bits, sizeof value);
     return value;
+}
+
+static inline void sincospi(double x, double *sine, double *cosine)
+{
+    double angle = M_PI * remainder(x, 2); /* exact but for the product */
+    *sine = sin(angle);
+    *cosine = cos(angle);
 }
 
 /* Arguments are kept by value until the kernel runs; pointers among them must be a device's. */

@@ -9,6 +9,7 @@
 #include "kernels/op/combine.h"
 #include "kernels/op/conv.h"
 #include "kernels/op/cross_entropy.h"
+#include "kernels/op/epps_pulley.h"
 #include "kernels/op/identity_distance.h"
 #include "kernels/op/input.h"
 #include "kernels/op/linear.h"
@@ -41,6 +42,8 @@
 #define sb_identity_distance(g, x, ...)                                      \
     SB_APPLY(g, SB_OP_IDENTITY_DISTANCE, "identity_distance", 0, x, SB_NONE, \
              (&(sb_identity_distance_how){ __VA_ARGS__ }))
+#define sb_epps_pulley(g, x, ...) \
+    SB_APPLY(g, SB_OP_EPPS_PULLEY, "epps_pulley", 0, x, SB_NONE, (&(sb_epps_pulley_how){ __VA_ARGS__ }))
 #define sb_softplus(g, x) SB_APPLY_PLAIN(g, SB_OP_SOFTPLUS, "softplus", x, SB_NONE)
 #define sb_mean(g, x) SB_APPLY_PLAIN(g, SB_OP_MEAN, "mean", x, SB_NONE)
 #define sb_logsumexp_pairs(g, z, skip, ...)                           \
