@@ -1,0 +1,73 @@
+/* lejepa.c: LeJEPA (Balestriero and LeCun 2025): the views of a sample are to have one embedding, and the
+ * embeddings of a batch are to be normally distributed in every direction (SIGReg). There are no negatives,
+ * no target network and no predictor.
+ *
+ *     L = lambda SIGReg + (1 - lambda) inv
+ *     inv = mean over views, samples and coordinates of (z - c)^2, c: the mean of the sample's global views
+ *     SIGReg = mean over views and over random directions a of the statistic of Epps and Pulley
+ *              (kernels/op/epps_pulley.h) of the projections <z, a>; the directions are drawn anew in each
+ * step
+ *
+ * The first `globals` views are the global ones; the others may be smaller. The statistic grows with the
+ * batch, so a small batch wants a larger lambda. */
+#include "proto/error.h"
+#include "trainer/graph/build.h"
+#include "trainer/method.h"
+
+typedef struct {
+    double lambda, last;
+    int directions, knots, globals;
+} lejepa_keys;
+
+static const sb_key keys[] = {
+    SB_KEY_REAL(lejepa_keys, lambda, "0.05", 0, 1,
+                "weight of the distribution against the agreement of views"),
+    SB_KEY_INT(lejepa_keys, directions, "1024", 1, 1 << 20, "random directions in each step"),
+    SB_KEY_INT(lejepa_keys, knots, "17", 2, 1024, "points at which distributions are compared"),
+    SB_KEY_REAL(lejepa_keys, last, "3", 0.1, 100, "the last of these points; the first is 0"),
+    SB_KEY_INT(lejepa_keys, globals, "2", 1, 16, "views whose mean the others are to meet: the first"),
+};
+
+/* The mean of the global views: [samples, width]. */
+static sb_t centre(sb_method *m, sb_t z)
+{
+    const lejepa_keys *k = m->keys;
+    sb_graph *g = m->graph;
+    const float share = 1 / (float)k->globals;
+    sb_t sum = sb_combine(g, sb_view_rows(m, z, 0), SB_NONE, .alpha = share);
+    for (int v = 1; v < k->globals; v++)
+        sum = sb_combine(g, sum, sb_view_rows(m, z, v), .alpha = 1, .beta = share);
+    return sum;
+}
+
+static sb_t build(sb_method *m)
+{
+    const lejepa_keys *k = m->keys;
+    sb_graph *g = m->graph;
+    if (k->globals > m->views)
+        return sb_fail("method.globals = %d, and a sample has %d views", k->globals, m->views);
+    sb_t z = sb_embeddings(m);
+    const int width = sb_shape_of(g, z).c;
+    sb_t directions = sb_unit_rows(g, sb_normal(m, k->directions, width));
+    sb_t along = sb_product(g, z, directions, .form = SB_PRODUCT_COLUMNS, .scale = 1);
+    sb_t normality = sb_mean(
+        g, sb_epps_pulley(g, along, .samples = m->samples, .knots = k->knots, .last = (float)k->last));
+    sb_t centres = sb_rows(g, centre(m, z), .first = 0, .count = m->views * m->samples); /* for each view */
+    sb_t agreement = sb_mean(g, sb_row_distance(g, z, centres));
+    return sb_combine(g, normality, agreement, .alpha = (float)k->lambda,
+                      .beta = (float)((1 - k->lambda) / width));
+}
+
+static const char *const defaults[] = {
+    "projector.layers=3",     "projector.hidden=2048",         "projector.out=64",
+    "projector.last=bias",    "optimiser.name=adamw",          "optimiser.lr=0.0005",
+    "optimiser.scaling=none", "optimiser.weight_decay=0.0005", NULL
+};
+
+const sb_method_kind sb_method_lejepa = { .name = "lejepa",
+                                          .keys = SB_KEY_TABLE("method", "lejepa", lejepa_keys, keys),
+                                          .defaults = defaults,
+                                          .views_least = 2,
+                                          .views_most = SB_VIEWS_MAX,
+                                          .samples_least = 2,
+                                          .build = build };
