@@ -8,7 +8,7 @@ source "$(dirname "$0")/common.sh"
 recipe() {
     cat >"$work/$1.yaml" <<END
 method: { name: $1$3 }
-encoder: { name: resnet18, stem: small }
+encoder: { name: resnet18 }
 data: { path: "$work/images", tile: 64, view: 32 }
 projector: { hidden: 32, out: 16 }
 trainer: { batch: 8, steps: 12, threads: 2, checkpoint_every: 4 }
@@ -19,11 +19,12 @@ two="[{ size: 32, count: 2 }]"
 crops="[{ size: 32, count: 2 }, { size: 16, count: 3, crop_min: 0.05, crop_max: 0.2 }]"
 
 train() { within ./run train "$work/$1.yaml" run.dir="$work/$2" "${@:3}"; }
+# killed METHOD NAME [KEY=VALUE...]: run NAME.
 killed() {
-    held 7 "$1.killed" train "$1" "$1.killed" "${@:2}" || return 1
-    pkill -KILL -f "$work/$1.killed"
+    held 7 "$2" train "$@" || return 1
+    pkill -KILL -f "$work/$2"
     wait $run
-    nothing_left && within ./run resume "$work/$1.killed"
+    nothing_left && within ./run resume "$work/$2"
 }
 # What the checkpoint has beside weights and optimiser.
 keeps() {
@@ -39,7 +40,7 @@ sheet() {
     /usr/bin/python3 - "$work/$1/pictures" "$2" <<'END'
 import sys
 from PIL import Image
-sheet = Image.open(sys.argv[1] + "/views.png")
+sheet = Image.open(sys.argv[1] + "/contact.png")
 print(sheet.size)
 assert sheet.width >= int(sys.argv[2]) * 16
 END
@@ -53,11 +54,12 @@ recipe lejepa "$crops" ", directions: 64"
 ok "what holds a trainer" make_fault
 for method in byol barlow swav lejepa; do
     ok "$method: a run ends" train $method $method
-    ok "$method: killed and resumed" killed $method
+    ok "$method: killed and resumed" killed $method $method.killed
     ok "$method:   the same weights, and all that is kept" same_weights $method $method.killed
 done
 ok "chunks of 8 views" train swav chunks trainer.chunk=8
-ok "  killed and resumed" killed swav trainer.chunk=8
+ok "  killed and resumed" killed swav chunks.killed trainer.chunk=8
+ok "  the same weights" same_weights chunks chunks.killed
 ok "byol keeps its target network" keeps byol target.layer1
 ok "swav keeps its queues" keeps swav queue.1
 ok "an evaluation of views of two sizes" within ./run evaluate "$work/swav"
