@@ -22,7 +22,7 @@ struct sb_viewer {
     unsigned begun, ended;
 };
 
-static int take(sb_viewer *v, size_t bytes, uint8_t **out)
+static int allocate(sb_viewer *v, size_t bytes, uint8_t **out)
 {
     void *memory;
     int rc = v->device->alloc(v->device, bytes, &memory);
@@ -41,9 +41,9 @@ static int take_all(sb_viewer *v, int tile, int largest)
         rc = v->device->alloc(v->device, scratch, &v->scratch);
     all += (size_t)places * (tile_bytes + views_bytes);
     for (int i = 0; rc == 0 && i < places; i++) {
-        rc = take(v, tile_bytes, &v->places[i].tile);
+        rc = allocate(v, tile_bytes, &v->places[i].tile);
         if (rc == 0)
-            rc = take(v, views_bytes, &v->places[i].views);
+            rc = allocate(v, views_bytes, &v->places[i].views);
     }
     if (rc == SB_DEVICE_FULL)
         sb_context("views need %zu MiB beside the trainer; lower data.tile or views.N.size, or "

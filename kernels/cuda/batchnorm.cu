@@ -37,7 +37,7 @@ static size_t scratch(sb_device *device, const sb_call *call)
     return (2 * (size_t)row_blocks(&s) + 3) * (size_t)s.channels * sizeof(float);
 }
 
-static work carve(const sb_batchnorm *s, void *memory)
+static work lay_out_work(const sb_batchnorm *s, void *memory)
 {
     size_t c = (size_t)s->channels, partial = (size_t)row_blocks(s) * c;
     work w;
@@ -240,7 +240,7 @@ static int forward(sb_device *device, const sb_call *c)
 {
     cudaStream_t stream = sb_cuda_compute(device);
     sb_batchnorm s = sb_batchnorm_of(c);
-    work w = carve(&s, c->scratch);
+    work w = lay_out_work(&s, c->scratch);
     dim3 block(WARP, LANES);
     const float *statistics = c->w[2];
     if (!statistics) {
@@ -258,7 +258,7 @@ static int backward(sb_device *device, const sb_call *c)
 {
     cudaStream_t stream = sb_cuda_compute(device);
     sb_batchnorm s = sb_batchnorm_of(c);
-    work w = carve(&s, c->scratch);
+    work w = lay_out_work(&s, c->scratch);
     dim3 block(WARP, LANES);
     const float *statistics = (const float *)c->aux;
     LAUNCH(backward_sums, tiles_of(&s), block, 0, stream, s, c->x[0], c->y, c->dy, c->w[0], c->w[1],

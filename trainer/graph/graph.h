@@ -44,7 +44,7 @@ typedef struct {
     sb_node *nodes; /* [SB_NODES_MAX] */
     int count;
     sb_t leaves[SB_LEAVES_MAX], outputs[SB_OUTPUTS_MAX];
-    bool seeded[SB_OUTPUTS_MAX]; /* a gradient is given for it */
+    bool given_gradient[SB_OUTPUTS_MAX]; /* the caller gives a gradient at this output */
     int leaf_count, output_count;
     char scope[SB_ENTRY_NAME]; /* stands before names: "layer1.0." */
 } sb_graph;
@@ -55,9 +55,9 @@ void sb_graph_destroy(sb_graph **graph);
 /* What comes from outside; its index among the leaves is the order of these calls. */
 sb_t sb_leaf(sb_graph *graph, const char *name, sb_shape nominal, bool gradient);
 
-/* Makes t an output: its value stays until the next forward pass. seeded: the way back is given a gradient
- * for it. Returns t. */
-sb_t sb_output(sb_graph *graph, sb_t t, bool seeded);
+/* Makes t an output: its value stays until the next forward pass. given_gradient: the caller
+ * gives the gradient at it before the way back. Returns t. */
+sb_t sb_output(sb_graph *graph, sb_t t, bool given_gradient);
 
 /* The same tensor, through which no gradient goes back. */
 sb_t sb_stop(sb_t t);

@@ -56,7 +56,7 @@ typedef struct {
     const sb_section *section;
     const void *leaf[SB_LEAVES_MAX];
     void *dleaf[SB_LEAVES_MAX];          /* backward: where a leaf's gradient goes, if the graph wants it */
-    const void *doutput[SB_OUTPUTS_MAX]; /* backward: the gradient at each seeded output */
+    const void *doutput[SB_OUTPUTS_MAX]; /* backward: the gradient at each output that is given one */
 } sb_feed;
 
 int sb_plan_pack(sb_plan *plan, const sb_section *section); /* after every change of the weights */
