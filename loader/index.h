@@ -65,10 +65,10 @@ int sb_index_scan(sb_index *out, const sb_data_keys *data, const sb_loader_keys 
 int sb_index_write(const sb_index *index, const char *run_dir);
 int sb_index_read(sb_index *out, const char *run_dir, int tile);
 
-/* Names what `skipped` has (notes, the first few). */
+/* Notes the first few of `skipped` by name. */
 void sb_index_note_skipped(const sb_index *index);
 
-/* Names images whose size or time changed since (notes, the first few), returns how many. */
+/* Notes the first few images whose file has another size or time than indexed. Returns how many there are. */
 uint32_t sb_index_changed(const sb_index *index);
 
 /* Bytes of the largest image that is decoded whole: the least cache that a decoder of this index needs. */

@@ -42,9 +42,10 @@ static sb_slot_meta *volatile current;
 static const volatile uint64_t *volatile current_read_ns;
 
 /* The decoder crashed, or augment says that it hangs. A hang counts once the file is in memory: a disk that
- * does not answer is not the file's fault. Where tiles are read one by one the two are not told apart: what
- * takes longer than loader.timeout three times, for whatever reason but a read that the kernel never ends,
- * which lets no handler run, is quarantined. */
+ * does not answer is not the file's fault. Where tiles are read one by one, a slow read and a slow decoder
+ * are not told apart: a tile that takes longer than loader.timeout three times is quarantined, whatever the
+ * reason. The one exception is a read that the kernel never ends: then this handler does not run, so nothing
+ * is counted. */
 static void on_fault(int number)
 {
     bool reading = current_read_ns && *current_read_ns == 0;

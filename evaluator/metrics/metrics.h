@@ -17,7 +17,7 @@ typedef struct {
 
 typedef struct {
     const char *key, *title; /* in evaluation.jsonl; of its column */
-    bool share; /* 0 .. 1, printed in per cent; negative where the data set has not what it takes */
+    bool share; /* from 0 to 1, printed in per cent; negative: the data set lacks what the measure needs */
     int (*measure)(const sb_features *features, double *out); /* 0; -1 with sb_error */
     double (*chance)(
         const sb_features *features); /* what guessing gives; reads no features. NULL: nothing to say */

@@ -60,7 +60,7 @@ static __device__ inline place my_place(const sb_batchnorm *s)
     p.begin = (int)blockIdx.x * rows;
     p.end = p.begin + rows < s->rows ? p.begin + rows : s->rows;
     if (p.channel >= s->channels)
-        p.end = p.begin; /* no rows for it, but it comes to the barriers */
+        p.end = p.begin; /* a thread without a channel adds no rows, but has to reach every barrier */
     return p;
 }
 

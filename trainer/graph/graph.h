@@ -4,14 +4,14 @@
  * DESIGN. A leaf is what comes from outside (pixels, features); a node is an operation (kernels/op.h) on
  * tensors before it. A graph is built once, for leaves of nominal shapes, whose channels decide the sides of
  * its weights; a plan (plan.h) takes it for other numbers of rows and other sizes. Nodes run in the order in
- * which they were added. A tensor may be read by any number of nodes. Outputs are what is asked for: what no
- * output needs is never run.
+ * which they were added. A tensor may be read by any number of nodes. Outputs are the tensors that are asked
+ * for; a node that no output needs is never run.
  *
  *     sb_t h = sb_conv(g, x, "conv1", .out = 64, .kernel = 7, .stride = 2, .pad = 3);
  *     h = sb_batchnorm(g, h, SB_NONE, "bn1", .relu = true);
  *
- * A builder returns its tensor; SB_FAILED after a failure, which every builder passes on: only the last one
- * is looked at. */
+ * A builder returns its tensor, or SB_FAILED. A builder that is given SB_FAILED returns it, too, so only the
+ * last result has to be looked at. */
 #ifndef SB_TRAINER_GRAPH_H
 #define SB_TRAINER_GRAPH_H
 
