@@ -31,7 +31,7 @@ SB_SHARED int sb_resize_weights(int in, int out, int i, int *first, float *weigh
     return end - begin;
 }
 
-/* Weights of the blur of a view: a tenth of it (SimCLR), odd, at least 3. */
+/* How many weights the blur of a view has: a tenth of the view's side (SimCLR), odd, at least 3. */
 SB_SHARED int sb_blur_width(int size)
 {
     int width = (size / 10) | 1;

@@ -1,5 +1,5 @@
-/* The convolutions of a training step alone, in their three directions: what a step cannot be faster than.
- * Arguments: SIDE VIEWS f32|bf16 THREADS. Serves as worker.h says. */
+/* Runs the convolutions of a training step alone, in their three directions: a step cannot be faster than
+ * they are. Arguments: SIDE VIEWS f32|bf16 THREADS. Serves as worker.h says. */
 #include <stdlib.h>
 
 #include "kernels/op/conv.h"

@@ -1,6 +1,6 @@
-/* test_calls.c: two steps of a four-layer network on the emulated device, in one process: right, repeatable
- * in any order of threads and streams, nothing left alive, and with the N-th call of the CUDA runtime, cuBLAS
- * or cuDNN failing, for every N. (Where plans are timed: test_plans.c.) */
+/* test_calls.c: two steps of a four-layer network on the emulated device, in one process. They are right,
+ * repeat in any order of threads and streams, and leave nothing alive. They are also run with the N-th call
+ * of the CUDA runtime, cuBLAS or cuDNN failing, for every N. (Where plans are timed: test_plans.c.) */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* checks.c: see checks.h. Every graph here has one leaf, x, and one loss; its gradients with respect to x and
  * to every weight are compared with central differences of the loss along random directions. The losses are
- * smooth, so that a difference over 2 x 2^-7 is right to some 1e-4 of its size, while a reader whose gradient
- * is lost changes it by some per cent at least. */
+ * smooth, so that a difference over 2 x 2^-7 is right to some 1e-4 of its size, while one lost reader's
+ * gradient would change it by some per cent at least. */
 #include "tests/graph/checks.h"
 
 #include <math.h>
