@@ -6,11 +6,14 @@
  * path, page and place, so it does not depend on the file system's order. Each page of a multi-page TIFF is
  * an image; the levels of a pyramid (pages that are half, a quarter... of the first) are not.
  *
- * Held out: `split` if given; else whole groups where there are ten or more; else, image by image, the last
- * part of the longer side: max(side / 6, tile) wide (two tiles where the side has five), with a guard band of
- * one tile before it (images whose longer side is under three tiles are trained on whole); else, from ten
- * files on, every tenth by hash of its path. No pixel is in both parts: an index where one is cannot be made
- * or read. */
+ * Which part is held out is decided by the first of these that applies:
+ *   - `split`, if the manifest has it;
+ *   - where there are ten groups or more, whole groups are held out;
+ *   - of each image whose longer side has three tiles or more, the last part of that side is held out: it is
+ *     max(side / 6, tile) wide (two tiles where the side has five), with a guard band of one tile before it;
+ *     shorter images are trained on whole;
+ *   - where no image is that long, and there are ten files or more, every tenth by hash of its path.
+ * No pixel is in both parts: an index where one is cannot be made or read. */
 #ifndef SB_LOADER_INDEX_H
 #define SB_LOADER_INDEX_H
 

@@ -1,7 +1,7 @@
 /* main.c of sb_loader: decodes tiles for a run (serve), and shows or freezes the index of a data set (index).
  *
  * serve owns nothing: it says hello to augment, decodes each tile it is told to straight into the slot it is
- * told, and can join, leave or die at any moment. A message that got lost is made up for: an idle loader asks
+ * told, and can join, leave or die at any moment. A lost message does no harm, because an idle loader asks
  * again. A signal that kills it while it decodes is written into the slot, so that a file on which the
  * decoder crashes or hangs is told from a killed process. */
 #include <argp.h>

@@ -32,7 +32,7 @@ typedef struct {
 
 static size_t align(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
-/* Sizes the work space where base is NULL, hands it out otherwise. */
+/* Divides the work space at `base` among w's arrays. base NULL: only its size is wanted. Returns the size. */
 static size_t lay_out_work(work *w, char *base, const sb_shape *tile, int size)
 {
     size_t used = 0, s = (size_t)size;
@@ -54,8 +54,8 @@ static size_t lay_out_work(work *w, char *base, const sb_shape *tile, int size)
     return used;
 }
 
-/* Of one view: they are made one after another. A smaller view of a tile needs more taps but fewer rows of
- * them: the sum of both bounds covers every size up to max_size. */
+/* Scratch is for one view: views are made one after another. A smaller view of a tile needs more taps but
+ * fewer rows of them: the sum of both bounds covers every size up to max_size. */
 static size_t scratch(sb_device *device, const sb_call *call)
 {
     (void)device;

@@ -108,8 +108,8 @@ static bool gathers(const sb_plan *p, int node)
     return false;
 }
 
-/* A turn that makes node i's output, into a buffer of its own. What a norm gathered has one place for good:
- * it is read after the way forth. */
+/* Adds a turn that makes node i's output, into a buffer of its own. What a norm gathered stays in one buffer,
+ * whatever is made again, because it is read after the way forth. */
 static int make(sb_plan *p, int i, sb_turn_kind kind)
 {
     const sb_node *n = &p->graph->nodes[i];

@@ -69,7 +69,7 @@ int sb_plan_pack(sb_plan *p, const sb_section *section)
     return 0;
 }
 
-/* The gradient that comes in at an output which other nodes read, too. */
+/* Copies the gradient that comes in at an output which other nodes read, too: they add theirs to the copy. */
 static int copy_incoming(sb_plan *p, const sb_turn *t, const sb_feed *feed)
 {
     return p->device->copy(p->device, SB_STREAM_COMPUTE, resolve(p, t->dx[0], feed), resolve(p, t->dy, feed),
