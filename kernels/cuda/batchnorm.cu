@@ -50,11 +50,11 @@ static work lay_out_work(const sb_batchnorm *s, void *memory)
 
 typedef struct {
     int channel, begin, end; /* rows begin + lane, + LANES, ... < end */
-} place;
+} span;
 
-static __device__ inline place my_place(const sb_batchnorm *s)
+static __device__ inline span my_span(const sb_batchnorm *s)
 {
-    place p;
+    span p;
     int rows = rows_of_block(s);
     p.channel = (int)(blockIdx.y * WARP + threadIdx.x);
     p.begin = (int)blockIdx.x * rows;
@@ -65,7 +65,7 @@ static __device__ inline place my_place(const sb_batchnorm *s)
 }
 
 /* Adds up two sums over the lanes of each channel, in order, and writes the block's partial sums. */
-static __device__ inline void write_partial(const sb_batchnorm *s, const place *p, float first, float second,
+static __device__ inline void write_partial(const sb_batchnorm *s, const span *p, float first, float second,
                                             work w)
 {
     __shared__ float a[LANES][WARP], b[LANES][WARP];
@@ -113,7 +113,7 @@ static __device__ inline affine affine_of(const sb_batchnorm *s, int c, const fl
 
 static __global__ void forward_sums(sb_batchnorm s, const void *x, work w)
 {
-    place p = my_place(&s);
+    span p = my_span(&s);
     float shift = p.begin < p.end ? load(x, s.type, (size_t)p.channel) : 0, sum = 0, square = 0;
     for (int r = p.begin + (int)threadIdx.y; r < p.end; r += LANES) {
         float d = load(x, s.type, (size_t)r * (size_t)s.channels + (size_t)p.channel) - shift;
@@ -140,7 +140,7 @@ static __global__ void forward_fold(sb_batchnorm s, const void *x, float *statis
 static __global__ void forward_apply(sb_batchnorm s, const void *x, const void *residual, const float *gamma,
                                      const float *beta, const float *statistics, void *y)
 {
-    place p = my_place(&s);
+    span p = my_span(&s);
     if (p.begin == p.end)
         return;
     affine a = affine_of(&s, p.channel, gamma, beta, statistics);
@@ -172,7 +172,7 @@ static __global__ void backward_sums(sb_batchnorm s, const void *x, const void *
                                      const float *gamma, const float *beta, const float *statistics,
                                      void *dresidual, bool add, work w)
 {
-    place p = my_place(&s);
+    span p = my_span(&s);
     affine a = {};
     float centre = 0, inverse = 0, sum = 0, product = 0;
     if (p.begin < p.end) {
@@ -216,7 +216,7 @@ static __global__ void backward_apply(sb_batchnorm s, const void *x, const void 
                                       const float *gamma, const float *beta, const float *statistics,
                                       const void *kept, void *dx, bool add, work w)
 {
-    place p = my_place(&s);
+    span p = my_span(&s);
     if (p.begin == p.end)
         return;
     affine a = affine_of(&s, p.channel, gamma, beta, statistics);
