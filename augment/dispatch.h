@@ -6,12 +6,12 @@
  * time, so that it never waits for a message. Tiles of images that decode tile by tile go to any loader;
  * others to the one that has the image decoded, or to another if that one hangs or is gone.
  *
- * Faults. A loader that is gone (pidfd) gives its slots back. A loader without progress is told so
- * (SB_SIGNAL_HUNG), then killed; if it cannot be, its slots are written off and spare ones take their place.
- * What a decoder crashed or hung on three times, which only the dying loader itself can say, is quarantined,
- * as is what a loader calls bad: the image, or only the tile where it is decoded alone. The sample is then
- * drawn again (order.h, attempt), so the result depends on which images are bad and not on when that was
- * found. */
+ * Faults. A loader that is gone (pidfd) gives its slots back. A loader without progress gets SB_SIGNAL_HUNG
+ * and is then killed. If it cannot be killed, its slots are written off and spare ones take their place. An
+ * image is quarantined when a loader calls it bad, or when decoders crashed or hung on it three times; that
+ * they did, only the dying loader itself can say. Where a tile is decoded alone, only the tile is
+ * quarantined. The sample is then drawn again (order.h, attempt), so the result depends on which images are
+ * bad and not on when that was found. */
 #ifndef SB_AUGMENT_DISPATCH_H
 #define SB_AUGMENT_DISPATCH_H
 
@@ -25,7 +25,7 @@
 
 typedef struct sb_dispatch sb_dispatch;
 
-/* Tells whether a sample needs no tile any more (a predecessor made its views). */
+/* True if a sample needs no tile any more, because an earlier augment has made its views. */
 typedef bool (*sb_dispatch_made)(void *context, uint64_t sample);
 
 /* Creates ring and socket; samples are taken from `first` on. Keeps the pointers. quarantine.jsonl of run_dir
@@ -50,8 +50,9 @@ typedef struct {
     const uint8_t *pixels;
 } sb_dispatch_tile;
 
-/* The decoded tile of the lowest sample that is not taken: true and *out, and the slot is READING; give_back
- * frees it (made: its views are published) or, where no other is taken, leaves it for later. */
+/* Takes the decoded tile of the lowest sample that is not taken. True: *out is set and the slot is READING.
+ * False: there is none. give_back with `made` (the tile's views are published) frees the slot. Without `made`
+ * it leaves the tile for a later take, which is allowed only while no other tile is taken. */
 bool sb_dispatch_take(sb_dispatch *dispatch, sb_dispatch_tile *out);
 int sb_dispatch_give_back(sb_dispatch *dispatch, const sb_dispatch_tile *tile, bool made);
 

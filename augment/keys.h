@@ -1,5 +1,5 @@
-/* keys.h: the keys of sampling and of views, and what every program reads that computes: seed and device.
- * Data alone: every program links it. */
+/* keys.h: the keys of sampling and of views, and those that every program that computes reads: seed and
+ * device. Data alone: every program links it. */
 #ifndef SB_AUGMENT_KEYS_H
 #define SB_AUGMENT_KEYS_H
 
@@ -52,7 +52,7 @@ typedef struct {
     sb_view_keys views[SB_VIEWS_MAX];
 } sb_augment_keys;
 
-/* Fills it and checks what no single key shows. */
+/* Fills the struct and checks what no key shows by itself: rules over several keys. */
 int sb_augment_keys_read(const sb_config *config, sb_augment_keys *out);
 
 /* The same of a run directory. */

@@ -1,10 +1,10 @@
 /* main.c of sb_augment: walks the sample order, has tiles decoded by loaders, makes their views and puts them
  * where the trainer finds them.
  *
- * One process for a trainer. It lives as long as its trainer: what it owns (the tile ring) can be made again
- * at once, so when the trainer is gone it leaves with status 4 and is started again. Which samples are
- * missing is read from the words of the view rings, so its own death costs at most the tile in hand. Exit
- * status: 0 asked to stop, 1 the run cannot go on, 4 the trainer is gone. */
+ * One process for a trainer. It ends with its trainer: when the trainer is gone, it leaves with status 4 and
+ * is started again. That costs little, because what it owns (the tile ring) can be made again at once. Which
+ * samples are missing is read from the words of the view rings, so its own death costs at most the tile in
+ * hand. Exit status: 0 asked to stop, 1 the run cannot go on, 4 the trainer is gone. */
 #include <argp.h>
 #include <limits.h>
 #include <stdlib.h>

@@ -221,8 +221,8 @@ void sb_order_destroy(sb_order **order)
 
 uint64_t sb_order_epoch_samples(const sb_order *o) { return o->kept; }
 
-/* A tile anywhere in the image's training region, or the repeat-th of its grid. */
-static void place(const sb_order *o, uint32_t image, uint32_t repeat, sb_random *random, sb_tile *out)
+/* Where the tile lies: anywhere in the image's training region, or the repeat-th of its grid. */
+static void locate_tile(const sb_order *o, uint32_t image, uint32_t repeat, sb_random *random, sb_tile *out)
 {
     const sb_image *row = &o->index->images[image];
     int side = o->keys->data.tile, across = row->train.width - side, down = row->train.height - side;
@@ -254,7 +254,7 @@ int sb_order_sample(sb_order *o, uint64_t n, uint32_t attempt, sb_tile *out)
         if (o->epoch != epoch && make_epoch(o, (uint32_t)epoch) != 0)
             return -1;
         sb_random_init(&random, o->keys->common.seed, SB_RANDOM_CROP, (uint32_t)epoch, position, 0);
-        place(o, o->entries[position].image, o->entries[position].repeat, &random, out);
+        locate_tile(o, o->entries[position].image, o->entries[position].repeat, &random, out);
         return 0;
     }
     sb_random_init(&random, o->keys->common.seed, SB_RANDOM_REPLACE, (uint32_t)epoch, position, attempt);
@@ -262,7 +262,7 @@ int sb_order_sample(sb_order *o, uint64_t n, uint32_t attempt, sb_tile *out)
         uint32_t image = sb_random_below(&random, o->index->count);
         if (samples_of(o, image) == 0)
             continue;
-        place(o, image, sb_random_below(&random, samples_of(o, image)), &random, out);
+        locate_tile(o, image, sb_random_below(&random, samples_of(o, image)), &random, out);
         return 0;
     }
     return sb_fail("no image has a tile to train on");

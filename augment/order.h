@@ -1,9 +1,9 @@
 /* order.h: which tile is sample (epoch, position). A pure function of seed, index and configuration.
  *
  * Images are permuted by a key of (seed, epoch), taken in windows of data.window images; the tiles of a
- * window are permuted. So an epoch is local enough that a photograph is decoded once, and needs no saved
- * state. batch.groups = distinct rearranges the epoch so that no batch has two tiles of one group. The last
- * partial batch of an epoch is dropped. */
+ * window are permuted. So the tiles of a photograph lie near one another in an epoch, and it is decoded once.
+ * The order needs no saved state. batch.groups = distinct rearranges the epoch so that no batch has two tiles
+ * of one group. The last partial batch of an epoch is dropped. */
 #ifndef SB_AUGMENT_ORDER_H
 #define SB_AUGMENT_ORDER_H
 

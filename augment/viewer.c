@@ -10,7 +10,7 @@
 typedef struct {
     uint8_t *tile;
     uint8_t *views; /* [all views, largest size, largest size, channels] */
-} place;
+} buffers;
 
 struct sb_viewer {
     sb_device *device;
@@ -18,11 +18,11 @@ struct sb_viewer {
     int largest;       /* side of a view */
     size_t view_bytes; /* of the largest */
     void *scratch;     /* one: tiles are worked on one after another */
-    place places[SB_VIEWER_DEPTH];
+    buffers under_way[SB_VIEWER_DEPTH];
     unsigned begun, ended;
 };
 
-static int take(sb_viewer *v, size_t bytes, uint8_t **out)
+static int allocate(sb_viewer *v, size_t bytes, uint8_t **out)
 {
     void *memory;
     int rc = v->device->alloc(v->device, bytes, &memory);
@@ -37,13 +37,13 @@ static int take_all(sb_viewer *v, int tile, int largest)
            views_bytes = (size_t)v->views * v->view_bytes;
     size_t scratch = sb_view_scratch(v->device, sb_view_tile(tile, tile, v->channels), v->views, largest),
            all = scratch;
-    int places = v->device->host_memory ? 0 : SB_VIEWER_DEPTH,
+    int depth = v->device->host_memory ? 0 : SB_VIEWER_DEPTH,
         rc = v->device->alloc(v->device, scratch, &v->scratch);
-    all += (size_t)places * (tile_bytes + views_bytes);
-    for (int i = 0; rc == 0 && i < places; i++) {
-        rc = take(v, tile_bytes, &v->places[i].tile);
+    all += (size_t)depth * (tile_bytes + views_bytes);
+    for (int i = 0; rc == 0 && i < depth; i++) {
+        rc = allocate(v, tile_bytes, &v->under_way[i].tile);
         if (rc == 0)
-            rc = take(v, views_bytes, &v->places[i].views);
+            rc = allocate(v, views_bytes, &v->under_way[i].views);
     }
     if (rc == SB_DEVICE_FULL)
         sb_context("views need %zu MiB beside the trainer; lower data.tile or views.N.size, or "
@@ -81,10 +81,10 @@ void sb_viewer_destroy(sb_viewer **viewer)
         v->device->wait(v->device,
                         SB_STREAM_DOWNLOAD); /* it writes to memory that the caller gives back next */
     for (int i = 0; i < SB_VIEWER_DEPTH; i++) {
-        if (v->places[i].tile)
-            v->device->release(v->device, v->places[i].tile);
-        if (v->places[i].views)
-            v->device->release(v->device, v->places[i].views);
+        if (v->under_way[i].tile)
+            v->device->release(v->device, v->under_way[i].tile);
+        if (v->under_way[i].views)
+            v->device->release(v->device, v->under_way[i].views);
     }
     if (v->scratch)
         v->device->release(v->device, v->scratch);
@@ -107,8 +107,8 @@ int sb_viewer_begin(sb_viewer *v, const uint8_t *tile, int width, int height, co
         v->begun++;
         return sb_view(d, &how, shape, tile, v->scratch);
     }
-    /* The place is free: who had it before was waited for. */
-    place *p = &v->places[mark];
+    /* The buffers are free: the tile that had them before was waited for. */
+    buffers *p = &v->under_way[mark];
     uint8_t *made[SB_VIEWS_MAX];
     for (int i = 0; i < count; i++)
         made[i] = p->views + (size_t)i * v->view_bytes;

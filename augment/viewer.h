@@ -1,8 +1,8 @@
-/* viewer.h: views of tiles in host memory, into host memory, on any device.
+/* viewer.h: makes views of tiles on any device. Tiles are read from host memory and views written to it.
  *
- * On a GPU a tile goes up, its views are made, and they come down on a stream each; up to SB_VIEWER_DEPTH
- * tiles are under way, so that one is uploaded while the one before is worked on. Where host memory is the
- * device's, views are made at once. Owns the device memory. */
+ * On a GPU, uploading a tile, making its views and downloading them have a stream each. Up to SB_VIEWER_DEPTH
+ * tiles are under way, so one tile is uploaded while the one before is worked on. Where host memory is the
+ * device's, begin makes the views at once. The viewer owns its device memory. */
 #ifndef SB_AUGMENT_VIEWER_H
 #define SB_AUGMENT_VIEWER_H
 

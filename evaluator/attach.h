@@ -1,5 +1,5 @@
-/* attach.h: an evaluator's hold on a live run: it reads what the trainer broadcasts and writes nothing, so
- * that it may be stopped or killed at any moment and the trainer will not notice. */
+/* attach.h: how an evaluator follows a live run: it reads what the trainer broadcasts and writes nothing. So
+ * it may be stopped or killed at any moment, and the trainer does not notice. */
 #ifndef SB_EVALUATOR_ATTACH_H
 #define SB_EVALUATOR_ATTACH_H
 
@@ -19,8 +19,8 @@ typedef struct {
     float *vectors;             /* [embeddings.count, width] */
 } sb_attachment;
 
-/* Asks the run's trainer for its broadcasts, for as long as `run_dir` has a supervisor and its status says
- * that it trains: a trainer that was killed comes again, in its own time. config_text (sb_settings_of_run;
+/* Asks the run's trainer for its broadcasts. It asks again for as long as `run_dir` has a supervisor, which
+ * starts a killed trainer again, and the run's status says that it trains. config_text (sb_settings_of_run;
  * kept): what its snapshots must say. 1: attached; 0: no trainer answers, and none will; -1. */
 int sb_attach(sb_attachment *out, const char *run_dir, const char *config_text);
 void sb_detach(sb_attachment *attachment);
@@ -33,8 +33,8 @@ bool sb_attachment_ended(const sb_attachment *attachment);
 int sb_attachment_weights(sb_attachment *attachment, const sb_snapshot_head **head, const float **weight,
                           const float **running);
 
-/* Measures the embeddings that came since the last call, or since this evaluator attached (the trainer sends
- * none before somebody has), the newest that the ring still holds. */
+/* Measures the embeddings that came since the last call, or since this evaluator attached: of these, the
+ * newest that the ring still holds. The trainer sends none before an evaluator has attached. */
 int sb_attachment_measure(sb_attachment *attachment, sb_stream_measures *out);
 
 #endif

@@ -27,7 +27,7 @@ struct sb_encoder {
     int side, chunk, width;
 };
 
-static int take(sb_encoder *e, size_t bytes, void *out)
+static int allocate(sb_encoder *e, size_t bytes, void *out)
 {
     void *memory;
     if (e->device->alloc(e->device, bytes, &memory) != 0)
@@ -60,10 +60,10 @@ int sb_encoder_create(sb_encoder **out, sb_device *device, const sb_settings *co
     const sb_plan_options options = { .training = false };
     if (rc == 0)
         rc = sb_plan_create(&e->plan, e->graph, &pixels, &options);
-    if (rc == 0 && (take(e, sb_plan_arena_bytes(e->plan), &e->arena) != 0 ||
-                    take(e, sb_plan_packed_bytes(e->plan), &e->packed) != 0 ||
-                    take(e, sb_shape_bytes(&pixels), &e->pixels) != 0 ||
-                    take(e, e->store.floats[SB_ENTRY_STATISTIC] * sizeof(float), &e->statistics) != 0))
+    if (rc == 0 && (allocate(e, sb_plan_arena_bytes(e->plan), &e->arena) != 0 ||
+                    allocate(e, sb_plan_packed_bytes(e->plan), &e->packed) != 0 ||
+                    allocate(e, sb_shape_bytes(&pixels), &e->pixels) != 0 ||
+                    allocate(e, e->store.floats[SB_ENTRY_STATISTIC] * sizeof(float), &e->statistics) != 0))
         rc = -1;
     if (rc == 0) {
         sb_plan_bind(e->plan, e->arena, e->packed);

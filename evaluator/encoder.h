@@ -15,7 +15,7 @@
 
 typedef struct sb_encoder sb_encoder;
 
-/* Initial weights (of its seed) for views of side x side. */
+/* Creates the backbone with initial weights (of the configuration's seed), for views of side x side. */
 int sb_encoder_create(sb_encoder **out, sb_device *device, const sb_settings *config, int side);
 void sb_encoder_destroy(sb_encoder **encoder);
 
@@ -23,8 +23,8 @@ void sb_encoder_destroy(sb_encoder **encoder);
  * there is none yet; -1. */
 int sb_encoder_load(sb_encoder *encoder, const char *run_dir, int64_t *step);
 
-/* Takes them from memory: `weight_floats` weights and `statistic_floats` statistics, laid out as the
- * trainer's store has a backbone. */
+/* Takes weights and statistics from memory: `weight_floats` weights and `statistic_floats` statistics, laid
+ * out as the trainer's store has a backbone. */
 int sb_encoder_set(sb_encoder *encoder, const float *weight, size_t weight_floats, const float *statistic,
                    size_t statistic_floats);
 

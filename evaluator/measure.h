@@ -1,5 +1,5 @@
-/* measure.h: every measure of one set of features of the gallery, the same for networks and for what needs
- * none. */
+/* measure.h: takes every measure of one set of features of the gallery, in the same way for networks and for
+ * features that need none. */
 #ifndef SB_EVALUATOR_MEASURE_H
 #define SB_EVALUATOR_MEASURE_H
 

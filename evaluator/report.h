@@ -1,5 +1,5 @@
-/* report.h: what an evaluation says: a table on the screen, one line of evaluation.jsonl in the run
- * directory. */
+/* report.h: how an evaluation is reported: as a table on the screen, and as a line of evaluation.jsonl in the
+ * run directory. */
 #ifndef SB_EVALUATOR_REPORT_H
 #define SB_EVALUATOR_REPORT_H
 

@@ -50,10 +50,10 @@ struct sb_device {
     void (*close)(sb_device *device);
 
     /* Memory and transfers. available: the bytes that may be taken by alloc, as far as can be known
-     * (SIZE_MAX: not): what is free, less a reserve for other processes and for what comes later. For who
-     * trains: it first opens the libraries of matrix products, so that their share is gone already, as that
-     * of convolutions is once they are planned. alloc: 64-byte aligned (256 on a GPU); it may dip into the
-     * reserve. */
+     * (SIZE_MAX: not): what is free, less a reserve for other processes and for what comes later. It is meant
+     * for whoever trains: it first opens the libraries of matrix products, so that their share no longer
+     * counts as free. The share of convolutions is gone once they are planned. alloc: 64-byte aligned (256 on
+     * a GPU); it may dip into the reserve. */
     int (*available)(sb_device *device, size_t *bytes);
     int (*alloc)(sb_device *device, size_t bytes, void **out);
     void (*release)(sb_device *device, void *memory);
@@ -61,11 +61,12 @@ struct sb_device {
                 sb_direction direction);
     int (*zero)(sb_device *device, void *memory, size_t bytes);
 
-    /* Makes host memory one that the device reads and writes by itself; until the device is closed. */
+    /* Lets the device read and write this host memory by itself, until the device is closed. */
     int (*pin)(sb_device *device, void *host, size_t bytes);
 
-    /* What follows on `later` waits for what `earlier` was given so far. The host waits for a stream. A mark,
-     * 0 .. SB_MARKS - 1, names what a stream was given so far, and the host waits for that. */
+    /* order: what `later` is given from now on waits for what `earlier` was given so far. wait: the host
+     * waits for a stream. mark: gives a number, 0 .. SB_MARKS - 1, to what a stream was given so far;
+     * wait_mark: the host waits for that. */
     int (*order)(sb_device *device, sb_stream later, sb_stream earlier);
     int (*wait)(sb_device *device, sb_stream stream);
     int (*mark)(sb_device *device, sb_stream stream, int mark);

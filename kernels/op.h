@@ -91,8 +91,8 @@ typedef struct {
 } sb_op;
 
 /* Everything that one call may touch, in device memory. Tensors, packed and scratch are aligned as `alloc`
- * aligns. Two inputs may be one tensor: gradients are given from the last input to the first, and all but the
- * first to be given are added. */
+ * aligns. Two inputs may be one tensor. For that case gradients are given from the last input to the first:
+ * each one after the first that is given is added to what is there. */
 typedef struct {
     const void *how;
     sb_shape xs[SB_INPUTS_MAX], ys;
@@ -109,14 +109,15 @@ typedef struct {
 
 /* How one device computes an operation. NULL: not needed. */
 struct sb_kernel {
-    /* Bytes that forward, backward and pack work in; bytes of the weights in the device's own form. Of a call
-     * that is not planned, a promise: arithmetic on its shapes, `how`, `gradient` and `add`, which creates
-     * nothing. Of one that is, what it takes, which is never more. */
+    /* scratch: the bytes that forward, backward and pack work in. packed: the bytes of the weights in the
+     * device's own form. For a call that is not planned yet, both are a promise: arithmetic on its shapes,
+     * `how`, `gradient` and `add`, which creates nothing. For a planned call they are what it takes, which is
+     * never more than was promised. */
     size_t (*scratch)(sb_device *device, const sb_call *call);
     size_t (*packed)(sb_device *device, const sb_call *call);
 
-    /* Before the functions below: sets call->planned, which unplan frees. What would take more than was
-     * promised is not chosen, or refused. */
+    /* To be called before the functions below. plan sets call->planned, which unplan frees. It does not
+     * choose a way that takes more memory than was promised; where it has no other, it fails. */
     int (*plan)(sb_device *device, sb_call *call);
     void (*unplan)(sb_device *device, void *planned);
 
@@ -142,8 +143,8 @@ typedef enum {
 
 extern const sb_op *const sb_ops[SB_OPS];
 
-/* For `shape` of an operation that is in f32 alone: 0, or -1 with x in the error where it is not, or empty.
- */
+/* A check for the `shape` of an operation that takes f32 alone: -1, with x in the error, if x is empty or not
+ * f32. */
 int sb_shape_check_f32(const char *operation, const sb_shape *x);
 
 /* The same where x and more must be of one shape. */

@@ -1,5 +1,5 @@
-/* open.c: see open.h. The CUDA device is a plug-in, so that one build runs with and without CUDA. It is never
- * unloaded: the libraries below it do not survive that. */
+/* open.c: see open.h. The CUDA device is a plug-in, so that one build runs with and without CUDA. The plug-in
+ * is never unloaded, because the libraries below it do not survive that. */
 #include "kernels/open.h"
 
 #include <dlfcn.h>

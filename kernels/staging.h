@@ -23,7 +23,8 @@ void sb_staging_close(sb_staging *staging);
  */
 const void *sb_staging_fetch(sb_staging *staging, const void *from, size_t bytes);
 
-/* Where the host puts what is meant for `to`; and the rest of the way, once it is there. */
+/* room: where the host puts the bytes that are meant for `to`. send: brings them to `to`, once they are
+ * there. */
 void *sb_staging_room(sb_staging *staging, void *to);
 int sb_staging_send(sb_staging *staging, void *to, size_t bytes);
 

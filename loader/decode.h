@@ -1,14 +1,15 @@
 /* decode.h: tiles out of files, through libvips.
  *
- * Every image is brought upright, to 8-bit sRGB (or grey if channels = 1: .2 R + .7 G + .1 B of linear
- * light), an embedded colour profile followed, alpha flattened on white; 16 bits keep their upper 8. Other
- * samples, whose range nobody knows, and more bands than colour and alpha are refused. Random-access images
- * (tiled TIFF) decode straight into the given memory and never whole: the unit of failure is the tile. All
- * others are decoded whole into the decoder's bounded cache, any warning being a failure (fail_on = warning),
- * before one of their tiles is delivered: the unit of failure is the image. An image whose file or pixels are
- * larger than that cache cannot be used. A tile that reaches over the right or lower edge is completed by
- * mirroring, again and again, the part of it that is inside: it never shows a pixel outside its own square.
- * One decoder belongs to one thread. */
+ * Every image is turned upright and converted to 8-bit sRGB (or grey if channels = 1: .2 R + .7 G + .1 B of
+ * linear light). An embedded colour profile is followed, alpha is flattened on white, and 16 bits keep their
+ * upper 8. Samples of other types are refused, because nobody knows their range; so are images that have more
+ * bands than colour and alpha. A random-access image (tiled TIFF) is decoded straight into the given memory
+ * and never whole: where decoding fails, only that tile cannot be used. Every other image is decoded whole
+ * into the decoder's bounded cache before one of its tiles is delivered: where that fails, or warns (fail_on
+ * = warning), the whole image cannot be used. An image whose file or pixels are larger than that cache cannot
+ * be used. A tile that reaches over the right or lower edge is completed by mirroring, again and again, the
+ * part of it that is inside: it never shows a pixel outside its own square. One decoder belongs to one
+ * thread. */
 #ifndef SB_LOADER_DECODE_H
 #define SB_LOADER_DECODE_H
 
@@ -21,7 +22,7 @@ typedef struct sb_decoder sb_decoder;
 typedef struct {
     const char *path;
     int page;
-    int64_t bytes; /* of the file; this and the size in pixels are as indexed: another is a failure */
+    int64_t bytes; /* of the file, as indexed; a file of another size, in bytes or pixels, is a failure */
     int width, height;
     bool random_access;
 } sb_decode_source;

@@ -6,11 +6,14 @@
  * path, page and place, so it does not depend on the file system's order. Each page of a multi-page TIFF is
  * an image; the levels of a pyramid (pages that are half, a quarter... of the first) are not.
  *
- * Held out: `split` if given; else whole groups where there are ten or more; else, image by image, the last
- * part of the longer side: max(side / 6, tile) wide (two tiles where the side has five), with a guard band of
- * one tile before it (images whose longer side is under three tiles are trained on whole); else, from ten
- * files on, every tenth by hash of its path. No pixel is in both parts: an index where one is cannot be made
- * or read. */
+ * Which part is held out is decided by the first of these that applies:
+ *   - `split`, if the manifest has it;
+ *   - where there are ten groups or more, whole groups are held out;
+ *   - of each image whose longer side has three tiles or more, the last part of that side is held out: it is
+ *     max(side / 6, tile) wide (two tiles where the side has five), with a guard band of one tile before it;
+ *     shorter images are trained on whole;
+ *   - where no image is that long, and there are ten files or more, every tenth by hash of its path.
+ * No pixel is in both parts: an index where one is cannot be made or read. */
 #ifndef SB_LOADER_INDEX_H
 #define SB_LOADER_INDEX_H
 
@@ -65,10 +68,10 @@ int sb_index_scan(sb_index *out, const sb_data_keys *data, const sb_loader_keys 
 int sb_index_write(const sb_index *index, const char *run_dir);
 int sb_index_read(sb_index *out, const char *run_dir, int tile);
 
-/* Names what `skipped` has (notes, the first few). */
+/* Notes the first few of `skipped` by name. */
 void sb_index_note_skipped(const sb_index *index);
 
-/* Names images whose size or time changed since (notes, the first few), returns how many. */
+/* Notes the first few images whose file has another size or time than indexed. Returns how many there are. */
 uint32_t sb_index_changed(const sb_index *index);
 
 /* Bytes of the largest image that is decoded whole: the least cache that a decoder of this index needs. */

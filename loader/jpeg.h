@@ -1,7 +1,7 @@
 /* jpeg.h: plain JPEG files, decoded by libjpeg straight into the memory they are kept in. libvips uses the
  * same library but copies every row twice more, which for a baseline file takes a third of the time. Limits:
- * grey and RGB of 8 bits as stored; whatever else a file needs (rotation, a profile, CMYK) and every verdict
- * on a file are libvips'. */
+ * grey and RGB of 8 bits, as stored. Whatever else a file needs (rotation, a profile, CMYK) is left to
+ * libvips, and so is every verdict on a file. */
 #ifndef SB_LOADER_JPEG_H
 #define SB_LOADER_JPEG_H
 

@@ -29,7 +29,7 @@ typedef struct {
 
 extern const sb_key_table sb_data_table, sb_loader_table;
 
-/* Fills both and checks what no single key shows. */
+/* Fills both structs and checks what no key shows by itself: rules over several keys. */
 int sb_loader_keys_read(const sb_config *config, sb_data_keys *data, sb_loader_keys *loader);
 
 /* The same of a run directory. */

@@ -1,7 +1,7 @@
 /* main.c of sb_loader: decodes tiles for a run (serve), and shows or freezes the index of a data set (index).
  *
  * serve owns nothing: it says hello to augment, decodes each tile it is told to straight into the slot it is
- * told, and can join, leave or die at any moment. A message that got lost is made up for: an idle loader asks
+ * told, and can join, leave or die at any moment. A lost message does no harm, because an idle loader asks
  * again. A signal that kills it while it decodes is written into the slot, so that a file on which the
  * decoder crashes or hangs is told from a killed process. */
 #include <argp.h>
@@ -42,9 +42,10 @@ static sb_slot_meta *volatile current;
 static const volatile uint64_t *volatile current_read_ns;
 
 /* The decoder crashed, or augment says that it hangs. A hang counts once the file is in memory: a disk that
- * does not answer is not the file's fault. Where tiles are read one by one the two are not told apart: what
- * takes longer than loader.timeout three times, for whatever reason but a read that the kernel never ends,
- * which lets no handler run, is quarantined. */
+ * does not answer is not the file's fault. Where tiles are read one by one, a slow read and a slow decoder
+ * are not told apart: a tile that takes longer than loader.timeout three times is quarantined, whatever the
+ * reason. The one exception is a read that the kernel never ends: then this handler does not run, so nothing
+ * is counted. */
 static void on_fault(int number)
 {
     bool reading = current_read_ns && *current_read_ns == 0;

@@ -1,8 +1,8 @@
 /* quarantine.h: quarantine.jsonl of a run directory: the files that could not be used, and why.
  *
- * One object a line: path, page, reason, and left and top where only a tile is meant. Files that the index
- * left out stand in it as well as those that failed later. The run reads it back, so that what was out stays
- * out whatever happened to the file meanwhile. */
+ * One object a line: path, page, reason, and left and top where only a tile is meant. It names the files that
+ * the index left out and those that failed later. The run reads it back, so a file that was out stays out,
+ * whatever happened to it meanwhile. */
 #ifndef SB_LOADER_QUARANTINE_H
 #define SB_LOADER_QUARANTINE_H
 

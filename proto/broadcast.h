@@ -4,8 +4,9 @@
  * number: 2n + 1 while record n is being written, 2 (n + 1) once it is complete. A reader copies, looks at
  * the number again, and so knows what it has and what it missed; it maps the segment read-only, so that it
  * cannot disturb anybody. The payload moves in relaxed atomic 64-bit words: the race of a copy with an
- * overwrite is defined, and its result thrown away. A stopped reader costs the writer nothing; a writer that
- * dies within a record leaves that record "not there yet" for ever, which its process's end explains.
+ * overwrite is defined, and its result thrown away. A stopped reader costs the writer nothing; if the writer
+ * dies within a record, that record stays "not there yet" for ever, so a reader that waits has to watch the
+ * writer's process.
  *
  * Limits: one writing thread; 2^20 records; a reader that must not lose anything has to be faster than
  * `count` records. */
@@ -40,15 +41,15 @@ typedef struct {
 } sb_broadcast_part;
 int sb_broadcast_write(sb_broadcast *broadcast, const sb_broadcast_part *parts, int part_count);
 
-/* The same for a record whose pieces are not all there at once. Readers see nothing of it before the end; one
- * that never comes costs a reader the record that lay in its place, and the next begin writes it anew. add:
- * -1 if the piece does not fit any more. */
+/* Writes a record whose pieces come one after another. Readers see nothing of it before the end. If the end
+ * never comes, the record that lay in its place before is lost, and the next begin starts this record anew.
+ * add: -1 if the piece does not fit any more. */
 void sb_broadcast_begin(sb_broadcast *broadcast);
 int sb_broadcast_add(sb_broadcast *broadcast, const void *data, size_t bytes);
 void sb_broadcast_end(sb_broadcast *broadcast);
 
-/* The number of the next record to be written (= how many were written). The oldest that may still be there
- * is that - count. */
+/* The number of the next record to be written (= how many were written). The oldest record that may still be
+ * there has this number less `count`. */
 uint64_t sb_broadcast_next(const sb_broadcast *broadcast);
 
 /* Copies record `number` into `out` (record_bytes). 1: copied; 0: not there yet; -2: overwritten, lost to

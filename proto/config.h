@@ -1,11 +1,11 @@
 /* config.h: the configuration of a run, as text: which key was set to what, and where.
  *
  * Sources, later ones win: the tables' defaults, the defaults that a choice suggests, a YAML recipe,
- * `key=value` overrides. A key is a dotted path ("data.tile", "views.0.blur"). What the keys are is said by
- * tables (key.h), of which each owner has its own and fills its own struct; here nothing knows any key, but
- * that there is a list of views. An unknown key or a bad value is an error that names key, file and line, the
- * nearest known key and the range. Every key knows where it was set, so that an error about two of them can
- * say both. */
+ * `key=value` overrides. A key is a dotted path ("data.tile", "views.0.blur"). Tables (key.h) say which keys
+ * there are: each owner of keys has its own table, from which its own struct is filled. This file knows no
+ * key by name, except the list `views`. An unknown key or a bad value is an error that names key, file and
+ * line, the nearest known key and the range. The place where a key was set is kept with its value, so an
+ * error about two keys can name both places. */
 #ifndef SB_PROTO_CONFIG_H
 #define SB_PROTO_CONFIG_H
 
@@ -28,25 +28,26 @@ typedef struct {
 void sb_config_init(sb_config *config);
 void sb_config_free(sb_config *config);
 
-/* Reads a YAML file over what is there. Refuses what is no YAML and a key that stands twice; which keys there
- * are and what they allow is checked by sb_config_check. */
+/* Reads a YAML file over what is there. Refuses a file that is not YAML or has a key twice. Whether a key
+ * exists and allows its value is checked later, by sb_config_check. */
 int sb_config_read(sb_config *config, const char *path);
 
-/* The configuration of a run directory: what every process of the run reads. Frees nothing of `config`
- * before, which need not be initialised. */
+/* The configuration of a run directory: what every process of the run reads. `config` need not be
+ * initialised; what it held before is not freed. */
 int sb_config_read_run(sb_config *config, const char *run_dir);
 
 /* Applies one "key=value" of the command line. */
 int sb_config_set(sb_config *config, const char *assignment);
 
-/* Applies one "key=value" under all that was set, as a default; an error about it says `place`. */
+/* Applies one "key=value" as a default, over which all that was set wins; an error about it names `place`. */
 int sb_config_suggest(sb_config *config, const char *place, const char *assignment);
 
-/* Gives a key another value, which follows from the one it had: its place stays. */
+/* Replaces a key's value by one that follows from it (0: chosen). The place of the old value stays. */
 int sb_config_settle(sb_config *config, const char *name, const char *value);
 
-/* Whether all that was set is known to one of the tables and allowed by it. Of a table of a choice that was
- * not made the keys are known and refused. `tables` ends with NULL. */
+/* Checks that every key that was set is in a table, and that the table allows its value. A key that belongs
+ * only to a choice that was not made is refused; the error names the choices it belongs to. `tables` ends
+ * with NULL. */
 int sb_config_check(const sb_config *config, const sb_key_table *const *tables);
 
 /* Fills an owner's struct (`table->bytes`) with its keys' values. An error names the key and its place. */
@@ -60,7 +61,7 @@ int sb_config_fill_view(const sb_config *config, const sb_key_table *table, int 
 const char *sb_config_place(const sb_config *config, const char *name);
 
 /* Every key of the tables in force with its value, as YAML that reads back to the same; malloc'ed, the caller
- * frees. result_only: without those on which the result does not depend. */
+ * frees. result_only: only the keys that the result of a run depends on. */
 char *sb_config_text(const sb_config *config, const sb_key_table *const *tables, bool result_only);
 
 #endif

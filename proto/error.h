@@ -27,9 +27,9 @@ static inline int sb_failed(int ignored) { return (void)ignored, -1; }
 /* The calling thread's error text; "" where nothing failed yet. */
 const char *sb_error(void);
 
-/* Makes one line of valid UTF-8 of a text that comes from elsewhere (a file's name, a library's message), in
- * place: control characters become spaces, bytes that are no UTF-8 question marks. Returns how many it
- * replaced. */
+/* Turns a text that comes from elsewhere (a file's name, a library's message) into one line of valid UTF-8,
+ * in place: control characters become spaces, and bytes that are not UTF-8 become question marks. Returns how
+ * many it replaced. */
 int sb_text_clean(char *line);
 
 /* A line on standard error, "smallbatch PROGRAM: text\n", in one write. For notes and warnings of a program's

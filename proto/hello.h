@@ -1,4 +1,4 @@
-/* hello.h: how a process joins another: it says hello until it is answered.
+/* hello.h: how a process joins another: the joiner says hello until it is answered.
  *
  * The owner of a socket may start later, may be stopped, and may die between a hello and its welcome, and a
  * message may be lost; so a joiner repeats itself until there is a welcome or it has a reason to give up. */

@@ -1,8 +1,8 @@
 /* jsonl.h: the logs of a run directory that have one JSON object a line (metrics, evaluations, quarantine);
  * rundir.h appends to them.
  *
- * A missing log has no lines. What is no whole line, or no object, is passed over: a full disk may have cut
- * it off, a power failure may have left zeros in its place. */
+ * A missing log counts as empty. A line that is not whole, or is no object, is passed over: a full disk may
+ * have cut it off, or a power failure left zeros in its place. */
 #ifndef SB_PROTO_JSONL_H
 #define SB_PROTO_JSONL_H
 
@@ -13,7 +13,8 @@
 int sb_jsonl_read(const char *run_dir, const char *name,
                   void (*on_object)(void *context, const json_t *object), void *context);
 
-/* Drops the lines whose object `keep` refuses, and all that is none. */
+/* Keeps the lines whose object `keep` accepts. All others are dropped, lines that are no object among
+ * them. */
 int sb_jsonl_keep(const char *run_dir, const char *name,
                   bool (*keep)(const void *context, const json_t *object), const void *context);
 

@@ -45,8 +45,8 @@ typedef struct {
     size_t bytes; /* of the owner's struct */
 } sb_key_table;
 
-/* The rows. `type` is the owner's struct; a field that has not the kind's type does not compile. Behind the
- * meaning may stand `.apart = true`. */
+/* The rows. `type` is the owner's struct; a field of another type than the kind's does not compile. `.apart =
+ * true` may follow the meaning. */
 #define SB_KEY_INT(type, field, initial, least, most, ...) \
     SB_KEY_RANGED(SB_KIND_INT, int, type, field, initial, least, most, __VA_ARGS__)
 #define SB_KEY_SIDE(type, field, initial, least, most, ...) \
@@ -83,7 +83,7 @@ typedef struct {
         .section = (section_), .choice = (of), .keys = (rows),               \
         .count = (int)(sizeof(rows) / sizeof *(rows)), .bytes = sizeof(type) \
     }
-/* Of a choice that brings no keys. */
+/* The table of a choice that brings no keys. */
 #define SB_KEY_TABLE_EMPTY(section_, of)      \
     {                                         \
         .section = (section_), .choice = (of) \
@@ -93,7 +93,8 @@ typedef struct {
 #define SB_KEY_NAME_MAX 128
 const char *sb_key_name(const sb_key_table *table, const sb_key *key, char *out);
 
-/* Parses a value into the key's field. 0, or -1 without an error text: the caller knows where it stands. */
+/* Parses a value into the key's field. 0, or -1 without an error text: the caller, who knows where the value
+ * was set, writes it. */
 int sb_key_parse(const sb_key *key, const char *text, void *field);
 
 /* A value as sb_key_parse reads it back to the same bits. */

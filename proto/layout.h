@@ -40,7 +40,8 @@ typedef struct {
 } sb_spot;
 sb_spot sb_layout_spot(const sb_layout *layout, int view, uint64_t sample);
 
-/* The first element of a sample in the ring of a class: with what a ring begins whose first sample it is. */
+/* The first element of a sample in the ring of a class. A ring begins with this element of its first
+ * sample. */
 uint64_t sb_layout_first(const sb_layout *layout, int class, uint64_t sample);
 
 #endif

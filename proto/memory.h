@@ -7,8 +7,8 @@
 
 #include <stddef.h>
 
-/* Bytes: what the kernel calls available, or what the container's limit (cgroup 2) leaves if that is less. 0:
- * not to be known. An estimate: others take memory, too. */
+/* The bytes that may still be taken: what the kernel calls available, or what the container's limit (cgroup
+ * 2) leaves, if that is less. 0: unknown. It is an estimate, because other processes take memory, too. */
 size_t sb_memory_available(void);
 
 /* `count` elements of `bytes` each, all zero; at least one byte, so that NULL always means a failure. NULL

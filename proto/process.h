@@ -33,9 +33,9 @@ int sb_process_open_sibling(const sb_process *process, const char *program);
 /* True once every thread of the process behind `pidfd` is gone. */
 bool sb_process_gone(int pidfd);
 
-/* How the threads of a process spent their time since they began, in sum: running, and ready to run but kept
- * from it by others (ns; a wait is added when it ends); and whether one of them is running or ready now.
- * False where the kernel does not say, or the process is gone. */
+/* How the threads of a process have spent their time since they began, in ns, summed over the threads. ran:
+ * running. kept: ready to run, but kept from it by others; a wait is added when it ends. ready: one of the
+ * threads is running or ready now. False where the kernel does not say, or the process is gone. */
 typedef struct {
     uint64_t ran, kept;
     bool ready;

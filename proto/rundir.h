@@ -35,9 +35,9 @@ bool sb_rundir_supervised(const char *dir);
 /* Replaces `path` by the given bytes, atomically and durably. */
 int sb_file_replace(const char *path, const void *data, size_t bytes);
 
-/* The same in pieces: nothing stands under `path`, and what stood there stays, until the end with `whole`,
- * which is durable; without `whole` the pieces are thrown away. An end follows every begin that returned 0.
- */
+/* Replaces a file by pieces that come one after another. What stood under `path` stays there until the end.
+ * An end with `whole` puts the new file in its place, durably; an end without throws the pieces away. Every
+ * begin that returned 0 needs an end. */
 typedef struct {
     const char *path; /* the caller's */
     char temporary[PATH_MAX];

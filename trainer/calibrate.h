@@ -1,9 +1,9 @@
 /* calibrate.h: how long the steps of a run will take on this machine, from a few real ones.
  *
  * The steps are the configuration's own (encoder, views, method, optimiser, chunks) on pixels of no meaning.
- * The first is thrown away: it touches memory and warms what later steps find warm. A batch too large for a
- * second is measured on a part of it, in as many chunks, and scaled linearly. What loaders and augment take
- * of the same cores is not in it. */
+ * The first is thrown away: it touches memory and warms what later steps find warm. Of a batch whose step
+ * takes over a second only a part is measured, in as many chunks, and scaled linearly. The time that loaders
+ * and augment take on the same cores is not counted. */
 #ifndef SB_TRAINER_CALIBRATE_H
 #define SB_TRAINER_CALIBRATE_H
 
@@ -11,7 +11,7 @@
 
 typedef struct {
     double step_s;     /* of a whole batch */
-    double measured_s; /* how long was looked */
+    double measured_s; /* how long the measurement took */
     int batch;         /* samples of the batch that was measured */
     char device[512];  /* "CPU, 2 threads, ..., f32" */
 } sb_calibration;

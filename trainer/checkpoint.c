@@ -98,8 +98,8 @@ static bool fits(const sb_tensor *wanted, const sb_tensor *t)
     return same;
 }
 
-/* Takes what the file has for a tensor of the listing. A count of batches follows from the step. */
-static int take(const sb_safetensors *file, const sb_tensor *t, listing *l, const sb_tensor *wanted)
+/* Loads what the file has for a tensor of the listing. A count of batches follows from the step. */
+static int load_tensor(const sb_safetensors *file, const sb_tensor *t, listing *l, const sb_tensor *wanted)
 {
     char *to = (char *)(uintptr_t)wanted->data;
     for (size_t at = 0, n; wanted->type == SB_TENSOR_F32 && at < t->bytes; at += n) {
@@ -191,7 +191,7 @@ static int take_all(const sb_safetensors *file, listing *l)
             return sb_fail("tensor %s has another type or shape than this configuration's", wanted->name);
     }
     for (int i = 0; i < l->count; i++)
-        if (take(file, sb_safetensors_find(file, l->tensors[i].name), l, &l->tensors[i]) != 0)
+        if (load_tensor(file, sb_safetensors_find(file, l->tensors[i].name), l, &l->tensors[i]) != 0)
             return -1;
     return 0;
 }
@@ -291,7 +291,7 @@ static int take_what_fits(const sb_safetensors *file, listing *l, agreement *a)
         if (wanted->type == SB_TENSOR_I64)
             continue;
         bool same = t && fits(wanted, t);
-        if (same && take(file, t, l, wanted) != 0)
+        if (same && load_tensor(file, t, l, wanted) != 0)
             return -1;
         a->matched += same;
         a->other += t && !same;

@@ -4,8 +4,8 @@
  * A checkpoint is a pure function of configuration, data and step: no run directory, time, pid or host is in
  * it. Names are torchvision's; a head's begin with its own ("projector."), and what is there beside the
  * weights has a prefix of its own ("optimiser.K." for state array K). A damaged checkpoint is noticed
- * (checksum, names, shapes) before anything of it is taken, and the one before it used. Tensors go between
- * file and device piece by piece (kernels/staging.h): the host holds no copy of them. */
+ * (checksum, names, shapes) before anything of it is loaded; then the one before it is used. Tensors go
+ * between file and device piece by piece (kernels/staging.h): the host holds no copy of them. */
 #ifndef SB_TRAINER_CHECKPOINT_H
 #define SB_TRAINER_CHECKPOINT_H
 
@@ -22,8 +22,8 @@ typedef struct {
     size_t floats; /* of the array; entries that lie behind them are not in it */
 } sb_checkpoint_part;
 
-/* What is saved or loaded. What else a file has is passed over: a store that knows only a backbone reads only
- * that. */
+/* What is saved or loaded. Anything else in a file is passed over: a store that knows only a backbone reads
+ * only the backbone. */
 typedef struct {
     const sb_store *store; /* names, and the device */
     sb_checkpoint_part parts[SB_CHECKPOINT_PARTS];
@@ -36,9 +36,9 @@ typedef struct {
 int sb_checkpoint_save(const char *run_dir, const sb_checkpoint_view *view, int keep);
 
 /* Reads the newest sound checkpoint into the view's arrays and step. 1: read; 0: there is none, and nothing
- * was changed; -1. Damaged ones, and ones of another network, are noted and change nothing. A file that the
- * system does not give once it was found sound is noted too: the next one then overwrites all that was taken
- * from it. */
+ * was changed; -1. A checkpoint that is damaged, or of another network, is noted and changes nothing. One
+ * that was found sound and cannot be read to its end after that is noted, too: the next one that is read
+ * overwrites all that was loaded from it. */
 int sb_checkpoint_load_latest(const char *run_dir, sb_checkpoint_view *view);
 
 /* Path of the newest sound checkpoint (PATH_MAX bytes). 1, 0, -1. */

@@ -41,8 +41,8 @@ struct sb_settings {
 /* Every table, in the order in which a configuration is written; ends with NULL. */
 extern const sb_key_table *const sb_tables[];
 
-/* Checks all that was set, against every table, and fills the settings. Values that follow from others (0:
- * chosen) are put into both. */
+/* Checks all that was set against every table, and fills the settings. A value that follows from others (0:
+ * chosen) is written into the settings and into the configuration. */
 int sb_settings_read(sb_settings *out, sb_config *config);
 
 /* The settings of a recipe (NULL: of none) and KEY=VALUEs. */

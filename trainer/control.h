@@ -1,11 +1,11 @@
-/* control.h: the trainer's ear: a thread that answers the other processes while the main thread computes.
+/* control.h: the trainer's control thread. It talks with the other processes while the main thread computes.
  *
- * Owns the ROUTER "trainer". Welcomes augment (one at a time; what a dead one held in the view rings is taken
- * back) and evaluators, hears doorbells, writes status.json once a second. The main thread never waits for
- * it, and it never touches a device.
+ * The thread owns the ROUTER "trainer". It welcomes augment, one process at a time, and takes back what a
+ * dead one held in the view rings. It welcomes evaluators, hears doorbells, and writes status.json once a
+ * second. The main thread never waits for it, and it never touches a device.
  *
- * An evaluator says hello once and then only reads, so that being stopped costs nobody anything: that it
- * still reads is known from its process alone, which is watched (pidfd) until it is gone. */
+ * An evaluator says hello once and then only reads, so a stopped evaluator holds nobody up. It counts as a
+ * reader for as long as its process lives: the thread watches the process (pidfd) until it is gone. */
 #ifndef SB_TRAINER_CONTROL_H
 #define SB_TRAINER_CONTROL_H
 
@@ -31,7 +31,7 @@ void sb_control_stop(sb_control **control, const char *phase);
  */
 int sb_control_wait(sb_control *control, int timeout_ms);
 
-/* Main thread: how many evaluators read the broadcasts. One that was told its welcome is counted. */
+/* Main thread: how many evaluators read the broadcasts. An evaluator that has got its welcome is counted. */
 int sb_control_readers(const sb_control *control);
 
 /* Main thread: `first` is the next sample that is needed, and this is how far the run is (waited: nanoseconds

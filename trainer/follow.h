@@ -4,9 +4,10 @@
 
 #define SB_LOGS 3 /* of trainer, augment and loaders, in this order */
 
-/* Prints what the run's programs note (log/PROGRAM.log) behind the first `seen` bytes of each log (NULL: from
- * now on), and how far it is (status.h): a bar that rewrites itself on a terminal, a line every ten seconds
- * in a file. Until the run has ended or process `watch` (0: none) is gone. */
+/* Prints, until the run has ended or process `watch` (0: none) is gone, what the run's programs note and how
+ * far the run is. Notes are read from log/PROGRAM.log, behind the first `seen` bytes of each log (NULL: from
+ * now on). How far the run is (status.h) is a bar that rewrites itself on a terminal, and a line every ten
+ * seconds in a file. */
 int sb_follow(const char *run_dir, int watch, const long *seen);
 
 #endif

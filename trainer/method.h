@@ -26,7 +26,7 @@ typedef double (*sb_schedule)(const sb_method *method, int64_t step, int64_t ste
 /* What a leaf of the graph is given before it runs. */
 typedef enum {
     SB_GIVEN_FEATURES, /* the backbone's, of all views */
-    SB_GIVEN_SKIP,     /* nothing, where no pair is to be skipped */
+    SB_GIVEN_SKIP,     /* pairs to skip (sb_skip); NULL where there are none */
     SB_GIVEN_TARGET,   /* output `index` of the target's graph */
     SB_GIVEN_STATE,    /* the store's entry `index` */
     SB_GIVEN_NUMBER,   /* `number` of this step */
@@ -88,7 +88,7 @@ sb_t sb_embedding(sb_method *method, int view);
  * ones. No gradient goes to it. */
 sb_t sb_target_embedding(sb_method *method, int view);
 
-/* The rows of one view of what covers all views. */
+/* Of a tensor t that covers all views, the rows of one view. */
 sb_t sb_view_rows(sb_method *method, sb_t t, int view);
 
 /* 8-bit [samples, samples]: pairs of samples that are never each other's negatives. */
@@ -105,8 +105,8 @@ sb_t sb_push(sb_method *method, sb_t queue, sb_t t);
  * first `frozen` steps. A second call shares them. */
 sb_t sb_prototypes(sb_method *method, sb_t x, int count, int64_t frozen);
 
-/* Vectors (biases, the weights of norms) learn at `rate` times the learning rate: all that were built so far.
- */
+/* Every vector (a bias, a weight of a norm) that was built so far learns at `rate` times the learning
+ * rate. */
 void sb_vector_rate(sb_method *method, double rate);
 
 /* [1, 1]: a number that follows from the step. */

@@ -27,7 +27,7 @@ typedef struct {
     sb_key_table keys; /* of this one alone */
     sb_update_rule rule;
     int state_arrays; /* each as large as the weights */
-    /* Puts its keys into the values of a step, which have all others. */
+    /* Writes its keys into the values of a step; all other values are there already. */
     void (*set)(const void *keys, sb_update_values *values);
 } sb_optimiser_kind;
 

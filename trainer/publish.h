@@ -1,6 +1,6 @@
-/* publish.h: what a live trainer tells evaluators: embeddings of every step while one is there, now and then
- * the whole weights. Two broadcasts (proto/broadcast.h): the trainer overwrites and never waits, whoever
- * reads counts what it missed. */
+/* publish.h: what a live trainer tells evaluators: the embeddings of every step, while an evaluator is there,
+ * and now and then all weights of the backbone. These are two broadcasts (proto/broadcast.h): the trainer
+ * overwrites old records and never waits, and a reader counts the records it missed. */
 #ifndef SB_TRAINER_PUBLISH_H
 #define SB_TRAINER_PUBLISH_H
 

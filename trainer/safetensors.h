@@ -50,10 +50,9 @@ typedef struct {
     int fd;
 } sb_safetensors;
 
-/* Opens a file of at most 64 GiB and reads its header; the error says what is wrong with it. A checksum in
- * the metadata
- * ("crc32" over the data section, which write adds) is verified if there. close tolerates what open refused.
- */
+/* Opens a file of at most 64 GiB and reads its header; the error says what is wrong with it. If the metadata
+ * has a checksum ("crc32" over the data section, which write adds), it is verified. close tolerates what open
+ * refused. */
 int sb_safetensors_open(sb_safetensors *out, const char *path);
 void sb_safetensors_close(sb_safetensors *file);
 

@@ -26,8 +26,8 @@ int sb_status_line(const sb_status *status, char *out, size_t bytes);
 int sb_metrics_append(const char *run_dir, int64_t step, uint32_t epoch, double loss, double lr,
                       double images_per_second, double waited);
 
-/* Drops what is later than `step` from a log of objects with a "step", and a last line that a death cut off.
- */
+/* Drops lines from a log of objects with a "step": those later than `step`, and a last one that was cut off
+ * when its writer died. */
 int sb_log_truncate(const char *run_dir, const char *name, int64_t step);
 
 #endif

@@ -12,8 +12,8 @@ typedef enum { SB_TRAIN_FAILED = -1, SB_TRAIN_FINISHED = 0, SB_TRAIN_STOPPED = 3
  * the last finished step is saved. */
 sb_train_end sb_train(const char *run_dir);
 
-/* What a run of this configuration takes: bytes of memory of the device that it would use, and of shared
- * memory for views. What is not there is an error that says what would fit. */
+/* How many bytes a run of this configuration takes: memory of the device that it would use, and shared memory
+ * for views. If there is less, the error says what would fit. */
 int sb_train_needs(const sb_settings *config, size_t *device, size_t *shared);
 
 /* Does all that a run's start does but for its directory, data and shared memory: plans, takes the memory,

@@ -1,6 +1,6 @@
 /* knn.c: weighted nearest-neighbour classification of the clean tiles: K neighbours with weights exp(s /
- * temperature) (Wu et al. 2018), each row left out of its own vote: the share of rows whose label is the
- * first, or among the first five. Rows without a label do not count. */
+ * temperature) (Wu et al. 2018) vote; a row has no vote on itself. The result is the share of rows whose
+ * label comes first, or among the first five. Rows without a label do not count. */
 #include <math.h>
 #include <stdlib.h>
 

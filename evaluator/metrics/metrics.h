@@ -17,7 +17,7 @@ typedef struct {
 
 typedef struct {
     const char *key, *title; /* in evaluation.jsonl; of its column */
-    bool share; /* 0 .. 1, printed in per cent; negative where the data set has not what it takes */
+    bool share; /* from 0 to 1, printed in per cent; negative: the data set lacks what the measure needs */
     int (*measure)(const sb_features *features, double *out); /* 0; -1 with sb_error */
     double (*chance)(
         const sb_features *features); /* what guessing gives; reads no features. NULL: nothing to say */
@@ -39,8 +39,8 @@ typedef enum {
 /* spread.c. Scales every row to length 1; a row of zeros stays as it is. */
 void sb_metric_unit_rows(float *x, size_t rows, int width);
 
-/* retrieval.c. The share that a random other row gives: of the same id, over rows that are not alone with
- * theirs (UINT32_MAX is no id). Negative if there is none. */
+/* retrieval.c. What guessing gives: how often a random other row has the same id, over the rows whose id
+ * another row has, too (UINT32_MAX is no id). Negative if there is no such row. */
 double sb_metric_chance(const uint32_t *id, int rows);
 
 /* rank.c. RankMe (Garrido et al. 2023): exp of the entropy of the singular values, in double, of the first
@@ -55,8 +55,8 @@ double sb_metric_squared_distance(const float *a, const float *b, int rows, int 
 double sb_metric_evenness(const float *x, int rows, int width);
 double sb_metric_spread(const float *x, int rows, int width);
 
-/* baseline.c. What needs no network, to keep results honest: 16 x 16 pixels, and colour statistics (mean and
- * deviation of each channel, and of brightness steps), as features of length 1. */
+/* baseline.c. Features that need no network, to keep results honest: 16 x 16 pixels, and colour statistics
+ * (mean and deviation of each channel, and of brightness steps), as features of length 1. */
 #define SB_BASELINE_PIXELS 16
 int sb_baseline_pixels_width(int channels);
 void sb_baseline_pixels(const uint8_t *view, int side, int channels, float *feature);

@@ -38,7 +38,7 @@ static size_t scratch(sb_device *device, const sb_call *call)
     return ((size_t)blocks_of(&s) * BLOCK_ROWS + SHARED_ROWS) * padded(&s) * sizeof(float);
 }
 
-static work carve(const sb_batchnorm *s, void *memory)
+static work lay_out_work(const sb_batchnorm *s, void *memory)
 {
     size_t width = padded(s), many = (size_t)blocks_of(s) * width;
     float *each = memory, *all = each + BLOCK_ROWS * many;
@@ -148,7 +148,7 @@ static int forward(sb_device *device, const sb_call *call)
 {
     (void)device;
     sb_batchnorm s = sb_batchnorm_of(call);
-    work w = carve(&s, call->scratch);
+    work w = lay_out_work(&s, call->scratch);
     const float *statistics = call->w[2];
     if (!statistics) {
         float *batch = call->aux;
@@ -261,7 +261,7 @@ static int backward(sb_device *device, const sb_call *call)
 {
     (void)device;
     sb_batchnorm s = sb_batchnorm_of(call);
-    work w = carve(&s, call->scratch);
+    work w = lay_out_work(&s, call->scratch);
     const float *statistics = call->aux, *variance = statistics + s.channels;
     set_affine(&s, call, statistics, &w);
     for (int i = 0; i < s.channels; i++)

@@ -78,7 +78,7 @@ static int forward(sb_device *device, const sb_call *call)
     return 0;
 }
 
-/* dy P: 0 where left out, and where nothing was summed whatever dy is. */
+/* dy P. It is 0 where the column is left out and where nothing was summed, whatever dy is. */
 static float share(float logit, float lse, float dy)
 {
     return logit == -INFINITY || lse == -INFINITY ? 0 : dy * expf(logit - lse);

@@ -24,7 +24,7 @@ static size_t scratch(sb_device *device, const sb_call *call)
     return (rows + k) * sizeof(double) + rows * (1 + k) * sizeof(float);
 }
 
-static work carve(const sb_sinkhorn *s, void *memory)
+static work lay_out_work(const sb_sinkhorn *s, void *memory)
 {
     work w = { .row = memory };
     w.column = w.row + rows_of(s);
@@ -94,7 +94,7 @@ static int forward(sb_device *device, const sb_call *call)
 {
     (void)device;
     sb_sinkhorn s = sb_sinkhorn_of(call);
-    work w = carve(&s, call->scratch);
+    work w = lay_out_work(&s, call->scratch);
     size_t used = (size_t)sb_sinkhorn_used(&s, call->x[2]), rows = used + (size_t)s.samples,
            k = (size_t)s.columns;
     exponentials(&s, call, used, &w);

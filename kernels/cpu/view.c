@@ -32,30 +32,30 @@ typedef struct {
 
 static size_t align(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
-/* Sizes the work space where base is NULL, hands it out otherwise. */
-static size_t carve(work *w, char *base, const sb_shape *tile, int size)
+/* Divides the work space at `base` among w's arrays. base NULL: only its size is wanted. Returns the size. */
+static size_t lay_out_work(work *w, char *base, const sb_shape *tile, int size)
 {
     size_t used = 0, s = (size_t)size;
-#define TAKE(pointer, bytes) ((pointer) = (void *)(base ? base + used : NULL), used += align(bytes))
+#define HAND_OUT(pointer, bytes) ((pointer) = (void *)(base ? base + used : NULL), used += align(bytes))
     w->x.taps = sb_resize_taps(tile->w, size);
     w->y.taps = sb_resize_taps(tile->h, size);
     axis *axes[] = { &w->x, &w->y };
     for (int i = 0; i < 2; i++) {
-        TAKE(axes[i]->first, s * sizeof(int));
-        TAKE(axes[i]->count, s * sizeof(int));
-        TAKE(axes[i]->weight, s * (size_t)axes[i]->taps * sizeof(float));
+        HAND_OUT(axes[i]->first, s * sizeof(int));
+        HAND_OUT(axes[i]->count, s * sizeof(int));
+        HAND_OUT(axes[i]->weight, s * (size_t)axes[i]->taps * sizeof(float));
     }
-    TAKE(w->row, (size_t)tile->w * (size_t)tile->c * sizeof(float));
+    HAND_OUT(w->row, (size_t)tile->w * (size_t)tile->c * sizeof(float));
     for (int c = 0; c < CHANNELS_MAX; c++)
-        TAKE(w->planes[c], s * s * sizeof(float));
-    TAKE(w->other, s * s * sizeof(float));
-    TAKE(w->kernel, (s + 4) * sizeof(float));
-#undef TAKE
+        HAND_OUT(w->planes[c], s * s * sizeof(float));
+    HAND_OUT(w->other, s * s * sizeof(float));
+    HAND_OUT(w->kernel, (s + 4) * sizeof(float));
+#undef HAND_OUT
     return used;
 }
 
-/* Of one view: they are made one after another. A smaller view of a tile needs more taps but fewer rows of
- * them: the sum of both bounds covers every size up to max_size. */
+/* Scratch is for one view: views are made one after another. A smaller view of a tile needs more taps but
+ * fewer rows of them: the sum of both bounds covers every size up to max_size. */
 static size_t scratch(sb_device *device, const sb_call *call)
 {
     (void)device;
@@ -63,7 +63,7 @@ static size_t scratch(sb_device *device, const sb_call *call)
     const sb_shape *tile = &call->xs[0];
     work w;
     size_t weights = align((2 * (size_t)(tile->w + tile->h) + 10 * (size_t)how->max_size) * sizeof(float));
-    return carve(&w, NULL, tile, how->max_size) + weights;
+    return lay_out_work(&w, NULL, tile, how->max_size) + weights;
 }
 
 static void plan_axis(axis *a, int in, int out)
@@ -272,7 +272,7 @@ static int forward(sb_device *device, const sb_call *call)
     for (int i = 0; i < how->count; i++) {
         const sb_view_params *p = &how->params[i];
         work w;
-        carve(&w, call->scratch, tile, p->size);
+        lay_out_work(&w, call->scratch, tile, p->size);
         plan_axis(&w.x, p->width, p->size);
         plan_axis(&w.y, p->height, p->size);
         one_view(&w, call->x[0], tile->w, tile->c, p, how->out[i]);

@@ -37,7 +37,7 @@ static size_t scratch(sb_device *device, const sb_call *call)
     return (2 * (size_t)row_blocks(&s) + 3) * (size_t)s.channels * sizeof(float);
 }
 
-static work carve(const sb_batchnorm *s, void *memory)
+static work lay_out_work(const sb_batchnorm *s, void *memory)
 {
     size_t c = (size_t)s->channels, partial = (size_t)row_blocks(s) * c;
     work w;
@@ -50,22 +50,22 @@ static work carve(const sb_batchnorm *s, void *memory)
 
 typedef struct {
     int channel, begin, end; /* rows begin + lane, + LANES, ... < end */
-} place;
+} span;
 
-static __device__ inline place my_place(const sb_batchnorm *s)
+static __device__ inline span my_span(const sb_batchnorm *s)
 {
-    place p;
+    span p;
     int rows = rows_of_block(s);
     p.channel = (int)(blockIdx.y * WARP + threadIdx.x);
     p.begin = (int)blockIdx.x * rows;
     p.end = p.begin + rows < s->rows ? p.begin + rows : s->rows;
     if (p.channel >= s->channels)
-        p.end = p.begin; /* no rows for it, but it comes to the barriers */
+        p.end = p.begin; /* a thread without a channel adds no rows, but has to reach every barrier */
     return p;
 }
 
 /* Adds up two sums over the lanes of each channel, in order, and writes the block's partial sums. */
-static __device__ inline void write_partial(const sb_batchnorm *s, const place *p, float first, float second,
+static __device__ inline void write_partial(const sb_batchnorm *s, const span *p, float first, float second,
                                             work w)
 {
     __shared__ float a[LANES][WARP], b[LANES][WARP];
@@ -113,7 +113,7 @@ static __device__ inline affine affine_of(const sb_batchnorm *s, int c, const fl
 
 static __global__ void forward_sums(sb_batchnorm s, const void *x, work w)
 {
-    place p = my_place(&s);
+    span p = my_span(&s);
     float shift = p.begin < p.end ? load(x, s.type, (size_t)p.channel) : 0, sum = 0, square = 0;
     for (int r = p.begin + (int)threadIdx.y; r < p.end; r += LANES) {
         float d = load(x, s.type, (size_t)r * (size_t)s.channels + (size_t)p.channel) - shift;
@@ -140,7 +140,7 @@ static __global__ void forward_fold(sb_batchnorm s, const void *x, float *statis
 static __global__ void forward_apply(sb_batchnorm s, const void *x, const void *residual, const float *gamma,
                                      const float *beta, const float *statistics, void *y)
 {
-    place p = my_place(&s);
+    span p = my_span(&s);
     if (p.begin == p.end)
         return;
     affine a = affine_of(&s, p.channel, gamma, beta, statistics);
@@ -172,7 +172,7 @@ static __global__ void backward_sums(sb_batchnorm s, const void *x, const void *
                                      const float *gamma, const float *beta, const float *statistics,
                                      void *dresidual, bool add, work w)
 {
-    place p = my_place(&s);
+    span p = my_span(&s);
     affine a = {};
     float centre = 0, inverse = 0, sum = 0, product = 0;
     if (p.begin < p.end) {
@@ -216,7 +216,7 @@ static __global__ void backward_apply(sb_batchnorm s, const void *x, const void 
                                       const float *gamma, const float *beta, const float *statistics,
                                       const void *kept, void *dx, bool add, work w)
 {
-    place p = my_place(&s);
+    span p = my_span(&s);
     if (p.begin == p.end)
         return;
     affine a = affine_of(&s, p.channel, gamma, beta, statistics);
@@ -240,7 +240,7 @@ static int forward(sb_device *device, const sb_call *c)
 {
     cudaStream_t stream = sb_cuda_compute(device);
     sb_batchnorm s = sb_batchnorm_of(c);
-    work w = carve(&s, c->scratch);
+    work w = lay_out_work(&s, c->scratch);
     dim3 block(WARP, LANES);
     const float *statistics = c->w[2];
     if (!statistics) {
@@ -258,7 +258,7 @@ static int backward(sb_device *device, const sb_call *c)
 {
     cudaStream_t stream = sb_cuda_compute(device);
     sb_batchnorm s = sb_batchnorm_of(c);
-    work w = carve(&s, c->scratch);
+    work w = lay_out_work(&s, c->scratch);
     dim3 block(WARP, LANES);
     const float *statistics = (const float *)c->aux;
     LAUNCH(backward_sums, tiles_of(&s), block, 0, stream, s, c->x[0], c->y, c->dy, c->w[0], c->w[1],

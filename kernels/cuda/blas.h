@@ -9,7 +9,8 @@
 extern "C" {
 #endif
 
-/* Starts cuBLAS, unless it was: before free memory is asked for, since it takes some. */
+/* Starts cuBLAS, unless it has been started. To be called before free memory is asked for, because cuBLAS
+ * takes some. */
 int sb_cuda_blas_start(sb_cuda *cuda);
 
 /* C[m, n] = alpha op(A)[m, k] op(B)[k, n] + beta C, dense and row-major, on the compute stream; beta 0: what

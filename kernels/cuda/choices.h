@@ -8,11 +8,11 @@
  *     {"machine": "NVIDIA H100 ..., cuDNN 91900",
  *      "plans": {"forward of [8, 32, 32, 64] to 64 channels, ...": "eng5_k17=2", ...}}
  *
- * A plan is named as cuDNN's own frontend does: engine, and each knob with its value. Of the driver it is
- * known for which CUDA it is, not its build. The file appears whole, by renaming, and is read again before
- * each choice is added: of two processes that choose for the same operation, the first decides for both.
- * There is no lock: a choice that another process adds in the moment between reading and renaming is lost to
- * the file, and made anew by the next run that needs it. A file that cannot be read, or is another
+ * A plan is named as cuDNN's own frontend does: engine, and each knob with its value. Of the driver only the
+ * version of CUDA that it is for is known, not its build. The file appears whole, by renaming, and is read
+ * again before each choice is added: of two processes that choose for the same operation, the first decides
+ * for both. There is no lock: a choice that another process adds in the moment between reading and renaming
+ * is lost to the file, and made anew by the next run that needs it. A file that cannot be read, or is another
  * machine's, is begun anew. Deleting it is safe: the next run times its plans again, and may differ from
  * those before. */
 #ifndef SB_KERNELS_CUDA_CHOICES_H
@@ -30,8 +30,8 @@ typedef struct {
     json_t *plans; /* by operation */
 } sb_cuda_choices;
 
-/* Reads what is kept for `machine`. Whatever is wrong with it is no error. To be closed; close tolerates what
- * was zeroed. */
+/* Reads what is kept for `machine`. Whatever is wrong with the file is no error. close has to follow; it
+ * tolerates a zeroed struct. */
 void sb_cuda_choices_open(sb_cuda_choices *choices, const char *machine);
 void sb_cuda_choices_close(sb_cuda_choices *choices);
 
@@ -42,7 +42,8 @@ const char *sb_cuda_choices_find(const sb_cuda_choices *choices, const char *ope
  * another process was first; NULL: it cannot be kept (keeps is false from then on). */
 const char *sb_cuda_choices_keep(sb_cuda_choices *choices, const char *operation, const char *plan);
 
-/* Keeps nothing from now on, because of `why`. */
+/* From now on no choice is written to the file; `why` becomes `trouble`, for a note. Choices kept before are
+ * still found. */
 void sb_cuda_choices_stop(sb_cuda_choices *choices, const char *why);
 
 #endif

@@ -38,8 +38,8 @@ static inline cudaStream_t sb_cuda_compute(sb_device *device)
 /* Bytes rounded up to what alloc aligns to. */
 static inline size_t sb_cuda_align(size_t bytes) { return (bytes + 255) / 256 * 256; }
 
-/* 0; else what CUDA says of `what` and what to do about it, and SB_DEVICE_FULL where memory is missing, -1
- * for all else. */
+/* 0 on success. Else sb_error holds what CUDA says of `what` and what to do about it: SB_DEVICE_FULL where
+ * memory is missing, -1 for all else. */
 int sb_cuda_check(cudaError_t status, const char *what);
 
 /* To be called after a LAUNCH: -1 where it was refused. Faults inside a kernel come out of a later `wait`. */

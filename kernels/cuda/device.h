@@ -9,7 +9,8 @@
  * process. The plug-in leaves its reason in the program's sb_error. */
 int sb_device_cuda(sb_device **out);
 
-/* Of sb_device as it was when the plug-in was built: the program that loads it may have been built since. */
+/* sizeof(sb_device) when the plug-in was built. The program that loads the plug-in may have been built since,
+ * with another. */
 extern const size_t sb_device_bytes;
 
 #endif

@@ -54,7 +54,7 @@ static __device__ inline double warp_sum(double value)
     return value;
 }
 
-/* <a, b> in f64, the same bits in every lane of the warp that comes. */
+/* <a, b> in f64, the same bits in every lane of the calling warp. */
 static __device__ inline double warp_dot(const float *a, const float *b, int columns)
 {
     double sum = 0;

@@ -28,7 +28,7 @@ static __device__ inline void load_tile(const pairs *p, const float *z, int row,
 }
 
 /* out[i] = <z_(row + threadIdx.y + LANES i), z_(column + threadIdx.x)> / temperature; left out or outside:
- * -INFINITY. Every thread of the block comes; the two tiles are free again afterwards. */
+ * -INFINITY. Every thread of the block has to call it; the two tiles are free again afterwards. */
 static __device__ inline void tile_logits(const pairs *p, const float *z, const uint8_t *skip, int row,
                                           int column, float a[TILE][TILE + 1], float b[TILE][TILE + 1],
                                           float out[EACH])
@@ -90,7 +90,7 @@ static __global__ void logsumexp_pairs_forward(pairs p, const float *z, const ui
     }
 }
 
-/* dy P: 0 where left out, and where nothing was summed whatever dy is. */
+/* dy P. It is 0 where the column is left out and where nothing was summed, whatever dy is. */
 static __device__ inline float share(float logit, float lse, float dy)
 {
     return logit == -INFINITY || lse == -INFINITY ? 0 : dy * expf(logit - lse);

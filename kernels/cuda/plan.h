@@ -1,8 +1,8 @@
 /* plan.h: which plan computes a convolution (proposals.h says what a plan is). Private to kernels/cuda.
  *
- * The one kept for this machine (choices.h); else, of the first four proposals, the fastest, timed when the
- * plan is created; else, where a choice cannot be kept, the first of them, untimed, so that the next run
- * takes the same. Of plans within a tenth of the fastest the one with the smallest workspace is taken.
+ * If a plan is kept for this machine (choices.h), it is used. Else the first four proposals are timed when
+ * the plan is created: of those within a tenth of the fastest, the one with the smallest workspace is chosen.
+ * Where a choice cannot be kept, the first proposal is used, untimed, so that the next run uses the same.
  *
  * A workspace is part of the trainer's arena, so it takes room from views, and what it takes at most has to
  * be known before a plan is there (sb_cuda_workspace_most). It has room for a copy of x, y and the filter

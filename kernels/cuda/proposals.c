@@ -98,7 +98,8 @@ static bool build(cudnnHandle_t handle, cudnnBackendDescriptor_t configuration, 
     return false;
 }
 
-/* Builds what will do of one list. Its length is told before as an upper bound. */
+/* Builds those plans of one list that will do. cuDNN tells the list's length beforehand only as an upper
+ * bound. */
 static int read_list(cudnnHandle_t handle, cudnnBackendHeurMode_t mode, cudnnBackendDescriptor_t graph,
                      sb_type type, size_t workspace_most, const char *name, sb_cuda_proposal *out, int room)
 {

@@ -12,7 +12,7 @@ static __global__ void rows_forward(sb_rows_how how, int n, size_t width, const 
     y[i] = x[row * width + i % width];
 }
 
-/* Each row of x looks for the rows of y that took it: one in n. */
+/* Each row of x adds up the gradients of its copies in y, which are every n-th row. */
 static __global__ void rows_backward(sb_rows_how how, int n, size_t width, const float *dy, float *dx,
                                      bool add)
 {

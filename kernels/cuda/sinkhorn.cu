@@ -25,7 +25,7 @@ static size_t scratch(sb_device *device, const sb_call *c)
     return (rows + k + blocks * k) * sizeof(double) + rows * (1 + k) * sizeof(float);
 }
 
-static work carve(const sb_sinkhorn *s, void *memory)
+static work lay_out_work(const sb_sinkhorn *s, void *memory)
 {
     size_t rows = (size_t)rows_of(s), k = (size_t)s->columns, blocks = (size_t)blocks_of(s);
     work w;
@@ -132,7 +132,7 @@ static int forward(sb_device *device, const sb_call *c)
 {
     cudaStream_t stream = sb_cuda_compute(device);
     sb_sinkhorn s = sb_sinkhorn_of(c);
-    work w = carve(&s, c->scratch);
+    work w = lay_out_work(&s, c->scratch);
     const float *used = (const float *)c->x[2];
     unsigned rows = (unsigned)rows_of(&s), blocks = (unsigned)blocks_of(&s);
     int iterations = ((const sb_sinkhorn_how *)c->how)->iterations;

@@ -64,7 +64,7 @@ static void size_up(batch *b, const sb_shape *tile, int max_size)
                 b->sums_bytes;
 }
 
-static __device__ inline work carve(const batch *b, int view)
+static __device__ inline work lay_out_work(const batch *b, int view)
 {
     work w;
     char *p = b->scratch + (size_t)view * b->stride;
@@ -96,7 +96,7 @@ static __device__ inline work carve(const batch *b, int view)
 static __global__ void weights(batch b)
 {
     const sb_view_params *v = &b.view[blockIdx.z];
-    work w = carve(&b, (int)blockIdx.z);
+    work w = lay_out_work(&b, (int)blockIdx.z);
     int i = (int)global_thread();
     if (blockIdx.y == 2) {
         if (i == 0 && v->blur > 0)
@@ -118,7 +118,7 @@ static __global__ void rows(batch b, const uint8_t *tile)
     int i = (int)global_thread(), y = (int)blockIdx.y, values = v->width * b.channels;
     if (i >= values || y >= v->size)
         return;
-    work w = carve(&b, (int)blockIdx.z);
+    work w = lay_out_work(&b, (int)blockIdx.z);
     size_t pitch = (size_t)b.tile_width * (size_t)b.channels;
     const float *weight = w.y.weight + (size_t)y * (size_t)sb_resize_taps(v->height, v->size);
     const uint8_t *from = tile + (size_t)(v->top + w.y.first[y]) * pitch +
@@ -177,7 +177,7 @@ static __global__ void columns(batch b)
 {
     __shared__ double parts[THREADS / WARP];
     const sb_view_params *v = &b.view[blockIdx.z];
-    work w = carve(&b, (int)blockIdx.z);
+    work w = lay_out_work(&b, (int)blockIdx.z);
     size_t i = global_thread(), size = (size_t)v->size;
     double luma = 0;
     if (i < size * size) {
@@ -209,7 +209,7 @@ static __global__ void colours(batch b)
 {
     __shared__ double parts[THREADS / WARP];
     const sb_view_params *v = &b.view[blockIdx.z];
-    work w = carve(&b, (int)blockIdx.z);
+    work w = lay_out_work(&b, (int)blockIdx.z);
     size_t i = global_thread(), count = (size_t)v->size * (size_t)v->size;
     double sum = 0;
     for (size_t k = threadIdx.x; v->jitter && k < (count + THREADS - 1) / THREADS; k += THREADS)
@@ -241,7 +241,7 @@ static __global__ void blur_y(batch b)
     size_t i = global_thread(), size = (size_t)v->size;
     if (i >= size * size || !(v->blur > 0))
         return;
-    work w = carve(&b, (int)blockIdx.z);
+    work w = lay_out_work(&b, (int)blockIdx.z);
     int width = sb_blur_width(v->size), y = (int)(i / size);
     size_t x = i % size;
     for (int c = 0; c < CHANNELS_MAX; c++) {
@@ -259,7 +259,7 @@ static __global__ void blur_x(batch b)
     size_t i = global_thread(), size = (size_t)v->size;
     if (i >= size * size || !(v->blur > 0))
         return;
-    work w = carve(&b, (int)blockIdx.z);
+    work w = lay_out_work(&b, (int)blockIdx.z);
     int width = sb_blur_width(v->size), x = (int)(i % size);
     size_t row = i / size * size;
     sb_rgb p = {};

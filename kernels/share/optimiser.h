@@ -22,7 +22,7 @@ typedef struct {
     float keep1, take1, keep2, take2, epsilon, left, size, root;
 } sb_adamw_values;
 
-/* Of an array at rate 1 that is not decayed. */
+/* The values for an array at rate 1 that is not decayed. */
 SB_SHARED sb_adamw_values sb_adamw_of(double beta1, double beta2, float epsilon, float lr, double step)
 {
     sb_adamw_values v;

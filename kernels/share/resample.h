@@ -7,7 +7,7 @@
 
 #include "kernels/share/share.h"
 
-/* Weights of one output at most, when `in` pixels become `out`. */
+/* The largest number of weights that one output pixel has, when `in` pixels become `out`. */
 SB_SHARED int sb_resize_taps(int in, int out) { return 2 * ((in + out - 1) / out) + 3; }
 
 /* Output i of an axis is the sum over k < (returned count) of weight[k] times input *first + k. The triangle
@@ -31,7 +31,7 @@ SB_SHARED int sb_resize_weights(int in, int out, int i, int *first, float *weigh
     return end - begin;
 }
 
-/* Weights of the blur of a view: a tenth of it (SimCLR), odd, at least 3. */
+/* How many weights the blur of a view has: a tenth of the view's side (SimCLR), odd, at least 3. */
 SB_SHARED int sb_blur_width(int size)
 {
     int width = (size / 10) | 1;

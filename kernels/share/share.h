@@ -1,5 +1,5 @@
-/* share.h: what stands before a function that every device compiles, so that all of them compute the same
- * bits: C on the CPU, CUDA C on a GPU. */
+/* share.h: SB_SHARED, which stands before a function that every device compiles: as C on the CPU, as CUDA C
+ * on a GPU. So all devices compute the same bits. */
 #ifndef SB_KERNELS_SHARE_H
 #define SB_KERNELS_SHARE_H
 

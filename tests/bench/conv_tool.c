@@ -1,5 +1,5 @@
-/* The convolutions of a training step alone, in their three directions: what a step cannot be faster than.
- * Arguments: SIDE VIEWS f32|bf16 THREADS. Serves as worker.h says. */
+/* Runs the convolutions of a training step alone, in their three directions: a step cannot be faster than
+ * they are. Arguments: SIDE VIEWS f32|bf16 THREADS. Serves as worker.h says. */
 #include <stdlib.h>
 
 #include "kernels/op/conv.h"
@@ -45,7 +45,7 @@ static void describe(bench *b, int n, int side, sb_type type)
     }
 }
 
-static int take(sb_device *d, size_t bytes, void *out)
+static int allocate(sb_device *d, size_t bytes, void *out)
 {
     void *memory;
     if (d->alloc(d, bytes, &memory) != 0 || d->zero(d, memory, bytes) != 0)
@@ -66,11 +66,11 @@ static int prepare(bench *b)
             return -1;
         sb_op_conv.weights(c->how, c->xs, w);
         size_t weights = sb_extent_count(&w[0]) * sizeof(float), need = k->scratch(b->device, c);
-        if (take(b->device, sb_shape_bytes(&c->xs[0]), &l->x) != 0 ||
-            take(b->device, sb_shape_bytes(&c->xs[0]), &l->dx) != 0 ||
-            take(b->device, sb_shape_bytes(&c->ys), &l->y) != 0 ||
-            take(b->device, weights, &l->gradient) != 0 ||
-            take(b->device, k->packed(b->device, c), &c->packed) != 0)
+        if (allocate(b->device, sb_shape_bytes(&c->xs[0]), &l->x) != 0 ||
+            allocate(b->device, sb_shape_bytes(&c->xs[0]), &l->dx) != 0 ||
+            allocate(b->device, sb_shape_bytes(&c->ys), &l->y) != 0 ||
+            allocate(b->device, weights, &l->gradient) != 0 ||
+            allocate(b->device, k->packed(b->device, c), &c->packed) != 0)
             return -1;
         scratch = need > scratch ? need : scratch;
         c->x[0] = l->x;
@@ -79,7 +79,7 @@ static int prepare(bench *b)
         c->dx[0] = c->gradient[0] ? l->dx : NULL;
         c->dw[0] = l->gradient;
     }
-    if (take(b->device, scratch, &b->scratch) != 0)
+    if (allocate(b->device, scratch, &b->scratch) != 0)
         return -1;
     for (int i = 0; i < b->count; i++)
         b->layers[i].call.scratch = b->scratch;

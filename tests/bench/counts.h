@@ -2,8 +2,9 @@
  *
  * Encoder, heads and loss are planned as the trainer plans them (trainer/graph), on a device that prepares
  * nothing; bytes and operations of every turn come from the operation's own description (kernels/op.h: cost).
- * They are what has to be moved and computed at least: activations that a call reads twice count once or
- * twice as the description says, caches are left aside, and no device's own workspace is in them. */
+ * These counts are the least that has to be moved and computed. Activations that a call reads twice count
+ * once or twice, as the description says. Caches are left aside, and so is the workspace that a device
+ * needs. */
 #ifndef SB_TESTS_BENCH_COUNTS_H
 #define SB_TESTS_BENCH_COUNTS_H
 

@@ -1,5 +1,5 @@
-/* Every tile of JPEG files, or the files whole with libjpeg-turbo. Arguments: `tiles SIDE FILE...` or `whole
- * FILE...`. Serves as worker.h says; one round is all files. */
+/* Decodes every tile of JPEG files, or the files whole with libjpeg-turbo. Arguments: `tiles SIDE FILE...` or
+ * `whole FILE...`. Serves as worker.h says; one round is all files. */
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -1,7 +1,7 @@
-/* Tiles that a run's loaders deliver, without anything that uses them. Arguments: RUN_DIR LOADERS. Waits
- * until so many loaders have joined, then serves as worker.h says: one round is an epoch. At the end it
- * prints how often an image was decoded whole, and how often at least: once in each epoch that has a tile of
- * it. */
+/* Takes the tiles that a run's loaders deliver and does nothing with them. Arguments: RUN_DIR LOADERS. It
+ * waits until so many loaders have joined, then serves as worker.h says: one round is an epoch. At the end it
+ * prints how often images were decoded whole, and the least number possible: once for each image and epoch
+ * that has a tile of it. */
 #include <stdlib.h>
 
 #include "augment/dispatch.h"

@@ -1,4 +1,4 @@
-/* Steps of training on random pixels, without the rest of the pipeline. Arguments: KEY=VALUE of the
+/* Makes training steps on random pixels, without the rest of the pipeline. Arguments: KEY=VALUE of the
  * configuration. Serves as worker.h says; the memory is what was taken since before the step was planned. */
 #include <stdio.h>
 #include <stdlib.h>

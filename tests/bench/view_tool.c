@@ -1,5 +1,5 @@
-/* Pairs of SimCLR's views of a tile of noise. Arguments: side of the tile, side of a view. Serves as worker.h
- * says. */
+/* Makes pairs of SimCLR's views of a tile of noise. Arguments: side of the tile, side of a view. Serves as
+ * worker.h says. */
 #include <stdlib.h>
 
 #include "augment/view.h"

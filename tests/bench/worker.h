@@ -1,6 +1,7 @@
-/* worker.h: what the benchmarks' programs have in common: for each line with a number on standard input, a
- * worker repeats its work so often and prints the seconds that took, those that its processors were busy, and
- * its peak memory in bytes. So bench.py can interleave it with its peer, long after both are warm. */
+/* worker.h: what the benchmarks' programs have in common: a worker reads numbers from standard input, a line
+ * each. It repeats its work as often as the number says and prints three figures: the seconds it took, the
+ * seconds its processors were busy, and its peak memory in bytes. So bench.py can run two workers in turn,
+ * long after both are warm. */
 #ifndef SB_TESTS_BENCH_WORKER_H
 #define SB_TESTS_BENCH_WORKER_H
 

@@ -1,6 +1,6 @@
-/* cards.h: GPUs that need not be there. cuDNN builds plans for a device property, which is a text: so the
- * real library is asked what it would do on cards that people own. Published figures; what a card would
- * compute, and how fast, is not known here.
+/* cards.h: GPUs that need not be there. cuDNN builds plans for a device property, which is a text. So the
+ * real library can be asked what it would do on cards that people own. The cards' figures are the published
+ * ones. What a card would compute, and how fast, is not known here.
  *
  * A program that links cards.c has its calls of cuDNN wrapped (WRAPPED in kernels/cuda/rules.mk): handles are
  * made without a driver, plans and heuristics get the property of the card that is in use in place of the
@@ -23,7 +23,7 @@ typedef struct {
 #define SB_CARDS 6
 extern const sb_card sb_cards[SB_CARDS];
 
-/* Takes a card from now on; until then it is the last. 0, or -1 with sb_error. */
+/* Uses this card from now on; before the first call, the last of sb_cards is used. 0, or -1 with sb_error. */
 int sb_card_use(const sb_card *card);
 
 #endif

@@ -1,6 +1,6 @@
 /* occupancy.c: reads what ptxas says of each kernel (-v) on standard input and prints how much of a
  * multiprocessor it fills, by cuda_occupancy.h, for the GPUs we name. Exit status 1 if a kernel fills less
- * than LEAST of one (!!), or if nothing is said of one that was compiled. For tests/cuda/build.sh. */
+ * than LEAST of one, or if nothing is said of one that was compiled. For tests/cuda/build.sh. */
 #include <stdio.h>
 #include <string.h>
 

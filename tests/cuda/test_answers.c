@@ -1,7 +1,7 @@
-/* test_answers.c: what kernels/cuda asks of cuDNN, asked twice: of the real library, on a card that is not
- * there (cards.h), and of its double on which the other tests stand (tests/emulated/cudnn.c). Where the two
- * answer differently, one of the programs fails. Numbers that are a library's own (how many engines, which
- * workspace) need not be equal. */
+/* test_answers.c: asks what kernels/cuda asks of cuDNN. It is built twice: with the real library, on a card
+ * that is not there (cards.h), and with the double that the other tests use (tests/emulated/cudnn.c). Where
+ * the two answer differently, one of the programs fails. Numbers that are a library's own (how many engines,
+ * which workspace) need not be equal. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

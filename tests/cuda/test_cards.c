@@ -1,8 +1,8 @@
 /* test_cards.c: kernels/cuda/plan.c and conv.c as they are, with the real cuDNN, on GPUs that are not there
  * (cards.h): every convolution of every recipe, encoder and stem has a plan in each direction, in f32, and in
- * bf16 where the card has that. The plans' names tell them apart, what was chosen is found again by its name,
- * and workspaces stay within their bounds, of which one is promised before there is a plan. Nothing is
- * computed, and no time is real: all plans are equally fast, so the one with the smallest workspace has to be
+ * bf16 where the card has that. Plans have different names, the chosen one is found again by its name, and
+ * workspaces stay within their bounds, one of which is promised before there is a plan. Nothing is computed,
+ * and no time is real: all plans are equally fast, so the one with the smallest workspace has to be
  * chosen. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,9 +1,9 @@
 /* block.c: runs the blocks of a kernel; the threads of a block are fibres.
  *
- * A fibre takes the next thread that has not started and runs it; when it ends, the next; so a kernel without
- * barriers is a plain loop. At a barrier the fibre goes back to the scheduler, which starts another. When all
- * have started, the scheduler lets waiting ones go on: a warp whose lanes have all come, the block when all
- * its threads wait at one barrier. If nobody may go on, the barrier was divergent. Blocks run one after
+ * A fibre runs threads that have not started, one after another, so a kernel without barriers is a plain
+ * loop. At a barrier the fibre goes back to the scheduler, which starts another fibre. When all threads have
+ * started, the scheduler lets waiting ones go on: a warp once all its lanes have come, the block once all its
+ * threads wait at one barrier. If no thread may go on, the barrier was divergent. Blocks run one after
  * another on one thread, so that shared memory can be ordinary memory and faults repeat. x86-64 only. */
 #include <stdint.h>
 #include <stdarg.h>

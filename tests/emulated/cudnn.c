@@ -1,7 +1,7 @@
 /* cudnn.c: the calls of cuDNN's graph API that kernels/cuda makes, on the CPU: descriptors, heuristics that
  * propose what should not be taken, plans, and convolutions as im2col and oneDNN's f32 product. Tensors must
- * be NHWC without gaps. What it answers is what the real cuDNN answers: tests/cuda/test_answers.c asks both.
- */
+ * be NHWC without gaps. It answers as the real cuDNN does: tests/cuda/test_answers.c asks both and
+ * compares. */
 #include <dnnl.h>
 #include <stdlib.h>
 #include <string.h>

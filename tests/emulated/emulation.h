@@ -15,14 +15,14 @@ extern "C" {
 
 /* ---- for tests ----------------------------------------------------------------------------------------- */
 
-/* In which order threads, blocks and streams run where nothing orders them. Streams: forward runs another
- * stream only when it is waited for, reverse runs all others first, random draws. Environment:
- * SB_EMULATION_ORDER=forward|reverse|random[:SEED]. */
+/* Sets the order in which threads, blocks and streams run where the code under test leaves it open. Of
+ * streams, forward runs another one only when it is waited for, reverse runs all others first, and random
+ * draws. Environment: SB_EMULATION_ORDER=forward|reverse|random[:SEED]. */
 typedef enum { EMULATION_FORWARD, EMULATION_REVERSE, EMULATION_RANDOM } emulation_order;
 void emulation_set_order(emulation_order order, uint64_t seed);
 
-/* The n-th call from now (1: the next) of any function of the runtime, cuBLAS or cuDNN fails, once; 0: none.
- * Environment: SB_EMULATION_FAIL. */
+/* Makes the n-th call from now (1: the next) of any function of the runtime, cuBLAS or cuDNN fail, once; 0:
+ * none. Environment: SB_EMULATION_FAIL. */
 void emulation_fail_call(long n);
 
 /* The card's memory. Environment: SB_EMULATION_MEMORY=CARD,OTHERS,CONTEXT,LIBRARY,LATER, in MiB, by default
@@ -30,14 +30,14 @@ void emulation_fail_call(long n);
  * each handle of cuBLAS and cuDNN; what is gone once cudaMemGetInfo has answered. It is counted only: what
  * the program allocates is the host's memory. SB_EMULATION_DRIVER=12020: the driver is for CUDA 12.2. */
 
-/* Calls that could have failed so far. */
+/* How many calls so far could have been made to fail. */
 long emulation_calls(void);
 
-/* What is alive: allocations, registrations, streams, events, handles and descriptors. 0 after everything was
- * given back. */
+/* How many allocations, registrations, streams, events, handles and descriptors are alive. 0 after everything
+ * was given back. */
 int emulation_alive(void);
 
-/* Asynchronous copies from or to host memory that was not registered. */
+/* How many asynchronous copies went from or to host memory that was not registered. */
 long emulation_unpinned(void);
 
 /* The plans that the double of cuDNN has for a convolution and that will do, in the heuristics' order. Each
@@ -66,7 +66,7 @@ extern emulation_counts emulation_given;
 
 /* ---- among its parts ----------------------------------------------------------------------------------- */
 
-/* What went wrong, with the kernel's name; ends the process (SIGABRT): a fault of the code under test. */
+/* Reports a fault of the code under test, with the kernel's name, and ends the process (SIGABRT). */
 void emulation_die(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
 
 /* A random number below n, and a fresh permutation of 0 .. n-1 in the order asked for. */
@@ -99,13 +99,13 @@ void emulation_check_range(const char *what, const void *memory, size_t bytes);
 /* Queues work other than a kernel; for the doubles of cuBLAS and cuDNN. `call` is freed after it ran. */
 void emulation_queue(cudaStream_t stream, void (*run)(void *call), void *call);
 
-/* What was queued last takes so long, by the clock of events. */
+/* Says how long the work that was queued last takes, by the clock of events. */
 void emulation_spend(cudaStream_t stream, float milliseconds);
 
-/* Counts a call that may fail; true: this one shall. */
+/* Counts a call that may be made to fail. True: this one has to. */
 bool emulation_fails(void);
 
-/* The device memory of a library's handle. false: it is not there. */
+/* Counts the device memory that a library's handle takes. False: there is not enough left. */
 bool emulation_library_opens(void);
 void emulation_library_closes(void);
 

@@ -1,6 +1,6 @@
-/* test_calls.c: two steps of a four-layer network on the emulated device, in one process: right, repeatable
- * in any order of threads and streams, nothing left alive, and with the N-th call of the CUDA runtime, cuBLAS
- * or cuDNN failing, for every N. (Where plans are timed: test_plans.c.) */
+/* test_calls.c: two steps of a four-layer network on the emulated device, in one process. They are right,
+ * repeat in any order of threads and streams, and leave nothing alive. They are also run with the N-th call
+ * of the CUDA runtime, cuBLAS or cuDNN failing, for every N. (Where plans are timed: test_plans.c.) */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -66,7 +66,7 @@ static int build(net *n)
     return sb_output(g, sb_linear(g, sb_avgpool(g, t), "d", .out = WIDTH, .bias = true), true) < 0 ? -1 : 0;
 }
 
-static int take(sb_device *d, size_t bytes, void **out) { return d->alloc(d, bytes, out); }
+static int allocate(sb_device *d, size_t bytes, void **out) { return d->alloc(d, bytes, out); }
 
 static int set_up(net *n, sb_device *d)
 {
@@ -78,10 +78,10 @@ static int set_up(net *n, sb_device *d)
     planned = emulation_calls();
     size_t floats = n->store.floats[SB_ENTRY_WEIGHT];
     size_t available;
-    if (d->available(d, &available) != 0 || take(d, sb_plan_arena_bytes(n->plan), &n->arena) != 0 ||
-        take(d, sb_plan_packed_bytes(n->plan), &n->packed) != 0 ||
-        take(d, floats * sizeof(float), &n->state) != 0 || take(d, PIXELS, &n->pixels) != 0 ||
-        take(d, EMBEDDINGS * sizeof(float), &n->gradient) != 0 ||
+    if (d->available(d, &available) != 0 || allocate(d, sb_plan_arena_bytes(n->plan), &n->arena) != 0 ||
+        allocate(d, sb_plan_packed_bytes(n->plan), &n->packed) != 0 ||
+        allocate(d, floats * sizeof(float), &n->state) != 0 || allocate(d, PIXELS, &n->pixels) != 0 ||
+        allocate(d, EMBEDDINGS * sizeof(float), &n->gradient) != 0 ||
         d->zero(d, n->state, floats * sizeof(float)) != 0 || d->pin(d, host_pixels, sizeof host_pixels) != 0)
         return -1;
     sb_plan_bind(n->plan, n->arena, n->packed);

@@ -1,6 +1,6 @@
-/* test_counts.c: what the counts (tests/bench/counts.h) say of a step is what the CUDA device does on the
- * emulated GPU, as far as both can tell: the bytes that are transferred, and the calls of cuDNN and cuBLAS,
- * one for each product that the counted turns have. Bytes within the device's memory are not checked. */
+/* test_counts.c: the counts of a step (tests/bench/counts.h) agree with what the CUDA device does on the
+ * emulated GPU. Two things can be compared: the bytes that are transferred, and the calls of cuDNN and
+ * cuBLAS, one for each product of the counted turns. Bytes within the device's memory are not checked. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
-/* test_faults.cu: the emulated device finds what it is there to find. Each fault is planted, in a child where
- * it ends the process. Built with the address sanitizer, whatever else is. */
+/* test_faults.cu: the emulated device finds the faults that it is there to find. Each is planted here, and in
+ * a child process where it ends the process. This program is always built with the address sanitizer. */
 extern "C" {
 #include <setjmp.h>
 #include <stdarg.h>

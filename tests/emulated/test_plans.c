@@ -1,6 +1,6 @@
-/* test_plans.c: which of cuDNN's plans is taken: the one that was kept, else of the fastest the one with the
- * smallest workspace, else the first. The double of cuDNN says how long each takes, and each gives other
- * bits, by which a test tells them apart. */
+/* test_plans.c: which of cuDNN's plans is chosen: the one that was kept; else, of the fastest, the one with
+ * the smallest workspace; else the first. The double of cuDNN says how long each plan takes. Each plan gives
+ * other bits, by which a test tells which one ran. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

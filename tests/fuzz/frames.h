@@ -11,8 +11,8 @@
 
 #include "proto/message.h"
 
-/* The fields of each type behind version and type, as message.h lists them: numbers, and one text at the end
- * for t. */
+/* The fields of each type that follow version and type, as message.h lists them: numbers, and one text at the
+ * end for t. */
 static const struct {
     sb_message_type type;
     bool text;

@@ -1,5 +1,6 @@
-/* Messages: what unpacks packs back to the same meaning, everything else is refused with a reason, and
- * nothing is allocated. The frames are made by msgpack-c's packer field by field, not by message.c. */
+/* Messages: a frame that unpacks packs back to the same meaning, every other frame is refused with a reason,
+ * and unpacking allocates nothing. The frames are made by msgpack-c's packer field by field, not by
+ * message.c. */
 #include <malloc.h>
 
 #include "tests/fuzz/frames.h"

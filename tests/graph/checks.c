@@ -1,7 +1,7 @@
 /* checks.c: see checks.h. Every graph here has one leaf, x, and one loss; its gradients with respect to x and
  * to every weight are compared with central differences of the loss along random directions. The losses are
- * smooth, so that a difference over 2 x 2^-7 is right to some 1e-4 of its size, while a reader whose gradient
- * is lost changes it by some per cent at least. */
+ * smooth, so that a difference over 2 x 2^-7 is right to some 1e-4 of its size, while one lost reader's
+ * gradient would change it by some per cent at least. */
 #include "tests/graph/checks.h"
 
 #include <math.h>
@@ -44,7 +44,7 @@ static void good(int rc)
         fail_msg("%s", sb_error());
 }
 
-static void take(net *n, size_t bytes, void **out)
+static void allocate(net *n, size_t bytes, void **out)
 {
     good(n->device->alloc(n->device, bytes ? bytes : 1, out));
 }
@@ -80,11 +80,11 @@ static void set_up(net *n, sb_device *on, builder build, sb_shape x, uint64_t se
         mask[i] = sb_random_below(&random, 2);
     const sb_plan_options options = { .training = true, .again = again ? mask : NULL };
     good(sb_plan_create(&n->plan, n->graph, &x, &options));
-    take(n, sb_plan_arena_bytes(n->plan), &n->arena);
-    take(n, sb_plan_packed_bytes(n->plan), &n->packed);
-    take(n, sb_shape_bytes(&x), &n->leaf);
-    take(n, sb_shape_bytes(&x), &n->gradient);
-    take(n, sizeof one, &n->one);
+    allocate(n, sb_plan_arena_bytes(n->plan), &n->arena);
+    allocate(n, sb_plan_packed_bytes(n->plan), &n->packed);
+    allocate(n, sb_shape_bytes(&x), &n->leaf);
+    allocate(n, sb_shape_bytes(&x), &n->gradient);
+    allocate(n, sizeof one, &n->one);
     put(n, n->one, &one, 1);
     sb_plan_bind(n->plan, n->arena, n->packed);
 }
@@ -307,7 +307,7 @@ static void test_standardised(void **state)
     point p = point_of(&n, 6);
     differentiate(&n, &p);
     void *memory;
-    take(&n, sizeof running, &memory);
+    allocate(&n, sizeof running, &memory);
     good(sb_plan_statistics(n.plan, memory));
     fetch(&n, memory, batch, all);
     put(&n, memory, running, all + 1);
@@ -344,7 +344,7 @@ static void test_two_outputs(void **state)
     (void)state;
     const sb_shape x = { 4, 1, 1, 6, SB_F32 };
     net n = { .device = device, .x = x };
-    float seeds[2] = { 2, -3 }, wanted[24], got[24], value[24];
+    float incoming[2] = { 2, -3 }, wanted[24], got[24], value[24];
     sb_store_init(&n.store, device);
     good(sb_graph_create(&n.graph, &n.store));
     sb_t leaf = sb_leaf(n.graph, "x", x, true);
@@ -354,17 +354,17 @@ static void test_two_outputs(void **state)
     assert_int_equal(sb_output(n.graph, first, true), SB_FAILED);
     good(sb_section_create(&n.section, &n.store, NULL, true, 1));
     good(sb_plan_create(&n.plan, n.graph, &x, &(sb_plan_options){ .training = true }));
-    take(&n, sb_plan_arena_bytes(n.plan), &n.arena);
-    take(&n, 1, &n.packed);
-    take(&n, sizeof value, &n.leaf);
-    take(&n, sizeof value, &n.gradient);
-    take(&n, sizeof seeds, &n.one);
+    allocate(&n, sb_plan_arena_bytes(n.plan), &n.arena);
+    allocate(&n, 1, &n.packed);
+    allocate(&n, sizeof value, &n.leaf);
+    allocate(&n, sizeof value, &n.gradient);
+    allocate(&n, sizeof incoming, &n.one);
     for (int i = 0; i < 24; i++) {
         value[i] = (float)i;
-        wanted[i] = (seeds[0] + 5 * seeds[1]) / 24;
+        wanted[i] = (incoming[0] + 5 * incoming[1]) / 24;
     }
     put(&n, n.leaf, value, 24);
-    put(&n, n.one, seeds, 2);
+    put(&n, n.one, incoming, 2);
     sb_plan_bind(n.plan, n.arena, n.packed);
     const sb_feed feed = { .section = &n.section,
                            .leaf = { n.leaf },

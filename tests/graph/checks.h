@@ -1,5 +1,5 @@
-/* checks.h: what a graph and its plans must do on any device; a program a device (tests/unit/test_graph.c,
- * tests/emulated/test_graph.c). */
+/* checks.h: checks of what a graph and its plans must do on any device. Each device has a program that runs
+ * them (tests/unit/test_graph.c, tests/emulated/test_graph.c). */
 #ifndef SB_TESTS_GRAPH_CHECKS_H
 #define SB_TESTS_GRAPH_CHECKS_H
 

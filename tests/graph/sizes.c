@@ -1,5 +1,5 @@
-/* sizes.c: see sizes.h. A plan's size is arithmetic: fast, and nothing is created for it; and a plan that is
- * created keeps to it. */
+/* sizes.c: see sizes.h. A plan's size is arithmetic: it is fast and creates nothing. A plan that is created
+ * keeps to its size. */
 #include "tests/graph/sizes.h"
 
 #include <math.h>

@@ -1,4 +1,5 @@
-/* sizes.h: what a plan's size promises, on any device; beside checks.h in the same programs. */
+/* sizes.h: checks of what a plan's size promises, on any device. The programs that run checks.h run these,
+ * too. */
 #ifndef SB_TESTS_GRAPH_SIZES_H
 #define SB_TESTS_GRAPH_SIZES_H
 

@@ -180,8 +180,8 @@ static size_t guarded_bytes(size_t bytes) { return bytes + 2 * (size_t)GUARD; }
 
 /* Takes device memory for `bytes` between guards, filled with `image` or, where that is NULL, with `rubbish`.
  */
-static int take(sb_device *device, size_t bytes, const unsigned char *image, unsigned char rubbish,
-                void **out)
+static int allocate(sb_device *device, size_t bytes, const unsigned char *image, unsigned char rubbish,
+                    void **out)
 {
     size_t whole = guarded_bytes(bytes);
     unsigned char *host = malloc(whole);
@@ -253,13 +253,13 @@ static int set_up(sb_trial *t, const sb_operation *op, sb_device *device, unsign
         if (a->count == 0)
             continue;
         unsigned char *image = a->role == SB_ARRAY_WRITTEN ? NULL : image_of(a);
-        int rc = take(device, a->count * element_bytes(a->type), image, rubbish, &a->memory);
+        int rc = allocate(device, a->count * element_bytes(a->type), image, rubbish, &a->memory);
         free(image);
         if (rc != 0)
             return -1;
     }
-    if (take(device, t->scratch_bytes, NULL, rubbish, &t->scratch) != 0 ||
-        take(device, t->packed_bytes, NULL, rubbish, &t->packed) != 0)
+    if (allocate(device, t->scratch_bytes, NULL, rubbish, &t->scratch) != 0 ||
+        allocate(device, t->packed_bytes, NULL, rubbish, &t->packed) != 0)
         return -1;
     return op->before ? op->before(t, device) : 0;
 }

@@ -58,8 +58,8 @@ typedef struct {
                         count is 0, as the next two. */
     double *wanted;  /* [count] the reference's result; not used where given */
     double *bound;   /* [count] how far from it a result may be */
-    int gradient_of; /* the array with respect to which this is the loss's gradient (what an updated one held
-                        apart); -1 none */
+    int gradient_of; /* this array is the loss's gradient with respect to that one (in an updated array:
+                        without what it held before); -1: it is none */
     void *memory;    /* [count] the device's */
 } sb_array;
 

@@ -37,7 +37,7 @@ static int build(tool *t, const sb_settings *settings, int width)
                : 0;
 }
 
-static int take(tool *t, size_t bytes, const void *from, void **out)
+static int allocate(tool *t, size_t bytes, const void *from, void **out)
 {
     sb_device *d = t->device;
     return d->alloc(d, bytes, out) != 0 ||
@@ -50,10 +50,10 @@ static int run(tool *t, const float *embeddings, const unsigned char *skip, floa
 {
     const float one = 1;
     sb_device *d = t->device;
-    if (take(t, sb_plan_arena_bytes(t->plan), NULL, &t->arena) != 0 ||
-        take(t, t->values * sizeof(float), embeddings, &t->embeddings) != 0 ||
-        take(t, t->values * sizeof(float), NULL, &t->gradient) != 0 ||
-        take(t, t->pairs, skip, &t->skip) != 0 || take(t, sizeof one, &one, &t->one) != 0)
+    if (allocate(t, sb_plan_arena_bytes(t->plan), NULL, &t->arena) != 0 ||
+        allocate(t, t->values * sizeof(float), embeddings, &t->embeddings) != 0 ||
+        allocate(t, t->values * sizeof(float), NULL, &t->gradient) != 0 ||
+        allocate(t, t->pairs, skip, &t->skip) != 0 || allocate(t, sizeof one, &one, &t->one) != 0)
         return -1;
     const sb_feed feed = { .leaf = { t->embeddings, skip ? t->skip : NULL },
                            .dleaf = { t->gradient },

@@ -1,6 +1,6 @@
 /* The training step on networks of this file's own: a chunked batch has the gradient of the plain one, a step
- * that is given up leaves nothing behind, and device memory stands still while the batch grows. Without batch
- * norm in the backbone, whose groups are chunks. */
+ * that is given up leaves nothing behind, and device memory stands still while the batch grows. The backbones
+ * have no batch norm, because its groups are chunks, so a chunked batch would differ. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

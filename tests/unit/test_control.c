@@ -1,5 +1,5 @@
-/* The trainer's ear: it knows how many evaluators listen, from their first hello to the end of their process.
- */
+/* The trainer's control thread knows how many evaluators read, from their first hello to the end of their
+ * process. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

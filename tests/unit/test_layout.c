@@ -1,5 +1,5 @@
-/* Where views lie: what two rooms agree on without a word. The numbers are written out, not computed as the
- * layout does. */
+/* Where views lie, on which augment and trainer have to agree without a message. The numbers are written out
+ * here, not computed as the layout does. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
-/* Slots pass from writers to a reader, whatever dies: states, late writes, reclaim, and real processes killed
- * at random. */
+/* Slots pass from writers to a reader, whichever process dies. Tested are states, late writes, reclaiming,
+ * and real processes killed at random. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>

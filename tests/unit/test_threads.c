@@ -1,7 +1,7 @@
 /* Rings and broadcasts with many threads, for ThreadSanitizer, which sees one process only
- * (tests/sanitizers/thread.sh): writers and readers that abandon their slots as a crash would, an owner that
- * takes them back once the thread is joined, and readers of a broadcast that is overwritten under their
- * hands. Payloads are plain memory in the ring, so a missing order is a race. */
+ * (tests/sanitizers/thread.sh): writers and readers that leave their slots behind as a crash would, an owner
+ * that takes them back once the thread is joined, and readers of a broadcast that is overwritten while they
+ * read. Payloads are plain memory in the ring, so a missing order is a race. */
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>

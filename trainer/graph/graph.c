@@ -59,7 +59,7 @@ sb_t sb_leaf(sb_graph *g, const char *name, sb_shape nominal, bool gradient)
     return t;
 }
 
-sb_t sb_output(sb_graph *g, sb_t t, bool seeded)
+sb_t sb_output(sb_graph *g, sb_t t, bool given_gradient)
 {
     if (t == SB_FAILED)
         return SB_FAILED;
@@ -70,7 +70,7 @@ sb_t sb_output(sb_graph *g, sb_t t, bool seeded)
     for (int k = 0; k < g->output_count; k++)
         if (g->outputs[k] == t)
             return sb_fail("%s is an output already", g->nodes[t].name);
-    g->seeded[g->output_count] = seeded;
+    g->given_gradient[g->output_count] = given_gradient;
     g->outputs[g->output_count++] = t;
     return t;
 }

@@ -4,14 +4,14 @@
  * DESIGN. A leaf is what comes from outside (pixels, features); a node is an operation (kernels/op.h) on
  * tensors before it. A graph is built once, for leaves of nominal shapes, whose channels decide the sides of
  * its weights; a plan (plan.h) takes it for other numbers of rows and other sizes. Nodes run in the order in
- * which they were added. A tensor may be read by any number of nodes. Outputs are what is asked for: what no
- * output needs is never run.
+ * which they were added. A tensor may be read by any number of nodes. Outputs are the tensors that are asked
+ * for; a node that no output needs is never run.
  *
  *     sb_t h = sb_conv(g, x, "conv1", .out = 64, .kernel = 7, .stride = 2, .pad = 3);
  *     h = sb_batchnorm(g, h, SB_NONE, "bn1", .relu = true);
  *
- * A builder returns its tensor; SB_FAILED after a failure, which every builder passes on: only the last one
- * is looked at. */
+ * A builder returns its tensor, or SB_FAILED. A builder that is given SB_FAILED returns it, too, so only the
+ * last result has to be looked at. */
 #ifndef SB_TRAINER_GRAPH_H
 #define SB_TRAINER_GRAPH_H
 
@@ -44,7 +44,7 @@ typedef struct {
     sb_node *nodes; /* [SB_NODES_MAX] */
     int count;
     sb_t leaves[SB_LEAVES_MAX], outputs[SB_OUTPUTS_MAX];
-    bool seeded[SB_OUTPUTS_MAX]; /* a gradient is given for it */
+    bool given_gradient[SB_OUTPUTS_MAX]; /* the caller gives a gradient at this output */
     int leaf_count, output_count;
     char scope[SB_ENTRY_NAME]; /* stands before names: "layer1.0." */
 } sb_graph;
@@ -55,9 +55,9 @@ void sb_graph_destroy(sb_graph **graph);
 /* What comes from outside; its index among the leaves is the order of these calls. */
 sb_t sb_leaf(sb_graph *graph, const char *name, sb_shape nominal, bool gradient);
 
-/* Makes t an output: its value stays until the next forward pass. seeded: the way back is given a gradient
- * for it. Returns t. */
-sb_t sb_output(sb_graph *graph, sb_t t, bool seeded);
+/* Makes t an output: its value stays until the next forward pass. given_gradient: the caller
+ * gives the gradient at it before the way back. Returns t. */
+sb_t sb_output(sb_graph *graph, sb_t t, bool given_gradient);
 
 /* The same tensor, through which no gradient goes back. */
 sb_t sb_stop(sb_t t);

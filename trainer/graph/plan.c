@@ -108,8 +108,8 @@ static bool gathers(const sb_plan *p, int node)
     return false;
 }
 
-/* A turn that makes node i's output, into a buffer of its own. What a norm gathered has one place for good:
- * it is read after the way forth. */
+/* Adds a turn that makes node i's output, into a buffer of its own. What a norm gathered stays in one buffer,
+ * whatever is made again, because it is read after the way forth. */
 static int make(sb_plan *p, int i, sb_turn_kind kind)
 {
     const sb_node *n = &p->graph->nodes[i];
@@ -196,9 +196,9 @@ static int backward_turn(sb_plan *p, bool *absent, int i)
     return 0;
 }
 
-/* The gradients that come in at the outputs. One that nothing else adds to is read where the caller has it.
- */
-static int seed(sb_plan *p)
+/* Adds a turn for each gradient that comes in at an output. A gradient that nothing else adds to needs no
+ * turn: it is read where the caller has it. */
+static int add_incoming(sb_plan *p)
 {
     const sb_graph *g = p->graph;
     /* By a node that sends a gradient back. */
@@ -212,13 +212,13 @@ static int seed(sb_plan *p)
     int rc = 0;
     for (int k = 0; k < g->output_count && rc == 0; k++) {
         sb_planned *q = &p->nodes[g->outputs[k]];
-        if (!g->seeded[k] || !g->nodes[g->outputs[k]].gradient)
+        if (!g->given_gradient[k] || !g->nodes[g->outputs[k]].gradient)
             continue;
         if (!read[g->outputs[k]]) {
             q->gradient = (sb_at){ SB_AT_DOUTPUT, k };
             continue;
         }
-        sb_turn *t = add_turn(p, SB_TURN_SEED, g->outputs[k]);
+        sb_turn *t = add_turn(p, SB_TURN_INCOMING, g->outputs[k]);
         if (!t) {
             rc = -1;
             continue;
@@ -248,7 +248,7 @@ static int make_turns(sb_plan *p, const bool *again)
         absent[i] = again[i] && !g->nodes[i].leaf;
     for (int k = 0; k < g->output_count; k++) /* read by the caller: kept anyway */
         absent[g->outputs[k]] = false;
-    int rc = seed(p);
+    int rc = add_incoming(p);
     for (int i = g->count - 1; i >= 0 && rc == 0; i--)
         if (!g->nodes[i].leaf && p->nodes[i].used && g->nodes[i].gradient &&
             p->nodes[i].gradient.kind != SB_AT_NOWHERE)
@@ -308,7 +308,7 @@ static int set_scratches(sb_plan *p)
     size_t most = 0;
     for (int i = 0; i < p->turn_count; i++) {
         sb_turn *t = &p->turns[i];
-        if (t->kind != SB_TURN_SEED && set_scratch(p, p->nodes[t->node].scratch, i, &t->scratch) != 0)
+        if (t->kind != SB_TURN_INCOMING && set_scratch(p, p->nodes[t->node].scratch, i, &t->scratch) != 0)
             return -1;
     }
     for (int i = 0; i < p->graph->count; i++) {
@@ -488,7 +488,7 @@ void sb_plan_visit(const sb_plan *p, bool backward, sb_plan_visitor visit, void 
     int from = backward ? p->backward_from : 0, to = backward ? p->turn_count : p->backward_from;
     for (int i = from; i < to; i++) {
         const sb_turn *t = &p->turns[i];
-        if (t->kind != SB_TURN_SEED)
+        if (t->kind != SB_TURN_INCOMING)
             visit(context, p->graph->nodes[t->node].op, &p->nodes[t->node].call, t->kind == SB_TURN_BACKWARD);
     }
 }

@@ -48,7 +48,7 @@ typedef void (*sb_plan_visitor)(void *context, sb_op_id op, const sb_call *call,
 void sb_plan_visit(const sb_plan *plan, bool backward, sb_plan_visitor visit, void *context);
 sb_shape sb_plan_output_shape(const sb_plan *plan, int output);
 
-/* Gives it its memory, aligned to 256 bytes. */
+/* Gives the plan its memory, aligned to 256 bytes. */
 void sb_plan_bind(sb_plan *plan, void *arena, void *packed);
 
 /* What a run is given beside the arena; device memory. */
@@ -56,7 +56,7 @@ typedef struct {
     const sb_section *section;
     const void *leaf[SB_LEAVES_MAX];
     void *dleaf[SB_LEAVES_MAX];          /* backward: where a leaf's gradient goes, if the graph wants it */
-    const void *doutput[SB_OUTPUTS_MAX]; /* backward: the gradient at each seeded output */
+    const void *doutput[SB_OUTPUTS_MAX]; /* backward: the gradient at each output that is given one */
 } sb_feed;
 
 int sb_plan_pack(sb_plan *plan, const sb_section *section); /* after every change of the weights */
@@ -72,7 +72,8 @@ void *sb_plan_output(const sb_plan *plan, int output);
  */
 int sb_plan_statistics(sb_plan *plan, float *batch);
 
-/* running <- running and what the norms gathered in the last way forth (both as in a section). */
+/* Updates the running statistics with what the norms gathered in the last way forth. `running` is laid out as
+ * in a section. */
 int sb_plan_update_running(sb_plan *plan, float *running);
 
 #endif

@@ -4,8 +4,8 @@
 
 #include "trainer/graph/plan.h"
 
-/* SEED: an output's gradient comes in, from dy to dx[0]. */
-typedef enum { SB_TURN_FORWARD, SB_TURN_AGAIN, SB_TURN_BACKWARD, SB_TURN_SEED } sb_turn_kind;
+/* INCOMING: the gradient that the caller gives at an output is copied from dy to dx[0]. */
+typedef enum { SB_TURN_FORWARD, SB_TURN_AGAIN, SB_TURN_BACKWARD, SB_TURN_INCOMING } sb_turn_kind;
 
 /* Where something lies: a buffer of the arena, or what the feed brings. */
 typedef enum { SB_AT_NOWHERE, SB_AT_BUFFER, SB_AT_LEAF, SB_AT_DLEAF, SB_AT_DOUTPUT } sb_at_kind;

@@ -69,8 +69,8 @@ int sb_plan_pack(sb_plan *p, const sb_section *section)
     return 0;
 }
 
-/* The gradient that comes in at an output which other nodes read, too. */
-static int seed(sb_plan *p, const sb_turn *t, const sb_feed *feed)
+/* Copies the gradient that comes in at an output which other nodes read, too: they add theirs to the copy. */
+static int copy_incoming(sb_plan *p, const sb_turn *t, const sb_feed *feed)
 {
     return p->device->copy(p->device, SB_STREAM_COMPUTE, resolve(p, t->dx[0], feed), resolve(p, t->dy, feed),
                            sb_shape_bytes(&p->nodes[t->node].call.ys), SB_ON_DEVICE);
@@ -82,8 +82,8 @@ static int run_turns(sb_plan *p, int from, int to, const sb_feed *feed, bool inf
         const sb_turn *t = &p->turns[i];
         const sb_node *n = &p->graph->nodes[t->node];
         int rc;
-        if (t->kind == SB_TURN_SEED) {
-            rc = seed(p, t, feed);
+        if (t->kind == SB_TURN_INCOMING) {
+            rc = copy_incoming(p, t, feed);
         } else {
             const sb_call c = call_of(p, t, feed, infer);
             rc = t->kind == SB_TURN_BACKWARD ? sb_backward(p->device, n->op, &c)

@@ -25,7 +25,8 @@ typedef struct {
     sb_extent extent;     /* sides, initialisation, whether weight decay applies */
     size_t offset, count; /* floats, in the array of its kind */
 
-    /* Of a weight, as whoever builds the graph may set them behind the builder (sb_weight_of). */
+    /* Of a weight. Whoever builds the graph may set these three after the builder was called
+     * (sb_weight_of). */
     float rate;           /* its learning rate is the optimiser's times this; 1 */
     int64_t frozen_until; /* it stays as it is for so many steps; 0 */
     bool unit_rows;       /* its rows [side[0]] have length 1, from the start on and after each step */
@@ -40,8 +41,8 @@ typedef struct {
 } sb_store;
 
 /* Device memory: an array for each kind of entry [floats of the kind], and the gradient of the weights, which
- * is NULL where the section is not trained. A section may be the beginning of each array alone: a target
- * network is backbone and projector, which come first in the store. */
+ * is NULL where the section is not trained. A section may have only the beginning of each array: a target
+ * network has backbone and projector, which come first in the store. */
 typedef struct {
     size_t floats[SB_ENTRY_KINDS];
     union { /* NULL where there are no entries of the kind */

@@ -1,4 +1,4 @@
-/* budget.c: what a step takes of the device's memory, and what is said where that is not there (step.h). */
+/* budget.c: how much of the device's memory a step takes, and the error where there is less (step.h). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

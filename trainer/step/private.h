@@ -71,8 +71,8 @@ struct sb_step {
 int sb_step_lay_out(sb_step *step, int most);
 void sb_step_drop_plans(sb_step *step);
 
-/* chunks.c. Which samples go where in step `number`: view 0 in order, every other view permuted, by (seed,
- * step, view), where there are several chunks. */
+/* chunks.c. Sets the order of the samples in step `number`: view 0 as they come, every other view permuted,
+ * by (seed, step, view), where there are several chunks. */
 void sb_step_permute(sb_step *step, int64_t number);
 
 /* chunks.c. Uploads chunk `number` into the buffer that the chunk before is not in. 0; 1: asked to stop; -1.

@@ -7,10 +7,10 @@
  * in pass 2, so a batch of one chunk is the plain step, without a second forward pass.
  *
  * A chunk counts encoder inputs of one size and is the group of batch normalisation. Where a batch has
- * several chunks, the views after the first go in a permutation of the samples keyed by (seed, step): views
- * of one image in one chunk share its statistics, which a network learns to recognise instead of the image.
- * Nothing is committed (weights, running statistics) before sb_step_commit, so a step can be dropped at any
- * moment. All memory is taken at creation. */
+ * several chunks, the views after the first go in a permutation of the samples keyed by (seed, step).
+ * Otherwise the views of an image would always share a chunk and its statistics, and a network would learn to
+ * recognise those instead of the image. Nothing is committed (weights, running statistics) before
+ * sb_step_commit, so a step can be dropped at any moment. All memory is taken at creation. */
 #ifndef SB_TRAINER_STEP_H
 #define SB_TRAINER_STEP_H
 
@@ -23,8 +23,8 @@ typedef struct sb_step sb_step;
 typedef struct {
     void *context;
     /* The 8-bit pixels [size, size, channels] of view `view` of sample `sample` (0 .. batch - 1) in host
-     * memory, valid until the step ends; waits for them. 0; 1: asked to stop; -1. Asked for each view once in
-     * each pass. */
+     * memory, valid until the step ends; waits for them. 0; 1: asked to stop; -1. Each view is asked for once
+     * in each pass. */
     int (*fetch)(void *context, int view, int sample, const uint8_t **pixels);
     /* After pass 1: fills skip [batch, batch] (method.h) and returns 1, or 0 if no pair is to be skipped; -1.
      * NULL: none. */
@@ -56,17 +56,18 @@ const sb_section *sb_step_target(const sb_step *step);
 /* The backbone comes first in each of the section's arrays: its floats, by sb_entry_kind. */
 const size_t *sb_step_backbone(const sb_step *step);
 
-/* After weights, or all that a checkpoint has, were set from outside. */
+/* To be called after weights, or all that a checkpoint has, were set from outside. */
 int sb_step_weights_changed(sb_step *step);
 
-/* Before the first step, when the weights are what they begin as: a target network begins alike. */
+/* To be called before the first step of a run, once its initial weights are set: a target network begins as a
+ * copy of them. */
 int sb_step_begin(sb_step *step);
 
-/* Loss and the gradient (the section's, overwritten) of step `number`. 0; 1: the source was asked to stop;
- * -1. */
+/* Computes the loss and the gradient (the section's, which is overwritten) of step `number`. 0; 1: the source
+ * was asked to stop; -1. */
 int sb_step_gradient(sb_step *step, int64_t number, const sb_step_source *source, double *loss);
 
-/* The optimiser's step with this learning rate, and the running statistics. */
+/* Makes the optimiser's step with this learning rate, and updates the running statistics. */
 int sb_step_commit(sb_step *step, int64_t number, double lr);
 
 /* The embeddings of one view of the last batch, f32 [batch, width] in device memory, not normalised. */
