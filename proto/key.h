@@ -26,12 +26,12 @@ typedef enum {
 
 typedef struct {
     const char *name;
-    sb_key_kind kind;
     size_t offset; /* of the field in the owner's struct */
     const char *initial;
     double least, most;
     const char *choices; /* CHOICE: "a|b|c", in the enum's order */
     const char *meaning;
+    sb_key_kind kind;
     bool
         apart; /* the result of a run does not depend on it: where it lies, how fast it is, what it reports */
 } sb_key;

@@ -139,7 +139,7 @@ static int count_encoder(const counter *c, const graphs *g, const sb_settings *c
 
 static int count_heads(const counter *c, const graphs *g, size_t *arena)
 {
-    sb_shape leaves[SB_LEAVES_MAX];
+    sb_shape leaves[SB_LEAVES_MAX] = { 0 };
     size_t given = 0;
     for (int k = 0; k < g->loss->leaf_count; k++) {
         leaves[k] = sb_shape_of(g->loss, g->loss->leaves[k]);

@@ -88,7 +88,8 @@ static void fill_all(sb_trial *t, sb_reference *r) { fill_scores(t, r, (double)s
 static void fill_none(sb_trial *t, sb_reference *r) { fill_scores(t, r, 0); }
 static void fill_some(sb_trial *t, sb_reference *r)
 {
-    fill_scores(t, r, (double)(sb_shape_rows(&r->xs[1]) / 3));
+    const size_t third = sb_shape_rows(&r->xs[1]) / 3;
+    fill_scores(t, r, (double)third);
 }
 static void fill_more(sb_trial *t, sb_reference *r) { fill_scores(t, r, 1e9); }
 static void fill_less(sb_trial *t, sb_reference *r) { fill_scores(t, r, -1); }

@@ -21,14 +21,14 @@ typedef enum { SB_ENTRY_WEIGHT, SB_ENTRY_STATISTIC, SB_ENTRY_STATE, SB_ENTRY_KIN
 
 typedef struct {
     char name[SB_ENTRY_NAME]; /* "layer1.0.conv1.weight"; a statistic's is the norm's, "layer1.0.bn1" */
+    sb_extent extent;         /* sides, initialisation, whether weight decay applies */
+    size_t offset, count;     /* floats, in the array of its kind */
     sb_entry_kind kind;
-    sb_extent extent;     /* sides, initialisation, whether weight decay applies */
-    size_t offset, count; /* floats, in the array of its kind */
 
     /* Of a weight. Whoever builds the graph may set these three after the builder was called
      * (sb_weight_of). */
-    float rate;           /* its learning rate is the optimiser's times this; 1 */
     int64_t frozen_until; /* it stays as it is for so many steps; 0 */
+    float rate;           /* its learning rate is the optimiser's times this; 1 */
     bool unit_rows;       /* its rows [side[0]] have length 1, from the start on and after each step */
 } sb_entry;
 

@@ -48,7 +48,8 @@ static int promised_pieces(const sb_step *s, int most, piece list[SB_STEP_PLANS_
         int rows = 0;
         for (int v = 0; v < config->view_count; v++)
             rows += config->views[v].size == sizes[c] ? config->trainer.batch : 0;
-        const int whole = most < rows ? most : rows, inputs[] = { whole, rows % whole };
+        const int whole = most < 1 || rows < most ? rows : most, rest = whole > 0 ? rows % whole : 0,
+                  inputs[] = { whole, rest };
         for (int i = 0; i < 2; i++) {
             const sb_shape pixels = { inputs[i], sizes[c], sizes[c], config->data.channels, SB_U8 };
             piece *p = &list[count];
