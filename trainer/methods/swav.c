@@ -60,7 +60,7 @@ static sb_t assign(sb_method *m, sb_t z, sb_t scores, int c)
     sb_graph *g = m->graph;
     sb_t earlier = SB_NONE, count = SB_NONE;
     if (queue_rows(m) > 0) {
-        char name[16];
+        char name[32];
         snprintf(name, sizeof name, "queue.%d", c);
         sb_t queue = sb_queue(m, name, queue_rows(m), sb_shape_of(g, z).c);
         if (sb_push(m, queue, sb_view_rows(m, z, c)) < 0)
