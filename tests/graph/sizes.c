@@ -17,7 +17,12 @@
 #include "trainer/graph/plan.h"
 
 #define SIZES 1000
-#define SECONDS 1 /* of the processor's time, for all of them */
+/* Of the processor's time, for all of them. A sanitizer's checks take several times the program's own. */
+#ifdef __SANITIZE_ADDRESS__
+#define SECONDS 10
+#else
+#define SECONDS 1
+#endif
 
 /* A promise over what a training plan takes. For few and small views weights decide: on two threads of the
  * CPU the widest several times (9 MiB in ResNet-18 and -50), on a GPU one such and 32 MiB for sums. */

@@ -48,7 +48,8 @@ static void forward(sb_reference *r)
 {
     size_t used = used_of(r), n = sb_shape_rows(&r->xs[0]), rows = used + n, columns = (size_t)r->xs[0].c;
     double *e = sb_doubles(rows * columns), most = -INFINITY;
-    memcpy(e, r->x[1], used * columns * sizeof *e);
+    if (used > 0)
+        memcpy(e, r->x[1], used * columns * sizeof *e);
     memcpy(e + used * columns, r->x[0], n * columns * sizeof *e);
     for (size_t k = 0; k < rows * columns; k++)
         most = fmax(most, e[k]);
