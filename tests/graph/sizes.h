@@ -1,5 +1,5 @@
-/* sizes.h: checks of what a plan's size promises, on any device. The programs that run checks.h run these,
- * too. */
+/* sizes.h: checks of what a plan's size promises, on any device. Each device has a program that runs them
+ * (tests/unit/test_sizes.c, tests/emulated/test_sizes.c). */
 #ifndef SB_TESTS_GRAPH_SIZES_H
 #define SB_TESTS_GRAPH_SIZES_H
 

@@ -3,7 +3,6 @@
 
 #include "proto/error.h"
 #include "tests/graph/checks.h"
-#include "tests/graph/sizes.h"
 
 int main(void)
 {
@@ -12,7 +11,7 @@ int main(void)
         fprintf(stderr, "%s\n", sb_error());
         return 1;
     }
-    int failed = sb_graph_checks(device, NULL) + sb_size_checks(device, NULL);
+    int failed = sb_graph_checks(device, NULL);
     sb_device_close(&device);
     return failed;
 }
