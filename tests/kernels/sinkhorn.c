@@ -117,14 +117,18 @@ static void fill_extreme(sb_trial *t, sb_reference *r)
         }
 }
 
-/* Every third sample is so far below the others that f64 has no such number. */
+/* Every third sample is so far below the others that f64 has no such number. Every sixth is, too, and it
+ * alone comes near the last prototype. */
 static void fill_apart(sb_trial *t, sb_reference *r)
 {
+    const double far = 2000 * (double)how_of(r)->epsilon;
     fill_all(t, r);
     for (int i = 0; i < 2; i++)
-        for (size_t k = 0; k < sb_array_x(t, i)->count; k++)
-            if (k / (size_t)r->xs[i].c % 3 == 0)
-                r->x[i][k] -= 100;
+        for (size_t k = 0; k < sb_array_x(t, i)->count; k++) {
+            const size_t columns = (size_t)r->xs[i].c, row = k / columns;
+            const bool last = columns > 1 && k % columns == columns - 1, alone = row % 6 == 0;
+            r->x[i][k] -= (row % 3 == 0 ? far : 0) + (columns > 1 && last != alone ? far : 0);
+        }
 }
 
 typedef enum { ALL, NONE, SOME, MORE, LESS, COLLAPSED, EXTREME, APART, VALUES } values;
