@@ -8,7 +8,6 @@
  *                                            start time, takes work and never does it, until it is killed
  *                                            or refused
  *     hostile_tool claim RUN_DIR PID START   joins the trainer as augment in the name of that process */
-#include <fcntl.h>
 #include <limits.h>
 #include <zmq.h>
 
@@ -18,6 +17,7 @@
 #include "proto/socket.h"
 #include "tests/fuzz/frames.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/pipeline/segments.h"
 
 #define CONNECTIONS 4
 #define ROUNDS 4000
@@ -77,30 +77,6 @@ static int noise(const char *run_dir, const char *name, uint64_t seed)
     return 0;
 }
 
-/* Finds augment's tile ring among its descriptors. */
-static int find_ring(sb_ring *ring, int pid)
-{
-    for (int fd = 0; fd < 256; fd++) {
-        char path[64];
-        struct {
-            uint64_t magic;
-            uint32_t version, kind;
-            uint64_t id, bytes;
-        } head;
-        snprintf(path, sizeof path, "/proc/%d/fd/%d", pid, fd);
-        int file = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-        bool read_it = file >= 0 && pread(file, &head, sizeof head, 0) == sizeof head;
-        if (file >= 0)
-            close(file);
-        const sb_segment_ticket ticket = {
-            .kind = SB_SEGMENT_TILES, .id = head.id, .pid = pid, .fd = fd, .bytes = head.bytes
-        };
-        if (read_it && sb_ring_join(ring, SB_SEGMENT_TILES, &ticket) == 0)
-            return 0;
-    }
-    return sb_fail("process %d has no tile ring", pid);
-}
-
 static void pack_done(msgpack_sbuffer *out, const sb_ring *ring, uint32_t incarnation, uint32_t slot,
                       const sb_slot_meta *meta)
 {
@@ -125,7 +101,9 @@ static void pack_done(msgpack_sbuffer *out, const sb_ring *ring, uint32_t incarn
 static int lies(const char *run_dir, int pid)
 {
     sb_ring ring;
-    if (find_ring(&ring, pid) != 0)
+    sb_segment_ticket ticket;
+    if (find_segment(&ticket, pid, SB_SEGMENT_TILES) != 0 ||
+        sb_ring_join(&ring, SB_SEGMENT_TILES, &ticket) != 0)
         return complain("lies");
     void *context = zmq_ctx_new(), *socket = open_dealer(context, run_dir, "augment");
     msgpack_sbuffer message;
