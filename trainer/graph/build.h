@@ -17,7 +17,6 @@
 #include "kernels/op/maxpool.h"
 #include "kernels/op/mean.h"
 #include "kernels/op/product.h"
-#include "kernels/op/row_distance.h"
 #include "kernels/op/row_dot.h"
 #include "kernels/op/rows.h"
 #include "kernels/op/sinkhorn.h"
@@ -38,7 +37,6 @@
     SB_APPLY(g, SB_OP_LINEAR, name, 0, x, SB_NONE, (&(sb_linear_how){ __VA_ARGS__ }))
 #define sb_unit_rows(g, x) SB_APPLY_PLAIN(g, SB_OP_UNIT_ROWS, "unit_rows", x, SB_NONE)
 #define sb_row_dot(g, a, b) SB_APPLY_PLAIN(g, SB_OP_ROW_DOT, "row_dot", a, b)
-#define sb_row_distance(g, a, b) SB_APPLY_PLAIN(g, SB_OP_ROW_DISTANCE, "row_distance", a, b)
 #define sb_identity_distance(g, x, ...)                                      \
     SB_APPLY(g, SB_OP_IDENTITY_DISTANCE, "identity_distance", 0, x, SB_NONE, \
              (&(sb_identity_distance_how){ __VA_ARGS__ }))
@@ -87,5 +85,12 @@
 #define sb_standardise(g, x)                                                             \
     SB_APPLY(g, SB_OP_BATCHNORM, "standardise", 1u << 0 | 1u << 1 | 1u << 2, x, SB_NONE, \
              (&(sb_batchnorm_how){ .epsilon = SB_NORM_EPSILON }))
+
+/* The squared distance of each row of a from that of b: [n, 1]. */
+static inline sb_t sb_row_distance(sb_graph *g, sb_t a, sb_t b)
+{
+    sb_t difference = sb_combine(g, a, b, .alpha = 1, .beta = -1);
+    return sb_row_dot(g, difference, difference);
+}
 
 #endif

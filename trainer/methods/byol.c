@@ -50,8 +50,12 @@ static sb_t build(sb_method *m)
     return sb_mean(g, sb_combine(g, error(m, 0), error(m, 1), .alpha = 1, .beta = 1));
 }
 
-static const char *const defaults[] = { "projector.layers=2",   "projector.hidden=4096", "projector.out=256",
-                                        "projector.last=plain", "projector.views=apart", NULL };
+/* The optimiser is that of the paper's 1,000 epochs, as `momentum` is. */
+static const char *const defaults[] = {
+    "projector.layers=2",   "projector.hidden=4096",         "projector.out=256",
+    "projector.last=plain", "projector.views=apart",         "optimiser.name=lars",
+    "optimiser.lr=0.2",     "optimiser.weight_decay=1.5e-6", NULL
+};
 
 const sb_method_kind sb_method_byol = { .name = "byol",
                                         .keys = SB_KEY_TABLE("method", "byol", byol_keys, keys),

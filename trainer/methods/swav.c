@@ -87,6 +87,7 @@ static sb_t build(sb_method *m)
     return sb_combine(g, loss[0], loss[1], .alpha = 0.5f, .beta = 0.5f);
 }
 
+/* The learning rate is the paper's for batches of 256; it is scaled to the batch. */
 static const char *const defaults[] = {
     "projector.layers=2", "projector.hidden=2048", "projector.out=128",           "projector.last=bias",
     "optimiser.lr=0.6",   "optimiser.name=lars",   "optimiser.weight_decay=1e-6", NULL
