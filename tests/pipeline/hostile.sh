@@ -20,9 +20,15 @@ pretend() {
         "$tool" idle "$work/$1" "$pid" "$(awk '{ print $22 }' "/proc/$pid/stat")" >>"$work/refused"
     done
     # The supervisor is stopped meanwhile, so that no augment is there before.
-    suspend "$(cat "$work/$1/lock")" && pkill -KILL -f "sb_augment $work/$1" &&
-        "$tool" claim "$work/$1" "$bystander" "$(awk '{ print $22 }' "/proc/$bystander/stat")" >>"$work/refused"
+    suspend "$(cat "$work/$1/lock")" && pkill -KILL -f "sb_augment $work/$1" && claim "$1"
     kill -CONT "$(cat "$work/$1/lock")"
+}
+# Until it is refused, or the trainer is gone: then nobody answers, and the supervisor, which is stopped, does not end the run.
+claim() {
+    "$tool" claim "$work/$1" "$bystander" "$(awk '{ print $22 }' "/proc/$bystander/stat")" >>"$work/refused" &
+    while kill -0 $! 2>/dev/null && pgrep -f "sb_trainer train $work/$1" >/dev/null; do sleep 0.1; done
+    kill $! 2>/dev/null
+    wait $!
 }
 nobody_believed() {
     grep -c "^refused: process $bystander is no sb_loader that this run's supervisor" "$work/refused" &&
