@@ -45,6 +45,10 @@ typedef struct {
 
 typedef struct {
     const char *name;
+    const char *summary;         /* what it does, in half a line */
+    const char *paper;           /* authors, year, arXiv number */
+    int works_from;              /* the smallest batch at which a source shows that it works; 0: none known */
+    const char *evidence;        /* which source, with its figure; NULL: none */
     sb_key_table keys;           /* of this method alone: method.* */
     const char *const *defaults; /* "key=value" for keys of others, where the recipe says nothing; ends with
                                     NULL; NULL: none */

@@ -29,10 +29,10 @@ PROJECTOR = {"projector.layers": 2, "projector.hidden": 20, "projector.out": 10}
 MULTICROP = [24, 24, 16, 16, 16]
 CASES = [
     # name, numbers of the steps, sizes of the views, keys
-    ("byol", [0, 1, 30], [16, 16], {"method.name": "byol", "method.momentum": 0.7, "method.hidden": 17, "projector.last": "plain",
-                                    "projector.views": "apart"}),
-    ("byol, a chunk a view", [3], [16, 16], {"method.name": "byol", "method.momentum": 0.9, "method.hidden": 17, "trainer.chunk": SAMPLES,
-                                             "projector.last": "norm", "projector.views": "together"}),
+    ("byol", [0, 1, 30], [16, 16], {"method.name": "byol", "method.momentum": 0.7, "method.momentum_batch": SAMPLES,
+                                    "method.hidden": 17, "projector.last": "plain", "projector.views": "apart"}),
+    ("byol, a chunk a view", [3], [16, 16], {"method.name": "byol", "method.momentum": 0.9, "method.momentum_batch": 2 * SAMPLES, "method.hidden": 17,
+                                             "trainer.chunk": SAMPLES, "projector.last": "norm", "projector.views": "together"}),
     ("barlow", [0, 7], [16, 24], {"method.name": "barlow", "method.lambda": 0.2, "method.vector_rate": 0.3, "projector.last": "plain",
                                   "projector.views": "apart"}),
     ("swav, frozen, without a queue", [0, 2], [16, 16], {"method.name": "swav", "method.prototypes": 7, "method.queue": 0,
@@ -270,7 +270,7 @@ class Case:
                 m = MOMENTUM * m + gradient[name].double() + (0 if vector else DECAY) * w
                 w = w - LR * rate * m
             weights[name], state["state of " + name] = unit(w) if name == "prototypes.weight" else w, m
-        base = self.keys.get("method.momentum", 0)
+        base = self.keys.get("method.momentum", 0) ** (SAMPLES / self.keys.get("method.momentum_batch", SAMPLES))
         momentum = 1 - (1 - base) * (1 + math.cos(math.pi * number / STEPS)) / 2
         target = {"target " + n: momentum * w.double() + (1 - momentum) * weights[n] for n, w in start["target weights"].items()}
         kept = {}

@@ -37,10 +37,17 @@ static const char *const defaults[] = {
     "optimiser.lr=0.2",     "optimiser.weight_decay=1.5e-6", NULL
 };
 
-const sb_method_kind sb_method_barlow = { .name = "barlow",
-                                          .keys = SB_KEY_TABLE("method", "barlow", barlow_keys, keys),
-                                          .defaults = defaults,
-                                          .views_least = 2,
-                                          .views_most = 2,
-                                          .samples_least = 2,
-                                          .build = build };
+const sb_method_kind sb_method_barlow = {
+    .name = "barlow",
+    .summary = "the correlation between the columns of two views is to be the identity",
+    .paper = "Zbontar et al. 2021, arXiv 2103.03230",
+    .works_from = 128,
+    .evidence =
+        "69.7 at 128 against 71.7 at 1024, ImageNet linear, 300 epochs (facebookresearch/barlowtwins#7)",
+    .keys = SB_KEY_TABLE("method", "barlow", barlow_keys, keys),
+    .defaults = defaults,
+    .views_least = 2,
+    .views_most = 2,
+    .samples_least = 2,
+    .build = build
+};

@@ -3,32 +3,30 @@
  * trained network over the last steps, so that both cannot agree on one answer for all.
  *
  *     L = mean over the samples of |p_1 - t_2|^2 + |p_2 - t_1|^2,   |p| = |t| = 1
- *     target <- m target + (1 - m) trained,   m = 1 - (1 - momentum) (1 + cos(pi step / steps)) / 2
+ *     target <- m target + (1 - m) trained,   m: trainer/momentum.h
  *
  * As in the released code each view goes through projector and predictor alone, so their norms take its own
  * statistics; so do those of the backbone where trainer.chunk is the batch. The target's norms take the
- * statistics of its own batch, and gather their own. `momentum` is the paper's for batches of 4096: the
- * average reaches as many images back with momentum^(batch / 4096). */
-#include <math.h>
-
+ * statistics of its own batch, and gather their own. */
 #include "trainer/graph/build.h"
 #include "trainer/heads/mlp.h"
 #include "trainer/method.h"
+#include "trainer/momentum.h"
 
 typedef struct {
-    double momentum;
+    sb_momentum_keys target;
     int hidden;
 } byol_keys;
 
 static const sb_key keys[] = {
-    SB_KEY_REAL(byol_keys, momentum, "0.996", 0, 1, "of the target network at the first step; it goes to 1"),
+    SB_KEYS_MOMENTUM(byol_keys, target, "0.996", "4096", "cosine"),
     SB_KEY_INT(byol_keys, hidden, "4096", 1, 65536, "width of the predictor's hidden layer"),
 };
 
 static double momentum(const sb_method *m, int64_t step, int64_t steps)
 {
     const byol_keys *k = m->keys;
-    return 1 - (1 - k->momentum) * (1 + cos(M_PI * (double)step / (double)steps)) / 2;
+    return sb_momentum_at(&k->target, m->samples, step, steps);
 }
 
 /* The predictor's error for one view, of each sample: [samples, 1]. */
@@ -57,11 +55,18 @@ static const char *const defaults[] = {
     "optimiser.lr=0.2",     "optimiser.weight_decay=1.5e-6", NULL
 };
 
-const sb_method_kind sb_method_byol = { .name = "byol",
-                                        .keys = SB_KEY_TABLE("method", "byol", byol_keys, keys),
-                                        .defaults = defaults,
-                                        .views_least = 2,
-                                        .views_most = 2,
-                                        .samples_least = 2,
-                                        .momentum = momentum,
-                                        .build = build };
+const sb_method_kind sb_method_byol = {
+    .name = "byol",
+    .summary = "a predictor says what a slowly following network makes of the other view",
+    .paper = "Grill et al. 2020, arXiv 2006.07733",
+    .works_from = 128,
+    .evidence = "69.6 at 128 and 59.7 at 64 against 72.5 at 4096, ImageNet linear, 300 epochs, gradients "
+                "accumulated (table 16)",
+    .keys = SB_KEY_TABLE("method", "byol", byol_keys, keys),
+    .defaults = defaults,
+    .views_least = 2,
+    .views_most = 2,
+    .samples_least = 2,
+    .momentum = momentum,
+    .build = build
+};

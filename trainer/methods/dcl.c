@@ -29,9 +29,16 @@ static sb_t build(sb_method *m)
     return sb_mean(g, sb_combine(g, negatives, positive, .alpha = 1, .beta = -1 / T));
 }
 
-const sb_method_kind sb_method_dcl = { .name = "dcl",
-                                       .keys = SB_KEY_TABLE("method", "dcl", dcl_keys, keys),
-                                       .views_least = 2,
-                                       .views_most = 2,
-                                       .samples_least = 2,
-                                       .build = build };
+const sb_method_kind sb_method_dcl = {
+    .name = "dcl",
+    .summary = "SimCLR without the positive in the denominator, so that few negatives suffice",
+    .paper = "Yeh et al. 2022, arXiv 2110.06848",
+    .works_from = 32,
+    .evidence = "84.6 at 32 against SimCLR's 78.3, CIFAR-10 linear, 100 epochs "
+                "(raminnakhli/Decoupled-Contrastive-Learning)",
+    .keys = SB_KEY_TABLE("method", "dcl", dcl_keys, keys),
+    .views_least = 2,
+    .views_most = 2,
+    .samples_least = 2,
+    .build = build
+};

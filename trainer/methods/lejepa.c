@@ -64,10 +64,14 @@ static const char *const defaults[] = {
     "optimiser.scaling=none", "optimiser.weight_decay=0.0005", NULL
 };
 
-const sb_method_kind sb_method_lejepa = { .name = "lejepa",
-                                          .keys = SB_KEY_TABLE("method", "lejepa", lejepa_keys, keys),
-                                          .defaults = defaults,
-                                          .views_least = 2,
-                                          .views_most = SB_VIEWS_MAX,
-                                          .samples_least = 2,
-                                          .build = build };
+const sb_method_kind sb_method_lejepa = {
+    .name = "lejepa",
+    .summary = "views agree, and embeddings are normally distributed in every direction",
+    .paper = "Balestriero and LeCun 2025, arXiv 2511.08544",
+    .keys = SB_KEY_TABLE("method", "lejepa", lejepa_keys, keys),
+    .defaults = defaults,
+    .views_least = 2,
+    .views_most = SB_VIEWS_MAX,
+    .samples_least = 2,
+    .build = build
+};

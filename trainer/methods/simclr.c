@@ -33,9 +33,16 @@ static sb_t build(sb_method *m)
     return sb_mean(g, sb_softplus(g, sb_combine(g, negatives, positive, .alpha = 1, .beta = -1 / T)));
 }
 
-const sb_method_kind sb_method_simclr = { .name = "simclr",
-                                          .keys = SB_KEY_TABLE("method", "simclr", simclr_keys, keys),
-                                          .views_least = 2,
-                                          .views_most = 2,
-                                          .samples_least = 1,
-                                          .build = build };
+const sb_method_kind sb_method_simclr = {
+    .name = "simclr",
+    .summary = "softmax over similarities: each view is to find its partner among all others",
+    .paper = "Chen et al. 2020, arXiv 2002.05709",
+    .works_from = 64,
+    .evidence = "59.2 at 64 against 67.9 at 4096, ImageNet linear, 300 epochs, gradients accumulated (BYOL, "
+                "table 16)",
+    .keys = SB_KEY_TABLE("method", "simclr", simclr_keys, keys),
+    .views_least = 2,
+    .views_most = 2,
+    .samples_least = 1,
+    .build = build
+};

@@ -93,10 +93,17 @@ static const char *const defaults[] = {
     "optimiser.lr=0.6",   "optimiser.name=lars",   "optimiser.weight_decay=1e-6", NULL
 };
 
-const sb_method_kind sb_method_swav = { .name = "swav",
-                                        .keys = SB_KEY_TABLE("method", "swav", swav_keys, keys),
-                                        .defaults = defaults,
-                                        .views_least = 2,
-                                        .views_most = SB_VIEWS_MAX,
-                                        .samples_least = 2,
-                                        .build = build };
+const sb_method_kind sb_method_swav = {
+    .name = "swav",
+    .summary = "each view says to which prototype the other was assigned, evenly over batch and queue",
+    .paper = "Caron et al. 2020, arXiv 2006.09882",
+    .works_from = 256,
+    .evidence = "72.7 at 256 against 73.9 at 4096, ImageNet linear, 200 epochs, 2 + 6 crops (README of "
+                "facebookresearch/swav)",
+    .keys = SB_KEY_TABLE("method", "swav", swav_keys, keys),
+    .defaults = defaults,
+    .views_least = 2,
+    .views_most = SB_VIEWS_MAX,
+    .samples_least = 2,
+    .build = build
+};
