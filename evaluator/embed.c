@@ -18,9 +18,9 @@
 #include "proto/memory.h"
 #include "proto/process.h"
 #include "proto/rundir.h"
+#include "trainer/npy.h"
 
-#define BATCH 32       /* tiles that are encoded at once */
-#define NPY_HEADER 128 /* bytes: magic, version, length and the padded text */
+#define BATCH 32 /* tiles that are encoded at once */
 #define NOTE_NS 10000000000ull
 
 typedef struct {
@@ -41,19 +41,13 @@ typedef struct {
     uint64_t begun, noted;
 } embed;
 
-/* numpy's format, version 1.0 (numpy.lib.format): written again when the number of rows is known. */
+/* Written again when the number of rows is known. */
 static int write_header(embed *e)
 {
-    char header[NPY_HEADER];
-    memset(header, ' ', sizeof header);
-    memcpy(header, "\x93NUMPY\x01\x00", 8);
-    header[8] = (char)(NPY_HEADER - 10);
-    header[9] = 0;
-    int used = snprintf(header + 10, sizeof header - 10,
-                        "{'descr': '<f4', 'fortran_order': False, 'shape': (%" PRIu64 ", %d), }", e->rows,
-                        sb_encoder_width(e->encoder));
-    header[10 + used] = ' ';
-    header[NPY_HEADER - 1] = '\n';
+    char header[SB_NPY_HEADER];
+    const sb_npy array = { .dims = 2, .side = { (int64_t)e->rows, sb_encoder_width(e->encoder) } };
+    if (sb_npy_header(header, &array) != 0)
+        return -1;
     return fseek(e->npy, 0, SEEK_SET) == 0 && fwrite(header, sizeof header, 1, e->npy) == 1
                ? 0
                : sb_fail_errno("writing features");

@@ -17,23 +17,30 @@
 #include "trainer/configuration.h" /* sb_settings_* */
 #include "trainer/export.h"        /* sb_export_backbone */
 #include "trainer/follow.h"        /* sb_follow */
+#include "trainer/loss.h"          /* sb_loss */
 #include "trainer/status.h"        /* sb_status_read, sb_status_line */
 #include "trainer/train.h"         /* sb_train */
 
+typedef struct arguments arguments;
+
 typedef struct {
-    const char *command, *run_dir, *recipe, *output; /* run_dir: of `keys`, a choice */
+    const char *name;
+    int least, most; /* arguments */
+    int (*run)(const arguments *a);
+} command;
+
+struct arguments {
+    const command *command;
+    const char *recipe, *output, *arrays, *skip;
     bool follow, has_seen;
     int watch;
     long seen[SB_LOGS];
-    char **assignments;
-    int assignment_count;
-} arguments;
-
-/* The commands of which KEY=VALUE may follow, and which need no run directory. */
-static bool of_a_recipe(const char *command)
-{
-    return strcmp(command, "prepare") == 0 || strcmp(command, "needs") == 0 || strcmp(command, "time") == 0;
-}
+    int64_t step;
+    char **rest; /* what follows the command */
+    int rest_count;
+    char *targets[SB_VIEWS_MAX];
+    int target_count;
+};
 
 /* runs/DATE-TIME-RECIPE, with a number where that is taken. */
 static int name_run(sb_run_keys *run, const char *recipe)
@@ -61,8 +68,8 @@ static int read_recipe(const arguments *a, const char *data, sb_settings *settin
 {
     if (a->recipe && sb_config_read(config, a->recipe) != 0)
         return -1;
-    for (int i = 0; i < a->assignment_count; i++)
-        if (sb_config_set(config, a->assignments[i]) != 0)
+    for (int i = 0; i < a->rest_count; i++)
+        if (sb_config_set(config, a->rest[i]) != 0)
             return -1;
     if (data && sb_config_suggest(config, "default", data) != 0)
         return -1;
@@ -147,17 +154,73 @@ static int say_time(const arguments *a)
 
 static int status(const arguments *a)
 {
+    const char *run_dir = a->rest[0];
     if (a->follow)
-        return sb_follow(a->run_dir, a->watch, a->has_seen ? a->seen : NULL);
+        return sb_follow(run_dir, a->watch, a->has_seen ? a->seen : NULL);
     sb_status now;
     char line[256];
-    if (sb_status_read(a->run_dir, &now) != 0 || sb_status_line(&now, line, sizeof line) != 0)
+    if (sb_status_read(run_dir, &now) != 0 || sb_status_line(&now, line, sizeof line) != 0)
         return -1;
     printf("%s\n", line);
     return 0;
 }
 
-enum { KEY_RECIPE = 0x100, KEY_FOLLOW, KEY_WATCH, KEY_SEEN };
+static int train(const arguments *a)
+{
+    if (sb_stop_install() != 0 || sb_process_die_with_supervisor() != 0)
+        return -1;
+    return (int)sb_train(a->rest[0]);
+}
+
+static int export(const arguments *a)
+{
+    return a->output ? sb_export_backbone(a->rest[0], a->output) : sb_fail("export needs -o FILE");
+}
+
+static int keys(const arguments *a) { return sb_settings_document(a->rest_count > 0 ? a->rest[0] : NULL); }
+
+static int loss(const arguments *a)
+{
+    const sb_loss_request request = { .arguments = a->rest,
+                                      .argument_count = a->rest_count,
+                                      .targets = (char **)(uintptr_t)a->targets,
+                                      .target_count = a->target_count,
+                                      .arrays = a->arrays,
+                                      .skip = a->skip,
+                                      .out = a->output,
+                                      .step = a->step };
+    return sb_loss(&request);
+}
+
+static const command commands[] = {
+    { "prepare", 0, INT_MAX, prepare }, { "needs", 0, INT_MAX, needs }, { "time", 0, INT_MAX, say_time },
+    { "loss", 0, INT_MAX, loss },       { "keys", 0, 1, keys },         { "train", 1, 1, train },
+    { "status", 1, 1, status },         { "export", 1, 1, export },
+};
+enum { COMMANDS = sizeof commands / sizeof *commands };
+
+/* NULL: there is none of this name. */
+static const command *command_of(const char *name)
+{
+    for (int i = 0; i < COMMANDS; i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+enum { KEY_RECIPE = 0x100, KEY_FOLLOW, KEY_WATCH, KEY_SEEN, KEY_TARGET, KEY_ARRAYS, KEY_SKIP, KEY_STEP };
+
+/* A whole number of an option. */
+static long long number(struct argp_state *state, const char *option, const char *text, long long least,
+                        long long most)
+{
+    char *end;
+    errno = 0;
+    long long value = strtoll(text, &end, 10);
+    if (errno || *end || end == text || value < least || value > most)
+        argp_error(state, "%s %s: a whole number from %lld on was expected", option, text, least);
+    return value;
+}
 
 static error_t parse(int key, char *argument, struct argp_state *state)
 {
@@ -165,36 +228,31 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     switch (key) {
     case KEY_RECIPE: a->recipe = argument; break;
     case KEY_FOLLOW: a->follow = true; break;
-    case KEY_WATCH: {
-        char *end;
-        errno = 0;
-        long pid = strtol(argument, &end, 10);
-        if (errno || *end || end == argument || pid <= 0 || pid > INT_MAX)
-            argp_error(state, "--watch %s: not a process id", argument);
-        a->watch = (int)pid;
-        break;
-    }
+    case KEY_WATCH: a->watch = (int)number(state, "--watch", argument, 1, INT_MAX); break;
     case KEY_SEEN:
         a->has_seen = sscanf(argument, "%ld %ld %ld", &a->seen[0], &a->seen[1], &a->seen[2]) == SB_LOGS;
         if (!a->has_seen)
             argp_error(state, "--seen %s: not three numbers of bytes", argument);
         break;
+    case KEY_TARGET:
+        if (a->target_count == SB_VIEWS_MAX)
+            argp_error(state, "--target: at most %d", SB_VIEWS_MAX);
+        a->targets[a->target_count++] = argument;
+        break;
+    case KEY_ARRAYS: a->arrays = argument; break;
+    case KEY_SKIP: a->skip = argument; break;
+    case KEY_STEP: a->step = number(state, "--step", argument, 0, LLONG_MAX); break;
     case 'o': a->output = argument; break;
     case ARGP_KEY_ARG:
-        if (!a->command) {
-            a->command = argument;
-        } else if (of_a_recipe(a->command)) {
-            a->assignments = &state->argv[state->next - 1];
-            a->assignment_count = state->argc - state->next + 1;
-            state->next = state->argc;
-        } else if (!a->run_dir) {
-            a->run_dir = argument;
-        } else {
-            argp_usage(state);
-        }
+        a->command = command_of(argument);
+        if (!a->command)
+            argp_error(state, "no command `%s`", argument);
+        a->rest = &state->argv[state->next];
+        a->rest_count = state->argc - state->next;
+        state->next = state->argc;
         break;
     case ARGP_KEY_END:
-        if (!a->command || (!of_a_recipe(a->command) && strcmp(a->command, "keys") != 0 && !a->run_dir))
+        if (!a->command || a->rest_count < a->command->least || a->rest_count > a->command->most)
             argp_usage(state);
         break;
     default: return ARGP_ERR_UNKNOWN;
@@ -212,41 +270,35 @@ int main(int argc, char **argv)
           "status --follow: of the logs of trainer, augment and loaders, that are not shown; else all that "
           "is there",
           0 },
-        { "output", 'o', "FILE", 0, "export: where the backbone goes", 0 },
+        { "output", 'o', "PATH", 0, "export: the file of the backbone. loss: the folder of the gradients",
+          0 },
+        { "target", KEY_TARGET, "FILE", 0,
+          "loss: the target network's embeddings, once for each view; else the views' own", 0 },
+        { "arrays", KEY_ARRAYS, "FOLDER", 0,
+          "loss: NAME.npy of what the method has of its own (predictor, prototypes, queues); else as it "
+          "begins",
+          0 },
+        { "skip", KEY_SKIP, "FILE", 0, "loss: u8 [N, N], pairs of samples that are no negatives", 0 },
+        { "step", KEY_STEP, "NUMBER", 0, "loss: the step of trainer.steps that it is; 0", 0 },
         { 0 },
     };
     const struct argp argp = {
         .options = options,
         .parser = parse,
-        .args_doc = "prepare [KEY=VALUE...]\nkeys [CHOICE]\nneeds [KEY=VALUE...]\ntime [KEY=VALUE...]\ntrain "
-                    "RUN_DIR\nstatus RUN_DIR\nexport RUN_DIR -o FILE",
+        .args_doc = "prepare [KEY=VALUE...]\nkeys [CHOICE]\nneeds [KEY=VALUE...]\ntime [KEY=VALUE...]\nloss "
+                    "METHOD A.npy B.npy [KEY=VALUE...] -o FOLDER\ntrain RUN_DIR\nstatus RUN_DIR\nexport "
+                    "RUN_DIR -o FILE",
         .doc = "Prepares, trains, reports and exports a run. Used by ./run.\v"
                "train exits with 0 when the run is finished, 3 when it was asked to stop and has saved its "
-               "last finished step, 1 when "
-               "it cannot go on.",
+               "last finished step, 1 when it cannot go on.\n\n"
+               "loss prints a method's loss of embeddings from files, f32 [N, d] a view, and writes into the "
+               "folder gradient.V.npy for each view V, and what the method has of its own: arrays/, "
+               "gradients/ and after/NAME.npy.",
     };
     arguments a = { 0 };
     argp_parse(&argp, argc, argv, 0, NULL, &a);
     sb_note_program("trainer");
-    int rc;
-    if (strcmp(a.command, "prepare") == 0)
-        rc = prepare(&a);
-    else if (strcmp(a.command, "keys") == 0)
-        rc = sb_settings_document(a.run_dir);
-    else if (strcmp(a.command, "needs") == 0)
-        rc = needs(&a);
-    else if (strcmp(a.command, "time") == 0)
-        rc = say_time(&a);
-    else if (strcmp(a.command, "train") == 0)
-        rc = sb_stop_install() != 0 || sb_process_die_with_supervisor() != 0 ? SB_TRAIN_FAILED
-                                                                             : (int)sb_train(a.run_dir);
-    else if (strcmp(a.command, "status") == 0)
-        rc = status(&a);
-    else if (strcmp(a.command, "export") == 0)
-        rc = a.output ? sb_export_backbone(a.run_dir, a.output) : sb_fail("export needs -o FILE");
-    else
-        rc = sb_fail("no command `%s`; there are prepare, keys, needs, time, train, status and export",
-                     a.command);
+    int rc = a.command->run(&a);
     if (rc < 0)
         sb_note("%s", sb_error());
     return rc < 0 ? EXIT_FAILURE : rc;

@@ -76,9 +76,11 @@ static sb_t project(const sb_method *m, sb_graph *g, int view)
                              .hidden = m->config->projector.hidden,
                              .out = m->config->projector.out,
                              .last = m->config->projector.last };
+    const bool all = together(m);
     sb_t x = g->leaves[0];
-    if (!together(m))
-        x = sb_rows(g, x, .first = view * m->samples, .count = m->samples);
+    if (!all || how.layers == 0) /* without a layer the output is a copy */
+        x = sb_rows(g, x, .first = all ? 0 : view * m->samples,
+                    .count = all ? m->views * m->samples : m->samples);
     return sb_mlp(g, x, "projector", &how);
 }
 

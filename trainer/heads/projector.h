@@ -9,7 +9,7 @@ typedef enum { SB_VIEWS_TOGETHER, SB_VIEWS_APART } sb_projector_views;
 
 /* projector.* */
 typedef struct {
-    int layers; /* linear layers, >= 1 */
+    int layers; /* linear layers, >= 1; 0 in a step without a backbone (step.h): there is no head */
     int hidden; /* width of the hidden ones; 0 = the encoder's */
     int out;
     sb_mlp_last last;

@@ -131,6 +131,8 @@ static int unit_rows(sb_step *s)
 /* target <- momentum target + (1 - momentum) trained. */
 static int average(sb_step *s, double momentum)
 {
+    if (s->target.floats[SB_ENTRY_WEIGHT] == 0) /* a step without a backbone */
+        return 0;
     const float others = (float)(1 - momentum);
     const sb_combine_how how = { .alpha = 1 - others, .beta = others };
     const sb_shape all = { 1, 1, 1, (int)s->target.floats[SB_ENTRY_WEIGHT], SB_F32 };

@@ -61,9 +61,10 @@ struct sb_step {
     float *lengths;                  /* of the rows of one weight that are to have length 1 */
     float *given;                    /* [given_floats]: the numbers that the loss is given in each step */
 
-    uint8_t *skip_host;    /* [batch, batch] */
-    uint32_t *permutation; /* [batch] */
-    float *given_host;     /* [given_floats]: leaf k's from given_offset[k] on */
+    uint8_t *skip_host;        /* [batch, batch] */
+    const uint8_t *given_skip; /* what sb_step_loss was given */
+    uint32_t *permutation;     /* [batch] */
+    float *given_host;         /* [given_floats]: leaf k's from given_offset[k] on */
     size_t given_floats, given_offset[SB_LEAVES_MAX];
 };
 

@@ -11,19 +11,26 @@
 
 /* ---- creation ------------------------------------------------------------------------------------------ */
 
-/* The encoder's graph, and those of heads and loss. */
-static int build(sb_step *s)
+static int build_encoder(sb_step *s)
 {
     const sb_settings *c = s->config;
     sb_type type = c->trainer.precision == SB_PRECISION_BF16 && s->device->bf16 ? SB_BF16 : SB_F32;
-    if (sb_graph_create(&s->encoder, &s->store) != 0 || sb_graph_create(&s->loss, &s->store) != 0 ||
-        sb_graph_create(&s->target_projector, &s->store) != 0)
+    if (sb_graph_create(&s->encoder, &s->store) != 0)
         return -1;
     sb_t features = sb_encoder_build(s->encoder, c, type);
     if (features < 0)
         return sb_context("the encoder");
     s->width = sb_shape_of(s->encoder, features).c;
     memcpy(s->backbone, s->store.floats, sizeof s->backbone);
+    return 0;
+}
+
+/* The graphs of heads and loss. */
+static int build_heads(sb_step *s)
+{
+    const sb_settings *c = s->config;
+    if (sb_graph_create(&s->loss, &s->store) != 0 || sb_graph_create(&s->target_projector, &s->store) != 0)
+        return -1;
     if (sb_method_build(&s->method, s->loss, s->target_projector, c, s->width) != 0)
         return sb_context("method %s", c->method->name);
     return 0;
@@ -48,19 +55,28 @@ static int set_one(sb_step *s)
     return s->device->wait(s->device, SB_STREAM_COMPUTE);
 }
 
-int sb_step_create(sb_step **out, sb_device *device, const sb_settings *config)
+/* width: of the embeddings that are given; 0: there is a backbone. */
+static int create(sb_step **out, sb_device *device, const sb_settings *config, int width)
 {
     sb_step *s = sb_zeroed(1, sizeof *s, "a step");
     if (!s)
         return -1;
-    *s = (sb_step){ .device = device, .config = config, .rows = config->trainer.batch * config->view_count };
+    *s = (sb_step){
+        .device = device, .config = config, .rows = config->trainer.batch * config->view_count, .width = width
+    };
     s->inputs = sb_zeroed((size_t)s->rows, sizeof *s->inputs, "the views of a batch");
     s->chunks = sb_zeroed((size_t)s->rows, sizeof *s->chunks, "the chunks of a batch");
     sb_store_init(&s->store, device);
     int rc = s->inputs && s->chunks ? 0 : -1;
-    if (rc == 0 && (build(s) != 0 || make_sections(s) != 0 || sb_step_make_update(s) != 0 ||
-                    sb_step_lay_out(s, config->trainer.chunk) != 0 || sb_step_plan_heads(s) != 0 ||
-                    sb_step_take_memory(s) != 0 || set_one(s) != 0 || sb_step_weights_changed(s) != 0))
+    if (rc == 0 && width == 0)
+        rc = build_encoder(s);
+    if (rc == 0 && (build_heads(s) != 0 || make_sections(s) != 0))
+        rc = -1;
+    if (rc == 0 && width == 0 &&
+        (sb_step_make_update(s) != 0 || sb_step_lay_out(s, config->trainer.chunk) != 0))
+        rc = -1;
+    if (rc == 0 && (sb_step_plan_heads(s) != 0 || sb_step_take_memory(s) != 0 || set_one(s) != 0 ||
+                    sb_step_weights_changed(s) != 0))
         rc = -1;
     if (rc != 0) {
         sb_step_destroy(&s);
@@ -68,6 +84,16 @@ int sb_step_create(sb_step **out, sb_device *device, const sb_settings *config)
     }
     *out = s;
     return 0;
+}
+
+int sb_step_create(sb_step **out, sb_device *device, const sb_settings *config)
+{
+    return create(out, device, config, 0);
+}
+
+int sb_step_create_loss(sb_step **out, sb_device *device, const sb_settings *config, int width)
+{
+    return create(out, device, config, width);
 }
 
 void sb_step_destroy(sb_step **step)
@@ -237,6 +263,33 @@ int sb_step_gradient(sb_step *s, int64_t number, const sb_step_source *source, d
             (rc = backward(s, i)) != 0)
             return rc;
     return 0;
+}
+
+/* To a source without views, the pairs that are skipped. */
+static int given_skip(void *context, uint8_t *skip)
+{
+    const sb_step *s = context;
+    memcpy(skip, s->given_skip, (size_t)s->config->trainer.batch * (size_t)s->config->trainer.batch);
+    return 1;
+}
+
+int sb_step_loss(sb_step *s, int64_t number, const float *embeddings, const float *target,
+                 const uint8_t *skip, double *loss, float *gradient)
+{
+    sb_device *d = s->device;
+    const size_t bytes = (size_t)s->rows * (size_t)s->width * sizeof(float),
+                 weights = s->store.floats[SB_ENTRY_WEIGHT] * sizeof(float);
+    const sb_step_source source = { .context = s, .skip = skip ? given_skip : NULL };
+    s->given_skip = skip;
+    if ((weights > 0 && d->zero(d, s->section.gradient, weights) != 0) || copy_statistics(s, false) != 0 ||
+        d->copy(d, SB_STREAM_COMPUTE, s->features, embeddings, bytes, SB_TO_DEVICE) != 0 ||
+        (s->target_heads && d->copy(d, SB_STREAM_COMPUTE, s->target_features, target ? target : embeddings,
+                                    bytes, SB_TO_DEVICE) != 0) ||
+        sb_step_heads(s, number, &source, loss) != 0 ||
+        d->copy(d, SB_STREAM_COMPUTE, gradient, s->dfeatures, bytes, SB_TO_HOST) != 0 ||
+        sb_step_follow(s, number) != 0)
+        return -1;
+    return d->wait(d, SB_STREAM_COMPUTE);
 }
 
 int sb_step_commit(sb_step *s, int64_t number, double lr)

@@ -42,6 +42,10 @@ typedef struct {
 
 int sb_step_create(sb_step **out, sb_device *device, const sb_settings *config);
 void sb_step_destroy(sb_step **step);
+
+/* A step without a backbone and without a projector: for the loss of embeddings [views * batch, width] that
+ * come from outside (sb_step_loss). config->projector.layers is 0. */
+int sb_step_create_loss(sb_step **out, sb_device *device, const sb_settings *config, int width);
 void sb_step_measure(const sb_step *step, sb_step_budget *out);
 
 /* The names of all that is trained, its arrays, and the optimiser's state: state_arrays arrays of
@@ -66,6 +70,12 @@ int sb_step_begin(sb_step *step);
 /* Computes the loss and the gradient (the section's, which is overwritten) of step `number`. 0; 1: the source
  * was asked to stop; -1. */
 int sb_step_gradient(sb_step *step, int64_t number, const sb_step_source *source, double *loss);
+
+/* The same of a step without a backbone, in host memory: the gradient at the embeddings, and the section's,
+ * and what a step leaves behind in the section (queues), as if no weight had been changed. target: the target
+ * network's embeddings, of the same shape; NULL: those of the trained one. skip: method.h; NULL: none. */
+int sb_step_loss(sb_step *step, int64_t number, const float *embeddings, const float *target,
+                 const uint8_t *skip, double *loss, float *gradient);
 
 /* Makes the optimiser's step with this learning rate, and updates the running statistics. */
 int sb_step_commit(sb_step *step, int64_t number, double lr);

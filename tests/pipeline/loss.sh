@@ -1,0 +1,74 @@
+#!/bin/bash
+# ./run loss as a user meets it, from a folder of the user's: the formula of SimCLR once more, in numpy, and what is said of input that has
+# no loss.
+# shellcheck source=tests/pipeline/common.sh
+source "$(dirname "$0")/common.sh"
+root=$PWD
+cd "$work" || exit 1
+/usr/bin/python3 - <<'END'
+import numpy
+g = numpy.random.default_rng(3)
+a, b = (g.standard_normal((9, 6)).astype(numpy.float32) for _ in range(2))
+numpy.save("a", a), numpy.save("b", b), numpy.save("short", b[:8]), numpy.save("one", a[:1]), numpy.save("double", a.astype(float))
+numpy.save("columns", numpy.asfortranarray(a)), numpy.save("flat", a[0])
+b[4, 2] = numpy.nan
+numpy.save("nan", b)
+open("cut.npy", "wb").write(open("a.npy", "rb").read()[:200])
+END
+
+loss() { "$root/run" loss "$@"; }
+
+by_numpy() {
+    loss simclr a.npy b.npy method.temperature=0.5 -o out >said && /usr/bin/python3 - <<'END'
+import numpy
+a, b, g = numpy.load("a.npy").astype(float), numpy.load("b.npy").astype(float), numpy.load("out/gradient.1.npy")
+
+def loss(a, b):
+    z = numpy.concatenate([a, b])
+    z /= numpy.linalg.norm(z, axis=1, keepdims=True)
+    s = numpy.exp(z @ z.T / 0.5)
+    numpy.fill_diagonal(s, 0)
+    rows = numpy.arange(18)
+    return -numpy.log(s[rows, (rows + 9) % 18] / s.sum(1)).mean()
+
+word, said = open("said").read().split()
+moved = b.copy()
+moved[3, 1] += 1e-5
+assert word == "loss" and abs(float(said) - loss(a, b)) < 1e-6
+assert abs((loss(a, moved) - loss(a, b)) / 1e-5 - g[3, 1]) < 1e-5
+END
+}
+
+# What a method has of its own follows from the seed, or from files: another seed with the first one's arrays is the first.
+out_and_in() {
+    loss byol a.npy b.npy method.hidden=5 -o first >one && loss byol a.npy b.npy method.hidden=5 seed=4 -o other >two && ! cmp one two &&
+        loss byol a.npy b.npy method.hidden=5 seed=4 --arrays first/arrays -o again >three && cmp one three &&
+        cmp first/gradients/predictor.0.weight.npy again/gradients/predictor.0.weight.npy
+}
+
+# refused TEXT ARGUMENTS...: an error that has this text, and no loss.
+refused() {
+    local text=$1 said
+    shift
+    ! said=$(loss "$@" 2>&1) && echo "$said" && [[ $said == *"$text"* ]]
+}
+
+ok "the loss and its gradient are numpy's" by_numpy
+ok "what a method has of its own goes out and in again" out_and_in
+ok "rows that do not match" refused "short.npy is [8, 6], and the first view is [9, 6]" dcl a.npy short.npy -o out
+ok "a value that is no number" refused "nan.npy: value 26 is nan" dcl a.npy nan.npy -o out
+ok "fewer samples than the method takes" refused "method dcl needs at least 2" dcl one.npy one.npy -o out
+ok "another type" refused "double.npy holds no float32: save it as x.astype(numpy.float32)" dcl a.npy double.npy -o out
+ok "columns first" refused "columns.npy has its columns first" dcl columns.npy a.npy -o out
+ok "one dimension" refused "flat.npy: a matrix [N, d]" dcl flat.npy a.npy -o out
+ok "a file that is cut short" refused "cut.npy is not as long as its shape says" dcl cut.npy a.npy -o out
+ok "a file that is no array" refused "no array in numpy's format" dcl said a.npy -o out
+ok "a file that is not there" refused "opening none.npy" dcl none.npy a.npy -o out
+ok "one view" refused "a file for each view" dcl a.npy -o out
+ok "three views" refused "compares 2 views of a sample, not 3" dcl a.npy b.npy a.npy -o out
+ok "another method" refused "must be one of simclr|dcl|" dlc a.npy b.npy -o out
+ok "another key" refused "the nearest is method.temperature" dcl a.npy b.npy method.temprature=1 -o out
+ok "a target where there is none" refused "has no target network" dcl a.npy b.npy --target a.npy --target b.npy -o out
+ok "an array of another shape" refused "has another shape than predictor.0.weight" byol a.npy b.npy method.hidden=6 --arrays first/arrays -o out
+ok "no folder" refused "needs -o FOLDER" dcl a.npy b.npy
+finish

@@ -1,0 +1,272 @@
+/* loss.c: see loss.h. */
+#include "trainer/loss.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "kernels/open.h"
+#include "proto/error.h"
+#include "proto/memory.h"
+#include "trainer/npy.h"
+#include "trainer/step/step.h"
+
+typedef struct {
+    const sb_loss_request *request;
+    sb_settings settings;
+    sb_device *device;
+    sb_step *step;
+    int views, samples, width;
+    float *embeddings, *targets, *gradient; /* [views * samples, width]; targets: NULL: none were given */
+    uint8_t *skip;                          /* [samples, samples]; NULL: none was given */
+} loss;
+
+/* ---- what comes in ------------------------------------------------------------------------------------- */
+
+static int check_finite(const sb_npy *a, const char *path)
+{
+    const float *x = a->values;
+    for (size_t i = 0; i < a->count; i++)
+        if (!isfinite(x[i]))
+            return sb_fail("%s: value %zu is %g: only finite numbers have a loss", path, i, (double)x[i]);
+    return 0;
+}
+
+/* One matrix into rows `view` * samples and following; the first one says how large they all are. */
+static int read_view(loss *l, float **all, int view, const char *path)
+{
+    sb_npy a;
+    if (sb_npy_read(&a, path, SB_NPY_F32) != 0)
+        return -1;
+    int rc = -1;
+    if (a.dims != 2 || a.count == 0 || a.side[0] > 65536 || a.side[1] > 65536) {
+        sb_fail("%s: a matrix [N, d] of at most 65536 rows and columns was expected", path);
+        goto out;
+    }
+    if (l->samples == 0) {
+        l->samples = (int)a.side[0];
+        l->width = (int)a.side[1];
+    }
+    if (a.side[0] != l->samples || a.side[1] != l->width) {
+        sb_fail(
+            "%s is [%d, %d], and the first view is [%d, %d]: views have a row for each sample, in one order",
+            path, (int)a.side[0], (int)a.side[1], l->samples, l->width);
+        goto out;
+    }
+    if (!*all && !(*all = sb_zeroed((size_t)l->views * a.count, sizeof **all, "embeddings")))
+        goto out;
+    if (check_finite(&a, path) != 0)
+        goto out;
+    memcpy(*all + (size_t)view * a.count, a.values, a.count * sizeof(float));
+    rc = 0;
+out:
+    free(a.values);
+    return rc;
+}
+
+static int read_skip(loss *l, const char *path)
+{
+    sb_npy a;
+    if (sb_npy_read(&a, path, SB_NPY_U8) != 0)
+        return -1;
+    l->skip = a.values;
+    return a.dims == 2 && a.side[0] == l->samples && a.side[1] == l->samples
+               ? 0
+               : sb_fail("%s: [%d, %d] was expected: a byte for each pair of samples", path, l->samples,
+                         l->samples);
+}
+
+static int read_files(loss *l)
+{
+    const sb_loss_request *r = l->request;
+    while (1 + l->views < r->argument_count && !strchr(r->arguments[1 + l->views], '='))
+        l->views++;
+    if (r->argument_count < 1 || l->views < 2 || l->views > SB_VIEWS_MAX)
+        return sb_fail(
+            "loss METHOD A.npy B.npy [more views...] [KEY=VALUE...] -o FOLDER: name a method and a "
+            "file for each view");
+    if (r->target_count != 0 && r->target_count != l->views)
+        return sb_fail("%d targets for %d views: --target is given once for each view", r->target_count,
+                       l->views);
+    for (int v = 0; v < l->views; v++)
+        if (read_view(l, &l->embeddings, v, r->arguments[1 + v]) != 0)
+            return -1;
+    for (int v = 0; v < r->target_count; v++)
+        if (read_view(l, &l->targets, v, r->targets[v]) != 0)
+            return -1;
+    return r->skip ? read_skip(l, r->skip) : 0;
+}
+
+static int read_settings(loss *l)
+{
+    const sb_loss_request *r = l->request;
+    sb_config config;
+    char name[128], batch[64];
+    sb_config_init(&config);
+    config.view_count = l->views;
+    snprintf(name, sizeof name, "method.name=%s", r->arguments[0]);
+    snprintf(batch, sizeof batch, "trainer.batch=%d", l->samples);
+    int rc = sb_config_set(&config, name);
+    for (int i = 1 + l->views; i < r->argument_count && rc == 0; i++)
+        rc = sb_config_set(&config, r->arguments[i]);
+    if (rc == 0 &&
+        (sb_config_set(&config, batch) != 0 || sb_config_suggest(&config, "default", "data.path=none") != 0 ||
+         sb_settings_read(&l->settings, &config) != 0))
+        rc = -1;
+    sb_config_free(&config);
+    l->settings.projector.layers = 0;
+    return rc;
+}
+
+/* ---- the method's own arrays --------------------------------------------------------------------------- */
+
+/* Host memory <-> an entry's array. */
+static int copy_entry(const loss *l, const sb_entry *e, float *array, float *host, sb_direction direction)
+{
+    sb_device *d = l->device;
+    float *device = array + e->offset;
+    const bool up = direction == SB_TO_DEVICE;
+    if (d->copy(d, SB_STREAM_COMPUTE, up ? device : host, up ? host : device, e->count * sizeof(float),
+                direction) != 0)
+        return -1;
+    return d->wait(d, SB_STREAM_COMPUTE);
+}
+
+static sb_npy shape_of(const sb_entry *e)
+{
+    sb_npy a = { .kind = SB_NPY_F32, .dims = e->extent.dims, .count = e->count };
+    for (int k = 0; k < e->extent.dims; k++)
+        a.side[k] = e->extent.side[k];
+    return a;
+}
+
+static int set_entry(const loss *l, const sb_entry *e, const char *path)
+{
+    sb_npy a;
+    const sb_npy wanted = shape_of(e);
+    if (sb_npy_read(&a, path, SB_NPY_F32) != 0)
+        return -1;
+    int rc = 0;
+    if (a.dims != wanted.dims || memcmp(a.side, wanted.side, sizeof a.side) != 0)
+        rc = sb_fail("%s has another shape than %s of this method and this batch", path, e->name);
+    else if (check_finite(&a, path) != 0 ||
+             copy_entry(l, e, sb_step_section(l->step)->array[e->kind], a.values, SB_TO_DEVICE) != 0)
+        rc = -1;
+    free(a.values);
+    return rc;
+}
+
+static int set_arrays(const loss *l)
+{
+    const sb_store *store = sb_step_store(l->step);
+    for (int i = 0; i < store->count && l->request->arrays; i++) {
+        char path[PATH_MAX];
+        snprintf(path, sizeof path, "%s/%s.npy", l->request->arrays, store->entries[i].name);
+        if (store->entries[i].kind != SB_ENTRY_STATISTIC && access(path, F_OK) == 0 &&
+            set_entry(l, &store->entries[i], path) != 0)
+            return -1;
+    }
+    return sb_step_weights_changed(l->step);
+}
+
+/* ---- what comes out ------------------------------------------------------------------------------------ */
+
+static int make_folder(const char *path)
+{
+    return mkdir(path, 0777) == 0 || errno == EEXIST ? 0 : sb_fail_errno("creating %s", path);
+}
+
+/* All of the method's arrays, or the gradients of those that have one, into a folder of `out`. */
+static int write_arrays(const loss *l, const char *name, bool gradients)
+{
+    const sb_store *store = sb_step_store(l->step);
+    const sb_section *section = sb_step_section(l->step);
+    char path[PATH_MAX];
+    int rc = 0;
+    for (int i = 0; i < store->count && rc == 0; i++) {
+        const sb_entry *e = &store->entries[i];
+        if (e->kind == SB_ENTRY_STATISTIC || (gradients && e->kind != SB_ENTRY_WEIGHT))
+            continue;
+        snprintf(path, sizeof path, "%s/%s", l->request->out, name);
+        if (make_folder(path) != 0)
+            return -1;
+        snprintf(path, sizeof path, "%s/%s/%s.npy", l->request->out, name, e->name);
+        sb_npy a = shape_of(e);
+        a.values = sb_zeroed(e->count, sizeof(float), e->name);
+        if (!a.values || copy_entry(l, e, gradients ? section->gradient : section->array[e->kind], a.values,
+                                    SB_TO_HOST) != 0)
+            rc = -1;
+        else
+            rc = sb_npy_write(path, &a);
+        free(a.values);
+    }
+    return rc;
+}
+
+static int write_gradients(const loss *l)
+{
+    const size_t count = (size_t)l->samples * (size_t)l->width;
+    for (int v = 0; v < l->views; v++) {
+        char path[PATH_MAX];
+        const sb_npy a = { .kind = SB_NPY_F32,
+                           .dims = 2,
+                           .side = { l->samples, l->width },
+                           .count = count,
+                           .values = l->gradient + (size_t)v * count };
+        snprintf(path, sizeof path, "%s/gradient.%d.npy", l->request->out, v);
+        if (sb_npy_write(path, &a) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int run(loss *l)
+{
+    const sb_loss_request *r = l->request;
+    const sb_settings *c = &l->settings;
+    double value;
+    if (!r->out)
+        return sb_fail("loss needs -o FOLDER");
+    if (read_files(l) != 0 || read_settings(l) != 0)
+        return -1;
+    if (r->target_count > 0 && !c->method->momentum)
+        return sb_fail("method %s has no target network: --target does not apply", c->method->name);
+    if (r->step < 0 || r->step >= c->trainer.steps)
+        return sb_fail("step %lld: trainer.steps = %lld are counted from 0", (long long)r->step,
+                       (long long)c->trainer.steps);
+    l->gradient = sb_zeroed((size_t)l->views * (size_t)l->samples * (size_t)l->width, sizeof *l->gradient,
+                            "the gradient at the embeddings");
+    if (!l->gradient ||
+        sb_device_open(&l->device, c->common.device, c->cuda.plugin, c->trainer.threads) != 0 ||
+        sb_step_create_loss(&l->step, l->device, c, l->width) != 0 || set_arrays(l) != 0 ||
+        make_folder(r->out) != 0 || write_arrays(l, "arrays", false) != 0 ||
+        sb_step_loss(l->step, r->step, l->embeddings, l->targets, l->skip, &value, l->gradient) != 0 ||
+        write_gradients(l) != 0 || write_arrays(l, "gradients", true) != 0 ||
+        write_arrays(l, "after", false) != 0)
+        return -1;
+    return printf("loss %.9g\n", value) > 0 && fflush(stdout) == 0 ? 0 : sb_fail_errno("writing");
+}
+
+int sb_loss(const sb_loss_request *request)
+{
+    loss *l = sb_zeroed(1, sizeof *l, "the loss of files");
+    if (!l)
+        return -1;
+    l->request = request;
+    int rc = run(l);
+    sb_step_destroy(&l->step);
+    if (l->device)
+        sb_device_close(&l->device);
+    free(l->embeddings);
+    free(l->targets);
+    free(l->gradient);
+    free(l->skip);
+    free(l);
+    return rc;
+}
