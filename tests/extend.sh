@@ -27,6 +27,7 @@ extend() {
 }
 build() { make -s -C "$copy" -j2 all build/tests/kernels/test_cpu build/tests/emulated/test_cases build/tests/sb_emulated.so; }
 cases() { (cd "$copy" && "build/tests/$1" compare square | tee "$work/cases" && grep -c '^ok' "$work/cases" | grep -q '^1[0-9]' && ! grep '^not ok' "$work/cases"); }
+loss() { (cd "$copy" && tests/oracle/method.py agree | tee "$work/losses" && ! grep '^not ok' "$work/losses"); }
 train() {
     (cd "$copy" && within ./run train "$work/agree.yaml" run.dir="$work/$1" "${@:2}") && grep -q 'patience: 7' "$work/$1/config.yaml"
 }
@@ -46,6 +47,7 @@ ok "an operation, an encoder, a method, a measure and a key are added" extend
 ok "it builds" build
 ok "the operation's cases, CPU" cases kernels/test_cpu
 [ -n "$emulated" ] && ok "the operation's cases, emulated CUDA" cases emulated/test_cases
+ok "the method's loss, as its formula in PyTorch has it" loss
 ok "a run of the method with the encoder" train agree
 [ -n "$emulated" ] && ok "the same on the emulated GPU" train emulated device=cuda cuda.plugin=build/tests/sb_emulated.so
 ok "it is measured" measured

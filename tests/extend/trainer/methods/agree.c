@@ -21,6 +21,7 @@ static sb_t build(sb_method *m)
 static const char *const defaults[] = { "projector.out=12", NULL };
 
 const sb_method_kind sb_method_agree = { .name = "agree",
+                                         .summary = "two views have the same embedding",
                                          .keys = SB_KEY_TABLE("method", "agree", agree_keys, keys),
                                          .defaults = defaults,
                                          .views_least = 2,
