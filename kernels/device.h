@@ -20,11 +20,15 @@
 
 #define SB_DEVICE_FULL (-2)
 
-typedef enum { SB_F32, SB_BF16, SB_U8 } sb_type;
-SB_SHARED size_t sb_type_bytes(sb_type type) { return type == SB_F32 ? 4 : type == SB_BF16 ? 2 : 1; }
+/* What is computed is f32 or bf16; pixels and places are u8, numbers of rows i32. */
+typedef enum { SB_F32, SB_BF16, SB_U8, SB_I32 } sb_type;
+SB_SHARED size_t sb_type_bytes(sb_type type)
+{
+    return type == SB_F32 || type == SB_I32 ? 4 : type == SB_BF16 ? 2 : 1;
+}
 static inline const char *sb_type_name(sb_type type)
 {
-    return type == SB_F32 ? "f32" : type == SB_BF16 ? "bf16" : "u8";
+    return type == SB_F32 ? "f32" : type == SB_BF16 ? "bf16" : type == SB_U8 ? "u8" : "i32";
 }
 
 typedef enum { SB_STREAM_COMPUTE, SB_STREAM_UPLOAD, SB_STREAM_DOWNLOAD } sb_stream;

@@ -16,6 +16,14 @@ int sb_shape_check_f32(const char *operation, const sb_shape *x)
                    sb_type_name(x->type), x->n, x->h, x->w, x->c);
 }
 
+int sb_shape_check_real(const char *operation, const sb_shape *x)
+{
+    if ((x->type == SB_F32 || x->type == SB_BF16) && x->n > 0 && x->h > 0 && x->w > 0 && x->c > 0)
+        return 0;
+    return sb_fail("%s of %s [%d, %d, %d, %d]: only f32 or bf16, and no side below 1", operation,
+                   sb_type_name(x->type), x->n, x->h, x->w, x->c);
+}
+
 int sb_shape_check_alike(const char *operation, const sb_shape *x, const sb_shape *more)
 {
     if (sb_shape_check_f32(operation, x) != 0 || sb_shape_check_f32(operation, more) != 0)

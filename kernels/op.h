@@ -147,7 +147,10 @@ extern const sb_op *const sb_ops[SB_OPS];
  * f32. */
 int sb_shape_check_f32(const char *operation, const sb_shape *x);
 
-/* The same where x and more must be of one shape. */
+/* The same for the `shape` of one that takes bf16, too. */
+int sb_shape_check_real(const char *operation, const sb_shape *x);
+
+/* As sb_shape_check_f32 where x and more must be of one shape. */
 int sb_shape_check_alike(const char *operation, const sb_shape *x, const sb_shape *more);
 
 static inline int sb_forward(sb_device *device, sb_op_id op, const sb_call *call)

@@ -110,8 +110,11 @@ static int count_chunk(const counter *c, const graphs *g, int n, int side, int c
     for (int i = 0; i < passes; i++)
         sb_plan_visit(plan, false, count_call, (void *)(uintptr_t)c);
     sb_plan_visit(plan, true, count_call, (void *)(uintptr_t)c);
-    count(c, &c->out->rows, 4.0 * 4 * n * g->width, 0,
-          SB_F32); /* features out, their gradient in: read and written */
+    const sb_shape rows[] = { { n, 1, 1, 1, SB_I32 }, { n, 1, 1, g->width, SB_F32 } };
+    count(c, &c->out->rows, /* features out, their gradient in */
+          sb_op_scatter.cost(NULL, rows, false).bytes + sb_op_gather.cost(NULL, rows, false).bytes, 0,
+          SB_F32);
+    c->out->index += (double)sb_shape_bytes(&rows[0]);
     c->out->pixels += (double)passes * (double)sb_shape_bytes(&pixels);
     *arena = sb_plan_arena_bytes(plan) > *arena ? sb_plan_arena_bytes(plan) : *arena;
     sb_plan_destroy(&plan);

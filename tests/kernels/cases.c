@@ -104,7 +104,7 @@ sb_array *sb_array_add(sb_trial *t, const char *name, sb_array_type type, sb_arr
 
 static size_t element_bytes(sb_array_type type)
 {
-    return type == SB_ARRAY_F32 ? 4 : type == SB_ARRAY_BF16 ? 2 : 1;
+    return type == SB_ARRAY_F32 || type == SB_ARRAY_I32 ? 4 : type == SB_ARRAY_BF16 ? 2 : 1;
 }
 
 static void encode(sb_array_type type, double value, unsigned char *to)
@@ -113,10 +113,12 @@ static void encode(sb_array_type type, double value, unsigned char *to)
     uint32_t bits;
     memcpy(&bits, &f, sizeof bits);
     uint16_t half = (uint16_t)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
-    uint8_t byte = (uint8_t)value;
+    uint8_t byte = type == SB_ARRAY_U8 ? (uint8_t)value : 0;
+    int32_t number = type == SB_ARRAY_I32 ? (int32_t)value : 0;
     memcpy(to,
            type == SB_ARRAY_F32    ? (void *)&bits
            : type == SB_ARRAY_BF16 ? (void *)&half
+           : type == SB_ARRAY_I32  ? (void *)&number
                                    : (void *)&byte,
            element_bytes(type));
 }
@@ -125,9 +127,14 @@ static double decode(sb_array_type type, const unsigned char *from)
 {
     uint32_t bits = 0;
     uint16_t half;
+    int32_t number;
     float f;
     if (type == SB_ARRAY_U8)
         return *from;
+    if (type == SB_ARRAY_I32) {
+        memcpy(&number, from, sizeof number);
+        return number;
+    }
     memcpy(&half, from, sizeof half);
     if (type == SB_ARRAY_F32)
         memcpy(&bits, from, sizeof bits);
@@ -315,7 +322,7 @@ static void judge(const sb_array *a, const unsigned char *result, verdict *worst
         double got = decode(a->type, result + i * element_bytes(a->type)), wanted = a->wanted[i];
         double error = got == wanted ? 0 : fabs(got - wanted);
         double bound = a->bound[i] * (1 + unit(a->type)) + unit(a->type) * fabs(wanted);
-        if (a->type != SB_ARRAY_U8 && wanted != 0)
+        if (sb_array_real(a->type) && wanted != 0)
             bound += 0x1p-148; /* where f32 has no more digits */
         double ratio = error == 0 ? 0 : !isfinite(error) ? INFINITY : error / bound;
         if (!worst->array || ratio > worst->ratio)

@@ -40,11 +40,15 @@
 #define SB_UNIT_F32 (1.0 / 16777216)
 #define SB_UNIT_BF16 (1.0 / 256)
 
-typedef enum { SB_ARRAY_F32, SB_ARRAY_BF16, SB_ARRAY_U8 } sb_array_type;
+typedef enum { SB_ARRAY_F32, SB_ARRAY_BF16, SB_ARRAY_U8, SB_ARRAY_I32 } sb_array_type;
 static inline sb_array_type sb_array_type_of(sb_type type)
 {
-    return type == SB_F32 ? SB_ARRAY_F32 : SB_ARRAY_BF16;
+    static const sb_array_type types[] = {
+        [SB_F32] = SB_ARRAY_F32, [SB_BF16] = SB_ARRAY_BF16, [SB_U8] = SB_ARRAY_U8, [SB_I32] = SB_ARRAY_I32
+    };
+    return types[type];
 }
+static inline bool sb_array_real(sb_array_type type) { return type == SB_ARRAY_F32 || type == SB_ARRAY_BF16; }
 
 /* given: not changed. written: nothing is read. updated: both. */
 typedef enum { SB_ARRAY_GIVEN, SB_ARRAY_WRITTEN, SB_ARRAY_UPDATED } sb_array_role;

@@ -30,8 +30,6 @@ _Static_assert(ARRAYS <= SB_ARRAYS_MAX, "every array of a call has its place");
 static const op_case *of(const sb_trial *t) { return t->parameters; }
 static const sb_op *op_of(const op_case *c) { return sb_ops[c->test->op]; }
 
-static sb_array_type array_type(sb_type type) { return type == SB_U8 ? SB_ARRAY_U8 : sb_array_type_of(type); }
-
 static double unit_of(sb_array_type type)
 {
     return type == SB_ARRAY_F32 ? SB_UNIT_F32 : type == SB_ARRAY_BF16 ? SB_UNIT_BF16 : 0;
@@ -66,12 +64,12 @@ static sb_reference reference_of(const sb_trial *t)
 static bool gradient_wanted(const op_case *c, int i)
 {
     bool none = c->options.forward_only || (c->options.no_dx >> i & 1);
-    return op_of(c)->keeps && c->xs[i].n > 0 && c->xs[i].type != SB_U8 && !none;
+    return op_of(c)->keeps && c->xs[i].n > 0 && sb_array_real(sb_array_type_of(c->xs[i].type)) && !none;
 }
 
 static sb_array *declare(sb_trial *t, const char *name, const sb_shape *shape, sb_array_role role, bool there)
 {
-    return sb_array_add(t, name, array_type(shape->type), role, there ? sb_shape_elements(shape) : 0);
+    return sb_array_add(t, name, sb_array_type_of(shape->type), role, there ? sb_shape_elements(shape) : 0);
 }
 
 static void prepare(sb_trial *t)

@@ -102,6 +102,7 @@ static size_t list_wants(sb_step *s, const piece pieces[], int piece_count, want
         { largest * width * sizeof(float), &s->chunk_dfeatures, &s->budget.activations },
         { rows * width * sizeof(float), &s->features, &s->budget.batch },
         { rows * width * sizeof(float), &s->dfeatures, &s->budget.batch },
+        { rows * sizeof(int32_t), &s->index, &s->budget.batch },
         { heads.arena, &s->heads_arena, &s->budget.batch },
         { heads.packed, &s->heads_packed, &s->budget.packed },
         { batch * batch, &s->skip, &s->budget.batch },
@@ -213,23 +214,25 @@ int sb_step_take_memory(sb_step *s)
     if (s->target_heads)
         sb_plan_bind(s->target_heads, s->target_arena, s->target_packed);
     s->skip_host = sb_zeroed(batch, batch, "the pairs of a batch that are skipped");
+    s->index_host = sb_zeroed((size_t)s->rows, sizeof *s->index_host, "the order of a batch");
     s->permutation = sb_zeroed(batch, sizeof *s->permutation, "the permutation of a batch");
     s->given_host = sb_zeroed(s->given_floats + 1, sizeof *s->given_host, "a method's numbers of a step");
-    return s->skip_host && s->permutation && s->given_host ? 0 : -1;
+    return s->skip_host && s->index_host && s->permutation && s->given_host ? 0 : -1;
 }
 
 void sb_step_free_memory(sb_step *s)
 {
     void *memory[] = {
-        s->arena,         s->lengths,       s->pixels[0],   s->pixels[1],    s->chunk_dfeatures,
-        s->features,      s->dfeatures,     s->heads_arena, s->heads_packed, s->skip,
-        s->one,           s->running,       s->given,       s->target_arena, s->target_features,
-        s->target_packed, s->target_running
+        s->arena,         s->lengths,        s->pixels[0],   s->pixels[1],    s->chunk_dfeatures,
+        s->features,      s->dfeatures,      s->heads_arena, s->heads_packed, s->skip,
+        s->one,           s->running,        s->given,       s->target_arena, s->target_features,
+        s->target_packed, s->target_running, s->index
     };
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
         if (memory[i])
             s->device->release(s->device, memory[i]);
     free(s->skip_host);
+    free(s->index_host);
     free(s->permutation);
     free(s->given_host);
 }

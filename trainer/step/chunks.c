@@ -1,5 +1,7 @@
 /* chunks.c: which views go through the backbone together, in what order, and how they come to the device
  * (step.h). */
+#include "kernels/op/gather.h"
+#include "kernels/op/scatter.h"
 #include "proto/error.h"
 #include "proto/random.h"
 #include "trainer/step/private.h"
@@ -63,7 +65,8 @@ int sb_step_lay_out(sb_step *s, int most)
     return 0;
 }
 
-void sb_step_permute(sb_step *s, int64_t number)
+/* The later views' samples, permuted. */
+static void permute(sb_step *s, int64_t number)
 {
     int batch = s->config->trainer.batch;
     for (int first = 0; first < s->rows && s->chunk_count > 1; first += batch) {
@@ -81,6 +84,15 @@ void sb_step_permute(sb_step *s, int64_t number)
         for (int i = 0; i < batch; i++)
             s->inputs[first + i].sample = (int)s->permutation[i];
     }
+}
+
+int sb_step_order(sb_step *s, int64_t number)
+{
+    permute(s, number);
+    for (int i = 0; i < s->rows; i++)
+        s->index_host[i] = s->inputs[i].view * s->config->trainer.batch + s->inputs[i].sample;
+    return s->device->copy(s->device, SB_STREAM_COMPUTE, s->index, s->index_host,
+                           (size_t)s->rows * sizeof *s->index, SB_TO_DEVICE);
 }
 
 int sb_step_upload(sb_step *s, const sb_step_source *source, int number)
@@ -103,35 +115,24 @@ int sb_step_upload(sb_step *s, const sb_step_source *source, int number)
     return 0;
 }
 
-/* The batch's row of a chunk's input. */
-static size_t row_of(const sb_step *s, const sb_chunk *k, int i)
-{
-    const sb_step_input *in = &s->inputs[k->start + i];
-    return (size_t)in->view * (size_t)s->config->trainer.batch + (size_t)in->sample;
-}
-
-/* Neighbours that stay neighbours are copied at once. */
-static int move_rows(sb_step *s, const sb_chunk *k, float *rows, float *batch, bool gather)
-{
-    size_t width = (size_t)s->width;
-    for (int i = 0, count; i < k->n; i += count) {
-        size_t first = row_of(s, k, i);
-        for (count = 1; i + count < k->n && row_of(s, k, i + count) == first + (size_t)count;)
-            count++;
-        float *mine = rows + (size_t)i * width, *theirs = batch + first * width;
-        if (s->device->copy(s->device, SB_STREAM_COMPUTE, gather ? mine : theirs, gather ? theirs : mine,
-                            (size_t)count * width * sizeof(float), SB_ON_DEVICE) != 0)
-            return -1;
-    }
-    return 0;
-}
+/* The rows of a chunk among those of the batch. */
+static const int32_t *index_of(const sb_step *s, const sb_chunk *k) { return s->index + k->start; }
 
 int sb_step_gather(sb_step *s, const sb_chunk *k, const float *batch, float *rows)
 {
-    return move_rows(s, k, rows, (float *)(uintptr_t)batch, true);
+    const sb_shape index = { k->n, 1, 1, 1, SB_I32 }, x = { s->rows, 1, 1, s->width, SB_F32 },
+                   y = { k->n, 1, 1, s->width, SB_F32 };
+    const sb_call call = { .xs = { index, x }, .ys = y, .x = { index_of(s, k), batch }, .y = rows };
+    return sb_forward(s->device, SB_OP_GATHER, &call);
 }
 
 int sb_step_scatter(sb_step *s, const sb_chunk *k, const float *rows, float *batch)
 {
-    return move_rows(s, k, (float *)(uintptr_t)rows, batch, false);
+    const sb_scatter_how how = { .rows = s->rows };
+    const sb_shape index = { k->n, 1, 1, 1, SB_I32 }, x = { k->n, 1, 1, s->width, SB_F32 },
+                   y = { s->rows, 1, 1, s->width, SB_F32 };
+    const sb_call call = {
+        .how = &how, .xs = { index, x }, .ys = y, .x = { index_of(s, k), rows }, .y = batch
+    };
+    return sb_forward(s->device, SB_OP_SCATTER, &call);
 }

@@ -55,6 +55,7 @@ struct sb_step {
     unsigned uploads;          /* so far: which of the two is next */
     bool uploaded;             /* the chunk that comes next has been */
     float *features, *dfeatures, *target_features; /* [rows, width]: row view * batch + sample */
+    int32_t *index;                                /* [rows]: of each of `inputs`, its row in these */
     float *chunk_dfeatures;                        /* [largest chunk, width] */
     float *running, *target_running; /* [statistic floats of the section]: as they are after the step */
     float *one;                      /* 1: the gradient at the loss */
@@ -63,6 +64,7 @@ struct sb_step {
 
     uint8_t *skip_host;        /* [batch, batch] */
     const uint8_t *given_skip; /* what sb_step_loss was given */
+    int32_t *index_host;       /* [rows] */
     uint32_t *permutation;     /* [batch] */
     float *given_host;         /* [given_floats]: leaf k's from given_offset[k] on */
     size_t given_floats, given_offset[SB_LEAVES_MAX];
@@ -72,9 +74,9 @@ struct sb_step {
 int sb_step_lay_out(sb_step *step, int most);
 void sb_step_drop_plans(sb_step *step);
 
-/* chunks.c. Sets the order of the samples in step `number`: view 0 as they come, every other view permuted,
- * by (seed, step, view), where there are several chunks. */
-void sb_step_permute(sb_step *step, int64_t number);
+/* chunks.c. Sets the order of the samples in step `number`, and tells the device: view 0 as they come, every
+ * other view permuted, by (seed, step, view), where there are several chunks. */
+int sb_step_order(sb_step *step, int64_t number);
 
 /* chunks.c. Uploads chunk `number` into the buffer that the chunk before is not in. 0; 1: asked to stop; -1.
  */

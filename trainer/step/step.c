@@ -238,8 +238,8 @@ static int copy_statistics(sb_step *s, bool back)
 int sb_step_gradient(sb_step *s, int64_t number, const sb_step_source *source, double *loss)
 {
     s->uploaded = false; /* what a call that failed left */
-    sb_step_permute(s, number);
-    if (s->device->zero(s->device, s->section.gradient, s->store.floats[SB_ENTRY_WEIGHT] * sizeof(float)) !=
+    if (sb_step_order(s, number) != 0 ||
+        s->device->zero(s->device, s->section.gradient, s->store.floats[SB_ENTRY_WEIGHT] * sizeof(float)) !=
             0 ||
         copy_statistics(s, false) != 0)
         return -1;
