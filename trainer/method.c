@@ -133,17 +133,22 @@ sb_t sb_view_rows(sb_method *m, sb_t t, int view)
 
 /* ---- what a step leaves behind ------------------------------------------------------------------------- */
 
-sb_t sb_queue(sb_method *m, const char *name, int rows, int width)
+sb_t sb_kept(sb_method *m, const char *name, int rows, int width)
 {
     const sb_extent extent = { .dims = 2, .side = { rows, width }, .init = SB_INIT_ZERO };
-    if (rows % m->samples != 0)
-        return sb_fail("%s: a queue of %d rows is no multiple of the %d samples that a step pushes", name,
-                       rows, m->samples);
     int entry = sb_store_add(m->graph->store, name, SB_ENTRY_STATE, &extent);
     if (entry < 0)
         return SB_FAILED;
     return leaf(m, name, (sb_shape){ rows, 1, 1, width, SB_F32 },
                 (sb_given){ .kind = SB_GIVEN_STATE, .index = entry });
+}
+
+sb_t sb_queue(sb_method *m, const char *name, int rows, int width)
+{
+    return rows % m->samples == 0
+               ? sb_kept(m, name, rows, width)
+               : sb_fail("%s: a queue of %d rows is no multiple of the %d samples that a step pushes", name,
+                         rows, m->samples);
 }
 
 sb_t sb_push(sb_method *m, sb_t queue, sb_t t)
@@ -176,5 +181,13 @@ void sb_vector_rate(sb_method *m, double rate)
         sb_entry *e = &m->graph->store->entries[i];
         if (e->kind == SB_ENTRY_WEIGHT && !e->extent.decayed)
             e->rate = (float)rate;
+    }
+}
+
+void sb_steady_rate(sb_method *m, const char *name)
+{
+    for (int i = 0; i < m->graph->store->count; i++) {
+        sb_entry *e = &m->graph->store->entries[i];
+        e->steady = e->steady || (e->kind == SB_ENTRY_WEIGHT && strncmp(e->name, name, strlen(name)) == 0);
     }
 }

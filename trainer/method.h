@@ -98,11 +98,14 @@ sb_t sb_view_rows(sb_method *method, sb_t t, int view);
 /* 8-bit [samples, samples]: pairs of samples that are never each other's negatives. */
 sb_t sb_skip(sb_method *method);
 
+/* [rows, width], zeros at first: what the last step pushed in its place (an average over the steps). */
+sb_t sb_kept(sb_method *method, const char *name, int rows, int width);
+
 /* [rows, width], zeros at first: what the last steps pushed. `rows` is a multiple of the samples, and the
  * rows of a step stand at (step mod rows / samples) * samples: their order is not that of their age. */
 sb_t sb_queue(sb_method *method, const char *name, int rows, int width);
 
-/* After the step, t [samples, width] takes the place of the queue's oldest rows. */
+/* After the step, t takes the place of the oldest rows of a queue, or of all rows of what is kept. */
 sb_t sb_push(sb_method *method, sb_t queue, sb_t t);
 
 /* x [n, width] times `count` learnt vectors of unit length: [n, count]. They stay as they began for the
@@ -112,6 +115,10 @@ sb_t sb_prototypes(sb_method *method, sb_t x, int count, int64_t frozen);
 /* Every vector (a bias, a weight of a norm) that was built so far learns at `rate` times the learning
  * rate. */
 void sb_vector_rate(sb_method *method, double rate);
+
+/* Every weight that was built so far and whose name begins with `name` learns at the schedule's peak
+ * throughout: neither warm-up nor decay applies. */
+void sb_steady_rate(sb_method *method, const char *name);
 
 /* [1, 1]: a number that follows from the step. */
 sb_t sb_number(sb_method *method, sb_schedule number);

@@ -3,13 +3,19 @@
 
 #include <math.h>
 
+double sb_schedule_peak(const sb_optimiser_keys *o, const sb_trainer_keys *t)
+{
+    const double batch = t->batch;
+    switch (o->scaling) {
+    case SB_SCALING_LINEAR: return o->lr * batch / 256;
+    case SB_SCALING_SQRT: return o->lr * sqrt(batch);
+    default: return o->lr;
+    }
+}
+
 double sb_schedule_lr(const sb_optimiser_keys *o, const sb_trainer_keys *t, int64_t number)
 {
-    double batch = t->batch, peak = o->lr;
-    if (o->scaling == SB_SCALING_LINEAR)
-        peak *= batch / 256;
-    else if (o->scaling == SB_SCALING_SQRT)
-        peak *= sqrt(batch);
+    const double peak = sb_schedule_peak(o, t);
     int64_t warm = llround(o->warmup * (double)t->steps);
     if (number < warm)
         return peak * (double)(number + 1) / (double)warm;

@@ -4,8 +4,6 @@
 
 #include "kernels/cpu/cpu.h"
 
-static float off_of(const sb_call *call) { return ((const sb_identity_distance_how *)call->how)->off; }
-
 /* A sum for each row. */
 static size_t scratch(sb_device *device, const sb_call *call)
 {
@@ -18,14 +16,15 @@ static int forward(sb_device *device, const sb_call *call)
     (void)device;
     size_t d = (size_t)call->xs[0].c;
     const float *x = call->x[0];
-    double *sums = call->scratch, off = off_of(call), sum = 0;
+    const sb_identity_distance_how *how = call->how;
+    double *sums = call->scratch, sum = 0;
 #pragma omp parallel for schedule(static)
     for (size_t r = 0; r < d; r++) {
         double on = x[r * d + r] - 1.0, others = 0;
         for (size_t c = 0; c < d; c++)
             if (c != r)
                 others += (double)x[r * d + c] * x[r * d + c];
-        sums[r] = on * on + off * others;
+        sums[r] = how->on * on * on + how->off * others;
     }
     for (size_t r = 0; r < d; r++)
         sum += sums[r];
@@ -38,7 +37,8 @@ static int backward(sb_device *device, const sb_call *call)
     (void)device;
     size_t d = (size_t)call->xs[0].c;
     const float *x = call->x[0];
-    float on = 2 * *(const float *)call->dy, off = off_of(call) * on;
+    const sb_identity_distance_how *how = call->how;
+    float twice = 2 * *(const float *)call->dy, on = how->on * twice, off = how->off * twice;
 #pragma omp parallel for schedule(static)
     for (size_t r = 0; r < d; r++)
         for (size_t c = 0; c < d; c++) {

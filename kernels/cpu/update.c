@@ -30,8 +30,9 @@ static void adamw_step(const sb_update_array *a, const sb_update_values *v)
 {
     float *w = a->weight, *m = a->state, *s = a->state + a->state_stride;
     const float *g = a->gradient;
+    const float lr = sb_update_lr(a, v->lr, v->steady_lr);
     sb_adamw_values values = sb_adamw_at(
-        sb_adamw_of(v->beta1, v->beta2, v->epsilon, v->lr, (double)(v->step - a->frozen_until)), v->lr,
+        sb_adamw_of(v->beta1, v->beta2, v->epsilon, lr, (double)(v->step - a->frozen_until)), lr,
         a->decayed ? v->weight_decay : 0, a->rate);
 #pragma omp simd
     for (size_t i = 0; i < a->count; i++)
@@ -51,7 +52,8 @@ static int forward(sb_device *device, const sb_call *call)
         if (v->rule == SB_UPDATE_ADAMW)
             adamw_step(a, v);
         else
-            momentum_step(a, v->lr * a->rate, v->momentum, a->decayed ? v->weight_decay : 0,
+            momentum_step(a, sb_update_lr(a, v->lr, v->steady_lr) * a->rate, v->momentum,
+                          a->decayed ? v->weight_decay : 0,
                           v->rule == SB_UPDATE_LARS && a->decayed ? lars_trust(a, v) : 1);
     }
     return 0;

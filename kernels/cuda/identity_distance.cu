@@ -3,7 +3,7 @@
 #include "kernels/cuda/launch.h"
 #include "kernels/op/identity_distance.h"
 
-static __global__ void row_sums(int d, float off, const float *x, double *sums)
+static __global__ void row_sums(int d, sb_identity_distance_how how, const float *x, double *sums)
 {
     int r = (int)(global_thread() / WARP);
     if (r >= d) /* a whole warp leaves or stays */
@@ -11,7 +11,7 @@ static __global__ void row_sums(int d, float off, const float *x, double *sums)
     double sum = 0;
     for (int c = (int)(threadIdx.x % WARP); c < d; c += WARP) {
         double value = x[(size_t)r * (size_t)d + (size_t)c];
-        sum += c == r ? (value - 1) * (value - 1) : off * (value * value);
+        sum += c == r ? how.on * ((value - 1) * (value - 1)) : how.off * (value * value);
     }
     sum = warp_sum(sum);
     if (threadIdx.x % WARP == 0)
@@ -30,17 +30,17 @@ static __global__ void add_rows(int d, const double *sums, float *y)
         *y = (float)sum;
 }
 
-static __global__ void identity_distance_backward(size_t count, size_t d, float off, const float *dy,
-                                                  const float *x, float *dx, bool add)
+static __global__ void identity_distance_backward(size_t count, size_t d, sb_identity_distance_how how,
+                                                  const float *dy, const float *x, float *dx, bool add)
 {
     size_t i = global_thread();
     if (i >= count)
         return;
-    float on = 2 * *dy;
-    give(dx, SB_F32, i, i / d == i % d ? on * (x[i] - 1) : off * on * x[i], add);
+    float twice = 2 * *dy;
+    give(dx, SB_F32, i, i / d == i % d ? how.on * twice * (x[i] - 1) : how.off * twice * x[i], add);
 }
 
-static float off_of(const sb_call *c) { return ((const sb_identity_distance_how *)c->how)->off; }
+static sb_identity_distance_how how_of(const sb_call *c) { return *(const sb_identity_distance_how *)c->how; }
 
 /* A sum for each row. */
 static size_t scratch(sb_device *device, const sb_call *c)
@@ -52,7 +52,7 @@ static size_t scratch(sb_device *device, const sb_call *c)
 static int forward(sb_device *device, const sb_call *c)
 {
     int d = c->xs[0].c;
-    LAUNCH(row_sums, blocks_for((size_t)d * WARP), THREADS, 0, sb_cuda_compute(device), d, off_of(c),
+    LAUNCH(row_sums, blocks_for((size_t)d * WARP), THREADS, 0, sb_cuda_compute(device), d, how_of(c),
            (const float *)c->x[0], (double *)c->scratch);
     LAUNCH(add_rows, 1, THREADS, 0, sb_cuda_compute(device), d, (const double *)c->scratch, (float *)c->y);
     return sb_cuda_launched("identity_distance");
@@ -62,7 +62,7 @@ static int backward(sb_device *device, const sb_call *c)
 {
     size_t count = sb_shape_elements(&c->xs[0]);
     LAUNCH(identity_distance_backward, blocks_for(count), THREADS, 0, sb_cuda_compute(device), count,
-           (size_t)c->xs[0].c, off_of(c), (const float *)c->dy, (const float *)c->x[0], (float *)c->dx[0],
+           (size_t)c->xs[0].c, how_of(c), (const float *)c->dy, (const float *)c->x[0], (float *)c->dx[0],
            c->add[0]);
     return sb_cuda_launched("identity_distance_backward");
 }

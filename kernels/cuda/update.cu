@@ -26,11 +26,11 @@ typedef struct {
 } tables;
 
 typedef struct {
-    float lr, momentum, weight_decay;
+    float lr, steady_lr, momentum, weight_decay;
     bool adapt; /* LARS */
     int64_t step;
     double beta1, beta2;
-    sb_adamw_values adamw; /* of an array that was never frozen */
+    sb_adamw_values adamw; /* of an array that was never frozen and is not steady */
 } values;
 
 static __global__ void sum_squares(const sb_update_array *arrays, const chunk *chunks, float weight_decay,
@@ -76,7 +76,7 @@ static __global__ void momentum_step(const sb_update_array *arrays, const chunk 
     if (v.step <= a->frozen_until)
         return;
     float decay = a->decayed ? v.weight_decay : 0, scale = v.adapt && a->decayed ? trust[c.array] : 1,
-          lr = v.lr * a->rate;
+          lr = sb_update_lr(a, v.lr, v.steady_lr) * a->rate;
     for (size_t i = c.begin + threadIdx.x; i < end; i += THREADS)
         sb_momentum_element(&a->weight[i], &a->state[i], a->gradient[i], lr, v.momentum, decay, scale);
 }
@@ -89,9 +89,10 @@ static __global__ void adamw_step(const sb_update_array *arrays, const chunk *ch
     if (v.step <= a->frozen_until)
         return;
     sb_adamw_values mine = v.adamw;
-    if (a->frozen_until > 0)
-        mine = sb_adamw_of(v.beta1, v.beta2, mine.epsilon, v.lr, (double)(v.step - a->frozen_until));
-    mine = sb_adamw_at(mine, v.lr, a->decayed ? v.weight_decay : 0, a->rate);
+    float lr = sb_update_lr(a, v.lr, v.steady_lr);
+    if (a->frozen_until > 0 || a->steady)
+        mine = sb_adamw_of(v.beta1, v.beta2, mine.epsilon, lr, (double)(v.step - a->frozen_until));
+    mine = sb_adamw_at(mine, lr, a->decayed ? v.weight_decay : 0, a->rate);
     for (size_t i = c.begin + threadIdx.x; i < end; i += THREADS)
         sb_adamw_element(&a->weight[i], &a->state[i], &a->state[a->state_stride + i], a->gradient[i], &mine);
 }
@@ -174,6 +175,7 @@ static int forward(sb_device *device, const sb_call *call)
     unsigned blocks = (unsigned)t->chunk_count;
     values now = {};
     now.lr = v->lr;
+    now.steady_lr = v->steady_lr;
     now.momentum = v->momentum;
     now.weight_decay = v->weight_decay;
     now.adapt = v->rule == SB_UPDATE_LARS;

@@ -10,8 +10,9 @@ static int shape(const void *how, const sb_shape *xs, sb_shape *y)
         return -1;
     if (sb_shape_rows(xs) != (size_t)xs->c)
         return sb_fail("identity_distance of [%zu, %d]: the matrix must be square", sb_shape_rows(xs), xs->c);
-    if (!(h->off >= 0))
-        return sb_fail("identity_distance with %g for what is off the diagonal", (double)h->off);
+    if (!(h->on >= 0 && h->off >= 0))
+        return sb_fail("identity_distance with %g for what is on the diagonal, and %g off it", (double)h->on,
+                       (double)h->off);
     *y = (sb_shape){ 1, 1, 1, 1, SB_F32 };
     return 0;
 }

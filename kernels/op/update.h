@@ -1,7 +1,7 @@
 /* update.h: an optimiser's step over a table of arrays at once, in f32. It is no node of a graph: it has no
  * tensors, and `how` names what it reads and changes. w: weight, g: its gradient, m and s: its state, wd:
  * weight decay, which is 0 for an array that is not `decayed`. lr: the learning rate times the array's
- * `rate`.
+ * `rate`; for an array that is `steady`, steady_lr times it.
  *
  *   SGD     PyTorch's: m = momentum m + g + wd w; w -= lr m.
  *
@@ -32,6 +32,7 @@ typedef struct {
     size_t count;
     bool decayed;         /* weight decay and LARS's factor apply: to matrices, not to biases nor to norms */
     float rate;           /* of the learning rate; 1 is all of it */
+    bool steady;          /* the learning rate is steady_lr */
     int64_t frozen_until; /* a step's number; 0: never */
 } sb_update_array;
 
@@ -39,7 +40,7 @@ typedef enum { SB_UPDATE_SGD, SB_UPDATE_LARS, SB_UPDATE_ADAMW } sb_update_rule;
 
 typedef struct {
     sb_update_rule rule;
-    float lr, momentum, weight_decay;
+    float lr, steady_lr, momentum, weight_decay;
     float trust;         /* LARS */
     double beta1, beta2; /* AdamW; in f32, 1 - beta2 would keep five digits */
     float epsilon;
@@ -51,5 +52,11 @@ typedef struct {
     int count;
     sb_update_values values;
 } sb_update_how;
+
+/* The learning rate of an array, without its `rate`. */
+SB_SHARED float sb_update_lr(const sb_update_array *array, float lr, float steady_lr)
+{
+    return array->steady ? steady_lr : lr;
+}
 
 #endif

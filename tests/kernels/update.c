@@ -12,6 +12,7 @@ typedef struct {
     sb_update_values values;
     size_t counts[TABLE];
     float rate[TABLE];
+    bool steady[TABLE];
     int64_t frozen_until[TABLE];
 } parameters;
 
@@ -62,6 +63,7 @@ static int before(sb_trial *t, sb_device *device)
                                           .count = of(t)->counts[i],
                                           .decayed = i > 0,
                                           .rate = of(t)->rate[i],
+                                          .steady = of(t)->steady[i],
                                           .frozen_until = of(t)->frozen_until[i] };
     p->how = (sb_update_how){ .arrays = p->arrays, .count = TABLE };
     p->call.how = &p->how;
@@ -90,7 +92,7 @@ static void close_update(sb_trial *t, sb_device *device)
 static sb_update_values values_of(const parameters *p, int i)
 {
     sb_update_values v = p->values;
-    v.lr *= p->rate[i];
+    v.lr = (p->steady[i] ? v.steady_lr : v.lr) * p->rate[i];
     v.step -= p->frozen_until[i];
     return v;
 }
@@ -217,6 +219,11 @@ void sb_cases_update(void)
                     rules[r].name);
         own.frozen_until[2] = step + 1;
         sb_case_add(&update, false, &own, sizeof own, "%s, rates, two arrays frozen", rules[r].name);
+        own.steady[0] = own.steady[2] = true;
+        own.frozen_until[2] = 0;
+        own.values.steady_lr = 3 * own.values.lr;
+        sb_case_add(&update, false, &own, sizeof own, "%s, rates, two arrays steady, one frozen",
+                    rules[r].name);
         memcpy(p.counts, (size_t[]){ 2048, 1 << 20, 1 << 22 }, sizeof p.counts);
         sb_case_add(&update, true, &p, sizeof p, "%s, five million weights", rules[r].name);
     }

@@ -6,14 +6,17 @@
 
 #include "kernels/op/avgpool.h"
 #include "kernels/op/batchnorm.h"
+#include "kernels/op/centre.h"
 #include "kernels/op/combine.h"
 #include "kernels/op/conv.h"
 #include "kernels/op/cross_entropy.h"
+#include "kernels/op/deviation.h"
 #include "kernels/op/epps_pulley.h"
 #include "kernels/op/identity_distance.h"
 #include "kernels/op/input.h"
 #include "kernels/op/linear.h"
 #include "kernels/op/logsumexp_pairs.h"
+#include "kernels/op/map.h"
 #include "kernels/op/maxpool.h"
 #include "kernels/op/mean.h"
 #include "kernels/op/product.h"
@@ -43,6 +46,12 @@
 #define sb_epps_pulley(g, x, ...) \
     SB_APPLY(g, SB_OP_EPPS_PULLEY, "epps_pulley", 0, x, SB_NONE, (&(sb_epps_pulley_how){ __VA_ARGS__ }))
 #define sb_softplus(g, x) SB_APPLY_PLAIN(g, SB_OP_SOFTPLUS, "softplus", x, SB_NONE)
+#define sb_centre(g, x, ...) \
+    SB_APPLY(g, SB_OP_CENTRE, "centre", 0, x, SB_NONE, (&(sb_centre_how){ __VA_ARGS__ }))
+#define sb_deviation(g, x, ...) \
+    SB_APPLY(g, SB_OP_DEVIATION, "deviation", 0, x, SB_NONE, (&(sb_deviation_how){ __VA_ARGS__ }))
+#define sb_map(g, x, which) \
+    SB_APPLY(g, SB_OP_MAP, "map", 0, x, SB_NONE, (&(sb_map_how){ .function = (which) }))
 #define sb_mean(g, x) SB_APPLY_PLAIN(g, SB_OP_MEAN, "mean", x, SB_NONE)
 #define sb_logsumexp_pairs(g, z, skip, ...)                           \
     SB_APPLY(g, SB_OP_LOGSUMEXP_PAIRS, "logsumexp_pairs", 0, z, skip, \
@@ -79,6 +88,11 @@
 #define sb_batchnorm_unshifted(g, x, name, ...)             \
     SB_APPLY(g, SB_OP_BATCHNORM, name, 1u << 1, x, SB_NONE, \
              (&(sb_batchnorm_how){ .epsilon = SB_NORM_EPSILON, __VA_ARGS__ }))
+
+/* The same with neither scale nor shift. */
+#define sb_batchnorm_bare(g, x, name)                                 \
+    SB_APPLY(g, SB_OP_BATCHNORM, name, 1u << 0 | 1u << 1, x, SB_NONE, \
+             (&(sb_batchnorm_how){ .epsilon = SB_NORM_EPSILON }))
 
 /* Columns of mean 0 and variance 1 over the batch, in evaluation too: batch norm without weights and without
  * running statistics. */

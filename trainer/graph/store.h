@@ -25,10 +25,11 @@ typedef struct {
     size_t offset, count;     /* floats, in the array of its kind */
     sb_entry_kind kind;
 
-    /* Of a weight. Whoever builds the graph may set these three after the builder was called
+    /* Of a weight. Whoever builds the graph may set these four after the builder was called
      * (sb_weight_of). */
     int64_t frozen_until; /* it stays as it is for so many steps; 0 */
     float rate;           /* its learning rate is the optimiser's times this; 1 */
+    bool steady;          /* it learns at the schedule's peak throughout: no warm-up, no decay */
     bool unit_rows;       /* its rows [side[0]] have length 1, from the start on and after each step */
 } sb_entry;
 

@@ -20,6 +20,8 @@ sb_t sb_mlp(sb_graph *g, sb_t x, const char *name, const sb_mlp_how *how)
             x = sb_batchnorm(g, x, SB_NONE, norm, .relu = true);
         else if (how->last == SB_LAST_NORM)
             x = sb_batchnorm_unshifted(g, x, norm, .relu = false);
+        else if (how->last == SB_LAST_UNSCALED)
+            x = sb_batchnorm_bare(g, x, norm);
     }
     return sb_leave(g, x);
 }

@@ -2,15 +2,15 @@
  *
  * A hidden layer is linear without bias (the norm's shift takes its place), batch norm with scale and shift,
  * ReLU. The last layer is linear and, by `last`: batch norm with scale and no shift behind it (SimCLR v2,
- * DCL's reference); with a bias; or neither. A head runs over the features of all samples at once, so its
- * norms are exact whatever the chunk. Names count as torch.nn.Sequential's: projector.0.weight,
- * projector.1.{weight,bias}, projector.3.weight ... */
+ * DCL's reference); with a bias; neither; or batch norm with neither scale nor shift (SimSiam). A head runs
+ * over the features of all samples at once, so its norms are exact whatever the chunk. Names count as
+ * torch.nn.Sequential's: projector.0.weight, projector.1.{weight,bias}, projector.3.weight ... */
 #ifndef SB_TRAINER_HEADS_MLP_H
 #define SB_TRAINER_HEADS_MLP_H
 
 #include "trainer/graph/graph.h"
 
-typedef enum { SB_LAST_NORM, SB_LAST_BIAS, SB_LAST_PLAIN } sb_mlp_last;
+typedef enum { SB_LAST_NORM, SB_LAST_BIAS, SB_LAST_PLAIN, SB_LAST_UNSCALED } sb_mlp_last;
 
 typedef struct {
     int layers; /* linear ones, >= 1 */

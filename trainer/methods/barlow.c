@@ -28,7 +28,7 @@ static sb_t build(sb_method *m)
     sb_t a = sb_standardise(g, sb_embedding(m, 0)), b = sb_standardise(g, sb_embedding(m, 1));
     sb_t c = sb_product(g, a, b, .form = SB_PRODUCT_ROWS, .scale = 1 / (float)m->samples);
     sb_vector_rate(m, k->vector_rate);
-    return sb_identity_distance(g, c, .off = (float)k->lambda);
+    return sb_identity_distance(g, c, .on = 1, .off = (float)k->lambda);
 }
 
 static const char *const defaults[] = {

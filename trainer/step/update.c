@@ -4,6 +4,7 @@
 #include "kernels/op/update.h"
 #include "proto/error.h"
 #include "proto/memory.h"
+#include "trainer/schedule.h"
 #include "trainer/step/private.h"
 
 /* What the device prepared, and the table it was prepared from. */
@@ -28,6 +29,7 @@ static sb_update_array *list_arrays(const sb_step *s, int *count)
                                                     .count = e->count,
                                                     .decayed = e->extent.decayed,
                                                     .rate = e->rate,
+                                                    .steady = e->steady,
                                                     .frozen_until = e->frozen_until };
     }
     return arrays;
@@ -74,6 +76,7 @@ int sb_step_update(sb_step *s, int64_t number, double lr)
     update *u = s->update;
     u->how.values = (sb_update_values){ .rule = c->optimiser_kind->rule,
                                         .lr = (float)lr,
+                                        .steady_lr = (float)sb_schedule_peak(&c->optimiser, &c->trainer),
                                         .weight_decay = (float)c->optimiser.weight_decay,
                                         .step = number + 1 };
     c->optimiser_kind->set(c->optimiser_keys, &u->how.values);

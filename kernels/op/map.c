@@ -1,0 +1,26 @@
+/* map.c: see map.h. */
+#include "kernels/op/map.h"
+
+static int shape(const void *how, const sb_shape *xs, sb_shape *y)
+{
+    (void)how;
+    *y = *xs;
+    return sb_shape_check_f32("map", xs);
+}
+
+static unsigned keeps(const void *how, const sb_shape *xs)
+{
+    (void)xs;
+    return ((const sb_map_how *)how)->function == SB_MAP_ROOT ? SB_KEEPS_Y : SB_KEEPS_X(0);
+}
+
+/* Forward x, y; backward x or y, dy, dx. A root or a cosine counts as one operation. */
+static sb_cost cost(const void *how, const sb_shape *xs, bool backward)
+{
+    (void)how;
+    double values = (double)sb_shape_elements(xs);
+    return (sb_cost){ .bytes = sizeof(float) * values * (backward ? 3 : 2),
+                      .operations = (backward ? 2 : 1) * values };
+}
+
+const sb_op sb_op_map = { .name = "map", .inputs = 1, .shape = shape, .keeps = keeps, .cost = cost };

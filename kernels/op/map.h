@@ -1,0 +1,19 @@
+/* map.h: a function value by value, f32 of any shape:
+ *
+ *     SB_MAP_RELU    y = max(x, 0)         dx = dy where x > 0, else 0
+ *     SB_MAP_ROOT    y = sqrt(max(x, 0))   dx = dy / (2 y), and 0 where y is 0
+ *     SB_MAP_COSINE  y = cos(x)            dx = -sin(x) dy; the angle is reduced in f64
+ *
+ * softplus.h has a file of its own. */
+#ifndef SB_KERNELS_OP_MAP_H
+#define SB_KERNELS_OP_MAP_H
+
+#include "kernels/op.h"
+
+typedef enum { SB_MAP_RELU, SB_MAP_ROOT, SB_MAP_COSINE, SB_MAPS } sb_map_function;
+
+typedef struct {
+    sb_map_function function;
+} sb_map_how;
+
+#endif

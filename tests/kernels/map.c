@@ -1,0 +1,91 @@
+/* map.c: functions value by value. An angle over pi is rounded twice in f64; all else is rounded relatively,
+ * and few times. */
+#include "kernels/op/map.h"
+
+#include <math.h>
+
+#include "tests/kernels/op_cases.h"
+
+static sb_map_function function_of(const sb_reference *r) { return ((const sb_map_how *)r->how)->function; }
+
+/* What a cosine or a sine of x may be off. */
+static double angle_off(double x) { return 0x1p-53 * (4 * fabs(x) + 4); }
+
+static void forward(sb_reference *r)
+{
+    const sb_map_function f = function_of(r);
+    for (size_t i = 0; i < sb_shape_elements(&r->ys); i++) {
+        double x = r->x[0][i];
+        r->y[i] = f == SB_MAP_RELU ? fmax(x, 0) : f == SB_MAP_ROOT ? sqrt(fmax(x, 0)) : cos(x);
+        if (r->y_bound)
+            r->y_bound[i] = f == SB_MAP_COSINE ? angle_off(x) : 0;
+    }
+}
+
+/* The slope is rounded to f32. */
+static void backward(sb_reference *r)
+{
+    const sb_map_function f = function_of(r);
+    for (size_t i = 0; i < sb_shape_elements(&r->ys); i++) {
+        double x = f == SB_MAP_ROOT ? 0 : r->x[0][i], y = f == SB_MAP_ROOT ? r->y[i] : 0;
+        double slope = f == SB_MAP_RELU ? x > 0 : f == SB_MAP_ROOT ? (y > 0 ? 1 / (2 * y) : 0) : -sin(x);
+        r->dx[0][i] = r->dy[i] * slope;
+        r->dx_bound[0][i] = f == SB_MAP_RELU ? 0
+                                             : SB_UNIT_F32 * fabs(r->dx[0][i]) * (1 + SB_UNIT_F32) +
+                                                   fabs(r->dy[i]) * (f == SB_MAP_COSINE ? angle_off(x) : 0);
+    }
+}
+
+/* Away from the kink of a ReLU, and the pole of a root's slope. */
+static void fill_away(sb_trial *t, sb_reference *r)
+{
+    sb_fill_uniform(t, sb_array_x(t, 0), 0.1, 4);
+    for (size_t i = 1; i < sb_array_x(t, 0)->count; i += 2)
+        r->x[0][i] *= function_of(r) == SB_MAP_ROOT ? 100 : -1;
+}
+
+/* Both kinds of 0, and what is below it. */
+static void fill_zero(sb_trial *t, sb_reference *r)
+{
+    static const double values[] = { 0, -0.0, -1, 0x1p-149, 1e30 };
+    (void)t;
+    for (size_t i = 0; i < sb_array_x(t, 0)->count; i++)
+        r->x[0][i] = values[i % (function_of(r) == SB_MAP_COSINE ? 4 : 5)];
+}
+
+/* Many turns. */
+static void fill_large(sb_trial *t, sb_reference *r)
+{
+    (void)r;
+    sb_fill_normal(t, sb_array_x(t, 0), 0, 1e4);
+}
+
+typedef enum { AWAY, ZERO, LARGE, VALUES } values;
+static void (*const fills[VALUES])(sb_trial *t, sb_reference *r) = { fill_away, fill_zero, fill_large };
+static const char *const texts[VALUES] = { "", ", around 0", ", large" };
+static const char *const names[SB_MAPS] = { "relu", "root", "cosine" };
+static sb_op_test tests[VALUES];
+
+static void add(values which, sb_map_function f, sb_shape x, bool timed)
+{
+    tests[which] = (sb_op_test){ .op = SB_OP_MAP,
+                                 .how_bytes = sizeof(sb_map_how),
+                                 .fill = fills[which],
+                                 .forward = forward,
+                                 .backward = backward };
+    sb_op_case_add(&tests[which], &(sb_map_how){ f }, &x,
+                   (sb_op_options){ .timed = timed, .no_differences = which != AWAY },
+                   "%s, [%d, %d, %d, %d]%s", names[f], x.n, x.h, x.w, x.c, texts[which]);
+}
+
+void sb_cases_map(void)
+{
+    const int sizes[][2] = { { 1, 1 }, { 1, 257 }, { 31, 33 }, { 257, 255 } };
+    for (sb_map_function f = 0; f < SB_MAPS; f++) {
+        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+            for (values which = 0; which < VALUES; which++)
+                add(which, f, (sb_shape){ sizes[i][0], 1, 1, sizes[i][1], SB_F32 }, false);
+        add(AWAY, f, (sb_shape){ 3, 2, 5, 33, SB_F32 }, false);
+        add(AWAY, f, (sb_shape){ 4096, 1, 1, 2048, SB_F32 }, true);
+    }
+}
