@@ -9,8 +9,6 @@
 
 #include "proto/error.h"
 
-#define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
-
 /* ---- choices ------------------------------------------------------------------------------------------- */
 
 #define SB_METHOD(name) "|" #name
@@ -24,12 +22,6 @@ static const char encoder_names[] =
 #include "trainer/encoders/encoders.def"
     ;
 #undef SB_ENCODER
-
-#define SB_METHOD(name) &sb_method_##name,
-static const sb_method_kind *const methods[] = {
-#include "trainer/methods/methods.def"
-};
-#undef SB_METHOD
 
 #define SB_ENCODER(name) &sb_encoder_##name,
 static const sb_encoder_kind *const encoders[] = {
@@ -87,7 +79,7 @@ static int choose_method(sb_settings *s, sb_config *config)
     char place[64];
     if (sb_config_fill(config, &method_table, &method) != 0)
         return -1;
-    s->method = methods[method.name];
+    s->method = sb_methods[method.name];
     snprintf(place, sizeof place, "method %s", s->method->name);
     for (const char *const *d = s->method->defaults; d && *d; d++)
         if (sb_config_suggest(config, place, *d) != 0)
@@ -213,9 +205,9 @@ int sb_settings_document(const char *name)
         printf("%s %s brings no keys of its own.\n", brought->section, name);
     else if (sb_keys_document(sb_tables, name) != 0)
         return -1;
-    for (int i = 0; i < COUNT(methods); i++)
-        for (const char *const *d = methods[i]->defaults; d && *d && strcmp(methods[i]->name, name) == 0; d++)
+    for (const sb_method_kind *const *kind = sb_methods; *kind; kind++)
+        for (const char *const *d = (*kind)->defaults; d && *d && strcmp((*kind)->name, name) == 0; d++)
             printf("%s%s\n",
-                   d == methods[i]->defaults ? "\nWith it these are the defaults of other keys:\n" : "", *d);
+                   d == (*kind)->defaults ? "\nWith it these are the defaults of other keys:\n" : "", *d);
     return fflush(stdout) == 0 ? 0 : sb_fail_errno("writing");
 }

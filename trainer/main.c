@@ -14,6 +14,7 @@
 #include "proto/process.h"         /* sb_stop_install */
 #include "proto/rundir.h"          /* sb_rundir_* */
 #include "trainer/calibrate.h"     /* sb_calibrate */
+#include "trainer/catalogue.h"     /* sb_catalogue */
 #include "trainer/configuration.h" /* sb_settings_* */
 #include "trainer/export.h"        /* sb_export_backbone */
 #include "trainer/follow.h"        /* sb_follow */
@@ -179,6 +180,8 @@ static int export(const arguments *a)
 
 static int keys(const arguments *a) { return sb_settings_document(a->rest_count > 0 ? a->rest[0] : NULL); }
 
+static int methods(const arguments *a) { return sb_catalogue(a->rest_count > 0 ? a->rest[0] : NULL); }
+
 static int loss(const arguments *a)
 {
     const sb_loss_request request = { .arguments = a->rest,
@@ -194,8 +197,8 @@ static int loss(const arguments *a)
 
 static const command commands[] = {
     { "prepare", 0, INT_MAX, prepare }, { "needs", 0, INT_MAX, needs }, { "time", 0, INT_MAX, say_time },
-    { "loss", 0, INT_MAX, loss },       { "keys", 0, 1, keys },         { "train", 1, 1, train },
-    { "status", 1, 1, status },         { "export", 1, 1, export },
+    { "loss", 0, INT_MAX, loss },       { "keys", 0, 1, keys },         { "methods", 0, 1, methods },
+    { "train", 1, 1, train },           { "status", 1, 1, status },     { "export", 1, 1, export },
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
@@ -285,7 +288,8 @@ int main(int argc, char **argv)
     const struct argp argp = {
         .options = options,
         .parser = parse,
-        .args_doc = "prepare [KEY=VALUE...]\nkeys [CHOICE]\nneeds [KEY=VALUE...]\ntime [KEY=VALUE...]\nloss "
+        .args_doc = "prepare [KEY=VALUE...]\nkeys [CHOICE]\nmethods [NAME]\nneeds [KEY=VALUE...]\ntime "
+                    "[KEY=VALUE...]\nloss "
                     "METHOD A.npy B.npy [KEY=VALUE...] -o FOLDER\ntrain RUN_DIR\nstatus RUN_DIR\nexport "
                     "RUN_DIR -o FILE",
         .doc = "Prepares, trains, reports and exports a run. Used by ./run.\v"

@@ -8,6 +8,13 @@
 #include "trainer/graph/build.h"
 #include "trainer/heads/mlp.h"
 
+const sb_method_kind *const sb_methods[] = {
+#define SB_METHOD(name) &sb_method_##name,
+#include "trainer/methods/methods.def"
+#undef SB_METHOD
+    NULL
+};
+
 static bool together(const sb_method *m) { return m->config->projector.views == SB_VIEWS_TOGETHER; }
 
 int sb_method_build(sb_method *m, sb_graph *graph, sb_graph *target, const sb_settings *config, int width)

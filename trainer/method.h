@@ -130,4 +130,7 @@ sb_t sb_normal(sb_method *method, int rows, int width);
 #include "trainer/methods/methods.def"
 #undef SB_METHOD
 
+/* All of them, in the order of methods.def; ends with NULL. */
+extern const sb_method_kind *const sb_methods[];
+
 #endif
