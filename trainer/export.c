@@ -9,15 +9,22 @@
 #include "proto/error.h"
 #include "proto/memory.h"
 #include "trainer/checkpoint.h"
+#include "trainer/configuration.h"
 #include "trainer/safetensors.h"
 
-static bool belongs(const char *name)
+/* Whether a tensor of the checkpoint is the backbone's, whose names are those of the encoder's graph: a
+ * weight by its own name, and of a norm what it gathered. */
+static bool belongs(const char *name, const sb_store *backbone)
 {
-    const char *others[] = { "projector.", "optimiser." };
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-        if (strncmp(name, others[i], strlen(others[i])) == 0)
-            return false;
-    return true;
+    for (int i = 0; i < backbone->count; i++) {
+        const sb_entry *e = &backbone->entries[i];
+        const size_t length = strlen(e->name);
+        if (strncmp(name, e->name, length) == 0 &&
+            name[length] == (e->kind == SB_ENTRY_STATISTIC ? '.' : '\0') &&
+            (e->kind != SB_ENTRY_STATISTIC || !strchr(name + length + 1, '.')))
+            return true;
+    }
+    return false;
 }
 
 /* A tensor's bytes out of the file that it comes from. */
@@ -32,14 +39,14 @@ static const void *look(void *context, const sb_tensor *tensor, size_t at, size_
     return sb_safetensors_read(&s->file, tensor, at, s->piece, bytes) == 0 ? s->piece : NULL;
 }
 
-static int export(source *s, const char *from, const char *out)
+static int export(source *s, const sb_store *backbone, const char *from, const char *out)
 {
     if (sb_safetensors_open(&s->file, from) != 0)
         return -1;
     sb_safetensors *file = &s->file;
     int count = 0;
     for (int i = 0; i < file->count; i++)
-        if (belongs(file->tensors[i].name))
+        if (belongs(file->tensors[i].name, backbone))
             file->tensors[count++] = file->tensors[i];
     const char *step = sb_safetensors_metadata(file, "smallbatch.step");
     const char *metadata[] = { "format", "pt", "smallbatch.step", step ? step : "", NULL };
@@ -48,9 +55,24 @@ static int export(source *s, const char *from, const char *out)
     return rc;
 }
 
+/* The names of the backbone of a run, from the graph of its encoder: nothing is made on a device. */
+static int name_backbone(sb_store *out, const char *run_dir)
+{
+    sb_settings settings;
+    sb_graph *encoder = NULL;
+    sb_store_init(out, NULL);
+    int rc = sb_settings_of_run(&settings, run_dir, NULL) != 0 || sb_graph_create(&encoder, out) != 0 ||
+                     sb_encoder_build(encoder, &settings, SB_F32) < 0
+                 ? -1
+                 : 0;
+    sb_graph_destroy(&encoder);
+    return rc;
+}
+
 int sb_export_backbone(const char *run_dir, const char *out)
 {
     char path[PATH_MAX];
+    sb_store backbone;
     int found = sb_checkpoint_latest(run_dir, path);
     if (found < 0)
         return -1;
@@ -59,7 +81,10 @@ int sb_export_backbone(const char *run_dir, const char *out)
     source *s = sb_zeroed(1, sizeof *s, "what passes from one file to another");
     if (!s)
         return -1;
-    int rc = export(s, path, out);
+    int rc = name_backbone(&backbone, run_dir);
+    if (rc == 0)
+        rc = export(s, &backbone, path, out);
+    sb_store_free(&backbone);
     free(s);
     return rc;
 }

@@ -35,6 +35,17 @@ names = json.loads(data[8:8 + int.from_bytes(data[:8], "little")])
 assert any(name.startswith(sys.argv[2]) for name in names), sorted(names)
 END
 }
+# The backbone alone is exported: torchvision loads it strictly.
+exported() {
+    /usr/bin/python3 - "$work/$1/backbone.safetensors" <<'END'
+import json, sys
+import torchvision
+data = open(sys.argv[1], "rb").read()
+names = set(json.loads(data[8:8 + int.from_bytes(data[:8], "little")])) - {"__metadata__"}
+wanted = {name for name in torchvision.models.resnet18().state_dict() if not name.startswith("fc.")}
+assert names == wanted, sorted(names ^ wanted)
+END
+}
 # The contact sheet has a column for the tile and for each view.
 sheet() {
     /usr/bin/python3 - "$work/$1/pictures" "$2" <<'END'
@@ -60,6 +71,8 @@ done
 ok "chunks of 8 views" train swav chunks trainer.chunk=8
 ok "  killed and resumed" killed swav chunks.killed trainer.chunk=8
 ok "  the same weights" same_weights chunks chunks.killed
+ok "byol's target and predictor are not exported" exported byol
+ok "nor are swav's prototypes and queues" exported swav
 ok "byol keeps its target network" keeps byol target.layer1
 ok "swav keeps its queues" keeps swav queue.1
 ok "an evaluation of views of two sizes" within ./run evaluate "$work/swav"
