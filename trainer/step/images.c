@@ -139,7 +139,7 @@ static int learn(sb_step *s, int table, double lr)
     const image_rows p = rows_of(s, t->entry);
     float *rows = s->table_rows + s->table_offset[table], *g = s->table_gradient + s->table_offset[table];
     const sb_combine_how how = { .alpha = (float)(-t->rate * lr) };
-    const sb_call scale = { .how = &how, .xs = { p.rows, p.rows }, .ys = p.rows, .x = { g, g }, .y = g },
+    const sb_call scale = { .how = &how, .xs = { p.rows }, .ys = p.rows, .x = { g }, .y = g },
                   add = { .xs = { p.index, p.all },
                           .ys = p.rows,
                           .x = { p.numbers },
