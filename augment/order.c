@@ -231,8 +231,7 @@ static void locate_tile(const sb_order *o, uint32_t image, uint32_t repeat, sb_r
         out->left = row->left;
         out->top = row->top;
     } else if (o->keys->data.place == SB_PLACE_GRID) {
-        uint32_t columns = row->train.width >= side ? (uint32_t)(row->train.width / side) : 1,
-                 tile = repeat % row->tiles;
+        uint32_t columns = (uint32_t)sb_image_columns(row, side), tile = repeat % row->tiles;
         out->left += (int)(tile % columns) * side;
         out->top += (int)(tile / columns) * side;
     } else {

@@ -49,6 +49,12 @@ typedef struct {
     int page;
 } sb_skipped;
 
+/* Columns of the grid of tiles that an image is trained on. */
+static inline int sb_image_columns(const sb_image *image, int tile)
+{
+    return image->train.width >= tile ? image->train.width / tile : 1;
+}
+
 typedef struct {
     sb_image *images;
     uint32_t count;

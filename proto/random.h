@@ -17,7 +17,7 @@
 
 /* What a stream is for. Values are part of what makes a run repeatable: never renumber. */
 typedef enum {
-    SB_RANDOM_WEIGHTS = 1,  /* initial weights: a = parameter index */
+    SB_RANDOM_WEIGHTS = 1,  /* initial weights: a = parameter index; a method's state: the same, and b = 2 */
     SB_RANDOM_IMAGES = 2,   /* order of the images: a = epoch */
     SB_RANDOM_TILES = 3,    /* order of the tiles of a window: a = epoch, b = window */
     SB_RANDOM_CROP = 4,     /* where a tile lies: a = epoch, b = position, c = attempt */
@@ -25,7 +25,7 @@ typedef enum {
     SB_RANDOM_CHUNKS = 6,   /* the second view's permutation over the chunks: a = step */
     SB_RANDOM_REPLACE = 7,  /* replacement of a bad image: a = epoch, b = position, c = attempt */
     SB_RANDOM_EVALUATE = 8, /* views of the evaluator: a = tile, b = view */
-    SB_RANDOM_METHOD = 9    /* a method's normal numbers: a, b = step, c = which */
+    SB_RANDOM_METHOD = 9    /* what a method draws: a, b = step, c = which */
 } sb_random_purpose;
 
 typedef struct {

@@ -31,6 +31,21 @@ loss() { (cd "$copy" && tests/oracle/method.py agree | tee "$work/losses" && ! g
 train() {
     (cd "$copy" && within ./run train "$work/agree.yaml" run.dir="$work/$1" "${@:2}") && grep -q 'patience: 7' "$work/$1/config.yaml"
 }
+# What the run kept for each of its 12 images: in how many of its 6 batches each was, on whichever device. 48 samples are of them.
+counted() {
+    /usr/bin/python3 - "${@/#/$work/}" <<'END'
+import glob, json, struct, sys
+import numpy
+found = []
+for run in sys.argv[1:]:
+    data = open(glob.glob(f"{run}/checkpoints/*6.safetensors")[0], "rb").read()
+    length, = struct.unpack("<Q", data[:8])
+    begin, end = json.loads(data[8:8 + length])["seen"]["data_offsets"]
+    found.append(numpy.frombuffer(data[8 + length + begin:8 + length + end], numpy.float32))
+print(found)
+sys.exit(not all(len(f) == 12 and 24 <= f.sum() <= 48 and f.max() <= 6 and (f == found[0]).all() for f in found))
+END
+}
 knows() { (cd "$copy" && ./run help keys "${@:2}" | grep -q "$1"); }
 measured() { (cd "$copy" && within ./run evaluate "$work/agree") && grep -q '"largest":' "$work/agree/evaluation.jsonl"; }
 
@@ -50,6 +65,7 @@ ok "the operation's cases, CPU" cases kernels/test_cpu
 ok "the method's loss, as its formula in PyTorch has it" loss
 ok "a run of the method with the encoder" train agree
 [ -n "$emulated" ] && ok "the same on the emulated GPU" train emulated device=cuda cuda.plugin=build/tests/sb_emulated.so
+ok "the method counted each image's batches" counted agree ${emulated:+emulated}
 ok "it is measured" measured
 ok "help knows the method's key" knows method.weight agree
 ok "and what it suggests" knows projector.out=12 agree

@@ -180,6 +180,19 @@ int sb_checkpoint_save(const char *run_dir, const sb_checkpoint_view *v, int kee
     return 0;
 }
 
+#define DESCRIBED (16 + 24 * SB_TENSOR_DIMS)
+
+/* "f32 [3, 4]", of a tensor. */
+static const char *describe(const sb_tensor *t, char out[DESCRIBED])
+{
+    static const char *const types[] = { "f32", "i64", "f16", "bf16", "f64", "i32", "u8" };
+    int used = snprintf(out, DESCRIBED, "%s [", types[t->type]);
+    for (int d = 0; d < t->dims; d++)
+        used += snprintf(out + used, DESCRIBED - (size_t)used, "%s%" PRId64, d ? ", " : "", t->shape[d]);
+    snprintf(out + used, DESCRIBED - (size_t)used, "]");
+    return out;
+}
+
 /* All that is wanted is looked for before the first of it is taken. */
 static int take_all(const sb_safetensors *file, listing *l)
 {
@@ -187,8 +200,10 @@ static int take_all(const sb_safetensors *file, listing *l)
         const sb_tensor *wanted = &l->tensors[i], *t = sb_safetensors_find(file, wanted->name);
         if (!t)
             return sb_fail("tensor %s is missing", wanted->name);
+        char has[DESCRIBED], needs[DESCRIBED];
         if (!fits(wanted, t))
-            return sb_fail("tensor %s has another type or shape than this configuration's", wanted->name);
+            return sb_fail("tensor %s is %s, and this configuration and data set need %s", wanted->name,
+                           describe(t, has), describe(wanted, needs));
     }
     for (int i = 0; i < l->count; i++)
         if (load_tensor(file, sb_safetensors_find(file, l->tensors[i].name), l, &l->tensors[i]) != 0)

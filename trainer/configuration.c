@@ -109,6 +109,7 @@ static int fill(sb_settings *s, const sb_config *config)
         sb_config_fill(config, &sb_evaluate_table, &s->evaluate) != 0)
         return -1;
     s->view_count = config->view_count;
+    s->images = 2 * s->trainer.batch;
     return sb_view_keys_read(config, s->data.view, s->views);
 }
 

@@ -29,6 +29,7 @@ struct sb_settings {
     sb_trainer_keys trainer;
     sb_optimiser_keys optimiser;
     sb_evaluate_keys evaluate;
+    int images; /* of the data set (method.h); before a run's index is read, a number to plan with */
     int view_count;
     sb_view_keys views[SB_VIEWS_MAX];
     const sb_method_kind *method; /* what was chosen, and its own keys */

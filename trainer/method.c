@@ -26,6 +26,8 @@ int sb_method_build(sb_method *m, sb_graph *graph, sb_graph *target, const sb_se
                       .views = config->view_count,
                       .steps = config->trainer.steps,
                       .width = width,
+                      .images = config->images,
+                      .image_index = SB_NONE,
                       .graph = graph,
                       .target = target };
     for (int v = 0; v < SB_VIEWS_MAX; v++)
@@ -72,6 +74,15 @@ sb_t sb_normal(sb_method *m, int rows, int width)
 {
     return leaf(m, "normal numbers", (sb_shape){ rows, 1, 1, width, SB_F32 },
                 (sb_given){ .kind = SB_GIVEN_NORMAL });
+}
+
+/* The number of a leaf. */
+static int number_of(const sb_method *m, sb_t t)
+{
+    int leaf = 0;
+    while (m->graph->leaves[leaf] != t)
+        leaf++;
+    return leaf;
 }
 
 /* ---- embeddings ---------------------------------------------------------------------------------------- */
@@ -162,12 +173,10 @@ sb_t sb_push(sb_method *m, sb_t queue, sb_t t)
 {
     if (queue < 0 || t < 0)
         return SB_FAILED;
-    int leaf = 0;
-    while (m->graph->leaves[leaf] != queue)
-        leaf++;
     if (m->push_count == SB_PUSHES_MAX)
         return sb_fail("a method pushes to at most %d queues", SB_PUSHES_MAX);
-    m->pushes[m->push_count++] = (sb_queue_push){ m->given[leaf].index, m->graph->output_count };
+    m->pushes[m->push_count++] = (sb_queue_push){ m->given[number_of(m, queue)].index,
+                                                  m->graph->output_count };
     return sb_output(m->graph, t, false);
 }
 
@@ -197,4 +206,103 @@ void sb_steady_rate(sb_method *m, const char *name)
         sb_entry *e = &m->graph->store->entries[i];
         e->steady = e->steady || (e->kind == SB_ENTRY_WEIGHT && strncmp(e->name, name, strlen(name)) == 0);
     }
+}
+
+/* ---- what is kept for each image ----------------------------------------------------------------------- */
+
+/* An array with a row for each image. Returns its entry; -1. */
+static int add_array(sb_method *m, const char *name, int width, sb_init init)
+{
+    const sb_extent extent = { .dims = 2, .side = { m->images, width }, .init = init };
+    if (!m->kind->images)
+        return sb_fail("%s: method %s does not say that it keeps something for each image", name,
+                       m->kind->name);
+    return sb_store_add(m->graph->store, name, SB_ENTRY_STATE, &extent);
+}
+
+sb_t sb_image_index(sb_method *m)
+{
+    if (m->image_index == SB_NONE)
+        m->image_index = leaf(m, "image index", (sb_shape){ m->samples, 1, 1, 1, SB_I32 },
+                              (sb_given){ .kind = SB_GIVEN_IMAGES });
+    return m->image_index;
+}
+
+/* Rows of an entry with a row for each image, which is a leaf. */
+static sb_t rows_of_entry(sb_method *m, int entry, sb_t index)
+{
+    const sb_entry *e = &m->graph->store->entries[entry];
+    sb_t all = leaf(m, e->name, (sb_shape){ m->images, 1, 1, (int)e->extent.side[1], SB_F32 },
+                    (sb_given){ .kind = SB_GIVEN_STATE, .index = entry });
+    return sb_gather(m->graph, index, all);
+}
+
+sb_t sb_per_image(sb_method *m, const char *name, int width)
+{
+    int entry = add_array(m, name, width, SB_INIT_ZERO);
+    return entry < 0 ? SB_FAILED : rows_of_entry(m, entry, sb_image_index(m));
+}
+
+/* The entry of which `rows` are those of the batch's images; -1. */
+static int entry_of(const sb_method *m, sb_t rows)
+{
+    const sb_node *n = &m->graph->nodes[rows % SB_STOPPED];
+    if (n->leaf) {
+        const sb_given *given = &m->given[number_of(m, rows % SB_STOPPED)];
+        return given->kind == SB_GIVEN_ROWS ? m->tables[given->index].entry : -1;
+    }
+    return n->op == SB_OP_GATHER && m->graph->nodes[n->x[1]].leaf ? m->given[number_of(m, n->x[1])].index
+                                                                  : -1;
+}
+
+sb_t sb_put(sb_method *m, sb_t rows, sb_t t)
+{
+    if (rows < 0 || t < 0)
+        return SB_FAILED;
+    const sb_shape to = sb_shape_of(m->graph, rows), from = sb_shape_of(m->graph, t);
+    int entry = entry_of(m, rows);
+    if (entry < 0 || m->graph->store->entries[entry].unit_rows || from.n != m->samples ||
+        sb_shape_elements(&to) != sb_shape_elements(&from))
+        return sb_fail("[%d, %d] is put where no rows of the batch's images of this width were", from.n,
+                       from.c);
+    if (m->put_count == SB_PUSHES_MAX)
+        return sb_fail("a method puts rows into at most %d arrays", SB_PUSHES_MAX);
+    m->puts[m->put_count++] = (sb_image_put){ entry, m->graph->output_count };
+    return sb_output(m->graph, t, false);
+}
+
+sb_t sb_table(sb_method *m, const char *name, int width, double rate)
+{
+    int entry = add_array(m, name, width, SB_INIT_FAN_IN);
+    if (entry < 0 || sb_image_index(m) < 0)
+        return SB_FAILED;
+    if (m->table_count == SB_TABLES_MAX)
+        return sb_fail("a method has at most %d tables", SB_TABLES_MAX);
+    m->graph->store->entries[entry].unit_rows = true;
+    const int number = m->graph->leaf_count;
+    sb_t t = sb_leaf(m->graph, name, (sb_shape){ m->samples, 1, 1, width, SB_F32 }, true);
+    if (t < 0)
+        return SB_FAILED;
+    m->given[number] = (sb_given){ .kind = SB_GIVEN_ROWS, .index = m->table_count };
+    m->tables[m->table_count++] = (sb_image_table){ .entry = entry, .leaf = number, .rate = rate };
+    return t;
+}
+
+sb_t sb_other_images(sb_method *m, int most)
+{
+    const int others = m->images - m->samples, count = most < others ? most : others;
+    if (count < 1 || sb_image_index(m) < 0)
+        return count < 1 ? sb_fail("%d images beside a batch of %d, of a data set of %d", most, m->samples,
+                                   m->images)
+                         : SB_FAILED;
+    return leaf(m, "other images", (sb_shape){ count, 1, 1, 1, SB_I32 },
+                (sb_given){ .kind = SB_GIVEN_OTHERS });
+}
+
+sb_t sb_rows_of_images(sb_method *m, sb_t rows, sb_t index)
+{
+    if (rows < 0 || index < 0)
+        return SB_FAILED;
+    int entry = entry_of(m, rows);
+    return entry < 0 ? sb_fail("rows of other images of what has none") : rows_of_entry(m, entry, index);
 }

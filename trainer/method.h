@@ -7,7 +7,11 @@
  *
  * What is built is run in this order in each step: the target network over all views, if one was asked for;
  * the backbone; this graph over the whole batch, there and back; the optimiser's step; then, at once, what a
- * step leaves behind: the target's average, the queues' rows, rows that are to have unit length. */
+ * step leaves behind: the target's average, the queues' rows, rows that are to have unit length, and what is
+ * kept for each image.
+ *
+ * An image is here what the data set has one of: with data.place = grid a cell of an image's grid, or else
+ * two tiles of one image would share what is kept, although they show different things. */
 #ifndef SB_TRAINER_METHOD_H
 #define SB_TRAINER_METHOD_H
 
@@ -17,6 +21,7 @@
 typedef struct sb_settings sb_settings; /* trainer/configuration.h */
 
 #define SB_PUSHES_MAX 8
+#define SB_TABLES_MAX 4
 
 typedef struct sb_method sb_method;
 
@@ -30,7 +35,10 @@ typedef enum {
     SB_GIVEN_TARGET,   /* output `index` of the target's graph */
     SB_GIVEN_STATE,    /* the store's entry `index` */
     SB_GIVEN_NUMBER,   /* `number` of this step */
-    SB_GIVEN_NORMAL    /* normal numbers, drawn anew for each step */
+    SB_GIVEN_NORMAL,   /* normal numbers, drawn anew for each step */
+    SB_GIVEN_IMAGES,   /* which image each sample is of */
+    SB_GIVEN_OTHERS,   /* images of which no sample is, drawn anew for each step */
+    SB_GIVEN_ROWS      /* the rows of table `index` for the images of the batch */
 } sb_given_kind;
 typedef struct {
     sb_given_kind kind;
@@ -42,6 +50,17 @@ typedef struct {
 typedef struct {
     int entry, output;
 } sb_queue_push;
+
+/* After a step, output `output` is written over the rows of the batch's images in entry `entry`. */
+typedef struct {
+    int entry, output;
+} sb_image_put;
+
+/* Entry `entry`, whose rows learn by themselves; leaf `leaf` is given those of the batch's images. */
+typedef struct {
+    int entry, leaf;
+    double rate;
+} sb_image_table;
 
 typedef struct {
     const char *name;
@@ -55,6 +74,7 @@ typedef struct {
     int views_least, views_most;
     int samples_least;                /* a smaller batch is refused with this number */
     sb_schedule momentum;             /* of the target network; NULL: there is none */
+    bool images;                      /* it keeps something for each image */
     sb_t (*build)(sb_method *method); /* the loss [1, 1]; SB_FAILED */
 } sb_method_kind;
 
@@ -64,6 +84,7 @@ struct sb_method {
     const sb_settings *config;
     const void *keys;          /* the method's own, filled */
     int samples, views, width; /* width: of a feature */
+    int images;                /* of the data set */
     int64_t steps;             /* of the run */
     sb_graph *graph, *target;  /* target: its projector, over the target's features, which are leaf 0 */
     sb_given given[SB_LEAVES_MAX];
@@ -72,7 +93,10 @@ struct sb_method {
     int embedding_outputs[SB_VIEWS_MAX]; /* of a view; of all views in the first, where they go together */
     int loss_output;
     sb_queue_push pushes[SB_PUSHES_MAX];
-    int push_count;
+    sb_image_put puts[SB_PUSHES_MAX];
+    sb_image_table tables[SB_TABLES_MAX];
+    int push_count, put_count, table_count;
+    sb_t image_index; /* SB_NONE: not asked for yet */
 };
 
 /* Builds heads and loss over features [views * samples, width] into two empty graphs of one store, the
@@ -125,6 +149,35 @@ sb_t sb_number(sb_method *method, sb_schedule number);
 
 /* [rows, width]: normal numbers that follow from the seed and the step. */
 sb_t sb_normal(sb_method *method, int rows, int width);
+
+/* ---- what is kept for each image -------------------------------------------------------------------------
+ * For a method that says so (sb_method_kind.images). The arrays have a row for each of `images`: they are in
+ * the checkpoints of a run, and belong to its data set. */
+
+/* i32 [samples, 1]: which image each sample of the batch is of, 0 .. images - 1. It may come twice. */
+sb_t sb_image_index(sb_method *method);
+
+/* Of an array [images, width], zeros at first, the rows of the batch's images [samples, width]. No gradient
+ * goes to them. */
+sb_t sb_per_image(sb_method *method, const char *name, int width);
+
+/* After the step, t [samples, width] takes the place of these rows, which sb_per_image gave. Of two samples
+ * of one image the later one counts. */
+sb_t sb_put(sb_method *method, sb_t rows, sb_t t);
+
+/* The same of an array of learnt vectors of unit length, which begin at random. After the step each vector e
+ * of the batch's images goes along the sum g of its samples' gradients, e <- unit(e - rate lr g), lr the
+ * step's learning rate. It has no momentum and no weight decay, which would move the vectors of all other
+ * images, too, and takes no memory beside itself. */
+sb_t sb_table(sb_method *method, const char *name, int width, double rate);
+
+/* i32 [count, 1]: `most` images, or as many as there are, of which no sample of the batch is: each at most
+ * once, in an order that follows from the seed and the step. */
+sb_t sb_other_images(sb_method *method, int most);
+
+/* The rows of other images in an array of which sb_table or sb_per_image gave `rows`: [count, width]. No
+ * gradient goes to them. */
+sb_t sb_rows_of_images(sb_method *method, sb_t rows, sb_t index);
 
 #define SB_METHOD(name) extern const sb_method_kind sb_method_##name;
 #include "trainer/methods/methods.def"

@@ -24,6 +24,7 @@
 #include "trainer/checkpoint.h" /* sb_checkpoint_* */
 #include "trainer/control.h"    /* sb_control_* */
 #include "trainer/export.h"     /* sb_export_backbone */
+#include "trainer/images.h"     /* sb_images_* */
 #include "trainer/publish.h"    /* sb_publish_* */
 #include "trainer/schedule.h"   /* sb_schedule_lr */
 #include "trainer/status.h"     /* sb_status, sb_metrics_* */
@@ -35,6 +36,7 @@ typedef struct {
     const char *run_dir;
     sb_settings config;
     char *config_text;
+    sb_images images; /* none where the method asks for none */
     sb_device *device;
     sb_step *step;
     sb_control *control;
@@ -122,6 +124,15 @@ static int skip_overlaps(void *context, uint8_t *skip)
         }
     }
     return found;
+}
+
+static int number_images(void *context, int32_t *index)
+{
+    train *t = context;
+    for (int i = 0; i < t->config.trainer.batch; i++)
+        if ((index[i] = sb_images_number(&t->images, meta_of(t, i))) < 0)
+            return -1;
+    return 0;
 }
 
 /* ---- for evaluators ------------------------------------------------------------------------------------ */
@@ -272,7 +283,9 @@ static int report(train *t, double loss, double lr, uint64_t step_ns)
 
 static sb_train_end run_steps(train *t)
 {
-    const sb_step_source source = { .context = t, .fetch = fetch, .skip = skip_overlaps };
+    const sb_step_source source = {
+        .context = t, .fetch = fetch, .skip = skip_overlaps, .images = number_images
+    };
     int64_t saved = t->number;
     int rc = 0;
     t->begun_ns = sb_now();
@@ -389,10 +402,21 @@ static int make_step(train *t)
     return 0;
 }
 
+/* The images of the run's data set, where the method keeps something for each. */
+static int count_images(train *t)
+{
+    if (!t->config.method->images)
+        return 0;
+    if (sb_images_read(&t->images, t->run_dir, &t->config.data) != 0)
+        return -1;
+    t->config.images = t->images.count;
+    return 0;
+}
+
 static int setup(train *t)
 {
     if (sb_settings_of_run(&t->config, t->run_dir, &t->config_text) != 0 ||
-        sb_rundir_lock(t->run_dir, "trainer.lock") < 0 || make_step(t) != 0)
+        sb_rundir_lock(t->run_dir, "trainer.lock") < 0 || count_images(t) != 0 || make_step(t) != 0)
         return -1;
     sb_device_introduce(t->device);
     int width, rows = t->config.view_count * t->config.trainer.batch;
@@ -424,6 +448,7 @@ static void teardown(train *t)
     for (int i = 0; i < t->layout.class_count; i++)
         sb_ring_close(&t->rings[i]);
     sb_publisher_close(&t->publisher);
+    sb_images_free(&t->images);
     free(t->embeddings);
     free(t->config_text);
 }

@@ -12,6 +12,7 @@
 #include "kernels/op/cross_entropy.h"
 #include "kernels/op/deviation.h"
 #include "kernels/op/epps_pulley.h"
+#include "kernels/op/gather.h"
 #include "kernels/op/identity_distance.h"
 #include "kernels/op/input.h"
 #include "kernels/op/linear.h"
@@ -77,6 +78,9 @@
 
 /* Rows first .. first + count - 1, counted round. */
 #define sb_rows(g, x, ...) SB_APPLY(g, SB_OP_ROWS, "rows", 0, x, SB_NONE, (&(sb_rows_how){ __VA_ARGS__ }))
+
+/* Rows of x by their numbers, i32 [m, 1]. */
+#define sb_gather(g, index, x) SB_APPLY_PLAIN(g, SB_OP_GATHER, "gather", index, x)
 
 /* Batch norm + residual (or SB_NONE), then ReLU where .relu. */
 #define SB_NORM_EPSILON 1e-5f

@@ -54,11 +54,11 @@ int sb_store_add(sb_store *s, const char *name, sb_entry_kind kind, const sb_ext
 
 /* ---- initialisation ------------------------------------------------------------------------------------ */
 
-static void fill_normal(float *out, size_t count, double deviation, uint64_t seed, int stream)
+static void fill_normal(const sb_entry *e, double deviation, uint64_t seed, int stream, float *out)
 {
     sb_random random;
-    sb_random_init(&random, seed, SB_RANDOM_WEIGHTS, (uint32_t)stream, 0, 0);
-    sb_normals(&random, deviation, out, count);
+    sb_random_init(&random, seed, SB_RANDOM_WEIGHTS, (uint32_t)stream, (uint32_t)e->kind, 0);
+    sb_normals(&random, deviation, out, e->count);
 }
 
 /* The rows of a weight that is to have rows of unit length. */
@@ -83,12 +83,8 @@ static void initialise(const sb_entry *e, uint64_t seed, int stream, float *out)
     for (int d = 2; d < e->extent.dims; d++)
         taps *= side[d];
     switch (e->extent.init) {
-    case SB_INIT_FAN_OUT:
-        fill_normal(out, e->count, sqrt(2.0 / (double)(side[0] * taps)), seed, stream);
-        break;
-    case SB_INIT_FAN_IN:
-        fill_normal(out, e->count, sqrt(2.0 / (double)(side[1] * taps)), seed, stream);
-        break;
+    case SB_INIT_FAN_OUT: fill_normal(e, sqrt(2.0 / (double)(side[0] * taps)), seed, stream, out); break;
+    case SB_INIT_FAN_IN: fill_normal(e, sqrt(2.0 / (double)(side[1] * taps)), seed, stream, out); break;
     case SB_INIT_ZERO:
     case SB_INIT_ONE:
         for (size_t i = 0; i < e->count; i++)
@@ -148,7 +144,7 @@ int sb_section_create(sb_section *out, sb_store *s, const size_t floats[SB_ENTRY
             const sb_entry *e = &s->entries[i];
             if ((int)e->kind == k && e->offset + e->count <= out->floats[k])
                 initialise(e, seed, stream, host + e->offset);
-            stream += e->kind == SB_ENTRY_WEIGHT;
+            stream += (int)e->kind == k;
         }
         if (out->floats[k] > 0 && (device->copy(device, SB_STREAM_COMPUTE, out->array[k], host,
                                                 out->floats[k] * sizeof *host, SB_TO_DEVICE) != 0 ||

@@ -16,7 +16,7 @@
 #define SB_ENTRY_NAME 128
 
 /* WEIGHT: learnt, has a gradient. STATISTIC: gathered by a norm: means [c], then variances [c]; its sides are
- * [2, c]. STATE: of a method: written after each step, without a gradient (a queue). */
+ * [2, c]. STATE: of a method: written after each step (a queue), without a gradient of the optimiser's. */
 typedef enum { SB_ENTRY_WEIGHT, SB_ENTRY_STATISTIC, SB_ENTRY_STATE, SB_ENTRY_KINDS } sb_entry_kind;
 
 typedef struct {
@@ -30,7 +30,8 @@ typedef struct {
     int64_t frozen_until; /* it stays as it is for so many steps; 0 */
     float rate;           /* its learning rate is the optimiser's times this; 1 */
     bool steady;          /* it learns at the schedule's peak throughout: no warm-up, no decay */
-    bool unit_rows;       /* its rows [side[0]] have length 1, from the start on and after each step */
+    bool unit_rows;       /* its rows [side[0]] have length 1, from the start on and after each step. Of a
+                             method's state: from the start on */
 } sb_entry;
 
 typedef struct {
@@ -62,9 +63,9 @@ void sb_store_free(sb_store *store); /* sections are freed before; tolerates zer
  * too late, or out of memory. */
 int sb_store_add(sb_store *store, const char *name, sb_entry_kind kind, const sb_extent *extent);
 
-/* Takes a section's memory and initialises it from `seed`: weight i of the store draws from stream (WEIGHTS,
- * i); gradients are 0, running means 0 and variances 1. floats: how much of each array it has, to the end of
- * an entry; NULL: all. */
+/* Takes a section's memory and initialises it from `seed`: entry i of a kind draws from stream
+ * (WEIGHTS, i, kind); gradients are 0, running means 0 and variances 1. floats: how much of each array it
+ * has, to the end of an entry; NULL: all. */
 int sb_section_create(sb_section *out, sb_store *store, const size_t floats[SB_ENTRY_KINDS], bool trained,
                       uint64_t seed);
 

@@ -64,13 +64,13 @@ static int promised_pieces(const sb_step *s, int most, piece list[SB_STEP_PLANS_
     return count;
 }
 
-/* The most rows of a weight whose rows are to have length 1. */
+/* The most rows that are to have length 1 at once: of a weight, or of a batch in a table. */
 static size_t unit_rows(const sb_step *s)
 {
-    size_t most = 0;
+    size_t most = s->method.table_count > 0 ? (size_t)s->method.samples : 0;
     for (int i = 0; i < s->store.count; i++) {
         const sb_entry *e = &s->store.entries[i];
-        if (e->unit_rows && (size_t)e->extent.side[0] > most)
+        if (e->unit_rows && e->kind == SB_ENTRY_WEIGHT && (size_t)e->extent.side[0] > most)
             most = (size_t)e->extent.side[0];
     }
     return most;
@@ -108,6 +108,8 @@ static size_t list_wants(sb_step *s, const piece pieces[], int piece_count, want
         { batch * batch, &s->skip, &s->budget.batch },
         { sizeof(float), &s->one, &s->budget.batch },
         { s->given_floats * sizeof(float), &s->given, &s->budget.batch },
+        { s->table_floats * sizeof(float), &s->table_rows, &s->budget.batch },
+        { s->table_floats * sizeof(float), &s->table_gradient, &s->budget.batch },
         { unit_rows(s) * sizeof(float), &s->lengths, &s->budget.batch },
         { statistics * sizeof(float), &s->running, &s->budget.weights },
     };
@@ -183,6 +185,22 @@ static int fail_memory(sb_step *s, size_t needed, size_t available)
                    s->config->trainer.batch, wanted, needed >> 20, available >> 20, advice);
 }
 
+/* All images' numbers, where others than the batch's are drawn. */
+static int take_images(sb_step *s)
+{
+    const size_t images = (size_t)s->method.images;
+    bool drawn = false;
+    for (int k = 0; k < s->loss->leaf_count; k++)
+        drawn = drawn || s->method.given[k].kind == SB_GIVEN_OTHERS;
+    if (!drawn)
+        return 0;
+    s->all_images = sb_zeroed(images, sizeof *s->all_images, "the images of a data set");
+    s->swapped = sb_zeroed(images, sizeof *s->swapped, "the images of a data set");
+    for (size_t i = 0; i < images && s->all_images; i++)
+        s->all_images[i] = (int32_t)i;
+    return s->all_images && s->swapped ? 0 : -1;
+}
+
 int sb_step_take_memory(sb_step *s)
 {
     size_t batch = (size_t)s->config->trainer.batch;
@@ -217,6 +235,8 @@ int sb_step_take_memory(sb_step *s)
     s->index_host = sb_zeroed((size_t)s->rows, sizeof *s->index_host, "the order of a batch");
     s->permutation = sb_zeroed(batch, sizeof *s->permutation, "the permutation of a batch");
     s->given_host = sb_zeroed(s->given_floats + 1, sizeof *s->given_host, "a method's numbers of a step");
+    if (take_images(s) != 0)
+        return -1;
     return s->skip_host && s->index_host && s->permutation && s->given_host ? 0 : -1;
 }
 
@@ -226,7 +246,7 @@ void sb_step_free_memory(sb_step *s)
         s->arena,         s->lengths,        s->pixels[0],   s->pixels[1],    s->chunk_dfeatures,
         s->features,      s->dfeatures,      s->heads_arena, s->heads_packed, s->skip,
         s->one,           s->running,        s->given,       s->target_arena, s->target_features,
-        s->target_packed, s->target_running, s->index
+        s->target_packed, s->target_running, s->index,       s->table_rows,   s->table_gradient
     };
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
         if (memory[i])
@@ -235,4 +255,6 @@ void sb_step_free_memory(sb_step *s)
     free(s->index_host);
     free(s->permutation);
     free(s->given_host);
+    free(s->all_images);
+    free(s->swapped);
 }

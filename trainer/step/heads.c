@@ -21,8 +21,14 @@ int sb_step_plan_heads(sb_step *s)
         const sb_given_kind kind = s->method.given[k].kind;
         const sb_shape shape = sb_shape_of(s->loss, s->loss->leaves[k]);
         s->given_offset[k] = s->given_floats;
-        if (kind == SB_GIVEN_NUMBER || kind == SB_GIVEN_NORMAL)
+        if (kind == SB_GIVEN_NUMBER || kind == SB_GIVEN_NORMAL || kind == SB_GIVEN_IMAGES ||
+            kind == SB_GIVEN_OTHERS)
             s->given_floats += (sb_shape_elements(&shape) + 63) / 64 * 64; /* 256 bytes */
+    }
+    for (int t = 0; t < s->method.table_count; t++) {
+        const sb_shape shape = sb_shape_of(s->loss, s->loss->leaves[s->method.tables[t].leaf]);
+        s->table_offset[t] = s->table_floats;
+        s->table_floats += (sb_shape_elements(&shape) + 63) / 64 * 64;
     }
     if (plan_graph(&s->heads, s->loss, true) != 0)
         return sb_context("heads and loss");
@@ -34,7 +40,7 @@ int sb_step_plan_heads(sb_step *s)
 /* ---- there and back ------------------------------------------------------------------------------------ */
 
 /* Numbers of this step, into device memory at once. */
-static int send_numbers(sb_step *s, int64_t number)
+static int send_numbers(sb_step *s, int64_t number, const sb_step_source *source)
 {
     sb_device *d = s->device;
     for (int k = 0; k < s->loss->leaf_count; k++) {
@@ -50,6 +56,8 @@ static int send_numbers(sb_step *s, int64_t number)
             sb_normals(&random, 1, to, sb_shape_elements(&shape));
         }
     }
+    if (sb_step_number_images(s, number, source) != 0)
+        return -1;
     return s->given_floats == 0 ? 0
                                 : d->copy(d, SB_STREAM_COMPUTE, s->given, s->given_host,
                                           s->given_floats * sizeof(float), SB_TO_DEVICE);
@@ -84,7 +92,10 @@ static const void *given_to(const sb_step *s, int leaf, bool skipping)
     case SB_GIVEN_TARGET: return sb_plan_output(s->target_heads, given->index);
     case SB_GIVEN_STATE: return s->section.state + s->store.entries[given->index].offset;
     case SB_GIVEN_NUMBER:
-    case SB_GIVEN_NORMAL: return s->given + s->given_offset[leaf];
+    case SB_GIVEN_NORMAL:
+    case SB_GIVEN_IMAGES:
+    case SB_GIVEN_OTHERS: return s->given + s->given_offset[leaf];
+    case SB_GIVEN_ROWS: return s->table_rows + s->table_offset[given->index];
     }
     return NULL;
 }
@@ -93,11 +104,14 @@ int sb_step_heads(sb_step *s, int64_t number, const sb_step_source *source, doub
 {
     sb_device *d = s->device;
     int skipping = send_skip(s, source);
-    if (skipping < 0 || send_numbers(s, number) != 0 || (s->target_heads && run_target(s) != 0))
+    if (skipping < 0 || send_numbers(s, number, source) != 0 || sb_step_get_rows(s) != 0 ||
+        (s->target_heads && run_target(s) != 0))
         return -1;
     sb_feed feed = { .section = &s->section, .dleaf = { s->dfeatures } };
     for (int k = 0; k < s->loss->leaf_count; k++)
         feed.leaf[k] = given_to(s, k, skipping > 0);
+    for (int t = 0; t < s->method.table_count; t++)
+        feed.dleaf[s->method.tables[t].leaf] = s->table_gradient + s->table_offset[t];
     feed.doutput[s->method.loss_output] = s->one;
     float value;
     if (sb_plan_forward(s->heads, &feed) != 0 || sb_plan_update_running(s->heads, s->running) != 0 ||
@@ -116,7 +130,7 @@ static int unit_rows(sb_step *s)
 {
     for (int i = 0; i < s->store.count; i++) {
         const sb_entry *e = &s->store.entries[i];
-        if (!e->unit_rows)
+        if (!e->unit_rows || e->kind != SB_ENTRY_WEIGHT) /* a table's are made so when they change */
             continue;
         int rows = (int)e->extent.side[0];
         const sb_shape shape = { rows, 1, 1, (int)(e->count / (size_t)rows), SB_F32 };
@@ -154,7 +168,7 @@ static int push(sb_step *s, const sb_queue_push *p, int64_t number)
                            sb_shape_bytes(&rows), SB_ON_DEVICE);
 }
 
-int sb_step_follow(sb_step *s, int64_t number)
+int sb_step_follow(sb_step *s, int64_t number, double lr)
 {
     const sb_schedule momentum = s->method.kind->momentum;
     if (unit_rows(s) != 0 || (momentum && average(s, momentum(&s->method, number, s->method.steps)) != 0))
@@ -162,5 +176,5 @@ int sb_step_follow(sb_step *s, int64_t number)
     for (int i = 0; i < s->method.push_count; i++)
         if (push(s, &s->method.pushes[i], number) != 0)
             return -1;
-    return 0;
+    return sb_step_keep_rows(s, lr);
 }

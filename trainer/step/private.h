@@ -1,6 +1,7 @@
 /* private.h: a step as its own files see it: step.c (creation, the two passes), chunks.c (which views go
  * through the backbone together, and how they come to the device), heads.c (heads and loss: what they are
- * given, what a step leaves behind), budget.c (memory), update.c (optimiser). */
+ * given, what a step leaves behind), images.c (what a method keeps for each image), budget.c (memory),
+ * update.c (optimiser). */
 #ifndef SB_TRAINER_STEP_PRIVATE_H
 #define SB_TRAINER_STEP_PRIVATE_H
 
@@ -60,12 +61,16 @@ struct sb_step {
     float *running, *target_running; /* [statistic floats of the section]: as they are after the step */
     float *one;                      /* 1: the gradient at the loss */
     float *lengths;                  /* of the rows of one weight that are to have length 1 */
-    float *given;                    /* [given_floats]: the numbers that the loss is given in each step */
+    float *given; /* [given_floats]: the numbers that the loss is given in each step; images' are i32 */
+    float *table_rows, *table_gradient; /* [table_floats]: table t's rows of the batch's images */
+    size_t table_floats, table_offset[SB_TABLES_MAX];
 
     uint8_t *skip_host;        /* [batch, batch] */
     const uint8_t *given_skip; /* what sb_step_loss was given */
     int32_t *index_host;       /* [rows] */
     uint32_t *permutation;     /* [batch] */
+    int32_t *all_images;       /* [images]: in their order; NULL where nothing draws from them */
+    int32_t *swapped;          /* [images] */
     float *given_host;         /* [given_floats]: leaf k's from given_offset[k] on */
     size_t given_floats, given_offset[SB_LEAVES_MAX];
 };
@@ -92,8 +97,15 @@ int sb_step_plan_heads(sb_step *step);
 /* heads.c. Heads and loss of step `number` over the features of the whole batch, there and back. */
 int sb_step_heads(sb_step *step, int64_t number, const sb_step_source *source, double *loss);
 
-/* heads.c. After the optimiser's step: unit rows, the target's average, the queues. */
-int sb_step_follow(sb_step *step, int64_t number);
+/* heads.c. After the optimiser's step: unit rows, the target's average, the queues, what images have. */
+int sb_step_follow(sb_step *step, int64_t number, double lr);
+
+/* images.c. Asks the source which images the batch has, and draws others: into given_host. */
+int sb_step_number_images(sb_step *step, int64_t number, const sb_step_source *source);
+
+/* images.c. The rows that the loss is given; and after it, with that learning rate, what becomes of them. */
+int sb_step_get_rows(sb_step *step);
+int sb_step_keep_rows(sb_step *step, double lr);
 
 /* budget.c. Takes all memory beside weights and optimiser; refuses what does not fit, with the largest chunk
  * that would. */

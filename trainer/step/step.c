@@ -287,14 +287,15 @@ int sb_step_loss(sb_step *s, int64_t number, const float *embeddings, const floa
                                     bytes, SB_TO_DEVICE) != 0) ||
         sb_step_heads(s, number, &source, loss) != 0 ||
         d->copy(d, SB_STREAM_COMPUTE, gradient, s->dfeatures, bytes, SB_TO_HOST) != 0 ||
-        sb_step_follow(s, number) != 0)
+        sb_step_follow(s, number, 1) != 0)
         return -1;
     return d->wait(d, SB_STREAM_COMPUTE);
 }
 
 int sb_step_commit(sb_step *s, int64_t number, double lr)
 {
-    if (sb_step_update(s, number, lr) != 0 || copy_statistics(s, true) != 0 || sb_step_follow(s, number) != 0)
+    if (sb_step_update(s, number, lr) != 0 || copy_statistics(s, true) != 0 ||
+        sb_step_follow(s, number, lr) != 0)
         return -1;
     return sb_step_weights_changed(s);
 }

@@ -29,6 +29,9 @@ typedef struct {
     /* After pass 1: fills skip [batch, batch] (method.h) and returns 1, or 0 if no pair is to be skipped; -1.
      * NULL: none. */
     int (*skip)(void *context, uint8_t *skip);
+    /* After pass 1, where the method asks for it: fills index [batch] with the image of each sample, 0 ..
+     * images - 1 (configuration.h). 0; -1. NULL: sample i is of image i mod images. */
+    int (*images)(void *context, int32_t *index);
 } sb_step_source;
 
 /* What the step takes of the device's memory, in bytes. */
@@ -72,7 +75,8 @@ int sb_step_begin(sb_step *step);
 int sb_step_gradient(sb_step *step, int64_t number, const sb_step_source *source, double *loss);
 
 /* The same of a step without a backbone, in host memory: the gradient at the embeddings, and the section's,
- * and what a step leaves behind in the section (queues), as if no weight had been changed. target: the target
+ * and what a step leaves behind in the section (queues, rows of images: those that learn as at a learning
+ * rate of 1), as if no weight had been changed. target: the target
  * network's embeddings, of the same shape; NULL: those of the trained one. skip: method.h; NULL: none. */
 int sb_step_loss(sb_step *step, int64_t number, const float *embeddings, const float *target,
                  const uint8_t *skip, double *loss, float *gradient);

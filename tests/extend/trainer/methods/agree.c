@@ -1,4 +1,5 @@
-/* agree.c: the embeddings of two views are to be the same number by number. (It collapses: it is a test.) */
+/* agree.c: the embeddings of two views are to be the same number by number. (It collapses: it is a test.) It
+ * counts in how many batches each image was. */
 #include "kernels/op/square.h"
 #include "trainer/graph/build.h"
 #include "trainer/method.h"
@@ -14,6 +15,9 @@ static sb_t build(sb_method *m)
     const agree_keys *k = m->keys;
     sb_graph *g = m->graph;
     sb_t difference = sb_combine(g, sb_embedding(m, 0), sb_embedding(m, 1), .alpha = 1, .beta = -1);
+    sb_t seen = sb_per_image(m, "seen", 1);
+    if (sb_put(m, seen, sb_combine(g, seen, SB_NONE, .alpha = 1, .constant = 1)) < 0)
+        return SB_FAILED;
     sb_t loss = sb_mean(g, SB_APPLY_PLAIN(g, SB_OP_SQUARE, "square", difference, SB_NONE));
     return sb_combine(g, loss, SB_NONE, .alpha = (float)k->weight);
 }
@@ -27,4 +31,5 @@ const sb_method_kind sb_method_agree = { .name = "agree",
                                          .views_least = 2,
                                          .views_most = 2,
                                          .samples_least = 1,
+                                         .images = true,
                                          .build = build };
