@@ -175,9 +175,11 @@ sb_t sb_push(sb_method *m, sb_t queue, sb_t t)
         return SB_FAILED;
     if (m->push_count == SB_PUSHES_MAX)
         return sb_fail("a method pushes to at most %d queues", SB_PUSHES_MAX);
-    m->pushes[m->push_count++] = (sb_queue_push){ m->given[number_of(m, queue)].index,
-                                                  m->graph->output_count };
-    return sb_output(m->graph, t, false);
+    int output = 0; /* an embedding is one already */
+    while (output < m->graph->output_count && m->graph->outputs[output] != t)
+        output++;
+    m->pushes[m->push_count++] = (sb_queue_push){ m->given[number_of(m, queue)].index, output };
+    return output < m->graph->output_count ? t : sb_output(m->graph, t, false);
 }
 
 sb_t sb_prototypes(sb_method *m, sb_t x, int count, int64_t frozen)

@@ -59,11 +59,12 @@ END
 
 make_images
 recipe byol "$two" ", hidden: 32, momentum: 0.9"
-recipe barlow "$two" ""
+recipe barlow "$two" ", queue: 16"
+recipe tico "$two" ", momentum: 0.9"
 recipe swav "$crops" ", prototypes: 24, queue: 16, queue_from: 0.3, frozen: 0.2"
 recipe lejepa "$crops" ", directions: 64"
 ok "what holds a trainer" make_fault
-for method in byol barlow swav lejepa; do
+for method in byol barlow tico swav lejepa; do
     ok "$method: a run ends" train $method $method
     ok "$method: killed and resumed" killed $method $method.killed
     ok "$method:   the same weights, and all that is kept" same_weights $method $method.killed

@@ -20,13 +20,17 @@
 #include "kernels/op/map.h"
 #include "kernels/op/maxpool.h"
 #include "kernels/op/mean.h"
+#include "kernels/op/nuclear_norm.h"
 #include "kernels/op/product.h"
 #include "kernels/op/row_dot.h"
 #include "kernels/op/rows.h"
 #include "kernels/op/sinkhorn.h"
 #include "kernels/op/softplus.h"
+#include "kernels/op/unit_columns.h"
 #include "kernels/op/unit_rows.h"
 #include "trainer/graph/graph.h"
+
+#define SB_NORM_EPSILON 1e-5f
 
 /* One, two inputs; without `how`; with. */
 #define SB_APPLY(g, OP, name, without, a, b, how) \
@@ -40,6 +44,7 @@
 #define sb_linear(g, x, name, ...) \
     SB_APPLY(g, SB_OP_LINEAR, name, 0, x, SB_NONE, (&(sb_linear_how){ __VA_ARGS__ }))
 #define sb_unit_rows(g, x) SB_APPLY_PLAIN(g, SB_OP_UNIT_ROWS, "unit_rows", x, SB_NONE)
+#define sb_nuclear_norm(g, x) SB_APPLY_PLAIN(g, SB_OP_NUCLEAR_NORM, "nuclear_norm", x, SB_NONE)
 #define sb_row_dot(g, a, b) SB_APPLY_PLAIN(g, SB_OP_ROW_DOT, "row_dot", a, b)
 #define sb_identity_distance(g, x, ...)                                      \
     SB_APPLY(g, SB_OP_IDENTITY_DISTANCE, "identity_distance", 0, x, SB_NONE, \
@@ -68,6 +73,12 @@
     sb_apply(g, SB_OP_SINKHORN, (const sb_t[SB_INPUTS_MAX]){ x, earlier, used }, "sinkhorn", 0, \
              &(sb_sinkhorn_how){ __VA_ARGS__ }, sizeof(sb_sinkhorn_how))
 
+/* Columns of unit length, without their means, of x and of the first `used` rows of the earlier ones (both
+ * SB_NONE: there are none). */
+#define sb_unit_columns(g, x, earlier, used)                                                            \
+    sb_apply(g, SB_OP_UNIT_COLUMNS, (const sb_t[SB_INPUTS_MAX]){ x, earlier, used }, "unit_columns", 0, \
+             &(sb_unit_columns_how){ .epsilon = SB_NORM_EPSILON }, sizeof(sb_unit_columns_how))
+
 /* .scale a' b where .form is SB_PRODUCT_ROWS, .scale a b' where it is SB_PRODUCT_COLUMNS. */
 #define sb_product(g, a, b, ...) \
     SB_APPLY(g, SB_OP_PRODUCT, "product", 0, a, b, (&(sb_product_how){ __VA_ARGS__ }))
@@ -83,7 +94,6 @@
 #define sb_gather(g, index, x) SB_APPLY_PLAIN(g, SB_OP_GATHER, "gather", index, x)
 
 /* Batch norm + residual (or SB_NONE), then ReLU where .relu. */
-#define SB_NORM_EPSILON 1e-5f
 #define sb_batchnorm(g, x, residual, name, ...)        \
     SB_APPLY(g, SB_OP_BATCHNORM, name, 0, x, residual, \
              (&(sb_batchnorm_how){ .epsilon = SB_NORM_EPSILON, __VA_ARGS__ }))

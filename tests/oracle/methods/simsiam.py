@@ -1,25 +1,32 @@
-"""simsiam: a predictor against the other view without a gradient (Chen and He 2021); fastsiam takes the mean of all other views."""
+"""SimSiam (Chen and He 2021): a predictor against what the projector makes of the other view, without a gradient to that."""
 import torch
-from torch.nn import functional
+
+from methods import far, inputs, unit
 
 LEAST = 2
-VARIANTS = [{}, {"method.hidden": 7}]
-VIEWS = 2
+VARIANTS = [{"hidden": 7}, {"hidden": 33, "predictor_rate": "scheduled"}]
 
 
 def loss(m):
+    """FastSiam's, too: the mean of all other views."""
     total = 0
     for v, z in enumerate(m.z):
         target = torch.stack([w.detach() for k, w in enumerate(m.z) if k != v]).mean(0)
-        p = m.mlp(z, "predictor", last="bias")
-        total = total - (functional.normalize(p, dim=1) * functional.normalize(target, dim=1)).sum(1).mean()
+        total = total - (unit(m.mlp(z, "predictor")) * unit(target)).sum(1).mean()
     return total / len(m.z)
 
 
-def relations(run):
-    """Of two views, FastSiam's mean of the others is the other."""
-    generator = torch.Generator().manual_seed(1)
-    views = [torch.randn(8, 5, generator=generator, dtype=torch.float64) for _ in range(2)]
-    one, other = run({}, *views), run({"method.name": "fastsiam"}, *views)
-    return [("fastsiam of two views is simsiam", abs(one[0] - other[0]), 0.0),
-            ("  and its gradient", max((a - b).abs().max().item() for a, b in zip(one[1], other[1])), 0.0)]
+def byol(program, generator):
+    """with the same predictions and targets BYOL's loss is 4 + 4 times SimSiam's, and so is its gradient"""
+    views = inputs(generator, "usual", 2, 33, 31)
+    keys = {"hidden": 17}
+    arrays = program(views, keys=keys)["own"]
+    weights = {n: torch.from_numpy(generator.standard_normal(tuple(x.shape))) for n, x in arrays.items()}
+    weights["predictor.3.bias"].zero_()  # BYOL's has none
+    mine = program(views, keys=keys, arrays=weights)
+    del weights["predictor.3.bias"]
+    other = type(program)("byol")(views, keys=keys, targets=views, arrays=weights)
+    return far([other["loss"], *other["gradients"]], [4 + 4 * mine["loss"], *(4 * g for g in mine["gradients"])]), 2e-6
+
+
+RELATIONS = [byol]

@@ -1,9 +1,10 @@
-"""vicreg: invariance, variance, covariance (Bardes et al. 2022, section 4; the half at the variance is the released code's)."""
+"""VICReg (Bardes et al. 2022, section 4): invariance, variance, covariance; the half at the variance is the released code's."""
 import torch
 
+from methods import far, inputs
+
 LEAST = 2
-VARIANTS = [{}, {"method.variance": "paper"}, {"method.covariance_weight": 3, "method.invariance_weight": 2}]
-VIEWS = 2
+VARIANTS = [{}, {"variance": "paper"}, {"covariance_weight": 3, "invariance_weight": 2}]
 
 
 def variance(x):
@@ -11,8 +12,9 @@ def variance(x):
 
 
 def covariance(x):
-    c = x.T.cov().reshape(x.shape[1], -1)
-    return (c.pow(2).sum() - c.diagonal().pow(2).sum()) / x.shape[1]
+    centred = x - x.mean(0)
+    c = centred.T @ centred / (len(x) - 1)
+    return (c - c.diagonal().diag()).pow(2).sum() / x.shape[1]
 
 
 def loss(m):
@@ -22,9 +24,19 @@ def loss(m):
             + m.key("covariance_weight") * (covariance(a) + covariance(b)))
 
 
-def relations(run):
-    """The paper's loss has the variance twice: with half its weight it is the code's."""
-    generator = torch.Generator().manual_seed(1)
-    views = [torch.randn(8, 5, generator=generator, dtype=torch.float64) * 0.3 for _ in range(2)]
-    code, paper = run({}, *views), run({"method.variance": "paper", "method.variance_weight": 12.5}, *views)
-    return [("paper at 12.5 is code at 25", abs(code[0] - paper[0]) / abs(code[0]), 1e-6)]
+def paper(program, generator):
+    """the paper's variance at half its weight is the code's"""
+    views = [0.3 * x for x in inputs(generator, "usual", 2, 33, 31)]
+    code, other = program(views), program(views, keys={"variance": "paper", "variance_weight": 12.5})
+    return far([other["loss"], *other["gradients"]], [code["loss"], *code["gradients"]]), 1e-12
+
+
+def twice(program, generator):
+    """of the variance alone, the paper's is twice the code's"""
+    views = [0.3 * x for x in inputs(generator, "usual", 2, 33, 31)]
+    alone = {"invariance_weight": 0, "covariance_weight": 0}
+    code, other = program(views, keys=alone), program(views, keys={**alone, "variance": "paper"})
+    return far([other["loss"] / 2, *(g / 2 for g in other["gradients"])], [code["loss"], *code["gradients"]]), 1e-12
+
+
+RELATIONS = [paper, twice]
