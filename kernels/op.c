@@ -8,6 +8,15 @@ const sb_op *const sb_ops[SB_OPS] = {
 #include "kernels/ops.def"
 };
 
+int sb_op_shape(sb_op_id op, const void *how, const sb_shape *xs, sb_shape *y)
+{
+    for (int i = 0; i < sb_ops[op]->inputs; i++)
+        if (xs[i].block != 0)
+            return sb_fail("%s of a tensor in blocks of %d channels: it takes rows", sb_ops[op]->name,
+                           xs[i].block);
+    return sb_ops[op]->shape(how, xs, y);
+}
+
 int sb_shape_check_f32(const char *operation, const sb_shape *x)
 {
     if (x->type == SB_F32 && x->n > 0 && x->h > 0 && x->w > 0 && x->c > 0)

@@ -6,11 +6,13 @@
  * `how`: the typed numbers that a call needs beside its tensors (kernel size, stride, temperature). Adding
  * one means these four files, its cases in tests/kernels/NAME.c, and its line in ops.def.
  *
- * Conventions. Activations are NHWC, row-major, f32 or bf16. Weights, their gradients, statistics, and
- * everything behind the backbone are f32. A gradient dx is written, or added to where an earlier consumer of
- * x has written it already (`add`). A gradient dw is always added to what is there. Sums have a fixed order
- * that depends only on shapes and on the number of threads: the same call gives the same bytes. Functions
- * return 0, or -1 with sb_error set. */
+ * Conventions. Activations are f32 or bf16, and lie in rows (NHWC, row-major) or in blocks of channels, as
+ * the device chooses for each call (`layout`). What an operation is does not depend on that: its `shape`,
+ * `aux` and weights are of rows, and a kernel that has no `layout` is given rows alone. Weights, their
+ * gradients, statistics, and everything behind the backbone are f32. A gradient dx is written, or added to
+ * where an earlier consumer of x has written it already (`add`). A gradient dw is always added to what is
+ * there. Sums have a fixed order that depends only on shapes and on the number of threads: the same call
+ * gives the same bytes. Functions return 0, or -1 with sb_error set. */
 #ifndef SB_KERNELS_OP_H
 #define SB_KERNELS_OP_H
 
@@ -21,18 +23,40 @@
 #define SB_WEIGHTS_MAX 3
 
 /* A tensor: n images of h x w places of c channels. A matrix of n rows and c columns has h = w = 1; any
- * tensor is one of n h w rows and c columns. n = 0: there is none (an optional input). */
+ * tensor is one of n h w rows and c columns. n = 0: there is none (an optional input).
+ *
+ * block: how it lies in memory. 0: rows, [n][h][w][c]. 8 or 16: [n][c / block][h][w][block], with c rounded
+ * up to whole blocks. The channels behind c are zeros, in values and in gradients: whoever writes such a
+ * tensor writes them, whoever reads it may count on them. */
 typedef struct {
     int n, h, w, c;
     sb_type type;
+    int block;
 } sb_shape;
 
-SB_SHARED size_t sb_shape_elements(const sb_shape *s)
-{
-    return (size_t)s->n * (size_t)s->h * (size_t)s->w * (size_t)s->c;
-}
 SB_SHARED size_t sb_shape_rows(const sb_shape *s) { return (size_t)s->n * (size_t)s->h * (size_t)s->w; }
+
+static inline bool sb_block_known(int block) { return block == 0 || block == 8 || block == 16; }
+
+/* Of a row as it lies in memory: c, or what fills the blocks. */
+SB_SHARED size_t sb_shape_channels(const sb_shape *s)
+{
+    size_t block = s->block > 0 ? (size_t)s->block : 1;
+    return ((size_t)s->c + block - 1) / block * block;
+}
+
+/* What it takes in memory. */
+SB_SHARED size_t sb_shape_elements(const sb_shape *s) { return sb_shape_rows(s) * sb_shape_channels(s); }
 SB_SHARED size_t sb_shape_bytes(const sb_shape *s) { return sb_shape_elements(s) * sb_type_bytes(s->type); }
+
+/* Where a channel of a row (place `row % (h w)` of image `row / (h w)`) lies: an index of elements. */
+SB_SHARED size_t sb_shape_at(const sb_shape *s, size_t row, size_t channel)
+{
+    size_t channels = sb_shape_channels(s), block = s->block > 0 ? (size_t)s->block : channels,
+           places = (size_t)s->h * (size_t)s->w;
+    return row / places * places * channels + (channel / block * places + row % places) * block +
+           channel % block;
+}
 
 /* How an entry begins: zeros; ones; normal numbers after He et al. 2015, by the values that meet in an output
  * (fan-in, side[1] and what follows) or that an input goes to (fan-out, side[0] and from side[2]); means of 0
@@ -72,8 +96,8 @@ typedef struct {
     const char *name;
     int inputs; /* at most; optional ones come last */
 
-    /* The output's shape; refuses what no device computes, with the numbers in the error. NULL: no node of a
-     * graph (an optimiser's step). */
+    /* The output's shape, of inputs in rows; refuses what no device computes, with the numbers in the error.
+     * NULL: no node of a graph (an optimiser's step). */
     int (*shape)(const void *how, const sb_shape *xs, sb_shape *y);
 
     /* SB_KEEPS_* of a backward call. NULL: there is no gradient. */
@@ -109,6 +133,11 @@ typedef struct {
 
 /* How one device computes an operation. NULL: not needed. */
 struct sb_kernel {
+    /* How it wants to be called: finds in the `block` of each input how that comes, and in the output's 0;
+     * sets all of them. The plan converts what comes in another layout. A gradient lies as its tensor does.
+     * Asked before all else: arithmetic on the call's shapes, `how` and `gradient`. NULL: rows. */
+    void (*layout)(sb_device *device, sb_call *call);
+
     /* scratch: the bytes that forward, backward and pack work in. packed: the bytes of the weights in the
      * device's own form. For a call that is not planned yet, both are a promise: arithmetic on its shapes,
      * `how`, `gradient` and `add`, which creates nothing. For a planned call they are what it takes, which is
@@ -142,6 +171,9 @@ typedef enum {
 #undef SB_OP
 
 extern const sb_op *const sb_ops[SB_OPS];
+
+/* The `shape` of an operation, for tensors that come from anywhere: refuses what does not lie in rows. */
+int sb_op_shape(sb_op_id op, const void *how, const sb_shape *xs, sb_shape *y);
 
 /* A check for the `shape` of an operation that takes f32 alone: -1, with x in the error, if x is empty or not
  * f32. */

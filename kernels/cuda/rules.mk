@@ -93,7 +93,7 @@ $(BUILD)/tests/sb_emulated.so: $(EMULATION) $(ELSEWHERE)
 
 # The emulated device linked in, so that a test can tell it what to do.
 $(patsubst %,$(BUILD)/tests/emulated/test_%,calls cases counts graph plans sizes): $(BUILD)/tests/emulated/%: $(BUILD)/emulated/%.o $(EMULATION) \
-                                           $(addprefix $(BUILD)/tests/,bench/counts.o cuda/gpu.o graph/checks.o graph/sizes.o) $(BUILD)/libcases.a $(ARCHIVES)
+                                           $(addprefix $(BUILD)/tests/,bench/counts.o cuda/gpu.o graph/checks.o graph/net.o graph/sizes.o) $(BUILD)/libcases.a $(ARCHIVES)
 	@mkdir -p $(@D)
 	@echo "  LD $@"
 	@g++ $(OPTIMISE) -fopenmp $^ -lcmocka $(LDLIBS) -o $@

@@ -153,7 +153,7 @@ sb_t sb_apply(sb_graph *g, sb_op_id id, const sb_t x[SB_INPUTS_MAX], const char 
     }
     if (name_in_scope(g, node.name, name) != 0)
         return SB_FAILED;
-    if (op->shape(node.how, xs, &node.nominal) != 0)
+    if (sb_op_shape(id, node.how, xs, &node.nominal) != 0)
         return sb_context("%s", node.name);
     if (add_weights(g, &node, xs, without) != 0)
         return sb_context("%s", node.name);

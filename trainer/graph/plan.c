@@ -1,4 +1,4 @@
-/* plan.c: lays a graph out: shapes, turns, what the device prepares, places (plan.h). */
+/* plan.c: lays a graph out: turns, what the device prepares, places (plan.h). */
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,51 +9,6 @@
 #define ALIGN 256
 
 static size_t align(size_t bytes) { return (bytes + ALIGN - 1) / ALIGN * ALIGN; }
-
-/* ---- shapes -------------------------------------------------------------------------------------------- */
-
-/* Marks what the outputs need. A node comes after what it reads. */
-static void mark_used(sb_plan *p)
-{
-    const sb_graph *g = p->graph;
-    for (int k = 0; k < g->output_count; k++)
-        p->nodes[g->outputs[k]].used = true;
-    for (int i = g->count - 1; i >= 0; i--)
-        for (int k = 0; k < SB_INPUTS_MAX && p->nodes[i].used && !g->nodes[i].leaf; k++)
-            if (g->nodes[i].x[k] >= 0)
-                p->nodes[g->nodes[i].x[k]].used = true;
-}
-
-static int shape_node(sb_plan *p, int i)
-{
-    const sb_node *n = &p->graph->nodes[i];
-    sb_call *c = &p->nodes[i].call;
-    *c = (sb_call){ .how = n->how };
-    for (int k = 0; k < SB_INPUTS_MAX; k++) {
-        if (n->x[k] < 0)
-            continue;
-        c->xs[k] = p->nodes[n->x[k]].call.ys;
-        c->gradient[k] = p->training && p->graph->nodes[n->x[k]].gradient && !n->stopped[k];
-    }
-    return sb_ops[n->op]->shape(n->how, c->xs, &c->ys);
-}
-
-static int shape_nodes(sb_plan *p, const sb_shape *leaves)
-{
-    const sb_graph *g = p->graph;
-    for (int k = 0; k < g->leaf_count; k++) {
-        const sb_node *leaf = &g->nodes[g->leaves[k]];
-        if (leaves[k].c != leaf->nominal.c || leaves[k].type != leaf->nominal.type)
-            return sb_fail("%s: %d channels of %s, in a graph that was built for %d of %s", leaf->name,
-                           leaves[k].c, sb_type_name(leaves[k].type), leaf->nominal.c,
-                           sb_type_name(leaf->nominal.type));
-        p->nodes[g->leaves[k]].call.ys = leaves[k];
-    }
-    for (int i = 0; i < g->count; i++)
-        if (!g->nodes[i].leaf && p->nodes[i].used && shape_node(p, i) != 0)
-            return sb_context("%s", g->nodes[i].name);
-    return 0;
-}
 
 /* ---- turns --------------------------------------------------------------------------------------------- */
 
@@ -101,9 +56,9 @@ static sb_at touch(sb_plan *p, sb_at at)
 
 static bool gathers(const sb_plan *p, int node)
 {
-    const sb_node *n = &p->graph->nodes[node];
+    const sb_node *n = &p->graph.nodes[node];
     for (int k = 0; k < SB_WEIGHTS_MAX; k++)
-        if (n->w[k] >= 0 && p->graph->store->entries[n->w[k]].kind == SB_ENTRY_STATISTIC)
+        if (n->w[k] >= 0 && p->graph.store->entries[n->w[k]].kind == SB_ENTRY_STATISTIC)
             return true;
     return false;
 }
@@ -112,7 +67,7 @@ static bool gathers(const sb_plan *p, int node)
  * whatever is made again, because it is read after the way forth. */
 static int make(sb_plan *p, int i, sb_turn_kind kind)
 {
-    const sb_node *n = &p->graph->nodes[i];
+    const sb_node *n = &p->graph.nodes[i];
     sb_planned *q = &p->nodes[i];
     sb_turn *t = add_turn(p, kind, i);
     if (!t)
@@ -137,7 +92,7 @@ static int make(sb_plan *p, int i, sb_turn_kind kind)
  * for a turn of the way back: made again if it has to be, after what that takes. */
 static int ensure(sb_plan *p, bool *absent, int t)
 {
-    const sb_node *n = &p->graph->nodes[t];
+    const sb_node *n = &p->graph.nodes[t];
     if (!absent[t])
         return 0;
     for (int k = 0; k < SB_INPUTS_MAX; k++)
@@ -150,12 +105,12 @@ static int ensure(sb_plan *p, bool *absent, int t)
 /* Where the gradient of the tensor goes that node i reads as x[k]. */
 static int give_gradient(sb_plan *p, sb_turn *turn, int k, int tensor)
 {
-    const sb_node *n = &p->graph->nodes[tensor];
+    const sb_node *n = &p->graph.nodes[tensor];
     sb_planned *q = &p->nodes[tensor];
     turn->add[k] = q->gradient.kind != SB_AT_NOWHERE;
     if (!turn->add[k] && n->leaf) {
         int leaf = 0;
-        while (p->graph->leaves[leaf] != tensor)
+        while (p->graph.leaves[leaf] != tensor)
             leaf++;
         q->gradient = (sb_at){ SB_AT_DLEAF, leaf };
     } else if (!turn->add[k]) {
@@ -169,7 +124,7 @@ static int give_gradient(sb_plan *p, sb_turn *turn, int k, int tensor)
 
 static int backward_turn(sb_plan *p, bool *absent, int i)
 {
-    const sb_node *n = &p->graph->nodes[i];
+    const sb_node *n = &p->graph.nodes[i];
     sb_planned *q = &p->nodes[i];
     unsigned keeps = sb_ops[n->op]->keeps(n->how, q->call.xs);
     for (int k = 0; k < SB_INPUTS_MAX; k++)
@@ -200,13 +155,13 @@ static int backward_turn(sb_plan *p, bool *absent, int i)
  * turn: it is read where the caller has it. */
 static int add_incoming(sb_plan *p)
 {
-    const sb_graph *g = p->graph;
+    const sb_graph *g = &p->graph;
     /* By a node that sends a gradient back. */
     bool *read = sb_zeroed((size_t)g->count, sizeof *read, "the nodes of a plan");
     if (!read)
         return -1;
     for (int i = 0; i < g->count; i++)
-        for (int k = 0; k < SB_INPUTS_MAX && !g->nodes[i].leaf && p->nodes[i].used; k++)
+        for (int k = 0; k < SB_INPUTS_MAX && !g->nodes[i].leaf; k++)
             if (g->nodes[i].x[k] >= 0 && p->nodes[i].call.gradient[k])
                 read[g->nodes[i].x[k]] = true;
     int rc = 0;
@@ -230,13 +185,13 @@ static int add_incoming(sb_plan *p)
     return rc;
 }
 
-static int make_turns(sb_plan *p, const bool *again)
+static int make_turns(sb_plan *p)
 {
-    const sb_graph *g = p->graph;
+    const sb_graph *g = &p->graph;
     for (int k = 0; k < g->leaf_count; k++)
         p->nodes[g->leaves[k]].value = (sb_at){ SB_AT_LEAF, k };
     for (int i = 0; i < g->count; i++)
-        if (!g->nodes[i].leaf && p->nodes[i].used && make(p, i, SB_TURN_FORWARD) != 0)
+        if (!g->nodes[i].leaf && make(p, i, SB_TURN_FORWARD) != 0)
             return -1;
     p->backward_from = p->turn_count;
     if (!p->training)
@@ -244,14 +199,13 @@ static int make_turns(sb_plan *p, const bool *again)
     bool *absent = sb_zeroed((size_t)g->count, sizeof *absent, "the nodes of a plan");
     if (!absent)
         return -1;
-    for (int i = 0; again && i < g->count; i++)
-        absent[i] = again[i] && !g->nodes[i].leaf;
+    for (int i = 0; i < g->count; i++)
+        absent[i] = p->nodes[i].again;
     for (int k = 0; k < g->output_count; k++) /* read by the caller: kept anyway */
         absent[g->outputs[k]] = false;
     int rc = add_incoming(p);
     for (int i = g->count - 1; i >= 0 && rc == 0; i--)
-        if (!g->nodes[i].leaf && p->nodes[i].used && g->nodes[i].gradient &&
-            p->nodes[i].gradient.kind != SB_AT_NOWHERE)
+        if (!g->nodes[i].leaf && g->nodes[i].gradient && p->nodes[i].gradient.kind != SB_AT_NOWHERE)
             rc = backward_turn(p, absent, i);
     free(absent);
     for (int i = p->backward_from; i < p->turn_count && rc == 0; i++) /* known from now on, as kernels ask */
@@ -270,10 +224,10 @@ static int make_turns(sb_plan *p, const bool *again)
 static int ask_kernels(sb_plan *p)
 {
     p->packed_bytes = 0;
-    for (int i = 0; i < p->graph->count; i++) {
-        const sb_node *n = &p->graph->nodes[i];
+    for (int i = 0; i < p->graph.count; i++) {
+        const sb_node *n = &p->graph.nodes[i];
         sb_planned *q = &p->nodes[i];
-        if (n->leaf || !q->used)
+        if (n->leaf)
             continue;
         const sb_kernel *kernel = p->device->kernels[n->op];
         size_t scratch = kernel->scratch ? kernel->scratch(p->device, &q->call) : 0,
@@ -311,8 +265,8 @@ static int set_scratches(sb_plan *p)
         if (t->kind != SB_TURN_INCOMING && set_scratch(p, p->nodes[t->node].scratch, i, &t->scratch) != 0)
             return -1;
     }
-    for (int i = 0; i < p->graph->count; i++) {
-        const sb_node *n = &p->graph->nodes[i];
+    for (int i = 0; i < p->graph.count; i++) {
+        const sb_node *n = &p->graph.nodes[i];
         if (!n->leaf && p->device->kernels[n->op]->pack && p->nodes[i].scratch > most)
             most = p->nodes[i].scratch;
     }
@@ -324,9 +278,9 @@ static void keep_to_the_end(sb_plan *p)
 {
     if (!p->buffers) /* a graph of leaves alone */
         return;
-    for (int k = 0; k < p->graph->output_count; k++)
-        p->buffers[p->nodes[p->graph->outputs[k]].value.index].last = p->turn_count;
-    for (int i = 0; i < p->graph->count; i++)
+    for (int k = 0; k < p->graph.output_count; k++)
+        p->buffers[p->nodes[p->graph.outputs[k]].value.index].last = p->turn_count;
+    for (int i = 0; i < p->graph.count; i++)
         if (p->nodes[i].aux.kind == SB_AT_BUFFER && gathers(p, i))
             p->buffers[p->nodes[i].aux.index].last = p->turn_count;
 }
@@ -382,17 +336,12 @@ static int lay_out(sb_plan **out, const sb_graph *graph, const sb_shape *leaves,
     sb_plan *p = sb_zeroed(1, sizeof *p, "a plan");
     if (!p)
         return -1;
-    *p = (sb_plan){ .graph = graph,
-                    .device = graph->store->device,
-                    .training = options->training,
-                    .nodes = sb_zeroed((size_t)graph->count, sizeof *p->nodes, "the nodes of a plan") };
-    int rc = p->nodes ? 0 : -1;
-    if (rc == 0) {
-        mark_used(p);
-        if (shape_nodes(p, leaves) != 0 || make_turns(p, options->again) != 0 || ask_kernels(p) != 0 ||
-            set_scratches(p) != 0)
-            rc = -1;
-    }
+    p->device = graph->store->device;
+    p->training = options->training;
+    int rc = sb_plan_nodes(p, graph, leaves, options->again) != 0 || make_turns(p) != 0 ||
+                     ask_kernels(p) != 0 || set_scratches(p) != 0
+                 ? -1
+                 : 0;
     if (rc == 0) {
         keep_to_the_end(p);
         rc = place_buffers(p);
@@ -407,10 +356,10 @@ static int lay_out(sb_plan **out, const sb_graph *graph, const sb_shape *leaves,
 
 static int prepare(sb_plan *p)
 {
-    for (int i = 0; i < p->graph->count; i++) {
-        const sb_node *n = &p->graph->nodes[i];
+    for (int i = 0; i < p->graph.count; i++) {
+        const sb_node *n = &p->graph.nodes[i];
         const sb_kernel *kernel = n->leaf ? NULL : p->device->kernels[n->op];
-        if (kernel && p->nodes[i].used && kernel->plan && kernel->plan(p->device, &p->nodes[i].call) != 0)
+        if (kernel && kernel->plan && kernel->plan(p->device, &p->nodes[i].call) != 0)
             return sb_context("%s", n->name);
     }
     return 0;
@@ -465,11 +414,12 @@ void sb_plan_destroy(sb_plan **plan)
     sb_plan *p = *plan;
     if (!p)
         return;
-    for (int i = 0; p->nodes && i < p->graph->count; i++) {
-        const sb_kernel *kernel = p->graph->nodes[i].leaf ? NULL : p->device->kernels[p->graph->nodes[i].op];
+    for (int i = 0; p->nodes && i < p->graph.count; i++) {
+        const sb_kernel *kernel = p->graph.nodes[i].leaf ? NULL : p->device->kernels[p->graph.nodes[i].op];
         if (kernel && kernel->unplan && p->nodes[i].call.planned)
             kernel->unplan(p->device, p->nodes[i].call.planned);
     }
+    free(p->graph.nodes);
     free(p->nodes);
     free(p->turns);
     free(p->buffers);
@@ -489,11 +439,11 @@ void sb_plan_visit(const sb_plan *p, bool backward, sb_plan_visitor visit, void 
     for (int i = from; i < to; i++) {
         const sb_turn *t = &p->turns[i];
         if (t->kind != SB_TURN_INCOMING)
-            visit(context, p->graph->nodes[t->node].op, &p->nodes[t->node].call, t->kind == SB_TURN_BACKWARD);
+            visit(context, p->graph.nodes[t->node].op, &p->nodes[t->node].call, t->kind == SB_TURN_BACKWARD);
     }
 }
 
 sb_shape sb_plan_output_shape(const sb_plan *p, int output)
 {
-    return p->nodes[p->graph->outputs[output]].call.ys;
+    return p->nodes[p->graph.outputs[output]].call.ys;
 }

@@ -8,7 +8,14 @@
  * may run in the arena between the two.
  *
  * A gradient has one buffer, whatever the number of readers: the first on the way back writes it and the
- * others add to it. */
+ * others add to it.
+ *
+ * Leaves, outputs and the gradients at both lie in rows. In between the device chooses how each node wants
+ * its inputs and makes its output (op.h, `layout`). Where a tensor comes in another layout than a node wants,
+ * the plan puts a conversion (the operation `reorder`) in front of the first node that wants it so; the later
+ * ones share it. It is a node as any: on the way back it converts what its readers' gradients add up to, and
+ * adds that to the tensor's, which lies as the tensor was made. So a device's choice of layouts may change
+ * the order in which more than two gradients are added, and nothing else. */
 #ifndef SB_TRAINER_PLAN_H
 #define SB_TRAINER_PLAN_H
 

@@ -1,4 +1,5 @@
-/* plan_private.h: how a plan is stored, for plan.c (which lays it out) and run.c (which runs it). */
+/* plan_private.h: how a plan is stored, for nodes.c (which says what is run), plan.c (which lays it out) and
+ * run.c (which runs it). */
 #ifndef SB_TRAINER_PLAN_PRIVATE_H
 #define SB_TRAINER_PLAN_PRIVATE_H
 
@@ -29,7 +30,7 @@ typedef struct {
 
 /* A node in this plan. */
 typedef struct {
-    bool used;      /* an output needs it */
+    bool again;     /* its output is made again instead of kept */
     sb_call call;   /* shapes, how, what the device prepared */
     size_t scratch; /* bytes that a turn of it works in: first as promised, then as planned */
     size_t packed;  /* the same, of its weights in the device's form; and where they lie */
@@ -39,10 +40,11 @@ typedef struct {
 } sb_planned;
 
 struct sb_plan {
-    const sb_graph *graph;
+    sb_graph graph; /* what is run: of the graph that is planned, what its outputs need; and conversions */
     sb_device *device;
     bool training;
-    sb_planned *nodes; /* [graph->count] */
+    sb_planned *nodes; /* [graph.count] */
+    int node_room;
     sb_turn *turns;
     int turn_count, turn_room, backward_from; /* the first turn of the way back */
     sb_buffer *buffers;
@@ -51,5 +53,8 @@ struct sb_plan {
     size_t arena_bytes, packed_bytes;
     char *arena, *packed;
 };
+
+/* Fills in the graph that is run and its nodes: shapes, layouts, what is made again. */
+int sb_plan_nodes(sb_plan *plan, const sb_graph *graph, const sb_shape *leaves, const bool *again);
 
 #endif

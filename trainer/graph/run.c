@@ -26,8 +26,8 @@ static void *resolve(const sb_plan *p, sb_at at, const sb_feed *feed)
 /* The call of a turn. A norm is given the section's statistics only where it shall use them: `infer`. */
 static sb_call call_of(const sb_plan *p, const sb_turn *t, const sb_feed *feed, bool infer)
 {
-    const sb_node *n = &p->graph->nodes[t->node];
-    const sb_entry *entries = p->graph->store->entries;
+    const sb_node *n = &p->graph.nodes[t->node];
+    const sb_entry *entries = p->graph.store->entries;
     const sb_section *s = feed->section;
     sb_call c = p->nodes[t->node].call;
     c.scratch = resolve(p, t->scratch, feed);
@@ -57,9 +57,9 @@ static sb_call call_of(const sb_plan *p, const sb_turn *t, const sb_feed *feed, 
 int sb_plan_pack(sb_plan *p, const sb_section *section)
 {
     const sb_feed feed = { .section = section };
-    for (int i = 0; i < p->graph->count; i++) {
-        const sb_node *n = &p->graph->nodes[i];
-        if (n->leaf || !p->nodes[i].used || !p->device->kernels[n->op]->pack)
+    for (int i = 0; i < p->graph.count; i++) {
+        const sb_node *n = &p->graph.nodes[i];
+        if (n->leaf || !p->device->kernels[n->op]->pack)
             continue;
         const sb_turn turn = { .kind = SB_TURN_FORWARD, .node = i, .scratch = p->pack_scratch };
         const sb_call c = call_of(p, &turn, &feed, false);
@@ -80,7 +80,7 @@ static int run_turns(sb_plan *p, int from, int to, const sb_feed *feed, bool inf
 {
     for (int i = from; i < to; i++) {
         const sb_turn *t = &p->turns[i];
-        const sb_node *n = &p->graph->nodes[t->node];
+        const sb_node *n = &p->graph.nodes[t->node];
         int rc;
         if (t->kind == SB_TURN_INCOMING) {
             rc = copy_incoming(p, t, feed);
@@ -109,7 +109,7 @@ int sb_plan_backward(sb_plan *p, const sb_feed *feed)
 
 void *sb_plan_output(const sb_plan *p, int output)
 {
-    return p->arena + p->buffers[p->nodes[p->graph->outputs[output]].value.index].offset;
+    return p->arena + p->buffers[p->nodes[p->graph.outputs[output]].value.index].offset;
 }
 
 /* ---- statistics ---------------------------------------------------------------------------------------- */
@@ -117,10 +117,10 @@ void *sb_plan_output(const sb_plan *p, int output)
 /* The entry of what node i gathers; NULL: nothing. */
 static const sb_entry *gathered(const sb_plan *p, int i)
 {
-    const sb_node *n = &p->graph->nodes[i];
-    for (int k = 0; k < SB_WEIGHTS_MAX && !n->leaf && p->nodes[i].used; k++)
-        if (n->w[k] >= 0 && p->graph->store->entries[n->w[k]].kind == SB_ENTRY_STATISTIC)
-            return &p->graph->store->entries[n->w[k]];
+    const sb_node *n = &p->graph.nodes[i];
+    for (int k = 0; k < SB_WEIGHTS_MAX && !n->leaf; k++)
+        if (n->w[k] >= 0 && p->graph.store->entries[n->w[k]].kind == SB_ENTRY_STATISTIC)
+            return &p->graph.store->entries[n->w[k]];
     return NULL;
 }
 
@@ -131,7 +131,7 @@ static const float *batch_of(const sb_plan *p, int i)
 
 int sb_plan_statistics(sb_plan *p, float *batch)
 {
-    for (int i = 0; i < p->graph->count; i++) {
+    for (int i = 0; i < p->graph.count; i++) {
         const sb_entry *e = gathered(p, i);
         if (e && p->device->copy(p->device, SB_STREAM_COMPUTE, batch + e->offset, batch_of(p, i),
                                  e->count * sizeof(float), SB_ON_DEVICE) != 0)
@@ -142,7 +142,7 @@ int sb_plan_statistics(sb_plan *p, float *batch)
 
 int sb_plan_update_running(sb_plan *p, float *running)
 {
-    for (int i = 0; i < p->graph->count; i++) {
+    for (int i = 0; i < p->graph.count; i++) {
         const sb_entry *e = gathered(p, i);
         if (!e)
             continue;
@@ -152,7 +152,7 @@ int sb_plan_update_running(sb_plan *p, float *running)
             .how = &how, .xs = { pair }, .ys = pair, .x = { batch_of(p, i) }, .y = running + e->offset
         };
         if (sb_forward(p->device, SB_OP_RUNNING, &c) != 0)
-            return sb_context("%s", p->graph->nodes[i].name);
+            return sb_context("%s", p->graph.nodes[i].name);
     }
     return 0;
 }
