@@ -30,20 +30,26 @@ typedef struct {
 
 static test_case *cases;
 static size_t case_count, case_room;
-static refusal refusals[64];
-static size_t refusal_count;
+static refusal *refusals;
+static size_t refusal_count, refusal_room;
 static const sb_kernel *const *kernels; /* of the device that is compared */
+
+/* An array with room for one more than `count`. */
+static void *with_room(void *array, size_t count, size_t *room, size_t bytes)
+{
+    if (count < *room)
+        return array;
+    *room = *room ? 2 * *room : 256;
+    void *grown = realloc(array, *room * bytes);
+    if (!grown)
+        abort();
+    return grown;
+}
 
 void sb_case_add(const sb_operation *operation, bool timed, const void *parameters, size_t bytes,
                  const char *format, ...)
 {
-    if (case_count == case_room) {
-        case_room = case_room ? 2 * case_room : 256;
-        test_case *grown = realloc(cases, case_room * sizeof *cases);
-        if (!grown)
-            abort();
-        cases = grown;
-    }
+    cases = with_room(cases, case_count, &case_room, sizeof *cases);
     if (bytes > sizeof cases->parameters)
         abort();
     test_case *c = &cases[case_count++];
@@ -58,8 +64,7 @@ void sb_case_add(const sb_operation *operation, bool timed, const void *paramete
 
 void sb_case_add_refusal(const char *name, int (*call)(sb_device *device))
 {
-    if (refusal_count == sizeof refusals / sizeof *refusals)
-        abort();
+    refusals = with_room(refusals, refusal_count, &refusal_room, sizeof *refusals);
     refusals[refusal_count++] = (refusal){ name, call };
 }
 
@@ -657,5 +662,6 @@ int sb_cases_main(int argc, char **argv, opener open, const int *threads, const 
                      ? 2
                      : 0;
     free(cases);
+    free(refusals);
     return status;
 }
