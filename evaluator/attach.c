@@ -12,6 +12,7 @@
 #include "proto/process.h"
 #include "proto/rundir.h"
 #include "proto/socket.h"
+#include "trainer/spread.h"
 #include "trainer/status.h"
 
 #define HELLO_MS 250
@@ -178,7 +179,7 @@ int sb_attachment_measure(sb_attachment *a, sb_stream_measures *m)
     size_t bytes = (size_t)width * sizeof(float);
     for (int i = 0; i < count; i++)
         memcpy(a->vectors + (size_t)i * (size_t)width, a->record[i] + 1, bytes);
-    sb_metric_unit_rows(a->vectors, (size_t)count, width);
+    sb_spread_unit(a->vectors, (size_t)count, width);
     double squares = 0;
     for (int i = 0; i < count; i++) { /* a sample's other views follow its first within the step */
         const sb_embedding_head *first = a->record[i];
@@ -193,8 +194,8 @@ int sb_attachment_measure(sb_attachment *a, sb_stream_measures *m)
     m->count = (uint32_t)count;
     m->alignment = pairs ? squares / pairs : 0;
     m->uniformity = sb_metric_evenness(a->vectors, count, width);
-    m->deviation = sb_metric_spread(a->vectors, count, width);
-    m->rank = sb_metric_rankme(a->vectors, count, width);
+    m->deviation = sb_spread_deviation(a->vectors, count, width);
+    m->rank = sb_spread_rank(a->vectors, count, width);
     if (m->rank < 0)
         return -1;
     return 0;

@@ -5,6 +5,7 @@
 
 #include "proto/error.h"
 #include "proto/memory.h"
+#include "trainer/spread.h"
 
 #define SB_METRIC(NAME, name) [SB_METRIC_##NAME] = &sb_metric_##name,
 const sb_metric *const sb_metrics[SB_METRICS] = {
@@ -37,8 +38,8 @@ int sb_measure(float *clean, float *view, int width, const sb_gallery *g, const 
     uint32_t *facts = facts_of(g, index);
     if (!facts)
         return -1;
-    sb_metric_unit_rows(clean, tiles, width);
-    sb_metric_unit_rows(view, views, width);
+    sb_spread_unit(clean, tiles, width);
+    sb_spread_unit(view, views, width);
     sb_features f = features_of(g, facts);
     f.clean = clean;
     f.view = view;

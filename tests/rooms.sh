@@ -21,7 +21,7 @@ room kernels '(proto|kernels|kernels/[a-z]+)/[a-z0-9_]+\.h|kernels/ops\.def'
 room loader '(proto|loader)/[a-z]+\.h'
 room augment '(proto|augment)/[a-z]+\.h|(loader|trainer)/keys\.h|kernels/(device|open)\.h|kernels/op/view\.h|loader/(index|decode|quarantine)\.h'
 room trainer '(proto|trainer|trainer/(graph|heads|methods|step))/[a-z_]+\.h|(loader|augment|evaluator)/keys\.h|loader/index\.h|trainer/(methods/methods|encoders/encoders|optimisers/optimisers)\.def|kernels/(device|op|open|staging)\.h|kernels/op/[a-z_]+\.h'
-room evaluator '(proto|evaluator|evaluator/metrics)/[a-z]+\.h|evaluator/metrics/metrics\.def|kernels/device\.h|loader/(index|decode)\.h|augment/(order|view)\.h|kernels/op/view\.h|(loader|augment)/keys\.h|trainer/(configuration|encoder|checkpoint|npy|publish|status)\.h|trainer/graph/plan\.h'
+room evaluator '(proto|evaluator|evaluator/metrics)/[a-z]+\.h|evaluator/metrics/metrics\.def|kernels/device\.h|loader/(index|decode)\.h|augment/(order|view)\.h|kernels/op/view\.h|(loader|augment)/keys\.h|trainer/(configuration|encoder|checkpoint|npy|publish|spread|status)\.h|trainer/graph/plan\.h'
 
 # library HEADER REGEX: only these files include it.
 library() { verdict "$1 stays in its place" "$(grep -rlF "#include <$1" --include='*.[ch]' --include='*.cu' proto kernels loader augment trainer evaluator | grep -vE "^($2)$")"; }

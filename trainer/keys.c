@@ -22,6 +22,10 @@ static const sb_key trainer_keys[] = {
     SB_KEY_INT(sb_trainer_keys, checkpoint_every, "50", 1, 1 << 30, "steps between checkpoints",
                .apart = true),
     SB_KEY_INT(sb_trainer_keys, checkpoint_keep, "3", 1, 1 << 20, "checkpoints that are kept", .apart = true),
+    SB_KEY_INT(sb_trainer_keys, look_every, "10", 0, 1 << 30,
+               "steps between looks at how far the embeddings are spread; 0: none", .apart = true),
+    SB_KEY_CHOICE(sb_trainer_keys, on_collapse, "warn", "warn|stop",
+                  "when all embeddings have become one: go on with a warning, or end the run", .apart = true),
 };
 
 const sb_key_table sb_start_table = SB_KEY_TABLE("", NULL, sb_start_keys, start_keys),

@@ -5,6 +5,8 @@
 
 #include "proto/config.h"
 
+typedef enum { SB_COLLAPSE_WARN, SB_COLLAPSE_STOP } sb_on_collapse;
+
 typedef enum { SB_PRECISION_F32, SB_PRECISION_BF16 } sb_precision;
 
 /* init */
@@ -26,6 +28,8 @@ typedef struct {
     int threads;   /* compute threads; 0 = all cores. Fixed for the life of a run */
     sb_precision precision;
     int checkpoint_every, checkpoint_keep;
+    int look_every; /* steps; 0: never (collapse.h) */
+    sb_on_collapse on_collapse;
 } sb_trainer_keys;
 
 extern const sb_key_table sb_start_table, sb_run_table, sb_trainer_table;

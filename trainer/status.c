@@ -92,18 +92,19 @@ int sb_status_line(const sb_status *s, char *out, size_t bytes)
     return used > 0 && (size_t)used < bytes ? 0 : sb_fail("the status line does not fit %zu bytes", bytes);
 }
 
-int sb_metrics_append(const char *run_dir, int64_t step, uint32_t epoch, double loss, double lr,
-                      double images_per_second, double waited)
+int sb_metrics_append(const char *run_dir, const sb_step_metrics *m)
 {
     char path[PATH_MAX];
     if (sb_rundir_path(path, run_dir, "metrics.jsonl") != 0)
         return -1;
-    json_t *root = json_pack("{s:I, s:I, s:f, s:f, s:f, s:f}", "step", (json_int_t)step, "epoch",
-                             (json_int_t)epoch, "loss", loss, "lr", lr, "images_per_second",
-                             images_per_second, "waited", waited);
+    json_t *root = json_pack("{s:I, s:I, s:f, s:f, s:f, s:f}", "step", (json_int_t)m->step, "epoch",
+                             (json_int_t)m->epoch, "loss", m->loss, "lr", m->lr, "images_per_second",
+                             m->images_per_second, "waited", m->waited);
+    if (root && m->looked)
+        json_object_update_new(root, json_pack("{s:f, s:f}", "deviation", m->deviation, "rank", m->rank));
     char *line = root ? json_dumps(root, JSON_COMPACT) : NULL;
     int rc = line ? sb_file_append_line(path, line)
-                  : sb_fail("metrics of step %" PRId64 ": a value is not a number", step);
+                  : sb_fail("metrics of step %" PRId64 ": a value is not a number", m->step);
     free(line);
     json_decref(root);
     return rc;

@@ -3,6 +3,7 @@
 #define SB_TRAINER_STATUS_H
 
 #include <stddef.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct {
@@ -22,9 +23,15 @@ int sb_status_read(const char *run_dir, sb_status *status);
 /* "step 120/240  loss 1.2340  85.1 images/s  ETA 0:42  waited 3 %  slowest: train" */
 int sb_status_line(const sb_status *status, char *out, size_t bytes);
 
-/* Appends a step to metrics.jsonl. */
-int sb_metrics_append(const char *run_dir, int64_t step, uint32_t epoch, double loss, double lr,
-                      double images_per_second, double waited);
+/* A line of metrics.jsonl: the step, as collapse.h saw it last where it looked in this step. */
+typedef struct {
+    int64_t step;
+    uint32_t epoch;
+    double loss, lr, images_per_second, waited;
+    bool looked;
+    double deviation, rank;
+} sb_step_metrics;
+int sb_metrics_append(const char *run_dir, const sb_step_metrics *metrics);
 
 /* Drops lines from a log of objects with a "step": those later than `step`, and a last one that was cut off
  * when its writer died. */

@@ -22,6 +22,7 @@
 #include "proto/ring.h"         /* sb_ring_* */
 #include "proto/rundir.h"       /* sb_rundir_* */
 #include "trainer/checkpoint.h" /* sb_checkpoint_* */
+#include "trainer/collapse.h"   /* sb_collapse_look */
 #include "trainer/control.h"    /* sb_control_* */
 #include "trainer/export.h"     /* sb_export_backbone */
 #include "trainer/images.h"     /* sb_images_* */
@@ -47,6 +48,7 @@ typedef struct {
     sb_status status;
     uint64_t waited_ns, begun_ns, recent_ns;
     uint32_t epoch; /* of the batch in work */
+    sb_collapse collapse;
     sb_publisher publisher;
     float *embeddings; /* [views * batch, width] of the last step, host */
 } train;
@@ -259,6 +261,41 @@ static int restore(train *t)
     return sb_log_truncate(t->run_dir, "evaluation.jsonl", t->number);
 }
 
+/* ---- collapse ------------------------------------------------------------------------------------------ */
+
+/* Whether the step that was finished last is one after which the embeddings are looked at. */
+static bool looks(const train *t)
+{
+    const int every = t->config.trainer.look_every;
+    return every > 0 && t->config.trainer.batch > 1 && t->number % every == 0;
+}
+
+/* Looks at the embeddings of the step that was finished last. A collapse is said once, and fails where it is
+ * to. */
+static int look(train *t)
+{
+    int width, batch = t->config.trainer.batch;
+    const int rows = batch < SB_COLLAPSE_ROWS ? batch : SB_COLLAPSE_ROWS;
+    const float *device = sb_step_embeddings(t->step, 0, &width);
+    if (t->device->copy(t->device, SB_STREAM_COMPUTE, t->embeddings, device,
+                        (size_t)rows * (size_t)width * sizeof(float), SB_TO_HOST) != 0 ||
+        t->device->wait(t->device, SB_STREAM_COMPUTE) != 0)
+        return -1;
+    int collapsed = sb_collapse_look(&t->collapse, t->embeddings, rows, width);
+    if (collapsed != 1)
+        return collapsed;
+    sb_fail(
+        "step %" PRId64
+        ": the embeddings have collapsed: of %d samples they deviate by %.3f where 1 is even, "
+        "their rank is %.1f. Lower optimiser.lr, raise optimiser.warmup or trainer.batch, or take another "
+        "method (./run methods)",
+        t->number, rows, t->collapse.deviation, t->collapse.rank);
+    if (t->config.trainer.on_collapse == SB_COLLAPSE_STOP)
+        return -1;
+    sb_note("%s", sb_error());
+    return 0;
+}
+
 /* ---- the loop ------------------------------------------------------------------------------------------ */
 
 static int report(train *t, double loss, double lr, uint64_t step_ns)
@@ -275,7 +312,16 @@ static int report(train *t, double loss, double lr, uint64_t step_ns)
                    : 0;
     uint64_t total = sb_now() - t->begun_ns;
     double waited = total ? (double)t->waited_ns / (double)total : 0;
-    if (sb_metrics_append(t->run_dir, t->number, t->epoch, loss, lr, rate, waited) != 0)
+    const sb_step_metrics m = { .step = t->number,
+                                .epoch = t->epoch,
+                                .loss = loss,
+                                .lr = lr,
+                                .images_per_second = rate,
+                                .waited = waited,
+                                .looked = looks(t),
+                                .deviation = t->collapse.deviation,
+                                .rank = t->collapse.rank };
+    if (sb_metrics_append(t->run_dir, &m) != 0)
         return -1;
     sb_control_progress(t->control, sample_number(t, 0), s, t->waited_ns, total);
     return 0;
@@ -302,6 +348,8 @@ static sb_train_end run_steps(train *t)
             (sb_control_readers(t->control) > 0 && publish_embeddings(t) != 0) || release_batch(t) != 0)
             return SB_TRAIN_FAILED;
         t->number++;
+        if (looks(t) && look(t) != 0)
+            return SB_TRAIN_FAILED;
         if (t->number % t->config.evaluate.snapshot_every == 0 && publish_weights(t) != 0)
             return SB_TRAIN_FAILED;
         uint64_t end = sb_now();

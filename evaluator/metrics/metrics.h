@@ -36,24 +36,14 @@ typedef enum {
 
 /* ---- what several measures, and the live trainer's embeddings, need -------------------------------------- */
 
-/* spread.c. Scales every row to length 1; a row of zeros stays as it is. */
-void sb_metric_unit_rows(float *x, size_t rows, int width);
-
 /* retrieval.c. What guessing gives: how often a random other row has the same id, over the rows whose id
  * another row has, too (UINT32_MAX is no id). Negative if there is no such row. */
 double sb_metric_chance(const uint32_t *id, int rows);
 
-/* rank.c. RankMe (Garrido et al. 2023): exp of the entropy of the singular values, in double, of the first
- * SB_RANK_ROWS rows. At most min(rows, width). Negative: sb_error. */
-#define SB_RANK_ROWS 1024
-double sb_metric_rankme(const float *x, int rows, int width);
-
 /* spread.c. Mean squared distance of pairs a_i, b_i; log mean exp(-2 |x_i - x_j|^2) over pairs (Wang and
- * Isola 2020); the mean over columns of the standard deviation, times sqrt(width): 1 when spread evenly, 0
- * when collapsed. */
+ * Isola 2020). */
 double sb_metric_squared_distance(const float *a, const float *b, int rows, int width);
 double sb_metric_evenness(const float *x, int rows, int width);
-double sb_metric_spread(const float *x, int rows, int width);
 
 /* baseline.c. Features that need no network, to keep results honest: 16 x 16 pixels, and colour statistics
  * (mean and deviation of each channel, and of brightness steps), as features of length 1. */

@@ -2,19 +2,7 @@
 #include <math.h>
 
 #include "evaluator/metrics/metrics.h"
-
-void sb_metric_unit_rows(float *x, size_t rows, int width)
-{
-    for (size_t i = 0; i < rows; i++) {
-        float *row = x + i * (size_t)width;
-        double length = 0;
-        for (int k = 0; k < width; k++)
-            length += (double)row[k] * row[k];
-        float scale = (float)(1 / fmax(sqrt(length), 1e-12));
-        for (int k = 0; k < width; k++)
-            row[k] *= scale;
-    }
-}
+#include "trainer/spread.h"
 
 static double distance2(const float *a, const float *b, int width)
 {
@@ -41,23 +29,6 @@ double sb_metric_evenness(const float *x, int rows, int width)
     return log(sum / ((double)rows * (rows - 1) / 2));
 }
 
-double sb_metric_spread(const float *x, int rows, int width)
-{
-    double sum = 0;
-    for (int k = 0; k < width; k++) {
-        double mean = 0, square = 0;
-        for (int i = 0; i < rows; i++)
-            mean += x[(size_t)i * (size_t)width + (size_t)k];
-        mean /= rows;
-        for (int i = 0; i < rows; i++) {
-            double d = x[(size_t)i * (size_t)width + (size_t)k] - mean;
-            square += d * d;
-        }
-        sum += sqrt(square / rows);
-    }
-    return sum / width * sqrt(width);
-}
-
 /* Of a distorted view and its clean tile: smaller is nearer. */
 static int alignment(const sb_features *f, double *out)
 {
@@ -80,7 +51,7 @@ static int uniformity(const sb_features *f, double *out)
 
 static int deviation(const sb_features *f, double *out)
 {
-    *out = sb_metric_spread(f->view, f->tiles * f->distorted, f->width);
+    *out = sb_spread_deviation(f->view, f->tiles * f->distorted, f->width);
     return 0;
 }
 

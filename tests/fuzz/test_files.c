@@ -444,7 +444,10 @@ static void test_status_and_logs(void **state)
     fuzz(both, 2, 5000, read_status);
     free((void *)seed.data);
     for (int64_t step = 1; step <= 3; step++)
-        assert_int_equal(sb_metrics_append(folder, step, 0, 1.5, 0.1, 20, 0.5), 0);
+        assert_int_equal(
+            sb_metrics_append(folder,
+                              &(sb_step_metrics){ .step = step, .loss = 1.5, .lr = 0.1, .looked = step % 2 }),
+            0);
     assert_int_equal(sb_rundir_path(path, folder, "metrics.jsonl"), 0);
     assert_int_equal(
         sb_file_append_line(path,
