@@ -143,8 +143,8 @@ typedef enum {
 
 extern const sb_op *const sb_ops[SB_OPS];
 
-/* A check for the `shape` of an operation that takes f32 alone: -1, with x in the error, if x is empty or not
- * f32. */
+/* A check for the `shape` of an operation that takes f32 alone: -1, with x in the error, if x is empty, not
+ * f32, or of more than INT_MAX rows. */
 int sb_shape_check_f32(const char *operation, const sb_shape *x);
 
 /* The same for the `shape` of one that takes bf16, too. */

@@ -244,6 +244,18 @@ static int refuse_rows(sb_device *device)
     return refuse((sb_shape[]){ { 1 << 15, 1 << 8, 1 << 8, 1, SB_F32 }, { 0 } });
 }
 
+static int refuse_sides(sb_device *device)
+{
+    (void)device;
+    return refuse((sb_shape[]){ { 2, 4, 4, 0, SB_F32 }, { 0 } });
+}
+
+static int refuse_bytes(sb_device *device)
+{
+    (void)device;
+    return refuse((sb_shape[]){ { 2, 4, 4, 8, SB_U8 }, { 0 } });
+}
+
 void sb_cases_batchnorm(void)
 {
     const int sizes[][2] = { { 2, 31 },   { 1, 33 },    { 31, 257 },  { 33, 1 },
@@ -273,4 +285,6 @@ void sb_cases_batchnorm(void)
     sb_case_add_refusal("batchnorm: a residual of another shape", refuse_residual);
     sb_case_add_refusal("batchnorm: a residual of another type", refuse_type);
     sb_case_add_refusal("batchnorm: 2^31 rows", refuse_rows);
+    sb_case_add_refusal("batchnorm: a side of 0", refuse_sides);
+    sb_case_add_refusal("batchnorm: of u8", refuse_bytes);
 }

@@ -30,7 +30,7 @@ typedef struct {
 
 static test_case *cases;
 static size_t case_count, case_room;
-static refusal refusals[64];
+static refusal refusals[128];
 static size_t refusal_count;
 static const sb_kernel *const *kernels; /* of the device that is compared */
 

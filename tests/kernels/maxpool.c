@@ -75,6 +75,15 @@ static const sb_op_test ties = {
     .op = SB_OP_MAXPOOL, .fill = fill_ties, .forward = forward, .backward = backward
 };
 
+static int shape_of(sb_shape x)
+{
+    sb_shape y;
+    return sb_op_maxpool.shape(NULL, &x, &y);
+}
+
+static int refuse_sides(sb_device *d) { return (void)d, shape_of((sb_shape){ 2, 0, 4, 8, SB_F32 }); }
+static int refuse_bytes(sb_device *d) { return (void)d, shape_of((sb_shape){ 2, 4, 4, 8, SB_U8 }); }
+
 void sb_cases_maxpool(void)
 {
     const int sizes[][4] = { { 1, 1, 1, 1 },   { 2, 2, 2, 33 },  { 1, 31, 33, 31 }, { 33, 7, 7, 1 },
@@ -96,4 +105,6 @@ void sb_cases_maxpool(void)
         sb_op_case_add(&smooth, NULL, &(sb_shape){ 8, 112, 112, 64, type }, (sb_op_options){ .timed = true },
                        "%s [8, 112, 112, 64]", name);
     }
+    sb_case_add_refusal("maxpool: a side of 0", refuse_sides);
+    sb_case_add_refusal("maxpool: of u8", refuse_bytes);
 }
