@@ -1,6 +1,8 @@
 /* op.c: the table of operations, and what many of them refuse (op.h). */
 #include "kernels/op.h"
 
+#include <limits.h>
+
 #include "proto/error.h"
 
 #define SB_OP(NAME, name) [SB_OP_##NAME] = &sb_op_##name,
@@ -17,20 +19,27 @@ int sb_op_shape(sb_op_id op, const void *how, const sb_shape *xs, sb_shape *y)
     return sb_ops[op]->shape(how, xs, y);
 }
 
+/* types: which are taken, for the error. */
+static int check(const char *operation, const sb_shape *x, bool taken, const char *types)
+{
+    int rows;
+    if (!taken || x->n < 1 || x->h < 1 || x->w < 1 || x->c < 1)
+        return sb_fail("%s of %s [%d, %d, %d, %d]: only %s, and no side below 1", operation,
+                       sb_type_name(x->type), x->n, x->h, x->w, x->c, types);
+    if (__builtin_mul_overflow(x->n, x->h, &rows) || __builtin_mul_overflow(rows, x->w, &rows))
+        return sb_fail("%s of [%d, %d, %d, %d]: more than %d rows", operation, x->n, x->h, x->w, x->c,
+                       INT_MAX);
+    return 0;
+}
+
 int sb_shape_check_f32(const char *operation, const sb_shape *x)
 {
-    if (x->type == SB_F32 && x->n > 0 && x->h > 0 && x->w > 0 && x->c > 0)
-        return 0;
-    return sb_fail("%s of %s [%d, %d, %d, %d]: only f32, and no side below 1", operation,
-                   sb_type_name(x->type), x->n, x->h, x->w, x->c);
+    return check(operation, x, x->type == SB_F32, "f32");
 }
 
 int sb_shape_check_real(const char *operation, const sb_shape *x)
 {
-    if ((x->type == SB_F32 || x->type == SB_BF16) && x->n > 0 && x->h > 0 && x->w > 0 && x->c > 0)
-        return 0;
-    return sb_fail("%s of %s [%d, %d, %d, %d]: only f32 or bf16, and no side below 1", operation,
-                   sb_type_name(x->type), x->n, x->h, x->w, x->c);
+    return check(operation, x, x->type == SB_F32 || x->type == SB_BF16, "f32 or bf16");
 }
 
 int sb_shape_check_alike(const char *operation, const sb_shape *x, const sb_shape *more)

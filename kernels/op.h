@@ -175,8 +175,8 @@ extern const sb_op *const sb_ops[SB_OPS];
 /* The `shape` of an operation, for tensors that come from anywhere: refuses what does not lie in rows. */
 int sb_op_shape(sb_op_id op, const void *how, const sb_shape *xs, sb_shape *y);
 
-/* A check for the `shape` of an operation that takes f32 alone: -1, with x in the error, if x is empty or not
- * f32. */
+/* A check for the `shape` of an operation that takes f32 alone: -1, with x in the error, if x is empty, not
+ * f32, or of more than INT_MAX rows. */
 int sb_shape_check_f32(const char *operation, const sb_shape *x);
 
 /* The same for the `shape` of one that takes bf16, too. */

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "kernels/plugin.h"
 #include "proto/error.h"
 
 #define PLUGIN "sb_cuda.so"
@@ -28,6 +29,22 @@ static int plugin_path(const char *configured, char path[PATH_MAX])
     return 0;
 }
 
+/* What of a plug-in is not as the program knows it; NULL: nothing. */
+static const char *differs(void *plugin)
+{
+    const sb_plugin_form *(*form)(void) = NULL, *own = &sb_plugin_built_with;
+    void *symbol = dlsym(plugin, "sb_device_form");
+    memcpy(&form, &symbol, sizeof form);
+    if (!form)
+        return "it does not say what it was built with";
+    const sb_plugin_form *its = form();
+    return its->device != own->device                      ? "it has another sb_device"
+           : its->call != own->call                        ? "it has another sb_call"
+           : its->kernel != own->kernel                    ? "it has another sb_kernel"
+           : strcmp(its->operations, own->operations) != 0 ? "it has other operations"
+                                                           : NULL;
+}
+
 static int open_cuda(sb_device **out, const char *configured)
 {
     char path[PATH_MAX];
@@ -38,9 +55,9 @@ static int open_cuda(sb_device **out, const char *configured)
     void *plugin = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!plugin) /* names the library that is missing, of the CUDA runtime, cuDNN or cuBLAS */
         return sb_fail("%s", dlerror());
-    const size_t *bytes = dlsym(plugin, "sb_device_bytes");
-    if (!bytes || *bytes != sizeof(sb_device))
-        return sb_fail("%s is not of this version: `make cuda` builds it anew", path);
+    const char *other = differs(plugin);
+    if (other)
+        return sb_fail("%s is not of this version: `make cuda` builds it anew (%s)", path, other);
     int (*open)(sb_device **) = NULL;
     void *symbol = dlsym(plugin, "sb_device_cuda");
     memcpy(&open, &symbol, sizeof open);

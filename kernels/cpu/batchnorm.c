@@ -109,7 +109,7 @@ static void forward_fold(const sb_batchnorm *s, const work *w, float *mean, floa
         double sum = fold(s, w->first, i), square = fold(s, w->second, i);
         double m = sum / s->rows, v = square / s->rows - m * m;
         mean[i] = (float)(w->shift[i] + m);
-        variance[i] = (float)(v > 0 ? v : 0);
+        variance[i] = (float)(v <= 0 ? 0 : v); /* NaN stays, here and below */
     }
 }
 
@@ -137,7 +137,7 @@ static void forward_apply(const sb_batchnorm *s, const sb_call *call, const work
             if (s->relu) {
 #pragma omp simd
                 for (int i = 0; i < c; i++)
-                    row[i] = row[i] > 0 ? row[i] : 0;
+                    row[i] = row[i] <= 0 ? 0 : row[i];
             }
             sb_cpu_store_row(call->y, s->type, at, c, row);
         }
@@ -175,11 +175,11 @@ static void masked_row(const sb_batchnorm *s, const sb_call *call, const work *w
         sb_cpu_load_row(call->y, s->type, at, c, other);
 #pragma omp simd
         for (int i = 0; i < c; i++)
-            g[i] = other[i] > 0 ? g[i] : 0;
+            g[i] = other[i] <= 0 ? 0 : g[i];
     } else if (s->relu) {
 #pragma omp simd
         for (int i = 0; i < c; i++)
-            g[i] = row[i] * scale[i] + offset[i] > 0 ? g[i] : 0;
+            g[i] = row[i] * scale[i] + offset[i] <= 0 ? 0 : g[i];
     }
 }
 

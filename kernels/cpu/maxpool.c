@@ -29,8 +29,9 @@ static void window_forward(const sb_shape *s, const void *x, int n, int i, int j
             sb_cpu_load_row(x, s->type, pixel(s, n, row, column) * (size_t)s->c + k, count, value);
 #pragma omp simd
             for (int c = 0; c < count; c++) {
-                where[c] = value[c] > best[c] ? place : where[c];
-                best[c] = value[c] > best[c] ? value[c] : best[c];
+                int larger = value[c] > best[c] || isnan(value[c]);
+                where[c] = larger ? place : where[c];
+                best[c] = larger ? value[c] : best[c];
             }
         }
     }

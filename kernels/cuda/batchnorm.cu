@@ -133,7 +133,7 @@ static __global__ void forward_fold(sb_batchnorm s, const void *x, float *statis
     fold(&s, w, c, &sum, &square);
     double m = sum / s.rows, v = square / s.rows - m * m;
     statistics[c] = (float)(load(x, s.type, (size_t)c) + m);
-    statistics[s.channels + c] = (float)(v > 0 ? v : 0);
+    statistics[s.channels + c] = (float)(v <= 0 ? 0 : v); /* NaN stays, here and below */
 }
 
 /* y = relu?(x scale + offset + residual?) */
@@ -149,7 +149,7 @@ static __global__ void forward_apply(sb_batchnorm s, const void *x, const void *
         float value = load(x, s.type, at) * a.scale + a.offset;
         if (s.residual)
             value += load(residual, s.type, at);
-        store(y, s.type, at, s.relu && !(value > 0) ? 0 : value);
+        store(y, s.type, at, s.relu && value <= 0 ? 0 : value);
     }
 }
 
@@ -164,7 +164,7 @@ static __device__ inline float masked(const sb_batchnorm *s, float x, affine a, 
     if (!s->relu)
         return g;
     float out = s->residual ? load(y, s->type, at) : x * a.scale + a.offset;
-    return out > 0 ? g : 0;
+    return out <= 0 ? 0 : g;
 }
 
 /* Sums of g and of g xhat. g is the residual's gradient. */

@@ -10,6 +10,7 @@
 
 #include "kernels/cuda/plan.h"
 #include "kernels/cuda/blas.h"
+#include "kernels/plugin.h"
 
 /* The oldest GPUs that the plug-in has code for. */
 #define CAPABILITY_LEAST 75
@@ -233,7 +234,7 @@ static int start(sb_cuda *cuda)
     return sb_cuda_check(cudaEventCreateWithFlags(&cuda->passed, cudaEventDisableTiming), "making an event");
 }
 
-const size_t sb_device_bytes = sizeof(sb_device);
+const sb_plugin_form *sb_device_form(void) { return &sb_plugin_built_with; }
 
 #define SB_OP(NAME, name) extern const sb_kernel sb_cuda_##name;
 #include "kernels/ops.def"

@@ -9,8 +9,4 @@
  * process. The plug-in leaves its reason in the program's sb_error. */
 int sb_device_cuda(sb_device **out);
 
-/* sizeof(sb_device) when the plug-in was built. The program that loads the plug-in may have been built since,
- * with another. */
-extern const size_t sb_device_bytes;
-
 #endif

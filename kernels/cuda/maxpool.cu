@@ -40,7 +40,7 @@ static __global__ void maxpool_forward(sb_shape xs, sb_shape ys, const void *x, 
             if (row < 0 || row >= xs.h || column < 0 || column >= xs.w)
                 continue;
             float value = load(x, xs.type, index_of(o.n, row, column, o.channel, xs));
-            if (value > best) {
+            if (value > best || isnan(value)) {
                 best = value;
                 where = 3 * a + b;
             }

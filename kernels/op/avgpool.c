@@ -5,7 +5,7 @@ static int shape(const void *how, const sb_shape *xs, sb_shape *y)
 {
     (void)how;
     *y = (sb_shape){ xs->n, 1, 1, xs->c, SB_F32 };
-    return 0;
+    return sb_shape_check_real("avgpool", xs);
 }
 
 static unsigned keeps(const void *how, const sb_shape *xs) { return (void)how, (void)xs, 0; }

@@ -1,16 +1,14 @@
 /* batchnorm.c: see batchnorm.h. */
 #include "kernels/op/batchnorm.h"
 
-#include <limits.h>
-
 #include "proto/error.h"
 
 static int shape(const void *how, const sb_shape *xs, sb_shape *y)
 {
     const sb_shape *x = &xs[0], *residual = &xs[1];
     (void)how;
-    if ((size_t)x->n * (size_t)x->h * (size_t)x->w > INT_MAX)
-        return sb_fail("batch norm of [%d, %d, %d, %d]: more than %d rows", x->n, x->h, x->w, x->c, INT_MAX);
+    if (sb_shape_check_real("batch norm", x) != 0)
+        return -1;
     if (residual->n > 0 && (residual->n != x->n || residual->h != x->h || residual->w != x->w ||
                             residual->c != x->c || residual->type != x->type))
         return sb_fail("batch norm of %s [%d, %d, %d, %d] with a residual of %s [%d, %d, %d, %d]",

@@ -11,6 +11,8 @@
  * follows, and aux, which may be NULL, is not written. They have no gradient. A node that leaves out all
  * three standardises the columns of its batch: it gathers nothing, and does the same in evaluation.
  *
+ * NaN passes a ReLU, and so does the gradient where it did, as PyTorch has it.
+ *
  * The residual's gradient is dy where the ReLU let it through. y tells where that was; where there is no
  * residual, x does, and y is not kept. */
 #ifndef SB_KERNELS_OP_BATCHNORM_H

@@ -10,7 +10,7 @@ static int shape(const void *how, const sb_shape *xs, sb_shape *y)
     size_t rows = sb_shape_rows(xs);
     if (sb_shape_check_f32("logsumexp_pairs", xs) != 0)
         return -1;
-    if (rows > INT32_MAX || h->samples < 1 || rows % (size_t)h->samples != 0 || !(h->temperature > 0))
+    if (h->samples < 1 || rows % (size_t)h->samples != 0 || !(h->temperature > 0))
         return sb_fail("logsumexp_pairs of %zu rows of %d samples at temperature %g", rows, h->samples,
                        (double)h->temperature);
     if (skip->n > 0 &&

@@ -5,7 +5,7 @@ static int shape(const void *how, const sb_shape *xs, sb_shape *y)
 {
     (void)how;
     *y = (sb_shape){ xs->n, (xs->h - 1) / 2 + 1, (xs->w - 1) / 2 + 1, xs->c, xs->type };
-    return 0;
+    return sb_shape_check_real("maxpool", xs);
 }
 
 static unsigned keeps(const void *how, const sb_shape *xs) { return (void)how, (void)xs, SB_KEEPS_AUX; }

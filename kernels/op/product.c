@@ -1,8 +1,6 @@
 /* product.c: see product.h. */
 #include "kernels/op/product.h"
 
-#include <limits.h>
-
 #include "proto/error.h"
 
 static int shape(const void *how, const sb_shape *xs, sb_shape *y)
@@ -12,8 +10,6 @@ static int shape(const void *how, const sb_shape *xs, sb_shape *y)
     if (sb_shape_check_f32("product", a) != 0 || sb_shape_check_f32("product", b) != 0)
         return -1;
     size_t n = sb_shape_rows(a), m = sb_shape_rows(b);
-    if (n > INT_MAX || m > INT_MAX)
-        return sb_fail("product of %zu rows and %zu: more than %d", n, m, INT_MAX);
     if (h->form == SB_PRODUCT_ROWS ? n != m : a->c != b->c)
         return sb_fail("product of [%zu, %d] and [%zu, %d]: the two must have as many %s", n, a->c, m, b->c,
                        h->form == SB_PRODUCT_ROWS ? "rows" : "columns");

@@ -6,7 +6,7 @@
 static int shape(const void *how, const sb_shape *xs, sb_shape *y)
 {
     (void)how;
-    if (xs->n != 2 || xs->h != 1 || xs->w != 1 || xs->type != SB_F32)
+    if (xs->n != 2 || xs->h != 1 || xs->w != 1 || xs->c < 1 || xs->type != SB_F32)
         return sb_fail("running statistics of %s [%d, %d, %d, %d], not of f32 [2, 1, 1, c]",
                        sb_type_name(xs->type), xs->n, xs->h, xs->w, xs->c);
     *y = *xs;

@@ -42,6 +42,19 @@ static const sb_op_test test = {
     .op = SB_OP_AVGPOOL, .fill = fill, .forward = forward, .backward = backward
 };
 
+static int shape_of(sb_shape x)
+{
+    sb_shape y;
+    return sb_op_avgpool.shape(NULL, &x, &y);
+}
+
+static int refuse_sides(sb_device *d) { return (void)d, shape_of((sb_shape){ 2, 4, 0, 8, SB_F32 }); }
+static int refuse_bytes(sb_device *d) { return (void)d, shape_of((sb_shape){ 2, 4, 4, 8, SB_U8 }); }
+static int refuse_rows(sb_device *d)
+{
+    return (void)d, shape_of((sb_shape){ 1 << 15, 1 << 8, 1 << 8, 1, SB_F32 });
+}
+
 void sb_cases_avgpool(void)
 {
     const int sizes[][4] = { { 1, 1, 1, 1 },   { 2, 2, 2, 33 },  { 1, 31, 33, 31 }, { 33, 7, 7, 1 },
@@ -56,4 +69,7 @@ void sb_cases_avgpool(void)
         sb_op_case_add(&test, NULL, &(sb_shape){ 8, 7, 7, 2048, type }, (sb_op_options){ .timed = true },
                        "%s [8, 7, 7, 2048]", sb_type_name(type));
     }
+    sb_case_add_refusal("avgpool: a side of 0", refuse_sides);
+    sb_case_add_refusal("avgpool: of u8", refuse_bytes);
+    sb_case_add_refusal("avgpool: 2^31 rows", refuse_rows);
 }

@@ -72,14 +72,14 @@ static void forward(sb_reference *r)
     const double *statistics = r->w[2] ? r->w[2] : r->aux;
     for (size_t i = 0; i < sb_shape_elements(&r->ys); i++) {
         double v = before_relu(r, statistics, i);
-        r->y[i] = relu_of(r) && v < 0 ? 0 : v;
+        r->y[i] = relu_of(r) && v < 0 ? 0 : v; /* NaN stays */
         if (r->y_bound)
             r->y_bound[i] = bound_y(r, statistics, i);
     }
 }
 
 /* dy where the ReLU let it through: nothing is rounded. */
-static double masked(const sb_reference *r, size_t i) { return relu_of(r) && !(r->y[i] > 0) ? 0 : r->dy[i]; }
+static double masked(const sb_reference *r, size_t i) { return relu_of(r) && r->y[i] <= 0 ? 0 : r->dy[i]; }
 
 static void backward_channel(sb_reference *r, size_t k)
 {
@@ -169,6 +169,22 @@ static const sb_op_test far = { .op = SB_OP_BATCHNORM,
                                 .forward = forward,
                                 .backward = backward };
 
+/* NaN in a row of x, which the batch's statistics carry to all of a channel, or of the residual, which is
+ * added to that row alone. */
+static void fill_nan(sb_trial *t, sb_reference *r)
+{
+    size_t c = (size_t)channels_of(r), row = sb_shape_rows(&r->xs[0]) / 2;
+    fill(t, r, 0.5);
+    for (size_t k = 0; k < c; k += 3)
+        r->x[r->x[1] ? 1 : 0][row * c + k] = NAN;
+}
+
+static const sb_op_test nan_inside = { .op = SB_OP_BATCHNORM,
+                                       .how_bytes = sizeof(sb_batchnorm_how),
+                                       .fill = fill_nan,
+                                       .forward = forward,
+                                       .backward = backward };
+
 typedef struct {
     sb_shape x;
     bool residual, relu;
@@ -186,13 +202,18 @@ static void add(const sb_op_test *test, bool timed, parameters p)
     /* Of two rows, dx is 0 but for epsilon; of one, it is 0. */
     sb_op_options training = { .timed = timed,
                                .no_differences = p.x.n * p.x.h * p.x.w <= 2,
+                               .nan = test == &nan_inside,
                                .no_dx = p.no_dx,
                                .without = p.without | 4 }; /* the given statistics */
-    sb_op_options evaluation = { .timed = timed, .forward_only = true, .without = p.without };
+    sb_op_options evaluation = {
+        .timed = timed, .nan = test == &nan_inside, .forward_only = true, .without = p.without
+    };
     char text[64];
     snprintf(text, sizeof text, "%s [%d, %d, %d, %d]%s%s%s%s", sb_type_name(p.x.type), p.x.n, p.x.h, p.x.w,
              p.x.c, without[p.without], p.residual ? " residual" : "", p.relu ? " relu" : "",
-             test == &far ? " far from 0" : "");
+             test == &far          ? " far from 0"
+             : test == &nan_inside ? " NaN"
+                                   : "");
     sb_op_case_add(test, &how, xs, training, "%s%s", text, no_dx[p.no_dx]);
     if (!p.no_dx)
         sb_op_case_add(test, &how, xs, evaluation, "given statistics, %s", text);
@@ -223,6 +244,18 @@ static int refuse_rows(sb_device *device)
     return refuse((sb_shape[]){ { 1 << 15, 1 << 8, 1 << 8, 1, SB_F32 }, { 0 } });
 }
 
+static int refuse_sides(sb_device *device)
+{
+    (void)device;
+    return refuse((sb_shape[]){ { 2, 4, 4, 0, SB_F32 }, { 0 } });
+}
+
+static int refuse_bytes(sb_device *device)
+{
+    (void)device;
+    return refuse((sb_shape[]){ { 2, 4, 4, 8, SB_U8 }, { 0 } });
+}
+
 void sb_cases_batchnorm(void)
 {
     const int sizes[][2] = { { 2, 31 },   { 1, 33 },    { 31, 257 },  { 33, 1 },
@@ -231,6 +264,8 @@ void sb_cases_batchnorm(void)
         for (int flags = 0; flags < 16; flags++) /* every combination on one size */
             add(&near, false,
                 (parameters){ { 3, 19, 9, 33, type }, flags & 1, flags & 2, (unsigned)flags >> 2, 0 });
+        for (int flags = 0; flags < 4; flags++)
+            add(&nan_inside, false, (parameters){ { 3, 19, 9, 33, type }, flags & 1, flags & 2, 0, 0 });
         for (unsigned no_dx = 1; no_dx < 4; no_dx++)
             for (int relu = 0; relu < 2; relu++)
                 add(&near, false, (parameters){ { 513, 1, 1, 33, type }, true, relu, 0, no_dx });
@@ -250,4 +285,6 @@ void sb_cases_batchnorm(void)
     sb_case_add_refusal("batchnorm: a residual of another shape", refuse_residual);
     sb_case_add_refusal("batchnorm: a residual of another type", refuse_type);
     sb_case_add_refusal("batchnorm: 2^31 rows", refuse_rows);
+    sb_case_add_refusal("batchnorm: a side of 0", refuse_sides);
+    sb_case_add_refusal("batchnorm: of u8", refuse_bytes);
 }

@@ -321,7 +321,17 @@ static double unit(sb_array_type type)
     return type == SB_ARRAY_F32 ? SB_UNIT_F32 : type == SB_ARRAY_BF16 ? SB_UNIT_BF16 : 0;
 }
 
-static void judge(const sb_array *a, const unsigned char *result, verdict *worst)
+/* NaN is wrong everywhere, in a bound too, but for a result where a case of NaN wants it. */
+static double ratio_of(double got, double wanted, double error, double bound, bool nan)
+{
+    if (nan && isnan(got) && isnan(wanted))
+        return 0;
+    if (!isfinite(error) || isnan(bound) || (isnan(wanted) && !nan))
+        return INFINITY;
+    return error == 0 ? 0 : error / bound;
+}
+
+static void judge(const sb_array *a, const unsigned char *result, bool nan, verdict *worst)
 {
     for (size_t i = 0; i < a->count; i++) {
         double got = decode(a->type, result + i * element_bytes(a->type)), wanted = a->wanted[i];
@@ -329,7 +339,7 @@ static void judge(const sb_array *a, const unsigned char *result, verdict *worst
         double bound = a->bound[i] * (1 + unit(a->type)) + unit(a->type) * fabs(wanted);
         if (sb_array_real(a->type) && wanted != 0)
             bound += 0x1p-148; /* where f32 has no more digits */
-        double ratio = error == 0 ? 0 : !isfinite(error) ? INFINITY : error / bound;
+        double ratio = ratio_of(got, wanted, error, bound, nan);
         if (!worst->array || ratio > worst->ratio)
             *worst = (verdict){ a->name, i, got, wanted, error, bound, ratio };
     }
@@ -341,7 +351,7 @@ static int judge_all(const sb_trial *t, unsigned char *const *results, verdict *
     for (int i = 0; i < t->array_count; i++) {
         const sb_array *a = &t->arrays[i];
         if (a->role != SB_ARRAY_GIVEN) {
-            judge(a, results[i], worst);
+            judge(a, results[i], t->nan, worst);
             continue;
         }
         unsigned char *image = image_of(a);
@@ -383,8 +393,8 @@ static int check_gradient(sb_trial *t, const sb_operation *op, double *worst)
                 loss[side] = op->loss(t);
             }
             memcpy(x->value, kept, x->count * sizeof *kept);
-            double error = fabs((loss[0] - loss[1]) / (2 * step) - slope) / sqrt(size);
-            *worst = size > 0 && !(error <= *worst) ? error : *worst; /* NaN is the worst */
+            double error = fabs((loss[0] - loss[1]) / (2 * step) - slope) / (size == 0 ? 1 : sqrt(size));
+            *worst = !(error <= *worst) && !isnan(*worst) ? error : *worst; /* NaN is the worst, and stays */
         }
         free(kept);
         free(direction);

@@ -76,6 +76,7 @@ typedef struct {
     int array_count;
     size_t scratch_bytes, packed_bytes;
     void *scratch, *packed;          /* the device's */
+    bool nan;                        /* NaN is a right result where it is wanted; elsewhere it never is */
     double flops;                    /* of a call, for time mode; 0: bytes are what counts */
     const sb_kernel *const *kernels; /* of the device that is compared; NULL in time mode */
     void *plan;                      /* the operation's own */

@@ -165,6 +165,13 @@ static int of_bytes(sb_device *device)
     return sb_op_conv.shape(&(sb_conv_how){ 8, 3, 1, 1 }, &(sb_shape){ 1, 8, 8, 8, SB_U8 }, &y);
 }
 
+static int of_numbers(sb_device *device)
+{
+    (void)device;
+    sb_shape y;
+    return sb_op_conv.shape(&(sb_conv_how){ 8, 3, 1, 1 }, &(sb_shape){ 1, 8, 8, 8, SB_I32 }, &y);
+}
+
 static int data_gradient_not_planned(sb_device *device)
 {
     const sb_kernel *k = device->kernels[SB_OP_CONV];
@@ -246,5 +253,6 @@ void sb_cases_conv(void)
     sb_case_add_refusal("conv: a pad as wide as the kernel", pad_of_a_kernel);
     sb_case_add_refusal("conv: no height", no_height);
     sb_case_add_refusal("conv: of bytes", of_bytes);
+    sb_case_add_refusal("conv: of numbers of rows", of_numbers);
     sb_case_add_refusal("conv: a data gradient that was not planned", data_gradient_not_planned);
 }

@@ -48,6 +48,22 @@ static int refuse_type(sb_device *device)
     return sb_ops[SB_OP_INPUT]->shape(&how, &(sb_shape){ 1, 8, 8, 3, SB_F32 }, &y);
 }
 
+static int refuse_sides(sb_device *device)
+{
+    (void)device;
+    sb_input_how how = how_of(SB_F32);
+    sb_shape y;
+    return sb_ops[SB_OP_INPUT]->shape(&how, &(sb_shape){ 1, 8, 0, 3, SB_U8 }, &y);
+}
+
+static int refuse_bytes(sb_device *device)
+{
+    (void)device;
+    sb_input_how how = how_of(SB_U8);
+    sb_shape y;
+    return sb_ops[SB_OP_INPUT]->shape(&how, &(sb_shape){ 1, 8, 8, 3, SB_U8 }, &y);
+}
+
 void sb_cases_input(void)
 {
     const int sizes[][4] = { { 1, 1, 1, 1 },     { 3, 31, 31, 3 },  { 2, 33, 33, 1 }, { 1, 255, 255, 3 },
@@ -64,4 +80,6 @@ void sb_cases_input(void)
     }
     sb_case_add_refusal("input: five channels", refuse_channels);
     sb_case_add_refusal("input: pixels in f32", refuse_type);
+    sb_case_add_refusal("input: a side of 0", refuse_sides);
+    sb_case_add_refusal("input: into u8", refuse_bytes);
 }

@@ -99,6 +99,13 @@ static int refuse_rows(sb_device *d)
     return (void)d, sb_op_linear.shape(&(sb_linear_how){ 4, true }, &(sb_shape){ -1, 1, 1, 4, SB_F32 }, &y);
 }
 
+static int refuse_too_many(sb_device *d)
+{
+    sb_shape y;
+    return (void)d,
+           sb_op_linear.shape(&(sb_linear_how){ 4, true }, &(sb_shape){ 1 << 16, 1 << 15, 1, 4, SB_F32 }, &y);
+}
+
 static int refuse_bf16(sb_device *d)
 {
     sb_shape y;
@@ -122,5 +129,6 @@ void sb_cases_linear(void)
     add((sb_shape){ 512, 1, 1, 2048, SB_F32 }, 2048, true, (sb_op_options){ .timed = true });
     sb_case_add_refusal("linear: to no columns", refuse_columns);
     sb_case_add_refusal("linear: of less than no rows", refuse_rows);
+    sb_case_add_refusal("linear: 2^31 rows", refuse_too_many);
     sb_case_add_refusal("linear: of bf16", refuse_bf16);
 }

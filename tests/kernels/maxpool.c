@@ -23,11 +23,13 @@ static void forward(sb_reference *r)
                     r->y[to] = -INFINITY;
                     for (int k = 0; k < 9; k++) {
                         int row = 2 * i - 1 + k / 3, column = 2 * j - 1 + k % 3;
-                        if (row < 0 || row >= x->h || column < 0 || column >= x->w ||
-                            r->x[0][at(x, n, row, column, c)] <= r->y[to])
+                        if (row < 0 || row >= x->h || column < 0 || column >= x->w)
                             continue;
-                        r->y[to] = r->x[0][at(x, n, row, column, c)];
-                        r->aux[to] = k;
+                        double value = r->x[0][at(x, n, row, column, c)];
+                        if (value > r->y[to] || isnan(value)) {
+                            r->y[to] = value;
+                            r->aux[to] = k;
+                        }
                     }
                 }
 }
@@ -57,10 +59,30 @@ static void fill_ties(sb_trial *t, sb_reference *r)
         r->x[0][i] = floor(r->x[0][i]);
 }
 
+/* One value in seven is none. */
+static void fill_nan(sb_trial *t, sb_reference *r)
+{
+    sb_fill_normal(t, &t->arrays[0], 0, 1);
+    for (size_t i = 0; i < t->arrays[0].count; i += 7)
+        r->x[0][i] = NAN;
+}
+
+static const sb_op_test nan_inside = {
+    .op = SB_OP_MAXPOOL, .fill = fill_nan, .forward = forward, .backward = backward
+};
 static const sb_op_test smooth = { .op = SB_OP_MAXPOOL, .forward = forward, .backward = backward };
 static const sb_op_test ties = {
     .op = SB_OP_MAXPOOL, .fill = fill_ties, .forward = forward, .backward = backward
 };
+
+static int shape_of(sb_shape x)
+{
+    sb_shape y;
+    return sb_op_maxpool.shape(NULL, &x, &y);
+}
+
+static int refuse_sides(sb_device *d) { return (void)d, shape_of((sb_shape){ 2, 0, 4, 8, SB_F32 }); }
+static int refuse_bytes(sb_device *d) { return (void)d, shape_of((sb_shape){ 2, 4, 4, 8, SB_U8 }); }
 
 void sb_cases_maxpool(void)
 {
@@ -74,6 +96,8 @@ void sb_cases_maxpool(void)
             sb_shape x = { s[0], s[1], s[2], s[3], type };
             sb_op_case_add(&ties, NULL, &x, (sb_op_options){ .no_differences = true },
                            "%s [%d, %d, %d, %d] ties", name, s[0], s[1], s[2], s[3]);
+            sb_op_case_add(&nan_inside, NULL, &x, (sb_op_options){ .nan = true }, "%s [%d, %d, %d, %d] NaN",
+                           name, s[0], s[1], s[2], s[3]);
             if (type == SB_F32) /* bf16 has ties anyway */
                 sb_op_case_add(&smooth, NULL, &x, (sb_op_options){ 0 }, "%s [%d, %d, %d, %d]", name, s[0],
                                s[1], s[2], s[3]);
@@ -81,4 +105,6 @@ void sb_cases_maxpool(void)
         sb_op_case_add(&smooth, NULL, &(sb_shape){ 8, 112, 112, 64, type }, (sb_op_options){ .timed = true },
                        "%s [8, 112, 112, 64]", name);
     }
+    sb_case_add_refusal("maxpool: a side of 0", refuse_sides);
+    sb_case_add_refusal("maxpool: of u8", refuse_bytes);
 }

@@ -78,6 +78,7 @@ static void prepare(sb_trial *t)
     static const char *const w_names[] = { "w0", "w1", "w2" }, *const dw_names[] = { "dw0", "dw1", "dw2" };
     const op_case *c = of(t);
     sb_reference r = reference_of(t);
+    t->nan = c->options.nan;
     sb_array_role made = c->backward ? SB_ARRAY_GIVEN : SB_ARRAY_WRITTEN;
     for (int i = 0; i < SB_INPUTS_MAX; i++)
         declare(t, x_names[i], &r.xs[i], SB_ARRAY_GIVEN, true);
@@ -90,14 +91,14 @@ static void prepare(sb_trial *t)
         bool wanted = c->backward && gradient_wanted(c, i);
         sb_array *dx = declare(t, dx_names[i], &r.xs[i], c->add ? SB_ARRAY_UPDATED : SB_ARRAY_WRITTEN,
                                wanted);
-        dx->gradient_of = c->options.no_differences ? -1 : X + i;
+        dx->gradient_of = c->options.no_differences || c->options.nan ? -1 : X + i;
         if (c->add)
             sb_fill_normal(t, dx, 0, 1);
     }
     for (int i = 0; i < SB_WEIGHTS_MAX; i++) {
         sb_array *dw = sb_array_add(t, dw_names[i], SB_ARRAY_F32, SB_ARRAY_UPDATED,
                                     c->backward ? sb_extent_count(&r.ws[i]) : 0);
-        dw->gradient_of = c->options.no_differences ? -1 : W + i;
+        dw->gradient_of = c->options.no_differences || c->options.nan ? -1 : W + i;
         sb_fill_normal(t, dw, 0, 1);
     }
     t->flops = op_of(c)->cost(c->how, c->xs, c->backward).operations;

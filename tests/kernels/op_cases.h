@@ -55,6 +55,7 @@ typedef struct {
     bool timed; /* its shape is a real one: for time mode alone */
     bool
         no_differences; /* not smooth at these values: the gradient is not compared with finite differences */
+    bool nan;           /* NaN comes in, and has to come out */
     bool forward_only;  /* no backward follows (evaluation): aux is NULL, and there is no gradient case */
     unsigned no_dx;     /* a bit for each input whose gradient is not wanted; 1: the first layer's */
     unsigned without;   /* a bit for each weight that is NULL */

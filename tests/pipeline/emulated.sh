@@ -88,12 +88,14 @@ refused() {
         grep -q "device = cuda: there is no /nowhere.so: .make cuda. builds it" "$work/refusal"
 }
 
-# A plug-in that was built before the programs were.
+# outdated WHY FORM: a plug-in that was built before the programs were, with FORM in place of theirs.
 outdated() {
-    printf '#include <stddef.h>\nconst size_t sb_device_bytes = 8;\nint sb_device_cuda(void) { return 0; }\n' >"$work/old.c" &&
-        cc -shared -fPIC -o "$work/old.so" "$work/old.c" && ! run_on cuda outdated cuda.plugin="$work/old.so" >"$work/refusal" 2>&1 &&
-        cat "$work/refusal" && grep -q "old.so is not of this version: .make cuda. builds it anew" "$work/refusal"
+    printf '#include "kernels/plugin.h"\nstatic const sb_plugin_form old = %s;\nconst sb_plugin_form *%s(void) { return &old; }
+int sb_device_cuda(sb_device **out) { (void)out; return 0; }\n' "$2" "${3:-sb_device_form}" >"$work/old.c" &&
+        cc -I. -shared -fPIC -o "$work/old.so" "$work/old.c" && ! run_on cuda outdated cuda.plugin="$work/old.so" >"$work/refusal" 2>&1 &&
+        cat "$work/refusal" && grep -q "old.so is not of this version: .make cuda. builds it anew ($1)" "$work/refusal"
 }
+sizes='sizeof(sb_device), sizeof(sb_call), sizeof(sb_kernel)'
 
 alone() {
     run_on auto auto cuda.plugin=/nowhere.so trainer.steps=1 &&
@@ -160,7 +162,11 @@ ok "again, with a loader and the supervisor killed, and resumed, in another orde
 ok "  the same weights, byte for byte" same bf16 bf16_killed
 ok "device = auto without a plug-in: the CPU, and why" alone
 ok "device = cuda without one: an error that says what to do" refused
-ok "a plug-in of another version: the same" outdated
+ok "a plug-in of another version: the same" outdated "it does not say what it was built with" "{ $sizes, \"\" }" older
+ok "  with another device" outdated "it has another sb_device" "{ 8 + $sizes, \"\" }"
+ok "  with another call" outdated "it has another sb_call" "{ ${sizes/, /, 8 + }, \"\" }"
+ok "  with another kernel" outdated "it has another sb_kernel" "{ $sizes + 8, \"\" }"
+ok "  with other operations" outdated "it has other operations" "{ $sizes, \"avgpool batchnorm \" }"
 ok "a driver older than the toolkit: both versions" old_driver
 ok "a batch that the memory does not hold: refused, with the largest chunk" refused_for_memory
 ok "  which is held" chunk_fits
