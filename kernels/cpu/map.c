@@ -7,18 +7,23 @@
 
 static float value(sb_map_function f, float x)
 {
-    float above = x > 0 ? x : 0;
-    return f == SB_MAP_RELU ? above : f == SB_MAP_ROOT ? sqrtf(above) : (float)cos((double)x);
+    switch (f) {
+    case SB_MAP_RELU: return x > 0 ? x : 0;
+    case SB_MAP_ROOT: return x > 0 ? sqrtf(x) : 0;
+    case SB_MAP_INVERSE: return 1 / x;
+    default: return (float)cos((double)x);
+    }
 }
 
-/* at: x, or y of a root. */
+/* at: what backward keeps, x or y. */
 static float slope(sb_map_function f, float at)
 {
-    if (f == SB_MAP_RELU)
-        return at > 0 ? 1 : 0;
-    if (f == SB_MAP_ROOT)
-        return at > 0 ? 0.5f / at : 0;
-    return -(float)sin((double)at);
+    switch (f) {
+    case SB_MAP_RELU: return at > 0 ? 1 : 0;
+    case SB_MAP_ROOT: return at > 0 ? 0.5f / at : 0;
+    case SB_MAP_INVERSE: return -at * at;
+    default: return -(float)sin((double)at);
+    }
 }
 
 static int forward(sb_device *device, const sb_call *call)
@@ -39,7 +44,7 @@ static int backward(sb_device *device, const sb_call *call)
     (void)device;
     const sb_map_function f = ((const sb_map_how *)call->how)->function;
     size_t count = sb_shape_elements(&call->ys);
-    const float *at = f == SB_MAP_ROOT ? call->y : call->x[0], *dy = call->dy;
+    const float *at = call->x[0] ? call->x[0] : call->y, *dy = call->dy;
 #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < count; i++)
         sb_cpu_give(call->dx[0], i, dy[i] * slope(f, at[i]), call->add[0]);

@@ -8,26 +8,30 @@ static __global__ void map_forward(size_t count, sb_map_function f, const float 
     size_t i = global_thread();
     if (i >= count)
         return;
-    float above = x[i] > 0 ? x[i] : 0;
-    double sine, cosine = 0;
-    if (f == SB_MAP_COSINE)
-        sincospi(x[i] * M_1_PI, &sine, &cosine);
-    y[i] = f == SB_MAP_RELU ? above : f == SB_MAP_ROOT ? sqrtf(above) : (float)cosine;
+    double sine, cosine;
+    switch (f) {
+    case SB_MAP_RELU: y[i] = x[i] > 0 ? x[i] : 0; break;
+    case SB_MAP_ROOT: y[i] = x[i] > 0 ? sqrtf(x[i]) : 0; break;
+    case SB_MAP_INVERSE: y[i] = 1 / x[i]; break;
+    default: sincospi(x[i] * M_1_PI, &sine, &cosine); y[i] = (float)cosine;
+    }
 }
 
-/* at: x, or y of a root. */
+/* at: what backward keeps, x or y. */
 static __global__ void map_backward(size_t count, sb_map_function f, const float *at, const float *dy,
                                     float *dx, bool add)
 {
     size_t i = global_thread();
     if (i >= count)
         return;
-    double sine = 0, cosine;
-    if (f == SB_MAP_COSINE)
-        sincospi(at[i] * M_1_PI, &sine, &cosine);
-    float slope = f == SB_MAP_RELU   ? (at[i] > 0 ? 1.0f : 0.0f)
-                  : f == SB_MAP_ROOT ? (at[i] > 0 ? 0.5f / at[i] : 0.0f)
-                                     : -(float)sine;
+    double sine, cosine;
+    float slope;
+    switch (f) {
+    case SB_MAP_RELU: slope = at[i] > 0 ? 1 : 0; break;
+    case SB_MAP_ROOT: slope = at[i] > 0 ? 0.5f / at[i] : 0; break;
+    case SB_MAP_INVERSE: slope = -at[i] * at[i]; break;
+    default: sincospi(at[i] * M_1_PI, &sine, &cosine); slope = -(float)sine;
+    }
     give(dx, SB_F32, i, dy[i] * slope, add);
 }
 
@@ -44,7 +48,7 @@ static int forward(sb_device *device, const sb_call *c)
 static int backward(sb_device *device, const sb_call *c)
 {
     size_t count = sb_shape_elements(&c->ys);
-    const void *at = function_of(c) == SB_MAP_ROOT ? c->y : c->x[0];
+    const void *at = c->x[0] ? c->x[0] : c->y;
     LAUNCH(map_backward, blocks_for(count), THREADS, 0, sb_cuda_compute(device), count, function_of(c),
            (const float *)at, (const float *)c->dy, (float *)c->dx[0], c->add[0]);
     return sb_cuda_launched("map_backward");

@@ -11,7 +11,8 @@ static int shape(const void *how, const sb_shape *xs, sb_shape *y)
 static unsigned keeps(const void *how, const sb_shape *xs)
 {
     (void)xs;
-    return ((const sb_map_how *)how)->function == SB_MAP_ROOT ? SB_KEEPS_Y : SB_KEEPS_X(0);
+    const sb_map_function f = ((const sb_map_how *)how)->function;
+    return f == SB_MAP_ROOT || f == SB_MAP_INVERSE ? SB_KEEPS_Y : SB_KEEPS_X(0);
 }
 
 /* Forward x, y; backward x or y, dy, dx. A root or a cosine counts as one operation. */

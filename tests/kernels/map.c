@@ -13,26 +13,34 @@ static double angle_off(double x) { return 0x1p-53 * (4 * fabs(x) + 4); }
 
 static void forward(sb_reference *r)
 {
-    const sb_map_function f = function_of(r);
     for (size_t i = 0; i < sb_shape_elements(&r->ys); i++) {
         double x = r->x[0][i];
-        r->y[i] = f == SB_MAP_RELU ? fmax(x, 0) : f == SB_MAP_ROOT ? sqrt(fmax(x, 0)) : cos(x);
+        switch (function_of(r)) {
+        case SB_MAP_RELU: r->y[i] = fmax(x, 0); break;
+        case SB_MAP_ROOT: r->y[i] = sqrt(fmax(x, 0)); break;
+        case SB_MAP_INVERSE: r->y[i] = 1 / x; break;
+        default: r->y[i] = cos(x);
+        }
         if (r->y_bound)
-            r->y_bound[i] = f == SB_MAP_COSINE ? angle_off(x) : 0;
+            r->y_bound[i] = function_of(r) == SB_MAP_COSINE ? angle_off(x) : 0;
     }
 }
 
-/* The slope is rounded to f32. */
+/* The slope is rounded to f32, that of an inverse from y as it was rounded. */
 static void backward(sb_reference *r)
 {
-    const sb_map_function f = function_of(r);
     for (size_t i = 0; i < sb_shape_elements(&r->ys); i++) {
-        double x = f == SB_MAP_ROOT ? 0 : r->x[0][i], y = f == SB_MAP_ROOT ? r->y[i] : 0;
-        double slope = f == SB_MAP_RELU ? x > 0 : f == SB_MAP_ROOT ? (y > 0 ? 1 / (2 * y) : 0) : -sin(x);
+        double slope, off = 0;
+        switch (function_of(r)) {
+        case SB_MAP_RELU: slope = r->x[0][i] > 0; break;
+        case SB_MAP_ROOT: slope = r->y[i] > 0 ? 1 / (2 * r->y[i]) : 0; break;
+        case SB_MAP_INVERSE: slope = -r->y[i] * r->y[i]; break;
+        default: slope = -sin(r->x[0][i]), off = angle_off(r->x[0][i]);
+        }
         r->dx[0][i] = r->dy[i] * slope;
-        r->dx_bound[0][i] = f == SB_MAP_RELU ? 0
-                                             : SB_UNIT_F32 * fabs(r->dx[0][i]) * (1 + SB_UNIT_F32) +
-                                                   fabs(r->dy[i]) * (f == SB_MAP_COSINE ? angle_off(x) : 0);
+        r->dx_bound[0][i] = function_of(r) == SB_MAP_RELU
+                                ? 0
+                                : 2 * SB_UNIT_F32 * fabs(r->dx[0][i]) + fabs(r->dy[i]) * off;
     }
 }
 
@@ -63,7 +71,7 @@ static void fill_large(sb_trial *t, sb_reference *r)
 typedef enum { AWAY, ZERO, LARGE, VALUES } values;
 static void (*const fills[VALUES])(sb_trial *t, sb_reference *r) = { fill_away, fill_zero, fill_large };
 static const char *const texts[VALUES] = { "", ", around 0", ", large" };
-static const char *const names[SB_MAPS] = { "relu", "root", "cosine" };
+static const char *const names[SB_MAPS] = { "relu", "root", "inverse", "cosine" };
 static sb_op_test tests[VALUES];
 
 static void add(values which, sb_map_function f, sb_shape x, bool timed)
@@ -84,7 +92,8 @@ void sb_cases_map(void)
     for (sb_map_function f = 0; f < SB_MAPS; f++) {
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
             for (values which = 0; which < VALUES; which++)
-                add(which, f, (sb_shape){ sizes[i][0], 1, 1, sizes[i][1], SB_F32 }, false);
+                if (f != SB_MAP_INVERSE || which != ZERO)
+                    add(which, f, (sb_shape){ sizes[i][0], 1, 1, sizes[i][1], SB_F32 }, false);
         add(AWAY, f, (sb_shape){ 3, 2, 5, 33, SB_F32 }, false);
         add(AWAY, f, (sb_shape){ 4096, 1, 1, 2048, SB_F32 }, true);
     }

@@ -3,6 +3,7 @@
 
 A method's formula is written a second time in methods/NAME.py:
     LEAST       samples that it takes at least
+    WIDTHS      two widths of an embedding; where it says nothing, 3 and 128
     TARGET      it has a target network, whose embeddings are given; where it says nothing, not
     VARIANTS    for each: keys of its own; beside them "step", "views" (2), "skip" (pairs are left out) and "seed"
     loss(m)     of the embeddings and all else that a Method below has, in the precision of those
@@ -203,16 +204,17 @@ def compare(reference, program, variant, kind, samples, width, device, generator
 
 def cases(reference):
     """(what it is, variant, kind of input, samples, width, device)"""
+    widths = getattr(reference, "WIDTHS", (3, 128))
     for variant in reference.VARIANTS:
         text = " ".join(f"{k}={v}" for k, v in variant.items())
         for samples in sorted({reference.LEAST, 2, 3, 33, 256}):
             if samples >= reference.LEAST and not (variant.get("skip") and samples < 3):
-                for width in (3, 128):
+                for width in widths:
                     yield f"{text} [{samples}, {width}]", variant, "usual", samples, width, "cpu"
-        for width in (3, 128):
+        for width in widths:
             yield f"{text} [33, {width}] emulated", variant, "usual", 33, width, "cuda"
         for kind in ("large", "equal", "zero"):
-            yield f"{text} {kind} [33, 128]", variant, kind, 33, 128, "cpu"
+            yield f"{text} {kind} [33, {widths[1]}]", variant, kind, 33, widths[1], "cpu"
 
 
 def main():

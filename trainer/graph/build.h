@@ -16,6 +16,7 @@
 #include "kernels/op/identity_distance.h"
 #include "kernels/op/input.h"
 #include "kernels/op/linear.h"
+#include "kernels/op/logdet.h"
 #include "kernels/op/logsumexp_pairs.h"
 #include "kernels/op/map.h"
 #include "kernels/op/maxpool.h"
@@ -26,8 +27,11 @@
 #include "kernels/op/rows.h"
 #include "kernels/op/sinkhorn.h"
 #include "kernels/op/softplus.h"
+#include "kernels/op/times.h"
 #include "kernels/op/unit_columns.h"
 #include "kernels/op/unit_rows.h"
+#include "kernels/op/wasserstein.h"
+#include "kernels/op/whiten.h"
 #include "trainer/graph/graph.h"
 
 #define SB_NORM_EPSILON 1e-5f
@@ -45,12 +49,19 @@
     SB_APPLY(g, SB_OP_LINEAR, name, 0, x, SB_NONE, (&(sb_linear_how){ __VA_ARGS__ }))
 #define sb_unit_rows(g, x) SB_APPLY_PLAIN(g, SB_OP_UNIT_ROWS, "unit_rows", x, SB_NONE)
 #define sb_nuclear_norm(g, x) SB_APPLY_PLAIN(g, SB_OP_NUCLEAR_NORM, "nuclear_norm", x, SB_NONE)
+#define sb_times(g, a, b) SB_APPLY_PLAIN(g, SB_OP_TIMES, "times", a, b)
 #define sb_row_dot(g, a, b) SB_APPLY_PLAIN(g, SB_OP_ROW_DOT, "row_dot", a, b)
 #define sb_identity_distance(g, x, ...)                                      \
     SB_APPLY(g, SB_OP_IDENTITY_DISTANCE, "identity_distance", 0, x, SB_NONE, \
              (&(sb_identity_distance_how){ __VA_ARGS__ }))
 #define sb_epps_pulley(g, x, ...) \
     SB_APPLY(g, SB_OP_EPPS_PULLEY, "epps_pulley", 0, x, SB_NONE, (&(sb_epps_pulley_how){ __VA_ARGS__ }))
+#define sb_wasserstein(g, x, ...) \
+    SB_APPLY(g, SB_OP_WASSERSTEIN, "wasserstein", 0, x, SB_NONE, (&(sb_wasserstein_how){ __VA_ARGS__ }))
+#define sb_whiten(g, x, ...) \
+    SB_APPLY(g, SB_OP_WHITEN, "whiten", 0, x, SB_NONE, (&(sb_whiten_how){ __VA_ARGS__ }))
+#define sb_logdet(g, x, ...) \
+    SB_APPLY(g, SB_OP_LOGDET, "logdet", 0, x, SB_NONE, (&(sb_logdet_how){ __VA_ARGS__ }))
 #define sb_softplus(g, x) SB_APPLY_PLAIN(g, SB_OP_SOFTPLUS, "softplus", x, SB_NONE)
 #define sb_centre(g, x, ...) \
     SB_APPLY(g, SB_OP_CENTRE, "centre", 0, x, SB_NONE, (&(sb_centre_how){ __VA_ARGS__ }))

@@ -10,9 +10,10 @@
  *
  * The first `globals` views are the global ones; the others may be smaller. The statistic grows with the
  * batch, so a small batch wants a larger lambda. */
+#include "trainer/methods/lejepa.h"
+
 #include "proto/error.h"
 #include "trainer/graph/build.h"
-#include "trainer/method.h"
 
 typedef struct {
     double lambda, last;
@@ -28,37 +29,35 @@ static const sb_key keys[] = {
     SB_KEY_INT(lejepa_keys, globals, "2", 1, 16, "views whose mean the others are to meet: the first"),
 };
 
-/* The mean of the global views: [samples, width]. */
-static sb_t centre(sb_method *m, sb_t z)
+sb_t sb_disagreement(sb_method *m, sb_t z, int globals)
 {
-    const lejepa_keys *k = m->keys;
     sb_graph *g = m->graph;
-    const float share = 1 / (float)k->globals;
+    const float share = 1 / (float)globals;
+    if (globals > m->views)
+        return sb_fail("method.globals = %d, and a sample has %d views", globals, m->views);
     sb_t sum = sb_combine(g, sb_view_rows(m, z, 0), SB_NONE, .alpha = share);
-    for (int v = 1; v < k->globals; v++)
+    for (int v = 1; v < globals; v++)
         sum = sb_combine(g, sum, sb_view_rows(m, z, v), .alpha = 1, .beta = share);
-    return sum;
+    sb_t centres = sb_rows(g, sum, .first = 0, .count = m->views * m->samples); /* for each view */
+    return sb_combine(g, sb_mean(g, sb_row_distance(g, z, centres)), SB_NONE,
+                      .alpha = 1 / (float)sb_shape_of(g, z).c);
 }
 
 static sb_t build(sb_method *m)
 {
     const lejepa_keys *k = m->keys;
     sb_graph *g = m->graph;
-    if (k->globals > m->views)
-        return sb_fail("method.globals = %d, and a sample has %d views", k->globals, m->views);
     sb_t z = sb_embeddings(m);
     const int width = sb_shape_of(g, z).c;
     sb_t directions = sb_unit_rows(g, sb_normal(m, k->directions, width));
     sb_t along = sb_product(g, z, directions, .form = SB_PRODUCT_COLUMNS, .scale = 1);
     sb_t normality = sb_mean(
         g, sb_epps_pulley(g, along, .samples = m->samples, .knots = k->knots, .last = (float)k->last));
-    sb_t centres = sb_rows(g, centre(m, z), .first = 0, .count = m->views * m->samples); /* for each view */
-    sb_t agreement = sb_mean(g, sb_row_distance(g, z, centres));
-    return sb_combine(g, normality, agreement, .alpha = (float)k->lambda,
-                      .beta = (float)((1 - k->lambda) / width));
+    return sb_combine(g, normality, sb_disagreement(m, z, k->globals), .alpha = (float)k->lambda,
+                      .beta = (float)(1 - k->lambda));
 }
 
-static const char *const defaults[] = {
+const char *const sb_lejepa_defaults[] = {
     "projector.layers=3",     "projector.hidden=2048",         "projector.out=64",
     "projector.last=bias",    "optimiser.name=adamw",          "optimiser.lr=0.0005",
     "optimiser.scaling=none", "optimiser.weight_decay=0.0005", NULL
@@ -69,7 +68,7 @@ const sb_method_kind sb_method_lejepa = {
     .summary = "views agree, and embeddings are normally distributed in every direction",
     .paper = "Balestriero and LeCun 2025, arXiv 2511.08544",
     .keys = SB_KEY_TABLE("method", "lejepa", lejepa_keys, keys),
-    .defaults = defaults,
+    .defaults = sb_lejepa_defaults,
     .views_least = 2,
     .views_most = SB_VIEWS_MAX,
     .samples_least = 2,
