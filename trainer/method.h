@@ -62,13 +62,24 @@ typedef struct {
     double rate;
 } sb_image_table;
 
+/* Where the negatives of an anchor come from. */
+typedef enum {
+    SB_NO_NEGATIVES,
+    SB_NEGATIVES_OF_OTHER_VIEW, /* of the batch: samples - 1 */
+    SB_NEGATIVES_OF_BOTH_VIEWS, /* of the batch: 2 samples - 2 */
+    SB_NEGATIVES_OF_QUEUE
+} sb_negatives;
+
 typedef struct {
     const char *name;
-    const char *summary;         /* what it does, in half a line */
-    const char *paper;           /* authors, year, arXiv number */
-    int works_from;              /* the smallest batch at which a source shows that it works; 0: none known */
-    const char *evidence;        /* which source, with its figure; NULL: none */
-    sb_key_table keys;           /* of this method alone: method.* */
+    const char *summary;  /* what it does, in half a line */
+    const char *paper;    /* authors, year, arXiv number */
+    int works_from;       /* the smallest batch at which a source shows that it works; 0: none known */
+    const char *evidence; /* which source, with its figure; NULL: none */
+    sb_negatives negatives;
+    bool moments;      /* the loss is of how columns vary together, which takes more samples than columns */
+    bool even;         /* samples are dealt out evenly to `prototypes` */
+    sb_key_table keys; /* of this method alone: method.* */
     const char *const *defaults; /* "key=value" for keys of others, where the recipe says nothing; ends with
                                     NULL; NULL: none */
     int views_least, views_most;

@@ -27,6 +27,7 @@
 #include "trainer/export.h"     /* sb_export_backbone */
 #include "trainer/images.h"     /* sb_images_* */
 #include "trainer/publish.h"    /* sb_publish_* */
+#include "trainer/remarks.h"    /* sb_remarks */
 #include "trainer/schedule.h"   /* sb_schedule_lr */
 #include "trainer/status.h"     /* sb_status, sb_metrics_* */
 #include "trainer/step/step.h"  /* sb_step_* */
@@ -478,6 +479,7 @@ static int setup(train *t)
         publish_weights(t) != 0)
         return -1;
     print_budget(t);
+    sb_remarks(&t->config, sb_step_method(t->step));
     t->status = (sb_status){ .step = t->number, .steps = t->config.trainer.steps, .phase = "training" };
     sb_ring *rings[SB_VIEWS_MAX];
     for (int i = 0; i < t->layout.class_count; i++)

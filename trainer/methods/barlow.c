@@ -81,6 +81,7 @@ const sb_method_kind sb_method_barlow = {
     .works_from = 128,
     .evidence =
         "69.7 at 128 against 71.7 at 1024, ImageNet linear, 300 epochs (facebookresearch/barlowtwins#7)",
+    .moments = true,
     .keys = SB_KEY_TABLE("method", "barlow", barlow_keys, keys),
     .defaults = defaults,
     .views_least = 2,

@@ -36,6 +36,7 @@ const sb_method_kind sb_method_dcl = {
     .works_from = 32,
     .evidence = "84.6 at 32 against SimCLR's 78.3, CIFAR-10 linear, 100 epochs "
                 "(raminnakhli/Decoupled-Contrastive-Learning)",
+    .negatives = SB_NEGATIVES_OF_BOTH_VIEWS,
     .keys = SB_KEY_TABLE("method", "dcl", dcl_keys, keys),
     .views_least = 2,
     .views_most = 2,

@@ -40,6 +40,7 @@ const sb_method_kind sb_method_simclr = {
     .works_from = 64,
     .evidence = "59.2 at 64 against 67.9 at 4096, ImageNet linear, 300 epochs, gradients accumulated (BYOL, "
                 "table 16)",
+    .negatives = SB_NEGATIVES_OF_BOTH_VIEWS,
     .keys = SB_KEY_TABLE("method", "simclr", simclr_keys, keys),
     .views_least = 2,
     .views_most = 2,

@@ -100,6 +100,7 @@ const sb_method_kind sb_method_swav = {
     .works_from = 256,
     .evidence = "72.7 at 256 against 73.9 at 4096, ImageNet linear, 200 epochs, 2 + 6 crops (README of "
                 "facebookresearch/swav)",
+    .even = true,
     .keys = SB_KEY_TABLE("method", "swav", swav_keys, keys),
     .defaults = defaults,
     .views_least = 2,

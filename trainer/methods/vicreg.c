@@ -76,6 +76,7 @@ const sb_method_kind sb_method_vicreg = {
     .paper = "Bardes et al. 2022, arXiv 2105.04906",
     .works_from = 128,
     .evidence = "67.3 at 128 against 68.6 at 2048, ImageNet linear, 100 epochs (table 13)",
+    .moments = true,
     .keys = SB_KEY_TABLE("method", "vicreg", vicreg_keys, keys),
     .defaults = defaults,
     .views_least = 2,

@@ -120,6 +120,8 @@ void sb_step_destroy(sb_step **step)
 
 void sb_step_measure(const sb_step *s, sb_step_budget *out) { *out = s->budget; }
 
+const sb_method *sb_step_method(const sb_step *s) { return &s->method; }
+
 const sb_store *sb_step_store(const sb_step *s) { return &s->store; }
 
 const sb_section *sb_step_section(const sb_step *s) { return &s->section; }

@@ -63,6 +63,8 @@ const sb_section *sb_step_target(const sb_step *step);
 /* The backbone comes first in each of the section's arrays: its floats, by sb_entry_kind. */
 const size_t *sb_step_backbone(const sb_step *step);
 
+const sb_method *sb_step_method(const sb_step *step);
+
 /* To be called after weights, or all that a checkpoint has, were set from outside. */
 int sb_step_weights_changed(sb_step *step);
 

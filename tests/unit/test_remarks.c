@@ -1,0 +1,99 @@
+/* What is said of a method's run at its start: each warning comes with the choice that is known to fail, and
+ * not without it. */
+#include "trainer/remarks.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "proto/error.h"
+#include "trainer/configuration.h"
+
+/* Warnings of a run with these keys, which end with NULL. */
+static int warnings(const char *const *keys)
+{
+    const char *all[16] = { "data.path=none" };
+    int count = 1;
+    for (; keys[count - 1]; count++)
+        all[count] = keys[count - 1];
+    sb_settings settings;
+    sb_store store;
+    sb_graph *encoder, *loss, *target;
+    sb_method method;
+    sb_store_init(&store, NULL);
+    if (sb_settings_of(&settings, NULL, all, count) != 0)
+        fail_msg("%s", sb_error());
+    assert_int_equal(sb_graph_create(&encoder, &store), 0);
+    assert_int_equal(sb_graph_create(&loss, &store), 0);
+    assert_int_equal(sb_graph_create(&target, &store), 0);
+    sb_t features = sb_encoder_build(encoder, &settings, SB_F32);
+    if (sb_method_build(&method, loss, target, &settings, sb_shape_of(encoder, features).c) != 0)
+        fail_msg("%s", sb_error());
+    int found = sb_remarks(&settings, &method);
+    sb_graph_destroy(&encoder);
+    sb_graph_destroy(&loss);
+    sb_graph_destroy(&target);
+    sb_store_free(&store);
+    return found;
+}
+#define WARNINGS(...) warnings((const char *const[]){ __VA_ARGS__, NULL })
+
+static void test_healthy(void **state)
+{
+    (void)state;
+    assert_int_equal(WARNINGS("method.name=dcl", "trainer.batch=32"), 0);
+    assert_int_equal(
+        WARNINGS("method.name=barlow", "trainer.batch=128", "projector.out=512", "optimiser.scaling=sqrt"),
+        0);
+    assert_int_equal(WARNINGS("method.name=swav", "trainer.batch=256", "optimiser.scaling=sqrt"), 0);
+    assert_int_equal(WARNINGS("method.name=byol", "trainer.batch=128", "optimiser.scaling=sqrt",
+                              "method.momentum=0.99", "method.momentum_batch=256"),
+                     0);
+}
+
+static void test_batch(void **state)
+{
+    (void)state;
+    assert_int_equal(WARNINGS("method.name=dcl", "trainer.batch=16"), 1);
+}
+
+static void test_columns(void **state)
+{
+    (void)state;
+    assert_int_equal(
+        WARNINGS("method.name=barlow", "trainer.batch=128", "projector.out=513", "optimiser.scaling=sqrt"),
+        1);
+}
+
+static void test_prototypes(void **state)
+{
+    (void)state;
+    assert_int_equal(
+        WARNINGS("method.name=swav", "trainer.batch=256", "optimiser.scaling=sqrt", "method.queue=2560"), 1);
+}
+
+static void test_horizon(void **state)
+{
+    (void)state;
+    assert_int_equal(WARNINGS("method.name=byol", "trainer.batch=128", "optimiser.scaling=sqrt"), 1);
+}
+
+static void test_scaling(void **state)
+{
+    (void)state;
+    assert_int_equal(
+        WARNINGS("method.name=dcl", "trainer.batch=32", "optimiser.name=lars", "optimiser.scaling=linear"),
+        1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_healthy), cmocka_unit_test(test_batch),
+                                        cmocka_unit_test(test_columns), cmocka_unit_test(test_prototypes),
+                                        cmocka_unit_test(test_horizon), cmocka_unit_test(test_scaling) };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

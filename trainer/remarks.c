@@ -1,0 +1,126 @@
+/* remarks.c: see remarks.h. */
+#include "trainer/remarks.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "proto/error.h"
+#include "trainer/configuration.h"
+
+#define SMALL_BATCH \
+    256 /* below it the linear rule of LARS' learning rate loses 5 points (SimCLR, table B.1) */
+#define COLUMNS_A_SAMPLE 4 /* more columns than this for each sample: far from full rank */
+
+static const sb_entry *pushed(const sb_method *m, int push)
+{
+    return &m->graph->store->entries[m->pushes[push].entry];
+}
+
+/* Rows of the longest queue; 0: there is none. What is kept from one step to the next alone is no queue. */
+static int64_t queue_rows(const sb_method *m)
+{
+    int64_t most = 0;
+    for (int i = 0; i < m->push_count; i++) {
+        const int64_t rows = pushed(m, i)->extent.side[0];
+        if (strncmp(pushed(m, i)->name, "queue", 5) == 0 && rows > most)
+            most = rows;
+    }
+    return most;
+}
+
+static int64_t negatives(const sb_method *m)
+{
+    const int64_t samples = m->samples;
+    switch (m->kind->negatives) {
+    case SB_NO_NEGATIVES: break;
+    case SB_NEGATIVES_OF_OTHER_VIEW: return samples - 1;
+    case SB_NEGATIVES_OF_BOTH_VIEWS: return 2 * samples - 2;
+    case SB_NEGATIVES_OF_QUEUE: return queue_rows(m);
+    }
+    return 0;
+}
+
+/* Samples that a target network averages over, as its momentum is at the first step. */
+static double horizon(const sb_method *m)
+{
+    return (double)m->samples / (1 - m->kind->momentum(m, 0, m->steps) + 1e-12);
+}
+
+static void say_facts(const sb_settings *c, const sb_method *m)
+{
+    const int views = m->views, chunk = c->trainer.chunk > 0 ? c->trainer.chunk : m->samples * views;
+    const bool apart = c->projector.views == SB_VIEWS_APART;
+    char text[512];
+    size_t used = 0;
+    if (m->kind->negatives != SB_NO_NEGATIVES)
+        used += (size_t)snprintf(text + used, sizeof text - used, "%" PRId64 " negatives for an anchor, ",
+                                 negatives(m));
+    used += (size_t)snprintf(text + used, sizeof text - used,
+                             "%d views in a norm of the backbone, %d in one of the heads", chunk,
+                             apart ? m->samples : m->samples * views);
+    if (queue_rows(m) > 0)
+        used += (size_t)snprintf(text + used, sizeof text - used,
+                                 ", a queue of %" PRId64 " that is full after %" PRId64 " steps",
+                                 queue_rows(m), queue_rows(m) / m->samples);
+    if (m->kind->momentum)
+        snprintf(text + used, sizeof text - used, ", a target that averages over %.0f samples", horizon(m));
+    sb_note("method %s: %s", m->kind->name, text);
+}
+
+/* Prototypes that samples are dealt out to; 0: none. */
+static int64_t prototypes(const sb_method *m)
+{
+    for (int i = 0; m->kind->even && i < m->graph->store->count; i++)
+        if (strcmp(m->graph->store->entries[i].name, "prototypes.weight") == 0)
+            return m->graph->store->entries[i].extent.side[0];
+    return 0;
+}
+
+int sb_remarks(const sb_settings *c, const sb_method *m)
+{
+    int warnings = 0;
+    say_facts(c, m);
+    const int64_t seen = m->samples + queue_rows(m), run = m->steps * (int64_t)m->samples;
+    if (m->kind->works_from > m->samples) {
+        warnings++;
+        sb_note(
+            "warning: trainer.batch = %d: method %s is known to work from %d on (%s). ./run methods lists "
+            "what works below",
+            m->samples, m->kind->name, m->kind->works_from, m->kind->evidence);
+    }
+    if (m->kind->moments && c->projector.out > COLUMNS_A_SAMPLE * seen) {
+        warnings++;
+        sb_note(
+            "warning: projector.out = %d columns from %" PRId64
+            " samples: the matrix of their correlations has at most that rank, and the rest of the loss is "
+            "a floor. Lower projector.out towards %" PRId64 "%s",
+            c->projector.out, seen, COLUMNS_A_SAMPLE * seen,
+            strcmp(m->kind->name, "barlow") == 0 ? ", or set method.queue" : "");
+    }
+    if (prototypes(m) > seen) {
+        warnings++;
+        sb_note("warning: %" PRId64 " prototypes for %" PRId64
+                " samples of batch and queue: no even assignment exists. Lower method.prototypes, or raise "
+                "method.queue",
+                prototypes(m), seen);
+    }
+    if (m->kind->momentum && horizon(m) > (double)run) {
+        warnings++;
+        sb_note(
+            "warning: the target averages over %.0f samples, and this run has %" PRId64
+            ": it stays near where it began. Lower method.momentum, or method.momentum_batch to the batch "
+            "that this momentum is meant for",
+            horizon(m), run);
+    }
+    if (c->optimiser.scaling == SB_SCALING_LINEAR && strcmp(c->optimiser_kind->name, "lars") == 0 &&
+        m->samples < SMALL_BATCH) {
+        warnings++;
+        sb_note(
+            "warning: optimiser.scaling = linear gives LARS a learning rate of lr * %d / 256. At small "
+            "batches lr * sqrt(batch) is better (optimiser.scaling=sqrt optimiser.lr=0.075; SimCLR, table "
+            "B.1)",
+            m->samples);
+    }
+    return warnings;
+}

@@ -1,0 +1,11 @@
+/* remarks.h: what a method really sees in a run, and what is known to fail, said once at the start. */
+#ifndef SB_TRAINER_REMARKS_H
+#define SB_TRAINER_REMARKS_H
+
+#include "trainer/method.h"
+
+/* Notes of what the loss and the norms see; then a warning, with what to do, for each choice that is known to
+ * fail. The method is built. Returns the number of warnings. */
+int sb_remarks(const sb_settings *config, const sb_method *method);
+
+#endif
