@@ -38,28 +38,20 @@ static int planned_pieces(sb_step *s, piece list[SB_STEP_PLANS_MAX])
     return s->plan_count;
 }
 
-/* Chunks of at most `most` inputs, as sb_step_lay_out would make them, by arithmetic alone: of each size
- * whole ones, and the rest. -1. */
+/* Chunks of at most `most` inputs, by arithmetic alone: of each size whole ones, and the rest. -1. */
 static int promised_pieces(const sb_step *s, int most, piece list[SB_STEP_PLANS_MAX])
 {
-    const sb_settings *config = s->config;
-    int sizes[SB_VIEWS_MAX], size_count = sb_view_sizes(config->views, config->view_count, sizes), count = 0;
-    for (int c = 0; c < size_count; c++) {
-        int rows = 0;
-        for (int v = 0; v < config->view_count; v++)
-            rows += config->views[v].size == sizes[c] ? config->trainer.batch : 0;
-        const int whole = most < 1 || rows < most ? rows : most, rest = whole > 0 ? rows % whole : 0,
-                  inputs[] = { whole, rest };
-        for (int i = 0; i < 2; i++) {
-            const sb_shape pixels = { inputs[i], sizes[c], sizes[c], config->data.channels, SB_U8 };
-            piece *p = &list[count];
-            *p = (piece){ .side = sizes[c], .n = inputs[i] };
-            if (inputs[i] == 0)
-                continue;
-            if (sb_plan_size(&p->bytes, s->encoder, &pixels, &(sb_plan_options){ .training = true }) != 0)
-                return sb_context("a chunk of %d views of %d x %d", inputs[i], sizes[c], sizes[c]);
-            count++;
-        }
+    sb_step_cut cuts[SB_VIEWS_MAX];
+    int sizes = sb_step_cut_batch(s->config, most, cuts), count = 0;
+    for (int c = 0; c < 2 * sizes; c++) {
+        const int side = cuts[c / 2].side, n = c % 2 ? cuts[c / 2].rest : cuts[c / 2].whole;
+        const sb_shape pixels = { n, side, side, s->config->data.channels, SB_U8 };
+        if (n == 0)
+            continue;
+        piece *p = &list[count++];
+        *p = (piece){ .side = side, .n = n };
+        if (sb_plan_size(&p->bytes, s->encoder, &pixels, &(sb_plan_options){ .training = true }) != 0)
+            return sb_context("a chunk of %d views of %d x %d", n, side, side);
     }
     return count;
 }

@@ -38,29 +38,43 @@ void sb_step_drop_plans(sb_step *s)
     s->plan_count = 0;
 }
 
-/* Sizes ascending, then views, then samples. */
-int sb_step_lay_out(sb_step *s, int most)
+int sb_step_cut_batch(const sb_settings *config, int most, sb_step_cut out[SB_VIEWS_MAX])
 {
-    const sb_settings *config = s->config;
-    int sizes[SB_VIEWS_MAX], size_count = sb_view_sizes(config->views, config->view_count, sizes),
-                             batch = config->trainer.batch, start = 0;
-    sb_step_drop_plans(s);
-    s->chunk_count = 0;
-    for (int c = 0; c < size_count; c++) {
+    int sizes[SB_VIEWS_MAX], count = sb_view_sizes(config->views, config->view_count, sizes);
+    for (int c = 0; c < count; c++) {
         int rows = 0;
         for (int v = 0; v < config->view_count; v++)
-            if (config->views[v].size == sizes[c])
-                for (int i = 0; i < batch; i++)
-                    s->inputs[start + rows++] = (sb_step_input){ .view = v, .sample = i };
-        int whole = most > 0 && most < rows ? most : rows;
-        for (int done = 0; done < rows; done += whole) {
-            int n = rows - done < whole ? rows - done : whole;
-            sb_step_plan *p = plan_for(s, sizes[c], n);
+            rows += config->views[v].size == sizes[c] ? config->trainer.batch : 0;
+        const int whole = most > 0 && most < rows ? most : rows;
+        out[c] = (sb_step_cut){ sizes[c], rows, whole, rows % whole };
+    }
+    return count;
+}
+
+/* Views in their order, then samples. */
+static void list_inputs(sb_step *s, int side, int start)
+{
+    const sb_settings *config = s->config;
+    for (int v = 0; v < config->view_count; v++)
+        for (int i = 0; i < config->trainer.batch && config->views[v].size == side; i++)
+            s->inputs[start++] = (sb_step_input){ .view = v, .sample = i };
+}
+
+int sb_step_lay_out(sb_step *s, int most)
+{
+    sb_step_cut cuts[SB_VIEWS_MAX];
+    int count = sb_step_cut_batch(s->config, most, cuts), start = 0;
+    sb_step_drop_plans(s);
+    s->chunk_count = 0;
+    for (int c = 0; c < count; c++) {
+        list_inputs(s, cuts[c].side, start);
+        for (int end = start + cuts[c].rows, n; start < end; start += n) {
+            n = end - start < cuts[c].whole ? cuts[c].rest : cuts[c].whole;
+            sb_step_plan *p = plan_for(s, cuts[c].side, n);
             if (!p)
                 return -1;
-            s->chunks[s->chunk_count++] = (sb_chunk){ .plan = p, .start = start + done, .n = n };
+            s->chunks[s->chunk_count++] = (sb_chunk){ .plan = p, .start = start, .n = n };
         }
-        start += rows;
     }
     return 0;
 }

@@ -75,6 +75,13 @@ struct sb_step {
     size_t given_floats, given_offset[SB_LEAVES_MAX];
 };
 
+/* chunks.c. How a batch is cut: the views of each size, `rows`, into chunks of `whole` and a last one of
+ * `rest` (0: none). most: inputs of a chunk; 0: no bound. Returns how many sizes there are, ascending. */
+typedef struct {
+    int side, rows, whole, rest;
+} sb_step_cut;
+int sb_step_cut_batch(const sb_settings *config, int most, sb_step_cut out[SB_VIEWS_MAX]);
+
 /* chunks.c. Lays the batch out in chunks of at most `most` inputs (0: no bound), in place of those before. */
 int sb_step_lay_out(sb_step *step, int most);
 void sb_step_drop_plans(sb_step *step);
