@@ -59,7 +59,7 @@ static int backward(sb_device *device, const sb_call *call)
             double mean[TILE], factor[TILE];
             means(samples, columns, count, x, mean);
             for (size_t c = 0; c < count; c++)
-                factor[c] = y[c] > 0 ? dy[c] / ((double)(samples - 1) * y[c]) : 0;
+                factor[c] = y[c] <= 0 ? 0 : dy[c] / ((double)(samples - 1) * y[c]);
             for (size_t r = 0; r < samples; r++)
                 for (size_t c = 0; c < count; c++)
                     sb_cpu_give(call->dx[0], begin + r * columns + c,

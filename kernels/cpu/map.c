@@ -8,8 +8,8 @@
 static float value(sb_map_function f, float x)
 {
     switch (f) {
-    case SB_MAP_RELU: return x > 0 ? x : 0;
-    case SB_MAP_ROOT: return x > 0 ? sqrtf(x) : 0;
+    case SB_MAP_RELU: return x <= 0 ? 0 : x; /* NaN stays, here and below */
+    case SB_MAP_ROOT: return x <= 0 ? 0 : sqrtf(x);
     case SB_MAP_INVERSE: return 1 / x;
     default: return (float)cos((double)x);
     }
@@ -19,8 +19,8 @@ static float value(sb_map_function f, float x)
 static float slope(sb_map_function f, float at)
 {
     switch (f) {
-    case SB_MAP_RELU: return at > 0 ? 1 : 0;
-    case SB_MAP_ROOT: return at > 0 ? 0.5f / at : 0;
+    case SB_MAP_RELU: return at <= 0 ? 0 : 1;
+    case SB_MAP_ROOT: return at <= 0 ? 0 : 0.5f / at;
     case SB_MAP_INVERSE: return -at * at;
     default: return -(float)sin((double)at);
     }

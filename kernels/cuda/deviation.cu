@@ -40,7 +40,7 @@ static __global__ void deviation_backward(sb_deviation_how how, int columns, con
     double mean = mean_of(how.samples, width, inside, x + begin, parts);
     if (!inside)
         return;
-    double factor = y[at] > 0 ? dy[at] / ((double)(how.samples - 1) * y[at]) : 0;
+    double factor = y[at] <= 0 ? 0 : dy[at] / ((double)(how.samples - 1) * y[at]);
     for (int r = (int)threadIdx.y; r < how.samples; r += LANES) {
         size_t i = begin + (size_t)r * width;
         give(dx, SB_F32, i, (float)(factor * (x[i] - mean)), add);

@@ -10,8 +10,8 @@ static __global__ void map_forward(size_t count, sb_map_function f, const float 
         return;
     double sine, cosine;
     switch (f) {
-    case SB_MAP_RELU: y[i] = x[i] > 0 ? x[i] : 0; break;
-    case SB_MAP_ROOT: y[i] = x[i] > 0 ? sqrtf(x[i]) : 0; break;
+    case SB_MAP_RELU: y[i] = x[i] <= 0 ? 0 : x[i]; break; /* NaN stays, here and below */
+    case SB_MAP_ROOT: y[i] = x[i] <= 0 ? 0 : sqrtf(x[i]); break;
     case SB_MAP_INVERSE: y[i] = 1 / x[i]; break;
     default: sincospi(x[i] * M_1_PI, &sine, &cosine); y[i] = (float)cosine;
     }
@@ -27,8 +27,8 @@ static __global__ void map_backward(size_t count, sb_map_function f, const float
     double sine, cosine;
     float slope;
     switch (f) {
-    case SB_MAP_RELU: slope = at[i] > 0 ? 1 : 0; break;
-    case SB_MAP_ROOT: slope = at[i] > 0 ? 0.5f / at[i] : 0; break;
+    case SB_MAP_RELU: slope = at[i] <= 0 ? 0 : 1; break;
+    case SB_MAP_ROOT: slope = at[i] <= 0 ? 0 : 0.5f / at[i]; break;
     case SB_MAP_INVERSE: slope = -at[i] * at[i]; break;
     default: sincospi(at[i] * M_1_PI, &sine, &cosine); slope = -(float)sine;
     }

@@ -1,11 +1,11 @@
 /* map.h: a function value by value, f32 of any shape:
  *
- *     SB_MAP_RELU    y = max(x, 0)         dx = dy where x > 0, else 0
+ *     SB_MAP_RELU    y = max(x, 0)         dx = 0 where x <= 0, else dy
  *     SB_MAP_ROOT    y = sqrt(max(x, 0))   dx = dy / (2 y), and 0 where y is 0
  *     SB_MAP_INVERSE y = 1 / x             dx = -y^2 dy
  *     SB_MAP_COSINE  y = cos(x)            dx = -sin(x) dy; the angle is reduced in f64
  *
- * softplus.h has a file of its own. */
+ * NaN stays NaN in each, as in PyTorch. softplus.h has a file of its own. */
 #ifndef SB_KERNELS_OP_MAP_H
 #define SB_KERNELS_OP_MAP_H
 

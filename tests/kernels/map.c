@@ -16,8 +16,8 @@ static void forward(sb_reference *r)
     for (size_t i = 0; i < sb_shape_elements(&r->ys); i++) {
         double x = r->x[0][i];
         switch (function_of(r)) {
-        case SB_MAP_RELU: r->y[i] = fmax(x, 0); break;
-        case SB_MAP_ROOT: r->y[i] = sqrt(fmax(x, 0)); break;
+        case SB_MAP_RELU: r->y[i] = x <= 0 ? 0 : x; break; /* NaN stays */
+        case SB_MAP_ROOT: r->y[i] = x <= 0 ? 0 : sqrt(x); break;
         case SB_MAP_INVERSE: r->y[i] = 1 / x; break;
         default: r->y[i] = cos(x);
         }
@@ -32,8 +32,8 @@ static void backward(sb_reference *r)
     for (size_t i = 0; i < sb_shape_elements(&r->ys); i++) {
         double slope, off = 0;
         switch (function_of(r)) {
-        case SB_MAP_RELU: slope = r->x[0][i] > 0; break;
-        case SB_MAP_ROOT: slope = r->y[i] > 0 ? 1 / (2 * r->y[i]) : 0; break;
+        case SB_MAP_RELU: slope = r->x[0][i] <= 0 ? 0 : 1; break;
+        case SB_MAP_ROOT: slope = r->y[i] <= 0 ? 0 : 1 / (2 * r->y[i]); break;
         case SB_MAP_INVERSE: slope = -r->y[i] * r->y[i]; break;
         default: slope = -sin(r->x[0][i]), off = angle_off(r->x[0][i]);
         }
@@ -68,9 +68,17 @@ static void fill_large(sb_trial *t, sb_reference *r)
     sb_fill_normal(t, sb_array_x(t, 0), 0, 1e4);
 }
 
-typedef enum { AWAY, ZERO, LARGE, VALUES } values;
-static void (*const fills[VALUES])(sb_trial *t, sb_reference *r) = { fill_away, fill_zero, fill_large };
-static const char *const texts[VALUES] = { "", ", around 0", ", large" };
+static void fill_nan(sb_trial *t, sb_reference *r)
+{
+    fill_away(t, r);
+    for (size_t i = 0; i < sb_array_x(t, 0)->count; i += 3)
+        r->x[0][i] = NAN;
+}
+
+typedef enum { AWAY, ZERO, LARGE, NOT_NUMBERS, VALUES } values;
+static void (*const fills[VALUES])(sb_trial *t, sb_reference *r) = { fill_away, fill_zero, fill_large,
+                                                                     fill_nan };
+static const char *const texts[VALUES] = { "", ", around 0", ", large", ", NaN" };
 static const char *const names[SB_MAPS] = { "relu", "root", "inverse", "cosine" };
 static sb_op_test tests[VALUES];
 
@@ -81,9 +89,10 @@ static void add(values which, sb_map_function f, sb_shape x, bool timed)
                                  .fill = fills[which],
                                  .forward = forward,
                                  .backward = backward };
-    sb_op_case_add(&tests[which], &(sb_map_how){ f }, &x,
-                   (sb_op_options){ .timed = timed, .no_differences = which != AWAY },
-                   "%s, [%d, %d, %d, %d]%s", names[f], x.n, x.h, x.w, x.c, texts[which]);
+    sb_op_case_add(
+        &tests[which], &(sb_map_how){ f }, &x,
+        (sb_op_options){ .timed = timed, .no_differences = which != AWAY, .nan = which == NOT_NUMBERS },
+        "%s, [%d, %d, %d, %d]%s", names[f], x.n, x.h, x.w, x.c, texts[which]);
 }
 
 void sb_cases_map(void)
