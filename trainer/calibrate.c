@@ -29,7 +29,7 @@ static double take_step(sb_device *device, const sb_settings *config, sb_step *s
 {
     double loss;
     uint64_t begin = sb_now();
-    if (sb_step_gradient(step, number, source, &loss) != 0 ||
+    if (sb_step_gradient(step, number, 0, source, &loss) != 0 ||
         sb_step_commit(step, number, sb_schedule_lr(&config->optimiser, &config->trainer, number)) != 0 ||
         device->wait(device, SB_STREAM_COMPUTE) != 0)
         return -1;
@@ -88,6 +88,7 @@ int sb_calibrate(const sb_settings *config, sb_calibration *out)
     int rc = -1;
     if (sb_device_open(&device, config->common.device, config->cuda.plugin, config->trainer.threads) == 0)
         rc = measure_enough(device, config, pixels, out);
+    out->step_s *= config->trainer.accumulate; /* one batch of a step was measured */
     if (rc == 0)
         snprintf(out->device, sizeof out->device, "%s; %s", device->description,
                  config->trainer.precision == SB_PRECISION_BF16 && device->bf16 ? "bf16" : "f32");

@@ -22,10 +22,11 @@ typedef struct {
 
 /* trainer.* */
 typedef struct {
-    int batch;     /* samples of a step */
-    int chunk;     /* encoder inputs in the backbone at once (of one size); 0 = all: the plain step */
-    int64_t steps; /* optimiser steps of the whole run */
-    int threads;   /* compute threads; 0 = all cores. Fixed for the life of a run */
+    int batch;      /* samples of a loss */
+    int chunk;      /* encoder inputs in the backbone at once (of one size); 0 = all: the plain step */
+    int accumulate; /* batches of an optimiser step, each with a loss of its own */
+    int64_t steps;  /* optimiser steps of the whole run */
+    int threads;    /* compute threads; 0 = all cores. Fixed for the life of a run */
     sb_precision precision;
     int checkpoint_every, checkpoint_keep;
     int look_every; /* steps; 0: never (collapse.h) */

@@ -23,6 +23,7 @@ int sb_method_build(sb_method *m, sb_graph *graph, sb_graph *target, const sb_se
                       .config = config,
                       .keys = config->method_keys,
                       .samples = config->trainer.batch,
+                      .step_samples = config->trainer.batch * config->trainer.accumulate,
                       .views = config->view_count,
                       .steps = config->trainer.steps,
                       .width = width,

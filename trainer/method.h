@@ -95,6 +95,7 @@ struct sb_method {
     const sb_settings *config;
     const void *keys;          /* the method's own, filled */
     int samples, views, width; /* width: of a feature */
+    int step_samples;          /* of an optimiser step: of its batches together */
     int images;                /* of the data set */
     int64_t steps;             /* of the run */
     sb_graph *graph, *target;  /* target: its projector, over the target's features, which are leaf 0 */

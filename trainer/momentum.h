@@ -31,7 +31,7 @@ typedef struct {
         .most = (high), .offset = offsetof(type, field), .meaning = __VA_ARGS__                \
     }
 
-/* The momentum of a step, in a run of `steps`, for a batch of `samples`. */
+/* The momentum of a step of `samples`, in a run of `steps`. */
 double sb_momentum_at(const sb_momentum_keys *keys, int samples, int64_t step, int64_t steps);
 
 #endif

@@ -5,7 +5,7 @@
 
 double sb_schedule_peak(const sb_optimiser_keys *o, const sb_trainer_keys *t)
 {
-    const double batch = t->batch;
+    const double batch = (double)t->batch * t->accumulate;
     switch (o->scaling) {
     case SB_SCALING_LINEAR: return o->lr * batch / 256;
     case SB_SCALING_SQRT: return o->lr * sqrt(batch);

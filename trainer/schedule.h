@@ -7,7 +7,8 @@
 #include "trainer/keys.h"
 #include "trainer/optimiser.h"
 
-/* lr, lr B / 256 (linear, Goyal et al. 2017) or lr sqrt(B) (SimCLR, appendix B.1). */
+/* With B samples in a step: lr, lr B / 256 (linear, Goyal et al. 2017) or lr sqrt(B) (SimCLR, appendix B.1).
+ */
 double sb_schedule_peak(const sb_optimiser_keys *optimiser, const sb_trainer_keys *trainer);
 
 /* Step `number` counts from 0; warm-up reaches the peak at its last step; the last step of the run has

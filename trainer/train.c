@@ -46,6 +46,7 @@ typedef struct {
     sb_ring rings[SB_VIEWS_MAX]; /* of the layout's classes */
     uint32_t reader;             /* incarnation under which slots are held */
     int64_t number;              /* the step in work = steps finished */
+    int part;                    /* of its batches, the one in work */
     sb_status status;
     uint64_t waited_ns, begun_ns, recent_ns;
     uint32_t epoch; /* of the batch in work */
@@ -58,7 +59,8 @@ typedef struct {
 
 static uint64_t sample_number(const train *t, int sample)
 {
-    return (uint64_t)t->number * (uint64_t)t->config.trainer.batch + (uint64_t)sample;
+    const uint64_t batch = (uint64_t)t->number * (uint64_t)t->config.trainer.accumulate + (uint64_t)t->part;
+    return batch * (uint64_t)t->config.trainer.batch + (uint64_t)sample;
 }
 
 static sb_spot place_of(const train *t, int view, int sample)
@@ -174,7 +176,7 @@ static int publish_embeddings(train *t)
     return 0;
 }
 
-/* Once the step has ended on the device, too: until then it may be uploading views. */
+/* Once the batch has ended on the device, too: until then it may be uploading views. */
 static int release_batch(train *t)
 {
     if (t->device->wait(t->device, SB_STREAM_COMPUTE) != 0)
@@ -301,16 +303,15 @@ static int look(train *t)
 
 static int report(train *t, double loss, double lr, uint64_t step_ns)
 {
-    double rate = step_ns ? (double)t->config.trainer.batch * 1e9 / (double)step_ns : 0;
+    const double samples = (double)t->config.trainer.batch * t->config.trainer.accumulate;
+    double rate = step_ns ? samples * 1e9 / (double)step_ns : 0;
     sb_status *s = &t->status;
     s->images_per_second = s->step == 0 || s->images_per_second == 0
                                ? rate
                                : 0.9 * s->images_per_second + 0.1 * rate;
     s->step = t->number;
     s->loss = loss;
-    s->eta_s = s->images_per_second > 0
-                   ? (double)(s->steps - s->step) * t->config.trainer.batch / s->images_per_second
-                   : 0;
+    s->eta_s = s->images_per_second > 0 ? (double)(s->steps - s->step) * samples / s->images_per_second : 0;
     uint64_t total = sb_now() - t->begun_ns;
     double waited = total ? (double)t->waited_ns / (double)total : 0;
     const sb_step_metrics m = { .step = t->number,
@@ -328,6 +329,26 @@ static int report(train *t, double loss, double lr, uint64_t step_ns)
     return 0;
 }
 
+/* The gradient of a step, over its batches, and the mean of their losses. The slots of the last batch are
+ * still held. 0; 1: asked to stop; -1. */
+static int compute(train *t, const sb_step_source *source, double *loss)
+{
+    const int parts = t->config.trainer.accumulate;
+    *loss = 0;
+    for (t->part = 0; t->part < parts; t->part++) {
+        double one;
+        int rc = sb_step_gradient(t->step, t->number, t->part, source, &one);
+        if (rc != 0)
+            return rc;
+        *loss += one / parts;
+        if (t->part == parts - 1)
+            break;
+        if (release_batch(t) != 0)
+            return -1;
+    }
+    return 0;
+}
+
 static sb_train_end run_steps(train *t)
 {
     const sb_step_source source = {
@@ -339,7 +360,7 @@ static sb_train_end run_steps(train *t)
     for (bool first = true; t->number < t->config.trainer.steps; first = false) {
         uint64_t begin = sb_now();
         double loss, lr = sb_schedule_lr(&t->config.optimiser, &t->config.trainer, t->number);
-        rc = sb_step_gradient(t->step, t->number, &source, &loss);
+        rc = compute(t, &source, &loss);
         if (rc != 0)
             break;
         if (!isfinite(loss))
@@ -349,6 +370,7 @@ static sb_train_end run_steps(train *t)
             (sb_control_readers(t->control) > 0 && publish_embeddings(t) != 0) || release_batch(t) != 0)
             return SB_TRAIN_FAILED;
         t->number++;
+        t->part = 0;
         if (looks(t) && look(t) != 0)
             return SB_TRAIN_FAILED;
         if (t->number % t->config.evaluate.snapshot_every == 0 && publish_weights(t) != 0)

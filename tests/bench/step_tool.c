@@ -29,7 +29,7 @@ static int one_step(void *context)
     bench *b = context;
     const sb_step_source source = { .context = b, .fetch = fetch };
     double loss;
-    if (sb_step_gradient(b->step, b->number, &source, &loss) != 0 ||
+    if (sb_step_gradient(b->step, b->number, 0, &source, &loss) != 0 ||
         sb_step_commit(b->step, b->number, 1e-4) != 0)
         return -1;
     b->number++;

@@ -140,7 +140,7 @@ static int time_steps(sb_device *device, const sb_settings *config, const sb_ste
     double loss;
     int rc = sb_step_create(&step, device, config);
     for (int i = 0; rc == 0 && i < WARM + STEPS; i++)
-        if ((i == WARM && begin(device) != 0) || sb_step_gradient(step, i, source, &loss) != 0 ||
+        if ((i == WARM && begin(device) != 0) || sb_step_gradient(step, i, 0, source, &loss) != 0 ||
             sb_step_commit(step, i, 1e-4) != 0)
             rc = -1;
     if (rc == 0)

@@ -78,7 +78,7 @@ static void a_step(void **state)
     if (sb_device_cuda(&device) != 0 || sb_step_create(&step, device, &config) != 0)
         fail_msg("%s", sb_error());
     emulation_counts before = emulation_given;
-    if (sb_step_gradient(step, 0, &source, &loss) != 0 || sb_step_commit(step, 0, 0.1) != 0)
+    if (sb_step_gradient(step, 0, 0, &source, &loss) != 0 || sb_step_commit(step, 0, 0.1) != 0)
         fail_msg("%s", sb_error());
     emulation_counts given = since(&before);
     sb_step_destroy(&step);

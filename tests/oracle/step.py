@@ -51,6 +51,9 @@ CASES = [
                                                   "trainer.batch": 10, "trainer.chunk": 7}),
     ("AdamW, three layers without a last norm", 3, 0.01, {"optimiser.name": "adamw", "projector.layers": 3,
                                                           "projector.last": "bias", "data.view": 16}),
+    ("three batches a step", 2, 0.1, {"trainer.accumulate": 3, "data.view": 16}),
+    ("two batches a step, LARS, grey, chunks of 7, 7 and 6", 2, 0.5, {"trainer.accumulate": 2, "optimiser.name": "lars", "optimiser.trust": 0.02,
+                                                                      "data.channels": 1, "data.view": 16, "trainer.batch": 10, "trainer.chunk": 7}),
     ("small stem, grey", 1, 0.1, {"encoder.stem": "small", "data.channels": 1, "data.view": 16}),
     ("ResNet-34", 1, 0.1, {"encoder.name": "resnet34"}),
     ("ResNet-50", 1, 0.1, {"encoder.name": "resnet50"}),
@@ -58,7 +61,7 @@ CASES = [
     ("bf16, small stem, two chunks", 3, 0.1, {"trainer.precision": "bf16", "encoder.stem": "small", "trainer.chunk": 4, "data.view": 16}),
 ]
 DEFAULTS = {"encoder.name": "resnet18", "encoder.stem": "imagenet", "data.channels": 3, "data.view": 32, "projector.layers": 2,
-            "projector.last": "norm", "projector.out": OUT, "trainer.batch": 4, "trainer.chunk": 0, "trainer.precision": "f32",
+            "projector.last": "norm", "projector.out": OUT, "trainer.batch": 4, "trainer.chunk": 0, "trainer.accumulate": 1, "trainer.precision": "f32",
             "trainer.threads": 1, "method.name": "dcl", "method.temperature": 0.1, "optimiser.name": "sgd", "optimiser.weight_decay": DECAY}
 
 
@@ -95,13 +98,15 @@ class Tool:
         return {name: torch.from_numpy(self.read(numpy.float32, int(numpy.prod(shape))).reshape(shape).copy())
                 for name, shape in layout.items()}
 
-    def gradient(self, number, lr, weights, running, state, pixels, out):
-        """Loss, gradient, embeddings, and the views in the order they went through the encoder."""
+    def begin(self, number, lr, weights, running, state):
         self.process.stdin.write(numpy.int64(number).tobytes() + numpy.float64(lr).tobytes())
         self.put(weights, self.parameters)
         self.put(running, self.statistics)
         for array in state:
             self.put(array, self.parameters)
+
+    def gradient(self, pixels, out):
+        """Of a batch: loss, the step's gradient so far, embeddings, and the views in the order they went through the encoder."""
         self.process.stdin.write(pixels.tobytes())
         self.process.stdin.flush()
         loss, gradient = self.read(numpy.float64, 1)[0], self.get(self.parameters)
@@ -149,9 +154,9 @@ def with_noise(net):
 
 
 @torch.no_grad()
-def settle(net, x, groups):
-    """Moves shifts of batch norms by little, channel by channel, until no activation lies within MARGIN of its ReLU's kink. A shift that moves
-    changes the other groups, and what follows; so this goes through the network until nothing moves. False: two candidates of a
+def settle(net, batches):
+    """Moves shifts of batch norms by little, channel by channel, until no activation of a step's batches (x, groups) lies within MARGIN of its
+    ReLU's kink. A shift that moves changes the other groups, and what follows; so this goes through the network until nothing moves. False: two candidates of a
     max pooling are within MARGIN / 4 of each other."""
     last = moved = tied = None
 
@@ -186,7 +191,8 @@ def settle(net, x, groups):
     buffers = {name: b.clone() for name, b in net.named_buffers()}
     while moved is not False and not tied:
         moved = False
-        reference.embed(net, x, groups)
+        for x, groups in batches:
+            reference.embed(net, x, groups)
     for name, b in net.named_buffers():
         b.copy_(buffers[name])
     for hook in hooks:
@@ -245,41 +251,51 @@ class Case:
     def contrastive(self, embeddings):
         return reference.contrastive(self.keys["method.name"], embeddings, self.keys["method.temperature"])
 
-    def evaluate(self, net, x, groups, precision=None):
-        """Loss; embeddings, gradient and statistics by name, from the weights and statistics of self.net."""
+    def evaluate(self, net, batches, precision=None):
+        """Loss; embeddings, gradient and statistics by name, from the weights and statistics of self.net. Each batch (x, groups) has its own."""
         net.load_state_dict(self.net.state_dict())
         net.zero_grad(set_to_none=True)
-        z = reference.embed(net, x, groups, precision)
-        loss = self.contrastive(z)
-        loss.backward()
-        return loss.item(), {"embeddings": z.detach(), **{name: p.grad for name, p in net.named_parameters()}, **self.statistics(net)}
+        total, seen = 0, []
+        for x, groups in batches:
+            z = reference.embed(net, x, groups, precision)
+            loss = self.contrastive(z) / len(batches)
+            loss.backward()
+            total += loss.item()
+            seen.append(z.detach())
+        return total, {"embeddings": torch.cat(seen), **{name: p.grad for name, p in net.named_parameters()}, **self.statistics(net)}
 
-    def gradient(self, number, pixels):
-        """The tool's, and groups of the encoder."""
-        *seen, order = self.tool.gradient(number, self.lr, self.weights(), self.statistics(self.net), self.state(), pixels, OUT)
-        return *seen, self.groups(order)
+    def gradient(self, number, batches):
+        """The tool's: the mean loss and gradient of the batches, all embeddings, and the encoder's groups in each batch."""
+        self.tool.begin(number, self.lr, self.weights(), self.statistics(self.net), self.state())
+        losses, gradients, embeddings, orders = zip(*[self.tool.gradient(pixels, OUT) for pixels in batches])
+        return sum(losses) / len(losses), gradients[-1], torch.cat(embeddings), [self.groups(order) for order in orders]
 
     def views(self, number, generator):
-        """Of a step, away from kinks in f32."""
+        """Of a step, by batch, away from kinks in f32."""
         while True:
-            pixels = views(generator, self.keys["trainer.batch"], self.keys["data.view"], self.keys["data.channels"])
-            groups = [numpy.arange(len(pixels))]
+            batches = [views(generator, self.keys["trainer.batch"], self.keys["data.view"], self.keys["data.channels"])
+                       for _ in range(self.keys["trainer.accumulate"])]
+            groups = [[numpy.arange(len(pixels))] for pixels in batches]
             if self.keys["trainer.chunk"]:  # the tool shows its groups in a step that does not count
-                groups = self.gradient(number, pixels)[-1]
+                groups = self.gradient(number, batches)[-1]
                 self.tool.commit(self.weights())
-            if self.precision == torch.bfloat16 or settle(self.net, reference.normalised(pixels).float(), groups):
-                return pixels
+            inputs = [reference.normalised(pixels).float() for pixels in batches]
+            if self.precision == torch.bfloat16 or settle(self.net, list(zip(inputs, groups))):
+                return batches
 
     def step(self, number, generator):
-        pixels = self.views(number, generator)
+        batches = self.views(number, generator)
         before = self.weights()
-        loss, gradient, embeddings, groups = self.gradient(number, pixels)
-        x = reference.normalised(pixels)
-        exact = self.evaluate(self.exact, x, groups)[1]
-        noisy = [] if self.precision == torch.bfloat16 else [self.evaluate(self.noisy, x.float(), groups)[1] for _ in range(NOISY)]
-        wanted, plain = self.evaluate(self.net, x.float().contiguous(memory_format=torch.channels_last), groups, self.precision)
+        loss, gradient, embeddings, groups = self.gradient(number, batches)
+        x = [reference.normalised(pixels) for pixels in batches]
+        single = [(inputs.float(), group) for inputs, group in zip(x, groups)]
+        last = [(inputs.contiguous(memory_format=torch.channels_last), group) for inputs, group in single]
+        exact = self.evaluate(self.exact, list(zip(x, groups)))[1]
+        noisy = [] if self.precision == torch.bfloat16 else [self.evaluate(self.noisy, single)[1] for _ in range(NOISY)]
+        wanted, plain = self.evaluate(self.net, last, self.precision)
+        own = [self.contrastive(part).item() for part in embeddings.double().chunk(len(batches))]
         self.loss = max(self.loss, abs(loss - wanted))
-        self.head = max(self.head, abs(loss - self.contrastive(embeddings.double()).item()))
+        self.head = max(self.head, abs(loss - sum(own) / len(own)))
 
         for group in self.optimiser.param_groups:
             group["lr"] = self.lr

@@ -12,10 +12,11 @@
  *     bf16 0|1                    native here
  * Then for each step it
  *     reads   i64 number, f64 learning rate, f32 parameters, statistics, state, kept, target's parameters and
- *             statistics, u8 pixels [views, batch, size, size, channels], each view in its size,
- *     writes  f64 loss, f32 gradient, f32 embeddings [views, batch, width], i32 count, i32 [count] the views
- *             in the order they were fetched, as view * batch + sample,
- *     reads   f32 gradient, to go on with,
+ *             statistics,
+ * for each of its batches (trainer.accumulate)
+ *     reads   u8 pixels [views, batch, size, size, channels], each view in its size,
+ *     writes  f64 loss, f32 gradient so far, f32 embeddings [views, batch, width], i32 count, i32 [count] the
+ * views in the order they were fetched, as view * batch + sample, and reads   f32 gradient, to go on with,
  *     writes  f32 parameters, statistics, state, kept, target's parameters and statistics, i64 allocations of
  * the step, by our own code (linked with
  *             --wrap=malloc and so on). */
@@ -212,36 +213,45 @@ static int setup(tool *t, int argc, char **argv)
     return 0;
 }
 
-/* 1: done, 0: no more input, -1: failed. */
-static int step(tool *t)
+/* One batch of a step. */
+static int gradient(tool *t, int64_t number, int part, int64_t *taken)
 {
-    const sb_section *section = sb_step_section(t->step);
-    int width;
-    const size_t batch = (size_t)t->config.trainer.batch;
     const sb_step_source source = { .context = t, .fetch = fetch };
-    int64_t number, before;
-    double lr, loss;
-    if (!get(&number, sizeof number))
-        return 0;
-    if (!get(&lr, sizeof lr) || !get_arrays(t) || !get(t->pixels, t->pixel_bytes) ||
-        sb_step_weights_changed(t->step) != 0)
-        return -1;
+    const int64_t before = allocations;
+    int width;
+    double loss;
     t->fetched = 0;
-    before = allocations;
-    if (sb_step_gradient(t->step, number, &source, &loss) != 0)
+    if (!get(t->pixels, t->pixel_bytes) || sb_step_gradient(t->step, number, part, &source, &loss) != 0)
         return -1;
-    int64_t taken = allocations - before;
-    if (!put(&loss, sizeof loss) || !put_floats(t, section->gradient, weight_floats(t)))
+    *taken += allocations - before;
+    if (!put(&loss, sizeof loss) || !put_floats(t, sb_step_section(t->step)->gradient, weight_floats(t)))
         return -1;
     for (int v = 0; v < t->config.view_count; v++) {
         const float *embeddings = sb_step_embeddings(t->step, v, &width);
-        if (!put_floats(t, embeddings, batch * (size_t)width))
+        if (!put_floats(t, embeddings, (size_t)t->config.trainer.batch * (size_t)width))
             return -1;
     }
-    if (!put(&t->fetched, sizeof t->fetched) || !put(t->order, (size_t)t->fetched * sizeof *t->order) ||
-        fflush(stdout) != 0 || !get_floats(t, section->gradient, weight_floats(t)))
+    return put(&t->fetched, sizeof t->fetched) && put(t->order, (size_t)t->fetched * sizeof *t->order) &&
+                   fflush(stdout) == 0
+               ? 0
+               : -1;
+}
+
+/* 1: done, 0: no more input, -1: failed. */
+static int step(tool *t)
+{
+    int64_t number, taken = 0;
+    double lr;
+    if (!get(&number, sizeof number))
+        return 0;
+    if (!get(&lr, sizeof lr) || !get_arrays(t) || sb_step_weights_changed(t->step) != 0)
         return -1;
-    before = allocations;
+    for (int part = 0; part < t->config.trainer.accumulate; part++)
+        if (gradient(t, number, part, &taken) != 0)
+            return -1;
+    if (!get_floats(t, sb_step_section(t->step)->gradient, weight_floats(t)))
+        return -1;
+    const int64_t before = allocations;
     if (sb_step_commit(t->step, number, lr) != 0)
         return -1;
     taken += allocations - before;

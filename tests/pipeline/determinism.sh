@@ -50,6 +50,9 @@ ok "a loader is stopped" disturbed stopped stop_loader run_small stopped run.loa
 ok "  the same weights" same_weights reference stopped
 ok "augment is killed" disturbed augment kill_augment run_small augment
 ok "  the same weights" same_weights reference augment
+ok "three batches a step" run_small batches trainer.accumulate=3
+ok "three batches a step, augment is killed" disturbed batches_augment kill_augment run_small batches_augment trainer.accumulate=3
+ok "  the same weights" same_weights batches batches_augment
 # Faults in the order of sums do not show with two threads.
 ok "seven threads" run_small seven trainer.threads=7 run.loaders=1
 ok "seven threads again, loaders are killed" disturbed seven_killed kill_loader run_small seven_killed trainer.threads=7 run.loaders=3

@@ -13,6 +13,16 @@ trainer_killed() {
     wait $run
 }
 
+# Within a step, between two of its batches or in one.
+accumulating_killed() {
+    run_small accumulating trainer.accumulate=3 &
+    local run=$!
+    for step in 2 6; do
+        wait_step "$work/accumulating" $step && sleep 0.1 && pkill -KILL -f "sb_trainer train $work/accumulating"
+    done
+    wait $run
+}
+
 supervisor_killed() {
     start supervisor 7 --detach || return 1
     wait $run
@@ -74,6 +84,9 @@ ok "what holds a trainer" make_fault
 ok "a run ends" run_small reference
 ok "the trainer is killed and comes back" trainer_killed
 ok "  the same weights" same_weights reference trainer
+ok "a run of three batches a step" run_small accumulated trainer.accumulate=3
+ok "  the trainer is killed and comes back" accumulating_killed
+ok "  the same weights" same_weights accumulated accumulating
 ok "the supervisor is killed, the run resumed" supervisor_killed
 ok "  the same weights" same_weights reference supervisor
 ok "everything is killed, the run resumed" everything_killed

@@ -150,7 +150,7 @@ static void compare(kind which, sb_device *device, uint64_t seed, int chunk, dou
         sb_step *step = create(which, device, &config);
         const sb_store *store = sb_step_store(step);
         assert_int_equal(
-            sb_step_gradient(step, 3, &(sb_step_source){ .context = &s, .fetch = fetch }, &loss[i]), 0);
+            sb_step_gradient(step, 3, 0, &(sb_step_source){ .context = &s, .fetch = fetch }, &loss[i]), 0);
         floats = store->floats[SB_ENTRY_WEIGHT];
         gradient[i] = read_floats(device, sb_step_section(step)->gradient, floats);
         entry_count = store->count;
@@ -219,17 +219,17 @@ static void test_given_up(void **state)
     const sb_step_source given = { .context = &s, .fetch = fetch };
     double loss, again;
     float *before = read_floats(device, section->statistic, statistics);
-    assert_int_equal(sb_step_gradient(step, 3, &given, &loss), 0);
+    assert_int_equal(sb_step_gradient(step, 3, 0, &given, &loss), 0);
     float *wanted = read_floats(device, section->gradient, weights);
     for (int after = 0; after < 2 * VIEWS - 2; after += 3) { /* the last chunk, of two, is fetched once */
         s.left = after;
-        assert_int_equal(sb_step_gradient(step, 3, &given, &again), 1);
+        assert_int_equal(sb_step_gradient(step, 3, 0, &given, &again), 1);
     }
     float *running = read_floats(device, section->statistic, statistics);
     assert_memory_equal(running, before, statistics * sizeof *before);
     free(running);
     s.left = -1;
-    assert_int_equal(sb_step_gradient(step, 3, &given, &again), 0);
+    assert_int_equal(sb_step_gradient(step, 3, 0, &given, &again), 0);
     float *gradient = read_floats(device, section->gradient, weights);
     assert_memory_equal(gradient, wanted, weights * sizeof *gradient);
     assert_true(again == loss);

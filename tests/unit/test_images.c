@@ -129,7 +129,7 @@ static int gradient(sb_step *step, int64_t number, double *loss)
     static source s;
     s.step = number;
     return sb_step_gradient(
-        step, number, &(sb_step_source){ .context = &s, .fetch = fetch, .images = number_images }, loss);
+        step, number, 0, &(sb_step_source){ .context = &s, .fetch = fetch, .images = number_images }, loss);
 }
 
 static const float *entry(const sb_step *step, const char *name)
@@ -272,6 +272,10 @@ static void test_refused(void **state)
     none.method = &silent;
     assert_int_equal(sb_step_create(&step, *state, &none), -1);
     assert_non_null(strstr(sb_error(), "does not say that it keeps something for each image"));
+    sb_settings several = configure(IMAGES);
+    several.trainer.accumulate = 2;
+    assert_int_equal(sb_step_create(&step, *state, &several), -1);
+    assert_non_null(strstr(sb_error(), "trainer.accumulate = 2: it keeps average from batch to batch"));
     const sb_settings few = configure(BATCH);
     assert_int_equal(sb_step_create(&step, *state, &few), -1);
     assert_non_null(strstr(sb_error(), "4 images beside a batch of 6, of a data set of 6"));

@@ -17,7 +17,7 @@ typedef struct {
 static keys configure(sb_lr_scaling scaling, int64_t steps, double warmup, double final)
 {
     return (keys){ .optimiser = { .lr = 0.3, .scaling = scaling, .warmup = warmup, .final_lr = final },
-                   .trainer = { .batch = 64, .steps = steps } };
+                   .trainer = { .batch = 64, .accumulate = 1, .steps = steps } };
 }
 
 static double lr(const keys *k, int64_t number) { return sb_schedule_lr(&k->optimiser, &k->trainer, number); }
@@ -34,6 +34,9 @@ static void test_scaling(void **state)
     const double peaks[] = { [SB_SCALING_NONE] = 0.3, [SB_SCALING_LINEAR] = 0.075, [SB_SCALING_SQRT] = 2.4 };
     for (int s = SB_SCALING_NONE; s <= SB_SCALING_SQRT; s++) {
         keys c = configure((sb_lr_scaling)s, 100, 0, 0);
+        same(lr(&c, 0), peaks[s]);
+        c.trainer.batch = 4; /* of which a step has sixteen */
+        c.trainer.accumulate = 16;
         same(lr(&c, 0), peaks[s]);
     }
 }

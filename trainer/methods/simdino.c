@@ -29,7 +29,7 @@ static const sb_key keys[] = {
 static double momentum(const sb_method *m, int64_t step, int64_t steps)
 {
     const simdino_keys *k = m->keys;
-    return sb_momentum_at(&k->target, m->samples, step, steps);
+    return sb_momentum_at(&k->target, m->step_samples, step, steps);
 }
 
 /* The mean cosine of the global views' targets with all other views. */

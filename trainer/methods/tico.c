@@ -32,7 +32,7 @@ static const sb_key keys[] = {
 static double momentum(const sb_method *m, int64_t step, int64_t steps)
 {
     const tico_keys *k = m->keys;
-    return sb_momentum_at(&k->target, m->samples, step, steps);
+    return sb_momentum_at(&k->target, m->step_samples, step, steps);
 }
 
 /* z z^T of one view, over twice the samples. */

@@ -98,7 +98,7 @@ static size_t list_wants(sb_step *s, const piece pieces[], int piece_count, want
         { heads.arena, &s->heads_arena, &s->budget.batch },
         { heads.packed, &s->heads_packed, &s->budget.packed },
         { batch * batch, &s->skip, &s->budget.batch },
-        { sizeof(float), &s->one, &s->budget.batch },
+        { sizeof(float), &s->share, &s->budget.batch },
         { s->given_floats * sizeof(float), &s->given, &s->budget.batch },
         { s->table_floats * sizeof(float), &s->table_rows, &s->budget.batch },
         { s->table_floats * sizeof(float), &s->table_gradient, &s->budget.batch },
@@ -234,12 +234,11 @@ int sb_step_take_memory(sb_step *s)
 
 void sb_step_free_memory(sb_step *s)
 {
-    void *memory[] = {
-        s->arena,         s->lengths,        s->pixels[0],   s->pixels[1],    s->chunk_dfeatures,
-        s->features,      s->dfeatures,      s->heads_arena, s->heads_packed, s->skip,
-        s->one,           s->running,        s->given,       s->target_arena, s->target_features,
-        s->target_packed, s->target_running, s->index,       s->table_rows,   s->table_gradient
-    };
+    void *memory[] = { s->arena,           s->lengths,      s->pixels[0],       s->pixels[1],
+                       s->chunk_dfeatures, s->features,     s->dfeatures,       s->heads_arena,
+                       s->heads_packed,    s->skip,         s->share,           s->running,
+                       s->given,           s->target_arena, s->target_features, s->target_packed,
+                       s->target_running,  s->index,        s->table_rows,      s->table_gradient };
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
         if (memory[i])
             s->device->release(s->device, memory[i]);

@@ -80,7 +80,7 @@ int sb_step_lay_out(sb_step *s, int most)
 }
 
 /* The later views' samples, permuted. */
-static void permute(sb_step *s, int64_t number)
+static void permute(sb_step *s)
 {
     int batch = s->config->trainer.batch;
     for (int first = 0; first < s->rows && s->chunk_count > 1; first += batch) {
@@ -88,8 +88,8 @@ static void permute(sb_step *s, int64_t number)
         if (view == 0)
             continue;
         sb_random random;
-        sb_random_init(&random, s->config->common.seed, SB_RANDOM_CHUNKS, (uint32_t)number,
-                       (uint32_t)(number >> 32), (uint32_t)view);
+        sb_random_init(&random, s->config->common.seed, SB_RANDOM_CHUNKS, (uint32_t)s->batch_number,
+                       (uint32_t)(s->batch_number >> 32), (uint32_t)view);
         for (int i = 0; i < batch; i++) {
             uint32_t j = sb_random_below(&random, (uint32_t)i + 1);
             s->permutation[i] = s->permutation[j];
@@ -100,9 +100,9 @@ static void permute(sb_step *s, int64_t number)
     }
 }
 
-int sb_step_order(sb_step *s, int64_t number)
+int sb_step_order(sb_step *s)
 {
-    permute(s, number);
+    permute(s);
     for (int i = 0; i < s->rows; i++)
         s->index_host[i] = s->inputs[i].view * s->config->trainer.batch + s->inputs[i].sample;
     return s->device->copy(s->device, SB_STREAM_COMPUTE, s->index, s->index_host,

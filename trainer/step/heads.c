@@ -51,12 +51,12 @@ static int send_numbers(sb_step *s, int64_t number, const sb_step_source *source
             *to = (float)given->number(&s->method, number, s->method.steps);
         if (given->kind == SB_GIVEN_NORMAL) {
             sb_random random;
-            sb_random_init(&random, s->config->common.seed, SB_RANDOM_METHOD, (uint32_t)number,
-                           (uint32_t)(number >> 32), (uint32_t)k);
+            sb_random_init(&random, s->config->common.seed, SB_RANDOM_METHOD, (uint32_t)s->batch_number,
+                           (uint32_t)(s->batch_number >> 32), (uint32_t)k);
             sb_normals(&random, 1, to, sb_shape_elements(&shape));
         }
     }
-    if (sb_step_number_images(s, number, source) != 0)
+    if (sb_step_number_images(s, source) != 0)
         return -1;
     return s->given_floats == 0 ? 0
                                 : d->copy(d, SB_STREAM_COMPUTE, s->given, s->given_host,
@@ -112,7 +112,7 @@ int sb_step_heads(sb_step *s, int64_t number, const sb_step_source *source, doub
         feed.leaf[k] = given_to(s, k, skipping > 0);
     for (int t = 0; t < s->method.table_count; t++)
         feed.dleaf[s->method.tables[t].leaf] = s->table_gradient + s->table_offset[t];
-    feed.doutput[s->method.loss_output] = s->one;
+    feed.doutput[s->method.loss_output] = s->share;
     float value;
     if (sb_plan_forward(s->heads, &feed) != 0 || sb_plan_update_running(s->heads, s->running) != 0 ||
         d->copy(d, SB_STREAM_COMPUTE, &value, sb_plan_output(s->heads, s->method.loss_output), sizeof value,

@@ -38,14 +38,14 @@ static bool has(const int32_t *numbers, int count, int32_t number)
 
 /* Images that are not in `index`, each once: the beginning of a permutation of all, which is made in
  * s->all_images (Fisher and Yates) and taken back. */
-static void draw_others(sb_step *s, int64_t number, int leaf, const int32_t *index)
+static void draw_others(sb_step *s, int leaf, const int32_t *index)
 {
     const int count = sb_shape_of(s->loss, s->loss->leaves[leaf]).n, images = s->method.images;
     int32_t *all = s->all_images, *out = given_numbers(s, leaf);
     int drawn = 0, made = 0;
     sb_random random;
-    sb_random_init(&random, s->config->common.seed, SB_RANDOM_METHOD, (uint32_t)number,
-                   (uint32_t)(number >> 32), (uint32_t)leaf);
+    sb_random_init(&random, s->config->common.seed, SB_RANDOM_METHOD, (uint32_t)s->batch_number,
+                   (uint32_t)(s->batch_number >> 32), (uint32_t)leaf);
     for (; drawn < count; made++) {
         int from = made + (int)sb_random_below(&random, (uint32_t)(images - made));
         int32_t image = all[from];
@@ -70,7 +70,7 @@ static int leaf_of_index(const sb_step *s)
     return leaf;
 }
 
-int sb_step_number_images(sb_step *s, int64_t number, const sb_step_source *source)
+int sb_step_number_images(sb_step *s, const sb_step_source *source)
 {
     const int leaf = leaf_of_index(s);
     if (leaf == s->loss->leaf_count)
@@ -80,7 +80,7 @@ int sb_step_number_images(sb_step *s, int64_t number, const sb_step_source *sour
         return -1;
     for (int k = 0; k < s->loss->leaf_count; k++)
         if (s->method.given[k].kind == SB_GIVEN_OTHERS)
-            draw_others(s, number, k, index);
+            draw_others(s, k, index);
     return 0;
 }
 

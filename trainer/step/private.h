@@ -59,8 +59,9 @@ struct sb_step {
     int32_t *index;                                /* [rows]: of each of `inputs`, its row in these */
     float *chunk_dfeatures;                        /* [largest chunk, width] */
     float *running, *target_running; /* [statistic floats of the section]: as they are after the step */
-    float *one;                      /* 1: the gradient at the loss */
-    float *lengths;                  /* of the rows of one weight that are to have length 1 */
+    float *share;                    /* 1 / accumulate: the gradient at the loss of a batch */
+    int64_t batch_number; /* of the batch in work, counted over the run: what it draws follows from it */
+    float *lengths;       /* of the rows of one weight that are to have length 1 */
     float *given; /* [given_floats]: the numbers that the loss is given in each step; images' are i32 */
     float *table_rows, *table_gradient; /* [table_floats]: table t's rows of the batch's images */
     size_t table_floats, table_offset[SB_TABLES_MAX];
@@ -86,9 +87,9 @@ int sb_step_cut_batch(const sb_settings *config, int most, sb_step_cut out[SB_VI
 int sb_step_lay_out(sb_step *step, int most);
 void sb_step_drop_plans(sb_step *step);
 
-/* chunks.c. Sets the order of the samples in step `number`, and tells the device: view 0 as they come, every
- * other view permuted, by (seed, step, view), where there are several chunks. */
-int sb_step_order(sb_step *step, int64_t number);
+/* chunks.c. Sets the order of the samples in this batch, and tells the device: view 0 as they come, every
+ * other view permuted, by (seed, batch, view), where there are several chunks. */
+int sb_step_order(sb_step *step);
 
 /* chunks.c. Uploads chunk `number` into the buffer that the chunk before is not in. 0; 1: asked to stop; -1.
  */
@@ -108,7 +109,7 @@ int sb_step_heads(sb_step *step, int64_t number, const sb_step_source *source, d
 int sb_step_follow(sb_step *step, int64_t number, double lr);
 
 /* images.c. Asks the source which images the batch has, and draws others: into given_host. */
-int sb_step_number_images(sb_step *step, int64_t number, const sb_step_source *source);
+int sb_step_number_images(sb_step *step, const sb_step_source *source);
 
 /* images.c. The rows that the loss is given; and after it, with that learning rate, what becomes of them. */
 int sb_step_get_rows(sb_step *step);

@@ -25,13 +25,27 @@ static int build_encoder(sb_step *s)
     return 0;
 }
 
+/* What is kept changes after a step, and a batch of the same step would have to see it. */
+static int check_parts(const sb_step *s)
+{
+    const sb_method *m = &s->method;
+    const int entry = m->push_count > 0    ? m->pushes[0].entry
+                      : m->put_count > 0   ? m->puts[0].entry
+                      : m->table_count > 0 ? m->tables[0].entry
+                                           : -1;
+    if (s->config->trainer.accumulate == 1 || entry < 0)
+        return 0;
+    return sb_fail("trainer.accumulate = %d: it keeps %s from batch to batch, and cannot be accumulated",
+                   s->config->trainer.accumulate, s->store.entries[entry].name);
+}
+
 /* The graphs of heads and loss. */
 static int build_heads(sb_step *s)
 {
     const sb_settings *c = s->config;
     if (sb_graph_create(&s->loss, &s->store) != 0 || sb_graph_create(&s->target_projector, &s->store) != 0)
         return -1;
-    if (sb_method_build(&s->method, s->loss, s->target_projector, c, s->width) != 0)
+    if (sb_method_build(&s->method, s->loss, s->target_projector, c, s->width) != 0 || check_parts(s) != 0)
         return sb_context("method %s", c->method->name);
     return 0;
 }
@@ -47,10 +61,11 @@ static int make_sections(sb_step *s)
                : 0;
 }
 
-static int set_one(sb_step *s)
+/* A loss without a backbone is no part of a step. */
+static int set_share(sb_step *s)
 {
-    const float one = 1;
-    if (s->device->copy(s->device, SB_STREAM_COMPUTE, s->one, &one, sizeof one, SB_TO_DEVICE) != 0)
+    const float share = s->encoder ? 1 / (float)s->config->trainer.accumulate : 1;
+    if (s->device->copy(s->device, SB_STREAM_COMPUTE, s->share, &share, sizeof share, SB_TO_DEVICE) != 0)
         return -1;
     return s->device->wait(s->device, SB_STREAM_COMPUTE);
 }
@@ -75,7 +90,7 @@ static int create(sb_step **out, sb_device *device, const sb_settings *config, i
     if (rc == 0 && width == 0 &&
         (sb_step_make_update(s) != 0 || sb_step_lay_out(s, config->trainer.chunk) != 0))
         rc = -1;
-    if (rc == 0 && (sb_step_plan_heads(s) != 0 || sb_step_take_memory(s) != 0 || set_one(s) != 0 ||
+    if (rc == 0 && (sb_step_plan_heads(s) != 0 || sb_step_take_memory(s) != 0 || set_share(s) != 0 ||
                     sb_step_weights_changed(s) != 0))
         rc = -1;
     if (rc != 0) {
@@ -237,13 +252,18 @@ static int copy_statistics(sb_step *s, bool back)
     return 0;
 }
 
-int sb_step_gradient(sb_step *s, int64_t number, const sb_step_source *source, double *loss)
+/* What the batches of a step add to. */
+static int begin_step(sb_step *s)
+{
+    const size_t bytes = s->store.floats[SB_ENTRY_WEIGHT] * sizeof(float);
+    return s->device->zero(s->device, s->section.gradient, bytes) != 0 ? -1 : copy_statistics(s, false);
+}
+
+int sb_step_gradient(sb_step *s, int64_t number, int part, const sb_step_source *source, double *loss)
 {
     s->uploaded = false; /* what a call that failed left */
-    if (sb_step_order(s, number) != 0 ||
-        s->device->zero(s->device, s->section.gradient, s->store.floats[SB_ENTRY_WEIGHT] * sizeof(float)) !=
-            0 ||
-        copy_statistics(s, false) != 0)
+    s->batch_number = number * s->config->trainer.accumulate + part;
+    if (sb_step_order(s) != 0 || (part == 0 && begin_step(s) != 0))
         return -1;
     int last = s->chunk_count - 1, rc;
     for (int i = 0; i <= last; i++) {
@@ -283,6 +303,7 @@ int sb_step_loss(sb_step *s, int64_t number, const float *embeddings, const floa
                  weights = s->store.floats[SB_ENTRY_WEIGHT] * sizeof(float);
     const sb_step_source source = { .context = s, .skip = skip ? given_skip : NULL };
     s->given_skip = skip;
+    s->batch_number = number;
     if ((weights > 0 && d->zero(d, s->section.gradient, weights) != 0) || copy_statistics(s, false) != 0 ||
         d->copy(d, SB_STREAM_COMPUTE, s->features, embeddings, bytes, SB_TO_DEVICE) != 0 ||
         (s->target_heads && d->copy(d, SB_STREAM_COMPUTE, s->target_features, target ? target : embeddings,

@@ -10,7 +10,11 @@
  * several chunks, the views after the first go in a permutation of the samples keyed by (seed, step).
  * Otherwise the views of an image would always share a chunk and its statistics, and a network would learn to
  * recognise those instead of the image. Nothing is committed (weights, running statistics) before
- * sb_step_commit, so a step can be dropped at any moment. All memory is taken at creation. */
+ * sb_step_commit, so a step can be dropped at any moment. All memory is taken at creation.
+ *
+ * A step of several batches (trainer.accumulate) averages their gradients. Each batch has its own loss, over
+ * its own samples; norms gather from one after the other. What a method keeps from batch to batch would have
+ * to change within a step, so such a method is refused. */
 #ifndef SB_TRAINER_STEP_H
 #define SB_TRAINER_STEP_H
 
@@ -72,9 +76,9 @@ int sb_step_weights_changed(sb_step *step);
  * copy of them. */
 int sb_step_begin(sb_step *step);
 
-/* Computes the loss and the gradient (the section's, which is overwritten) of step `number`. 0; 1: the source
- * was asked to stop; -1. */
-int sb_step_gradient(sb_step *step, int64_t number, const sb_step_source *source, double *loss);
+/* Computes the loss of batch `part`, one of the trainer.accumulate of step `number`, and adds its share of
+ * the step's gradient to the section's, which batch 0 overwrites. 0; 1: the source was asked to stop; -1. */
+int sb_step_gradient(sb_step *step, int64_t number, int part, const sb_step_source *source, double *loss);
 
 /* The same of a step without a backbone, in host memory: the gradient at the embeddings, and the section's,
  * and what a step leaves behind in the section (queues, rows of images: those that learn as at a learning
