@@ -344,6 +344,7 @@ static void test_resume(void **state)
 /* Images that are not trained on, narrower than a tile, with a grid, and one whose tile a manifest places. */
 static void make_index(sb_index *out, sb_image images[ROWS])
 {
+    const sb_region none = { 0 };
     *out = (sb_index){ .images = images, .count = ROWS, .tile = TILE };
     for (uint32_t i = 0; i < ROWS; i++) {
         const int width = TILE * (1 + (int)i % 4) + (int)i,
@@ -356,11 +357,13 @@ static void make_index(sb_index *out, sb_image images[ROWS])
                                 .height = height,
                                 .label = UINT32_MAX,
                                 .group = i,
-                                .train = i == 2 ? (sb_region){ 0 } : train };
-        if (i == 2)
+                                .train = train };
+        if (i == 2) {
+            images[i].train = none;
             images[i].test = train;
-        else
+        } else {
             images[i].tiles = i == 5 ? 1 : (1 + i % 4) * (1 + i % 3);
+        }
     }
     images[7].placed = true;
     images[7].left = 3;
@@ -376,7 +379,7 @@ static void count(sb_place place, int wanted)
     sb_augment_keys keys;
     sb_config nothing;
     sb_images numbers;
-    sb_order *order;
+    sb_order *order = NULL;
     int seen[128] = { 0 };
     make_index(&index, images);
     assert_int_equal(sb_index_write(&index, folder), 0);

@@ -46,7 +46,7 @@ int sb_step_cut_batch(const sb_settings *config, int most, sb_step_cut out[SB_VI
         for (int v = 0; v < config->view_count; v++)
             rows += config->views[v].size == sizes[c] ? config->trainer.batch : 0;
         const int whole = most > 0 && most < rows ? most : rows;
-        out[c] = (sb_step_cut){ sizes[c], rows, whole, rows % whole };
+        out[c] = (sb_step_cut){ sizes[c], rows, whole, whole > 0 ? rows % whole : 0 };
     }
     return count;
 }
