@@ -8,7 +8,8 @@
  * What is built is run in this order in each step: the target network over all views, if one was asked for;
  * the backbone; this graph over the whole batch, there and back; the optimiser's step; then, at once, what a
  * step leaves behind: the target's average, the queues' rows, rows that are to have unit length, and what is
- * kept for each image.
+ * kept for each image. Where a step has several batches (trainer.accumulate), the networks and this graph run
+ * once for each, and what is left behind comes after the last: a method that keeps anything is refused there.
  *
  * An image is here what the data set has one of: with data.place = grid a cell of an image's grid, or else
  * two tiles of one image would share what is kept, although they show different things. */
