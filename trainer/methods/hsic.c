@@ -2,11 +2,14 @@
  * independence criterion measures dependence, and no more on themselves than that takes. As in BYOL (byol.c)
  * a predictor stands behind the projector, and a target network is an average of the trained one.
  *
- *     four unit vectors of each image: the predictor's for both views, the target's for both views (no
- * gradient) k(x, y) = c / sqrt(c^2 + |x - y|^2),   approximately <phi(x), phi(y)> with D features phi(x) =
- * sqrt(2 / D) cos(W x / c + b) xy = sum_i |sum_p phi(z_ip)|^2 / (12 N) - |sum_ip phi(z_ip)|^2 / (4 N)^2 xx =
- * |sum_ip (phi_1(z_ip) - m_1)^T (phi_2(z_ip) - m_2)|^2 / (4 N)^2,   m: the mean over all i and p L = 3
- * sqrt(xx) - xy
+ *     z_ip: four unit vectors of image i: the predictor's for both views, the target's for both views
+ *     k(x, y) = c / sqrt(c^2 + |x - y|^2), approximately <phi(x), phi(y)> with D features
+ *     phi(x) = sqrt(2 / D) cos(W x / c + b)
+ *     xy = sum_i |sum_p phi(z_ip)|^2 / (12 N) - |sum_ip phi(z_ip)|^2 / (4 N)^2
+ *     xx = |sum_ip (phi_1(z_ip) - m_1)^T (phi_2(z_ip) - m_2)|^2 / (4 N)^2,   m: the mean over i and p
+ *     L = 3 sqrt(xx) - xy
+ *
+ * No gradient goes to the target.
  *
  * phi_1 and phi_2 have features of their own, drawn anew in each step; xy takes phi_1. 1 / sqrt(1 + r^2) is
  * the mean over a normal number h of exp(-h^2 r^2 / 2), and that is the kernel whose frequencies are h g with

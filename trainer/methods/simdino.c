@@ -2,8 +2,9 @@
  * that a target network has for each global view, and the embeddings of a batch are to take volume.
  *
  *     z_v, t_v: of view v, of the trained network and of the target, of unit length
- *     R = gamma mean over the global views v of  log det(I + d / (N epsilon) Z_v^T Z_v),   gamma = (d + N) /
- * (d N) L = - mean over global views g, views v != g and samples of <z_v, t_g>  -  weight R
+ *     R = gamma mean over the global views v of  log det(I + d / (N epsilon) Z_v^T Z_v)
+ *     gamma = (d + N) / (d N)
+ *     L = - mean over global views g, views v != g and samples of <z_v, t_g>  -  weight R
  *
  * The first `globals` views are the global ones; the others may be smaller, and many. A batch smaller than
  * the embedding is wide pushes N directions a step. Where all embeddings are one, L is -1 - weight gamma
