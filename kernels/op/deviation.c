@@ -29,7 +29,7 @@ static sb_cost cost(const void *how, const sb_shape *xs, bool backward)
 {
     (void)how;
     double values = (double)sb_shape_elements(xs);
-    return (sb_cost){ .bytes = sizeof(float) * (backward ? 2 : 1) * values, .operations = 4 * values };
+    return (sb_cost){ .bytes = (backward ? 4.0 * 2 : 4.0 * 1) * values, .operations = 4 * values };
 }
 
 const sb_op sb_op_deviation = {

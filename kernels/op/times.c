@@ -18,7 +18,7 @@ static sb_cost cost(const void *how, const sb_shape *xs, bool backward)
 {
     (void)how;
     double values = (double)sb_shape_elements(xs);
-    return (sb_cost){ .bytes = sizeof(float) * (backward ? 5 : 3) * values,
+    return (sb_cost){ .bytes = (backward ? 4.0 * 5 : 4.0 * 3) * values,
                       .operations = (backward ? 2 : 1) * values };
 }
 

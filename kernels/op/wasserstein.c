@@ -28,7 +28,7 @@ static sb_cost cost(const void *how, const sb_shape *xs, bool backward)
 {
     const sb_wasserstein_how *h = how;
     double values = (double)sb_shape_elements(xs);
-    return (sb_cost){ .bytes = sizeof(float) * (backward ? 3 : 2) * values,
+    return (sb_cost){ .bytes = (backward ? 4.0 * 3 : 4.0 * 2) * values,
                       .operations = backward ? 3 * values : (log2(h->samples) + 3) * values };
 }
 

@@ -29,7 +29,7 @@ static sb_cost cost(const void *how, const sb_shape *xs, bool backward)
 {
     (void)how;
     double values = (double)sb_shape_elements(xs), d = xs->c;
-    return (sb_cost){ .bytes = sizeof(float) * (backward ? 4 : 2) * values,
+    return (sb_cost){ .bytes = (backward ? 4.0 * 4 : 4.0 * 2) * values,
                       .operations = (backward ? 6 : 2) * values * d };
 }
 

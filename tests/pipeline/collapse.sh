@@ -1,0 +1,49 @@
+#!/bin/bash
+# A collapse, and the alarm that says so. Training drives a method into it by a learning rate or by keys that leave nothing to keep embeddings apart;
+# for methods that hold out against that, all images are one colour. Healthy runs of the same length raise no alarm.
+# shellcheck source=tests/pipeline/common.sh
+source "$(dirname "$0")/common.sh"
+
+# Keys of a method that keep it small here.
+keys_of() { case $1 in byol | simsiam | fastsiam | hsic) echo ", hidden: 32" ;; swav) echo ", prototypes: 16, queue: 0" ;; wmse) echo ", sub_batch: 8" ;; esac; }
+# train NAME METHOD IMAGES [KEY=VALUE...]: 24 steps, each looked at; a projector without a last norm, which would hide that all embeddings are one.
+train() {
+    cat >"$work/$1.yaml" <<END
+method: { name: $2$(keys_of "$2") }
+data: { path: "$work/$3", tile: 64, view: 16 }
+encoder: { stem: small }
+projector: { hidden: 64, out: 32, last: bias }
+trainer: { batch: 8, steps: 24, threads: 2, look_every: 1, checkpoint_every: 24 }
+optimiser: { name: sgd, scaling: none, warmup: 0, weight_decay: 0, lr: 0.001 }
+views: [{ count: 2, jitter: ${jitter:-0.8}, grey: ${grey:-0.2} }]
+END
+    within ./run train "$work/$1.yaml" run.dir="$work/$1" "${@:4}"
+}
+alarms() { grep -c "the embeddings have collapsed" "$work/$1/log/trainer.log"; }
+healthy() { train "$@" && [ "$(alarms "$1")" -eq 0 ]; }
+collapses() { train "$@" && [ "$(alarms "$1")" -ge 1 ]; }
+stops() { ! train "$@" trainer.on_collapse=stop && [ "$(alarms "$1")" -ge 1 ] && [ "$(lines "$work/$1/metrics.jsonl")" -lt 24 ]; }
+flat() { jitter=0 grey=0 "$@"; }
+logged() { grep -q '"deviation":0\.[0-9]*,"rank":[1-9]' "$work/$1/metrics.jsonl"; }
+
+make_images
+mkdir "$work/flat" && /usr/bin/python3 -c '
+import sys
+from PIL import Image
+for i in range(12):
+    Image.new("RGB", (600, 400), (90, 120, 150)).save(f"{sys.argv[1]}/{i:02d}.png")' "$work/flat"
+
+for method in $(sed -n 's/^SB_METHOD(\(.*\))/\1/p' trainer/methods/methods.def); do
+    out=32
+    [ "$method" != wmse ] || out=4 # it whitens half as many columns as there are samples
+    ok "$method: no alarm" healthy "$method" "$method" images trainer.steps=6 trainer.checkpoint_every=6 projector.out=$out
+done
+ok "spread and rank are in the log of steps" logged dcl
+ok "contrastive: weights that decay faster than they learn" collapses simclr.decay simclr images optimiser.lr=0.1 optimiser.weight_decay=9
+ok "prototypes: assignments that say nothing, and a large learning rate" collapses swav.soft swav images method.epsilon=100 optimiser.lr=10
+for method in byol simsiam vicreg; do
+    ok "$method: images of one colour" flat collapses $method.flat $method flat
+done
+ok "the run ends where it is to" flat stops dcl.flat dcl flat
+ok "nothing is left behind" nothing_left
+finish
