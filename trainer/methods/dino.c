@@ -38,7 +38,7 @@ static const sb_key keys[] = {
 static double momentum(const sb_method *m, int64_t step, int64_t steps)
 {
     const dino_keys *k = m->keys;
-    return sb_momentum_at(&k->target, m->samples, step, steps);
+    return sb_momentum_at(&k->target, m->step_samples, step, steps);
 }
 
 static double one(const sb_method *m, int64_t step, int64_t steps)
