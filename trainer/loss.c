@@ -172,7 +172,7 @@ static int set_arrays(const loss *l)
             set_entry(l, &store->entries[i], path) != 0)
             return -1;
     }
-    return sb_step_weights_changed(l->step);
+    return sb_step_begin(l->step); /* a target network begins as a copy of them */
 }
 
 /* ---- what comes out ------------------------------------------------------------------------------------ */

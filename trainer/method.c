@@ -38,10 +38,12 @@ int sb_method_build(sb_method *m, sb_graph *graph, sb_graph *target, const sb_se
     if (sb_leaf(graph, "features", features, true) < 0 ||
         (m->kind->momentum && sb_leaf(target, "target features", features, false) < 0))
         return -1;
-    /* The projector comes first in the store, behind the backbone: a target network is the two. */
+    /* Projector and head come first in the store, behind the backbone: a target network is the three. */
     for (int v = 0; v < (together(m) ? 1 : m->views); v++)
         if ((together(m) ? sb_embeddings(m) : sb_embedding(m, v)) < 0)
             return -1;
+    if (m->kind->head && m->kind->head(m, graph, m->embeddings[0]) < 0)
+        return -1;
     memcpy(m->projector, graph->store->floats, sizeof m->projector);
     const sb_t loss = m->kind->build(m); /* adds outputs of its own */
     m->loss_output = graph->output_count;
@@ -132,7 +134,8 @@ static sb_t target(sb_method *m, int view)
 {
     for (int v = 0; v < (together(m) ? 1 : m->views) && m->targets[v] == SB_NONE; v++) {
         const int index = m->target->output_count;
-        const sb_t t = sb_output(m->target, project(m, m->target, v), false);
+        const sb_t z = project(m, m->target, v),
+                   t = sb_output(m->target, m->kind->head ? m->kind->head(m, m->target, z) : z, false);
         m->targets[v] = t < 0 ? SB_FAILED
                               : leaf(m, "target embeddings", sb_shape_of(m->target, t),
                                      (sb_given){ .kind = SB_GIVEN_TARGET, .index = index });
@@ -185,8 +188,13 @@ sb_t sb_push(sb_method *m, sb_t queue, sb_t t)
 
 sb_t sb_prototypes(sb_method *m, sb_t x, int count, int64_t frozen)
 {
-    sb_t t = sb_linear(m->graph, x, "prototypes", .out = count);
-    sb_entry *e = sb_weight_of(m->graph, t, 0);
+    return sb_prototypes_in(m->graph, x, count, frozen);
+}
+
+sb_t sb_prototypes_in(sb_graph *graph, sb_t x, int count, int64_t frozen)
+{
+    sb_t t = sb_linear(graph, x, "prototypes", .out = count);
+    sb_entry *e = sb_weight_of(graph, t, 0);
     if (e) {
         e->unit_rows = true;
         e->frozen_until = frozen;

@@ -88,6 +88,10 @@ typedef struct {
     sb_schedule momentum;             /* of the target network; NULL: there is none */
     bool images;                      /* it keeps something for each image */
     sb_t (*build)(sb_method *method); /* the loss [1, 1]; SB_FAILED */
+
+    /* What stands behind the projector in the target network, too, over embeddings z of a graph: the target's
+     * embeddings are what it makes of them. NULL: nothing. */
+    sb_t (*head)(sb_method *method, sb_graph *graph, sb_t z);
 } sb_method_kind;
 
 /* What a method builds with, and what it asked for. */
@@ -102,7 +106,7 @@ struct sb_method {
     sb_graph *graph, *target;  /* target: its projector, over the target's features, which are leaf 0 */
     sb_given given[SB_LEAVES_MAX];
     sb_t embeddings[SB_VIEWS_MAX], targets[SB_VIEWS_MAX]; /* SB_NONE: not asked for yet */
-    size_t projector[SB_ENTRY_KINDS];    /* floats of the store, to the end of the projector */
+    size_t projector[SB_ENTRY_KINDS];    /* floats of the store, to the end of projector and head */
     int embedding_outputs[SB_VIEWS_MAX]; /* of a view; of all views in the first, where they go together */
     int loss_output;
     sb_queue_push pushes[SB_PUSHES_MAX];
@@ -148,6 +152,7 @@ sb_t sb_push(sb_method *method, sb_t queue, sb_t t);
 /* x [n, width] times `count` learnt vectors of unit length: [n, count]. They stay as they began for the
  * first `frozen` steps. A second call shares them. */
 sb_t sb_prototypes(sb_method *method, sb_t x, int count, int64_t frozen);
+sb_t sb_prototypes_in(sb_graph *graph, sb_t x, int count, int64_t frozen); /* for a head */
 
 /* Every vector (a bias, a weight of a norm) that was built so far learns at `rate` times the learning
  * rate. */

@@ -61,10 +61,11 @@ make_images
 recipe byol "$two" ", hidden: 32, momentum: 0.9"
 recipe barlow "$two" ", queue: 16"
 recipe tico "$two" ", momentum: 0.9"
+recipe dino "$crops" ", prototypes: 24, momentum: 0.9"
 recipe swav "$crops" ", prototypes: 24, queue: 16, queue_from: 0.3, frozen: 0.2"
 recipe lejepa "$crops" ", directions: 64"
 ok "what holds a trainer" make_fault
-for method in byol barlow tico swav lejepa; do
+for method in byol barlow tico dino swav lejepa; do
     ok "$method: a run ends" train $method $method
     ok "$method: killed and resumed" killed $method $method.killed
     ok "$method:   the same weights, and all that is kept" same_weights $method $method.killed
@@ -76,6 +77,8 @@ ok "byol's target and predictor are not exported" exported byol
 ok "nor are swav's prototypes and queues" exported swav
 ok "byol keeps its target network" keeps byol target.layer1
 ok "swav keeps its queues" keeps swav queue.1
+ok "dino keeps its centre" keeps dino centre
+ok "  and the target's own prototypes" keeps dino target.prototypes
 ok "an evaluation of views of two sizes" within ./run evaluate "$work/swav"
 ok "  every view is shown" sheet swav 5
 ok "embeddings of views of two sizes" within ./run embed "$work/lejepa" "$work/images" -o "$work/features.npy"

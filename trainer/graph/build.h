@@ -26,6 +26,7 @@
 #include "kernels/op/row_dot.h"
 #include "kernels/op/rows.h"
 #include "kernels/op/sinkhorn.h"
+#include "kernels/op/softmax.h"
 #include "kernels/op/softplus.h"
 #include "kernels/op/times.h"
 #include "kernels/op/unit_columns.h"
@@ -78,6 +79,10 @@
 #define sb_cross_entropy(g, x, q, ...)                                  \
     SB_APPLY(g, SB_OP_CROSS_ENTROPY, "cross_entropy", 0, x, sb_stop(q), \
              (&(sb_cross_entropy_how){ __VA_ARGS__ }))
+
+/* Of logits x less an offset [1, K] (or SB_NONE). */
+#define sb_softmax(g, x, offset, ...) \
+    SB_APPLY(g, SB_OP_SOFTMAX, "softmax", 0, sb_stop(x), offset, (&(sb_softmax_how){ __VA_ARGS__ }))
 
 /* Codes of scores x; of the earlier scores, the first `used` rows count (both SB_NONE: there are none). */
 #define sb_sinkhorn(g, x, earlier, used, ...)                                                   \

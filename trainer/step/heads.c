@@ -125,16 +125,17 @@ int sb_step_heads(sb_step *s, int64_t number, const sb_step_source *source, doub
 
 /* ---- what a step leaves behind ------------------------------------------------------------------------- */
 
-/* The rows that are to have length 1. */
-static int unit_rows(sb_step *s)
+/* The rows that are to have length 1, as far as the section has them. */
+static int unit_rows(sb_step *s, const sb_section *section)
 {
     for (int i = 0; i < s->store.count; i++) {
         const sb_entry *e = &s->store.entries[i];
-        if (!e->unit_rows || e->kind != SB_ENTRY_WEIGHT) /* a table's are made so when they change */
+        if (!e->unit_rows || e->kind != SB_ENTRY_WEIGHT || /* a table's are made so when they change */
+            e->offset + e->count > section->floats[SB_ENTRY_WEIGHT])
             continue;
         int rows = (int)e->extent.side[0];
         const sb_shape shape = { rows, 1, 1, (int)(e->count / (size_t)rows), SB_F32 };
-        float *w = s->section.weight + e->offset;
+        float *w = section->weight + e->offset;
         const sb_call call = { .xs = { shape }, .ys = shape, .x = { w }, .y = w, .aux = s->lengths };
         if (sb_forward(s->device, SB_OP_UNIT_ROWS, &call) != 0)
             return sb_context("%s", e->name);
@@ -171,7 +172,9 @@ static int push(sb_step *s, const sb_queue_push *p, int64_t number)
 int sb_step_follow(sb_step *s, int64_t number, double lr)
 {
     const sb_schedule momentum = s->method.kind->momentum;
-    if (unit_rows(s) != 0 || (momentum && average(s, momentum(&s->method, number, s->method.steps)) != 0))
+    if (unit_rows(s, &s->section) != 0 ||
+        (momentum &&
+         (average(s, momentum(&s->method, number, s->method.steps)) != 0 || unit_rows(s, &s->target) != 0)))
         return -1;
     for (int i = 0; i < s->method.push_count; i++)
         if (push(s, &s->method.pushes[i], number) != 0)
