@@ -17,18 +17,19 @@ typedef struct {
 
 /* The rows of a method's table, for the field `member` of its struct; as the text of the first momentum, of
  * its batch and of the schedule. */
-#define SB_KEYS_MOMENTUM(type, member, first, of_batch, how)                                  \
-    SB_KEY_MOMENTUM(SB_KIND_REAL, type, member.momentum, "momentum", first, 1,                \
-                    "of the target network, at a batch of momentum_batch"),                   \
-        SB_KEY_MOMENTUM(SB_KIND_INT, type, member.batch, "momentum_batch", of_batch, 1 << 20, \
-                        "the batch that momentum is meant for; it is rescaled to the run's"), \
-        SB_KEY_MOMENTUM(SB_KIND_CHOICE, type, member.schedule, "momentum_schedule", how, 0,   \
-                        "cosine: momentum is that of the first step, and goes to 1",          \
+#define SB_KEYS_MOMENTUM(type, member, first, of_batch, how)                                   \
+    SB_KEY_MOMENTUM(SB_KIND_REAL, type, member, momentum, "momentum", first, 1,                \
+                    "of the target network, at a batch of momentum_batch"),                    \
+        SB_KEY_MOMENTUM(SB_KIND_INT, type, member, batch, "momentum_batch", of_batch, 1 << 20, \
+                        "the batch that momentum is meant for; it is rescaled to the run's"),  \
+        SB_KEY_MOMENTUM(SB_KIND_CHOICE, type, member, schedule, "momentum_schedule", how, 0,   \
+                        "cosine: momentum is that of the first step, and goes to 1",           \
                         .choices = "constant|cosine")
-#define SB_KEY_MOMENTUM(kind_, type, field, name_, first, high, ...)                           \
+#define SB_KEY_MOMENTUM(kind_, type, member, field, name_, first, high, ...)                   \
     {                                                                                          \
         .name = (name_), .kind = (kind_), .initial = (first), .least = (kind_) == SB_KIND_INT, \
-        .most = (high), .offset = offsetof(type, field), .meaning = __VA_ARGS__                \
+        .most = (high), .offset = offsetof(type, member) + offsetof(sb_momentum_keys, field),  \
+        .meaning = __VA_ARGS__                                                                 \
     }
 
 /* The momentum of a step of `samples`, in a run of `steps`. */
