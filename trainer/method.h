@@ -146,6 +146,18 @@ sb_t sb_kept(sb_method *method, const char *name, int rows, int width);
  * rows of a step stand at (step mod rows / samples) * samples: their order is not that of their age. */
 sb_t sb_queue(sb_method *method, const char *name, int rows, int width);
 
+/* Of a queue that is asked for with `rows`, down to a multiple of the samples. */
+static inline int sb_queue_rows(const sb_method *method, int rows)
+{
+    return rows / method->samples * method->samples;
+}
+
+/* How many rows of a queue of so many the steps before `step` have pushed. */
+static inline double sb_queue_filled(const sb_method *method, int rows, int64_t step)
+{
+    return step < rows / method->samples ? (double)(step * method->samples) : rows;
+}
+
 /* After the step, t takes the place of the oldest rows of a queue, or of all rows of what is kept. */
 sb_t sb_push(sb_method *method, sb_t queue, sb_t t);
 

@@ -14,6 +14,7 @@
 #define SB_KERNELS_OP_SINKHORN_H
 
 #include "kernels/op.h"
+#include "kernels/share/used.h"
 
 typedef struct {
     float epsilon;
@@ -39,9 +40,7 @@ static inline sb_sinkhorn sb_sinkhorn_of(const sb_call *call)
 /* How many of the earlier rows count. used [1] may be NULL. */
 SB_SHARED int sb_sinkhorn_used(const sb_sinkhorn *s, const float *used)
 {
-    if (!used || !(*used > 0))
-        return 0;
-    return *used < (float)s->earlier ? (int)*used : s->earlier;
+    return sb_used(used, s->earlier, 0);
 }
 
 #endif

@@ -13,6 +13,7 @@
 #define SB_KERNELS_OP_UNIT_COLUMNS_H
 
 #include "kernels/op.h"
+#include "kernels/share/used.h"
 
 typedef struct {
     float epsilon; /* 0 or more; with 0, a column of equal values becomes 0 */
@@ -34,9 +35,7 @@ static inline sb_unit_columns sb_unit_columns_of(const sb_call *call)
 /* Rows of the stack that count: x's and the earlier ones in use. used [1] may be NULL. */
 SB_SHARED int sb_unit_columns_rows(const sb_unit_columns *s, const float *used)
 {
-    if (!used || !(*used > 0))
-        return s->samples;
-    return s->samples + (*used < (float)s->earlier ? (int)*used : s->earlier);
+    return s->samples + sb_used(used, s->earlier, 0);
 }
 
 #endif

@@ -58,6 +58,9 @@ END
 }
 
 make_images
+recipe moco2 "$two" ", queue: 16, symmetric: true"
+recipe moco3 "$two" ", hidden: 32, momentum: 0.9"
+recipe nnclr "$two" ", hidden: 32, queue: 16"
 recipe byol "$two" ", hidden: 32, momentum: 0.9"
 recipe barlow "$two" ", queue: 16"
 recipe tico "$two" ", momentum: 0.9"
@@ -65,7 +68,7 @@ recipe dino "$crops" ", prototypes: 24, momentum: 0.9"
 recipe swav "$crops" ", prototypes: 24, queue: 16, queue_from: 0.3, frozen: 0.2"
 recipe lejepa "$crops" ", directions: 64"
 ok "what holds a trainer" make_fault
-for method in byol barlow tico dino swav lejepa; do
+for method in moco2 moco3 nnclr byol barlow tico dino swav lejepa; do
     ok "$method: a run ends" train $method $method
     ok "$method: killed and resumed" killed $method $method.killed
     ok "$method:   the same weights, and all that is kept" same_weights $method $method.killed

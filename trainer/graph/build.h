@@ -17,10 +17,12 @@
 #include "kernels/op/input.h"
 #include "kernels/op/linear.h"
 #include "kernels/op/logdet.h"
+#include "kernels/op/logsumexp.h"
 #include "kernels/op/logsumexp_pairs.h"
 #include "kernels/op/map.h"
 #include "kernels/op/maxpool.h"
 #include "kernels/op/mean.h"
+#include "kernels/op/nearest_row.h"
 #include "kernels/op/nuclear_norm.h"
 #include "kernels/op/product.h"
 #include "kernels/op/row_dot.h"
@@ -74,6 +76,15 @@
 #define sb_logsumexp_pairs(g, z, skip, ...)                           \
     SB_APPLY(g, SB_OP_LOGSUMEXP_PAIRS, "logsumexp_pairs", 0, z, skip, \
              (&(sb_logsumexp_pairs_how){ __VA_ARGS__ }))
+
+/* Of each row of x, the nearest of the first `used` rows of a queue. */
+#define sb_nearest_row(g, x, queue, used) \
+    sb_apply(g, SB_OP_NEAREST_ROW, (const sb_t[SB_INPUTS_MAX]){ x, queue, used }, "nearest_row", 0, NULL, 0)
+
+/* Of logits x; the first `used` columns, and those that `skip` does not mark (SB_NONE: all). */
+#define sb_logsumexp(g, x, used, skip, ...)                                                    \
+    sb_apply(g, SB_OP_LOGSUMEXP, (const sb_t[SB_INPUTS_MAX]){ x, used, skip }, "logsumexp", 0, \
+             &(sb_logsumexp_how){ __VA_ARGS__ }, sizeof(sb_logsumexp_how))
 
 /* Of logits x and targets q, through which no gradient goes back. */
 #define sb_cross_entropy(g, x, q, ...)                                  \

@@ -31,15 +31,14 @@ static const sb_key keys[] = {
 static int queue_rows(const sb_method *m)
 {
     const barlow_keys *k = m->keys;
-    return k->queue / m->samples * m->samples;
+    return sb_queue_rows(m, k->queue);
 }
 
 /* How many rows of the queue there are. */
 static double filled(const sb_method *m, int64_t step, int64_t steps)
 {
     (void)steps;
-    const int64_t pushed = step < queue_rows(m) ? step * m->samples : queue_rows(m);
-    return pushed < queue_rows(m) ? (double)pushed : queue_rows(m);
+    return sb_queue_filled(m, queue_rows(m), step);
 }
 
 /* The columns of one view, over batch and queue. */

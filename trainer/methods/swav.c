@@ -36,7 +36,7 @@ static const sb_key keys[] = {
 static int queue_rows(const sb_method *m)
 {
     const swav_keys *k = m->keys;
-    return k->queue / m->samples * m->samples;
+    return sb_queue_rows(m, k->queue);
 }
 
 /* How many rows of the queue count in this step: none, or all. */
