@@ -5,7 +5,7 @@
 source "$(dirname "$0")/common.sh"
 
 # Keys of a method that keep it small here.
-keys_of() { case $1 in byol | simsiam | fastsiam | hsic) echo ", hidden: 32" ;; swav) echo ", prototypes: 16, queue: 0" ;; wmse) echo ", sub_batch: 8" ;; esac; }
+keys_of() { case $1 in byol | simsiam | fastsiam | hsic | moco3) echo ", hidden: 32" ;; swav) echo ", prototypes: 16, queue: 0" ;; dino) echo ", prototypes: 64" ;; moco2) echo ", queue: 64" ;; nnclr) echo ", queue: 64, hidden: 32" ;; wmse) echo ", sub_batch: 8" ;; esac; }
 # train NAME METHOD IMAGES [KEY=VALUE...]: 24 steps, each looked at; a projector without a last norm, which would hide that all embeddings are one.
 train() {
     cat >"$work/$1.yaml" <<END
