@@ -44,7 +44,7 @@ static int64_t negatives(const sb_method *m)
 /* Samples that a target network averages over, as its momentum is at the first step. */
 static double horizon(const sb_method *m)
 {
-    return (double)m->samples / (1 - m->kind->momentum(m, 0, m->steps) + 1e-12);
+    return (double)m->step_samples / (1 - m->kind->momentum(m, 0, m->steps) + 1e-12);
 }
 
 static void say_facts(const sb_settings *c, const sb_method *m)
@@ -81,7 +81,18 @@ int sb_remarks(const sb_settings *c, const sb_method *m)
 {
     int warnings = 0;
     say_facts(c, m);
-    const int64_t seen = m->samples + queue_rows(m), run = m->steps * (int64_t)m->samples;
+    const int64_t seen = m->samples + queue_rows(m), run = m->steps * (int64_t)m->step_samples;
+    const bool of_batch = m->kind->negatives == SB_NEGATIVES_OF_OTHER_VIEW ||
+                          m->kind->negatives == SB_NEGATIVES_OF_BOTH_VIEWS || m->kind->moments;
+    if (c->trainer.accumulate > 1 && of_batch) {
+        warnings++;
+        sb_note(
+            "warning: trainer.accumulate = %d: the loss of method %s compares the samples of one batch, and "
+            "a "
+            "batch stays %d. trainer.batch=%d trainer.chunk=%d gives the gradient of all in the same memory",
+            c->trainer.accumulate, m->kind->name, m->samples, m->step_samples,
+            m->samples * m->views);
+    }
     if (m->kind->works_from > m->samples) {
         warnings++;
         sb_note(
@@ -114,7 +125,7 @@ int sb_remarks(const sb_settings *c, const sb_method *m)
             horizon(m), run);
     }
     if (c->optimiser.scaling == SB_SCALING_LINEAR && strcmp(c->optimiser_kind->name, "lars") == 0 &&
-        m->samples < SMALL_BATCH) {
+        m->step_samples < SMALL_BATCH) {
         warnings++;
         sb_note(
             "warning: optimiser.scaling = linear gives LARS a learning rate of lr * %d / 256. At small "

@@ -90,10 +90,18 @@ static void test_scaling(void **state)
         1);
 }
 
+static void test_accumulation(void **state)
+{
+    (void)state;
+    assert_int_equal(WARNINGS("method.name=dcl", "trainer.batch=32", "trainer.accumulate=4"), 1);
+    assert_int_equal(WARNINGS("method.name=simsiam", "trainer.batch=64", "trainer.accumulate=4"), 0);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_healthy), cmocka_unit_test(test_batch),
-                                        cmocka_unit_test(test_columns), cmocka_unit_test(test_prototypes),
-                                        cmocka_unit_test(test_horizon), cmocka_unit_test(test_scaling) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_healthy),     cmocka_unit_test(test_batch),
+                                        cmocka_unit_test(test_columns),     cmocka_unit_test(test_prototypes),
+                                        cmocka_unit_test(test_horizon),     cmocka_unit_test(test_scaling),
+                                        cmocka_unit_test(test_accumulation) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
