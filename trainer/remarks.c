@@ -90,8 +90,7 @@ int sb_remarks(const sb_settings *c, const sb_method *m)
             "warning: trainer.accumulate = %d: the loss of method %s compares the samples of one batch, and "
             "a "
             "batch stays %d. trainer.batch=%d trainer.chunk=%d gives the gradient of all in the same memory",
-            c->trainer.accumulate, m->kind->name, m->samples, m->step_samples,
-            m->samples * m->views);
+            c->trainer.accumulate, m->kind->name, m->samples, m->step_samples, m->samples * m->views);
     }
     if (m->kind->works_from > m->samples) {
         warnings++;
