@@ -26,6 +26,9 @@
 #define __shared__ static __attribute__((section("emulated_shared")))
 #endif
 
+#undef __launch_bounds__
+#define __launch_bounds__(...)
+
 #define threadIdx emulation_thread
 #define blockIdx emulation_block
 #define blockDim emulation_block_size
