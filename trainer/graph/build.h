@@ -8,6 +8,7 @@
 #include "kernels/op/batchnorm.h"
 #include "kernels/op/centre.h"
 #include "kernels/op/combine.h"
+#include "kernels/op/concat.h"
 #include "kernels/op/conv.h"
 #include "kernels/op/cross_entropy.h"
 #include "kernels/op/deviation.h"
@@ -116,6 +117,9 @@
 
 /* Rows first .. first + count - 1, counted round. */
 #define sb_rows(g, x, ...) SB_APPLY(g, SB_OP_ROWS, "rows", 0, x, SB_NONE, (&(sb_rows_how){ __VA_ARGS__ }))
+
+/* The rows of a, then those of b. */
+#define sb_concat(g, a, b) SB_APPLY_PLAIN(g, SB_OP_CONCAT, "concat", a, b)
 
 /* Rows of x by their numbers, i32 [m, 1]. */
 #define sb_gather(g, index, x) SB_APPLY_PLAIN(g, SB_OP_GATHER, "gather", index, x)
