@@ -44,15 +44,17 @@ static int measure(sb_device *device, const sb_settings *whole, int batch, uint8
     const sb_step_source source = { .context = pixels, .fetch = fetch };
     sb_step *step = NULL;
     config.trainer.batch = batch;
+    config.bank = whole->bank / whole->trainer.batch * batch;
     if (config.trainer.chunk > 0)
         config.trainer.chunk = (int)(((int64_t)whole->trainer.chunk * batch + whole->trainer.batch - 1) /
                                      whole->trainer.batch);
     if (sb_step_create(&step, device, &config) != 0)
         return -1;
-    double first = take_step(device, &config, step, 0, &source), all = 0, now = 0;
+    const int full = config.bank / batch; /* a step that only fills a bank takes less */
+    double first = take_step(device, &config, step, full, &source), all = 0, now = 0;
     int steps = 0;
     while (first >= 0 && first <= PATIENCE_S && now >= 0 && all < LOOK_S) {
-        now = take_step(device, &config, step, 1 + steps++, &source);
+        now = take_step(device, &config, step, full + 1 + steps++, &source);
         all += now;
     }
     sb_step_destroy(&step);

@@ -35,19 +35,24 @@ static const sb_optimiser_kind *const optimisers[] = {
 };
 #undef SB_OPTIMISER
 
-/* method.name, encoder.name: which of the two lists. */
+/* method.*, encoder.*, whichever is chosen. name: which of the list. */
+typedef struct {
+    int name, bank;
+} method_choice;
 typedef struct {
     int name;
-} choice;
+} encoder_choice;
 
 static const sb_key method_keys[] = {
-    SB_KEY_CHOICE(choice, name, "dcl", method_names + 1, "the self-supervised method"),
+    SB_KEY_CHOICE(method_choice, name, "dcl", method_names + 1, "the self-supervised method"),
+    SB_KEY_INT(method_choice, bank, "0", 0, 65536,
+               "samples that a loss compares: the batch, and earlier ones without a gradient; 0: the batch"),
 };
 static const sb_key encoder_keys[] = {
-    SB_KEY_CHOICE(choice, name, "resnet18", encoder_names + 1, "the backbone"),
+    SB_KEY_CHOICE(encoder_choice, name, "resnet18", encoder_names + 1, "the backbone"),
 };
-static const sb_key_table method_table = SB_KEY_TABLE("method", NULL, choice, method_keys),
-                          encoder_table = SB_KEY_TABLE("encoder", NULL, choice, encoder_keys);
+static const sb_key_table method_table = SB_KEY_TABLE("method", NULL, method_choice, method_keys),
+                          encoder_table = SB_KEY_TABLE("encoder", NULL, encoder_choice, encoder_keys);
 
 #define SB_METHOD(name) &sb_method_##name.keys,
 #define SB_ENCODER(name) &sb_encoder_##name.keys,
@@ -75,11 +80,12 @@ static int fill_choice(const sb_config *config, const sb_key_table *table, unsig
 /* The method is known from here on, and so is what it suggests. */
 static int choose_method(sb_settings *s, sb_config *config)
 {
-    choice method;
+    method_choice method;
     char place[64];
     if (sb_config_fill(config, &method_table, &method) != 0)
         return -1;
     s->method = sb_methods[method.name];
+    s->bank = method.bank;
     snprintf(place, sizeof place, "method %s", s->method->name);
     for (const char *const *d = s->method->defaults; d && *d; d++)
         if (sb_config_suggest(config, place, *d) != 0)
@@ -89,7 +95,7 @@ static int choose_method(sb_settings *s, sb_config *config)
 
 static int fill(sb_settings *s, const sb_config *config)
 {
-    choice encoder;
+    encoder_choice encoder;
     if (sb_config_fill(config, &sb_common_table, &s->common) != 0 ||
         sb_config_fill(config, &sb_start_table, &s->start) != 0 ||
         sb_config_fill(config, &sb_cuda_table, &s->cuda) != 0 ||
@@ -129,6 +135,11 @@ static int check(const sb_settings *s, const sb_config *c)
         return sb_fail("%s: trainer.batch = %d: method %s needs at least %d",
                        sb_config_place(c, "trainer.batch"), s->trainer.batch, method->name,
                        method->samples_least);
+    if (s->bank > 0 && (s->bank % s->trainer.batch != 0 || s->bank == s->trainer.batch))
+        return sb_fail("%s: method.bank = %d: a multiple of trainer.batch = %d, of at least twice as many, "
+                       "was expected (%s)",
+                       sb_config_place(c, "method.bank"), s->bank, s->trainer.batch,
+                       sb_config_place(c, "trainer.batch"));
     return 0;
 }
 

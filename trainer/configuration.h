@@ -32,6 +32,7 @@ struct sb_settings {
     int images; /* of the data set (method.h); before a run's index is read, a number to plan with */
     int view_count;
     sb_view_keys views[SB_VIEWS_MAX];
+    int bank; /* samples that a loss compares, of this batch and of earlier ones; 0: of this one alone */
     const sb_method_kind *method; /* what was chosen, and its own keys */
     const sb_encoder_kind *encoder;
     const sb_optimiser_kind *optimiser_kind;

@@ -1,6 +1,7 @@
 /* method.c: see method.h. */
 #include "trainer/method.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "proto/error.h"
@@ -16,39 +17,6 @@ const sb_method_kind *const sb_methods[] = {
 };
 
 static bool together(const sb_method *m) { return m->config->projector.views == SB_VIEWS_TOGETHER; }
-
-int sb_method_build(sb_method *m, sb_graph *graph, sb_graph *target, const sb_settings *config, int width)
-{
-    *m = (sb_method){ .kind = config->method,
-                      .config = config,
-                      .keys = config->method_keys,
-                      .samples = config->trainer.batch,
-                      .step_samples = config->trainer.batch * config->trainer.accumulate,
-                      .views = config->view_count,
-                      .steps = config->trainer.steps,
-                      .width = width,
-                      .images = config->images,
-                      .image_index = SB_NONE,
-                      .graph = graph,
-                      .target = target };
-    for (int v = 0; v < SB_VIEWS_MAX; v++)
-        m->embeddings[v] = m->targets[v] = SB_NONE;
-    const sb_shape features = { m->views * m->samples, 1, 1, width, SB_F32 };
-    m->given[0] = (sb_given){ .kind = SB_GIVEN_FEATURES };
-    if (sb_leaf(graph, "features", features, true) < 0 ||
-        (m->kind->momentum && sb_leaf(target, "target features", features, false) < 0))
-        return -1;
-    /* Projector and head come first in the store, behind the backbone: a target network is the three. */
-    for (int v = 0; v < (together(m) ? 1 : m->views); v++)
-        if ((together(m) ? sb_embeddings(m) : sb_embedding(m, v)) < 0)
-            return -1;
-    if (m->kind->head && m->kind->head(m, graph, m->embeddings[0]) < 0)
-        return -1;
-    memcpy(m->projector, graph->store->floats, sizeof m->projector);
-    const sb_t loss = m->kind->build(m); /* adds outputs of its own */
-    m->loss_output = graph->output_count;
-    return sb_output(graph, loss, true) < 0 ? -1 : 0;
-}
 
 /* ---- leaves -------------------------------------------------------------------------------------------- */
 
@@ -88,6 +56,25 @@ static int number_of(const sb_method *m, sb_t t)
     return leaf;
 }
 
+/* Rows that are zeros at first, and then what a step pushed. */
+static sb_t keep(sb_method *m, const char *name, int rows, int width)
+{
+    const sb_extent extent = { .dims = 2, .side = { rows, width }, .init = SB_INIT_ZERO };
+    int entry = sb_store_add(m->graph->store, name, SB_ENTRY_STATE, &extent);
+    if (entry < 0)
+        return SB_FAILED;
+    return leaf(m, name, (sb_shape){ rows, 1, 1, width, SB_F32 },
+                (sb_given){ .kind = SB_GIVEN_STATE, .index = entry });
+}
+
+/* Fails where there is a bank: what a method keeps beside it. */
+static int check_bank(const sb_method *m, const char *what)
+{
+    return m->config->bank == 0 ? 0
+                                : sb_fail("method.bank = %d: %s keeps %s from batch to batch already",
+                                          m->config->bank, m->kind->name, what);
+}
+
 /* ---- embeddings ---------------------------------------------------------------------------------------- */
 
 /* The projector over rows of the features, which are leaf 0 of g. SB_FAILED. */
@@ -100,9 +87,31 @@ static sb_t project(const sb_method *m, sb_graph *g, int view)
     const bool all = together(m);
     sb_t x = g->leaves[0];
     if (!all || how.layers == 0) /* without a layer the output is a copy */
-        x = sb_rows(g, x, .first = all ? 0 : view * m->samples,
-                    .count = all ? m->views * m->samples : m->samples);
+        x = sb_rows(g, x, .first = all ? 0 : view * m->batch, .count = all ? m->views * m->batch : m->batch);
     return sb_mlp(g, x, "projector", &how);
+}
+
+/* The batch's embeddings, of all views together or of one. They are outputs: others look at them, too. */
+static sb_t of_batch(sb_method *m, int view)
+{
+    if (m->embeddings[view] == SB_NONE) {
+        m->embedding_outputs[view] = m->graph->output_count;
+        m->embeddings[view] = sb_output(m->graph, project(m, m->graph, view), false);
+    }
+    return m->embeddings[view];
+}
+
+/* Those of one view, and behind them the bank's, which they go into. */
+static sb_t with_bank(sb_method *m, int view)
+{
+    const int earlier = m->samples - m->batch;
+    sb_t z = of_batch(m, together(m) ? 0 : view);
+    if (together(m))
+        z = sb_rows(m->graph, z, .first = view * m->batch, .count = m->batch);
+    char name[32];
+    snprintf(name, sizeof name, "bank.%d", view);
+    sb_t bank = z < 0 ? SB_FAILED : keep(m, name, earlier, sb_shape_of(m->graph, z).c);
+    return sb_push(m, bank, z) < 0 ? SB_FAILED : sb_concat(m->graph, z, bank);
 }
 
 sb_t sb_embeddings(sb_method *m)
@@ -110,22 +119,27 @@ sb_t sb_embeddings(sb_method *m)
     if (!together(m))
         return sb_fail("projector.views = apart: method %s takes the embeddings of all views together",
                        m->kind->name);
-    if (m->embeddings[0] == SB_NONE) {
-        m->embedding_outputs[0] = m->graph->output_count;
-        m->embeddings[0] = sb_output(m->graph, project(m, m->graph, 0), false);
+    if (m->config->bank == 0)
+        return of_batch(m, 0);
+    if (m->compared[0] == SB_NONE)
+        m->compared[0] = with_bank(m, 0);
+    for (int v = 1; v < m->views && m->compared[v] == SB_NONE; v++) {
+        sb_t more = with_bank(m, v);
+        m->compared[0] = sb_concat(m->graph, m->compared[0], more);
+        m->compared[v] = more;
     }
-    return m->embeddings[0];
+    return m->compared[0];
 }
 
 sb_t sb_embedding(sb_method *m, int view)
 {
     if (together(m))
         return sb_view_rows(m, sb_embeddings(m), view);
-    if (m->embeddings[view] == SB_NONE) {
-        m->embedding_outputs[view] = m->graph->output_count;
-        m->embeddings[view] = sb_output(m->graph, project(m, m->graph, view), false);
-    }
-    return m->embeddings[view];
+    if (m->config->bank == 0)
+        return of_batch(m, view);
+    if (m->compared[view] == SB_NONE)
+        m->compared[view] = with_bank(m, view);
+    return m->compared[view];
 }
 
 /* The outputs of the target's graph as leaves of the method's: the first to ask adds them all, in the order
@@ -153,16 +167,50 @@ sb_t sb_view_rows(sb_method *m, sb_t t, int view)
     return sb_rows(m->graph, t, .first = view * m->samples, .count = m->samples);
 }
 
+/* ---- the whole ---------------------------------------------------------------------------------------- */
+
+bool sb_method_fills(const sb_method *m, int64_t step) { return step < m->samples / m->batch - 1; }
+
+int sb_method_build(sb_method *m, sb_graph *graph, sb_graph *target, const sb_settings *config, int width)
+{
+    *m = (sb_method){ .kind = config->method,
+                      .config = config,
+                      .keys = config->method_keys,
+                      .batch = config->trainer.batch,
+                      .samples = config->bank > 0 ? config->bank : config->trainer.batch,
+                      .step_samples = config->trainer.batch * config->trainer.accumulate,
+                      .views = config->view_count,
+                      .steps = config->trainer.steps,
+                      .width = width,
+                      .images = config->images,
+                      .image_index = SB_NONE,
+                      .graph = graph,
+                      .target = target };
+    for (int v = 0; v < SB_VIEWS_MAX; v++)
+        m->embeddings[v] = m->targets[v] = m->compared[v] = SB_NONE;
+    const sb_shape features = { m->views * m->batch, 1, 1, width, SB_F32 };
+    m->given[0] = (sb_given){ .kind = SB_GIVEN_FEATURES };
+    if (sb_leaf(graph, "features", features, true) < 0 ||
+        (m->kind->momentum &&
+         (check_bank(m, "a target network") != 0 || sb_leaf(target, "target features", features, false) < 0)))
+        return -1;
+    /* Projector and head come first in the store, behind the backbone: a target network is the three. */
+    for (int v = 0; v < (together(m) ? 1 : m->views); v++)
+        if (of_batch(m, v) < 0)
+            return -1;
+    if (m->kind->head && m->kind->head(m, graph, m->embeddings[0]) < 0)
+        return -1;
+    memcpy(m->projector, graph->store->floats, sizeof m->projector);
+    const sb_t loss = m->kind->build(m); /* adds outputs of its own */
+    m->loss_output = graph->output_count;
+    return sb_output(graph, loss, true) < 0 ? -1 : 0;
+}
+
 /* ---- what a step leaves behind ------------------------------------------------------------------------- */
 
 sb_t sb_kept(sb_method *m, const char *name, int rows, int width)
 {
-    const sb_extent extent = { .dims = 2, .side = { rows, width }, .init = SB_INIT_ZERO };
-    int entry = sb_store_add(m->graph->store, name, SB_ENTRY_STATE, &extent);
-    if (entry < 0)
-        return SB_FAILED;
-    return leaf(m, name, (sb_shape){ rows, 1, 1, width, SB_F32 },
-                (sb_given){ .kind = SB_GIVEN_STATE, .index = entry });
+    return check_bank(m, name) != 0 ? SB_FAILED : keep(m, name, rows, width);
 }
 
 sb_t sb_queue(sb_method *m, const char *name, int rows, int width)
@@ -225,6 +273,8 @@ void sb_steady_rate(sb_method *m, const char *name)
 static int add_array(sb_method *m, const char *name, int width, sb_init init)
 {
     const sb_extent extent = { .dims = 2, .side = { m->images, width }, .init = init };
+    if (check_bank(m, name) != 0)
+        return -1;
     if (!m->kind->images)
         return sb_fail("%s: method %s does not say that it keeps something for each image", name,
                        m->kind->name);

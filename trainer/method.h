@@ -11,6 +11,11 @@
  * kept for each image. Where a step has several batches (trainer.accumulate), the networks and this graph run
  * once for each, and what is left behind comes after the last: a method that keeps anything is refused there.
  *
+ * With a bank (method.bank) the loss compares more samples than a batch has: behind the rows of a batch stand
+ * those of the batches before it, without a gradient. A method does not notice: it has the embeddings of
+ * `samples` samples, and what it keeps itself would be kept twice, so that is refused. Until the bank is full
+ * a step only fills it: its loss and its gradient are 0.
+ *
  * An image is here what the data set has one of: with data.place = grid a cell of an image's grid, or else
  * two tiles of one image would share what is kept, although they show different things. */
 #ifndef SB_TRAINER_METHOD_H
@@ -21,7 +26,7 @@
 
 typedef struct sb_settings sb_settings; /* trainer/configuration.h */
 
-#define SB_PUSHES_MAX 8
+#define SB_PUSHES_MAX SB_VIEWS_MAX
 #define SB_TABLES_MAX 4
 
 typedef struct sb_method sb_method;
@@ -99,13 +104,15 @@ struct sb_method {
     const sb_method_kind *kind;
     const sb_settings *config;
     const void *keys;          /* the method's own, filled */
-    int samples, views, width; /* width: of a feature */
+    int batch;                 /* samples that go through the network */
+    int samples, views, width; /* samples: that the loss compares, of batch and bank; width: of a feature */
     int step_samples;          /* of an optimiser step: of its batches together */
     int images;                /* of the data set */
     int64_t steps;             /* of the run */
     sb_graph *graph, *target;  /* target: its projector, over the target's features, which are leaf 0 */
     sb_given given[SB_LEAVES_MAX];
-    sb_t embeddings[SB_VIEWS_MAX], targets[SB_VIEWS_MAX]; /* SB_NONE: not asked for yet */
+    sb_t embeddings[SB_VIEWS_MAX], targets[SB_VIEWS_MAX]; /* of the batch; SB_NONE: not asked for yet */
+    sb_t compared[SB_VIEWS_MAX];                          /* embeddings of batch and bank, in the same way */
     size_t projector[SB_ENTRY_KINDS];    /* floats of the store, to the end of projector and head */
     int embedding_outputs[SB_VIEWS_MAX]; /* of a view; of all views in the first, where they go together */
     int loss_output;
@@ -119,6 +126,9 @@ struct sb_method {
 /* Builds heads and loss over features [views * samples, width] into two empty graphs of one store, the
  * target's if the method has one. `out` is kept as long as the graphs are. */
 int sb_method_build(sb_method *out, sb_graph *graph, sb_graph *target, const sb_settings *config, int width);
+
+/* Whether the bank is not full yet in this step. */
+bool sb_method_fills(const sb_method *method, int64_t step);
 
 /* ---- what a method asks for ------------------------------------------------------------------------------
  * A tensor each; SB_FAILED, which every builder passes on. */

@@ -49,7 +49,7 @@ static double horizon(const sb_method *m)
 
 static void say_facts(const sb_settings *c, const sb_method *m)
 {
-    const int views = m->views, chunk = c->trainer.chunk > 0 ? c->trainer.chunk : m->samples * views;
+    const int views = m->views, chunk = c->trainer.chunk > 0 ? c->trainer.chunk : m->batch * views;
     const bool apart = c->projector.views == SB_VIEWS_APART;
     char text[512];
     size_t used = 0;
@@ -58,11 +58,16 @@ static void say_facts(const sb_settings *c, const sb_method *m)
                                  negatives(m));
     used += (size_t)snprintf(text + used, sizeof text - used,
                              "%d views in a norm of the backbone, %d in one of the heads", chunk,
-                             apart ? m->samples : m->samples * views);
+                             apart ? m->batch : m->batch * views);
+    if (m->samples > m->batch)
+        used += (size_t)snprintf(text + used, sizeof text - used,
+                                 ", a bank of %d earlier samples without a gradient, which only fills in the "
+                                 "first %d steps",
+                                 m->samples - m->batch, m->samples / m->batch - 1);
     if (queue_rows(m) > 0)
         used += (size_t)snprintf(text + used, sizeof text - used,
                                  ", a queue of %" PRId64 " that is full after %" PRId64 " steps",
-                                 queue_rows(m), queue_rows(m) / m->samples);
+                                 queue_rows(m), queue_rows(m) / m->batch);
     if (m->kind->momentum)
         snprintf(text + used, sizeof text - used, ", a target that averages over %.0f samples", horizon(m));
     sb_note("method %s: %s", m->kind->name, text);
@@ -90,14 +95,14 @@ int sb_remarks(const sb_settings *c, const sb_method *m)
             "warning: trainer.accumulate = %d: the loss of method %s compares the samples of one batch, and "
             "a "
             "batch stays %d. trainer.batch=%d trainer.chunk=%d gives the gradient of all in the same memory",
-            c->trainer.accumulate, m->kind->name, m->samples, m->step_samples, m->samples * m->views);
+            c->trainer.accumulate, m->kind->name, m->batch, m->step_samples, m->batch * m->views);
     }
-    if (m->kind->works_from > m->samples) {
+    if (m->kind->works_from > m->batch) {
         warnings++;
         sb_note(
             "warning: trainer.batch = %d: method %s is known to work from %d on (%s). ./run methods lists "
             "what works below",
-            m->samples, m->kind->name, m->kind->works_from, m->kind->evidence);
+            m->batch, m->kind->name, m->kind->works_from, m->kind->evidence);
     }
     if (m->kind->moments && c->projector.out > COLUMNS_A_SAMPLE * seen) {
         warnings++;
@@ -130,7 +135,7 @@ int sb_remarks(const sb_settings *c, const sb_method *m)
             "warning: optimiser.scaling = linear gives LARS a learning rate of lr * %d / 256. At small "
             "batches lr * sqrt(batch) is better (optimiser.scaling=sqrt optimiser.lr=0.075; SimCLR, table "
             "B.1)",
-            m->samples);
+            m->batch);
     }
     return warnings;
 }

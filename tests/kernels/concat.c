@@ -31,14 +31,15 @@ static void add(sb_shape a, int rows, sb_op_options options)
 {
     sb_shape b = a;
     b.n = rows;
-    sb_op_case_add(&concat, NULL, (sb_shape[]){ a, b }, options, "%d and %d rows of [%d, %d, %d]%s", a.n, rows,
-                   a.h, a.w, a.c, options.no_dx ? ", no dx0" : "");
+    sb_op_case_add(&concat, NULL, (sb_shape[]){ a, b }, options, "%d and %d rows of [%d, %d, %d]%s", a.n,
+                   rows, a.h, a.w, a.c, options.no_dx ? ", no dx0" : "");
 }
 
 static int shape_of(int width, int rows)
 {
     sb_shape y;
-    return sb_op_concat.shape(NULL, (sb_shape[]){ { 4, 1, 1, 4, SB_F32 }, { rows, 1, 1, width, SB_F32 } }, &y);
+    return sb_op_concat.shape(NULL, (sb_shape[]){ { 4, 1, 1, 4, SB_F32 }, { rows, 1, 1, width, SB_F32 } },
+                              &y);
 }
 
 static int refuse_width(sb_device *d) { return (void)d, shape_of(5, 4); }
@@ -47,8 +48,8 @@ static int refuse_many(sb_device *d) { return (void)d, shape_of(4, INT_MAX); }
 
 void sb_cases_concat(void)
 {
-    const int sizes[][3] = { { 1, 1, 1 },     { 1, 255, 31 },   { 255, 1, 33 }, { 31, 33, 257 },
-                             { 33, 31, 255 }, { 257, 31, 128 } }; /* rows, rows, columns */
+    const int sizes[][3] = { { 1, 1, 1 },     { 1, 255, 31 },  { 255, 1, 33 },
+                             { 31, 33, 257 }, { 33, 31, 255 }, { 257, 31, 128 } }; /* rows, rows, columns */
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         add((sb_shape){ sizes[i][0], 1, 1, sizes[i][2], SB_F32 }, sizes[i][1], (sb_op_options){ 0 });
     add((sb_shape){ 3, 2, 5, 33, SB_F32 }, 2, (sb_op_options){ 0 });

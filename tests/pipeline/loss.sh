@@ -70,5 +70,9 @@ ok "another method" refused "must be one of simclr|dcl|" dlc a.npy b.npy -o out
 ok "another key" refused "the nearest is method.temperature" dcl a.npy b.npy method.temprature=1 -o out
 ok "a target where there is none" refused "has no target network" dcl a.npy b.npy --target a.npy --target b.npy -o out
 ok "an array of another shape" refused "has another shape than predictor.0.weight" byol a.npy b.npy method.hidden=6 --arrays first/arrays -o out
+ok "a bank that is no multiple of the batch" refused "a multiple of trainer.batch = 9" dcl a.npy b.npy method.bank=20 -o out
+ok "a bank of the batch alone" refused "of at least twice as many" dcl a.npy b.npy method.bank=9 -o out
+ok "a bank beside a target network" refused "byol keeps a target network from batch to batch already" byol a.npy b.npy method.bank=18 -o out
+ok "a bank beside a queue" refused "nnclr keeps queue from batch to batch already" nnclr a.npy b.npy method.bank=18 -o out
 ok "no folder" refused "needs -o FOLDER" dcl a.npy b.npy
 finish

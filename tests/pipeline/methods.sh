@@ -58,6 +58,7 @@ END
 }
 
 make_images
+recipe dcl "$two" ", bank: 24"
 recipe moco2 "$two" ", queue: 16, symmetric: true"
 recipe moco3 "$two" ", hidden: 32, momentum: 0.9"
 recipe nnclr "$two" ", hidden: 32, queue: 16"
@@ -68,7 +69,7 @@ recipe dino "$crops" ", prototypes: 24, momentum: 0.9"
 recipe swav "$crops" ", prototypes: 24, queue: 16, queue_from: 0.3, frozen: 0.2"
 recipe lejepa "$crops" ", directions: 64"
 ok "what holds a trainer" make_fault
-for method in moco2 moco3 nnclr byol barlow tico dino swav lejepa; do
+for method in dcl moco2 moco3 nnclr byol barlow tico dino swav lejepa; do
     ok "$method: a run ends" train $method $method
     ok "$method: killed and resumed" killed $method $method.killed
     ok "$method:   the same weights, and all that is kept" same_weights $method $method.killed
@@ -80,6 +81,7 @@ ok "byol's target and predictor are not exported" exported byol
 ok "nor are swav's prototypes and queues" exported swav
 ok "byol keeps its target network" keeps byol target.layer1
 ok "swav keeps its queues" keeps swav queue.1
+ok "a bank is kept" keeps dcl bank.1
 ok "dino keeps its centre" keeps dino centre
 ok "  and the target's own prototypes" keeps dino target.prototypes
 ok "an evaluation of views of two sizes" within ./run evaluate "$work/swav"

@@ -71,7 +71,7 @@ static size_t unit_rows(const sb_step *s)
 /* All that these chunks need beside weights and optimiser. Returns the bytes, and fills the list. */
 static size_t list_wants(sb_step *s, const piece pieces[], int piece_count, want list[WANTS_MAX], int *count)
 {
-    size_t batch = (size_t)s->config->trainer.batch, rows = (size_t)s->rows, width = (size_t)s->width,
+    size_t samples = (size_t)s->method.samples, rows = (size_t)s->rows, width = (size_t)s->width,
            statistics = s->store.floats[SB_ENTRY_STATISTIC];
     size_t arena = 0, pixels = 0, largest = 0, total = 0;
     const sb_plan_bytes heads = bytes_of(s->heads);
@@ -97,7 +97,7 @@ static size_t list_wants(sb_step *s, const piece pieces[], int piece_count, want
         { rows * sizeof(int32_t), &s->index, &s->budget.batch },
         { heads.arena, &s->heads_arena, &s->budget.batch },
         { heads.packed, &s->heads_packed, &s->budget.packed },
-        { batch * batch, &s->skip, &s->budget.batch },
+        { samples * samples, &s->skip, &s->budget.batch },
         { sizeof(float), &s->share, &s->budget.batch },
         { s->given_floats * sizeof(float), &s->given, &s->budget.batch },
         { s->table_floats * sizeof(float), &s->table_rows, &s->budget.batch },
@@ -195,7 +195,7 @@ static int take_images(sb_step *s)
 
 int sb_step_take_memory(sb_step *s)
 {
-    size_t batch = (size_t)s->config->trainer.batch;
+    size_t batch = (size_t)s->method.batch, samples = (size_t)s->method.samples;
     int count;
     piece pieces[SB_STEP_PLANS_MAX];
     want list[WANTS_MAX];
@@ -223,7 +223,7 @@ int sb_step_take_memory(sb_step *s)
     sb_plan_bind(s->heads, s->heads_arena, s->heads_packed);
     if (s->target_heads)
         sb_plan_bind(s->target_heads, s->target_arena, s->target_packed);
-    s->skip_host = sb_zeroed(batch, batch, "the pairs of a batch that are skipped");
+    s->skip_host = sb_zeroed(samples, samples, "the pairs of a batch that are skipped");
     s->index_host = sb_zeroed((size_t)s->rows, sizeof *s->index_host, "the order of a batch");
     s->permutation = sb_zeroed(batch, sizeof *s->permutation, "the permutation of a batch");
     s->given_host = sb_zeroed(s->given_floats + 1, sizeof *s->given_host, "a method's numbers of a step");

@@ -1,5 +1,7 @@
 /* heads.c: heads and loss in a step (step.h): what their graph is given, and what a step leaves behind for
  * the next: rows of unit length, the target network's average, the rows of the queues. */
+#include <string.h>
+
 #include "kernels/op/combine.h"
 #include "kernels/op/unit_rows.h"
 #include "proto/error.h"
@@ -66,10 +68,14 @@ static int send_numbers(sb_step *s, int64_t number, const sb_step_source *source
 /* The pairs that are left out: 1 where there are some. */
 static int send_skip(sb_step *s, const sb_step_source *source)
 {
-    size_t batch = (size_t)s->config->trainer.batch;
+    const size_t batch = (size_t)s->method.batch, samples = (size_t)s->method.samples;
     int skipping = source->skip ? source->skip(source->context, s->skip_host) : 0;
-    if (skipping > 0 && s->device->copy(s->device, SB_STREAM_COMPUTE, s->skip, s->skip_host, batch * batch,
-                                        SB_TO_DEVICE) != 0)
+    for (size_t i = batch; skipping > 0 && samples > batch && i-- > 0;) { /* no pair with the bank's is */
+        memmove(s->skip_host + i * samples, s->skip_host + i * batch, batch);
+        memset(s->skip_host + i * samples + batch, 0, samples - batch);
+    }
+    if (skipping > 0 && s->device->copy(s->device, SB_STREAM_COMPUTE, s->skip, s->skip_host,
+                                        samples * samples, SB_TO_DEVICE) != 0)
         return -1;
     return skipping;
 }
@@ -114,8 +120,15 @@ int sb_step_heads(sb_step *s, int64_t number, const sb_step_source *source, doub
         feed.dleaf[s->method.tables[t].leaf] = s->table_gradient + s->table_offset[t];
     feed.doutput[s->method.loss_output] = s->share;
     float value;
-    if (sb_plan_forward(s->heads, &feed) != 0 || sb_plan_update_running(s->heads, s->running) != 0 ||
-        d->copy(d, SB_STREAM_COMPUTE, &value, sb_plan_output(s->heads, s->method.loss_output), sizeof value,
+    if (sb_plan_forward(s->heads, &feed) != 0 || sb_plan_update_running(s->heads, s->running) != 0)
+        return -1;
+    if (sb_method_fills(&s->method, number)) { /* the bank: what a loss makes of its zeros says nothing */
+        *loss = 0;
+        return d->zero(d, s->dfeatures, (size_t)s->rows * (size_t)s->width * sizeof(float)) != 0
+                   ? -1
+                   : d->wait(d, SB_STREAM_COMPUTE);
+    }
+    if (d->copy(d, SB_STREAM_COMPUTE, &value, sb_plan_output(s->heads, s->method.loss_output), sizeof value,
                 SB_TO_HOST) != 0 ||
         sb_plan_backward(s->heads, &feed) != 0 || d->wait(d, SB_STREAM_COMPUTE) != 0)
         return -1;

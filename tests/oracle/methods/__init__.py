@@ -54,3 +54,16 @@ def far(a, b):
     """How far two lists of tensors are from each other, as a share of the second's norm."""
     a, b = (torch.cat([torch.as_tensor(x).double().reshape(-1) for x in list_]) for list_ in (a, b))
     return ((a - b).norm() / b.norm()).item()
+
+
+def bank(program, generator):
+    """beside a bank (method.bank) a batch has the loss of both together, and of its gradient the batch's rows; until it is full neither"""
+    views = inputs(generator, "usual", 2, 32, 7)
+    earlier = {f"bank.{i}": v[8:] for i, v in enumerate(views)}
+    whole, keys = program(views), {"bank": 32}
+    parts = program([v[:8] for v in views], keys=keys, step=4, arrays=earlier)
+    filling = program([v[:8] for v in views], keys=keys, step=2, arrays=earlier)
+    none = max(abs(x).max().item() for x in [filling["loss"], *filling["gradients"], *filling["own"].values()])
+    pushed = {f"bank.{i}": torch.cat([v[8:16], v[:8], v[24:]]) for i, v in enumerate(views)}  # step 4 is of turn 1
+    left = max(abs(parts["after"][n] - x).max().item() for n, x in pushed.items())
+    return far([parts["loss"], *parts["gradients"]], [whole["loss"], *(g[:8] for g in whole["gradients"])]) + none + left, 4e-6

@@ -3,7 +3,7 @@ import math
 
 import torch
 
-from methods import inputs, unit
+from methods import bank, inputs, unit
 
 LEAST = 2
 VARIANTS = [{}, {"weight": 0.5, "t": 1}, {"t": 25}, {"skip": True}]
@@ -38,4 +38,4 @@ def apart(program, generator):
     return (0.0 if after < before else 1.0), 0.5
 
 
-RELATIONS = [apart]
+RELATIONS = [apart, bank]

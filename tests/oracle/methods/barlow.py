@@ -2,7 +2,7 @@
 import torch
 from torch.nn import functional
 
-from methods import far, inputs
+from methods import bank, far, inputs
 
 LEAST = 2
 VARIANTS = [{}, {"lambda": 0.2}, {"queue": 513, "step": 0}, {"queue": 513, "step": 1}, {"queue": 513, "lambda": 0.2, "step": 39}]
@@ -39,4 +39,4 @@ def of_all(program, generator):
     return far([parts["loss"], *parts["gradients"]], [whole["loss"], *(g[:8] for g in whole["gradients"])]), 2e-6
 
 
-RELATIONS = [of_all]
+RELATIONS = [of_all, bank]

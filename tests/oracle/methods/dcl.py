@@ -1,7 +1,7 @@
 """DCL (Yeh et al. 2022): NT-Xent without the positive in the denominator."""
 import torch
 
-from methods import far, inputs, logsumexp, pairs, unit
+from methods import bank, far, inputs, logsumexp, pairs, unit
 
 LEAST = 2
 VARIANTS = [{}, {"temperature": 0.5}, {"temperature": 0.02}, {"skip": True}]
@@ -28,4 +28,4 @@ def flatnce(program, generator):
     return far(program(views)["gradients"], z.grad.split(33)), 2e-6
 
 
-RELATIONS = [flatnce]
+RELATIONS = [flatnce, bank]

@@ -1,7 +1,7 @@
 """DCLW (Yeh et al. 2022): DCL whose positives have weights of mean 1, without a gradient through them."""
 import torch
 
-from methods import far, inputs, logsumexp, pairs
+from methods import bank, far, inputs, logsumexp, pairs
 
 LEAST = 2
 VARIANTS = [{}, {"temperature": 0.02}, {"sigma": 0.05, "temperature": 0.5}, {"skip": True}]
@@ -24,4 +24,4 @@ def even(program, generator):
                [type(program)("dcl")([x, 2 * x])["loss"], *type(program)("dcl")([x, 2 * x])["gradients"]]), 2e-6
 
 
-RELATIONS = [even]
+RELATIONS = [even, bank]

@@ -1,7 +1,7 @@
 """MMCR (Yerxa et al. 2023): minus the sum of singular values of the samples' mean embeddings."""
 import torch
 
-from methods import unit
+from methods import bank, unit
 
 LEAST = 1
 VARIANTS = [{}, {"views": 5}]
@@ -14,3 +14,6 @@ def loss(m):
     u, s, v = torch.linalg.svd(centres.detach(), full_matrices=False)
     kept = s > 2.0**-20 * s.max()
     return -(centres * (u[:, kept] @ v[kept])).sum()
+
+
+RELATIONS = [bank]

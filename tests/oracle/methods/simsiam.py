@@ -1,7 +1,7 @@
 """SimSiam (Chen and He 2021): a predictor against what the projector makes of the other view, without a gradient to that."""
 import torch
 
-from methods import far, inputs, unit
+from methods import bank, far, inputs, unit
 
 LEAST = 2
 VARIANTS = [{"hidden": 7}, {"hidden": 33, "predictor_rate": "scheduled"}]
@@ -29,4 +29,4 @@ def byol(program, generator):
     return far([other["loss"], *other["gradients"]], [4 + 4 * mine["loss"], *(4 * g for g in mine["gradients"])]), 2e-6
 
 
-RELATIONS = [byol]
+RELATIONS = [byol, bank]

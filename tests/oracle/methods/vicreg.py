@@ -1,7 +1,7 @@
 """VICReg (Bardes et al. 2022, section 4): invariance, variance, covariance; the half at the variance is the released code's."""
 import torch
 
-from methods import far, inputs
+from methods import bank, far, inputs
 
 LEAST = 2
 VARIANTS = [{}, {"variance": "paper"}, {"covariance_weight": 3, "invariance_weight": 2}]
@@ -39,4 +39,4 @@ def twice(program, generator):
     return far([other["loss"] / 2, *(g / 2 for g in other["gradients"])], [code["loss"], *code["gradients"]]), 1e-12
 
 
-RELATIONS = [paper, twice]
+RELATIONS = [paper, twice, bank]

@@ -1,7 +1,7 @@
 """W-MSE (Ermolov et al. 2021): squared distances of unit embeddings, whitened by Cholesky's factor of each view's covariance."""
 import torch
 
-from methods import far, inputs, unit
+from methods import bank, far, inputs, unit
 
 LEAST = 32
 WIDTHS = (3, 16)
@@ -37,4 +37,4 @@ def halves(program, generator):
     return far([both["loss"], *both["gradients"]], [(parts[0]["loss"] + parts[1]["loss"]) / 2, *gradients]), 2e-6
 
 
-RELATIONS = [scaled, halves]
+RELATIONS = [scaled, halves, bank]
