@@ -1,13 +1,14 @@
 #!/usr/bin/python3
 """Training steps of methods that keep something beside the weights (a target network, queues, prototypes), or take several sizes of views,
-against PyTorch in float64: loss, gradients, and all that a step leaves behind. Each step begins from weights, statistics and states that are
-drawn here. The encoder is a small one (method_step_tool.c), so that rounding errors stay small.
+against PyTorch in float64: loss, gradients, and all that a step leaves behind. The losses are those of methods/. Each step begins from weights,
+statistics and states that are drawn here, or from where PyTorch's step before it ended: ten of them for each family of methods. The encoder is a small one (method_step_tool.c), so that rounding errors stay small.
 
 An error is |x - x64| / |x64| of a tensor. It may be 8 times the largest that PyTorch makes in f32 in four evaluations whose weights are
 wrong by a unit in the last place, at random (step.py says why one evaluation is no measure); FLOOR is eight units of rounding. That this is
 tight is shown, too: each tensor, made larger by PLANTED, has to break it. Views in which an activation is near its ReLU's kink are drawn
 again. What a step leaves behind is computed here in f64 from the gradient that is given to the tool.
 """
+import importlib
 import math
 import subprocess
 import sys
@@ -18,6 +19,8 @@ import numpy
 import torch
 from torch.nn import functional
 
+from method import Program
+from methods import unit
 from philox import normals
 
 TOOL = Path(__file__).parents[2] / "build/tests/oracle/method_step_tool"
@@ -25,10 +28,11 @@ ROUNDING = 2.0**-24
 FLOOR = 8 * ROUNDING
 PLANTED = 1e-3
 MARGIN = 1e-5  # of activations from their kink; errors are some 1e-7
-STEPS, LR, DECAY, MOMENTUM, SAMPLES = 40, 0.1, 0.01, 0.9, 5
+STEPS, LR, DECAY, MOMENTUM, SAMPLES, SEED = 40, 0.1, 0.01, 0.9, 5, 5
 
 PROJECTOR = {"projector.layers": 2, "projector.hidden": 20, "projector.out": 10}
 MULTICROP = [24, 24, 16, 16, 16]
+GOLDEN = list(range(10))  # each from where PyTorch's step before it ended
 CASES = [
     # name, numbers of the steps, sizes of the views, keys
     ("byol", [0, 1, 30], [16, 16], {"method.name": "byol", "method.momentum": 0.7, "method.momentum_batch": SAMPLES,
@@ -42,6 +46,17 @@ CASES = [
     ("swav, multi-crop and queue", [0, 3, 4, 30], MULTICROP,
      {"method.name": "swav", "method.prototypes": 13, "method.queue": 3 * SAMPLES + 1, "method.queue_from": 4 / STEPS,
       "method.frozen": 0.5 / STEPS, "method.temperature": 0.3, "method.epsilon": 0.2, "projector.last": "bias"}),
+    ("ten steps of simclr", GOLDEN, [16, 16], {"method.name": "simclr", "projector.last": "norm"}),
+    ("ten steps of moco2", GOLDEN, [16, 16], {"method.name": "moco2", "method.queue": 4 * SAMPLES, "method.momentum": 0.8, "method.momentum_batch": SAMPLES,
+                                              "projector.last": "bias", "projector.views": "apart"}),
+    ("ten steps of byol", GOLDEN, [16, 16], {"method.name": "byol", "method.momentum": 0.7, "method.momentum_batch": SAMPLES, "method.hidden": 17,
+                                             "projector.last": "plain", "projector.views": "apart"}),
+    ("ten steps of swav", GOLDEN, MULTICROP, {"method.name": "swav", "method.prototypes": 13, "method.queue": 3 * SAMPLES, "method.queue_from": 5 / STEPS,
+                                              "method.frozen": 2 / STEPS, "method.epsilon": 0.2, "projector.last": "bias"}),
+    ("ten steps of barlow", GOLDEN, [16, 24], {"method.name": "barlow", "method.lambda": 0.2, "method.vector_rate": 0.3, "projector.last": "plain",
+                                               "projector.views": "apart"}),
+    ("ten steps of vicreg", GOLDEN, [16, 16], {"method.name": "vicreg", "method.invariance_weight": 2.5, "method.variance_weight": 2.5,
+                                                "method.covariance_weight": 0.1, "projector.last": "plain", "projector.views": "apart"}),
     ("lejepa, multi-crop", [0, 11], MULTICROP, {"method.name": "lejepa", "method.directions": 33, "method.lambda": 0.3, "projector.last": "bias"}),
 ]
 
@@ -87,65 +102,29 @@ class Net:
         return torch.stack([self.mlp(view, "projector", 2, keys["projector.last"]) for view in features])
 
 
-def unit(x):
-    return functional.normalize(x, dim=1)
+class Seen:
+    """What a formula of methods/ sees of a step (method.py), with a network's own layers and norms."""
 
+    def __init__(self, case, net, z, target, state, number):
+        self.case, self.net, self.z, self.target, self.own, self.state = case, net, list(z), target, net.w, state
+        self.step, self.steps, self.skip = number, STEPS, None
 
-def sinkhorn(scores, epsilon):
-    """SwAV's codes of scores [samples, prototypes], as its listing has them."""
-    q = (scores / epsilon).exp().T
-    q /= q.sum()
-    for _ in range(3):
-        q /= q.sum(1, keepdim=True) * q.shape[0]
-        q /= q.sum(0, keepdim=True) * q.shape[1]
-    return (q * q.shape[1]).T
+    def key(self, name):
+        return self.case.key(name)
 
+    def mlp(self, x, name, last="plain"):
+        return self.net.mlp(x, name, 2, last)
 
-def byol(net, z, target, keys, state):
-    p = [net.mlp(view, "predictor", 2, "plain") for view in z]
-    return (2 - 2 * (unit(p[0]) * unit(target[1])).sum(1) + 2 - 2 * (unit(p[1]) * unit(target[0])).sum(1)).mean()
-
-
-def barlow(net, z, target, keys, state):
-    a, b = (functional.batch_norm(view, None, None, training=True) for view in z)
-    c = a.T @ b / SAMPLES
-    diagonal = torch.eye(len(c), dtype=torch.bool)
-    return ((c - 1)[diagonal] ** 2).sum() + keys["method.lambda"] * (c[~diagonal] ** 2).sum()
-
-
-def swav(net, z, target, keys, state):
-    prototypes, loss = net.w["prototypes.weight"], 0
-    z = torch.stack([unit(view) for view in z])
-    scores = z @ prototypes.T
-    for c in range(2):
-        stack = scores[c].detach()
-        if state["used"]:
-            stack = torch.cat([state[f"queue.{c}"] @ prototypes.detach().T, stack])
-        codes = sinkhorn(stack, keys.get("method.epsilon", 0.05))[-SAMPLES:]
-        others = [v for v in range(len(z)) if v != c]
-        for v in others:
-            said = functional.log_softmax(scores[v] / keys.get("method.temperature", 0.1), 1)
-            loss = loss - (codes * said).sum(1).mean() / len(others) / 2
-    return loss
-
-
-def lejepa(net, z, target, keys, state):
-    directions = unit(state["directions"].to(z.dtype))
-    t = torch.linspace(0, 3, 17, dtype=z.dtype)
-    phi, weight = (-t**2 / 2).exp(), torch.full_like(t, 2 * 3 / 16)
-    weight[0] = weight[-1] = 3 / 16
-    along = (z @ directions.T)[..., None] * t
-    statistic = SAMPLES * (((along.cos().mean(1) - phi) ** 2 + along.sin().mean(1) ** 2) * phi * weight).sum(-1)
-    agreement = ((z - z[:2].mean(0)) ** 2).mean()
-    return keys["method.lambda"] * statistic.mean() + (1 - keys["method.lambda"]) * agreement
+    def normals(self, which, rows, width):
+        return normals(SEED, self.step, which, rows * width).reshape(rows, width).to(self.z[0].dtype)
 
 
 class Case:
     def __init__(self, sizes, keys, generator):
         self.sizes, self.keys, self.generator = sizes, {**PROJECTOR, "projector.views": "together", **keys}, generator
-        self.loss = globals()[keys["method.name"]]
+        self.reference, self.defaults = importlib.import_module("methods." + keys["method.name"]), Program(keys["method.name"]).defaults
         settings = {**self.keys, "data.path": ".", "data.tile": 32, "trainer.batch": SAMPLES, "trainer.steps": STEPS, "trainer.threads": 1,
-                    "optimiser.name": "sgd", "optimiser.weight_decay": DECAY, "optimiser.momentum": MOMENTUM, "seed": 5}
+                    "optimiser.name": "sgd", "optimiser.weight_decay": DECAY, "optimiser.momentum": MOMENTUM, "seed": SEED}
         with tempfile.NamedTemporaryFile("w", suffix=".yaml") as recipe:
             recipe.write("views:\n" + "".join(f"  - {{size: {size}}}\n" for size in sizes))
             recipe.flush()
@@ -220,43 +199,41 @@ class Case:
         net = Net({n: x.requires_grad_() for n, x in copy(start["weights"]).items()}, copy(start["statistics"]))
         target = Net(copy(start["target weights"]), copy(start["target statistics"]))
         pixels = [torch.from_numpy(p).to(kind) for p in pixels]
-        state = copy(start["kept"])
-        rows = self.kept["queue.0"][0] if self.kept else 0
-        state["used"] = rows and number >= self.keys["method.queue_from"] * STEPS and number >= rows / SAMPLES
-        if "method.directions" in self.keys:  # leaf 1, behind the features
-            state["directions"] = normals(5, number, 1, 33 * 10).reshape(33, 10)
         z = net.project(net.encode(pixels, chunks), self.keys)
         with torch.no_grad():
             answer = target.project(target.encode(pixels, chunks), self.keys) if target.w else None
-        loss = self.loss(net, z, answer, self.keys, state)
+        seen = Seen(self, net, z, answer, copy(start["kept"]), number)
+        loss = self.reference.loss(seen)
         loss.backward()
         gradient = {"gradient of " + n: torch.zeros_like(x) if x.grad is None else x.grad for n, x in net.w.items()}
         near = min(net.nearest, target.nearest)
-        return {"loss": loss.detach(), "embeddings": z.detach(), **gradient, **net.s, **{"target " + n: x for n, x in target.s.items()}}, near
+        with torch.no_grad():
+            left = self.reference.after(seen) if hasattr(self.reference, "after") else {}
+        kept = {n: left[n] for n in self.kept}
+        return {"loss": loss.detach(), "embeddings": z.detach(), **gradient, **net.s, **{"target " + n: x for n, x in target.s.items()}}, kept, near
 
-    def behind(self, start, gradient, number, result):
-        """What the step leaves behind, from this gradient; and the embeddings that are pushed."""
+    def key(self, name):
+        return self.keys.get("method." + name, self.defaults.get(name))
+
+    def behind(self, start, gradient, number, kept):
+        """What the step leaves behind, from this gradient."""
         def constant(name):
-            frozen = self.keys.get("method.frozen", 0) * STEPS
-            return name == "prototypes.weight" and number < math.ceil(frozen - 1e-9)
+            return name == "prototypes.weight" and number < math.ceil(self.key("frozen") * STEPS - 1e-9)
 
         weights, state = {}, {}
         for name, w in start["weights"].items():
             w, m = w.double(), start["state"][name].double()
             vector = w.ndim == 1
-            rate = self.keys.get("method.vector_rate", 1) if vector else 1
+            rate = (self.key("vector_rate") or 1) if vector else 1
             if not constant(name):
                 m = MOMENTUM * m + gradient[name].double() + (0 if vector else DECAY) * w
                 w = w - LR * rate * m
             weights[name], state["state of " + name] = unit(w) if name == "prototypes.weight" else w, m
-        base = self.keys.get("method.momentum", 0) ** (SAMPLES / self.keys.get("method.momentum_batch", SAMPLES))
-        momentum = 1 - (1 - base) * (1 + math.cos(math.pi * number / STEPS)) / 2
+        if self.target_weights:
+            momentum = self.key("momentum") ** (SAMPLES / self.key("momentum_batch"))
+            if self.key("momentum_schedule") == "cosine":
+                momentum = 1 - (1 - momentum) * (1 + math.cos(math.pi * number / STEPS)) / 2
         target = {"target " + n: momentum * w.double() + (1 - momentum) * weights[n] for n, w in start["target weights"].items()}
-        kept = {}
-        for name, queue in start["kept"].items():
-            kept[name] = queue.double()
-            at = number % (len(queue) // SAMPLES) * SAMPLES
-            kept[name][at:at + SAMPLES] = unit(result["embeddings"][int(name[-1])])
         return {**weights, **state, **kept, **target}
 
     def chunks(self, order, rows):
@@ -269,11 +246,22 @@ class Case:
             groups += [mine[i:i + most] for i in range(0, inputs, most)]
         return groups
 
-    def step(self, number):
-        """What is wrong in this step, and the largest share of what an error may be."""
-        start = {"weights": self.draw(self.weights), "statistics": self.draw(self.statistics), "state": self.draw(self.weights),
-                 "kept": self.draw(self.kept), "target weights": self.draw(self.target_weights),
-                 "target statistics": self.draw(self.target_statistics)}
+    def start(self):
+        return {"weights": self.draw(self.weights), "statistics": self.draw(self.statistics), "state": self.draw(self.weights),
+                "kept": self.draw(self.kept), "target weights": self.draw(self.target_weights),
+                "target statistics": self.draw(self.target_statistics)}
+
+    def following(self, exact, behind):
+        """What PyTorch's own step ends with, in f32, as the start of the next one."""
+        def pick(layout, arrays, prefix=""):
+            return {n: arrays[prefix + n].float() for n in layout}
+
+        return {"weights": pick(self.weights, behind), "statistics": pick(self.statistics, exact), "state": pick(self.weights, behind, "state of "),
+                "kept": pick(self.kept, behind), "target weights": pick(self.target_weights, behind, "target "),
+                "target statistics": pick(self.target_statistics, exact, "target ")}
+
+    def step(self, number, start):
+        """What is wrong in this step, the largest share of what an error may be, and where PyTorch ends."""
         near, rows = 0, SAMPLES * len(self.sizes)
         while near < MARGIN:
             pixels = [self.generator.integers(0, 256, (SAMPLES, size, size, 3)).astype(numpy.uint8) for size in self.sizes]
@@ -288,7 +276,7 @@ class Case:
             got.update({"gradient of " + n: x for n, x in gradient.items()})
             got.update(self.get({"embeddings": (len(self.sizes), SAMPLES, self.keys["projector.out"])}))
             chunks = self.chunks(self.read(numpy.int32, self.read(numpy.int32, 1)[0]), rows)
-            exact, near = self.evaluate(start, pixels, chunks, number, torch.float64, 0)
+            exact, kept, near = self.evaluate(start, pixels, chunks, number, torch.float64, 0)
             self.send(gradient)
             self.process.stdin.flush()
             after = self.get(self.weights)
@@ -313,11 +301,12 @@ class Case:
                 wrong.append(f"step {number}: {name}: {error:.1e}, and may be {bound:.1e}")
             if size != 1 and not planted > bound:
                 wrong.append(f"step {number}: {name} would not be found when {PLANTED} too large (bound {bound:.1e})")
-        for name, x64 in self.behind(start, gradient, number, exact).items():
+        for name, x64 in self.behind(start, gradient, number, kept).items():
             error = (after[name].double() - x64).norm().item() / x64.norm().item()
             if not error <= 1e-6:
                 wrong.append(f"step {number}: {name} after the step: {error:.1e}")
-        return wrong, most
+        own = {n: exact["gradient of " + n] for n in self.weights}
+        return wrong, most, self.following(exact, self.behind(start, own, number, kept))
 
 
 def main(part=""):
@@ -327,8 +316,10 @@ def main(part=""):
     print(f"1..{len(cases)}", flush=True)
     for count, (name, numbers, sizes, keys) in enumerate(cases, 1):
         case, wrong, most = Case(sizes, keys, numpy.random.default_rng(7)), [], 0
+        start = case.start()
         for number in numbers:
-            found, share = case.step(number)
+            found, share, following = case.step(number, start)
+            start = following if numbers == GOLDEN else case.start()
             wrong, most = wrong + found, max(most, share)
         case.process.stdin.close()
         failed += bool(wrong or case.process.wait())
