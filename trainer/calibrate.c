@@ -43,6 +43,7 @@ static int measure(sb_device *device, const sb_settings *whole, int batch, uint8
     sb_settings config = *whole;
     const sb_step_source source = { .context = pixels, .fetch = fetch };
     sb_step *step = NULL;
+    batch = (batch + config.trainer.replicas - 1) / config.trainer.replicas * config.trainer.replicas;
     config.trainer.batch = batch;
     config.bank = whole->bank / whole->trainer.batch * batch;
     if (config.trainer.chunk > 0)

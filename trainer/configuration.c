@@ -135,6 +135,15 @@ static int check(const sb_settings *s, const sb_config *c)
         return sb_fail("%s: trainer.batch = %d: method %s needs at least %d",
                        sb_config_place(c, "trainer.batch"), s->trainer.batch, method->name,
                        method->samples_least);
+    if (s->trainer.batch % s->trainer.replicas != 0)
+        return sb_fail("%s: trainer.replicas = %d do not share trainer.batch = %d evenly (%s)",
+                       sb_config_place(c, "trainer.replicas"), s->trainer.replicas, s->trainer.batch,
+                       sb_config_place(c, "trainer.batch"));
+    if (s->trainer.replicas > 1 && (s->trainer.chunk > 0 || s->bank > 0))
+        return sb_fail("%s: trainer.replicas = %d with %s: the chunk is a replica's share of the batch, and "
+                       "the loss is of the batch",
+                       sb_config_place(c, "trainer.replicas"), s->trainer.replicas,
+                       s->bank > 0 ? "method.bank" : "trainer.chunk");
     if (s->bank > 0 && (s->bank % s->trainer.batch != 0 || s->bank == s->trainer.batch))
         return sb_fail("%s: method.bank = %d: a multiple of trainer.batch = %d, of at least twice as many, "
                        "was expected (%s)",

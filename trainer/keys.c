@@ -18,6 +18,8 @@ static const sb_key trainer_keys[] = {
     SB_KEY_INT(sb_trainer_keys, chunk, "0", 0, 1 << 20, "views in the backbone at once; 0: all of a size"),
     SB_KEY_INT(sb_trainer_keys, accumulate, "1", 1, 4096,
                "batches whose gradients are averaged in an optimiser step; no larger batch for the loss"),
+    SB_KEY_INT(sb_trainer_keys, replicas, "1", 1, SB_REPLICAS_MAX,
+               "compute as so many devices would: norms see a share of the batch, the loss all of it"),
     SB_KEY_INT64(sb_trainer_keys, steps, "1000", 1, 1e12, "optimiser steps of the run"),
     SB_KEY_INT(sb_trainer_keys, threads, "0", 0, 1024, "compute threads, part of the result; 0: all cores"),
     SB_KEY_CHOICE(sb_trainer_keys, precision, "f32", "f32|bf16",

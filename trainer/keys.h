@@ -7,6 +7,8 @@
 
 typedef enum { SB_COLLAPSE_WARN, SB_COLLAPSE_STOP } sb_on_collapse;
 
+#define SB_REPLICAS_MAX 32
+
 typedef enum { SB_PRECISION_F32, SB_PRECISION_BF16 } sb_precision;
 
 /* init */
@@ -25,6 +27,7 @@ typedef struct {
     int batch;      /* samples of a loss */
     int chunk;      /* encoder inputs in the backbone at once (of one size); 0 = all: the plain step */
     int accumulate; /* batches of an optimiser step, each with a loss of its own */
+    int replicas;   /* devices whose computation is done, one after the other */
     int64_t steps;  /* optimiser steps of the whole run */
     int threads;    /* compute threads; 0 = all cores. Fixed for the life of a run */
     sb_precision precision;

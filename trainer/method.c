@@ -7,7 +7,6 @@
 #include "proto/error.h"
 #include "trainer/configuration.h"
 #include "trainer/graph/build.h"
-#include "trainer/heads/mlp.h"
 
 const sb_method_kind *const sb_methods[] = {
 #define SB_METHOD(name) &sb_method_##name,
@@ -77,6 +76,34 @@ static int check_bank(const sb_method *m, const char *what)
 
 /* ---- embeddings ---------------------------------------------------------------------------------------- */
 
+/* All these rows, in their order; halves first, so that few are copied often. */
+static sb_t concat_all(sb_graph *g, const sb_t *parts, int count)
+{
+    return count == 1 ? parts[0]
+                      : sb_concat(g, concat_all(g, parts, count / 2),
+                                  concat_all(g, parts + count / 2, count - count / 2));
+}
+
+/* Layers over x, of one view or of all, for each replica alone. */
+static sb_t layers(const sb_method *m, sb_graph *g, sb_t x, const char *name, const sb_mlp_how *how)
+{
+    const int replicas = m->config->trainer.replicas, share = m->batch / replicas;
+    if (replicas == 1 || x < 0)
+        return sb_mlp(g, x, name, how);
+    const int views = sb_shape_of(g, x).n / m->batch;
+    sb_t parts[SB_VIEWS_MAX * SB_REPLICAS_MAX], mine[SB_VIEWS_MAX];
+    for (int r = 0; r < replicas; r++) {
+        sb_mlp_how one = *how;
+        one.untracked = r > 0;
+        for (int v = 0; v < views; v++)
+            mine[v] = sb_rows(g, x, .first = v * m->batch + r * share, .count = share);
+        sb_t y = sb_mlp(g, concat_all(g, mine, views), name, &one);
+        for (int v = 0; v < views; v++)
+            parts[v * replicas + r] = sb_rows(g, y, .first = v * share, .count = share);
+    }
+    return concat_all(g, parts, views * replicas);
+}
+
 /* The projector over rows of the features, which are leaf 0 of g. SB_FAILED. */
 static sb_t project(const sb_method *m, sb_graph *g, int view)
 {
@@ -88,7 +115,12 @@ static sb_t project(const sb_method *m, sb_graph *g, int view)
     sb_t x = g->leaves[0];
     if (!all || how.layers == 0) /* without a layer the output is a copy */
         x = sb_rows(g, x, .first = all ? 0 : view * m->batch, .count = all ? m->views * m->batch : m->batch);
-    return sb_mlp(g, x, "projector", &how);
+    return layers(m, g, x, "projector", &how);
+}
+
+sb_t sb_head(const sb_method *m, sb_t x, const char *name, const sb_mlp_how *how)
+{
+    return layers(m, m->graph, x, name, how);
 }
 
 /* The batch's embeddings, of all views together or of one. They are outputs: others look at them, too. */

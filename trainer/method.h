@@ -16,6 +16,10 @@
  * `samples` samples, and what it keeps itself would be kept twice, so that is refused. Until the bank is full
  * a step only fills it: its loss and its gradient are 0.
  *
+ * With replicas (trainer.replicas) the loss is of the whole batch, as where devices exchange their embeddings
+ * and the gradients at them. Norms see the share of one, and the first one's gather the running statistics,
+ * as PyTorch's DistributedDataParallel does.
+ *
  * An image is here what the data set has one of: with data.place = grid a cell of an image's grid, or else
  * two tiles of one image would share what is kept, although they show different things. */
 #ifndef SB_TRAINER_METHOD_H
@@ -23,6 +27,7 @@
 
 #include "proto/config.h"
 #include "trainer/graph/graph.h"
+#include "trainer/heads/mlp.h"
 
 typedef struct sb_settings sb_settings; /* trainer/configuration.h */
 
@@ -138,6 +143,10 @@ bool sb_method_fills(const sb_method *method, int64_t step);
  * or each view alone; the first of the two functions needs them together. */
 sb_t sb_embeddings(sb_method *method);
 sb_t sb_embedding(sb_method *method, int view);
+
+/* Layers behind them (a predictor): over x, which covers one view or all of them. Each of the replicas
+ * (trainer.replicas) has norms of its own. A second call with the same name shares the weights. */
+sb_t sb_head(const sb_method *method, sb_t x, const char *name, const sb_mlp_how *how);
 
 /* The same of the target network, which has an encoder and a projector of its own: an average of the trained
  * ones. No gradient goes to it. */

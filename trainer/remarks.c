@@ -49,7 +49,8 @@ static double horizon(const sb_method *m)
 
 static void say_facts(const sb_settings *c, const sb_method *m)
 {
-    const int views = m->views, chunk = c->trainer.chunk > 0 ? c->trainer.chunk : m->batch * views;
+    const int views = m->views, share = m->batch / c->trainer.replicas,
+              chunk = c->trainer.chunk > 0 ? c->trainer.chunk : share * views;
     const bool apart = c->projector.views == SB_VIEWS_APART;
     char text[512];
     size_t used = 0;
@@ -58,7 +59,7 @@ static void say_facts(const sb_settings *c, const sb_method *m)
                                  negatives(m));
     used += (size_t)snprintf(text + used, sizeof text - used,
                              "%d views in a norm of the backbone, %d in one of the heads", chunk,
-                             apart ? m->batch : m->batch * views);
+                             apart ? share : share * views);
     if (m->samples > m->batch)
         used += (size_t)snprintf(text + used, sizeof text - used,
                                  ", a bank of %d earlier samples without a gradient, which only fills in the "

@@ -260,32 +260,41 @@ class Case:
                 "kept": pick(self.kept, behind), "target weights": pick(self.target_weights, behind, "target "),
                 "target statistics": pick(self.target_statistics, exact, "target ")}
 
+    def pixels(self):
+        return [self.generator.integers(0, 256, (SAMPLES, size, size, 3)).astype(numpy.uint8) for size in self.sizes]
+
+    def take(self, number, start, pixels):
+        """The program's step: loss, gradients and embeddings; the gradient; the views as fetched; what the step leaves behind; the statistics
+        it leaves behind; how often it took memory."""
+        self.process.stdin.write(numpy.int64(number).tobytes() + numpy.float64(LR).tobytes())
+        for arrays in start.values():
+            self.send(arrays)
+        for p in pixels:
+            self.process.stdin.write(p.tobytes())
+        self.process.stdin.flush()
+        got = {"loss": torch.from_numpy(self.read(numpy.float64, 1).copy())[0]}
+        gradient = self.get(self.weights)
+        got.update({"gradient of " + n: x for n, x in gradient.items()})
+        got.update(self.get({"embeddings": (len(self.sizes), SAMPLES, self.keys["projector.out"])}))
+        order = self.read(numpy.int32, self.read(numpy.int32, 1)[0])
+        self.send(gradient)
+        self.process.stdin.flush()
+        after = self.get(self.weights)
+        running = self.get(self.statistics)
+        after.update({"state of " + n: x for n, x in self.get(self.weights).items()})
+        after.update(self.get(self.kept))
+        after.update({"target " + n: x for n, x in self.get(self.target_weights).items()})
+        running.update({"target " + n: x for n, x in self.get(self.target_statistics).items()})
+        return got, gradient, order, after, running, self.read(numpy.int64, 1)[0]
+
     def step(self, number, start):
         """What is wrong in this step, the largest share of what an error may be, and where PyTorch ends."""
         near, rows = 0, SAMPLES * len(self.sizes)
         while near < MARGIN:
-            pixels = [self.generator.integers(0, 256, (SAMPLES, size, size, 3)).astype(numpy.uint8) for size in self.sizes]
-            self.process.stdin.write(numpy.int64(number).tobytes() + numpy.float64(LR).tobytes())
-            for arrays in start.values():
-                self.send(arrays)
-            for p in pixels:
-                self.process.stdin.write(p.tobytes())
-            self.process.stdin.flush()
-            got = {"loss": torch.from_numpy(self.read(numpy.float64, 1).copy())[0]}
-            gradient = self.get(self.weights)
-            got.update({"gradient of " + n: x for n, x in gradient.items()})
-            got.update(self.get({"embeddings": (len(self.sizes), SAMPLES, self.keys["projector.out"])}))
-            chunks = self.chunks(self.read(numpy.int32, self.read(numpy.int32, 1)[0]), rows)
+            pixels = self.pixels()
+            got, gradient, order, after, running, taken = self.take(number, start, pixels)
+            chunks = self.chunks(order, rows)
             exact, kept, near = self.evaluate(start, pixels, chunks, number, torch.float64, 0)
-            self.send(gradient)
-            self.process.stdin.flush()
-            after = self.get(self.weights)
-            running = self.get(self.statistics)
-            after.update({"state of " + n: x for n, x in self.get(self.weights).items()})
-            after.update(self.get(self.kept))
-            after.update({"target " + n: x for n, x in self.get(self.target_weights).items()})
-            running.update({"target " + n: x for n, x in self.get(self.target_statistics).items()})
-            taken = self.read(numpy.int64, 1)[0]
         noisy = [self.evaluate(start, pixels, chunks, number, torch.float32, 1)[0] for _ in range(4)]
         wrong, most = [f"memory was taken {taken} times"] if taken else [], 0
         got.update(running)
@@ -329,4 +338,5 @@ def main(part=""):
     return failed > 0
 
 
-sys.exit(main(*sys.argv[1:]))
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -77,6 +77,9 @@ done
 ok "chunks of 8 views" train swav chunks trainer.chunk=8
 ok "  killed and resumed" killed swav chunks.killed trainer.chunk=8
 ok "  the same weights" same_weights chunks chunks.killed
+ok "as two replicas would" train byol replicas trainer.replicas=2
+ok "  killed and resumed" killed byol replicas.killed trainer.replicas=2
+ok "  the same weights" same_weights replicas replicas.killed
 ok "byol's target and predictor are not exported" exported byol
 ok "nor are swav's prototypes and queues" exported swav
 ok "byol keeps its target network" keeps byol target.layer1

@@ -209,6 +209,15 @@ static void test_places(void **state)
           "@:2: views.0.crop_min = 0.5: must not be above views.0.crop_max = 0.4 (@:3)" },
         { "views:\n  - count: 2\n    ratio_min: 3\n", "views.0.ratio_max=4",
           "@:3: views.1.ratio_min = 3: must not be above views.1.ratio_max = 1.33333 (default)" },
+        { "trainer:\n  batch: 16\n  replicas: 3\n", NULL,
+          "@:3: trainer.replicas = 3 do not share trainer.batch = 16 evenly (@:2)" },
+        { "trainer: { replicas: 2, chunk: 8 }\n", NULL,
+          "@:1: trainer.replicas = 2 with trainer.chunk: the chunk is a replica's share of the batch, and "
+          "the "
+          "loss is of the batch" },
+        { "method: { bank: 24 }\n", NULL,
+          "@:1: method.bank = 24: a multiple of trainer.batch = 16, of at least twice as many, was expected "
+          "(default)" },
         { "method: { name: dcl }\n", "trainer.batch=1",
           "command line: trainer.batch = 1: method dcl needs at least 2" },
         { "seed: 1\nviews: [{}, {}, {}]\n", NULL,

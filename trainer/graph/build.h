@@ -129,16 +129,6 @@
     SB_APPLY(g, SB_OP_BATCHNORM, name, 0, x, residual, \
              (&(sb_batchnorm_how){ .epsilon = SB_NORM_EPSILON, __VA_ARGS__ }))
 
-/* The same without a shift. */
-#define sb_batchnorm_unshifted(g, x, name, ...)             \
-    SB_APPLY(g, SB_OP_BATCHNORM, name, 1u << 1, x, SB_NONE, \
-             (&(sb_batchnorm_how){ .epsilon = SB_NORM_EPSILON, __VA_ARGS__ }))
-
-/* The same with neither scale nor shift. */
-#define sb_batchnorm_bare(g, x, name)                                 \
-    SB_APPLY(g, SB_OP_BATCHNORM, name, 1u << 0 | 1u << 1, x, SB_NONE, \
-             (&(sb_batchnorm_how){ .epsilon = SB_NORM_EPSILON }))
-
 /* Columns of mean 0 and variance 1 over the batch, in evaluation too: batch norm without weights and without
  * running statistics. */
 #define sb_standardise(g, x)                                                             \

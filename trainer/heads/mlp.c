@@ -5,23 +5,33 @@
 
 #include "trainer/graph/build.h"
 
+enum { SCALE = 1u << 0, SHIFT = 1u << 1, STATISTICS = 1u << 2 }; /* of a batch norm's weights */
+
+/* A norm without those of its weights (batchnorm.h) whose bits are set. */
+static sb_t norm(sb_graph *g, sb_t x, const char *name, unsigned without, const sb_mlp_how *how, bool relu)
+{
+    const sb_batchnorm_how batchnorm = { .epsilon = SB_NORM_EPSILON, .relu = relu };
+    return SB_APPLY(g, SB_OP_BATCHNORM, name, without | (how->untracked ? STATISTICS : 0), x, SB_NONE,
+                    &batchnorm);
+}
+
 sb_t sb_mlp(sb_graph *g, sb_t x, const char *name, const sb_mlp_how *how)
 {
     const int hidden = how->hidden > 0 ? how->hidden : sb_shape_of(g, x).c;
     sb_scope(g, "%s", name);
     for (int i = 0; i < how->layers; i++) {
         const bool last = i == how->layers - 1;
-        char linear[16], norm[16];
+        char linear[16], norm_name[16];
         snprintf(linear, sizeof linear, "%d", 3 * i); /* linear, norm and ReLU take a number each */
-        snprintf(norm, sizeof norm, "%d", 3 * i + 1);
+        snprintf(norm_name, sizeof norm_name, "%d", 3 * i + 1);
         x = sb_linear(g, x, linear, .out = last ? how->out : hidden,
                       .bias = last && how->last == SB_LAST_BIAS);
         if (!last)
-            x = sb_batchnorm(g, x, SB_NONE, norm, .relu = true);
+            x = norm(g, x, norm_name, 0, how, true);
         else if (how->last == SB_LAST_NORM)
-            x = sb_batchnorm_unshifted(g, x, norm, .relu = false);
+            x = norm(g, x, norm_name, SHIFT, how, false);
         else if (how->last == SB_LAST_UNSCALED)
-            x = sb_batchnorm_bare(g, x, norm);
+            x = norm(g, x, norm_name, SCALE | SHIFT, how, false);
     }
     return sb_leave(g, x);
 }

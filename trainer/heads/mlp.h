@@ -17,6 +17,7 @@ typedef struct {
     int hidden; /* width of the hidden ones; 0: x's */
     int out;
     sb_mlp_last last;
+    bool untracked; /* its norms gather no running statistics */
 } sb_mlp_how;
 
 /* x [n, width] -> [n, out]. A second call with the same name shares its weights. */

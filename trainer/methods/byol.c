@@ -9,7 +9,6 @@
  * statistics; so do those of the backbone where trainer.chunk is the batch. The target's norms take the
  * statistics of its own batch, and gather their own. */
 #include "trainer/graph/build.h"
-#include "trainer/heads/mlp.h"
 #include "trainer/method.h"
 #include "trainer/momentum.h"
 
@@ -38,7 +37,7 @@ static sb_t error(sb_method *m, int view)
     const sb_mlp_how how = {
         .layers = 2, .hidden = k->hidden, .out = sb_shape_of(g, z).c, .last = SB_LAST_PLAIN
     };
-    sb_t p = sb_mlp(g, z, "predictor", &how);
+    sb_t p = sb_head(m, z, "predictor", &how);
     return sb_row_distance(g, sb_unit_rows(g, p), sb_unit_rows(g, other));
 }
 

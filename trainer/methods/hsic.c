@@ -19,7 +19,6 @@
 #include <math.h>
 
 #include "trainer/graph/build.h"
-#include "trainer/heads/mlp.h"
 #include "trainer/method.h"
 #include "trainer/momentum.h"
 
@@ -127,7 +126,7 @@ static sb_t build(sb_method *m)
         const sb_mlp_how how = {
             .layers = 2, .hidden = k->hidden, .out = sb_shape_of(g, z).c, .last = SB_LAST_PLAIN
         };
-        vectors[v] = sb_unit_rows(g, sb_mlp(g, z, "predictor", &how));
+        vectors[v] = sb_unit_rows(g, sb_head(m, z, "predictor", &how));
         vectors[2 + v] = sb_unit_rows(g, sb_target_embedding(m, v));
     }
     sb_t ones = for_each(m, sb_number(m, one));

@@ -13,7 +13,6 @@
 #include <math.h>
 
 #include "trainer/graph/build.h"
-#include "trainer/heads/mlp.h"
 #include "trainer/method.h"
 #include "trainer/momentum.h"
 
@@ -45,7 +44,7 @@ static sb_t error(sb_method *m, int view, sb_t skip)
     const sb_mlp_how how = {
         .layers = 2, .hidden = k->hidden, .out = sb_shape_of(g, z).c, .last = SB_LAST_PLAIN
     };
-    sb_t p = sb_unit_rows(g, sb_mlp(g, z, "predictor", &how));
+    sb_t p = sb_unit_rows(g, sb_head(m, z, "predictor", &how));
     sb_t products = sb_product(g, p, key, .form = SB_PRODUCT_COLUMNS, .scale = 1);
     sb_t negatives = sb_logsumexp(g, products, SB_NONE, skip, .temperature = T, .diagonal = true,
                                   .empty = -INFINITY);

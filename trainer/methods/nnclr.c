@@ -13,7 +13,6 @@
 
 #include "proto/error.h"
 #include "trainer/graph/build.h"
-#include "trainer/heads/mlp.h"
 #include "trainer/method.h"
 
 typedef struct {
@@ -51,7 +50,7 @@ static sb_t predict(sb_method *m, int view)
     const sb_mlp_how how = {
         .layers = 2, .hidden = k->hidden, .out = sb_shape_of(m->graph, z).c, .last = SB_LAST_PLAIN
     };
-    return sb_unit_rows(m->graph, sb_mlp(m->graph, z, "predictor", &how));
+    return sb_unit_rows(m->graph, sb_head(m, z, "predictor", &how));
 }
 
 /* C of neighbours and predictions, of each sample: [samples, 1]. */

@@ -14,7 +14,6 @@
 #include "trainer/methods/simsiam.h"
 
 #include "trainer/graph/build.h"
-#include "trainer/heads/mlp.h"
 
 /* t_v times the number of other views: [samples, width]. */
 static sb_t others(sb_method *m, int view)
@@ -38,7 +37,7 @@ static sb_t agreement(sb_method *m, int view)
     const sb_mlp_how how = {
         .layers = 2, .hidden = k->hidden, .out = sb_shape_of(g, z).c, .last = SB_LAST_BIAS
     };
-    sb_t p = sb_mlp(g, z, "predictor", &how);
+    sb_t p = sb_head(m, z, "predictor", &how);
     return sb_row_dot(g, sb_unit_rows(g, p), sb_unit_rows(g, t));
 }
 

@@ -162,7 +162,8 @@ static int fail_memory(sb_step *s, size_t needed, size_t available)
     int wanted = 1;
     for (int i = 0; i < s->chunk_count; i++)
         wanted = s->chunks[i].n > wanted ? s->chunks[i].n : wanted;
-    int fits = largest_chunk(s, wanted, available);
+    const bool replicas = s->config->trainer.replicas > 1;
+    int fits = replicas ? 0 : largest_chunk(s, wanted, available);
     if (fits < 0)
         return -1;
     char advice[128];
@@ -170,8 +171,8 @@ static int fail_memory(sb_step *s, size_t needed, size_t available)
         snprintf(advice, sizeof advice,
                  "trainer.chunk=%d would fit, and gives the gradient of the whole batch", fits);
     else
-        snprintf(advice, sizeof advice,
-                 "no trainer.chunk is certain to fit: lower trainer.batch or the views' sizes");
+        snprintf(advice, sizeof advice, "%s: lower trainer.batch or the views' sizes",
+                 replicas ? "it is what a replica has" : "no trainer.chunk is certain to fit");
     return sb_fail("trainer.batch = %d with %d views in the backbone at once needs %zu MiB of memory, and "
                    "%zu are free beside a reserve: %s",
                    s->config->trainer.batch, wanted, needed >> 20, available >> 20, advice);

@@ -45,19 +45,21 @@ int sb_step_cut_batch(const sb_settings *config, int most, sb_step_cut out[SB_VI
         int rows = 0;
         for (int v = 0; v < config->view_count; v++)
             rows += config->views[v].size == sizes[c] ? config->trainer.batch : 0;
-        const int whole = most > 0 && most < rows ? most : rows;
+        const int all = rows / config->trainer.replicas, whole = most > 0 && most < all ? most : all;
         out[c] = (sb_step_cut){ sizes[c], rows, whole, whole > 0 ? rows % whole : 0 };
     }
     return count;
 }
 
-/* Views in their order, then samples. */
+/* Replica after replica, of each its views in their order, then samples. */
 static void list_inputs(sb_step *s, int side, int start)
 {
     const sb_settings *config = s->config;
-    for (int v = 0; v < config->view_count; v++)
-        for (int i = 0; i < config->trainer.batch && config->views[v].size == side; i++)
-            s->inputs[start++] = (sb_step_input){ .view = v, .sample = i };
+    const int share = config->trainer.batch / config->trainer.replicas;
+    for (int first = 0; first < config->trainer.batch; first += share)
+        for (int v = 0; v < config->view_count; v++)
+            for (int i = 0; i < share && config->views[v].size == side; i++)
+                s->inputs[start++] = (sb_step_input){ .view = v, .sample = first + i };
 }
 
 int sb_step_lay_out(sb_step *s, int most)
@@ -79,11 +81,13 @@ int sb_step_lay_out(sb_step *s, int most)
     return 0;
 }
 
-/* The later views' samples, permuted. */
+/* The later views' samples, permuted. Of a replica all views are of its own samples. */
 static void permute(sb_step *s)
 {
     int batch = s->config->trainer.batch;
-    for (int first = 0; first < s->rows && s->chunk_count > 1; first += batch) {
+    if (s->chunk_count == 1 || s->config->trainer.replicas > 1)
+        return;
+    for (int first = 0; first < s->rows; first += batch) {
         int view = s->inputs[first].view;
         if (view == 0)
             continue;

@@ -213,6 +213,13 @@ static int forward(sb_step *s, const sb_step_source *source, int number, int nex
     return next < 0 ? 0 : sb_step_upload(s, source, next);
 }
 
+/* Whether the running statistics take those of a chunk: of replicas, each of which has a chunk of each size,
+ * the first one's. */
+static bool gathers(const sb_step *s, const sb_chunk *k)
+{
+    return (k - s->chunks) % s->config->trainer.replicas == 0;
+}
+
 /* The target network over a chunk that was brought. Its norms take the statistics of the chunk, too. */
 static int forward_target(sb_step *s, const sb_chunk *k)
 {
@@ -221,7 +228,7 @@ static int forward_target(sb_step *s, const sb_chunk *k)
     use(s, k->plan, &s->target);
     int rc = sb_plan_forward(plan, &feed);
     if (rc == 0 && (sb_step_scatter(s, k, sb_plan_output(plan, 0), s->target_features) != 0 ||
-                    sb_plan_update_running(plan, s->target_running) != 0))
+                    (gathers(s, k) && sb_plan_update_running(plan, s->target_running) != 0)))
         rc = -1;
     use(s, k->plan, &s->section);
     return rc;
@@ -275,7 +282,7 @@ int sb_step_gradient(sb_step *s, int64_t number, int part, const sb_step_source 
         if ((rc = forward(s, source, i, i < last ? i + 1 : last > 0 ? 0 : -1)) != 0)
             return rc;
         if (sb_step_scatter(s, &s->chunks[i], sb_plan_output(plan, 0), s->features) != 0 ||
-            sb_plan_update_running(plan, s->running) != 0)
+            (gathers(s, &s->chunks[i]) && sb_plan_update_running(plan, s->running) != 0))
             return -1;
     }
     if (sb_step_heads(s, number, source, loss) != 0 || backward(s, last) != 0)

@@ -12,6 +12,10 @@
  * recognise those instead of the image. Nothing is committed (weights, running statistics) before
  * sb_step_commit, so a step can be dropped at any moment. All memory is taken at creation.
  *
+ * With replicas (trainer.replicas) the batch is computed as that many devices would that exchange embeddings
+ * and gradients: a chunk is what one of them has, all views of its share of the samples (method.h says what
+ * its heads do).
+ *
  * A step of several batches (trainer.accumulate) averages their gradients. Each batch has its own loss, over
  * its own samples; norms gather from one after the other. What a method keeps from batch to batch would have
  * to change within a step, so such a method is refused. */
