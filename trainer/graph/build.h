@@ -53,6 +53,8 @@
     SB_APPLY(g, SB_OP_LINEAR, name, 0, x, SB_NONE, (&(sb_linear_how){ __VA_ARGS__ }))
 #define sb_unit_rows(g, x) SB_APPLY_PLAIN(g, SB_OP_UNIT_ROWS, "unit_rows", x, SB_NONE)
 #define sb_nuclear_norm(g, x) SB_APPLY_PLAIN(g, SB_OP_NUCLEAR_NORM, "nuclear_norm", x, SB_NONE)
+
+/* By a of its own shape, [rows, 1] or [1, 1]. */
 #define sb_times(g, a, b) SB_APPLY_PLAIN(g, SB_OP_TIMES, "times", a, b)
 #define sb_row_dot(g, a, b) SB_APPLY_PLAIN(g, SB_OP_ROW_DOT, "row_dot", a, b)
 #define sb_identity_distance(g, x, ...)                                      \

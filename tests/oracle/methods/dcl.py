@@ -4,12 +4,13 @@ import torch
 from methods import bank, far, inputs, logsumexp, pairs, unit
 
 LEAST = 2
-VARIANTS = [{}, {"temperature": 0.5}, {"temperature": 0.02}, {"skip": True}]
+VARIANTS = [{}, {"temperature": 0.5}, {"temperature": 0.02}, {"skip": True}, {"temperature_adapt": 0.5},
+            {"temperature_adapt": 0.9, "temperature": 0.02, "skip": True}]
 
 
 def loss(m):
     s, rows, positive, out = pairs(m)
-    logits = s / m.key("temperature")
+    logits = s / (m.key("temperature") * (1 + m.key("temperature_adapt") * s[rows, positive].mean().detach()))
     out[rows, positive] = True
     return (logsumexp(logits, out) - logits[rows, positive]).mean()
 
@@ -28,4 +29,25 @@ def flatnce(program, generator):
     return far(program(views)["gradients"], z.grad.split(33)), 2e-6
 
 
-RELATIONS = [flatnce, bank]
+def macl(program, generator):
+    """has, with temperature_adapt, MACL's gradient (Huang et al. 2022): that of V NT-Xent for V = sg(1 / (1 - the positive's share))"""
+    views = inputs(generator, "usual", 2, 33, 31)
+    z = torch.cat(views).double().requires_grad_()
+    s = unit(z) @ unit(z).T
+    rows = torch.arange(66)
+    positive = (rows + 33) % 66
+    logits = (s / (0.1 * (1 + 0.5 * s[rows, positive].mean().detach()))).masked_fill(torch.eye(66, dtype=torch.bool), -torch.inf)
+    shares = torch.log_softmax(logits, 1)[rows, positive]
+    (-shares / (1 - shares.exp()).detach()).mean().backward()
+    return far(program(views, keys={"temperature_adapt": 0.5})["gradients"], z.grad.split(33)), 2e-6
+
+
+def warmer(program, generator):
+    """is, with temperature_adapt, itself at the temperature that follows"""
+    views = inputs(generator, "usual", 2, 33, 31)
+    cosine = (unit(views[0].double()) * unit(views[1].double())).sum(1).mean().item()
+    adapted, fixed = program(views, keys={"temperature_adapt": 0.5}), program(views, keys={"temperature": 0.1 * (1 + 0.5 * cosine)})
+    return far([adapted["loss"], *adapted["gradients"]], [fixed["loss"], *fixed["gradients"]]), 2e-6
+
+
+RELATIONS = [flatnce, macl, warmer, bank]
