@@ -29,7 +29,7 @@ build() { make -s -C "$copy" -j2 all build/tests/kernels/test_cpu build/tests/em
 cases() { (cd "$copy" && "build/tests/$1" compare square | tee "$work/cases" && grep -c '^ok' "$work/cases" | grep -q '^1[0-9]' && ! grep '^not ok' "$work/cases"); }
 loss() { (cd "$copy" && tests/oracle/method.py agree | tee "$work/losses" && ! grep '^not ok' "$work/losses"); }
 train() {
-    (cd "$copy" && within ./run train "$work/agree.yaml" run.dir="$work/$1" "${@:2}") && grep -q 'patience: 7' "$work/$1/config.yaml"
+    (cd "$copy" && within ./run train methods/agree data.path="$work/images" run.dir="$work/$1" "${@:2}") && grep -q 'patience: 7' "$work/$1/config.yaml"
 }
 # What the run kept for each of its 12 images: in how many of its 6 batches each was, on whichever device. 48 samples are of them.
 counted() {
@@ -50,13 +50,6 @@ knows() { (cd "$copy" && ./run help keys "${@:2}" | grep -q "$1"); }
 measured() { (cd "$copy" && within ./run evaluate "$work/agree") && grep -q '"largest":' "$work/agree/evaluation.jsonl"; }
 
 make_images
-cat >"$work/agree.yaml" <<END
-method: { name: agree, weight: 2 }
-encoder: { name: tiny, width: 16 }
-data: { path: "$work/images", tile: 64, view: 32 }
-trainer: { batch: 8, steps: 6, threads: 2 }
-evaluate: { patience: 7 }
-END
 ok "a copy of the tree" copy_tree
 ok "an operation, an encoder, a method, a measure and a key are added" extend
 ok "it builds" build

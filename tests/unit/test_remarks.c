@@ -13,8 +13,9 @@
 #include "proto/error.h"
 #include "trainer/configuration.h"
 
-/* Warnings of a run with these keys, which end with NULL. */
-static int warnings(const char *const *keys)
+/* Warnings of a run with this recipe (NULL: none) and these keys, which end with NULL. `batch` (NULL: not
+ * wanted): of the run. */
+static int warnings_of(const char *recipe, const char *const *keys, int *batch)
 {
     const char *all[16] = { "data.path=none" };
     int count = 1;
@@ -25,7 +26,7 @@ static int warnings(const char *const *keys)
     sb_graph *encoder, *loss, *target;
     sb_method method;
     sb_store_init(&store, NULL);
-    if (sb_settings_of(&settings, NULL, all, count) != 0)
+    if (sb_settings_of(&settings, recipe, all, count) != 0)
         fail_msg("%s", sb_error());
     assert_int_equal(sb_graph_create(&encoder, &store), 0);
     assert_int_equal(sb_graph_create(&loss, &store), 0);
@@ -34,13 +35,31 @@ static int warnings(const char *const *keys)
     if (sb_method_build(&method, loss, target, &settings, sb_shape_of(encoder, features).c) != 0)
         fail_msg("%s", sb_error());
     int found = sb_remarks(&settings, &method);
+    if (batch)
+        *batch = settings.trainer.batch;
     sb_graph_destroy(&encoder);
     sb_graph_destroy(&loss);
     sb_graph_destroy(&target);
     sb_store_free(&store);
     return found;
 }
-#define WARNINGS(...) warnings((const char *const[]){ __VA_ARGS__, NULL })
+#define WARNINGS(...) warnings_of(NULL, (const char *const[]){ __VA_ARGS__, NULL }, NULL)
+
+/* Each method has a recipe for a small batch, which is warned of where no source has seen it work there, and
+ * of nothing else. */
+static void test_recipes(void **state)
+{
+    (void)state;
+    for (const sb_method_kind *const *method = sb_methods; *method; method++) {
+        char recipe[96], name[64];
+        int batch;
+        snprintf(recipe, sizeof recipe, "recipes/methods/%s.yaml", (*method)->name);
+        snprintf(name, sizeof name, "method.name=%s", (*method)->name);
+        const int found = warnings_of(recipe, (const char *const[]){ name, NULL }, &batch);
+        if (batch > 64 || found != ((*method)->works_from > batch))
+            fail_msg("%s: %d warnings at a batch of %d", recipe, found, batch);
+    }
+}
 
 static void test_healthy(void **state)
 {
@@ -99,9 +118,10 @@ static void test_accumulation(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_healthy),     cmocka_unit_test(test_batch),
-                                        cmocka_unit_test(test_columns),     cmocka_unit_test(test_prototypes),
-                                        cmocka_unit_test(test_horizon),     cmocka_unit_test(test_scaling),
-                                        cmocka_unit_test(test_accumulation) };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_recipes), cmocka_unit_test(test_healthy),     cmocka_unit_test(test_batch),
+        cmocka_unit_test(test_columns), cmocka_unit_test(test_prototypes),  cmocka_unit_test(test_horizon),
+        cmocka_unit_test(test_scaling), cmocka_unit_test(test_accumulation)
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
