@@ -9,6 +9,9 @@ typedef enum { SB_COLLAPSE_WARN, SB_COLLAPSE_STOP } sb_on_collapse;
 
 #define SB_REPLICAS_MAX 32
 
+/* What of the backbone is made again on the way back instead of kept (step/recompute.c). */
+typedef enum { SB_RECOMPUTE_NONE, SB_RECOMPUTE_NORMS, SB_RECOMPUTE_BLOCKS, SB_RECOMPUTE_AUTO } sb_recompute;
+
 typedef enum { SB_PRECISION_F32, SB_PRECISION_BF16 } sb_precision;
 
 /* init */
@@ -27,9 +30,10 @@ typedef struct {
     int batch;      /* samples of a loss */
     int chunk;      /* encoder inputs in the backbone at once (of one size); 0 = all: the plain step */
     int accumulate; /* batches of an optimiser step, each with a loss of its own */
-    int replicas;   /* devices whose computation is done, one after the other */
-    int64_t steps;  /* optimiser steps of the whole run */
-    int threads;    /* compute threads; 0 = all cores. Fixed for the life of a run */
+    sb_recompute recompute;
+    int replicas;  /* devices whose computation is done, one after the other */
+    int64_t steps; /* optimiser steps of the whole run */
+    int threads;   /* compute threads; 0 = all cores. Fixed for the life of a run */
     sb_precision precision;
     int checkpoint_every, checkpoint_keep;
     int look_every; /* steps; 0: never (collapse.h) */

@@ -28,6 +28,7 @@ typedef enum {
     HEADS,  /* the same; behind them the method's own projector */
     KINKS,  /* max pools between them, and ReLU in the projector */
     NORMS,  /* batch norm */
+    RESNET, /* the default encoder */
     WIDE    /* weights of the size of many views' activations */
 } kind;
 
@@ -118,7 +119,8 @@ static sb_settings configure(const sb_method_kind *method, kind which, uint64_t 
             }
     if (sb_settings_of(&c, NULL, all, count) != 0)
         fail_msg("%s", sb_error());
-    c.encoder = &of_this_file;
+    if (which != RESNET)
+        c.encoder = &of_this_file;
     if (which != HEADS)
         c.projector.layers = which == SMOOTH ? 1 : 2;
     c.common.seed = seed;
@@ -302,6 +304,41 @@ static void test_given_up(void **state)
     sb_step_destroy(&step);
 }
 
+/* Two steps of a ResNet: whatever is made again, the weights are the same to the last bit, in less memory the
+ * more there is of it. */
+static void test_recompute(void **state)
+{
+    sb_device *device = *state;
+    static source s;
+    draw(&s, 1);
+    float *kept = NULL;
+    size_t activations = SIZE_MAX;
+    for (sb_recompute what = SB_RECOMPUTE_NONE; what < SB_RECOMPUTE_AUTO; what++) {
+        sb_settings config = configure(&sb_method_byol, RESNET, 1, BATCH, 4);
+        config.trainer.recompute = what;
+        sb_step *step = create(RESNET, device, &config);
+        const sb_step_source given = { .context = &s, .fetch = fetch };
+        const size_t weights = sb_step_store(step)->floats[SB_ENTRY_WEIGHT];
+        sb_step_budget budget;
+        double loss;
+        sb_step_measure(step, &budget);
+        assert_true(budget.activations < activations);
+        activations = budget.activations;
+        assert_int_equal(sb_step_begin(step), 0);
+        for (int number = 0; number < 2; number++) {
+            assert_int_equal(sb_step_gradient(step, number, 0, &given, &loss), 0);
+            assert_int_equal(sb_step_commit(step, number, 0.1), 0);
+        }
+        float *after = read_floats(device, sb_step_section(step)->weight, weights);
+        if (kept)
+            assert_memory_equal(after, kept, weights * sizeof *after);
+        free(kept);
+        kept = after;
+        sb_step_destroy(&step);
+    }
+    free(kept);
+}
+
 /* Eight times the batch: only what is behind the backbone grows, by what features, embeddings and the head
  * need. */
 static void test_memory(void **state)
@@ -408,9 +445,10 @@ static int close_device(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_smooth),  cmocka_unit_test(test_kinks),
-        cmocka_unit_test(test_methods), cmocka_unit_test(test_given_up),
-        cmocka_unit_test(test_memory),  cmocka_unit_test(test_short_of_memory),
+        cmocka_unit_test(test_smooth),          cmocka_unit_test(test_kinks),
+        cmocka_unit_test(test_methods),         cmocka_unit_test(test_recompute),
+        cmocka_unit_test(test_given_up),        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_short_of_memory),
     };
     return cmocka_run_group_tests(tests, open_device, close_device);
 }

@@ -92,6 +92,8 @@ void sb_scope(sb_graph *g, const char *format, ...)
 sb_t sb_leave(sb_graph *g, sb_t t)
 {
     g->scope[0] = '\0';
+    if (t >= 0 && t < g->count)
+        g->nodes[t].block = true;
     return t;
 }
 

@@ -35,6 +35,7 @@ typedef struct {
     int w[SB_WEIGHTS_MAX];       /* entries of the store; -1: none */
     sb_shape nominal;            /* of what it makes */
     bool gradient; /* a leaf: its gradient is wanted. A node: it depends on a weight or on such a leaf */
+    bool block;    /* a block's output: what a scope ended with (sb_leave) */
     char name[SB_ENTRY_NAME]; /* for errors */
     _Alignas(16) unsigned char how[SB_HOW_MAX];
 } sb_node;

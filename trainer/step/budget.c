@@ -50,7 +50,8 @@ static int promised_pieces(const sb_step *s, int most, piece list[SB_STEP_PLANS_
             continue;
         piece *p = &list[count++];
         *p = (piece){ .side = side, .n = n };
-        if (sb_plan_size(&p->bytes, s->encoder, &pixels, &(sb_plan_options){ .training = true }) != 0)
+        if (sb_plan_size(&p->bytes, s->encoder, &pixels,
+                         &(sb_plan_options){ .training = true, .again = s->again }) != 0)
             return sb_context("a chunk of %d views of %d x %d", n, side, side);
     }
     return count;

@@ -13,7 +13,7 @@ static sb_step_plan *plan_for(sb_step *s, int side, int n)
             return &s->plans[i];
     sb_step_plan *p = &s->plans[s->plan_count];
     const sb_shape pixels = { n, side, side, s->config->data.channels, SB_U8 };
-    const sb_plan_options options = { .training = true };
+    const sb_plan_options options = { .training = true, .again = s->again };
     if (sb_plan_create(&p->plan, s->encoder, &pixels, &options) != 0) {
         sb_context("a chunk of %d views of %d x %d cannot be planned; lower trainer.chunk or trainer.batch",
                    n, side, side);

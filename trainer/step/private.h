@@ -1,7 +1,7 @@
 /* private.h: a step as its own files see it: step.c (creation, the two passes), chunks.c (which views go
  * through the backbone together, and how they come to the device), heads.c (heads and loss: what they are
  * given, what a step leaves behind), images.c (what a method keeps for each image), budget.c (memory),
- * update.c (optimiser). */
+ * recompute.c (what is made again), update.c (optimiser). */
 #ifndef SB_TRAINER_STEP_PRIVATE_H
 #define SB_TRAINER_STEP_PRIVATE_H
 
@@ -37,6 +37,7 @@ struct sb_step {
     sb_method method;
     sb_graph *encoder, *loss, *target_projector; /* heads and loss; the projector of the target network */
     sb_plan *heads, *target_heads;               /* of the last two; target_heads: NULL without a target */
+    bool *again; /* [nodes of the encoder]: what is made again instead of kept */
     sb_step_plan plans[SB_STEP_PLANS_MAX];
     int plan_count;
     sb_chunk *chunks;
@@ -75,6 +76,9 @@ struct sb_step {
     float *given_host;         /* [given_floats]: leaf k's from given_offset[k] on */
     size_t given_floats, given_offset[SB_LEAVES_MAX];
 };
+
+/* recompute.c. Sets again[] of the encoder's nodes. */
+void sb_step_recompute(sb_step *step, sb_recompute what);
 
 /* chunks.c. How a batch is cut: the views of each size, `rows`, into chunks of `whole` and a last one of
  * `rest` (0: none). most: inputs of a chunk; 0: no bound. Returns how many sizes there are, ascending. */

@@ -22,6 +22,10 @@ static int build_encoder(sb_step *s)
         return sb_context("the encoder");
     s->width = sb_shape_of(s->encoder, features).c;
     memcpy(s->backbone, s->store.floats, sizeof s->backbone);
+    s->again = sb_zeroed((size_t)s->encoder->count, sizeof *s->again, "what is made again");
+    if (!s->again)
+        return -1;
+    sb_step_recompute(s, c->trainer.recompute);
     return 0;
 }
 
@@ -129,6 +133,7 @@ void sb_step_destroy(sb_step **step)
     sb_store_free(&s->store);
     free(s->chunks);
     free(s->inputs);
+    free(s->again);
     free(s);
     *step = NULL;
 }
