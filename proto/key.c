@@ -25,7 +25,10 @@ void sb_key_say_range(const sb_key *k, char *out, size_t bytes)
     else if (k->kind == SB_KIND_TEXT)
         snprintf(out, bytes, "must be UTF-8 text of at most %d bytes without line breaks", PATH_MAX - 1);
     else
-        snprintf(out, bytes, "must be %s%s from %.16g to %.16g", k->kind == SB_KIND_SIDE ? "0 or " : "",
+        snprintf(out, bytes, "must be %s%s from %.16g to %.16g",
+                 k->kind == SB_KIND_SIDE ? "0 or "
+                 : k->automatic          ? "auto or "
+                                         : "",
                  k->kind == SB_KIND_REAL ? "a number" : "a whole number", k->least, k->most);
 }
 
@@ -47,6 +50,8 @@ int sb_key_parse(const sb_key *k, const char *text, void *at)
     char *end;
     errno = 0;
     bool empty = text[0] == '\0' || isspace((unsigned char)text[0]);
+    if (k->automatic && strcmp(text, "auto") == 0)
+        return *(int *)at = 0, 0;
     switch (k->kind) {
     case SB_KIND_INT:
     case SB_KIND_SIDE:
@@ -103,7 +108,12 @@ void sb_key_print(const sb_key *k, const void *at, char *out, size_t bytes)
 {
     switch (k->kind) {
     case SB_KIND_INT:
-    case SB_KIND_SIDE: snprintf(out, bytes, "%d", *(const int *)at); break;
+    case SB_KIND_SIDE:
+        if (k->automatic && *(const int *)at == 0)
+            snprintf(out, bytes, "auto");
+        else
+            snprintf(out, bytes, "%d", *(const int *)at);
+        break;
     case SB_KIND_INT64: snprintf(out, bytes, "%lld", (long long)*(const int64_t *)at); break;
     case SB_KIND_UINT64: snprintf(out, bytes, "%llu", (unsigned long long)*(const uint64_t *)at); break;
     case SB_KIND_REAL: snprintf(out, bytes, "%.17g", *(const double *)at); break;
@@ -130,7 +140,11 @@ static void say_allowed(const sb_key *k, char *out, size_t bytes)
     else if (k->kind == SB_KIND_TEXT)
         snprintf(out, bytes, "text");
     else
-        snprintf(out, bytes, "%s%.16g to %.16g", k->kind == SB_KIND_SIDE ? "0, " : "", k->least, k->most);
+        snprintf(out, bytes, "%s%.16g to %.16g",
+                 k->kind == SB_KIND_SIDE ? "0, "
+                 : k->automatic          ? "auto, "
+                                         : "",
+                 k->least, k->most);
     for (char *bar = out; (bar = strchr(bar, '|'));)
         *bar = '/';
 }

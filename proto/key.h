@@ -32,6 +32,7 @@ typedef struct {
     const char *choices; /* CHOICE: "a|b|c", in the enum's order */
     const char *meaning;
     sb_key_kind kind;
+    bool automatic; /* INT: `auto` is allowed, too, and is 0 in the struct */
     bool
         apart; /* the result of a run does not depend on it: where it lies, how fast it is, what it reports */
 } sb_key;

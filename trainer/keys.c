@@ -15,7 +15,9 @@ static const sb_key run_keys[] = {
 static const sb_key trainer_keys[] = {
     SB_KEY_INT(sb_trainer_keys, batch, "16", 1, 65536,
                "samples of a loss, and of an optimiser step if nothing is accumulated"),
-    SB_KEY_INT(sb_trainer_keys, chunk, "0", 0, 1 << 20, "views in the backbone at once; 0: all of a size"),
+    SB_KEY_INT(sb_trainer_keys, chunk, "auto", 1, 1 << 20,
+               "views in the backbone at once, and in its norms; auto: as many as fit, at most all of a size",
+               .automatic = true),
     SB_KEY_INT(sb_trainer_keys, accumulate, "1", 1, 4096,
                "batches whose gradients are averaged in an optimiser step; no larger batch for the loss"),
     SB_KEY_CHOICE(sb_trainer_keys, recompute, "auto", "none|norms|blocks|auto",

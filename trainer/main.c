@@ -19,6 +19,7 @@
 #include "trainer/export.h"        /* sb_export_backbone */
 #include "trainer/follow.h"        /* sb_follow */
 #include "trainer/loss.h"          /* sb_loss */
+#include "trainer/planner.h"       /* sb_planner_* */
 #include "trainer/status.h"        /* sb_status_read, sb_status_line */
 #include "trainer/train.h"         /* sb_train */
 
@@ -37,7 +38,8 @@ struct arguments {
     int watch;
     long seen[SB_LOGS];
     int64_t step;
-    char **rest; /* what follows the command */
+    size_t memory; /* bytes of a device; 0: of the one that is here */
+    char **rest;   /* what follows the command */
     int rest_count;
     char *targets[SB_VIEWS_MAX];
     int target_count;
@@ -95,7 +97,8 @@ static int prepare(const arguments *a)
     sb_settings settings;
     sb_config_init(&config);
     int rc = -1;
-    if (read_recipe(a, NULL, &settings, &config) == 0 && sb_train_check(&settings) == 0 &&
+    if (read_recipe(a, NULL, &settings, &config) == 0 && sb_planner_settle(&settings, &config) == 0 &&
+        sb_train_check(&settings) == 0 &&
         (settings.run.dir[0] != '\0' || name_run(&settings.run, a->recipe ? a->recipe : "run") == 0) &&
         sb_config_settle(&config, "run.dir", settings.run.dir) == 0)
         rc = make_run(&config, settings.run.dir);
@@ -105,14 +108,22 @@ static int prepare(const arguments *a)
     return rc;
 }
 
-/* The settings of a recipe for ./run doctor, which has no data. */
-static int read_without_data(const arguments *a, sb_settings *out)
+/* The settings of a recipe for who has no data. settle: with what is auto chosen. */
+static int read_without_data(const arguments *a, bool settle, sb_settings *out)
 {
     sb_config config;
     sb_config_init(&config);
     int rc = read_recipe(a, "data.path=none", out, &config);
+    if (rc == 0 && settle)
+        rc = sb_planner_settle(out, &config);
     sb_config_free(&config);
     return rc;
+}
+
+static int plan(const arguments *a)
+{
+    sb_settings config;
+    return read_without_data(a, false, &config) != 0 ? -1 : sb_planner_print(&config, a->memory);
 }
 
 /* "MIB of device memory, MIB of shared memory for views", as numbers, for ./run doctor. */
@@ -120,7 +131,7 @@ static int needs(const arguments *a)
 {
     sb_settings config;
     size_t device, shared;
-    if (read_without_data(a, &config) != 0 || sb_train_needs(&config, &device, &shared) != 0)
+    if (read_without_data(a, true, &config) != 0 || sb_train_needs(&config, &device, &shared) != 0)
         return -1;
     printf("%zu %zu\n", (device >> 20) + 1, (shared >> 20) + 1);
     return 0;
@@ -138,7 +149,7 @@ static int say_time(const arguments *a)
                   { 86400, INFINITY, "days" } };
     sb_settings config;
     sb_calibration c;
-    if (read_without_data(a, &config) != 0 || sb_calibrate(&config, &c) != 0)
+    if (read_without_data(a, true, &config) != 0 || sb_calibrate(&config, &c) != 0)
         return -1;
     double all = c.step_s * (double)config.trainer.steps;
     size_t unit = 0;
@@ -197,8 +208,9 @@ static int loss(const arguments *a)
 
 static const command commands[] = {
     { "prepare", 0, INT_MAX, prepare }, { "needs", 0, INT_MAX, needs }, { "time", 0, INT_MAX, say_time },
-    { "loss", 0, INT_MAX, loss },       { "keys", 0, 1, keys },         { "methods", 0, 1, methods },
-    { "train", 1, 1, train },           { "status", 1, 1, status },     { "export", 1, 1, export },
+    { "plan", 0, INT_MAX, plan },       { "loss", 0, INT_MAX, loss },   { "keys", 0, 1, keys },
+    { "methods", 0, 1, methods },       { "train", 1, 1, train },       { "status", 1, 1, status },
+    { "export", 1, 1, export },
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
@@ -211,7 +223,17 @@ static const command *command_of(const char *name)
     return NULL;
 }
 
-enum { KEY_RECIPE = 0x100, KEY_FOLLOW, KEY_WATCH, KEY_SEEN, KEY_TARGET, KEY_ARRAYS, KEY_SKIP, KEY_STEP };
+enum {
+    KEY_RECIPE = 0x100,
+    KEY_FOLLOW,
+    KEY_WATCH,
+    KEY_SEEN,
+    KEY_TARGET,
+    KEY_ARRAYS,
+    KEY_SKIP,
+    KEY_STEP,
+    KEY_MEMORY
+};
 
 /* A whole number of an option. */
 static long long number(struct argp_state *state, const char *option, const char *text, long long least,
@@ -223,6 +245,18 @@ static long long number(struct argp_state *state, const char *option, const char
     if (errno || *end || end == text || value < least || value > most)
         argp_error(state, "%s %s: a whole number from %lld on was expected", option, text, least);
     return value;
+}
+
+/* "8GiB", "6000MiB". */
+static int read_bytes(const char *text, size_t *out)
+{
+    char *end;
+    const double value = strtod(text, &end);
+    const int shift = strcmp(end, "GiB") == 0 ? 30 : strcmp(end, "MiB") == 0 ? 20 : 0;
+    if (end == text || shift == 0 || !(value >= 1.0 / 1024 && value <= 1e6))
+        return -1;
+    *out = (size_t)(value * (double)((size_t)1 << shift));
+    return 0;
 }
 
 static error_t parse(int key, char *argument, struct argp_state *state)
@@ -245,6 +279,10 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     case KEY_ARRAYS: a->arrays = argument; break;
     case KEY_SKIP: a->skip = argument; break;
     case KEY_STEP: a->step = number(state, "--step", argument, 0, LLONG_MAX); break;
+    case KEY_MEMORY:
+        if (read_bytes(argument, &a->memory) != 0)
+            argp_error(state, "--device-memory %s: a size like 8GiB or 6000MiB was expected", argument);
+        break;
     case 'o': a->output = argument; break;
     case ARGP_KEY_ARG:
         a->command = command_of(argument);
@@ -266,7 +304,8 @@ static error_t parse(int key, char *argument, struct argp_state *state)
 int main(int argc, char **argv)
 {
     const struct argp_option options[] = {
-        { "recipe", KEY_RECIPE, "FILE", 0, "prepare, needs, time: YAML recipe", 0 },
+        { "recipe", KEY_RECIPE, "FILE", 0, "prepare, plan, needs, time: YAML recipe", 0 },
+        { "device-memory", KEY_MEMORY, "SIZE", 0, "plan: of a device that is not here, 8GiB or 6000MiB", 0 },
         { "follow", KEY_FOLLOW, NULL, 0, "status: go on until the run ends", 0 },
         { "watch", KEY_WATCH, "PID", 0, "status --follow: end with this process", 0 },
         { "seen", KEY_SEEN, "BYTES", 0,
@@ -288,7 +327,8 @@ int main(int argc, char **argv)
     const struct argp argp = {
         .options = options,
         .parser = parse,
-        .args_doc = "prepare [KEY=VALUE...]\nkeys [CHOICE]\nmethods [NAME]\nneeds [KEY=VALUE...]\ntime "
+        .args_doc = "prepare [KEY=VALUE...]\nplan [KEY=VALUE...]\nkeys [CHOICE]\nmethods [NAME]\nneeds "
+                    "[KEY=VALUE...]\ntime "
                     "[KEY=VALUE...]\nloss "
                     "METHOD A.npy B.npy [KEY=VALUE...] -o FOLDER\ntrain RUN_DIR\nstatus RUN_DIR\nexport "
                     "RUN_DIR -o FILE",

@@ -397,7 +397,7 @@ static sb_train_end run_steps(train *t)
 
 /* ---- start and end ------------------------------------------------------------------------------------- */
 
-static void make_layout(sb_layout *out, const sb_settings *c)
+void sb_train_layout(sb_layout *out, const sb_settings *c)
 {
     int sizes[SB_VIEWS_MAX];
     for (int v = 0; v < c->view_count; v++)
@@ -420,7 +420,7 @@ int sb_train_needs(const sb_settings *c, size_t *device_bytes, size_t *shared)
     sb_step_destroy(&step);
     sb_device_close(&device);
     sb_layout layout;
-    make_layout(&layout, c);
+    sb_train_layout(&layout, c);
     *shared = 0;
     for (int i = 0; i < layout.class_count; i++)
         *shared += (size_t)layout.classes[i].slots * layout.classes[i].bytes;
@@ -429,7 +429,7 @@ int sb_train_needs(const sb_settings *c, size_t *device_bytes, size_t *shared)
 
 static int make_rings(train *t)
 {
-    make_layout(&t->layout, &t->config);
+    sb_train_layout(&t->layout, &t->config);
     for (int i = 0; i < t->layout.class_count; i++) {
         const sb_layout_class *k = &t->layout.classes[i];
         sb_ring *ring = &t->rings[i];

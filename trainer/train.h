@@ -4,6 +4,7 @@
 
 #include <stddef.h>
 
+#include "proto/layout.h"
 #include "trainer/configuration.h"
 
 typedef enum { SB_TRAIN_FAILED = -1, SB_TRAIN_FINISHED = 0, SB_TRAIN_STOPPED = 3 } sb_train_end;
@@ -15,6 +16,9 @@ sb_train_end sb_train(const char *run_dir);
 /* How many bytes a run of this configuration takes: memory of the device that it would use, and shared memory
  * for views. If there is less, the error says what would fit. */
 int sb_train_needs(const sb_settings *config, size_t *device, size_t *shared);
+
+/* Where the views of a batch lie in shared memory. */
+void sb_train_layout(sb_layout *out, const sb_settings *config);
 
 /* Does all that a run's start does but for its directory, data and shared memory: plans, takes the memory,
  * reads `init` and notes what matched. */

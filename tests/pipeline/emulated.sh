@@ -111,7 +111,7 @@ crowded() {
         "${@:2}"
     )
 }
-run_crowded() { crowded "$1" run_on cuda "$2" trainer.chunk=0 trainer.steps=2 "${@:3}"; }
+run_crowded() { crowded "$1" run_on cuda "$2" trainer.chunk=16 trainer.recompute=none trainer.steps=2 "${@:3}"; }
 
 needed=0 free=0 chunk=0 others=0
 # One that does not fit says by how much it does not, and what is certain to. What is certain takes up to 32 MiB more than it will in the
@@ -128,6 +128,17 @@ just_fits() {
 }
 
 chunk_fits() { run_crowded 6960 chunk data.view=32 trainer.chunk="$chunk"; }
+
+# chosen NAME OTHERS...: what is auto is chosen so that it fits, and what others take once it was chosen makes nothing fail. The run's directory
+# says it, and a device that has more memory gives the same weights with it.
+chosen() {
+    local name=$1 others=$2
+    run_crowded "$others" "$name" data.view=32 trainer.chunk=auto trainer.recompute=auto && ! grep "out of memory" "$work/$name"/log/*.log &&
+        read -r chunk < <(sed -n 's/^  chunk: //p' "$work/$name/config.yaml") && read -r again < <(sed -n 's/^  recompute: //p' "$work/$name/config.yaml") &&
+        echo "chunk $chunk, $again" && { [ "$chunk" -lt 16 ] || [ "$again" != none ]; } &&
+        run_on cuda "$name.all" trainer.chunk="$chunk" trainer.recompute=none trainer.steps=2 data.view=32 &&
+        cmp "$work/$name/backbone.safetensors" "$work/$name.all/backbone.safetensors"
+}
 
 # Its memory is not the trainer's: two tiles of 768 MiB.
 augment_lacks_memory() {
@@ -171,6 +182,8 @@ ok "a driver older than the toolkit: both versions" old_driver
 ok "a batch that the memory does not hold: refused, with the largest chunk" refused_for_memory
 ok "  which is held" chunk_fits
 ok "a batch that it just holds: 300 MiB less behind the check, and nothing fails" just_fits
+ok "auto: what fits is chosen" chosen auto1 6960
+ok "auto: with less free, less" chosen auto2 7100
 ok "no memory for tiles and views: the run ends and says what to lower" augment_lacks_memory
 ok "a full GPU is no reason to take the CPU" full
 ok "nothing is left behind" nothing_left

@@ -75,7 +75,8 @@ static size_t list_wants(sb_step *s, const piece pieces[], int piece_count, want
     size_t samples = (size_t)s->method.samples, rows = (size_t)s->rows, width = (size_t)s->width,
            statistics = s->store.floats[SB_ENTRY_STATISTIC];
     size_t arena = 0, pixels = 0, largest = 0, total = 0;
-    const sb_plan_bytes heads = bytes_of(s->heads);
+    const bool target_network = s->method.kind->momentum != NULL;
+    const sb_plan_bytes heads = s->heads_bytes, target_heads = s->target_heads_bytes;
     *count = 0;
     for (int i = 0; i < piece_count; i++) {
         const piece *p = &pieces[i];
@@ -85,7 +86,7 @@ static size_t list_wants(sb_step *s, const piece pieces[], int piece_count, want
         pixels = views > pixels ? views : pixels;
         largest = n > largest ? n : largest;
         list[(*count)++] = (want){ p->bytes.packed, p->packed, &s->budget.packed };
-        if (s->target_heads)
+        if (target_network)
             list[(*count)++] = (want){ p->bytes.packed, p->target_packed, &s->budget.packed };
     }
     const want others[] = {
@@ -110,11 +111,11 @@ static size_t list_wants(sb_step *s, const piece pieces[], int piece_count, want
         list[(*count)++] = others[i];
     const want target[] = {
         { rows * width * sizeof(float), &s->target_features, &s->budget.batch },
-        { s->target_heads ? sb_plan_arena_bytes(s->target_heads) : 0, &s->target_arena, &s->budget.batch },
-        { s->target_heads ? sb_plan_packed_bytes(s->target_heads) : 0, &s->target_packed, &s->budget.packed },
-        { s->target.floats[SB_ENTRY_STATISTIC] * sizeof(float), &s->target_running, &s->budget.weights },
+        { target_heads.arena, &s->target_arena, &s->budget.batch },
+        { target_heads.packed, &s->target_packed, &s->budget.packed },
+        { s->method.projector[SB_ENTRY_STATISTIC] * sizeof(float), &s->target_running, &s->budget.weights },
     };
-    for (size_t i = 0; s->target_heads && i < sizeof target / sizeof *target; i++)
+    for (size_t i = 0; target_network && i < sizeof target / sizeof *target; i++)
         list[(*count)++] = target[i];
     for (int i = 0; i < *count; i++)
         total += list[i].bytes;
@@ -195,6 +196,60 @@ static int take_images(sb_step *s)
     return s->all_images && s->swapped ? 0 : -1;
 }
 
+/* Weights, gradients, the optimiser's state, statistics, what a method keeps; the target's. */
+static size_t section_bytes(const sb_step *s)
+{
+    size_t floats = ((size_t)s->state_arrays + 1) * s->store.floats[SB_ENTRY_WEIGHT];
+    for (int k = 0; k < SB_ENTRY_KINDS; k++)
+        floats += s->store.floats[k] +
+                  (s->method.kind->momentum && k != SB_ENTRY_STATE ? s->method.projector[k] : 0);
+    return floats * sizeof(float);
+}
+
+int sb_step_size(sb_step *s, int chunk, sb_recompute recompute, sb_step_budget *out)
+{
+    piece pieces[SB_STEP_PLANS_MAX];
+    want list[WANTS_MAX];
+    sb_step_cut cuts[SB_VIEWS_MAX];
+    int wants;
+    sb_step_recompute(s, recompute);
+    const int count = promised_pieces(s, chunk, pieces), sizes = sb_step_cut_batch(s->config, chunk, cuts);
+    if (count < 0)
+        return -1;
+    list_wants(s, pieces, count, list, &wants);
+    s->budget = (sb_step_budget){ .weights = section_bytes(s) };
+    for (int i = 0; i < wants; i++)
+        *list[i].account += list[i].bytes;
+    for (int c = 0; c < sizes; c++)
+        s->budget.chunks += (cuts[c].rows + cuts[c].whole - 1) / cuts[c].whole;
+    *out = s->budget;
+    return 0;
+}
+
+/* Whether each size of view is cut into equal chunks. */
+static bool even(const sb_step *s, int chunk)
+{
+    sb_step_cut cuts[SB_VIEWS_MAX];
+    const int count = sb_step_cut_batch(s->config, chunk, cuts);
+    for (int c = 0; c < count; c++)
+        if (cuts[c].rest > 0)
+            return false;
+    return true;
+}
+
+int sb_step_fit(sb_step *s, sb_recompute recompute, size_t available)
+{
+    const size_t taken = section_bytes(s), left = available > taken ? available - taken : 0;
+    sb_step_recompute(s, recompute);
+    const int largest = largest_chunk(s, sb_step_largest_chunk(s->config) + 1, left);
+    for (int chunk = largest; chunk > 0 && chunk >= largest / 2; chunk--) {
+        const int fine = even(s, chunk) ? chunk_fits(s, chunk, left) : 0;
+        if (fine != 0)
+            return fine < 0 ? -1 : chunk;
+    }
+    return largest;
+}
+
 int sb_step_take_memory(sb_step *s)
 {
     size_t batch = (size_t)s->method.batch, samples = (size_t)s->method.samples;
@@ -216,9 +271,7 @@ int sb_step_take_memory(sb_step *s)
         memcpy(list[i].to, &memory, sizeof memory);
         *list[i].account += list[i].bytes;
     }
-    s->budget.weights += ((size_t)s->state_arrays + 1) * s->store.floats[SB_ENTRY_WEIGHT] * sizeof(float);
-    for (int k = 0; k < SB_ENTRY_KINDS; k++)
-        s->budget.weights += (s->section.floats[k] + s->target.floats[k]) * sizeof(float);
+    s->budget.weights += section_bytes(s);
     s->budget.chunks = s->chunk_count;
     for (int i = 0; i < s->plan_count; i++)
         sb_plan_bind(s->plans[i].plan, s->arena, s->plans[i].packed);

@@ -51,6 +51,15 @@ int sb_step_cut_batch(const sb_settings *config, int most, sb_step_cut out[SB_VI
     return count;
 }
 
+int sb_step_largest_chunk(const sb_settings *config)
+{
+    sb_step_cut cuts[SB_VIEWS_MAX];
+    int count = sb_step_cut_batch(config, 0, cuts), most = 0;
+    for (int c = 0; c < count; c++)
+        most = cuts[c].whole > most ? cuts[c].whole : most;
+    return most;
+}
+
 /* Replica after replica, of each its views in their order, then samples. */
 static void list_inputs(sb_step *s, int side, int start)
 {

@@ -8,16 +8,22 @@
 #include "trainer/graph/normal.h"
 #include "trainer/step/private.h"
 
-static int plan_graph(sb_plan **out, const sb_graph *g, bool training)
+/* out: NULL: its size is enough. */
+static int plan_graph(sb_plan **out, sb_plan_bytes *bytes, const sb_graph *g, bool training)
 {
     sb_shape leaves[SB_LEAVES_MAX];
     const sb_plan_options options = { .training = training };
     for (int k = 0; k < g->leaf_count; k++) /* built for this batch: the nominal shapes are the true ones */
         leaves[k] = sb_shape_of(g, g->leaves[k]);
-    return sb_plan_create(out, g, leaves, &options);
+    if (!out)
+        return sb_plan_size(bytes, g, leaves, &options);
+    if (sb_plan_create(out, g, leaves, &options) != 0)
+        return -1;
+    *bytes = (sb_plan_bytes){ sb_plan_arena_bytes(*out), sb_plan_packed_bytes(*out) };
+    return 0;
 }
 
-int sb_step_plan_heads(sb_step *s)
+int sb_step_plan_heads(sb_step *s, bool sketch)
 {
     for (int k = 0; k < s->loss->leaf_count; k++) {
         const sb_given_kind kind = s->method.given[k].kind;
@@ -32,9 +38,10 @@ int sb_step_plan_heads(sb_step *s)
         s->table_offset[t] = s->table_floats;
         s->table_floats += (sb_shape_elements(&shape) + 63) / 64 * 64;
     }
-    if (plan_graph(&s->heads, s->loss, true) != 0)
+    if (plan_graph(sketch ? NULL : &s->heads, &s->heads_bytes, s->loss, true) != 0)
         return sb_context("heads and loss");
-    if (s->method.kind->momentum && plan_graph(&s->target_heads, s->target_projector, false) != 0)
+    if (s->method.kind->momentum &&
+        plan_graph(sketch ? NULL : &s->target_heads, &s->target_heads_bytes, s->target_projector, false) != 0)
         return sb_context("the target's projector");
     return 0;
 }

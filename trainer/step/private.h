@@ -35,8 +35,9 @@ struct sb_step {
     sb_store store;
     sb_section section, target; /* target: of backbone and projector; empty where the method has none */
     sb_method method;
-    sb_graph *encoder, *loss, *target_projector; /* heads and loss; the projector of the target network */
-    sb_plan *heads, *target_heads;               /* of the last two; target_heads: NULL without a target */
+    sb_graph *encoder, *loss, *target_projector;   /* heads and loss; the projector of the target network */
+    sb_plan *heads, *target_heads;                 /* of the last two; target_heads: NULL without a target */
+    sb_plan_bytes heads_bytes, target_heads_bytes; /* what they take; in a sketch what they would at most */
     bool *again; /* [nodes of the encoder]: what is made again instead of kept */
     sb_step_plan plans[SB_STEP_PLANS_MAX];
     int plan_count;
@@ -103,8 +104,9 @@ int sb_step_upload(sb_step *step, const sb_step_source *source, int number);
 int sb_step_gather(sb_step *step, const sb_chunk *chunk, const float *batch, float *rows);
 int sb_step_scatter(sb_step *step, const sb_chunk *chunk, const float *rows, float *batch);
 
-/* heads.c. Plans heads and loss, and the target's projector; says how many numbers they are given. */
-int sb_step_plan_heads(sb_step *step);
+/* heads.c. Plans heads and loss, and the target's projector; says how many numbers they are given. sketch:
+ * how large they would be is enough. */
+int sb_step_plan_heads(sb_step *step, bool sketch);
 
 /* heads.c. Heads and loss of step `number` over the features of the whole batch, there and back. */
 int sb_step_heads(sb_step *step, int64_t number, const sb_step_source *source, double *loss);

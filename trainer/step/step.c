@@ -74,8 +74,8 @@ static int set_share(sb_step *s)
     return s->device->wait(s->device, SB_STREAM_COMPUTE);
 }
 
-/* width: of the embeddings that are given; 0: there is a backbone. */
-static int create(sb_step **out, sb_device *device, const sb_settings *config, int width)
+/* The graphs and their store. width: of the embeddings that are given; 0: there is a backbone. */
+static int build(sb_step **out, sb_device *device, const sb_settings *config, int width)
 {
     sb_step *s = sb_zeroed(1, sizeof *s, "a step");
     if (!s)
@@ -83,26 +83,43 @@ static int create(sb_step **out, sb_device *device, const sb_settings *config, i
     *s = (sb_step){
         .device = device, .config = config, .rows = config->trainer.batch * config->view_count, .width = width
     };
-    s->inputs = sb_zeroed((size_t)s->rows, sizeof *s->inputs, "the views of a batch");
-    s->chunks = sb_zeroed((size_t)s->rows, sizeof *s->chunks, "the chunks of a batch");
+    *out = s;
     sb_store_init(&s->store, device);
-    int rc = s->inputs && s->chunks ? 0 : -1;
-    if (rc == 0 && width == 0)
-        rc = build_encoder(s);
-    if (rc == 0 && (build_heads(s) != 0 || make_sections(s) != 0))
-        rc = -1;
+    if (width == 0 && build_encoder(s) != 0)
+        return -1;
+    return build_heads(s);
+}
+
+static int create(sb_step **out, sb_device *device, const sb_settings *config, int width)
+{
+    int rc = build(out, device, config, width);
+    sb_step *s = *out;
+    if (rc == 0) {
+        s->inputs = sb_zeroed((size_t)s->rows, sizeof *s->inputs, "the views of a batch");
+        s->chunks = sb_zeroed((size_t)s->rows, sizeof *s->chunks, "the chunks of a batch");
+        rc = s->inputs && s->chunks ? make_sections(s) : -1;
+    }
     if (rc == 0 && width == 0 &&
         (sb_step_make_update(s) != 0 || sb_step_lay_out(s, config->trainer.chunk) != 0))
         rc = -1;
-    if (rc == 0 && (sb_step_plan_heads(s) != 0 || sb_step_take_memory(s) != 0 || set_share(s) != 0 ||
+    if (rc == 0 && (sb_step_plan_heads(s, false) != 0 || sb_step_take_memory(s) != 0 || set_share(s) != 0 ||
                     sb_step_weights_changed(s) != 0))
         rc = -1;
-    if (rc != 0) {
-        sb_step_destroy(&s);
-        return -1;
-    }
-    *out = s;
-    return 0;
+    if (rc != 0)
+        sb_step_destroy(out);
+    return rc;
+}
+
+int sb_step_sketch(sb_step **out, sb_device *device, const sb_settings *config)
+{
+    int rc = build(out, device, config, 0);
+    if (rc == 0)
+        rc = sb_step_plan_heads(*out, true);
+    if (rc == 0)
+        (*out)->state_arrays = config->optimiser_kind->state_arrays;
+    else
+        sb_step_destroy(out);
+    return rc;
 }
 
 int sb_step_create(sb_step **out, sb_device *device, const sb_settings *config)

@@ -54,6 +54,21 @@ typedef struct {
 int sb_step_create(sb_step **out, sb_device *device, const sb_settings *config);
 void sb_step_destroy(sb_step **step);
 
+/* The most views that a chunk can have: all of a size, of a replica. */
+int sb_step_largest_chunk(const sb_settings *config);
+
+/* A step that nothing is created for on the device: what it would take is arithmetic. To be asked by
+ * sb_step_size, and destroyed, alone. */
+int sb_step_sketch(sb_step **out, sb_device *device, const sb_settings *config);
+
+/* What the step of a sketch takes at most with this chunk (0: all views of a size) and what is made again. */
+int sb_step_size(sb_step *sketch, int chunk, sb_recompute recompute, sb_step_budget *out);
+
+/* The largest chunk that is certain to fit into so many bytes, and so is everything beside it; of those that
+ * are at least half as large, rather one that leaves no rest, which would be a norm of its own size. 0: there
+ * is none; -1. */
+int sb_step_fit(sb_step *sketch, sb_recompute recompute, size_t available);
+
 /* A step without a backbone and without a projector: for the loss of embeddings [views * batch, width] that
  * come from outside (sb_step_loss). config->projector.layers is 0. */
 int sb_step_create_loss(sb_step **out, sb_device *device, const sb_settings *config, int width);

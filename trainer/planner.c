@@ -1,0 +1,262 @@
+/* planner.c: see planner.h. */
+#include "trainer/planner.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "kernels/open.h"
+#include "proto/error.h"
+#include "trainer/calibrate.h"
+#include "trainer/step/step.h"
+#include "trainer/train.h"
+
+#define NORM_VIEWS 32               /* in a norm: fewer make its statistics noise (MoCo's groups have 32) */
+#define RESERVE ((size_t)256 << 20) /* of a GPU, and 4 % of a larger one (kernels/cuda/device.c) */
+#define MIB (1024.0 * 1024.0)
+
+static const char *const names[] = { "none", "norms", "blocks" };
+
+/* What is tried: the cheapest first. */
+static sb_recompute first_of(const sb_settings *c)
+{
+    return c->trainer.recompute == SB_RECOMPUTE_AUTO ? SB_RECOMPUTE_NONE : c->trainer.recompute;
+}
+static sb_recompute last_of(const sb_settings *c)
+{
+    return c->trainer.recompute == SB_RECOMPUTE_AUTO ? SB_RECOMPUTE_BLOCKS : c->trainer.recompute;
+}
+
+static size_t total_of(const sb_step_budget *b) { return b->weights + b->packed + b->activations + b->batch; }
+
+/* ---- choosing ------------------------------------------------------------------------------------------ */
+
+typedef struct {
+    int chunk; /* 0: none is certain to fit */
+    sb_recompute recompute;
+} choice;
+
+/* With a chunk that was asked for: the least that has to be made again. */
+static int choose_recompute(sb_step *sketch, const sb_settings *c, size_t available, choice *out)
+{
+    for (sb_recompute r = first_of(c); r <= last_of(c); r++) {
+        sb_step_budget b;
+        if (sb_step_size(sketch, c->trainer.chunk, r, &b) != 0)
+            return -1;
+        if (total_of(&b) <= available) {
+            *out = (choice){ c->trainer.chunk, r };
+            return 0;
+        }
+    }
+    *out = (choice){ 0, first_of(c) };
+    return 0;
+}
+
+static int choose_chunk(sb_step *sketch, const sb_settings *c, size_t available, choice *out)
+{
+    const int whole = sb_step_largest_chunk(c);
+    choice found[SB_RECOMPUTE_AUTO], best = { 0, first_of(c) };
+    for (sb_recompute r = first_of(c); r <= last_of(c); r++) {
+        found[r] = (choice){ sb_step_fit(sketch, r, available), r };
+        if (found[r].chunk < 0)
+            return -1;
+        if (found[r].chunk == whole) {
+            *out = found[r];
+            return 0;
+        }
+    }
+    for (sb_recompute r = first_of(c); r <= last_of(c) && best.chunk < NORM_VIEWS; r++)
+        if (found[r].chunk > best.chunk)
+            best = found[r];
+    *out = best;
+    return 0;
+}
+
+static int choose(sb_step *sketch, const sb_settings *c, size_t available, choice *out)
+{
+    return c->trainer.chunk > 0 || c->trainer.replicas > 1 ? choose_recompute(sketch, c, available, out)
+                                                           : choose_chunk(sketch, c, available, out);
+}
+
+static int settle(sb_settings *s, sb_config *config, const choice *chosen, size_t available)
+{
+    const int whole = sb_step_largest_chunk(s), chunk = chosen->chunk > 0 ? chosen->chunk : whole;
+    const bool cut = s->trainer.chunk == 0 && chunk < whole;
+    char text[32];
+    if (chosen->chunk > 0 && (cut || chosen->recompute != first_of(s)))
+        sb_note("trainer.chunk = %d of %d views, trainer.recompute = %s: what fits into %.0f MiB%s", chunk,
+                whole, names[chosen->recompute], (double)available / MIB,
+                cut ? "; a norm of the backbone sees a chunk" : "");
+    snprintf(text, sizeof text, "%d", chunk);
+    if (s->trainer.replicas == 1) {
+        s->trainer.chunk = chunk;
+        if (sb_config_settle(config, "trainer.chunk", text) != 0)
+            return -1;
+    }
+    s->trainer.recompute = chosen->recompute;
+    return sb_config_settle(config, "trainer.recompute", names[chosen->recompute]);
+}
+
+int sb_planner_settle(sb_settings *s, sb_config *config)
+{
+    if (s->trainer.chunk > 0 && s->trainer.recompute != SB_RECOMPUTE_AUTO)
+        return 0;
+    sb_device *device = NULL;
+    sb_step *sketch = NULL;
+    size_t available;
+    choice chosen;
+    int rc = -1;
+    if (sb_device_open(&device, s->common.device, s->cuda.plugin, s->trainer.threads) == 0 &&
+        device->available(device, &available) == 0 && sb_step_sketch(&sketch, device, s) == 0 &&
+        choose(sketch, s, available, &chosen) == 0)
+        rc = 0;
+    sb_step_destroy(&sketch);
+    sb_device_close(&device);
+    return rc == 0 ? settle(s, config, &chosen, available) : -1;
+}
+
+/* ---- saying -------------------------------------------------------------------------------------------- */
+
+/* One view size after another in the table: the recipe's, and these times it. */
+static const double scales[] = { 0.5, 1, 2, 4 };
+enum { VIEW_LEAST = 16, VIEW_MOST = 1024 };
+
+/* Passes of a step: there is 1, back 2; a batch that is cut goes there twice, and so does what is made again
+ * but for norms, which are some per cent of a pass. */
+static double passes(bool cut, sb_recompute r)
+{
+    static const double again[] = { 0, 0.12, 1 };
+    return (3 + cut + again[r]) / 3;
+}
+
+/* Rows of the table: this size of views with all that can be made again. */
+static int print_rows(sb_device *device, const sb_settings *settings, double scale, size_t available)
+{
+    sb_settings c = *settings;
+    int largest = 0;
+    for (int v = 0; v < c.view_count; v++) {
+        c.views[v].size = (int)(c.views[v].size * scale);
+        if (c.views[v].size < VIEW_LEAST || c.views[v].size > VIEW_MOST)
+            return 0;
+        largest = c.views[v].size > largest ? c.views[v].size : largest;
+    }
+    sb_step *sketch = NULL;
+    int rc = sb_step_sketch(&sketch, device, &c);
+    const int whole = sb_step_largest_chunk(&c);
+    for (sb_recompute r = SB_RECOMPUTE_NONE; r < SB_RECOMPUTE_AUTO && rc == 0; r++) {
+        sb_step_budget b;
+        const int chunk = sb_step_fit(sketch, r, available);
+        if (chunk < 0 || (chunk > 0 && sb_step_size(sketch, chunk, r, &b) != 0))
+            rc = -1;
+        else if (chunk == 0)
+            printf("  %4d px   %-6s   does not fit\n", largest, names[r]);
+        else
+            printf("  %4d px   %-6s   %5d of %-5d %8.0f MiB   %.2f\n", largest, names[r], chunk, whole,
+                   (double)total_of(&b) / MIB, passes(chunk < whole, r));
+    }
+    sb_step_destroy(&sketch);
+    return rc;
+}
+
+/* What a checkpoint holds. */
+static double checkpoint_bytes(sb_step *sketch)
+{
+    const sb_store *store = sb_step_store(sketch);
+    const sb_method *m = sb_step_method(sketch);
+    int arrays;
+    sb_step_state(sketch, &arrays);
+    size_t floats = (size_t)arrays * store->floats[SB_ENTRY_WEIGHT];
+    for (int k = 0; k < SB_ENTRY_KINDS; k++)
+        floats += store->floats[k] + (m->kind->momentum ? m->projector[k] : 0);
+    return (double)(floats * sizeof(float));
+}
+
+static void print_memory(const sb_settings *c, sb_step *sketch, const sb_step_budget *b, size_t available)
+{
+    sb_layout layout;
+    size_t rings = 0;
+    sb_train_layout(&layout, c);
+    for (int i = 0; i < layout.class_count; i++)
+        rings += (size_t)layout.classes[i].slots * layout.classes[i].bytes;
+    const size_t total = total_of(b);
+    printf("device memory, at most\n"
+           "  weights, gradients, optimiser, what the method keeps   %8.0f MiB\n"
+           "  weights as the device packs them                       %8.0f MiB\n"
+           "  activations and workspace of a chunk                   %8.0f MiB\n"
+           "  heads, loss and features of the batch                  %8.0f MiB\n"
+           "  all                                                    %8.0f MiB of %.0f beside a reserve%s\n",
+           (double)b->weights / MIB, (double)b->packed / MIB, (double)b->activations / MIB,
+           (double)b->batch / MIB, (double)total / MIB, (double)available / MIB,
+           total <= available ? "" : ": DOES NOT FIT");
+    printf("host memory for views                                    %8.0f MiB\n", (double)rings / MIB);
+    printf("disk for %d checkpoints%*s%8.0f MiB\n", c->trainer.checkpoint_keep,
+           c->trainer.checkpoint_keep < 10 ? 34 : 33, "",
+           c->trainer.checkpoint_keep * checkpoint_bytes(sketch) / MIB);
+}
+
+/* From steps of this machine. */
+static int print_time(const sb_settings *c)
+{
+    sb_calibration k;
+    if (sb_calibrate(c, &k) != 0)
+        return -1;
+    const double hours = k.step_s * (double)c->trainer.steps / 3600;
+    printf("time: %.2f s a step, %.1f images/s, %.*f %s for %" PRId64 " steps (%s; measured for %.1f s)\n",
+           k.step_s, c->trainer.batch * c->trainer.accumulate / k.step_s, hours < 1 ? 0 : 1,
+           hours < 1 ? 60 * hours : hours, hours < 1 ? "minutes" : "hours", c->trainer.steps, k.device,
+           k.measured_s);
+    return 0;
+}
+
+/* With a sketch of the recipe as it would run. */
+static int print_plan(sb_device *device, const sb_settings *settings, size_t available, bool here)
+{
+    sb_settings c = *settings;
+    sb_step *sketch = NULL;
+    choice chosen;
+    sb_step_budget b;
+    if (sb_step_sketch(&sketch, device, &c) != 0 || choose(sketch, &c, available, &chosen) != 0) {
+        sb_step_destroy(&sketch);
+        return -1;
+    }
+    const int whole = sb_step_largest_chunk(&c);
+    const int asked = settings->trainer.chunk > 0 ? settings->trainer.chunk : whole;
+    c.trainer.chunk = c.trainer.replicas > 1 ? 0 : chosen.chunk > 0 ? chosen.chunk : asked;
+    c.trainer.recompute = chosen.recompute;
+    int rc = sb_step_size(sketch, c.trainer.chunk, c.trainer.recompute, &b);
+    if (rc == 0) {
+        printf("method %s, batch %d of %d views: trainer.chunk = %d of %d, trainer.recompute = %s\n",
+               c.method->name, c.trainer.batch, c.view_count, c.trainer.chunk > 0 ? c.trainer.chunk : whole,
+               whole, names[c.trainer.recompute]);
+        print_memory(&c, sketch, &b, available);
+    }
+    sb_step_destroy(&sketch);
+    if (rc == 0 && here && total_of(&b) <= available)
+        rc = print_time(&c);
+    if (rc == 0)
+        printf("\n  view      again    chunk               memory       passes against a whole batch that "
+               "keeps all\n");
+    for (size_t i = 0; i < sizeof scales / sizeof *scales && rc == 0; i++)
+        rc = print_rows(device, settings, scales[i], available);
+    return rc;
+}
+
+int sb_planner_print(const sb_settings *settings, size_t memory)
+{
+    sb_device *device = NULL;
+    size_t available = memory;
+    if (sb_device_open(&device, settings->common.device, settings->cuda.plugin, settings->trainer.threads) !=
+        0)
+        return -1;
+    if (memory > 0)
+        printf("for a device of %.0f MiB, as the kernels of this one take it: %s\n", (double)memory / MIB,
+               device->description);
+    int rc = 0;
+    if (memory > 0)
+        available -= memory / 25 > RESERVE ? memory / 25 : RESERVE;
+    else
+        rc = device->available(device, &available);
+    if (rc == 0)
+        rc = print_plan(device, settings, available, memory == 0);
+    sb_device_close(&device);
+    return rc == 0 && fflush(stdout) != 0 ? sb_fail_errno("writing") : rc;
+}
