@@ -2,7 +2,7 @@
 import torch
 from torch.nn import functional
 
-from methods import far, inputs, unit
+from methods import bank, far, inputs, unit
 
 LEAST = 2
 VARIANTS = [{}, {"bias": -3.5, "scale": 5}, {"bias": 0, "scale": 50}, {"skip": True}]
@@ -30,4 +30,4 @@ def initial(program, generator):
     return far([program(views)["loss"]], [wanted]), 2e-6
 
 
-RELATIONS = [initial]
+RELATIONS = [initial, bank]

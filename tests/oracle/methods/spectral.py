@@ -1,7 +1,7 @@
 """Spectral contrastive loss (HaoChen et al. 2021): rows that are too long are cut, squares of similarities over pairs of samples."""
 import torch
 
-from methods import far, inputs
+from methods import bank, far, inputs
 
 LEAST = 2
 VARIANTS = [{}, {"mu": 10}, {"mu": 128}, {"skip": True}]
@@ -42,4 +42,4 @@ def unbiased(program, generator):
     return far([program(views)["loss"]], [sum(parts) / len(parts)]), 2e-6
 
 
-RELATIONS = [covariances, unbiased]
+RELATIONS = [covariances, unbiased, bank]
