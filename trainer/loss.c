@@ -17,6 +17,8 @@
 #include "trainer/npy.h"
 #include "trainer/step/step.h"
 
+#define IMAGES_MOST (1 << 24)
+
 typedef struct {
     const sb_loss_request *request;
     sb_settings settings;
@@ -25,6 +27,8 @@ typedef struct {
     int views, samples, width;
     float *embeddings, *targets, *gradient; /* [views * samples, width]; targets: NULL: none were given */
     uint8_t *skip;                          /* [samples, samples]; NULL: none was given */
+    int32_t *images;                        /* [samples]; NULL: none was given */
+    int32_t image_count;                    /* one more than the largest of these */
 } loss;
 
 /* ---- what comes in ------------------------------------------------------------------------------------- */
@@ -82,6 +86,24 @@ static int read_skip(loss *l, const char *path)
                          l->samples);
 }
 
+static int read_images(loss *l, const char *path)
+{
+    sb_npy a;
+    if (sb_npy_read(&a, path, SB_NPY_I32) != 0)
+        return -1;
+    l->images = a.values;
+    if (a.dims != 1 || a.side[0] != l->samples)
+        return sb_fail("%s: [%d] was expected: a number for each sample", path, l->samples);
+    for (int i = 0; i < l->samples; i++) {
+        if (l->images[i] < 0 || l->images[i] >= IMAGES_MOST)
+            return sb_fail("%s: sample %d is of image %d, of at most %d", path, i, (int)l->images[i],
+                           IMAGES_MOST);
+        if (l->images[i] >= l->image_count)
+            l->image_count = l->images[i] + 1;
+    }
+    return 0;
+}
+
 static int read_files(loss *l)
 {
     const sb_loss_request *r = l->request;
@@ -100,6 +122,8 @@ static int read_files(loss *l)
     for (int v = 0; v < r->target_count; v++)
         if (read_view(l, &l->targets, v, r->targets[v]) != 0)
             return -1;
+    if (r->images && read_images(l, r->images) != 0)
+        return -1;
     return r->skip ? read_skip(l, r->skip) : 0;
 }
 
@@ -121,6 +145,8 @@ static int read_settings(loss *l)
         rc = -1;
     sb_config_free(&config);
     l->settings.projector.layers = 0;
+    if (l->image_count > l->settings.images)
+        l->settings.images = l->image_count;
     return rc;
 }
 
@@ -237,18 +263,20 @@ static int run(loss *l)
         return -1;
     if (r->target_count > 0 && !c->method->momentum)
         return sb_fail("method %s has no target network: --target does not apply", c->method->name);
+    if (r->images && !c->method->images)
+        return sb_fail("method %s keeps nothing for each image: --images does not apply", c->method->name);
     if (r->step < 0 || r->step >= c->trainer.steps)
         return sb_fail("step %lld: trainer.steps = %lld are counted from 0", (long long)r->step,
                        (long long)c->trainer.steps);
     l->gradient = sb_zeroed((size_t)l->views * (size_t)l->samples * (size_t)l->width, sizeof *l->gradient,
                             "the gradient at the embeddings");
+    const sb_step_embedded batch = { l->embeddings, l->targets, l->skip, l->images };
     if (!l->gradient ||
         sb_device_open(&l->device, c->common.device, c->cuda.plugin, c->trainer.threads) != 0 ||
         sb_step_create_loss(&l->step, l->device, c, l->width) != 0 || set_arrays(l) != 0 ||
         make_folder(r->out) != 0 || write_arrays(l, "arrays", false) != 0 ||
-        sb_step_loss(l->step, r->step, l->embeddings, l->targets, l->skip, &value, l->gradient) != 0 ||
-        write_gradients(l) != 0 || write_arrays(l, "gradients", true) != 0 ||
-        write_arrays(l, "after", false) != 0)
+        sb_step_loss(l->step, r->step, &batch, &value, l->gradient) != 0 || write_gradients(l) != 0 ||
+        write_arrays(l, "gradients", true) != 0 || write_arrays(l, "after", false) != 0)
         return -1;
     return printf("loss %.9g\n", value) > 0 && fflush(stdout) == 0 ? 0 : sb_fail_errno("writing");
 }
@@ -267,6 +295,7 @@ int sb_loss(const sb_loss_request *request)
     free(l->targets);
     free(l->gradient);
     free(l->skip);
+    free(l->images);
     free(l);
     return rc;
 }

@@ -12,6 +12,8 @@ typedef struct {
     int target_count;
     const char *arrays; /* folder with arrays of the method's own; NULL: as they begin, from `seed` */
     const char *skip;   /* u8 [N, N]: pairs of samples that are no negatives; NULL: none */
+    const char *images; /* i32 [N]: which image each sample is of, for methods that keep something for each;
+                           NULL: each of one of its own. There are 2 N, or as many as are numbered */
     const char *out;    /* folder for what comes out */
     int64_t step;       /* of trainer.steps */
 } sb_loss_request;

@@ -33,7 +33,7 @@ typedef struct {
 
 struct arguments {
     const command *command;
-    const char *recipe, *output, *arrays, *skip;
+    const char *recipe, *output, *arrays, *skip, *images;
     bool follow, has_seen;
     int watch;
     long seen[SB_LOGS];
@@ -201,6 +201,7 @@ static int loss(const arguments *a)
                                       .target_count = a->target_count,
                                       .arrays = a->arrays,
                                       .skip = a->skip,
+                                      .images = a->images,
                                       .out = a->output,
                                       .step = a->step };
     return sb_loss(&request);
@@ -231,6 +232,7 @@ enum {
     KEY_TARGET,
     KEY_ARRAYS,
     KEY_SKIP,
+    KEY_IMAGES,
     KEY_STEP,
     KEY_MEMORY
 };
@@ -278,6 +280,7 @@ static error_t parse(int key, char *argument, struct argp_state *state)
         break;
     case KEY_ARRAYS: a->arrays = argument; break;
     case KEY_SKIP: a->skip = argument; break;
+    case KEY_IMAGES: a->images = argument; break;
     case KEY_STEP: a->step = number(state, "--step", argument, 0, LLONG_MAX); break;
     case KEY_MEMORY:
         if (read_bytes(argument, &a->memory) != 0)
@@ -321,6 +324,8 @@ int main(int argc, char **argv)
           "begins",
           0 },
         { "skip", KEY_SKIP, "FILE", 0, "loss: u8 [N, N], pairs of samples that are no negatives", 0 },
+        { "images", KEY_IMAGES, "FILE", 0,
+          "loss: i32 [N], which image each sample is of, for methods that keep something for each", 0 },
         { "step", KEY_STEP, "NUMBER", 0, "loss: the step of trainer.steps that it is; 0", 0 },
         { 0 },
     };

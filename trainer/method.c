@@ -40,10 +40,28 @@ sb_t sb_number(sb_method *m, sb_schedule number)
                 (sb_given){ .kind = SB_GIVEN_NUMBER, .number = number });
 }
 
+static double one(const sb_method *m, int64_t step, int64_t steps)
+{
+    return (void)m, (void)step, (void)steps, 1;
+}
+
+sb_t sb_one(sb_method *m) { return sb_number(m, one); }
+
 sb_t sb_normal(sb_method *m, int rows, int width)
 {
     return leaf(m, "normal numbers", (sb_shape){ rows, 1, 1, width, SB_F32 },
                 (sb_given){ .kind = SB_GIVEN_NORMAL });
+}
+
+sb_t sb_learnt(sb_method *m, const char *name)
+{
+    sb_t t = sb_linear(m->graph, sb_one(m), name, .out = 1);
+    sb_entry *e = sb_weight_of(m->graph, t, 0);
+    if (e) {
+        e->extent.init = SB_INIT_ZERO;
+        e->extent.decayed = false;
+    }
+    return t;
 }
 
 /* The number of a leaf. */

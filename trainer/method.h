@@ -196,6 +196,12 @@ void sb_steady_rate(sb_method *method, const char *name);
 /* [1, 1]: a number that follows from the step. */
 sb_t sb_number(sb_method *method, sb_schedule number);
 
+/* [1, 1]: the number 1. Times a column, as a product over columns, it makes a row of that. */
+sb_t sb_one(sb_method *method);
+
+/* [1, 1]: a number that is learnt, 0 at first, without weight decay. Under `name`.weight. */
+sb_t sb_learnt(sb_method *method, const char *name);
+
 /* [rows, width]: normal numbers that follow from the seed and the step. */
 sb_t sb_normal(sb_method *method, int rows, int width);
 

@@ -11,6 +11,7 @@ static float value(sb_map_function f, float x)
     case SB_MAP_RELU: return x <= 0 ? 0 : x; /* NaN stays, here and below */
     case SB_MAP_ROOT: return x <= 0 ? 0 : sqrtf(x);
     case SB_MAP_INVERSE: return 1 / x;
+    case SB_MAP_EXP: return (float)exp((double)x);
     default: return (float)cos((double)x);
     }
 }
@@ -22,6 +23,7 @@ static float slope(sb_map_function f, float at)
     case SB_MAP_RELU: return at <= 0 ? 0 : 1;
     case SB_MAP_ROOT: return at <= 0 ? 0 : 0.5f / at;
     case SB_MAP_INVERSE: return -at * at;
+    case SB_MAP_EXP: return at;
     default: return -(float)sin((double)at);
     }
 }

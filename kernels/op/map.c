@@ -12,10 +12,10 @@ static unsigned keeps(const void *how, const sb_shape *xs)
 {
     (void)xs;
     const sb_map_function f = ((const sb_map_how *)how)->function;
-    return f == SB_MAP_ROOT || f == SB_MAP_INVERSE ? SB_KEEPS_Y : SB_KEEPS_X(0);
+    return f == SB_MAP_ROOT || f == SB_MAP_INVERSE || f == SB_MAP_EXP ? SB_KEEPS_Y : SB_KEEPS_X(0);
 }
 
-/* Forward x, y; backward x or y, dy, dx. A root or a cosine counts as one operation. */
+/* Forward x, y; backward x or y, dy, dx. A root, an exponential or a cosine counts as one operation. */
 static sb_cost cost(const void *how, const sb_shape *xs, bool backward)
 {
     (void)how;

@@ -3,6 +3,7 @@
  *     SB_MAP_RELU    y = max(x, 0)         dx = 0 where x <= 0, else dy
  *     SB_MAP_ROOT    y = sqrt(max(x, 0))   dx = dy / (2 y), and 0 where y is 0
  *     SB_MAP_INVERSE y = 1 / x             dx = -y^2 dy
+ *     SB_MAP_EXP     y = exp(x)            dx = y dy; y is rounded once from f64
  *     SB_MAP_COSINE  y = cos(x)            dx = -sin(x) dy; the angle is reduced in f64
  *
  * NaN stays NaN in each, as in PyTorch. softplus.h has a file of its own. */
@@ -11,7 +12,7 @@
 
 #include "kernels/op.h"
 
-typedef enum { SB_MAP_RELU, SB_MAP_ROOT, SB_MAP_INVERSE, SB_MAP_COSINE, SB_MAPS } sb_map_function;
+typedef enum { SB_MAP_RELU, SB_MAP_ROOT, SB_MAP_INVERSE, SB_MAP_EXP, SB_MAP_COSINE, SB_MAPS } sb_map_function;
 
 typedef struct {
     sb_map_function function;

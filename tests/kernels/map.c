@@ -1,5 +1,6 @@
-/* map.c: functions value by value. An angle over pi is rounded twice in f64; all else is rounded relatively,
- * and few times. */
+/* map.c: functions value by value. An angle over pi is rounded twice in f64, an exponential is off by a unit
+ * of f64's last place, and f32 has few digits of one that is tiny; all else is rounded relatively, and few
+ * times. */
 #include "kernels/op/map.h"
 
 #include <math.h>
@@ -11,6 +12,12 @@ static sb_map_function function_of(const sb_reference *r) { return ((const sb_ma
 /* What a cosine or a sine of x may be off. */
 static double angle_off(double x) { return 0x1p-53 * (4 * fabs(x) + 4); }
 
+/* What a function of x that is y may be off before y is rounded. */
+static double value_off(sb_map_function f, double x, double y)
+{
+    return f == SB_MAP_COSINE ? angle_off(x) : f == SB_MAP_EXP ? 0x1p-52 * y + 0x1p-150 : 0;
+}
+
 static void forward(sb_reference *r)
 {
     for (size_t i = 0; i < sb_shape_elements(&r->ys); i++) {
@@ -19,10 +26,11 @@ static void forward(sb_reference *r)
         case SB_MAP_RELU: r->y[i] = x <= 0 ? 0 : x; break; /* NaN stays */
         case SB_MAP_ROOT: r->y[i] = x <= 0 ? 0 : sqrt(x); break;
         case SB_MAP_INVERSE: r->y[i] = 1 / x; break;
+        case SB_MAP_EXP: r->y[i] = exp(x); break;
         default: r->y[i] = cos(x);
         }
         if (r->y_bound)
-            r->y_bound[i] = function_of(r) == SB_MAP_COSINE ? angle_off(x) : 0;
+            r->y_bound[i] = value_off(function_of(r), x, r->y[i]);
     }
 }
 
@@ -35,6 +43,7 @@ static void backward(sb_reference *r)
         case SB_MAP_RELU: slope = r->x[0][i] <= 0 ? 0 : 1; break;
         case SB_MAP_ROOT: slope = r->y[i] <= 0 ? 0 : 1 / (2 * r->y[i]); break;
         case SB_MAP_INVERSE: slope = -r->y[i] * r->y[i]; break;
+        case SB_MAP_EXP: slope = r->y[i]; break;
         default: slope = -sin(r->x[0][i]), off = angle_off(r->x[0][i]);
         }
         r->dx[0][i] = r->dy[i] * slope;
@@ -58,14 +67,16 @@ static void fill_zero(sb_trial *t, sb_reference *r)
     static const double values[] = { 0, -0.0, -1, 0x1p-149, 1e30 };
     (void)t;
     for (size_t i = 0; i < sb_array_x(t, 0)->count; i++)
-        r->x[0][i] = values[i % (function_of(r) == SB_MAP_COSINE ? 4 : 5)];
+        r->x[0][i] = values[i % (function_of(r) >= SB_MAP_EXP ? 4 : 5)];
 }
 
-/* Many turns. */
+/* Many turns; almost all exponents of an f32. */
 static void fill_large(sb_trial *t, sb_reference *r)
 {
-    (void)r;
-    sb_fill_normal(t, sb_array_x(t, 0), 0, 1e4);
+    if (function_of(r) == SB_MAP_EXP)
+        sb_fill_uniform(t, sb_array_x(t, 0), -120, 86);
+    else
+        sb_fill_normal(t, sb_array_x(t, 0), 0, 1e4);
 }
 
 static void fill_nan(sb_trial *t, sb_reference *r)
@@ -79,7 +90,7 @@ typedef enum { AWAY, ZERO, LARGE, NOT_NUMBERS, VALUES } values;
 static void (*const fills[VALUES])(sb_trial *t, sb_reference *r) = { fill_away, fill_zero, fill_large,
                                                                      fill_nan };
 static const char *const texts[VALUES] = { "", ", around 0", ", large", ", NaN" };
-static const char *const names[SB_MAPS] = { "relu", "root", "inverse", "cosine" };
+static const char *const names[SB_MAPS] = { "relu", "root", "inverse", "exp", "cosine" };
 static sb_op_test tests[VALUES];
 
 static void add(values which, sb_map_function f, sb_shape x, bool timed)

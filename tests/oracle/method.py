@@ -5,6 +5,7 @@ A method's formula is written a second time in methods/NAME.py:
     LEAST       samples that it takes at least
     WIDTHS      two widths of an embedding; where it says nothing, 3 and 128
     TARGET      it has a target network, whose embeddings are given; where it says nothing, not
+    IMAGES      it keeps something for each image: samples are of some, which may come twice; where it says nothing, not
     VARIANTS    for each: keys of its own; beside them "step", "views" (2), "skip" (pairs are left out) and "seed"
     loss(m)     of the embeddings and all else that a Method below has, in the precision of those
     after(m)    the arrays that a step changes, by name; none where there is no such function
@@ -59,7 +60,7 @@ class Program:
         table = subprocess.run([TRAINER, "keys", name], capture_output=True, text=True, check=True).stdout
         self.defaults = {key: value(text) for key, text in re.findall(r"^\| `method\.(\w+)` \| (\S+) \|", table, re.MULTILINE)}
 
-    def __call__(self, views, keys=None, targets=None, arrays=None, skip=None, step=0, device="cpu"):
+    def __call__(self, views, keys=None, targets=None, arrays=None, skip=None, images=None, step=0, device="cpu"):
         with tempfile.TemporaryDirectory() as folder:
             folder = Path(folder)
             command = [TRAINER, "loss", self.name]
@@ -81,6 +82,9 @@ class Program:
             if skip is not None:
                 numpy.save(folder / "skip.npy", skip.astype(numpy.uint8))
                 command += ["--skip", folder / "skip.npy"]
+            if images is not None:
+                numpy.save(folder / "images.npy", images.astype(numpy.int32))
+                command += ["--images", folder / "images.npy"]
             ended = subprocess.run(command, capture_output=True, text=True)
             if ended.returncode != 0:
                 raise RuntimeError(ended.stderr.strip())
@@ -96,7 +100,7 @@ class Program:
 class Method:
     """What a reference sees of a step, in one precision."""
 
-    def __init__(self, program, variant, views, targets, arrays, skip, learnt, kind, wrong=lambda x: x):
+    def __init__(self, program, variant, views, targets, arrays, skip, images, learnt, kind, wrong=lambda x: x):
         def copy(x):
             return wrong(x.double()).to(kind)
 
@@ -106,6 +110,7 @@ class Method:
         self.own = {n: copy(x).requires_grad_(n in learnt) for n, x in arrays.items()}
         self.state = {n: x for n, x in self.own.items() if n not in learnt}
         self.skip = None if skip is None else torch.from_numpy(skip)
+        self.images = None if images is None else torch.from_numpy(images)
         self.kind = kind
 
     def key(self, name):
@@ -170,7 +175,8 @@ def compare(reference, program, variant, kind, samples, width, device, generator
         skip |= skip.T
     if getattr(reference, "TARGET", False):
         targets = [x + 0.5 * torch.from_numpy(generator.standard_normal(x.shape).astype(numpy.float32)) for x in views]
-    more = {"keys": keys, "targets": targets, "skip": skip, "step": variant.get("step", 0), "device": device}
+    images = generator.integers(0, 2 * samples, samples) if getattr(reference, "IMAGES", False) else None  # one may come twice
+    more = {"keys": keys, "targets": targets, "skip": skip, "images": images, "step": variant.get("step", 0), "device": device}
     got = program(views, **more)
     arrays = {n: draw(reference, n, tuple(x.shape), generator) for n, x in got["arrays"].items()}
     if arrays:
@@ -181,7 +187,7 @@ def compare(reference, program, variant, kind, samples, width, device, generator
         return [n for n, x in found.items() if not x.isfinite().all()], 0
 
     def evaluate(precision, wrong=lambda x: x):
-        return results(reference, Method(program, variant, views, targets, arrays, skip, set(got["own"]), precision, wrong))
+        return results(reference, Method(program, variant, views, targets, arrays, skip, images, set(got["own"]), precision, wrong))
 
     def noise(x):
         return x * (1 + max(1, math.sqrt(samples) / 4) * 2 * ROUNDING * torch.from_numpy(generator.choice([-1.0, 0.0, 1.0], tuple(x.shape))))

@@ -57,6 +57,7 @@ CASES = [
                                                "projector.views": "apart"}),
     ("ten steps of vicreg", GOLDEN, [16, 16], {"method.name": "vicreg", "method.invariance_weight": 2.5, "method.variance_weight": 2.5,
                                                 "method.covariance_weight": 0.1, "projector.last": "plain", "projector.views": "apart"}),
+    ("sigmoid, whose scale and bias are learnt", [0, 9], [16, 16], {"method.name": "sigmoid", "method.scale": 2, "method.bias": -1, "projector.last": "bias"}),
     ("lejepa, multi-crop", [0, 11], MULTICROP, {"method.name": "lejepa", "method.directions": 33, "method.lambda": 0.3, "projector.last": "bias"}),
 ]
 
@@ -223,7 +224,7 @@ class Case:
         weights, state = {}, {}
         for name, w in start["weights"].items():
             w, m = w.double(), start["state"][name].double()
-            vector = w.ndim == 1
+            vector = w.ndim == 1 or w.numel() == 1  # a number of a method's own has no weight decay either
             rate = (self.key("vector_rate") or 1) if vector else 1
             if not constant(name):
                 m = MOMENTUM * m + gradient[name].double() + (0 if vector else DECAY) * w

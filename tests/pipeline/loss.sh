@@ -11,6 +11,10 @@ g = numpy.random.default_rng(3)
 a, b = (g.standard_normal((9, 6)).astype(numpy.float32) for _ in range(2))
 numpy.save("a", a), numpy.save("b", b), numpy.save("short", b[:8]), numpy.save("one", a[:1]), numpy.save("double", a.astype(float))
 numpy.save("columns", numpy.asfortranarray(a)), numpy.save("flat", a[0])
+numbers = numpy.array([7, 2, 40, 2, 0, 1, 3, 4, 5], numpy.int32)
+numpy.save("numbers", numbers), numpy.save("long", numbers.astype(int))
+numbers[3] = -1
+numpy.save("below", numbers)
 b[4, 2] = numpy.nan
 numpy.save("nan", b)
 open("cut.npy", "wb").write(open("a.npy", "rb").read()[:200])
@@ -46,6 +50,15 @@ out_and_in() {
         cmp first/gradients/predictor.0.weight.npy again/gradients/predictor.0.weight.npy
 }
 
+# What is kept for each image: the rows that the numbers name, and no other.
+kept_for_images() {
+    loss sogclr a.npy b.npy --images numbers.npy -o images >said && /usr/bin/python3 - <<'END'
+import numpy
+seen, numbers = numpy.load("images/after/seen.npy")[:, 0], numpy.load("numbers.npy")
+assert len(seen) == 41 and set(numpy.flatnonzero(seen)) == set(numbers), seen
+END
+}
+
 # refused TEXT ARGUMENTS...: an error that has this text, and no loss.
 refused() {
     local text=$1 said
@@ -55,6 +68,7 @@ refused() {
 
 ok "the loss and its gradient are numpy's" by_numpy
 ok "what a method has of its own goes out and in again" out_and_in
+ok "what is kept for each image" kept_for_images
 ok "rows that do not match" refused "short.npy is [8, 6], and the first view is [9, 6]" dcl a.npy short.npy -o out
 ok "a value that is no number" refused "nan.npy: value 26 is nan" dcl a.npy nan.npy -o out
 ok "fewer samples than the method takes" refused "method dcl needs at least 2" dcl one.npy one.npy -o out
@@ -69,6 +83,10 @@ ok "three views" refused "compares 2 views of a sample, not 3" dcl a.npy b.npy a
 ok "another method" refused "must be one of simclr|dcl|" dlc a.npy b.npy -o out
 ok "another key" refused "the nearest is method.temperature" dcl a.npy b.npy method.temprature=1 -o out
 ok "a target where there is none" refused "has no target network" dcl a.npy b.npy --target a.npy --target b.npy -o out
+ok "images where nothing is kept for them" refused "keeps nothing for each image: --images does not apply" dcl a.npy b.npy --images numbers.npy -o out
+ok "a number for each of other samples" refused "numbers.npy: [8] was expected" sogclr short.npy short.npy --images numbers.npy -o out
+ok "a number that is none" refused "sample 3 is of image -1" sogclr a.npy b.npy --images below.npy -o out
+ok "numbers of another type" refused "save it as x.astype(numpy.int32)" sogclr a.npy b.npy --images long.npy -o out
 ok "an array of another shape" refused "has another shape than predictor.0.weight" byol a.npy b.npy method.hidden=6 --arrays first/arrays -o out
 ok "a bank that is no multiple of the batch" refused "a multiple of trainer.batch = 9" dcl a.npy b.npy method.bank=20 -o out
 ok "a bank of the batch alone" refused "of at least twice as many" dcl a.npy b.npy method.bank=9 -o out

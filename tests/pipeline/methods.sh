@@ -80,6 +80,8 @@ ok "  the same weights" same_weights replicas replicas.killed
 ok "byol's target and predictor are not exported" exported byol
 ok "nor are swav's prototypes and queues" exported swav
 ok "byol keeps its target network" keeps byol target.layer1
+ok "sogclr keeps the averages of images" keeps sogclr log_u
+ok "  and which it has seen" keeps sogclr seen
 ok "swav keeps its queues" keeps swav queue.1
 ok "a bank is kept" keeps bank bank.1
 ok "dino keeps its centre" keeps dino centre

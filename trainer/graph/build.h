@@ -21,6 +21,7 @@
 #include "kernels/op/logsumexp.h"
 #include "kernels/op/logsumexp_pairs.h"
 #include "kernels/op/map.h"
+#include "kernels/op/mask.h"
 #include "kernels/op/maxpool.h"
 #include "kernels/op/mean.h"
 #include "kernels/op/nearest_row.h"
@@ -80,6 +81,9 @@
     SB_APPLY(g, SB_OP_LOGSUMEXP_PAIRS, "logsumexp_pairs", 0, z, skip, \
              (&(sb_logsumexp_pairs_how){ __VA_ARGS__ }))
 
+/* x, and `.value` for the pairs that `skip` marks (SB_NONE: none). */
+#define sb_mask(g, x, skip, ...) SB_APPLY(g, SB_OP_MASK, "mask", 0, x, skip, (&(sb_mask_how){ __VA_ARGS__ }))
+
 /* Of each row of x, the nearest of the first `used` rows of a queue. */
 #define sb_nearest_row(g, x, queue, used) \
     sb_apply(g, SB_OP_NEAREST_ROW, (const sb_t[SB_INPUTS_MAX]){ x, queue, used }, "nearest_row", 0, NULL, 0)
@@ -136,6 +140,12 @@
 #define sb_standardise(g, x)                                                             \
     SB_APPLY(g, SB_OP_BATCHNORM, "standardise", 1u << 0 | 1u << 1 | 1u << 2, x, SB_NONE, \
              (&(sb_batchnorm_how){ .epsilon = SB_NORM_EPSILON }))
+
+/* 1 in every place of x's shape; x is finite. */
+static inline sb_t sb_ones_like(sb_graph *g, sb_t x)
+{
+    return sb_combine(g, sb_stop(x), SB_NONE, .alpha = 0, .constant = 1);
+}
 
 /* The squared distance of each row of a from that of b: [n, 1]. */
 static inline sb_t sb_row_distance(sb_graph *g, sb_t a, sb_t b)

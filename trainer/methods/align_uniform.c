@@ -21,11 +21,6 @@ static const sb_key keys[] = {
                 "how near embeddings are that push each other apart"),
 };
 
-static double one(const sb_method *m, int64_t step, int64_t steps)
-{
-    return (void)m, (void)step, (void)steps, 1;
-}
-
 /* u of a view's embeddings x, without its constant: [1, 1]. An embedding whose pairs are all skipped has the
  * logarithm of almost nothing. */
 static sb_t uniformity(sb_method *m, sb_t x, sb_t skip)
@@ -36,7 +31,7 @@ static sb_t uniformity(sb_method *m, sb_t x, sb_t skip)
     sb_t product = sb_product(g, x, x, .form = SB_PRODUCT_COLUMNS, .scale = 1);
     sb_t near = sb_combine(g, product, SB_NONE, .alpha = 1, .constant = -1);
     sb_t rows = sb_logsumexp(g, near, SB_NONE, skip, .temperature = T, .diagonal = true, .empty = -1e4f);
-    sb_t row = sb_product(g, sb_number(m, one), rows, .form = SB_PRODUCT_COLUMNS, .scale = 1);
+    sb_t row = sb_product(g, sb_one(m), rows, .form = SB_PRODUCT_COLUMNS, .scale = 1);
     return sb_logsumexp(g, row, SB_NONE, SB_NONE, .temperature = 1, .empty = 0);
 }
 

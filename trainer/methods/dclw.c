@@ -18,11 +18,6 @@ static const sb_key keys[] = {
     SB_KEY_REAL(dclw_keys, sigma, "0.5", 0.001, 100, "of the softmax over positives that weights them"),
 };
 
-static double one(const sb_method *m, int64_t step, int64_t steps)
-{
-    return (void)m, (void)step, (void)steps, 1;
-}
-
 static sb_t build(sb_method *m)
 {
     sb_graph *g = m->graph;
@@ -33,7 +28,7 @@ static sb_t build(sb_method *m)
                                         .positives = false, .empty = 0);
     /* Both views of a sample have the same positive. As one row, for the softmax. */
     sb_t positive = sb_row_dot(g, sb_view_rows(m, z, 0), sb_view_rows(m, z, 1));
-    sb_t row = sb_product(g, sb_number(m, one), positive, .form = SB_PRODUCT_COLUMNS, .scale = 1);
+    sb_t row = sb_product(g, sb_one(m), positive, .form = SB_PRODUCT_COLUMNS, .scale = 1);
     sb_t share = sb_softmax(g, row, SB_NONE, .temperature = (float)k->sigma);
     sb_t weight = sb_combine(g, share, SB_NONE, .alpha = -samples, .constant = 2);
     return sb_combine(g, sb_mean(g, negatives), sb_mean(g, sb_times(g, sb_stop(weight), row)), .alpha = 1,

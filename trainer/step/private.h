@@ -68,13 +68,13 @@ struct sb_step {
     float *table_rows, *table_gradient; /* [table_floats]: table t's rows of the batch's images */
     size_t table_floats, table_offset[SB_TABLES_MAX];
 
-    uint8_t *skip_host;        /* [batch, batch] */
-    const uint8_t *given_skip; /* what sb_step_loss was given */
-    int32_t *index_host;       /* [rows] */
-    uint32_t *permutation;     /* [batch] */
-    int32_t *all_images;       /* [images]: in their order; NULL where nothing draws from them */
-    int32_t *swapped;          /* [images] */
-    float *given_host;         /* [given_floats]: leaf k's from given_offset[k] on */
+    uint8_t *skip_host;               /* [batch, batch] */
+    const sb_step_embedded *embedded; /* what sb_step_loss was given */
+    int32_t *index_host;              /* [rows] */
+    uint32_t *permutation;            /* [batch] */
+    int32_t *all_images;              /* [images]: in their order; NULL where nothing draws from them */
+    int32_t *swapped;                 /* [images] */
+    float *given_host;                /* [given_floats]: leaf k's from given_offset[k] on */
     size_t given_floats, given_offset[SB_LEAVES_MAX];
 };
 

@@ -320,23 +320,33 @@ int sb_step_gradient(sb_step *s, int64_t number, int part, const sb_step_source 
 static int given_skip(void *context, uint8_t *skip)
 {
     const sb_step *s = context;
-    memcpy(skip, s->given_skip, (size_t)s->config->trainer.batch * (size_t)s->config->trainer.batch);
+    memcpy(skip, s->embedded->skip, (size_t)s->config->trainer.batch * (size_t)s->config->trainer.batch);
     return 1;
 }
 
-int sb_step_loss(sb_step *s, int64_t number, const float *embeddings, const float *target,
-                 const uint8_t *skip, double *loss, float *gradient)
+/* And the image of each sample. */
+static int given_images(void *context, int32_t *index)
+{
+    const sb_step *s = context;
+    memcpy(index, s->embedded->images, (size_t)s->config->trainer.batch * sizeof *index);
+    return 0;
+}
+
+int sb_step_loss(sb_step *s, int64_t number, const sb_step_embedded *batch, double *loss, float *gradient)
 {
     sb_device *d = s->device;
     const size_t bytes = (size_t)s->rows * (size_t)s->width * sizeof(float),
                  weights = s->store.floats[SB_ENTRY_WEIGHT] * sizeof(float);
-    const sb_step_source source = { .context = s, .skip = skip ? given_skip : NULL };
-    s->given_skip = skip;
+    const sb_step_source source = { .context = s,
+                                    .skip = batch->skip ? given_skip : NULL,
+                                    .images = batch->images ? given_images : NULL };
+    s->embedded = batch;
     s->batch_number = number;
     if ((weights > 0 && d->zero(d, s->section.gradient, weights) != 0) || copy_statistics(s, false) != 0 ||
-        d->copy(d, SB_STREAM_COMPUTE, s->features, embeddings, bytes, SB_TO_DEVICE) != 0 ||
-        (s->target_heads && d->copy(d, SB_STREAM_COMPUTE, s->target_features, target ? target : embeddings,
-                                    bytes, SB_TO_DEVICE) != 0) ||
+        d->copy(d, SB_STREAM_COMPUTE, s->features, batch->embeddings, bytes, SB_TO_DEVICE) != 0 ||
+        (s->target_heads &&
+         d->copy(d, SB_STREAM_COMPUTE, s->target_features, batch->target ? batch->target : batch->embeddings,
+                 bytes, SB_TO_DEVICE) != 0) ||
         sb_step_heads(s, number, &source, loss) != 0 ||
         d->copy(d, SB_STREAM_COMPUTE, gradient, s->dfeatures, bytes, SB_TO_HOST) != 0 ||
         sb_step_follow(s, number, 1) != 0)

@@ -99,12 +99,18 @@ int sb_step_begin(sb_step *step);
  * the step's gradient to the section's, which batch 0 overwrites. 0; 1: the source was asked to stop; -1. */
 int sb_step_gradient(sb_step *step, int64_t number, int part, const sb_step_source *source, double *loss);
 
-/* The same of a step without a backbone, in host memory: the gradient at the embeddings, and the section's,
- * and what a step leaves behind in the section (queues, rows of images: those that learn as at a learning
- * rate of 1), as if no weight had been changed. target: the target
- * network's embeddings, of the same shape; NULL: those of the trained one. skip: method.h; NULL: none. */
-int sb_step_loss(sb_step *step, int64_t number, const float *embeddings, const float *target,
-                 const uint8_t *skip, double *loss, float *gradient);
+/* A batch of embeddings, in host memory. */
+typedef struct {
+    const float *embeddings; /* [rows, width]: row view * batch + sample */
+    const float *target;     /* the target network's; NULL: those of the trained one */
+    const uint8_t *skip;     /* method.h; NULL: none */
+    const int32_t *images;   /* as sb_step_source gives them; NULL: sample i is of image i mod images */
+} sb_step_embedded;
+
+/* The same of a step without a backbone: the gradient at the embeddings, and the section's, and what a step
+ * leaves behind in the section (queues, rows of images: those that learn as at a learning rate of 1), as if
+ * no weight had been changed. */
+int sb_step_loss(sb_step *step, int64_t number, const sb_step_embedded *batch, double *loss, float *gradient);
 
 /* Makes the optimiser's step with this learning rate, and updates the running statistics. */
 int sb_step_commit(sb_step *step, int64_t number, double lr);
