@@ -67,8 +67,9 @@ recipe tico "$two" ", momentum: 0.9"
 recipe dino "$crops" ", prototypes: 24, momentum: 0.9"
 recipe swav "$crops" ", prototypes: 24, queue: 16, queue_from: 0.3, frozen: 0.2"
 recipe lejepa "$crops" ", directions: 64"
+recipe instances "$crops" ", others: 3"
 ok "what holds a trainer" make_fault
-for method in moco2 moco3 nnclr byol barlow tico dino swav lejepa; do
+for method in moco2 moco3 nnclr byol barlow tico dino swav lejepa instances; do
     ok "$method: a run ends" train $method $method
     ok "$method: killed and resumed" killed $method $method.killed
     ok "$method:   the same weights, and all that is kept" same_weights $method $method.killed
@@ -82,6 +83,9 @@ ok "byol keeps its target network" keeps byol target.layer1
 ok "swav keeps its queues" keeps swav queue.1
 ok "dino keeps its centre" keeps dino centre
 ok "  and the target's own prototypes" keeps dino target.prototypes
+ok "instances keeps a vector for each image" keeps instances vectors
+ok "  which are not exported" exported instances
+ok "instances: a batch of one sample" train instances alone trainer.batch=1
 ok "an evaluation of views of two sizes" within ./run evaluate "$work/swav"
 ok "  every view is shown" sheet swav 5
 ok "embeddings of views of two sizes" within ./run embed "$work/lejepa" "$work/images" -o "$work/features.npy"
