@@ -162,19 +162,20 @@ bool sb_grid_first_seed(const sb_grid *g, int cell)
 
 int sb_grid_seeds(const sb_grid *g) { return g->seed < 0 ? 1 : g->axis[g->seed].values; }
 
-/* The "key=value"s of one axis, behind out[*at]. */
+/* The "key=value"s of one axis, behind out[*at]. An empty value of several leaves its key out. */
 static int assign(const sb_axis *axis, const char *value, char **out, int *at)
 {
     const char *key = axis->name;
     for (int k = 0; k < axis->keys; k++) {
         const char *key_end = axis->keys > 1 ? strchrnul(key, ':') : key + strlen(key);
         const char *value_end = axis->keys > 1 ? strchrnul(value, ':') : value + strlen(value);
-        if (asprintf(&out[*at], "%.*s=%.*s", (int)(key_end - key), key, (int)(value_end - value), value) <
+        const bool left_out = axis->keys > 1 && value_end == value;
+        if (!left_out && asprintf(&out[*at], "%.*s=%.*s", (int)(key_end - key), key, (int)(value_end - value), value) <
             0) {
             out[*at] = NULL;
             return sb_fail("out of memory: the keys of a cell");
         }
-        (*at)++;
+        *at += !left_out;
         key = key_end + (*key_end != '\0');
         value = value_end + (*value_end != '\0');
     }
@@ -204,11 +205,18 @@ void sb_grid_name(const sb_grid *g, int cell, char *out)
         if (g->axis[a].values == 1)
             continue;
         const char *value = g->axis[a].value[sb_grid_value(g, cell, a)];
-        for (const char *c = value; at + 2 < SB_CELL_NAME_MAX && (c == value || c[-1] != '\0'); c++) {
-            if (c == value)
-                out[at++] = '-';
-            if (*c)
-                out[at++] = isalnum((unsigned char)*c) || strchr("._", *c) ? *c : '_';
+        bool apart = true; /* from what stands before, by one character */
+        char between = '-';
+        for (const char *c = value; *c && at + 3 < SB_CELL_NAME_MAX; c++) {
+            if (!isalnum((unsigned char)*c) && *c != '.') {
+                apart = true;
+                continue;
+            }
+            if (apart)
+                out[at++] = between;
+            out[at++] = *c;
+            apart = false;
+            between = '_';
         }
     }
     out[at] = '\0';

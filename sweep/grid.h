@@ -1,7 +1,8 @@
 /* grid.h: the grid of a sweep: which keys take which values, and the cells that follow.
  *
  * An axis is `KEY=V1,V2,...`. Keys that change together are one axis, joined by colons, and so are their
- * values: `trainer.batch:trainer.steps=16:4000,64:1000`. Commas separate values, so no value can contain one.
+ * values: `trainer.batch:trainer.steps=16:4000,64:1000`; an empty value among them leaves its key out:
+ * `method.name:method.queue=dcl:,swav:960`. Commas separate values, so no value can contain one.
  * A cell takes one value of each axis; the last axis changes fastest. A key with one value is an axis of one,
  * which no cell's name and no table shows. */
 #ifndef SB_SWEEP_GRID_H

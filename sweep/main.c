@@ -93,7 +93,8 @@ int main(int argc, char **argv)
         .doc = "Trains and evaluates every combination of the values, and makes a table of it. Used by "
                "./run.\vCommas separate values: a value that contains one cannot be swept, and stands in the "
                "recipe. Keys that change together are joined by colons, and so are their values: "
-               "trainer.batch:trainer.steps=16:4000,64:1000. Exit status: 0, all cells are done; 1, some "
+               "trainer.batch:trainer.steps=16:4000,64:1000; an empty one leaves its key out: "
+               "method.name:method.queue=dcl:,swav:960. Exit status: 0, all cells are done; 1, some "
                "failed; 130, stopped.",
     };
     arguments a = { .jobs = 1 };
