@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "evaluator/pictures.h"
-#include "proto/error.h"
+#include "proto/gnuplot.h"
 #include "proto/jsonl.h"
 #include "proto/rundir.h"
 
@@ -51,19 +51,13 @@ int sb_curves_data(FILE *plot, const char *run_dir)
     return 0;
 }
 
-/* One picture of three plots; what needs no training is a level, not a curve. The output's name goes into a
- * quoted string. */
-static int draw(FILE *plot, const char *run_dir, const char *part)
+/* One picture of three plots; what needs no training is a level, not a curve. */
+static int draw(FILE *plot, const char *run_dir)
 {
     if (sb_curves_data(plot, run_dir) != 0)
         return -1;
-    fprintf(plot, "set terminal pngcairo size 900,1050 noenhanced\n"
-                  "set output \"");
-    for (const char *c = part; *c; c++)
-        fprintf(plot, strchr("\"\\", *c) ? "\\%c" : "%c", *c);
     fprintf(
         plot,
-        "\"\n"
         "set multiplot layout 3,1\n"
         "set grid\nstats $steps using 1 name 'S' nooutput\nset xrange [0:S_max]\nset key outside right\nset "
         "xlabel 'step'\n"
@@ -81,29 +75,21 @@ static int draw(FILE *plot, const char *run_dir, const char *part)
         "'chance'\n"
         "set ylabel 'images/s'\nset yrange [0:*]\nplot $steps using 1:3 with lines title 'throughput'\n"
         "unset multiplot\n");
-    return ferror(plot) ? sb_fail_errno("writing to gnuplot") : 0;
+    return 0;
 }
 
 int sb_picture_curves(const char *run_dir)
 {
-    char path[PATH_MAX], part[PATH_MAX], metrics[PATH_MAX];
+    char path[PATH_MAX], metrics[PATH_MAX];
     struct stat info;
+    sb_gnuplot plot;
     if (sb_rundir_path(path, run_dir, "pictures/curves.png") != 0 ||
-        sb_rundir_path(part, run_dir, "pictures/curves.part.png") != 0)
-        return -1;
-    if (sb_rundir_path(metrics, run_dir, "metrics.jsonl") != 0)
+        sb_rundir_path(metrics, run_dir, "metrics.jsonl") != 0)
         return -1;
     if (stat(metrics, &info) != 0 || info.st_size == 0)
         return 0; /* no step yet, nothing to draw */
-    FILE *plot = popen("gnuplot 2>&1", "we");
-    if (!plot)
-        return sb_fail_errno("starting gnuplot");
-    int rc = draw(plot, run_dir, part), status = pclose(plot);
-    if (rc != 0)
+    if (sb_gnuplot_begin(&plot, path, 900, 1050) != 0)
         return -1;
-    if (status != 0) {
-        sb_note("no curves: gnuplot ended with status %d (package gnuplot-nox)", status);
-        return 0;
-    }
-    return rename(part, path) != 0 ? sb_fail_errno("renaming %s", part) : 0;
+    int rc = draw(plot.commands, run_dir);
+    return sb_gnuplot_end(&plot) != 0 ? -1 : rc;
 }

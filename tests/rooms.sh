@@ -23,8 +23,10 @@ room augment '(proto|augment)/[a-z]+\.h|(loader|trainer)/keys\.h|kernels/(device
 room trainer '(proto|trainer|trainer/(graph|heads|methods|step))/[a-z_]+\.h|(loader|augment|evaluator)/keys\.h|loader/index\.h|trainer/(methods/methods|encoders/encoders|optimisers/optimisers)\.def|kernels/(device|op|open|staging)\.h|kernels/op/[a-z_]+\.h'
 room evaluator '(proto|evaluator|evaluator/metrics)/[a-z]+\.h|evaluator/metrics/metrics\.def|kernels/device\.h|loader/(index|decode)\.h|augment/(order|view)\.h|kernels/op/view\.h|(loader|augment)/keys\.h|trainer/(configuration|encoder|checkpoint|npy|publish|spread|status)\.h|trainer/graph/plan\.h'
 
+room sweep '(proto|sweep)/[a-z]+\.h|evaluator/measure\.h|trainer/(configuration|status)\.h'
+
 # library HEADER REGEX: only these files include it.
-library() { verdict "$1 stays in its place" "$(grep -rlF "#include <$1" --include='*.[ch]' --include='*.cu' proto kernels loader augment trainer evaluator | grep -vE "^($2)$")"; }
+library() { verdict "$1 stays in its place" "$(grep -rlF "#include <$1" --include='*.[ch]' --include='*.cu' proto kernels loader augment trainer evaluator sweep | grep -vE "^($2)$")"; }
 library zmq.h 'proto/socket\.c'
 library msgpack.h 'proto/message\.c'
 library yaml.h 'proto/config\.c'
@@ -35,13 +37,13 @@ library vips/ 'loader/decode\.c|evaluator/pictures\.c'
 verdict "no operation, device or graph knows the configuration" "$(grep -rnE '#include "(proto/(config|key)\.h|[a-z]+/(keys|configuration)\.h)"' --include='*.[ch]' --include='*.cu' kernels trainer/graph)"
 verdict "keys are data: they need nothing of their rooms" "$(nm -u build/libkeys.a | grep -oE 'sb_[a-z_]+' | grep -vE '^sb_(config_.*|fail|.*_table|.*_keys_.*)$')"
 
-verdict "the programs are built" "$(for program in loader augment trainer evaluator; do [ -x "build/sb_$program" ] || echo "no build/sb_$program"; done)"
+verdict "the programs are built" "$(for program in loader augment trainer evaluator sweep; do [ -x "build/sb_$program" ] || echo "no build/sb_$program"; done)"
 
 # loop PROGRAM SYMBOL...: what makes the program's loop is in it and in no other one.
 loop() {
     local owner=$1 program symbol found=""
     for symbol in "${@:2}"; do
-        for program in loader augment trainer evaluator; do
+        for program in loader augment trainer evaluator sweep; do
             if nm "build/sb_$program" | grep -q " T $symbol$"; then
                 [ "$program" = "$owner" ] || found+="$symbol is in sb_$program"$'\n'
             elif [ "$program" = "$owner" ]; then

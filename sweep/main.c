@@ -1,0 +1,107 @@
+/* main.c of sb_sweep: runs every cell of a grid, and makes one table of what they found. */
+#include <argp.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/error.h"   /* sb_fail, sb_note */
+#include "proto/process.h" /* sb_stop_install */
+#include "sweep/cells.h"   /* sb_sweep_* */
+#include "sweep/table.h"   /* sb_table_write */
+
+#define EXIT_STOPPED 130 /* as ./run stop ends a run */
+
+typedef struct {
+    const char *recipe, *dir;
+    char **axes;
+    int axes_count, jobs;
+} arguments;
+
+static error_t parse(int key, char *argument, struct argp_state *state)
+{
+    arguments *a = state->input;
+    switch (key) {
+    case 'r': a->recipe = argument; break;
+    case 'o': a->dir = argument; break;
+    case 'j': {
+        char *end;
+        errno = 0;
+        long jobs = strtol(argument, &end, 10);
+        if (errno || *end || end == argument || jobs < 1 || jobs > 256)
+            argp_error(state, "--jobs %s: a whole number from 1 to 256", argument);
+        a->jobs = (int)jobs;
+        break;
+    }
+    case ARGP_KEY_ARGS:
+        a->axes = state->argv + state->next;
+        a->axes_count = state->argc - state->next;
+        break;
+    case ARGP_KEY_END:
+        if (!a->dir)
+            argp_error(state, "name the sweep's folder with -o DIR");
+        if (!a->recipe && a->axes_count > 0)
+            argp_error(state, "name a recipe for %s", a->axes[0]);
+        break;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+/* An exit status. */
+static int sweep(const arguments *a)
+{
+    sb_sweep s;
+    int failed = 0, done = 0;
+    if (sb_sweep_open(&s, a->dir, a->recipe, (const char *const *)a->axes, a->axes_count) != 0)
+        return -1;
+    for (int c = 0; c < s.grid.cells; c++)
+        done += s.cell[c].state == SB_CELL_DONE;
+    printf("%d cells in %s, %d done\n", s.grid.cells, s.dir, done);
+    int rc = sb_sweep_run(&s, a->jobs), status = rc < 0 ? -1 : EXIT_SUCCESS;
+    if (rc == 1) {
+        printf("stopped; go on with: ./run sweep -o %s\n", s.dir);
+        status = EXIT_STOPPED;
+    } else if (rc == 0 && sb_table_write(&s) != 0) {
+        status = -1;
+    } else if (rc == 0) {
+        for (int c = 0; c < s.grid.cells; c++)
+            failed += s.cell[c].state == SB_CELL_FAILED;
+        printf("\ndone: %s/table.csv, table.md, table.png\n", s.dir);
+        if (failed > 0) {
+            printf("%d of %d cells failed; the same command tries them again\n", failed, s.grid.cells);
+            status = EXIT_FAILURE;
+        }
+    }
+    sb_sweep_close(&s);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    const struct argp_option options[] = {
+        { "recipe", 'r', "FILE", 0, "the recipe; without: goes on with the sweep in DIR", 0 },
+        { "output", 'o', "DIR", 0, "the sweep's folder", 0 },
+        { "jobs", 'j', "N", 0, "cells at once (1); give each its cores with trainer.threads", 0 },
+        { 0 },
+    };
+    const struct argp argp = {
+        .options = options,
+        .parser = parse,
+        .args_doc = "[KEY=VALUE,VALUE... ...]",
+        .doc = "Trains and evaluates every combination of the values, and makes a table of it. Used by "
+               "./run.\vCommas separate values: a value that contains one cannot be swept, and stands in the "
+               "recipe. Keys that change together are joined by colons, and so are their values: "
+               "trainer.batch:trainer.steps=16:4000,64:1000; an empty one leaves its key out: "
+               "method.name:method.queue=dcl:,swav:960. Exit status: 0, all cells are done; 1, some "
+               "failed; 130, stopped.",
+    };
+    arguments a = { .jobs = 1 };
+    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    sb_note_program("sweep");
+    int status = sb_stop_install() == 0 ? sweep(&a) : -1;
+    if (status < 0)
+        sb_note("%s", sb_error());
+    return status < 0 ? EXIT_FAILURE : status;
+}
