@@ -3,6 +3,8 @@
 #ifndef SB_TRAINER_ENCODER_H
 #define SB_TRAINER_ENCODER_H
 
+#include <stdio.h>
+
 #include "proto/key.h"
 #include "trainer/graph/graph.h"
 
@@ -14,6 +16,10 @@ typedef struct {
     const char *name;
     sb_key_table keys; /* of this one alone: encoder.* */
     sb_t (*build)(sb_graph *graph, const void *keys, int channels, sb_type type);
+
+    /* Prints the lines of Python that make `model`, into which what is exported loads strictly. NULL: no
+     * library has this encoder. */
+    void (*show)(FILE *out, const void *keys, int channels);
 } sb_encoder_kind;
 
 #define SB_ENCODER(name) extern const sb_encoder_kind sb_encoder_##name;

@@ -3,6 +3,7 @@
 
 #include <limits.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -87,4 +88,28 @@ int sb_export_backbone(const char *run_dir, const char *out)
     sb_store_free(&backbone);
     free(s);
     return rc;
+}
+
+/* As a string of Python. */
+static void show_string(const char *text)
+{
+    putchar('"');
+    for (; *text; text++)
+        printf(*text == '"' || *text == '\\' ? "\\%c" : "%c", *text);
+    putchar('"');
+}
+
+int sb_export_show(const char *run_dir, const char *out)
+{
+    sb_settings settings;
+    if (sb_settings_of_run(&settings, run_dir, NULL) != 0)
+        return -1;
+    if (!settings.encoder->show)
+        return 0;
+    printf("import torch, torchvision, safetensors.torch\n");
+    settings.encoder->show(stdout, settings.encoder_keys, settings.data.channels);
+    printf("model.load_state_dict(safetensors.torch.load_file(");
+    show_string(out);
+    printf("), strict=True)\n");
+    return 0;
 }

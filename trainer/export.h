@@ -6,4 +6,7 @@
  * and optimiser. */
 int sb_export_backbone(const char *run_dir, const char *out);
 
+/* Prints the lines of Python that load what was exported to `out`. */
+int sb_export_show(const char *run_dir, const char *out);
+
 #endif

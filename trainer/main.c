@@ -186,7 +186,9 @@ static int train(const arguments *a)
 
 static int export(const arguments *a)
 {
-    return a->output ? sb_export_backbone(a->rest[0], a->output) : sb_fail("export needs -o FILE");
+    if (!a->output)
+        return sb_fail("export needs -o FILE");
+    return sb_export_backbone(a->rest[0], a->output) == 0 ? sb_export_show(a->rest[0], a->output) : -1;
 }
 
 static int keys(const arguments *a) { return sb_settings_document(a->rest_count > 0 ? a->rest[0] : NULL); }

@@ -118,8 +118,8 @@ static void of_recipes(void **state)
     globfree(&found);
 }
 
-/* Chunks that fit 8 GiB in f32: the large views that the stem of ImageNet is for, and the small ones of the
- * small stem. */
+/* Chunks that fit 8 GiB in f32: the large views that the stems of ImageNet and of stride 4 are for, and the
+ * small ones of the small stem. */
 static void of_encoders(void **state)
 {
     (void)state;
@@ -129,6 +129,7 @@ static void of_encoders(void **state)
         { "encoder.stem=imagenet", "data.tile=1024", "data.view=1024", "trainer.batch=2", "trainer.chunk=4" },
         { "encoder.stem=imagenet", "data.tile=1024", "data.view=224", "trainer.batch=16",
           "trainer.chunk=32" },
+        { "encoder.stem=stride4", "data.tile=1024", "data.view=1024", "trainer.batch=8", "trainer.chunk=16" },
         { "encoder.stem=small", "data.tile=1024", "data.view=96", "trainer.batch=8", "trainer.chunk=16" },
     };
     for (int i = 0; i < 3; i++)

@@ -193,6 +193,7 @@ void sb_cases_conv(void)
     const row small[] = {
         { 2, 33, 33, 3, { 64, .kernel = 7, .stride = 2, .pad = 3 } },
         { 2, 31, 32, 1, { 64, .kernel = 7, .stride = 2, .pad = 3 } },
+        { 2, 33, 31, 3, { 64, .kernel = 7, .stride = 4, .pad = 3 } },
         { 2, 17, 17, 3, { 64, .kernel = 3, .stride = 1, .pad = 1 } },
         { 2, 9, 9, 64, { 64, .kernel = 3, .stride = 1, .pad = 1 } },
         { 2, 9, 9, 64, { 128, .kernel = 3, .stride = 2, .pad = 1 } },
@@ -219,9 +220,10 @@ void sb_cases_conv(void)
     for (size_t i = 0; i < sizeof small / sizeof *small; i++)
         add(false, small[i]);
 
-    /* Every shape of ResNet-18, 34 and 50 on views of 224 and of 64 pixels, and the small stem. `places` is a
-     * stage's side, `from` what it gets. */
+    /* Every shape of ResNet-18, 34 and 50 on views of 224 and of 64 pixels, the small stem, that of stride 4.
+     * `places` is a stage's side, `from` what it gets. */
     add(true, (row){ 16, 64, 64, 3, { 64, .kernel = 3, .stride = 1, .pad = 1 } });
+    add(true, (row){ 2, 1024, 1024, 3, { 64, .kernel = 7, .stride = 4, .pad = 3 } });
     for (int side = 224; side >= 64; side -= 160) {
         int n = side == 224 ? 2 : 16;
         add(true, (row){ n, side, side, 3, { 64, .kernel = 7, .stride = 2, .pad = 3 } });

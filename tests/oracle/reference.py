@@ -52,6 +52,8 @@ def network(encoder="resnet18", stem="imagenet", channels=3, layers=2, out=128, 
         net.maxpool = torch.nn.Identity()
     elif channels != 3:
         net.conv1 = torch.nn.Conv2d(channels, 64, 7, stride=2, padding=3, bias=False)
+    if stem == "stride4":
+        net.conv1.stride = (4, 4)
     for name, p in net.named_parameters():
         if name.endswith("bn3.weight" if encoder == "resnet50" else "bn2.weight"):
             torch.nn.init.constant_(p, 0.25)

@@ -55,6 +55,7 @@ CASES = [
     ("two batches a step, LARS, grey, chunks of 7, 7 and 6", 2, 0.5, {"trainer.accumulate": 2, "optimiser.name": "lars", "optimiser.trust": 0.02,
                                                                       "data.channels": 1, "data.view": 16, "trainer.batch": 10, "trainer.chunk": 7}),
     ("small stem, grey", 1, 0.1, {"encoder.stem": "small", "data.channels": 1, "data.view": 16}),
+    ("stem of stride 4", 1, 0.1, {"encoder.stem": "stride4", "data.view": 64}),
     ("ResNet-34", 1, 0.1, {"encoder.name": "resnet34"}),
     ("ResNet-50", 1, 0.1, {"encoder.name": "resnet50"}),
     ("bf16", 5, 0.1, {"trainer.precision": "bf16", "trainer.batch": 6}),

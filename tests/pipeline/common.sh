@@ -147,11 +147,12 @@ open(f"{sys.argv[1]}/broken.png", "wb").write(open(f"{sys.argv[1]}/a,0.png", "rb
 END
 }
 
-# same_features NAME ENCODER STEM: `embed` with run NAME gives the features that torchvision gives with its weights.
-same_features() {
-    ./run embed "$work/$1" "$work/tiles" -o "$work/$1.npy" data.view=64 &&
-        /usr/bin/python3 tests/pipeline/features.py "$work/$1" "$work/$1" "$2" "$3"
+# loads NAME [FILE...]: what `export` writes of run NAME loads into torchvision as it says (features.py).
+loads() {
+    ./run export "$work/$1" -o "$work/$1.safetensors" >"$work/$1.py" && /usr/bin/python3 tests/pipeline/features.py "$work/$1.py" "${@:2}"
 }
+# same_features NAME: `embed` with run NAME gives the features that torchvision then gives.
+same_features() { ./run embed "$work/$1" "$work/tiles" -o "$work/$1.npy" data.view=64 && loads "$1" "$work/$1.npy" "$work/$1.csv"; }
 
 # disturbed NAME PEST COMMAND...: while COMMAND, which runs $work/NAME, is at work, PEST NAME is applied once a step, so that the number of deaths
 # without progress, five of which end a run, does not depend on the machine's speed.

@@ -144,7 +144,7 @@ ok "an evaluator's trainer dies and comes back" orphaned
 ok "  the same weights" same_end orphaned
 ok "  a log of snapshots and the last checkpoint" sound_log orphaned snapshot checkpoint
 make_tiles
-ok "features of a folder are torchvision's" same_features reference resnet18 small
+ok "features of a folder are torchvision's" same_features reference
 ok "  no file is left half written" bash -c "! ls $work/*.part"
 ok "  a broken file is named once" named_once broken.png ./run embed "$work/reference" "$work/tiles" -o "$work/z.npy" data.view=64
 ok "  its tiles are counted" grep -q "2 tiles were left out" "$work/said"

@@ -1,18 +1,34 @@
 #!/bin/bash
-# backbone.safetensors of real runs: loads into torchvision with the README's lines, and gives the features that `embed` gives.
+# What real runs export loads into torchvision with the lines that `export` prints, which are the README's, and gives the features that `embed`
+# gives.
 # shellcheck source=tests/pipeline/common.sh
 source "$(dirname "$0")/common.sh"
 
-run_encoder() { # NAME: two steps with torchvision's stem
-    within ./run train recipes/demo.yaml data.path="$work/images" run.dir="$work/$1" "${small[@]}" encoder.name="$1" \
-        encoder.stem=imagenet trainer.steps=2 optimiser.warmup=0 optimiser.final_lr=1
+run_encoder() { # NAME [KEY=VALUE...]: two steps
+    within ./run train recipes/demo.yaml data.path="$work/images" run.dir="$work/$1" "${small[@]}" encoder.stem=imagenet trainer.steps=2 \
+        optimiser.warmup=0 optimiser.final_lr=1 "${@:2}"
+}
+readme_shows() { # NAME: its lines
+    diff <(sed -n '/^## The weights/,/^## /s/^    //p' README.md) <(sed "s|$work/$1.safetensors|backbone.safetensors|" "$work/$1.py")
+}
+readme_has() { # NAME: what its lines have beside those of a plain one
+    local line
+    while read -r line; do grep -qF "\`$line\`" README.md || { echo "$line"; return 1; }; done < <(diff "$work/resnet18.py" "$work/$1.py" | sed -n '/load_file/d; s/^> //p')
 }
 
 make_images
 make_tiles
 for encoder in resnet18 resnet34 resnet50; do
-    ok "$encoder is trained and exported" run_encoder $encoder
-    ok "  features are torchvision's" same_features $encoder $encoder imagenet
+    ok "$encoder is trained and exported" run_encoder $encoder encoder.name=$encoder
+    ok "  features are torchvision's" same_features $encoder
 done
+ok "README shows the lines of resnet18" readme_shows resnet18
+for stem in small stride4; do
+    ok "stem $stem is trained and exported" run_encoder $stem encoder.stem=$stem data.view=32
+    ok "  features are torchvision's" same_features $stem
+    ok "  README has its lines" readme_has $stem
+done
+ok "stem stride4 is trained in grey and exported" run_encoder grey encoder.stem=stride4 data.view=32 data.channels=1
+ok "  torchvision loads it" loads grey
 ok "nothing is left behind" nothing_left
 finish

@@ -1,7 +1,5 @@
-"""features.py RUN FEATURES ENCODER STEM: the features in FEATURES.npy, of the tiles in FEATURES.csv, are torchvision's with the weights of
-the run. The weights are loaded with the lines that the README shows."""
+"""features.py LINES.py [FEATURES.npy TILES.csv]: the lines make torchvision's `model`, and the features, of the tiles, are its."""
 import csv
-import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,33 +8,26 @@ import numpy
 import torch
 from PIL import Image
 
-root = Path(__file__).parents[2]
-sys.path.insert(0, str(root / "tests/oracle"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "oracle"))
 import reference  # noqa: E402
 
 SIDE = 64
 
 
-def load(run, encoder, stem):
-    text = (root / "README.md").read_text().split("## The weights")[1].split("\n## ")[0]
-    lines = [line.strip() for line in text.splitlines() if line.startswith("    ")]
-    assert any("strict=True" in line for line in lines), lines
+def load(lines):
     safetensors = SimpleNamespace(load_file=reference.load_file)  # Debian 12 has no package of it
     sys.modules["safetensors"], sys.modules["safetensors.torch"] = SimpleNamespace(torch=safetensors), safetensors
+    assert "strict=True" in lines, lines
     names = {}
-    os.chdir(run)
-    for line in lines:
-        exec(line.replace("resnet18", encoder), names)
-        if line.startswith("model = ") and stem == "small":
-            names["model"].conv1 = torch.nn.Conv2d(3, 64, 3, padding=1, bias=False)
-            names["model"].maxpool = torch.nn.Identity()
+    exec(lines, names)
     return names["model"].eval()
 
 
 def main():
-    run, path, encoder, stem = sys.argv[1:]
-    features, rows = numpy.load(path + ".npy"), list(csv.DictReader(open(path + ".csv")))
-    model = load(run, encoder, stem)
+    model = load(Path(sys.argv[1]).read_text())
+    if len(sys.argv) == 2:
+        return
+    features, rows = numpy.load(sys.argv[2]), list(csv.DictReader(open(sys.argv[3])))
     assert len(features) == len(rows) == 2 + 2 + 4, (features.shape, len(rows))
     for feature, row in zip(features, rows):
         left, top = int(row["left"]), int(row["top"])

@@ -1,12 +1,14 @@
 /* resnet.c: ResNet-18, 34 and 50 (He et al. 2016) with torchvision's layout and names: stride in the 3 x 3 of
  * a bottleneck (v1.5), a projection shortcut where shapes change. Stem `small`: 3 x 3, stride 1, no pooling,
- * for images of 28 to 64 pixels. */
+ * for images of 28 to 64 pixels. Stem `stride4`: ImageNet's weights at twice the stride, for images of 512
+ * pixels and more: a quarter of the places in every layer. */
 #include <string.h>
 
 #include "trainer/encoder.h"
 #include "trainer/graph/build.h"
 
 #define NOMINAL_SIDE 224
+#define STEM_WIDTH 64
 
 /* ImageNet's mean and deviation, as every torchvision model expects; grey: those of its luminance. */
 static const float mean_colour[] = { 0.485f, 0.456f, 0.406f }, std_colour[] = { 0.229f, 0.224f, 0.225f };
@@ -17,15 +19,24 @@ typedef struct {
     bool bottleneck;
 } resnet;
 
-typedef enum { STEM_IMAGENET, STEM_SMALL } resnet_stem;
+typedef enum { STEM_IMAGENET, STEM_SMALL, STEM_STRIDE4, STEMS } resnet_stem;
 
 typedef struct {
-    resnet_stem stem; /* 7 x 7, stride 2, and max-pool; 3 x 3, stride 1, without pool */
+    resnet_stem stem;
 } resnet_keys;
 
 static const sb_key keys[] = {
-    SB_KEY_CHOICE(resnet_keys, stem, "imagenet", "imagenet|small",
-                  "small: 3 x 3 without pooling, for small views"),
+    SB_KEY_CHOICE(resnet_keys, stem, "imagenet", "imagenet|small|stride4",
+                  "small: 3 x 3 without pooling, for small views; stride4: a quarter of the work and of the "
+                  "memory, for large ones"),
+};
+
+/* The first convolution, and whether max pooling is behind it. */
+static const struct {
+    int kernel, stride, pad;
+    bool pool;
+} stems[STEMS] = {
+    [STEM_IMAGENET] = { 7, 2, 3, true }, [STEM_SMALL] = { 3, 1, 1, false }, [STEM_STRIDE4] = { 7, 4, 3, true }
 };
 
 /* x [n, h, w, in] -> [n, h / stride, w / stride, width], or 4 width of a bottleneck. */
@@ -62,14 +73,13 @@ static sb_input_how input_of(int channels, sb_type type)
 
 static sb_t build(sb_graph *g, const resnet *v, const resnet_keys *own, int channels, sb_type type)
 {
-    const bool small = own->stem == STEM_SMALL;
     const sb_input_how normalise = input_of(channels, type);
     sb_t pixels = sb_leaf(g, "pixels", (sb_shape){ 1, NOMINAL_SIDE, NOMINAL_SIDE, channels, SB_U8 }, false);
     sb_t t = SB_APPLY(g, SB_OP_INPUT, "input", 0, pixels, SB_NONE, &normalise);
-    t = sb_conv(g, t, "conv1", .out = 64, .kernel = small ? 3 : 7, .stride = small ? 1 : 2,
-                .pad = small ? 1 : 3);
+    t = sb_conv(g, t, "conv1", .out = STEM_WIDTH, .kernel = stems[own->stem].kernel,
+                .stride = stems[own->stem].stride, .pad = stems[own->stem].pad);
     t = sb_batchnorm(g, t, SB_NONE, "bn1", .relu = true);
-    if (!small)
+    if (stems[own->stem].pool)
         t = sb_maxpool(g, t);
     for (int stage = 0; stage < 4; stage++)
         for (int i = 0; i < v->blocks[stage]; i++) {
@@ -79,15 +89,35 @@ static sb_t build(sb_graph *g, const resnet *v, const resnet_keys *own, int chan
     return sb_output(g, sb_avgpool(g, t), true);
 }
 
+/* torchvision's model of that name, with the layers that differ from its own. */
+static void show(FILE *out, const char *name, const resnet_keys *own, int channels)
+{
+    const int kernel = stems[own->stem].kernel, stride = stems[own->stem].stride;
+    fprintf(out, "model = torchvision.models.%s()\n", name);
+    if (channels != 3 || own->stem == STEM_SMALL)
+        fprintf(out, "model.conv1 = torch.nn.Conv2d(%d, %d, %d, stride=%d, padding=%d, bias=False)\n",
+                channels, STEM_WIDTH, kernel, stride, stems[own->stem].pad);
+    else if (own->stem == STEM_STRIDE4)
+        fprintf(out, "model.conv1.stride = (%d, %d)\n", stride, stride);
+    if (!stems[own->stem].pool)
+        fprintf(out, "model.maxpool = torch.nn.Identity()\n");
+    fprintf(out, "model.fc = torch.nn.Identity()\n");
+}
+
 #define RESNET(number, ...)                                                                               \
     static sb_t build##number(sb_graph *g, const void *own, int channels, sb_type type)                   \
     {                                                                                                     \
         return build(g, &(const resnet)__VA_ARGS__, own, channels, type);                                 \
     }                                                                                                     \
+    static void show##number(FILE *out, const void *own, int channels)                                    \
+    {                                                                                                     \
+        show(out, "resnet" #number, own, channels);                                                       \
+    }                                                                                                     \
     const sb_encoder_kind sb_encoder_resnet##number = { .name = "resnet" #number,                         \
                                                         .keys = SB_KEY_TABLE("encoder", "resnet" #number, \
                                                                              resnet_keys, keys),          \
-                                                        .build = build##number };
+                                                        .build = build##number,                           \
+                                                        .show = show##number };
 RESNET(18, { { 2, 2, 2, 2 }, .bottleneck = false })
 RESNET(34, { { 3, 4, 6, 3 }, .bottleneck = false })
 RESNET(50, { { 3, 4, 6, 3 }, .bottleneck = true })
