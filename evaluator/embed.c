@@ -129,6 +129,8 @@ static int read_keys(sb_settings *out, const char *run_dir, const char *data, ch
         rc = sb_config_set(&config, assignments[i]);
     if (rc == 0)
         rc = sb_settings_read(out, &config);
+    for (int i = 0; rc == 0 && i < out->data.guide_count; i++) /* other data need not have the columns */
+        out->data.guides[i].weight = 0;
     sb_config_free(&config);
     return rc;
 }

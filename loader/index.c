@@ -22,7 +22,8 @@
 #define MANIFEST_BYTES_MAX (1u << 30)
 #define COLUMNS_MAX 32
 #define GROUPS_FOR_SPLIT 10
-#define NOTED_MAX 20 /* files named on standard error */
+#define GUIDE "guide." /* stands before the names of columns that guide */
+#define NOTED_MAX 20   /* files named on standard error */
 
 /* ---- a growing index ----------------------------------------------------------------------------------- */
 
@@ -37,6 +38,7 @@ typedef struct {
     uint32_t count, room;
     uint32_t file_first, file_count; /* rows of the file that was added last */
     char *file;
+    GHashTable *values[SB_GUIDES_MAX]; /* of the index's columns */
     GHashTable *labels, *groups; /* name to number, counted from 0 in the order of their first rows; groups
                                     only where a manifest has them */
     bool has_split;
@@ -77,6 +79,25 @@ static int list_names(GHashTable *names, char ***out, uint32_t *count)
     return 0;
 }
 
+/* A column of the index that is to be. */
+static int add_column(builder *b, const char *name)
+{
+    sb_index *x = b->index;
+    if (x->column_count == SB_GUIDES_MAX)
+        return sb_fail("more than %d columns that guide", SB_GUIDES_MAX);
+    x->columns[x->column_count].name = strdup(name);
+    b->values[x->column_count] = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    return x->columns[x->column_count++].name ? 0 : sb_fail("out of memory for a column's name");
+}
+
+/* The rows from `first` on have this value in a column; "": none. */
+static void value_rows(builder *b, uint32_t first, int column, const char *value)
+{
+    uint32_t number = first < b->count && value[0] ? number_of(b->values[column], value) : UINT32_MAX;
+    for (uint32_t i = first; i < b->count; i++)
+        b->rows[i].image.value[column] = number;
+}
+
 static row *add_row(builder *b, const char *path)
 {
     if (b->count == b->room) {
@@ -89,6 +110,7 @@ static row *add_row(builder *b, const char *path)
     }
     row *r = &b->rows[b->count];
     *r = (row){ .image = { .path = strdup(path), .label = UINT32_MAX, .group = UINT32_MAX } };
+    memset(r->image.value, 0xff, sizeof r->image.value);
     if (!r->image.path) {
         sb_fail("out of memory for an image's path");
         return NULL;
@@ -270,8 +292,11 @@ static int scan_folder(builder *b, sb_decoder *decoder, const char *root)
         uint32_t first = b->count;
         snprintf(label, sizeof label, "%.*s", (int)strcspn(paths[i] + head + 1, "/"), paths[i] + head + 1);
         rc = add_file(b, decoder, paths[i]);
-        if (rc == 0 && labelled)
+        if (rc == 0 && labelled) {
             label_rows(b, first, label);
+            for (int k = 0; k < b->index->column_count; k++)
+                value_rows(b, first, k, label);
+        }
     }
     for (uint32_t i = 0; i < count; i++)
         free(paths[i]);
@@ -405,23 +430,51 @@ typedef struct {
     builder *build;
     sb_decoder *decoder;
     table table;
+    const sb_data_keys *data;
     char folder[PATH_MAX];
 } manifest;
+
+static bool has_column(const table *t, const char *name)
+{
+    int i = 0;
+    while (i < t->header_count && strcmp(t->header[i], name) != 0)
+        i++;
+    return i < t->header_count;
+}
+
+/* Every column that guides is there. */
+static int check_guides(const table *t, const sb_data_keys *data)
+{
+    char all[1024] = "";
+    for (int i = 0; i < t->header_count; i++)
+        snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", i ? ", " : "", t->header[i]);
+    for (int i = 0; i < data->guide_count; i++)
+        if (data->guides[i].weight != 0 && !has_column(t, data->guides[i].column))
+            return sb_fail("guide.%s: %s has no column `%s`; it has %s", data->guides[i].column, t->path,
+                           data->guides[i].column, all);
+    return 0;
+}
 
 static int check_header(const table *t)
 {
     const char *known[] = { "path", "left", "top", "label", "group", "split" };
-    bool has_path = false;
+    const manifest *m = t->context;
+    const sb_data_keys *data = m->data;
+    if (check_guides(t, data) != 0)
+        return -1;
     for (int i = 0; i < t->header_count; i++) {
         bool found = false;
         for (size_t k = 0; k < sizeof known / sizeof *known; k++)
             found = found || strcmp(t->header[i], known[k]) == 0;
+        for (int k = 0; k < data->guide_count; k++)
+            found = found || strcmp(t->header[i], data->guides[k].column) == 0;
         if (!found)
-            return sb_fail("%s:%d: there is no column `%s`; there are path, left, top, label, group, split",
-                           t->path, t->line, t->header[i]);
-        has_path = has_path || strcmp(t->header[i], "path") == 0;
+            return sb_fail(
+                "%s:%d: no use for column `%s`; there are path, left, top, label, group, split, and "
+                "those that a key guide.COLUMN names (guide.%s=0 passes over it)",
+                t->path, t->line, t->header[i], t->header[i]);
     }
-    return has_path ? 0 : sb_fail("%s:%d: the column path is missing", t->path, t->line);
+    return has_column(t, "path") ? 0 : sb_fail("%s:%d: the column path is missing", t->path, t->line);
 }
 
 static int on_manifest_row(void *context)
@@ -446,6 +499,8 @@ static int on_manifest_row(void *context)
         return -1;
     if (label && label[0])
         label_rows(b, first, label);
+    for (int k = 0; k < b->index->column_count; k++)
+        value_rows(b, first, k, column(t, b->index->columns[k].name));
     for (uint32_t i = first; i < b->count; i++) {
         sb_image *image = &b->rows[i].image;
         b->rows[i].held = held;
@@ -482,9 +537,11 @@ static bool same_file(const sb_image *a, const sb_image *b)
     return a->page == b->page && strcmp(a->path, b->path) == 0;
 }
 
-static int scan_manifest(builder *b, sb_decoder *decoder, const char *path)
+static int scan_manifest(builder *b, sb_decoder *decoder, const sb_data_keys *data)
 {
+    const char *path = data->path;
     manifest m = { .build = b,
+                   .data = data,
                    .decoder = decoder,
                    .table = { .on_header = check_header, .on_row = on_manifest_row } };
     m.table.context = &m;
@@ -627,6 +684,11 @@ static int finish(builder *b, int rc)
     }
     if (rc == 0)
         rc = list_names(b->labels, &x->labels, &x->label_count);
+    for (int k = 0; k < x->column_count; k++) {
+        if (rc == 0)
+            rc = list_names(b->values[k], &x->columns[k].values, &x->columns[k].count);
+        g_hash_table_destroy(b->values[k]);
+    }
     g_hash_table_destroy(b->labels);
     g_hash_table_destroy(b->groups);
     free(b->rows);
@@ -636,6 +698,23 @@ static int finish(builder *b, int rc)
     if (rc != 0)
         sb_index_free(x);
     return rc;
+}
+
+/* The columns that guide. Of a folder the labels alone are known, which stand in no column. */
+static int add_columns(builder *b, const sb_data_keys *data, bool folder)
+{
+    for (int i = 0; i < data->guide_count; i++) {
+        const sb_guide_key *g = &data->guides[i];
+        if (g->weight == 0)
+            continue;
+        if (folder && strcmp(g->column, "label") != 0)
+            return sb_fail("guide.%s: data.path = %s is a folder: columns are a CSV manifest's (a folder has "
+                           "label alone)",
+                           g->column, data->path);
+        if (add_column(b, g->column) != 0)
+            return -1;
+    }
+    return 0;
 }
 
 int sb_index_scan(sb_index *out, const sb_data_keys *data, const sb_loader_keys *loader)
@@ -649,7 +728,9 @@ int sb_index_scan(sb_index *out, const sb_data_keys *data, const sb_loader_keys 
     int rc = stat(path, &info) != 0 ? sb_fail_errno("data.path = %s", path)
                                     : sb_decoder_create(&decoder, data->channels, cache, data->untrusted);
     if (rc == 0)
-        rc = S_ISDIR(info.st_mode) ? scan_folder(&b, decoder, path) : scan_manifest(&b, decoder, path);
+        rc = add_columns(&b, data, S_ISDIR(info.st_mode));
+    if (rc == 0)
+        rc = S_ISDIR(info.st_mode) ? scan_folder(&b, decoder, path) : scan_manifest(&b, decoder, data);
     sb_decoder_destroy(&decoder);
     if (rc == 0 && b.count == 0)
         rc = sb_fail("data.path = %s: no image that can be used%s%s", path, out->skipped_count ? "; " : "",
@@ -676,7 +757,14 @@ int sb_index_write(const sb_index *x, const char *run_dir)
     FILE *out = open_memstream(&text, &bytes);
     if (!out)
         return sb_fail_errno("writing the index");
-    fprintf(out, "%s\n", index_header);
+    fprintf(out, "%s", index_header);
+    for (int k = 0; k < x->column_count; k++) {
+        char name[SB_GUIDE_COLUMN + sizeof GUIDE];
+        int length = snprintf(name, sizeof name, GUIDE "%s", x->columns[k].name);
+        fprintf(out, ",");
+        csv_fwrite(out, name, (size_t)length);
+    }
+    fprintf(out, "\n");
     for (uint32_t i = 0; i < x->count; i++) {
         const sb_image *m = &x->images[i];
         const sb_region *a = &m->train, *b = &m->test;
@@ -685,8 +773,14 @@ int sb_index_write(const sb_index *x, const char *run_dir)
         fprintf(out, ",%d,%" PRId64 ",%" PRId64 ",%d,%d,%d,%d,%d,%d,", m->page, m->bytes, m->mtime_ns,
                 m->width, m->height, m->random_access, m->placed, m->left, m->top);
         csv_fwrite(out, label, strlen(label));
-        fprintf(out, ",%" PRIu32 ",%d,%d,%d,%d,%d,%d,%d,%d\n", m->group, a->left, a->top, a->width, a->height,
+        fprintf(out, ",%" PRIu32 ",%d,%d,%d,%d,%d,%d,%d,%d", m->group, a->left, a->top, a->width, a->height,
                 b->left, b->top, b->width, b->height);
+        for (int k = 0; k < x->column_count; k++) {
+            const char *value = m->value[k] == UINT32_MAX ? "" : x->columns[k].values[m->value[k]];
+            fprintf(out, ",");
+            csv_fwrite(out, value, strlen(value));
+        }
+        fprintf(out, "\n");
     }
     int rc = ferror(out) ? sb_fail("out of memory for the text of the index") : 0;
     if (fclose(out) != 0 && rc == 0)
@@ -727,8 +821,16 @@ static int read_region(const table *t, const char *prefix, const sb_image *image
 static int check_frozen_header(const table *t)
 {
     char joined[1024] = "";
-    for (int i = 0; i < t->header_count; i++)
+    frozen *f = t->context;
+    for (int i = 0; i < t->header_count; i++) {
+        if (strncmp(t->header[i], GUIDE, strlen(GUIDE)) == 0) {
+            if (strlen(t->header[i]) >= SB_GUIDE_COLUMN + strlen(GUIDE) ||
+                add_column(&f->build, t->header[i] + strlen(GUIDE)) != 0)
+                return sb_fail("%s:1: a column's name is too long, or there are too many", t->path);
+            continue;
+        }
         snprintf(joined + strlen(joined), sizeof joined - strlen(joined), "%s%s", i ? "," : "", t->header[i]);
+    }
     return strcmp(joined, index_header) == 0
                ? 0
                : sb_fail("%s:1: not the columns of an index: %s", t->path, index_header);
@@ -765,6 +867,11 @@ static int on_frozen_row(void *context)
         return -1;
     if (label[0])
         label_rows(&f->build, f->build.count - 1, label);
+    for (int k = 0; k < f->build.index->column_count; k++) {
+        char name[SB_GUIDE_COLUMN + sizeof GUIDE];
+        snprintf(name, sizeof name, GUIDE "%s", f->build.index->columns[k].name);
+        value_rows(&f->build, f->build.count - 1, k, column(t, name));
+    }
     return 0;
 }
 
@@ -872,6 +979,12 @@ void sb_index_free(sb_index *x)
         free(x->images[i].path);
     for (uint32_t i = 0; i < x->label_count; i++)
         free(x->labels[i]);
+    for (int k = 0; k < x->column_count; k++) {
+        for (uint32_t i = 0; i < x->columns[k].count; i++)
+            free(x->columns[k].values[i]);
+        free(x->columns[k].values);
+        free(x->columns[k].name);
+    }
     free(x->images);
     free(x->labels);
     for (uint32_t i = 0; i < x->skipped_count; i++) {

@@ -1,7 +1,8 @@
 /* index.h: the data set: which files, how large, which tiles, which part is held out.
  *
  * A data set is a folder (recursive; the first level of sub-folders names the labels, if there are any) or a
- * CSV manifest with the column `path` and optionally left, top, label, group, split (train | test). The index
+ * CSV manifest with the column `path` and optionally left, top, label, group, split (train | test), and any
+ * that a key guide.COLUMN names. The index
  * is made once, frozen into the run directory as index.csv, and used again on resume. Its rows are sorted by
  * path, page and place, so it does not depend on the file system's order. Each page of a multi-page TIFF is
  * an image; the levels of a pyramid (pages that are half, a quarter... of the first) are not.
@@ -31,13 +32,14 @@ typedef struct {
 typedef struct {
     char *path; /* as it can be opened */
     int64_t bytes, mtime_ns;
-    int page;          /* of a multi-page file, 0 for the first */
-    int width, height; /* upright: after orientation */
-    int left, top;     /* placed: the only tile */
-    uint32_t label;    /* row in labels; UINT32_MAX none */
-    uint32_t group;    /* equal for rows of one group; by default one an image */
-    uint32_t tiles;    /* training samples an epoch, before tiles_per_image */
-    uint32_t file;     /* the first row of the same file and page: they overlap, and are decoded together */
+    int page;                      /* of a multi-page file, 0 for the first */
+    int width, height;             /* upright: after orientation */
+    int left, top;                 /* placed: the only tile */
+    uint32_t label;                /* row in labels; UINT32_MAX none */
+    uint32_t group;                /* equal for rows of one group; by default one an image */
+    uint32_t tiles;                /* training samples an epoch, before tiles_per_image */
+    uint32_t value[SB_GUIDES_MAX]; /* row in the values of each of the index's columns; UINT32_MAX none */
+    uint32_t file; /* the first row of the same file and page: they overlap, and are decoded together */
     sb_region train, test; /* the part to train on, the part held out */
     bool random_access;    /* tiles decode without the whole image */
     bool placed;           /* left, top name the only tile */
@@ -55,11 +57,19 @@ static inline int sb_image_columns(const sb_image *image, int tile)
     return image->train.width >= tile ? image->train.width / tile : 1;
 }
 
+/* A column that a key guide.COLUMN names, and what stands in it. */
+typedef struct {
+    char *name, **values;
+    uint32_t count;
+} sb_column;
+
 typedef struct {
     sb_image *images;
     uint32_t count;
     char **labels;
     uint32_t label_count;
+    sb_column columns[SB_GUIDES_MAX];
+    int column_count;
     int tile;         /* side */
     uint64_t samples; /* training samples an epoch */
     sb_skipped *skipped;

@@ -1,6 +1,7 @@
 /* keys.c: see keys.h. */
 #include "loader/keys.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +20,15 @@ static const sb_key data_keys[] = {
     SB_KEY_REAL(sb_data_keys, max_bad, "0.1", 0, 1, "share of the images that may be unusable"),
 };
 
+static const sb_key guide_keys[] = {
+    { .name = "COLUMN",
+      .initial = "0",
+      .least = -1000,
+      .most = 1000,
+      .kind = SB_KIND_REAL,
+      .meaning = "of a manifest's column that the features are to tell (+) or not to tell (-); 0: none" },
+};
+
 static const sb_key loader_keys[] = {
     SB_KEY_INT(sb_loader_keys, cache_mb, "0", 0, 1 << 20,
                "MiB of decoded images in each loader; 0: a window's", .apart = true),
@@ -30,12 +40,38 @@ static const sb_key loader_keys[] = {
 };
 
 const sb_key_table sb_data_table = SB_KEY_TABLE("data", NULL, sb_data_keys, data_keys),
+                   sb_guide_table = { .section = "guide",
+                                      .keys = guide_keys,
+                                      .count = 1,
+                                      .bytes = sizeof(double),
+                                      .open = true },
                    sb_loader_table = SB_KEY_TABLE("loader", NULL, sb_loader_keys, loader_keys);
+
+static int read_guides(const sb_config *config, sb_data_keys *data)
+{
+    static const char *const places[] = { "path", "left", "top", "split" };
+    for (;;) {
+        const char *column;
+        double weight;
+        int found = sb_config_fill_open(config, &sb_guide_table, data->guide_count, &column, &weight);
+        if (found <= 0)
+            return found;
+        if (data->guide_count == SB_GUIDES_MAX || strlen(column) >= SB_GUIDE_COLUMN)
+            return sb_fail("guide.%s: there may be %d columns, of names below %d bytes", column,
+                           SB_GUIDES_MAX, SB_GUIDE_COLUMN);
+        for (size_t i = 0; i < sizeof places / sizeof *places; i++)
+            if (strcmp(column, places[i]) == 0)
+                return sb_fail("guide.%s: the column says where a tile is, and cannot guide", column);
+        sb_guide_key *g = &data->guides[data->guide_count++];
+        snprintf(g->column, sizeof g->column, "%s", column);
+        g->weight = weight;
+    }
+}
 
 int sb_loader_keys_read(const sb_config *config, sb_data_keys *data, sb_loader_keys *loader)
 {
     if (sb_config_fill(config, &sb_data_table, data) != 0 ||
-        sb_config_fill(config, &sb_loader_table, loader) != 0)
+        sb_config_fill(config, &sb_loader_table, loader) != 0 || read_guides(config, data) != 0)
         return -1;
     if (data->path[0] == '\0')
         return sb_fail(

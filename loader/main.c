@@ -299,7 +299,7 @@ static int freeze(const sb_index *x, const sb_data_keys *data, const char *run_d
 /* The keys of the data in `path` with those of the command line: only the loaders' matter here. */
 static int read_assignments(const arguments *a, sb_data_keys *data, sb_loader_keys *keys)
 {
-    static const sb_key_table *const tables[] = { &sb_data_table, &sb_loader_table, NULL };
+    static const sb_key_table *const tables[] = { &sb_data_table, &sb_guide_table, &sb_loader_table, NULL };
     sb_config config;
     sb_config_init(&config);
     int rc = 0;

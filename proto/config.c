@@ -336,6 +336,8 @@ static const sb_key *key_of(const sb_key_table *table, const char *name)
         tail = strncmp(name, table->section, section) == 0 && name[section] == '.' ? name + section : NULL;
     if (tail && tail != name)
         tail++; /* behind the dot */
+    if (table->open)
+        return tail && tail[0] ? &table->keys[0] : NULL;
     for (int i = 0; tail && i < table->count; i++)
         if (strcmp(table->keys[i].name, tail) == 0)
             return &table->keys[i];
@@ -474,6 +476,31 @@ int sb_config_fill_view(const sb_config *config, const sb_key_table *table, int 
     return 0;
 }
 
+/* Of an open table: the setting that counts of the key that was the number-th to be set; NULL: none. */
+static const sb_setting *open_setting(const sb_config *c, const sb_key_table *table, int number)
+{
+    for (int i = 0; i < c->count; i++) {
+        const char *name = c->settings[i].name;
+        bool first = key_of(table, name) != NULL;
+        for (int j = 0; first && j < i; j++)
+            first = strcmp(c->settings[j].name, name) != 0;
+        if (first && number-- == 0)
+            return find(c, name);
+    }
+    return NULL;
+}
+
+int sb_config_fill_open(const sb_config *config, const sb_key_table *table, int number, const char **name,
+                        void *out)
+{
+    const sb_setting *s = open_setting(config, table, number);
+    if (!s)
+        return 0;
+    *name = s->name + strlen(table->section) + 1;
+    memset(out, 0, table->bytes);
+    return check_value(&table->keys[0], s) != 0 || sb_key_parse(&table->keys[0], s->value, out) != 0 ? -1 : 1;
+}
+
 int sb_config_fill(const sb_config *config, const sb_key_table *table, void *out)
 {
     return sb_config_fill_view(config, table, 0, out);
@@ -512,7 +539,16 @@ __attribute__((format(printf, 2, 3))) static void say(text *t, const char *forma
     }
 }
 
-/* A key and its value as YAML: text in single quotes, with quotes doubled. */
+/* In single quotes, with quotes doubled. */
+static void say_quoted(text *t, const char *what)
+{
+    say(t, "'");
+    for (; *what; what++)
+        say(t, *what == '\'' ? "''" : "%c", *what);
+    say(t, "'");
+}
+
+/* A key and its value as YAML. */
 static void say_key(text *t, const sb_config *c, const sb_key_table *table, const sb_key *key, int view)
 {
     any_value value;
@@ -527,10 +563,22 @@ static void say_key(text *t, const sb_config *c, const sb_key_table *table, cons
         say(t, "%s\n", printed);
         return;
     }
-    say(t, "'");
-    for (const char *p = printed; *p; p++)
-        say(t, *p == '\'' ? "''" : "%c", *p);
-    say(t, "'\n");
+    say_quoted(t, printed);
+    say(t, "\n");
+}
+
+/* The keys of an open table that were set. */
+static void say_open(text *t, const sb_config *c, const sb_key_table *table, const char **section)
+{
+    const sb_setting *s;
+    for (int i = 0; (s = open_setting(c, table, i)); i++) {
+        if (strcmp(*section, table->section) != 0)
+            say(t, "%s:\n", table->section);
+        *section = table->section;
+        say(t, "  ");
+        say_quoted(t, s->name + strlen(table->section) + 1);
+        say(t, ": %s\n", s->value);
+    }
 }
 
 static void say_table(text *t, const sb_config *c, const sb_key_table *table, bool result_only,
@@ -566,6 +614,8 @@ char *sb_config_text(const sb_config *config, const sb_key_table *const *tables,
     for (int i = 0; tables[i]; i++) {
         if (of_views(tables[i]))
             say_views(&t, config, tables[i]);
+        else if (tables[i]->open)
+            say_open(&t, config, tables[i], &section);
         else if (in_force(config, tables, tables[i]))
             say_table(&t, config, tables[i], result_only, &section);
     }

@@ -56,6 +56,12 @@ int sb_config_fill(const sb_config *config, const sb_key_table *table, void *out
 /* As sb_config_fill, with the keys of entry `view` of the list. */
 int sb_config_fill_view(const sb_config *config, const sb_key_table *table, int view, void *out);
 
+/* Of an open table, the key that comes as number `number` in the order of their first settings: its name
+ * behind the section and its value. 1; 0: there are no more; -1. The name is valid until the configuration
+ * changes. */
+int sb_config_fill_open(const sb_config *config, const sb_key_table *table, int number, const char **name,
+                        void *out);
+
 /* Where a key (or the list "views") was set, for an error about it: "recipe.yaml:3", "command line", "method
  * byol" or "default". Valid until the configuration changes. */
 const char *sb_config_place(const sb_config *config, const char *name);

@@ -44,6 +44,7 @@ typedef struct {
     const sb_key *keys;
     int count;
     size_t bytes; /* of the owner's struct */
+    bool open;    /* the one row stands for keys of any name, and its field is the struct */
 } sb_key_table;
 
 /* The rows. `type` is the owner's struct; a field of another type than the kind's does not compile. `.apart =

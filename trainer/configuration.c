@@ -58,8 +58,8 @@ static const sb_key_table method_table = SB_KEY_TABLE("method", NULL, method_cho
 #define SB_ENCODER(name) &sb_encoder_##name.keys,
 #define SB_OPTIMISER(name) &sb_optimiser_##name.keys,
 const sb_key_table *const sb_tables[] = { &sb_common_table,    &sb_start_table,   &sb_cuda_table,
-                                          &sb_run_table,       &sb_data_table,    &sb_loader_table,
-                                          &sb_batch_table,     &method_table,
+                                          &sb_run_table,       &sb_data_table,    &sb_guide_table,
+                                          &sb_loader_table,    &sb_batch_table,   &method_table,
 #include "trainer/methods/methods.def"
                                           &encoder_table,
 #include "trainer/encoders/encoders.def"
@@ -116,6 +116,9 @@ static int fill(sb_settings *s, const sb_config *config)
         return -1;
     s->view_count = config->view_count;
     s->images = 2 * s->trainer.batch;
+    for (int i = 0; i < s->data.guide_count; i++)
+        if (s->data.guides[i].weight != 0)
+            s->guides[s->guide_count++] = (sb_guide_how){ .classes = 2, .weight = s->data.guides[i].weight };
     return sb_view_keys_read(config, s->data.view, s->views);
 }
 

@@ -11,6 +11,7 @@
 #include "augment/keys.h"
 #include "evaluator/keys.h"
 #include "trainer/encoder.h"
+#include "trainer/heads/guide.h"
 #include "trainer/heads/projector.h"
 #include "trainer/keys.h"
 #include "trainer/method.h"
@@ -30,6 +31,8 @@ struct sb_settings {
     sb_optimiser_keys optimiser;
     sb_evaluate_keys evaluate;
     int images; /* of the data set (method.h); before a run's index is read, a number to plan with */
+    int guide_count;
+    sb_guide_how guides[SB_GUIDES_MAX]; /* of columns; their classes as for images, until the index is read */
     int view_count;
     sb_view_keys views[SB_VIEWS_MAX];
     int bank; /* samples that a loss compares, of this batch and of earlier ones; 0: of this one alone */

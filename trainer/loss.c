@@ -27,6 +27,7 @@ typedef struct {
     int views, samples, width;
     float *embeddings, *targets, *gradient; /* [views * samples, width]; targets: NULL: none were given */
     uint8_t *skip;                          /* [samples, samples]; NULL: none was given */
+    float *guides;                          /* [guides, samples]; NULL: none was given */
     int32_t *images;                        /* [samples]; NULL: none was given */
     int32_t image_count;                    /* one more than the largest of these */
 } loss;
@@ -102,6 +103,47 @@ static int read_images(loss *l, const char *path)
             l->image_count = l->images[i] + 1;
     }
     return 0;
+}
+
+/* Whole numbers from 0 are classes. Returns how many; 0: these are numbers. */
+static int classes_in(const float *said, int count)
+{
+    float most = 1;
+    for (int i = 0; i < count; i++) {
+        if (isnan(said[i]))
+            continue;
+        if (said[i] < 0 || said[i] >= 65536 || said[i] != floorf(said[i]))
+            return 0;
+        most = said[i] > most ? said[i] : most;
+    }
+    return 1 + (int)most;
+}
+
+/* What columns say of the samples, in the order of the settings' guides. */
+static int read_guides(loss *l, const char *folder)
+{
+    sb_settings *c = &l->settings;
+    const size_t samples = (size_t)l->samples;
+    int guide = 0;
+    l->guides = sb_zeroed((size_t)c->guide_count * samples + 1, sizeof *l->guides, "what columns say");
+    for (int i = 0; l->guides && i < c->data.guide_count; i++) {
+        char path[PATH_MAX];
+        sb_npy a;
+        if (c->data.guides[i].weight == 0)
+            continue;
+        snprintf(path, sizeof path, "%s/%s.npy", folder, c->data.guides[i].column);
+        if (sb_npy_read(&a, path, SB_NPY_F32) != 0)
+            return -1;
+        const bool fits = a.dims == 1 && a.side[0] == l->samples;
+        if (fits)
+            memcpy(l->guides + (size_t)guide * samples, a.values, samples * sizeof(float));
+        free(a.values);
+        if (!fits)
+            return sb_fail("%s: [%d] was expected: a number for each sample", path, l->samples);
+        c->guides[guide].classes = classes_in(l->guides + (size_t)guide * samples, l->samples);
+        guide++;
+    }
+    return l->guides ? 0 : -1;
 }
 
 static int read_files(loss *l)
@@ -261,6 +303,8 @@ static int run(loss *l)
         return sb_fail("loss needs -o FOLDER");
     if (read_files(l) != 0 || read_settings(l) != 0)
         return -1;
+    if (r->guides && read_guides(l, r->guides) != 0)
+        return -1;
     if (r->target_count > 0 && !c->method->momentum)
         return sb_fail("method %s has no target network: --target does not apply", c->method->name);
     if (r->images && !c->method->images)
@@ -270,7 +314,7 @@ static int run(loss *l)
                        (long long)c->trainer.steps);
     l->gradient = sb_zeroed((size_t)l->views * (size_t)l->samples * (size_t)l->width, sizeof *l->gradient,
                             "the gradient at the embeddings");
-    const sb_step_embedded batch = { l->embeddings, l->targets, l->skip, l->images };
+    const sb_step_embedded batch = { l->embeddings, l->targets, l->skip, l->guides, l->images };
     if (!l->gradient ||
         sb_device_open(&l->device, c->common.device, c->cuda.plugin, c->trainer.threads) != 0 ||
         sb_step_create_loss(&l->step, l->device, c, l->width) != 0 || set_arrays(l) != 0 ||
@@ -296,6 +340,7 @@ int sb_loss(const sb_loss_request *request)
     free(l->gradient);
     free(l->skip);
     free(l->images);
+    free(l->guides);
     free(l);
     return rc;
 }

@@ -33,7 +33,7 @@ typedef struct {
 
 struct arguments {
     const command *command;
-    const char *recipe, *output, *arrays, *skip, *images;
+    const char *recipe, *output, *arrays, *skip, *images, *guides;
     bool follow, has_seen;
     int watch;
     long seen[SB_LOGS];
@@ -204,6 +204,7 @@ static int loss(const arguments *a)
                                       .arrays = a->arrays,
                                       .skip = a->skip,
                                       .images = a->images,
+                                      .guides = a->guides,
                                       .out = a->output,
                                       .step = a->step };
     return sb_loss(&request);
@@ -235,6 +236,7 @@ enum {
     KEY_ARRAYS,
     KEY_SKIP,
     KEY_IMAGES,
+    KEY_GUIDES,
     KEY_STEP,
     KEY_MEMORY
 };
@@ -283,6 +285,7 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     case KEY_ARRAYS: a->arrays = argument; break;
     case KEY_SKIP: a->skip = argument; break;
     case KEY_IMAGES: a->images = argument; break;
+    case KEY_GUIDES: a->guides = argument; break;
     case KEY_STEP: a->step = number(state, "--step", argument, 0, LLONG_MAX); break;
     case KEY_MEMORY:
         if (read_bytes(argument, &a->memory) != 0)
@@ -326,6 +329,8 @@ int main(int argc, char **argv)
           "begins",
           0 },
         { "skip", KEY_SKIP, "FILE", 0, "loss: u8 [N, N], pairs of samples that are no negatives", 0 },
+        { "guides", KEY_GUIDES, "FOLDER", 0,
+          "loss: COLUMN.npy, f32 [N], what each column that guides says of the samples; NAN: nothing", 0 },
         { "images", KEY_IMAGES, "FILE", 0,
           "loss: i32 [N], which image each sample is of, for methods that keep something for each", 0 },
         { "step", KEY_STEP, "NUMBER", 0, "loss: the step of trainer.steps that it is; 0", 0 },

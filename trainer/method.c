@@ -7,6 +7,7 @@
 #include "proto/error.h"
 #include "trainer/configuration.h"
 #include "trainer/graph/build.h"
+#include "trainer/heads/guide.h"
 
 const sb_method_kind *const sb_methods[] = {
 #define SB_METHOD(name) &sb_method_##name,
@@ -217,6 +218,35 @@ sb_t sb_view_rows(sb_method *m, sb_t t, int view)
     return sb_rows(m->graph, t, .first = view * m->samples, .count = m->samples);
 }
 
+/* ---- guides ------------------------------------------------------------------------------------------- */
+
+static double lambda(const sb_method *m, int64_t step, int64_t steps)
+{
+    (void)m;
+    return sb_guide_lambda(step, steps);
+}
+
+/* The method's loss, and those of the columns that guide. */
+static sb_t add_guides(sb_method *m, sb_t loss)
+{
+    sb_graph *g = m->graph;
+    const sb_t how_much = m->config->guide_count > 0 ? sb_number(m, lambda) : SB_NONE;
+    for (int i = 0; i < m->config->guide_count; i++) {
+        const sb_guide_how *how = &m->config->guides[i];
+        char name[32];
+        snprintf(name, sizeof name, "guide.%d", i);
+        sb_t said = leaf(m, "a guide's samples", (sb_shape){ m->batch, 1, 1, 1, SB_F32 },
+                         (sb_given){ .kind = SB_GIVEN_SAID, .index = i });
+        const int width = how->classes > 0 ? how->classes : 1;
+        sb_t told = leaf(m, "a guide's column", (sb_shape){ m->batch, 1, 1, width, SB_F32 },
+                         (sb_given){ .kind = SB_GIVEN_TOLD, .index = i });
+        sb_t own = sb_guide(g, g->leaves[0], how_much, said, told, name, how);
+        m->guide_outputs[i] = g->output_count;
+        loss = sb_combine(g, loss, sb_output(g, own, false), .alpha = 1, .beta = (float)sb_guide_share(how));
+    }
+    return loss;
+}
+
 /* ---- the whole ---------------------------------------------------------------------------------------- */
 
 bool sb_method_fills(const sb_method *m, int64_t step) { return step < m->samples / m->batch - 1; }
@@ -251,7 +281,7 @@ int sb_method_build(sb_method *m, sb_graph *graph, sb_graph *target, const sb_se
     if (m->kind->head && m->kind->head(m, graph, m->embeddings[0]) < 0)
         return -1;
     memcpy(m->projector, graph->store->floats, sizeof m->projector);
-    const sb_t loss = m->kind->build(m); /* adds outputs of its own */
+    const sb_t loss = add_guides(m, m->kind->build(m)); /* both add outputs of their own */
     m->loss_output = graph->output_count;
     return sb_output(graph, loss, true) < 0 ? -1 : 0;
 }

@@ -20,11 +20,15 @@
  * and the gradients at them. Norms see the share of one, and the first one's gather the running statistics,
  * as PyTorch's DistributedDataParallel does.
  *
+ * Columns that guide (guide.COLUMN) are no method's: each has a head of its own over the backbone's features,
+ * whose loss is added to the method's.
+ *
  * An image is here what the data set has one of: with data.place = grid a cell of an image's grid, or else
  * two tiles of one image would share what is kept, although they show different things. */
 #ifndef SB_TRAINER_METHOD_H
 #define SB_TRAINER_METHOD_H
 
+#include "loader/keys.h"
 #include "proto/config.h"
 #include "trainer/graph/graph.h"
 #include "trainer/heads/mlp.h"
@@ -49,7 +53,9 @@ typedef enum {
     SB_GIVEN_NORMAL,   /* normal numbers, drawn anew for each step */
     SB_GIVEN_IMAGES,   /* which image each sample is of */
     SB_GIVEN_OTHERS,   /* images of which no sample is, drawn anew for each step */
-    SB_GIVEN_ROWS      /* the rows of table `index` for the images of the batch */
+    SB_GIVEN_ROWS,     /* the rows of table `index` for the images of the batch */
+    SB_GIVEN_SAID,     /* of which samples the column of guide `index` says something (heads/guide.h) */
+    SB_GIVEN_TOLD      /* what it says */
 } sb_given_kind;
 typedef struct {
     sb_given_kind kind;
@@ -120,7 +126,7 @@ struct sb_method {
     sb_t compared[SB_VIEWS_MAX];                          /* embeddings of batch and bank, in the same way */
     size_t projector[SB_ENTRY_KINDS];    /* floats of the store, to the end of projector and head */
     int embedding_outputs[SB_VIEWS_MAX]; /* of a view; of all views in the first, where they go together */
-    int loss_output;
+    int loss_output, guide_outputs[SB_GUIDES_MAX]; /* the loss; each guide's, of the settings' */
     sb_queue_push pushes[SB_PUSHES_MAX];
     sb_image_put puts[SB_PUSHES_MAX];
     sb_image_table tables[SB_TABLES_MAX];

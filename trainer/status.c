@@ -102,6 +102,11 @@ int sb_metrics_append(const char *run_dir, const sb_step_metrics *m)
                              m->images_per_second, "waited", m->waited);
     if (root && m->looked)
         json_object_update_new(root, json_pack("{s:f, s:f}", "deviation", m->deviation, "rank", m->rank));
+    json_t *guides = root && m->guide_count > 0 ? json_object() : NULL;
+    for (int i = 0; guides && i < m->guide_count; i++)
+        json_object_set_new(guides, m->guides[i], json_real(m->guide_losses[i]));
+    if (guides)
+        json_object_set_new(root, "guides", guides);
     char *line = root ? json_dumps(root, JSON_COMPACT) : NULL;
     int rc = line ? sb_file_append_line(path, line)
                   : sb_fail("metrics of step %" PRId64 ": a value is not a number", m->step);

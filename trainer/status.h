@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "loader/keys.h"
+
 typedef struct {
     int64_t step, steps;
     double loss, images_per_second, eta_s;
@@ -30,6 +32,9 @@ typedef struct {
     double loss, lr, images_per_second, waited;
     bool looked;
     double deviation, rank;
+    int guide_count; /* of columns that guide */
+    const char *guides[SB_GUIDES_MAX];
+    double guide_losses[SB_GUIDES_MAX]; /* of the step's last batch */
 } sb_step_metrics;
 int sb_metrics_append(const char *run_dir, const sb_step_metrics *metrics);
 

@@ -25,6 +25,7 @@
 #include "trainer/collapse.h"   /* sb_collapse_look */
 #include "trainer/control.h"    /* sb_control_* */
 #include "trainer/export.h"     /* sb_export_backbone */
+#include "trainer/guides.h"     /* sb_guides_* */
 #include "trainer/images.h"     /* sb_images_* */
 #include "trainer/publish.h"    /* sb_publish_* */
 #include "trainer/remarks.h"    /* sb_remarks */
@@ -38,6 +39,7 @@ typedef struct {
     const char *run_dir;
     sb_settings config;
     char *config_text;
+    sb_guides guides;
     sb_images images; /* none where the method asks for none */
     sb_device *device;
     sb_step *step;
@@ -137,6 +139,19 @@ static int number_images(void *context, int32_t *index)
     for (int i = 0; i < t->config.trainer.batch; i++)
         if ((index[i] = sb_images_number(&t->images, meta_of(t, i))) < 0)
             return -1;
+    return 0;
+}
+
+static int say_guide(void *context, int guide, float *said)
+{
+    train *t = context;
+    for (int i = 0; i < t->config.trainer.batch; i++) {
+        const uint32_t image = meta_of(t, i)->image;
+        if (image >= t->guides.rows)
+            return sb_fail("a tile is of image %" PRIu32 ", of %" PRIu32 " in the index", image,
+                           t->guides.rows);
+        said[i] = t->guides.columns[guide].values[image];
+    }
     return 0;
 }
 
@@ -314,15 +329,23 @@ static int report(train *t, double loss, double lr, uint64_t step_ns)
     s->eta_s = s->images_per_second > 0 ? (double)(s->steps - s->step) * samples / s->images_per_second : 0;
     uint64_t total = sb_now() - t->begun_ns;
     double waited = total ? (double)t->waited_ns / (double)total : 0;
-    const sb_step_metrics m = { .step = t->number,
-                                .epoch = t->epoch,
-                                .loss = loss,
-                                .lr = lr,
-                                .images_per_second = rate,
-                                .waited = waited,
-                                .looked = looks(t),
-                                .deviation = t->collapse.deviation,
-                                .rank = t->collapse.rank };
+    sb_step_metrics m = { .step = t->number,
+                          .epoch = t->epoch,
+                          .loss = loss,
+                          .lr = lr,
+                          .images_per_second = rate,
+                          .waited = waited,
+                          .looked = looks(t),
+                          .deviation = t->collapse.deviation,
+                          .rank = t->collapse.rank };
+    for (int i = 0; i < t->config.data.guide_count; i++) {
+        const sb_guide_key *g = &t->config.data.guides[i];
+        if (g->weight == 0)
+            continue;
+        m.guides[m.guide_count] = g->column;
+        m.guide_losses[m.guide_count] = sb_step_guide_loss(t->step, m.guide_count);
+        m.guide_count++;
+    }
     if (sb_metrics_append(t->run_dir, &m) != 0)
         return -1;
     sb_control_progress(t->control, sample_number(t, 0), s, t->waited_ns, total);
@@ -352,7 +375,7 @@ static int compute(train *t, const sb_step_source *source, double *loss)
 static sb_train_end run_steps(train *t)
 {
     const sb_step_source source = {
-        .context = t, .fetch = fetch, .skip = skip_overlaps, .images = number_images
+        .context = t, .fetch = fetch, .skip = skip_overlaps, .images = number_images, .guide = say_guide
     };
     int64_t saved = t->number;
     int rc = 0;
@@ -484,10 +507,21 @@ static int count_images(train *t)
     return 0;
 }
 
+/* What columns say of the images, and how many classes each has. */
+static int read_guides(train *t)
+{
+    if (sb_guides_read(&t->guides, t->run_dir, &t->config.data) != 0)
+        return -1;
+    for (int i = 0; i < t->guides.count; i++)
+        t->config.guides[i].classes = t->guides.columns[i].classes;
+    return 0;
+}
+
 static int setup(train *t)
 {
     if (sb_settings_of_run(&t->config, t->run_dir, &t->config_text) != 0 ||
-        sb_rundir_lock(t->run_dir, "trainer.lock") < 0 || count_images(t) != 0 || make_step(t) != 0)
+        sb_rundir_lock(t->run_dir, "trainer.lock") < 0 || count_images(t) != 0 || read_guides(t) != 0 ||
+        make_step(t) != 0)
         return -1;
     sb_device_introduce(t->device);
     int width, rows = t->config.view_count * t->config.trainer.batch;
@@ -521,6 +555,7 @@ static void teardown(train *t)
         sb_ring_close(&t->rings[i]);
     sb_publisher_close(&t->publisher);
     sb_images_free(&t->images);
+    sb_guides_free(&t->guides);
     free(t->embeddings);
     free(t->config_text);
 }

@@ -191,7 +191,7 @@ static void test_manifests(void **state)
         seed_of("path,left,top,split\nimage.png,0,0,train\nimage.png,64,10,train\nimage.png,300,236,test\n"),
     };
     fuzz(manifests, 2, 300, read_manifest);
-    fuzz_seed indexes[2];
+    fuzz_seed indexes[3];
     for (int i = 0; i < 2; i++) {
         sb_index x;
         write_file("manifest.csv", manifests[i].data, manifests[i].bytes);
@@ -201,7 +201,12 @@ static void test_manifests(void **state)
         assert_int_equal(sb_rundir_path(path, folder, "index.csv"), 0);
         indexes[i] = read_file(path);
     }
-    fuzz(indexes, 2, 5000, read_index);
+    indexes[2] = seed_of("path,page,bytes,mtime_ns,width,height,random_access,placed,left,top,label,group,"
+                         "train_left,train_top,train_width,train_height,test_left,test_top,test_width,"
+                         "test_height,guide.plate,guide.year\n"
+                         "a.png,0,1,1,400,300,0,0,0,0,,0,0,0,400,300,0,0,0,0,p1,\n"
+                         "b.png,0,1,1,400,300,0,0,0,0,,1,0,0,400,300,0,0,0,0,\"p, 2\",1999\n");
+    fuzz(indexes, 3, 5000, read_index);
     for (int i = 0; i < 2; i++)
         free((void *)indexes[i].data);
 }

@@ -60,7 +60,7 @@ class Program:
         table = subprocess.run([TRAINER, "keys", name], capture_output=True, text=True, check=True).stdout
         self.defaults = {key: value(text) for key, text in re.findall(r"^\| `method\.(\w+)` \| (\S+) \|", table, re.MULTILINE)}
 
-    def __call__(self, views, keys=None, targets=None, arrays=None, skip=None, images=None, step=0, device="cpu"):
+    def __call__(self, views, keys=None, targets=None, arrays=None, skip=None, images=None, guides=None, step=0, device="cpu"):
         with tempfile.TemporaryDirectory() as folder:
             folder = Path(folder)
             command = [TRAINER, "loss", self.name]
@@ -85,6 +85,11 @@ class Program:
             if images is not None:
                 numpy.save(folder / "images.npy", images.astype(numpy.int32))
                 command += ["--images", folder / "images.npy"]
+            if guides is not None:
+                (folder / "guides").mkdir()
+                for name, said in guides.items():
+                    numpy.save(folder / "guides" / f"{name}.npy", said.astype(numpy.float32))
+                command += ["--guides", folder / "guides"]
             ended = subprocess.run(command, capture_output=True, text=True)
             if ended.returncode != 0:
                 raise RuntimeError(ended.stderr.strip())

@@ -88,7 +88,7 @@ ok "dino keeps its centre" keeps dino centre
 ok "  and the target's own prototypes" keeps dino target.prototypes
 ok "instances keeps a vector for each image" keeps instances vectors
 ok "  which are not exported" exported instances
-ok "instances: a batch of one sample" train instances alone trainer.batch=1
+ok "  and takes a batch of one sample" train instances alone trainer.batch=1
 ok "an evaluation of views of two sizes" within ./run evaluate "$work/swav"
 ok "  every view is shown" sheet swav 8
 ok "embeddings of views of two sizes" within ./run embed "$work/lejepa" "$work/images" -o "$work/features.npy"

@@ -54,7 +54,8 @@ static void test_round_trip(void **state)
     sb_config config;
     assert_int_equal(read_both(&a, &config,
                                "data: { path: \"it's a folder: #1\" }\noptimiser: { lr: 0.1 }\n"
-                               "method: { name: simclr }\ntrainer: { steps: 123456789012 }\n",
+                               "method: { name: simclr }\ntrainer: { steps: 123456789012 }\n"
+                               "guide: { \"plate's side\": -0.5, year: +1 }\n",
                                "views.1.blur=0.3"),
                      0);
     char *text = sb_config_text(&config, sb_tables, false);
@@ -67,8 +68,32 @@ static void test_round_trip(void **state)
     assert_true(b.views[1].blur == 0.3 && b.optimiser.lr == 0.1 && b.trainer.steps == 123456789012);
     assert_string_equal(b.data.path, "it's a folder: #1");
     assert_string_equal(b.method->name, "simclr");
+    assert_int_equal(b.data.guide_count, 2);
+    assert_string_equal(b.data.guides[0].column, "plate's side");
+    assert_string_equal(b.data.guides[1].column, "year");
+    assert_true(b.data.guides[0].weight == -0.5 && b.data.guides[1].weight == 1);
     free(text);
     free(again);
+}
+
+/* Of a column that is named twice the later weight counts, in the first one's place; 0 leaves it out. */
+static void test_columns_that_guide(void **state)
+{
+    (void)state;
+    static sb_settings s;
+    const char *recipe = "guide: { plate: 1, year: 2 }\n";
+    assert_int_equal(read_text(&s, recipe, "guide.plate=-3"), 0);
+    assert_int_equal(s.data.guide_count, 2);
+    assert_string_equal(s.data.guides[0].column, "plate");
+    assert_int_equal(s.guide_count, 2);
+    assert_true(s.guides[0].weight == -3 && s.guides[1].weight == 2);
+    assert_int_equal(read_text(&s, recipe, "guide.plate=0"), 0);
+    assert_int_equal(s.data.guide_count, 2);
+    assert_int_equal(s.guide_count, 1);
+    assert_true(s.guides[0].weight == 2);
+    assert_int_equal(read_text(&s, recipe, "guide.="), -1);
+    assert_int_equal(read_text(&s, recipe, "guide.path=1"), -1);
+    assert_int_equal(read_text(&s, recipe, "guide.plate=2000"), -1);
 }
 
 /* The result depends on where nothing lies and on nothing that is only reported. */
@@ -333,6 +358,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_columns_that_guide),
         cmocka_unit_test(test_bad_text_is_refused),
         cmocka_unit_test(test_bad_assignments_are_refused),
         cmocka_unit_test(test_result_text),

@@ -281,10 +281,11 @@ int sb_step_take_memory(sb_step *s)
     s->skip_host = sb_zeroed(samples, samples, "the pairs of a batch that are skipped");
     s->index_host = sb_zeroed((size_t)s->rows, sizeof *s->index_host, "the order of a batch");
     s->permutation = sb_zeroed(batch, sizeof *s->permutation, "the permutation of a batch");
+    s->said_host = sb_zeroed(batch, sizeof *s->said_host, "what a column says of a batch");
     s->given_host = sb_zeroed(s->given_floats + 1, sizeof *s->given_host, "a method's numbers of a step");
     if (take_images(s) != 0)
         return -1;
-    return s->skip_host && s->index_host && s->permutation && s->given_host ? 0 : -1;
+    return s->skip_host && s->index_host && s->permutation && s->said_host && s->given_host ? 0 : -1;
 }
 
 void sb_step_free_memory(sb_step *s)
@@ -301,6 +302,7 @@ void sb_step_free_memory(sb_step *s)
     free(s->index_host);
     free(s->permutation);
     free(s->given_host);
+    free(s->said_host);
     free(s->all_images);
     free(s->swapped);
 }

@@ -30,7 +30,7 @@ int sb_step_plan_heads(sb_step *s, bool sketch)
         const sb_shape shape = sb_shape_of(s->loss, s->loss->leaves[k]);
         s->given_offset[k] = s->given_floats;
         if (kind == SB_GIVEN_NUMBER || kind == SB_GIVEN_NORMAL || kind == SB_GIVEN_IMAGES ||
-            kind == SB_GIVEN_OTHERS)
+            kind == SB_GIVEN_OTHERS || kind == SB_GIVEN_SAID || kind == SB_GIVEN_TOLD)
             s->given_floats += (sb_shape_elements(&shape) + 63) / 64 * 64; /* 256 bytes */
     }
     for (int t = 0; t < s->method.table_count; t++) {
@@ -65,7 +65,7 @@ static int send_numbers(sb_step *s, int64_t number, const sb_step_source *source
             sb_normals(&random, 1, to, sb_shape_elements(&shape));
         }
     }
-    if (sb_step_number_images(s, source) != 0)
+    if (sb_step_number_images(s, source) != 0 || sb_step_ask_guides(s, source) != 0)
         return -1;
     return s->given_floats == 0 ? 0
                                 : d->copy(d, SB_STREAM_COMPUTE, s->given, s->given_host,
@@ -107,6 +107,8 @@ static const void *given_to(const sb_step *s, int leaf, bool skipping)
     case SB_GIVEN_NUMBER:
     case SB_GIVEN_NORMAL:
     case SB_GIVEN_IMAGES:
+    case SB_GIVEN_SAID:
+    case SB_GIVEN_TOLD:
     case SB_GIVEN_OTHERS: return s->given + s->given_offset[leaf];
     case SB_GIVEN_ROWS: return s->table_rows + s->table_offset[given->index];
     }
@@ -129,6 +131,11 @@ int sb_step_heads(sb_step *s, int64_t number, const sb_step_source *source, doub
     float value;
     if (sb_plan_forward(s->heads, &feed) != 0 || sb_plan_update_running(s->heads, s->running) != 0)
         return -1;
+    for (int k = 0; k < s->config->guide_count; k++)
+        if (d->copy(d, SB_STREAM_COMPUTE, &s->guide_loss[k],
+                    sb_plan_output(s->heads, s->method.guide_outputs[k]), sizeof s->guide_loss[k],
+                    SB_TO_HOST) != 0)
+            return -1;
     if (sb_method_fills(&s->method, number)) { /* the bank: what a loss makes of its zeros says nothing */
         *loss = 0;
         return d->zero(d, s->dfeatures, (size_t)s->rows * (size_t)s->width * sizeof(float)) != 0

@@ -1,7 +1,7 @@
 /* private.h: a step as its own files see it: step.c (creation, the two passes), chunks.c (which views go
  * through the backbone together, and how they come to the device), heads.c (heads and loss: what they are
- * given, what a step leaves behind), images.c (what a method keeps for each image), budget.c (memory),
- * recompute.c (what is made again), update.c (optimiser). */
+ * given, what a step leaves behind), images.c (what a method keeps for each image), guides.c (what columns
+ * say of the samples), budget.c (memory), recompute.c (what is made again), update.c (optimiser). */
 #ifndef SB_TRAINER_STEP_PRIVATE_H
 #define SB_TRAINER_STEP_PRIVATE_H
 
@@ -75,6 +75,8 @@ struct sb_step {
     int32_t *all_images;              /* [images]: in their order; NULL where nothing draws from them */
     int32_t *swapped;                 /* [images] */
     float *given_host;                /* [given_floats]: leaf k's from given_offset[k] on */
+    float *said_host;                 /* [batch]: what a column says */
+    float guide_loss[SB_GUIDES_MAX];  /* of the last batch */
     size_t given_floats, given_offset[SB_LEAVES_MAX];
 };
 
@@ -113,6 +115,9 @@ int sb_step_heads(sb_step *step, int64_t number, const sb_step_source *source, d
 
 /* heads.c. After the optimiser's step: unit rows, the target's average, the queues, what images have. */
 int sb_step_follow(sb_step *step, int64_t number, double lr);
+
+/* guides.c. Asks the source what columns say of the batch: into given_host. */
+int sb_step_ask_guides(sb_step *step, const sb_step_source *source);
 
 /* images.c. Asks the source which images the batch has, and draws others: into given_host. */
 int sb_step_number_images(sb_step *step, const sb_step_source *source);

@@ -332,6 +332,15 @@ static int given_images(void *context, int32_t *index)
     return 0;
 }
 
+/* And what columns say of them. */
+static int given_guide(void *context, int guide, float *said)
+{
+    const sb_step *s = context;
+    const size_t batch = (size_t)s->config->trainer.batch;
+    memcpy(said, s->embedded->guides + (size_t)guide * batch, batch * sizeof *said);
+    return 0;
+}
+
 int sb_step_loss(sb_step *s, int64_t number, const sb_step_embedded *batch, double *loss, float *gradient)
 {
     sb_device *d = s->device;
@@ -339,7 +348,8 @@ int sb_step_loss(sb_step *s, int64_t number, const sb_step_embedded *batch, doub
                  weights = s->store.floats[SB_ENTRY_WEIGHT] * sizeof(float);
     const sb_step_source source = { .context = s,
                                     .skip = batch->skip ? given_skip : NULL,
-                                    .images = batch->images ? given_images : NULL };
+                                    .images = batch->images ? given_images : NULL,
+                                    .guide = batch->guides ? given_guide : NULL };
     s->embedded = batch;
     s->batch_number = number;
     if ((weights > 0 && d->zero(d, s->section.gradient, weights) != 0) || copy_statistics(s, false) != 0 ||
@@ -353,6 +363,8 @@ int sb_step_loss(sb_step *s, int64_t number, const sb_step_embedded *batch, doub
         return -1;
     return d->wait(d, SB_STREAM_COMPUTE);
 }
+
+double sb_step_guide_loss(const sb_step *s, int guide) { return (double)s->guide_loss[guide]; }
 
 int sb_step_commit(sb_step *s, int64_t number, double lr)
 {

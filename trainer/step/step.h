@@ -40,6 +40,10 @@ typedef struct {
     /* After pass 1, where the method asks for it: fills index [batch] with the image of each sample, 0 ..
      * images - 1 (configuration.h). 0; -1. NULL: sample i is of image i mod images. */
     int (*images)(void *context, int32_t *index);
+    /* After pass 1: fills said [batch] with what column `guide` of those that guide says of each sample: its
+     * class, or a number; NAN: nothing. 0; -1. NULL: sample i has class i mod classes, or 1 and -1 in turn.
+     */
+    int (*guide)(void *context, int guide, float *said);
 } sb_step_source;
 
 /* What the step takes of the device's memory, in bytes. */
@@ -104,6 +108,7 @@ typedef struct {
     const float *embeddings; /* [rows, width]: row view * batch + sample */
     const float *target;     /* the target network's; NULL: those of the trained one */
     const uint8_t *skip;     /* method.h; NULL: none */
+    const float *guides;     /* [guides, batch]: as sb_step_source gives them; NULL: as it says */
     const int32_t *images;   /* as sb_step_source gives them; NULL: sample i is of image i mod images */
 } sb_step_embedded;
 
@@ -111,6 +116,9 @@ typedef struct {
  * leaves behind in the section (queues, rows of images: those that learn as at a learning rate of 1), as if
  * no weight had been changed. */
 int sb_step_loss(sb_step *step, int64_t number, const sb_step_embedded *batch, double *loss, float *gradient);
+
+/* The loss of a guide (configuration.h) in the last batch, without its weight. */
+double sb_step_guide_loss(const sb_step *step, int guide);
 
 /* Makes the optimiser's step with this learning rate, and updates the running statistics. */
 int sb_step_commit(sb_step *step, int64_t number, double lr);
