@@ -13,7 +13,7 @@ trainer: { steps: 6, threads: 1, checkpoint_every: 2 }
 optimiser: { name: sgd, lr: 0.01, scaling: none }
 evaluate: { max_tiles: 24, views: 1 }
 END
-grid=(method.name=dcl,wmse trainer.batch=8,4 seed=1,2)
+grid=("method.name=dcl,wmse" "trainer.batch=8,4" "seed=1,2")
 
 # sweep NAME ARGUMENT...: it ends with status 1, because cells are refused.
 sweep() {
