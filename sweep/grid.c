@@ -170,8 +170,8 @@ static int assign(const sb_axis *axis, const char *value, char **out, int *at)
         const char *key_end = axis->keys > 1 ? strchrnul(key, ':') : key + strlen(key);
         const char *value_end = axis->keys > 1 ? strchrnul(value, ':') : value + strlen(value);
         const bool left_out = axis->keys > 1 && value_end == value;
-        if (!left_out && asprintf(&out[*at], "%.*s=%.*s", (int)(key_end - key), key, (int)(value_end - value), value) <
-            0) {
+        if (!left_out && asprintf(&out[*at], "%.*s=%.*s", (int)(key_end - key), key, (int)(value_end - value),
+                                  value) < 0) {
             out[*at] = NULL;
             return sb_fail("out of memory: the keys of a cell");
         }
