@@ -1,6 +1,7 @@
 /* The training step on networks of this file's own: a chunked batch has the gradient of the plain one, a step
  * that is given up leaves nothing behind, and device memory stands still while the batch grows. The backbones
- * have no batch norm, because its groups are chunks, so a chunked batch would differ. */
+ * have no batch norm, because its groups are chunks, so a chunked batch would differ; group norm and frozen
+ * norms do not, in a whole ResNet-18. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -28,7 +29,9 @@ typedef enum {
     HEADS,  /* the same; behind them the method's own projector */
     KINKS,  /* max pools between them, and ReLU in the projector */
     NORMS,  /* batch norm */
-    WIDE    /* weights of the size of many views' activations */
+    WIDE,   /* weights of the size of many views' activations */
+    GROUP,  /* the project's ResNet-18 with these norms */
+    FROZEN
 } kind;
 
 static kind now;
@@ -104,8 +107,11 @@ static sb_settings configure(const sb_method_kind *method, kind which, uint64_t 
     char text[16][64];
     /* wmse whitens columns of twice as many samples */
     const char *all[16] = { "data.path=.", "data.view=20", "projector.hidden=20",
-                            strcmp(method->name, "wmse") == 0 ? "projector.out=2" : "projector.out=16" };
-    int count = 4;
+                            strcmp(method->name, "wmse") == 0 ? "projector.out=2" : "projector.out=16",
+                            which == GROUP    ? "encoder.norm=group"
+                            : which == FROZEN ? "encoder.norm=frozen"
+                                              : "encoder.norm=batch" };
+    int count = 5;
     snprintf(text[count], sizeof text[count], "method.name=%s", method->name);
     all[count] = text[count];
     count++;
@@ -118,7 +124,8 @@ static sb_settings configure(const sb_method_kind *method, kind which, uint64_t 
             }
     if (sb_settings_of(&c, NULL, all, count) != 0)
         fail_msg("%s", sb_error());
-    c.encoder = &of_this_file;
+    if (which != GROUP && which != FROZEN)
+        c.encoder = &of_this_file;
     if (which != HEADS)
         c.projector.layers = which == SMOOTH ? 1 : 2;
     c.common.seed = seed;
@@ -183,7 +190,7 @@ static void compare(const sb_method_kind *method, kind which, sb_device *device,
     static source s;
     float *gradient[2];
     double loss[2];
-    sb_entry entries[32];
+    sb_entry entries[128];
     int entry_count = 0;
     size_t floats = 0;
     draw(&s, seed);
@@ -198,7 +205,7 @@ static void compare(const sb_method_kind *method, kind which, sb_device *device,
         floats = store->floats[SB_ENTRY_WEIGHT];
         gradient[i] = read_floats(device, sb_step_section(step)->gradient, floats);
         entry_count = store->count;
-        assert_true(entry_count <= 32);
+        assert_true(entry_count <= 128);
         memcpy(entries, store->entries, (size_t)entry_count * sizeof *entries);
         sb_step_destroy(&step);
     }
@@ -206,7 +213,7 @@ static void compare(const sb_method_kind *method, kind which, sb_device *device,
     *whole = distance(gradient[1], gradient[0], floats);
     *tensor = 0;
     for (int i = 0; i < entry_count; i++)
-        if (entries[i].kind == SB_ENTRY_WEIGHT)
+        if (entries[i].kind == SB_ENTRY_WEIGHT && !entries[i].extent.given)
             *tensor = fmax(*tensor, distance(gradient[1] + entries[i].offset, gradient[0] + entries[i].offset,
                                              entries[i].count));
     free(gradient[0]);
@@ -245,6 +252,25 @@ static void test_kinks(void **state)
         if (!(whole[5] < 1e-5 && whole[9] < 1e-3))
             fail_msg("chunk %d: the gradient is off by %.1e in the median, %.1e at most", chunks[c], whole[5],
                      whole[9]);
+    }
+}
+
+/* A ResNet-18 with norms that couple no two views: in chunks of three, and of one. */
+static void test_norms(void **state)
+{
+    const struct {
+        const char *name;
+        kind kind;
+        int chunk;
+    } cases[] = { { "group", GROUP, 3 }, { "frozen", FROZEN, 1 } };
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        double whole[3], tensor;
+        for (uint64_t seed = 0; seed < 3; seed++)
+            compare(&sb_method_simclr, cases[c].kind, *state, seed, cases[c].chunk, &whole[seed], &tensor);
+        qsort(whole, 3, sizeof *whole, ascending);
+        if (!(whole[1] < 1e-5 && whole[2] < 1e-3))
+            fail_msg("%s, chunk %d: the gradient is off by %.1e in the median, %.1e at most", cases[c].name,
+                     cases[c].chunk, whole[1], whole[2]);
     }
 }
 
@@ -408,9 +434,10 @@ static int close_device(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_smooth),  cmocka_unit_test(test_kinks),
-        cmocka_unit_test(test_methods), cmocka_unit_test(test_given_up),
-        cmocka_unit_test(test_memory),  cmocka_unit_test(test_short_of_memory),
+        cmocka_unit_test(test_smooth),          cmocka_unit_test(test_kinks),
+        cmocka_unit_test(test_norms),           cmocka_unit_test(test_methods),
+        cmocka_unit_test(test_given_up),        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_short_of_memory),
     };
     return cmocka_run_group_tests(tests, open_device, close_device);
 }
