@@ -63,7 +63,8 @@ int sb_encoder_create(sb_encoder **out, sb_device *device, const sb_settings *co
     if (rc == 0 && (allocate(e, sb_plan_arena_bytes(e->plan), &e->arena) != 0 ||
                     allocate(e, sb_plan_packed_bytes(e->plan), &e->packed) != 0 ||
                     allocate(e, sb_shape_bytes(&pixels), &e->pixels) != 0 ||
-                    allocate(e, e->store.floats[SB_ENTRY_STATISTIC] * sizeof(float), &e->statistics) != 0))
+                    (e->store.floats[SB_ENTRY_STATISTIC] > 0 &&
+                     allocate(e, e->store.floats[SB_ENTRY_STATISTIC] * sizeof(float), &e->statistics) != 0)))
         rc = -1;
     if (rc == 0) {
         sb_plan_bind(e->plan, e->arena, e->packed);
@@ -103,8 +104,9 @@ int sb_encoder_set(sb_encoder *e, const float *weight, size_t weight_floats, con
                        weight_floats, statistic_floats, floats[SB_ENTRY_WEIGHT], floats[SB_ENTRY_STATISTIC]);
     if (e->device->copy(e->device, SB_STREAM_COMPUTE, e->section.weight, weight,
                         weight_floats * sizeof(float), SB_TO_DEVICE) != 0 ||
-        e->device->copy(e->device, SB_STREAM_COMPUTE, e->section.statistic, statistic,
-                        statistic_floats * sizeof(float), SB_TO_DEVICE) != 0)
+        (statistic_floats > 0 &&
+         e->device->copy(e->device, SB_STREAM_COMPUTE, e->section.statistic, statistic,
+                         statistic_floats * sizeof(float), SB_TO_DEVICE) != 0))
         return -1;
     return sb_plan_pack(e->plan, &e->section);
 }
@@ -142,6 +144,8 @@ int sb_encoder_calibrate(sb_encoder *e, const uint8_t *views, int count)
 {
     const sb_feed feed = { .section = &e->section, .leaf = { e->pixels } };
     size_t floats = e->store.floats[SB_ENTRY_STATISTIC];
+    if (floats == 0)
+        return 0;
     double *sum = sb_zeroed(floats, sizeof *sum, "the sums of statistics");
     double *square = sb_zeroed(floats, sizeof *square, "the sums of squared statistics");
     float *now = sb_zeroed(floats, sizeof *now, "the statistics of a chunk");
@@ -151,7 +155,9 @@ int sb_encoder_calibrate(sb_encoder *e, const uint8_t *views, int count)
         free(now);
         return -1;
     }
-    int rc = 0, chunks = 0;
+    int rc = e->device->copy(e->device, SB_STREAM_COMPUTE, e->statistics, e->section.statistic,
+                             floats * sizeof(float), SB_ON_DEVICE), /* those that nobody gathers stay */
+        chunks = 0;
     for (int start = 0; rc == 0 && start < count; start += e->chunk, chunks++) {
         if (upload(e, views, count, start) != 0 || sb_plan_forward(e->plan, &feed) != 0 ||
             sb_plan_statistics(e->plan, e->statistics) != 0 ||
@@ -167,7 +173,7 @@ int sb_encoder_calibrate(sb_encoder *e, const uint8_t *views, int count)
     /* Total variance = mean of the variances within chunks + variance of the means between them. */
     for (int i = 0; rc == 0 && i < e->store.count; i++) {
         const sb_entry *t = &e->store.entries[i];
-        for (size_t c = 0; t->kind == SB_ENTRY_STATISTIC && c < t->count / 2; c++) {
+        for (size_t c = 0; sb_entry_gathered(t) && c < t->count / 2; c++) {
             size_t mean = t->offset + c, variance = mean + t->count / 2;
             double m = sum[mean] / chunks;
             now[mean] = (float)m;

@@ -69,7 +69,9 @@ typedef struct {
     int64_t side[4];
     const char *name; /* behind the node's: "weight" */
     sb_init init;
-    bool decayed; /* weight decay and LARS' adaptation apply to it */
+    bool decayed;      /* weight decay and LARS' adaptation apply to it */
+    bool standardised; /* what computes with it makes its rows standard first (standard_rows.h) */
+    bool given; /* it stays as it was given and has no gradient; a statistic is used in training, too */
 } sb_extent;
 
 static inline size_t sb_extent_count(const sb_extent *e)

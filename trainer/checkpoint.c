@@ -293,13 +293,26 @@ static const sb_tensor *find_with_prefix(const sb_safetensors *file, const char 
     return NULL;
 }
 
+/* Whether a tensor is of an entry that stays as it was given. */
+static bool is_given(const sb_store *store, const char *name)
+{
+    for (int i = 0; i < store->count; i++) {
+        const sb_entry *e = &store->entries[i];
+        const size_t length = strlen(e->name);
+        if (e->extent.given && strncmp(name, e->name, length) == 0 &&
+            name[length] == (e->kind == SB_ENTRY_STATISTIC ? '.' : '\0'))
+            return true;
+    }
+    return false;
+}
+
 /* How the tensors of a listing and of a file agree. */
 typedef struct {
     int matched, other, missing;
     char first[SB_TENSOR_NAME]; /* that was left as it is */
 } agreement;
 
-static int take_what_fits(const sb_safetensors *file, listing *l, agreement *a)
+static int take_what_fits(const sb_safetensors *file, const sb_store *store, listing *l, agreement *a)
 {
     for (int i = 0; i < l->count; i++) {
         const sb_tensor *wanted = &l->tensors[i], *t = find_with_prefix(file, wanted->name);
@@ -308,6 +321,9 @@ static int take_what_fits(const sb_safetensors *file, listing *l, agreement *a)
         bool same = t && fits(wanted, t);
         if (same && load_tensor(file, t, l, wanted) != 0)
             return -1;
+        if (!same && is_given(store, wanted->name))
+            return sb_fail("tensor %s stays as the file has it, and the file has %s", wanted->name,
+                           t ? "one of another type or shape" : "none");
         a->matched += same;
         a->other += t && !same;
         a->missing += !t;
@@ -332,7 +348,7 @@ int sb_checkpoint_init(sb_checkpoint_view *v, const char *path, char **report)
     if (sb_safetensors_open(&file, path) != 0)
         return -1;
     int rc = list(&plain, &l);
-    if (rc == 0 && take_what_fits(&file, &l, &a) != 0)
+    if (rc == 0 && take_what_fits(&file, v->store, &l, &a) != 0)
         rc = sb_context("%s", path);
     if (rc == 0 && asprintf(report, "%d tensors taken, %d of another type or shape, %d not in the file%s%s",
                             a.matched, a.other, a.missing,

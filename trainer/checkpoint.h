@@ -46,7 +46,8 @@ int sb_checkpoint_latest(const char *run_dir, char *path);
 
 /* Takes weights and running statistics (the parts without a prefix) from a safetensors file with
  * torchvision's or timm's names, also behind a prefix ("module.", "backbone.", "encoder."). *report
- * (malloc'ed): what matched, what did not. An error if no tensor matches. */
+ * (malloc'ed): what matched, what did not. An error if no tensor matches, or if
+ * one does not that stays as it was given (sb_extent). */
 int sb_checkpoint_init(sb_checkpoint_view *view, const char *path, char **report);
 
 #endif

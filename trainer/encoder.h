@@ -10,6 +10,10 @@
 
 typedef struct sb_settings sb_settings; /* trainer/configuration.h */
 
+/* What its norms normalise over: all views in the backbone at once; each view by itself; or nothing: they
+ * keep the statistics of the weights that a run starts from. */
+typedef enum { SB_ENCODER_BATCH, SB_ENCODER_GROUP, SB_ENCODER_FROZEN } sb_encoder_norm;
+
 /* Builds a backbone: leaf 0 is the views' pixels, 8-bit [n, side, side, channels]; output 0 the features, f32
  * [n, width], at which a gradient comes in. type: of the activations. Returns the features. */
 typedef struct {
@@ -20,13 +24,16 @@ typedef struct {
     /* Prints the lines of Python that make `model`, into which what is exported loads strictly. NULL: no
      * library has this encoder. */
     void (*show)(FILE *out, const void *keys, int channels);
+
+    sb_encoder_norm (*norm)(const void *keys); /* NULL: SB_ENCODER_BATCH */
 } sb_encoder_kind;
 
 #define SB_ENCODER(name) extern const sb_encoder_kind sb_encoder_##name;
 #include "trainer/encoders/encoders.def"
 #undef SB_ENCODER
 
-/* Builds the chosen one. */
+/* Of the chosen one. */
 sb_t sb_encoder_build(sb_graph *graph, const sb_settings *settings, sb_type type);
+sb_encoder_norm sb_encoder_norm_of(const sb_settings *settings);
 
 #endif

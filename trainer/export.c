@@ -7,15 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/op/standard_rows.h"
 #include "proto/error.h"
 #include "proto/memory.h"
 #include "trainer/checkpoint.h"
 #include "trainer/configuration.h"
 #include "trainer/safetensors.h"
 
-/* Whether a tensor of the checkpoint is the backbone's, whose names are those of the encoder's graph: a
- * weight by its own name, and of a norm what it gathered. */
-static bool belongs(const char *name, const sb_store *backbone)
+/* The backbone's entry that a tensor of the checkpoint is of, whose names are those of the encoder's graph: a
+ * weight by its own name, and of a norm what it gathered. NULL: it is not the backbone's. */
+static const sb_entry *entry_of(const char *name, const sb_store *backbone)
 {
     for (int i = 0; i < backbone->count; i++) {
         const sb_entry *e = &backbone->entries[i];
@@ -23,31 +24,51 @@ static bool belongs(const char *name, const sb_store *backbone)
         if (strncmp(name, e->name, length) == 0 &&
             name[length] == (e->kind == SB_ENTRY_STATISTIC ? '.' : '\0') &&
             (e->kind != SB_ENTRY_STATISTIC || !strchr(name + length + 1, '.')))
-            return true;
+            return e;
     }
-    return false;
+    return NULL;
 }
 
 /* A tensor's bytes out of the file that it comes from. */
 typedef struct {
     sb_safetensors file;
+    const sb_store *backbone;
+    float *standard; /* a whole tensor with standard rows; NULL: none was asked for yet */
     char piece[SB_TENSOR_PIECE];
 } source;
+
+/* What computes with it makes its rows standard: so they are written, and a network that does not computes
+ * the same. */
+static int standardise(source *s, const sb_tensor *tensor)
+{
+    const size_t rows = (size_t)tensor->shape[0], columns = tensor->bytes / sizeof(float) / rows;
+    float *grown = sb_grown(s->standard, tensor->bytes, 1, "a tensor");
+    if (!grown)
+        return -1;
+    s->standard = grown;
+    if (sb_safetensors_read(&s->file, tensor, 0, grown, tensor->bytes) != 0)
+        return -1;
+    for (size_t r = 0; r < rows; r++)
+        sb_standard_row(grown + r * columns, columns, grown + r * columns);
+    return 0;
+}
 
 static const void *look(void *context, const sb_tensor *tensor, size_t at, size_t bytes)
 {
     source *s = context;
+    if (entry_of(tensor->name, s->backbone)->extent.standardised)
+        return at > 0 || standardise(s, tensor) == 0 ? (const char *)s->standard + at : NULL;
     return sb_safetensors_read(&s->file, tensor, at, s->piece, bytes) == 0 ? s->piece : NULL;
 }
 
-static int export(source *s, const sb_store *backbone, const char *from, const char *out)
+static int export(source *s, const char *from, const char *out)
 {
     if (sb_safetensors_open(&s->file, from) != 0)
         return -1;
     sb_safetensors *file = &s->file;
     int count = 0;
     for (int i = 0; i < file->count; i++)
-        if (belongs(file->tensors[i].name, backbone))
+        if (entry_of(file->tensors[i].name, s->backbone))
             file->tensors[count++] = file->tensors[i];
     const char *step = sb_safetensors_metadata(file, "smallbatch.step");
     const char *metadata[] = { "format", "pt", "smallbatch.step", step ? step : "", NULL };
@@ -82,10 +103,12 @@ int sb_export_backbone(const char *run_dir, const char *out)
     source *s = sb_zeroed(1, sizeof *s, "what passes from one file to another");
     if (!s)
         return -1;
+    s->backbone = &backbone;
     int rc = name_backbone(&backbone, run_dir);
     if (rc == 0)
-        rc = export(s, &backbone, path, out);
+        rc = export(s, path, out);
     sb_store_free(&backbone);
+    free(s->standard);
     free(s);
     return rc;
 }

@@ -8,6 +8,9 @@
 #include "proto/error.h"
 #include "trainer/configuration.h"
 
+#define FEW_VIEWS                                                                            \
+    8 /* batch norm over fewer gains nothing from what it gathers (Wu and He 2018, figure 1) \
+       */
 #define SMALL_BATCH \
     256 /* below it the linear rule of LARS' learning rate loses 5 points (SimCLR, table B.1) */
 #define COLUMNS_A_SAMPLE 4 /* more columns than this for each sample: far from full rank */
@@ -47,18 +50,36 @@ static double horizon(const sb_method *m)
     return (double)m->step_samples / (1 - m->kind->momentum(m, 0, m->steps) + 1e-12);
 }
 
+/* Views that a batch norm of the backbone sees at once. */
+static int views_at_once(const sb_settings *c, const sb_method *m)
+{
+    return c->trainer.chunk > 0 ? c->trainer.chunk : m->batch / c->trainer.replicas * m->views;
+}
+
 static void say_facts(const sb_settings *c, const sb_method *m)
 {
-    const int views = m->views, share = m->batch / c->trainer.replicas,
-              chunk = c->trainer.chunk > 0 ? c->trainer.chunk : share * views;
+    const int views = m->views, share = m->batch / c->trainer.replicas;
     const bool apart = c->projector.views == SB_VIEWS_APART;
     char text[512];
     size_t used = 0;
     if (m->kind->negatives != SB_NO_NEGATIVES)
         used += (size_t)snprintf(text + used, sizeof text - used, "%" PRId64 " negatives for an anchor, ",
                                  negatives(m));
-    used += (size_t)snprintf(text + used, sizeof text - used,
-                             "%d views in a norm of the backbone, %d in one of the heads", chunk,
+    switch (sb_encoder_norm_of(c)) {
+    case SB_ENCODER_BATCH:
+        used += (size_t)snprintf(text + used, sizeof text - used, "%d views in a norm of the backbone, ",
+                                 views_at_once(c, m));
+        break;
+    case SB_ENCODER_GROUP:
+        used += (size_t)snprintf(text + used, sizeof text - used,
+                                 "one view alone in a norm of the backbone, ");
+        break;
+    case SB_ENCODER_FROZEN:
+        used += (size_t)snprintf(text + used, sizeof text - used,
+                                 "the statistics of init in the norms of the backbone, ");
+        break;
+    }
+    used += (size_t)snprintf(text + used, sizeof text - used, "%d in one of the heads",
                              apart ? share : share * views);
     if (m->samples > m->batch)
         used += (size_t)snprintf(text + used, sizeof text - used,
@@ -97,6 +118,13 @@ int sb_remarks(const sb_settings *c, const sb_method *m)
             "a "
             "batch stays %d. trainer.batch=%d trainer.chunk=%d gives the gradient of all in the same memory",
             c->trainer.accumulate, m->kind->name, m->batch, m->step_samples, m->batch * m->views);
+    }
+    if (sb_encoder_norm_of(c) == SB_ENCODER_BATCH && views_at_once(c, m) < FEW_VIEWS) {
+        warnings++;
+        sb_note("warning: a norm of the backbone sees %d views: their mean and variance say little of all "
+                "images. encoder.norm=group normalises each view by itself, encoder.norm=frozen keeps the "
+                "statistics of init=FILE; with both a chunk may be as small as one view",
+                views_at_once(c, m));
     }
     if (m->kind->works_from > m->batch) {
         warnings++;

@@ -252,7 +252,11 @@ static int take_init(const train *t, sb_checkpoint_view *view)
 {
     char *report = NULL;
     if (t->config.start.init[0] == '\0')
-        return 0;
+        return sb_encoder_norm_of(&t->config) == SB_ENCODER_FROZEN
+                   ? sb_fail(
+                         "encoder.norm = frozen keeps the statistics of a network that was trained before: "
+                         "init=FILE names it")
+                   : 0;
     if (sb_checkpoint_init(view, t->config.start.init, &report) != 0)
         return sb_context("init");
     sb_note("init: %s: %s", t->config.start.init, report);

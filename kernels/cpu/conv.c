@@ -368,11 +368,22 @@ static size_t scratch(sb_device *device, const sb_call *call)
     return call->gradient[0] && call->add[0] && dx > dw ? dx : dw;
 }
 
+/* Where the weight's gradient lies in OIHW, and, while they are packed, standardised weights. */
+static float *plain_of(const sb_call *call)
+{
+    const sizes *s = &((const convolution *)call->planned)->sizes;
+    return (float *)(void *)((char *)call->scratch + s->scratchpad + s->gradient);
+}
+
 static int pack(sb_device *device, const sb_call *call)
 {
     convolution *c = call->planned;
-    const void *for_forward[] = { call->w[0], call->packed };
-    const void *for_data[] = { call->w[0], (char *)call->packed + c->sizes.forward };
+    const bool standardised = ((const sb_conv_how *)call->how)->standardised;
+    const float *master = standardised ? plain_of(call) : call->w[0];
+    const void *for_forward[] = { master, call->packed };
+    const void *for_data[] = { master, (char *)call->packed + c->sizes.forward };
+    if (standardised && sb_conv_standardise(device, call, plain_of(call)) != 0)
+        return -1;
     if (execute(device, &c->pack_forward, for_forward, 2, call->scratch) != 0)
         return -1;
     return call->gradient[0] ? execute(device, &c->pack_data, for_data, 2, call->scratch) : 0;
@@ -397,7 +408,7 @@ static int backward_weight(sb_device *device, const sb_call *call)
 {
     convolution *c = call->planned;
     char *gradient = (char *)call->scratch + c->sizes.scratchpad;
-    void *plain = gradient + c->sizes.gradient;
+    float *plain = plain_of(call);
     const void *to_gradient[] = { call->x[0], call->dy, gradient }, *to_plain[] = { gradient, plain };
     /* For images of one pixel oneDNN multiplies parts of its scratchpad that it never wrote by zero (seen
      * in 2.6.3, bf16, stride 2): what lies there must not be NaN. */
@@ -406,6 +417,8 @@ static int backward_weight(sb_device *device, const sb_call *call)
     if (execute(device, &c->weight, to_gradient, 3, call->scratch) != 0 ||
         execute(device, &c->unpack, to_plain, 2, call->scratch) != 0)
         return -1;
+    if (((const sb_conv_how *)call->how)->standardised)
+        return sb_conv_standardise_back(device, call, plain);
     add_to(SB_F32, weights_of(call), plain, call->dw[0]);
     return 0;
 }

@@ -81,13 +81,22 @@ static size_t packed(sb_device *device, const sb_call *call)
     return layout_of(call).packed;
 }
 
-/* cuDNN's workspace; x or dx as cuDNN sees it; the weight's gradient in cuDNN's layout. */
+/* Standardised weights, or the gradient at them: f32, in our layout. */
+static size_t standard_bytes(const sb_call *call)
+{
+    const sb_conv_how *how = call->how;
+    size_t filter = (size_t)call->xs[0].c * (size_t)how->kernel * (size_t)how->kernel;
+    return how->standardised ? sb_cuda_align((size_t)how->out * filter * sizeof(float)) : 0;
+}
+
+/* cuDNN's workspace; x or dx as cuDNN sees it; the weight's gradient in cuDNN's layout; standardised weights.
+ */
 static size_t scratch(sb_device *device, const sb_call *call)
 {
     (void)device;
     const convolution *c = call->planned;
     const layout l = layout_of(call);
-    return (c ? c->workspace : sb_cuda_workspace_most(&l.seen)) + l.copied + l.packed;
+    return (c ? c->workspace : sb_cuda_workspace_most(&l.seen)) + l.copied + l.packed + standard_bytes(call);
 }
 
 static void *copy_of(const sb_call *call)
@@ -116,11 +125,20 @@ static const void *seen_x(sb_device *device, const sb_call *call)
     return padded;
 }
 
+static float *standard_of(const sb_call *call)
+{
+    const layout *l = &((const convolution *)call->planned)->layout;
+    return (float *)(void *)((char *)copy_of(call) + l->copied + l->packed);
+}
+
 static int pack(sb_device *device, const sb_call *call)
 {
     const sb_cuda_shape *s = &((const convolution *)call->planned)->layout.seen;
-    return sb_cuda_filter_pack(device, s->out, call->xs[0].c, s->kernel, s->in, call->w[0], s->type,
-                               call->packed);
+    const bool standardised = standard_bytes(call) > 0;
+    if (standardised && sb_conv_standardise(device, call, standard_of(call)) != 0)
+        return -1;
+    return sb_cuda_filter_pack(device, s->out, call->xs[0].c, s->kernel, s->in,
+                               standardised ? standard_of(call) : call->w[0], s->type, call->packed);
 }
 
 static int forward(sb_device *device, const sb_call *call)
@@ -138,8 +156,12 @@ static int backward_weight(sb_device *device, const sb_call *call)
     void *gradient = (char *)copy_of(call) + c->layout.copied;
     if (!x || sb_cuda_plan_run((sb_cuda *)device, &c->weight, x, gradient, call->dy, call->scratch) != 0)
         return -1;
-    return sb_cuda_filter_unpack(device, s->out, call->xs[0].c, s->kernel, s->in, s->type, gradient,
-                                 call->dw[0]);
+    const bool standardised = standard_bytes(call) > 0;
+    float *to = standardised ? standard_of(call) : call->dw[0];
+    if ((standardised && device->zero(device, to, standard_bytes(call)) != 0) ||
+        sb_cuda_filter_unpack(device, s->out, call->xs[0].c, s->kernel, s->in, s->type, gradient, to) != 0)
+        return -1;
+    return standardised ? sb_conv_standardise_back(device, call, to) : 0;
 }
 
 static int backward_data(sb_device *device, const sb_call *call)

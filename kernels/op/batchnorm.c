@@ -1,51 +1,43 @@
 /* batchnorm.c: see batchnorm.h. */
 #include "kernels/op/batchnorm.h"
 
-#include "proto/error.h"
-
 static int shape(const void *how, const sb_shape *xs, sb_shape *y)
 {
-    const sb_shape *x = &xs[0], *residual = &xs[1];
-    (void)how;
-    if (sb_shape_check_real("batch norm", x) != 0)
-        return -1;
-    if (residual->n > 0 && (residual->n != x->n || residual->h != x->h || residual->w != x->w ||
-                            residual->c != x->c || residual->type != x->type))
-        return sb_fail("batch norm of %s [%d, %d, %d, %d] with a residual of %s [%d, %d, %d, %d]",
-                       sb_type_name(x->type), x->n, x->h, x->w, x->c, sb_type_name(residual->type),
-                       residual->n, residual->h, residual->w, residual->c);
-    *y = *x;
-    return 0;
+    return (void)how, sb_norm_shape("batch norm", xs, y);
 }
 
+/* A frozen one needs no more than where the ReLU let the gradient through, which y tells: the next
+ * convolution keeps it anyway. */
 static unsigned keeps(const void *how, const sb_shape *xs)
 {
     const sb_batchnorm_how *h = how;
-    return SB_KEEPS_X(0) | SB_KEEPS_AUX | (h->relu && xs[1].n > 0 ? SB_KEEPS_Y : 0);
+    if (h->frozen)
+        return h->relu ? SB_KEEPS_Y : 0;
+    return sb_norm_keeps(h->relu, xs);
 }
 
 static sb_shape aux(const void *how, const sb_shape *xs)
 {
-    (void)how;
-    return (sb_shape){ 2, 1, 1, xs->c, SB_F32 };
+    const sb_batchnorm_how *h = how;
+    return h->frozen ? (sb_shape){ 0 } : (sb_shape){ 2, 1, 1, xs->c, SB_F32 };
 }
 
 static void weights(const void *how, const sb_shape *xs, sb_extent w[SB_WEIGHTS_MAX])
 {
-    (void)how;
-    w[0] = (sb_extent){ 1, { xs->c }, "weight", .init = SB_INIT_ONE };
-    w[1] = (sb_extent){ 1, { xs->c }, "bias", .init = SB_INIT_ZERO };
-    w[2] = (sb_extent){ 2, { 2, xs->c }, .init = SB_INIT_STATISTIC };
+    const sb_batchnorm_how *h = how;
+    w[0] = (sb_extent){ 1, { xs->c }, "weight", .init = SB_INIT_ONE, .given = h->frozen };
+    w[1] = (sb_extent){ 1, { xs->c }, "bias", .init = SB_INIT_ZERO, .given = h->frozen };
+    w[2] = (sb_extent){ 2, { 2, xs->c }, .init = SB_INIT_STATISTIC, .given = h->frozen };
 }
 
-/* Each way makes two passes over memory: sums over all of x come before the first result. Backward, the
- * second reads the masked dy where the first left it, as the residual's gradient. */
+/* A frozen one makes one pass each way. */
 static sb_cost cost(const void *how, const sb_shape *xs, bool backward)
 {
-    bool residual = xs[1].n > 0, y = (keeps(how, xs) & SB_KEEPS_Y) != 0;
-    int incoming = 1 + y; /* what the masked dy is made of */
-    int tensors = backward ? 1 + incoming + residual + 1 + (residual ? 1 : incoming) + 1 : 3 + residual;
-    return (sb_cost){ .bytes = (double)tensors * (double)sb_shape_bytes(xs) };
+    const sb_batchnorm_how *h = how;
+    const int residual = xs[1].n > 0, tensors = 2 + residual + (backward && h->relu);
+    if (h->frozen)
+        return (sb_cost){ .bytes = (double)tensors * (double)sb_shape_bytes(xs) };
+    return sb_norm_cost(h->relu, xs, backward);
 }
 
 const sb_op sb_op_batchnorm = { .name = "batchnorm",

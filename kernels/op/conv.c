@@ -22,7 +22,12 @@ static void weights(const void *how, const sb_shape *xs, sb_extent w[SB_WEIGHTS_
 {
     const sb_conv_how *c = how;
     w[0] = (sb_extent){
-        4, { c->out, xs->c, c->kernel, c->kernel }, "weight", .init = SB_INIT_FAN_OUT, .decayed = true
+        4,
+        { c->out, xs->c, c->kernel, c->kernel },
+        "weight",
+        .init = SB_INIT_FAN_OUT,
+        .decayed = true,
+        .standardised = c->standardised,
     };
 }
 
@@ -48,3 +53,27 @@ static sb_cost cost(const void *how, const sb_shape *xs, bool backward)
 const sb_op sb_op_conv = {
     .name = "conv", .inputs = 1, .shape = shape, .keeps = keeps, .weights = weights, .cost = cost
 };
+
+/* The filters as rows. */
+static sb_call rows_of(const sb_call *call)
+{
+    const sb_conv_how *c = call->how;
+    const sb_shape rows = { c->out, 1, 1, call->xs[0].c * c->kernel * c->kernel, SB_F32 };
+    return (sb_call){ .xs = { rows }, .ys = rows, .x = { call->w[0] } };
+}
+
+int sb_conv_standardise(sb_device *device, const sb_call *call, float *to)
+{
+    sb_call rows = rows_of(call);
+    rows.y = to;
+    return sb_forward(device, SB_OP_STANDARD_ROWS, &rows);
+}
+
+int sb_conv_standardise_back(sb_device *device, const sb_call *call, const float *gradient)
+{
+    sb_call rows = rows_of(call);
+    rows.dy = gradient;
+    rows.dx[0] = call->dw[0];
+    rows.add[0] = true;
+    return sb_backward(device, SB_OP_STANDARD_ROWS, &rows);
+}

@@ -7,6 +7,9 @@
  * with x = 0 outside the image. w[0]: [out, in, kernel, kernel], the order of exports; `pack` brings it into
  * x's type and the device's layout. Sums are f32.
  *
+ * standardised: each filter w[o] is brought to mean 0 and variance 1 when it is packed (standard_rows.h), and
+ * the gradient is that of the weight as it is given.
+ *
  * `scratch` and `packed` depend on what `plan` has chosen. Where call->gradient[0] is false (the first
  * layer), no data gradient is planned. */
 #ifndef SB_KERNELS_OP_CONV_H
@@ -16,6 +19,12 @@
 
 typedef struct {
     int out, kernel, stride, pad;
+    bool standardised;
 } sb_conv_how;
+
+/* For the devices: the standardised filters of a call, in `to`; and from the gradient at them to dw[0], which
+ * is added to. */
+int sb_conv_standardise(sb_device *device, const sb_call *call, float *to);
+int sb_conv_standardise_back(sb_device *device, const sb_call *call, const float *gradient);
 
 #endif

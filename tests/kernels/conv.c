@@ -1,8 +1,10 @@
 /* conv.c: convolutions, forward and backward. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "kernels/op/conv.h"
+#include "kernels/op/standard_rows.h"
 #include "tests/kernels/op_cases.h"
 
 typedef enum { FORWARD, DATA, WEIGHT } direction;
@@ -72,6 +74,84 @@ static void backward(sb_reference *r)
     compute(r, WEIGHT, (double)r->ys.n * r->ys.h * r->ys.w, r->dw[0], r->dw_bound[0]);
 }
 
+/* ---- standardised filters ------------------------------------------------------------------------------ */
+
+static size_t fan_in(const sb_reference *r) { return (size_t)taps(r) * (size_t)r->xs[0].c; }
+
+/* 1 / deviation of a filter, and the filter standardised. */
+static double standardise(const double *w, size_t count, double *out)
+{
+    double mean = 0, variance = 0;
+    for (size_t i = 0; i < count; i++)
+        mean += w[i] / (double)count;
+    for (size_t i = 0; i < count; i++)
+        variance += (w[i] - mean) * (w[i] - mean) / (double)count;
+    for (size_t i = 0; i < count; i++)
+        out[i] = (w[i] - mean) / sqrt(variance + SB_STANDARD_EPSILON);
+    return 1 / sqrt(variance + SB_STANDARD_EPSILON);
+}
+
+/* The same call with the filters standardised; the caller frees w[0]. */
+static sb_reference standardised(const sb_reference *r)
+{
+    sb_reference s = *r;
+    s.w[0] = sb_doubles(sb_extent_count(&r->ws[0]));
+    for (int o = 0; o < r->ys.c; o++)
+        standardise(r->w[0] + (size_t)o * fan_in(r), fan_in(r), s.w[0] + (size_t)o * fan_in(r));
+    return s;
+}
+
+/* What is made of them is wrong by as much again where each is rounded, to f32 and when it is packed: by at
+ * most its unit of the magnitude, of which `bound` is so many units of f32. */
+static void add_rounding(const sb_reference *r, double terms, size_t count, double *bound)
+{
+    const double unit = SB_UNIT_F32 + (r->xs[0].type == SB_BF16 ? SB_UNIT_BF16 : 0);
+    for (size_t i = 0; bound && i < count; i++)
+        bound[i] *= 1 + unit / (sb_growth(terms) * SB_UNIT_F32);
+}
+
+static void forward_standardised(sb_reference *r)
+{
+    sb_reference s = standardised(r);
+    const double terms = (double)fan_in(r);
+    compute(&s, FORWARD, terms, r->y, r->y_bound);
+    add_rounding(r, terms, sb_shape_elements(&r->ys), r->y_bound);
+    free(s.w[0]);
+}
+
+/* From the gradient at a standardised filter y, which may be off by `bound`, to the filter's. A device may
+ * round the former to bf16. */
+static void back_through(const sb_reference *r, size_t at, const double *y, double inverse)
+{
+    const size_t count = fan_in(r);
+    double *g = r->dw[0] + at, *bound = r->dw_bound[0] + at, sum = 0, along = 0, sums = 0, alongs = 0;
+    for (size_t i = 0; i < count; i++) {
+        bound[i] += (r->xs[0].type == SB_BF16 ? SB_UNIT_BF16 : SB_UNIT_F32) * fabs(g[i]);
+        sum += g[i] / (double)count;
+        along += g[i] * y[i] / (double)count;
+        sums += bound[i] / (double)count;
+        alongs += bound[i] * fabs(y[i]) / (double)count;
+    }
+    for (size_t i = 0; i < count; i++) {
+        g[i] = (g[i] - sum - y[i] * along) * inverse;
+        bound[i] = (bound[i] + sums + fabs(y[i]) * alongs) * inverse + SB_UNIT_F32 * fabs(g[i]);
+    }
+}
+
+static void backward_standardised(sb_reference *r)
+{
+    sb_reference s = standardised(r);
+    const double terms = (double)taps(r) * r->ys.c;
+    backward(&s);
+    if (r->dx[0])
+        add_rounding(r, terms, sb_shape_elements(&r->xs[0]), r->dx_bound[0]);
+    for (size_t at = 0; at < sb_extent_count(&r->ws[0]); at += fan_in(r)) {
+        double inverse = standardise(r->w[0] + at, fan_in(r), s.w[0] + at);
+        back_through(r, at, s.w[0] + at, inverse);
+    }
+    free(s.w[0]);
+}
+
 /* Packing rounds the weights to the compute type: they are given so rounded that the reference computes with
  * the same. */
 static void fill(sb_trial *t, sb_reference *r)
@@ -96,6 +176,13 @@ static const sb_op_test test = { .op = SB_OP_CONV,
                                  .backward = backward,
                                  .lacks = lacks };
 
+static const sb_op_test test_standardised = { .op = SB_OP_CONV,
+                                              .how_bytes = sizeof(sb_conv_how),
+                                              .fill = fill,
+                                              .forward = forward_standardised,
+                                              .backward = backward_standardised,
+                                              .lacks = lacks };
+
 /* Of n images of h x w with `in` channels. */
 typedef struct {
     int n, h, w, in;
@@ -107,10 +194,10 @@ static void add(bool timed, row r)
     const sb_conv_how *c = &r.how;
     for (sb_type type = SB_F32; type <= SB_BF16; type++)
         sb_op_case_add(
-            &test, c, &(sb_shape){ r.n, r.h, r.w, r.in, type },
+            c->standardised ? &test_standardised : &test, c, &(sb_shape){ r.n, r.h, r.w, r.in, type },
             (sb_op_options){ .timed = timed, .no_dx = r.in <= 3 /* as in a network: not for the images */ },
-            "%s [%d, %d, %d, %d] to %d, %d x %d / %d pad %d", sb_type_name(type), r.n, r.h, r.w, r.in, c->out,
-            c->kernel, c->kernel, c->stride, c->pad);
+            "%s [%d, %d, %d, %d] to %d, %d x %d / %d pad %d%s", sb_type_name(type), r.n, r.h, r.w, r.in,
+            c->out, c->kernel, c->kernel, c->stride, c->pad, c->standardised ? " standardised" : "");
 }
 
 /* ---- refusals ------------------------------------------------------------------------------------------ */
@@ -216,6 +303,12 @@ void sb_cases_conv(void)
         { 1, 2, 2, 257, { 255, .kernel = 3, .stride = 1, .pad = 1 } },
         { 1, 4, 5, 6, { 1, .kernel = 3, .stride = 1, .pad = 1 } },
         { 1, 9, 9, 16, { 16, .kernel = 5, .stride = 3, .pad = 0 } },
+        { 2, 33, 31, 3, { 64, .kernel = 7, .stride = 4, .pad = 3, .standardised = true } },
+        { 2, 9, 9, 64, { 64, .kernel = 3, .stride = 1, .pad = 1, .standardised = true } },
+        { 2, 9, 9, 64, { 128, .kernel = 1, .stride = 2, .pad = 0, .standardised = true } },
+        { 1, 33, 31, 31, { 33, .kernel = 3, .stride = 1, .pad = 1, .standardised = true } },
+        { 1, 1, 257, 16, { 16, .kernel = 3, .stride = 2, .pad = 1, .standardised = true } },
+        { 255, 1, 1, 16, { 31, .kernel = 1, .stride = 1, .pad = 0, .standardised = true } },
     };
     for (size_t i = 0; i < sizeof small / sizeof *small; i++)
         add(false, small[i]);

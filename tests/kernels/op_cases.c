@@ -97,7 +97,7 @@ static void prepare(sb_trial *t)
     }
     for (int i = 0; i < SB_WEIGHTS_MAX; i++) {
         sb_array *dw = sb_array_add(t, dw_names[i], SB_ARRAY_F32, SB_ARRAY_UPDATED,
-                                    c->backward ? sb_extent_count(&r.ws[i]) : 0);
+                                    c->backward && !r.ws[i].given ? sb_extent_count(&r.ws[i]) : 0);
         dw->gradient_of = c->options.no_differences || c->options.nan ? -1 : W + i;
         sb_fill_normal(t, dw, 0, 1);
     }

@@ -41,10 +41,38 @@ def projector(width, layers, out, last_norm):
     return torch.nn.Sequential(*parts)
 
 
-def network(encoder="resnet18", stem="imagenet", channels=3, layers=2, out=128, last_norm=True):
+class StandardConv2d(torch.nn.Conv2d):
+    """Weight standardisation (Qiao et al. 2019)."""
+
+    def forward(self, x):
+        rows = self.weight.flatten(1)
+        mean, variance = rows.mean(1, keepdim=True), rows.var(1, correction=0, keepdim=True)
+        weight = ((rows - mean) / (variance + 1e-6).sqrt()).reshape(self.weight.shape)
+        return torch.nn.functional.conv2d(x, weight, stride=self.stride, padding=self.padding)
+
+
+class FrozenBatchNorm(torch.nn.BatchNorm2d):
+    """Of statistics, scale and shift that stay as they are. All four are where a batch norm has them; none learns."""
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        torch.nn.init.normal_(self.bias, std=0.1)
+        self.running_mean.normal_(std=0.1)
+        self.running_var.uniform_(0.5, 1.5)
+
+    def forward(self, x):
+        scale = (self.weight / (self.running_var + self.eps).sqrt()).detach()
+        shift = (self.bias - self.running_mean * scale).detach()
+        return x * scale[:, None, None] + shift[:, None, None]
+
+
+NORMS = {"batch": torch.nn.BatchNorm2d, "group": lambda channels: torch.nn.GroupNorm(32, channels), "frozen": FrozenBatchNorm}
+
+
+def network(encoder="resnet18", stem="imagenet", norm="batch", channels=3, layers=2, out=128, last_norm=True):
     """torchvision's encoder without its classifier, and `projector` beside it: names are those of our checkpoints. Residual branches start
     small (Goyal et al. 2017 take 0), or rounding errors would double from block to block."""
-    net = torchvision.models.__dict__[encoder]()
+    net = torchvision.models.__dict__[encoder](norm_layer=NORMS[norm])
     width = net.fc.in_features
     net.fc = torch.nn.Identity()
     if stem == "small":
@@ -54,6 +82,9 @@ def network(encoder="resnet18", stem="imagenet", channels=3, layers=2, out=128, 
         net.conv1 = torch.nn.Conv2d(channels, 64, 7, stride=2, padding=3, bias=False)
     if stem == "stride4":
         net.conv1.stride = (4, 4)
+    for module in net.modules():
+        if norm == "group" and isinstance(module, torch.nn.Conv2d):
+            module.__class__ = StandardConv2d
     for name, p in net.named_parameters():
         if name.endswith("bn3.weight" if encoder == "resnet50" else "bn2.weight"):
             torch.nn.init.constant_(p, 0.25)

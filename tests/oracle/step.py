@@ -56,12 +56,15 @@ CASES = [
                                                                       "data.channels": 1, "data.view": 16, "trainer.batch": 10, "trainer.chunk": 7}),
     ("small stem, grey", 1, 0.1, {"encoder.stem": "small", "data.channels": 1, "data.view": 16}),
     ("stem of stride 4", 1, 0.1, {"encoder.stem": "stride4", "data.view": 64}),
+    ("group norm, standardised filters", 2, 0.1, {"encoder.norm": "group"}),
+    ("group norm, ResNet-50, chunks of 3, 3 and 2", 1, 0.1, {"encoder.norm": "group", "encoder.name": "resnet50", "trainer.chunk": 3}),
+    ("frozen norms, SGD with decay, chunks of 1", 2, 0.1, {"encoder.norm": "frozen", "trainer.chunk": 1}),
     ("ResNet-34", 1, 0.1, {"encoder.name": "resnet34"}),
     ("ResNet-50", 1, 0.1, {"encoder.name": "resnet50"}),
     ("bf16", 5, 0.1, {"trainer.precision": "bf16", "trainer.batch": 6}),
     ("bf16, small stem, two chunks", 3, 0.1, {"trainer.precision": "bf16", "encoder.stem": "small", "trainer.chunk": 4, "data.view": 16}),
 ]
-DEFAULTS = {"encoder.name": "resnet18", "encoder.stem": "imagenet", "data.channels": 3, "data.view": 32, "projector.layers": 2,
+DEFAULTS = {"encoder.name": "resnet18", "encoder.stem": "imagenet", "encoder.norm": "batch", "data.channels": 3, "data.view": 32, "projector.layers": 2,
             "projector.last": "norm", "projector.out": OUT, "trainer.batch": 4, "trainer.chunk": 0, "trainer.accumulate": 1, "trainer.precision": "f32",
             "trainer.threads": 1, "method.name": "dcl", "method.temperature": 0.1, "optimiser.name": "sgd", "optimiser.weight_decay": DECAY}
 
@@ -137,7 +140,9 @@ def views(generator, batch, side, channels):
 
 
 def distance(x, wanted):
-    """|x - wanted| / |wanted|"""
+    """|x - wanted| / |wanted|; where only 0 is right, 0 or infinity"""
+    if not wanted.any():
+        return numpy.inf if x.any() else 0
     error, wanted = (wanted - x).flatten().double(), wanted.flatten().double()
     return (error @ error / (wanted @ wanted)).sqrt().item()
 
@@ -156,7 +161,7 @@ def with_noise(net):
 
 @torch.no_grad()
 def settle(net, batches):
-    """Moves shifts of batch norms by little, channel by channel, until no activation of a step's batches (x, groups) lies within MARGIN of its
+    """Moves shifts of norms by little, channel by channel, until no activation of a step's batches (x, groups) lies within MARGIN of its
     ReLU's kink. A shift that moves changes the other groups, and what follows; so this goes through the network until nothing moves. False: two candidates of a
     max pooling are within MARGIN / 4 of each other."""
     last = moved = tied = None
@@ -183,7 +188,7 @@ def settle(net, batches):
 
     hooks = []
     for module in net.modules():
-        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+        if isinstance(module, (torch.nn.modules.batchnorm._BatchNorm, torch.nn.GroupNorm)):
             hooks.append(module.register_forward_hook(norm))
         elif isinstance(module, torch.nn.ReLU):
             hooks.append(module.register_forward_pre_hook(relu))
@@ -208,7 +213,7 @@ class Case:
         self.keys = keys = {**DEFAULTS, **keys}
         self.steps, self.lr = steps, lr
         self.tool = Tool(**keys)
-        shape = {"encoder": keys["encoder.name"], "stem": keys["encoder.stem"], "channels": keys["data.channels"],
+        shape = {"encoder": keys["encoder.name"], "stem": keys["encoder.stem"], "norm": keys["encoder.norm"], "channels": keys["data.channels"],
                  "layers": keys["projector.layers"], "out": OUT, "last_norm": keys["projector.last"] == "norm"}
         self.precision = torch.bfloat16 if keys["trainer.precision"] == "bf16" else torch.float32
         self.factor, self.share = (2, 0.25) if self.precision == torch.bfloat16 else (FACTOR, 1)  # of the steps keep to the rule
@@ -227,6 +232,10 @@ class Case:
         of = self.optimiser.state
         return [{name: of[p][array] if array in of[p] else torch.zeros_like(p) for name, p in self.net.named_parameters()}
                 for array in self.arrays]
+
+    def gradients(self, net, where_none):
+        """By name; what does not learn has none."""
+        return {name: where_none(p) if p.grad is None else p.grad for name, p in net.named_parameters()}
 
     def weights(self):
         return {name: p.detach().clone() for name, p in self.net.named_parameters()}
@@ -263,7 +272,7 @@ class Case:
             loss.backward()
             total += loss.item()
             seen.append(z.detach())
-        return total, {"embeddings": torch.cat(seen), **{name: p.grad for name, p in net.named_parameters()}, **self.statistics(net)}
+        return total, {"embeddings": torch.cat(seen), **self.gradients(net, torch.zeros_like), **self.statistics(net)}
 
     def gradient(self, number, batches):
         """The tool's: the mean loss and gradient of the batches, all embeddings, and the encoder's groups in each batch."""
@@ -301,7 +310,7 @@ class Case:
         for group in self.optimiser.param_groups:
             group["lr"] = self.lr
         self.optimiser.step()
-        weights, running, state, allocations = self.tool.commit({name: p.grad for name, p in self.net.named_parameters()})
+        weights, running, state, allocations = self.tool.commit(self.gradients(self.net, torch.ones_like))
         self.allocations += allocations
         for name, p in self.net.named_parameters():
             # Weights are known to half a digit of their own: what is below that says nothing of the update.
@@ -312,7 +321,7 @@ class Case:
         for name, x64 in exact.items():
             most = max(distance(torchs[name], x64) for torchs in [plain, *noisy])
             self.errors.setdefault(name, []).append((distance(ours[name], x64), most))
-            if number == self.steps - 1 and noisy:
+            if number == self.steps - 1 and noisy and x64.any():
                 self.planted[name] = distance((1 + PLANTED) * ours[name], x64) / self.bound(most)
 
     def run(self, generator):

@@ -30,5 +30,27 @@ for stem in small stride4; do
 done
 ok "stem stride4 is trained in grey and exported" run_encoder grey encoder.stem=stride4 data.view=32 data.channels=1
 ok "  torchvision loads it" loads grey
+ok "group norm is trained, in chunks of one view, and exported" run_encoder group encoder.norm=group data.view=32 trainer.chunk=1
+ok "  features are torchvision's" same_features group
+ok "  README has its lines" readme_has group
+refused() { # MESSAGE NAME [KEY=VALUE...]
+    ! run_encoder "${@:2}" >"$work/refused" 2>&1 && grep "$1" "$work/refused"
+}
+frozen=(encoder.norm=frozen data.view=32 trainer.chunk=1)
+ok "frozen norms without weights to start from are refused" refused "init=FILE names it" frozen "${frozen[@]}"
+ok "  and with weights that have no statistics" refused "bn1.running_mean stays as the file has it, and the file has none" frozen "${frozen[@]}" \
+    init="$work/group.safetensors"
+ok "frozen norms are trained, in chunks of one view, and exported" run_encoder frozen "${frozen[@]}" init="$work/resnet18.safetensors"
+ok "  features are torchvision's" same_features frozen
+ok "  norms are those of the file that it began from, convolutions are not" /usr/bin/python3 - "$work/resnet18.safetensors" "$work/frozen.safetensors" <<'END'
+import sys
+sys.path.insert(0, "tests/oracle")
+import reference
+a, b = (reference.load_file(path) for path in sys.argv[1:])
+for name in a:
+    if not name.endswith("num_batches_tracked"):
+        norm = "bn" in name or "downsample.1" in name
+        assert a[name].equal(b[name]) == norm, name
+END
 ok "nothing is left behind" nothing_left
 finish

@@ -1,6 +1,7 @@
 /* The training step on networks of this file's own: a chunked batch has the gradient of the plain one, a step
  * that is given up leaves nothing behind, and device memory stands still while the batch grows. The backbones
- * have no batch norm, because its groups are chunks, so a chunked batch would differ. */
+ * have no batch norm, because its groups are chunks, so a chunked batch would differ; group norm and frozen
+ * norms do not, in a whole ResNet-18. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -28,8 +29,10 @@ typedef enum {
     HEADS,  /* the same; behind them the method's own projector, and for dcl two columns that guide */
     KINKS,  /* max pools between them, and ReLU in the projector */
     NORMS,  /* batch norm */
-    RESNET, /* the default encoder */
-    WIDE    /* weights of the size of many views' activations */
+    WIDE,   /* weights of the size of many views' activations */
+    RESNET, /* the project's ResNet-18; with norms that couple no views */
+    GROUP,
+    FROZEN
 } kind;
 
 static kind now;
@@ -105,8 +108,11 @@ static sb_settings configure(const sb_method_kind *method, kind which, uint64_t 
     char text[16][64];
     /* wmse whitens columns of twice as many samples */
     const char *all[16] = { "data.path=.", "data.view=20", "projector.hidden=20",
-                            strcmp(method->name, "wmse") == 0 ? "projector.out=2" : "projector.out=16" };
-    int count = 4;
+                            strcmp(method->name, "wmse") == 0 ? "projector.out=2" : "projector.out=16",
+                            which == GROUP    ? "encoder.norm=group"
+                            : which == FROZEN ? "encoder.norm=frozen"
+                                              : "encoder.norm=batch" };
+    int count = 5;
     snprintf(text[count], sizeof text[count], "method.name=%s", method->name);
     all[count] = text[count];
     count++;
@@ -119,7 +125,7 @@ static sb_settings configure(const sb_method_kind *method, kind which, uint64_t 
             }
     if (sb_settings_of(&c, NULL, all, count) != 0)
         fail_msg("%s", sb_error());
-    if (which != RESNET)
+    if (which < RESNET)
         c.encoder = &of_this_file;
     if (which != HEADS)
         c.projector.layers = which == SMOOTH ? 1 : 2;
@@ -190,7 +196,7 @@ static void compare(const sb_method_kind *method, kind which, sb_device *device,
     static source s;
     float *gradient[2];
     double loss[2];
-    sb_entry entries[64];
+    sb_entry entries[128];
     int entry_count = 0;
     size_t floats = 0;
     draw(&s, seed);
@@ -205,7 +211,7 @@ static void compare(const sb_method_kind *method, kind which, sb_device *device,
         floats = store->floats[SB_ENTRY_WEIGHT];
         gradient[i] = read_floats(device, sb_step_section(step)->gradient, floats);
         entry_count = store->count;
-        assert_true(entry_count <= 64);
+        assert_true(entry_count <= 128);
         memcpy(entries, store->entries, (size_t)entry_count * sizeof *entries);
         sb_step_destroy(&step);
     }
@@ -213,7 +219,7 @@ static void compare(const sb_method_kind *method, kind which, sb_device *device,
     *whole = distance(gradient[1], gradient[0], floats);
     *tensor = 0;
     for (int i = 0; i < entry_count; i++)
-        if (entries[i].kind == SB_ENTRY_WEIGHT)
+        if (entries[i].kind == SB_ENTRY_WEIGHT && !entries[i].extent.given)
             *tensor = fmax(*tensor, distance(gradient[1] + entries[i].offset, gradient[0] + entries[i].offset,
                                              entries[i].count));
     free(gradient[0]);
@@ -252,6 +258,25 @@ static void test_kinks(void **state)
         if (!(whole[5] < 1e-5 && whole[9] < 1e-3))
             fail_msg("chunk %d: the gradient is off by %.1e in the median, %.1e at most", chunks[c], whole[5],
                      whole[9]);
+    }
+}
+
+/* A ResNet-18 with norms that couple no two views: in chunks of three, and of one. */
+static void test_norms(void **state)
+{
+    const struct {
+        const char *name;
+        kind kind;
+        int chunk;
+    } cases[] = { { "group", GROUP, 3 }, { "frozen", FROZEN, 1 } };
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        double whole[3], tensor;
+        for (uint64_t seed = 0; seed < 3; seed++)
+            compare(&sb_method_simclr, cases[c].kind, *state, seed, cases[c].chunk, &whole[seed], &tensor);
+        qsort(whole, 3, sizeof *whole, ascending);
+        if (!(whole[1] < 1e-5 && whole[2] < 1e-3))
+            fail_msg("%s, chunk %d: the gradient is off by %.1e in the median, %.1e at most", cases[c].name,
+                     cases[c].chunk, whole[1], whole[2]);
     }
 }
 
@@ -450,10 +475,10 @@ static int close_device(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_smooth),          cmocka_unit_test(test_kinks),
-        cmocka_unit_test(test_methods),         cmocka_unit_test(test_recompute),
-        cmocka_unit_test(test_given_up),        cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_short_of_memory),
+        cmocka_unit_test(test_smooth),  cmocka_unit_test(test_kinks),
+        cmocka_unit_test(test_methods), cmocka_unit_test(test_recompute),
+        cmocka_unit_test(test_norms),   cmocka_unit_test(test_given_up),
+        cmocka_unit_test(test_memory),  cmocka_unit_test(test_short_of_memory),
     };
     return cmocka_run_group_tests(tests, open_device, close_device);
 }

@@ -357,16 +357,11 @@ static void test_view_sizes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_columns_that_guide),
-        cmocka_unit_test(test_bad_text_is_refused),
-        cmocka_unit_test(test_bad_assignments_are_refused),
-        cmocka_unit_test(test_result_text),
-        cmocka_unit_test(test_what_no_key_shows),
-        cmocka_unit_test(test_keys_of_choices),
-        cmocka_unit_test(test_a_key_set_twice),
-        cmocka_unit_test(test_suggestions),
-        cmocka_unit_test(test_places),
+        cmocka_unit_test(test_round_trip),          cmocka_unit_test(test_columns_that_guide),
+        cmocka_unit_test(test_bad_text_is_refused), cmocka_unit_test(test_bad_assignments_are_refused),
+        cmocka_unit_test(test_result_text),         cmocka_unit_test(test_what_no_key_shows),
+        cmocka_unit_test(test_keys_of_choices),     cmocka_unit_test(test_a_key_set_twice),
+        cmocka_unit_test(test_suggestions),         cmocka_unit_test(test_places),
         cmocka_unit_test(test_view_sizes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -116,12 +116,25 @@ static void test_accumulation(void **state)
     assert_int_equal(WARNINGS("method.name=simsiam", "trainer.batch=64", "trainer.accumulate=4"), 0);
 }
 
+/* A tiny chunk couples few views, unless the norms of the backbone couple none. */
+static void test_norm(void **state)
+{
+    (void)state;
+    assert_int_equal(WARNINGS("method.name=dcl", "trainer.batch=32", "trainer.chunk=7"), 1);
+    assert_int_equal(WARNINGS("method.name=dcl", "trainer.batch=32", "trainer.chunk=8"), 0);
+    assert_int_equal(WARNINGS("method.name=dcl", "trainer.batch=32", "trainer.chunk=1", "encoder.norm=group"),
+                     0);
+    assert_int_equal(
+        WARNINGS("method.name=dcl", "trainer.batch=32", "trainer.chunk=1", "encoder.norm=frozen"), 0);
+    assert_int_equal(WARNINGS("method.name=dcl", "trainer.batch=32", "trainer.replicas=16"), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_recipes), cmocka_unit_test(test_healthy),     cmocka_unit_test(test_batch),
-        cmocka_unit_test(test_columns), cmocka_unit_test(test_prototypes),  cmocka_unit_test(test_horizon),
-        cmocka_unit_test(test_scaling), cmocka_unit_test(test_accumulation)
+        cmocka_unit_test(test_recipes), cmocka_unit_test(test_healthy),      cmocka_unit_test(test_batch),
+        cmocka_unit_test(test_columns), cmocka_unit_test(test_prototypes),   cmocka_unit_test(test_horizon),
+        cmocka_unit_test(test_scaling), cmocka_unit_test(test_accumulation), cmocka_unit_test(test_norm)
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

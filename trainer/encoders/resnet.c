@@ -1,7 +1,8 @@
 /* resnet.c: ResNet-18, 34 and 50 (He et al. 2016) with torchvision's layout and names: stride in the 3 x 3 of
  * a bottleneck (v1.5), a projection shortcut where shapes change. Stem `small`: 3 x 3, stride 1, no pooling,
  * for images of 28 to 64 pixels. Stem `stride4`: ImageNet's weights at twice the stride, for images of 512
- * pixels and more: a quarter of the places in every layer. */
+ * pixels and more: a quarter of the places in every layer. Norms `group`: GroupNorm of 32 groups (Wu and He
+ * 2018) behind convolutions whose filters are standardised (Qiao et al. 2019). */
 #include <string.h>
 
 #include "trainer/encoder.h"
@@ -9,6 +10,7 @@
 
 #define NOMINAL_SIDE 224
 #define STEM_WIDTH 64
+#define GROUPS 32
 
 /* ImageNet's mean and deviation, as every torchvision model expects; grey: those of its luminance. */
 static const float mean_colour[] = { 0.485f, 0.456f, 0.406f }, std_colour[] = { 0.229f, 0.224f, 0.225f };
@@ -23,12 +25,16 @@ typedef enum { STEM_IMAGENET, STEM_SMALL, STEM_STRIDE4, STEMS } resnet_stem;
 
 typedef struct {
     resnet_stem stem;
+    sb_encoder_norm norm;
 } resnet_keys;
 
 static const sb_key keys[] = {
     SB_KEY_CHOICE(resnet_keys, stem, "imagenet", "imagenet|small|stride4",
                   "small: 3 x 3 without pooling, for small views; stride4: a quarter of the work and of the "
                   "memory, for large ones"),
+    SB_KEY_CHOICE(resnet_keys, norm, "batch", "batch|group|frozen",
+                  "group: of each view by itself, with standardised filters; frozen: as init has it, and not "
+                  "trained; both for few views at once"),
 };
 
 /* The first convolution, and whether max pooling is behind it. */
@@ -39,27 +45,41 @@ static const struct {
     [STEM_IMAGENET] = { 7, 2, 3, true }, [STEM_SMALL] = { 3, 1, 1, false }, [STEM_STRIDE4] = { 7, 4, 3, true }
 };
 
+static sb_t conv(sb_graph *g, const resnet_keys *own, sb_t x, const char *name, sb_conv_how how)
+{
+    how.standardised = own->norm == SB_ENCODER_GROUP;
+    return SB_APPLY(g, SB_OP_CONV, name, 0, x, SB_NONE, &how);
+}
+
+/* Of x, with the residual (or SB_NONE) added, then ReLU where `relu`. */
+static sb_t norm(sb_graph *g, const resnet_keys *own, sb_t x, sb_t residual, const char *name, bool relu)
+{
+    return own->norm == SB_ENCODER_GROUP
+               ? sb_groupnorm(g, x, residual, name, .groups = GROUPS, .relu = relu)
+               : sb_batchnorm(g, x, residual, name, .relu = relu, .frozen = own->norm == SB_ENCODER_FROZEN);
+}
+
 /* x [n, h, w, in] -> [n, h / stride, w / stride, width], or 4 width of a bottleneck. */
-static sb_t block(sb_graph *g, sb_t x, bool bottleneck, int width, int stride)
+static sb_t block(sb_graph *g, const resnet_keys *own, sb_t x, bool bottleneck, int width, int stride)
 {
     int out = bottleneck ? 4 * width : width;
     sb_t shortcut = x, t;
     if (bottleneck) {
-        t = sb_conv(g, x, "conv1", .out = width, .kernel = 1, .stride = 1);
-        t = sb_batchnorm(g, t, SB_NONE, "bn1", .relu = true);
-        t = sb_conv(g, t, "conv2", .out = width, .kernel = 3, .stride = stride, .pad = 1);
-        t = sb_batchnorm(g, t, SB_NONE, "bn2", .relu = true);
-        t = sb_conv(g, t, "conv3", .out = out, .kernel = 1, .stride = 1);
+        t = conv(g, own, x, "conv1", (sb_conv_how){ width, .kernel = 1, .stride = 1 });
+        t = norm(g, own, t, SB_NONE, "bn1", true);
+        t = conv(g, own, t, "conv2", (sb_conv_how){ width, .kernel = 3, .stride = stride, .pad = 1 });
+        t = norm(g, own, t, SB_NONE, "bn2", true);
+        t = conv(g, own, t, "conv3", (sb_conv_how){ out, .kernel = 1, .stride = 1 });
     } else {
-        t = sb_conv(g, x, "conv1", .out = width, .kernel = 3, .stride = stride, .pad = 1);
-        t = sb_batchnorm(g, t, SB_NONE, "bn1", .relu = true);
-        t = sb_conv(g, t, "conv2", .out = width, .kernel = 3, .stride = 1, .pad = 1);
+        t = conv(g, own, x, "conv1", (sb_conv_how){ width, .kernel = 3, .stride = stride, .pad = 1 });
+        t = norm(g, own, t, SB_NONE, "bn1", true);
+        t = conv(g, own, t, "conv2", (sb_conv_how){ width, .kernel = 3, .stride = 1, .pad = 1 });
     }
     if (stride != 1 || sb_shape_of(g, x).c != out) {
-        shortcut = sb_conv(g, x, "downsample.0", .out = out, .kernel = 1, .stride = stride);
-        shortcut = sb_batchnorm(g, shortcut, SB_NONE, "downsample.1", .relu = false);
+        shortcut = conv(g, own, x, "downsample.0", (sb_conv_how){ out, .kernel = 1, .stride = stride });
+        shortcut = norm(g, own, shortcut, SB_NONE, "downsample.1", false);
     }
-    return sb_batchnorm(g, t, shortcut, bottleneck ? "bn3" : "bn2", .relu = true);
+    return norm(g, own, t, shortcut, bottleneck ? "bn3" : "bn2", true);
 }
 
 static sb_input_how input_of(int channels, sb_type type)
@@ -76,15 +96,16 @@ static sb_t build(sb_graph *g, const resnet *v, const resnet_keys *own, int chan
     const sb_input_how normalise = input_of(channels, type);
     sb_t pixels = sb_leaf(g, "pixels", (sb_shape){ 1, NOMINAL_SIDE, NOMINAL_SIDE, channels, SB_U8 }, false);
     sb_t t = SB_APPLY(g, SB_OP_INPUT, "input", 0, pixels, SB_NONE, &normalise);
-    t = sb_conv(g, t, "conv1", .out = STEM_WIDTH, .kernel = stems[own->stem].kernel,
-                .stride = stems[own->stem].stride, .pad = stems[own->stem].pad);
-    t = sb_batchnorm(g, t, SB_NONE, "bn1", .relu = true);
+    t = conv(g, own, t, "conv1",
+             (sb_conv_how){ STEM_WIDTH, .kernel = stems[own->stem].kernel, .stride = stems[own->stem].stride,
+                            .pad = stems[own->stem].pad });
+    t = norm(g, own, t, SB_NONE, "bn1", true);
     if (stems[own->stem].pool)
         t = sb_maxpool(g, t);
     for (int stage = 0; stage < 4; stage++)
         for (int i = 0; i < v->blocks[stage]; i++) {
             sb_scope(g, "layer%d.%d", stage + 1, i);
-            t = sb_leave(g, block(g, t, v->bottleneck, 64 << stage, stage > 0 && i == 0 ? 2 : 1));
+            t = sb_leave(g, block(g, own, t, v->bottleneck, 64 << stage, stage > 0 && i == 0 ? 2 : 1));
         }
     return sb_output(g, sb_avgpool(g, t), true);
 }
@@ -93,7 +114,10 @@ static sb_t build(sb_graph *g, const resnet *v, const resnet_keys *own, int chan
 static void show(FILE *out, const char *name, const resnet_keys *own, int channels)
 {
     const int kernel = stems[own->stem].kernel, stride = stems[own->stem].stride;
-    fprintf(out, "model = torchvision.models.%s()\n", name);
+    fprintf(out, "model = torchvision.models.%s(", name);
+    if (own->norm == SB_ENCODER_GROUP)
+        fprintf(out, "norm_layer=lambda c: torch.nn.GroupNorm(%d, c)", GROUPS);
+    fprintf(out, ")\n");
     if (channels != 3 || own->stem == STEM_SMALL)
         fprintf(out, "model.conv1 = torch.nn.Conv2d(%d, %d, %d, stride=%d, padding=%d, bias=False)\n",
                 channels, STEM_WIDTH, kernel, stride, stems[own->stem].pad);
@@ -103,6 +127,8 @@ static void show(FILE *out, const char *name, const resnet_keys *own, int channe
         fprintf(out, "model.maxpool = torch.nn.Identity()\n");
     fprintf(out, "model.fc = torch.nn.Identity()\n");
 }
+
+static sb_encoder_norm norm_of(const void *own) { return ((const resnet_keys *)own)->norm; }
 
 #define RESNET(number, ...)                                                                               \
     static sb_t build##number(sb_graph *g, const void *own, int channels, sb_type type)                   \
@@ -117,7 +143,8 @@ static void show(FILE *out, const char *name, const resnet_keys *own, int channe
                                                         .keys = SB_KEY_TABLE("encoder", "resnet" #number, \
                                                                              resnet_keys, keys),          \
                                                         .build = build##number,                           \
-                                                        .show = show##number };
+                                                        .show = show##number,                             \
+                                                        .norm = norm_of };
 RESNET(18, { { 2, 2, 2, 2 }, .bottleneck = false })
 RESNET(34, { { 3, 4, 6, 3 }, .bottleneck = false })
 RESNET(50, { { 3, 4, 6, 3 }, .bottleneck = true })

@@ -14,6 +14,7 @@
 #include "kernels/op/deviation.h"
 #include "kernels/op/epps_pulley.h"
 #include "kernels/op/gather.h"
+#include "kernels/op/groupnorm.h"
 #include "kernels/op/identity_distance.h"
 #include "kernels/op/input.h"
 #include "kernels/op/linear.h"
@@ -134,6 +135,11 @@
 #define sb_batchnorm(g, x, residual, name, ...)        \
     SB_APPLY(g, SB_OP_BATCHNORM, name, 0, x, residual, \
              (&(sb_batchnorm_how){ .epsilon = SB_NORM_EPSILON, __VA_ARGS__ }))
+
+/* Group norm in the same way. */
+#define sb_groupnorm(g, x, residual, name, ...)        \
+    SB_APPLY(g, SB_OP_GROUPNORM, name, 0, x, residual, \
+             (&(sb_groupnorm_how){ .epsilon = SB_NORM_EPSILON, __VA_ARGS__ }))
 
 /* Columns of mean 0 and variance 1 over the batch, in evaluation too: batch norm without weights and without
  * running statistics. */

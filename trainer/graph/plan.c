@@ -58,7 +58,7 @@ static bool gathers(const sb_plan *p, int node)
 {
     const sb_node *n = &p->graph.nodes[node];
     for (int k = 0; k < SB_WEIGHTS_MAX; k++)
-        if (n->w[k] >= 0 && p->graph.store->entries[n->w[k]].kind == SB_ENTRY_STATISTIC)
+        if (n->w[k] >= 0 && sb_entry_gathered(&p->graph.store->entries[n->w[k]]))
             return true;
     return false;
 }

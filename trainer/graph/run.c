@@ -23,7 +23,8 @@ static void *resolve(const sb_plan *p, sb_at at, const sb_feed *feed)
     return NULL;
 }
 
-/* The call of a turn. A norm is given the section's statistics only where it shall use them: `infer`. */
+/* The call of a turn. A norm is given the section's statistics only where it shall use them: `infer`, and
+ * always those that it does not gather itself. */
 static sb_call call_of(const sb_plan *p, const sb_turn *t, const sb_feed *feed, bool infer)
 {
     const sb_node *n = &p->graph.nodes[t->node];
@@ -44,11 +45,12 @@ static sb_call call_of(const sb_plan *p, const sb_turn *t, const sb_feed *feed, 
         if (n->w[k] < 0)
             continue;
         const sb_entry *e = &entries[n->w[k]];
+        const bool learnt = t->kind == SB_TURN_BACKWARD && s->gradient && !e->extent.given;
         if (e->kind == SB_ENTRY_STATISTIC) {
-            c.w[k] = infer ? s->statistic + e->offset : NULL;
+            c.w[k] = infer || e->extent.given ? s->statistic + e->offset : NULL;
         } else {
             c.w[k] = s->weight + e->offset;
-            c.dw[k] = t->kind == SB_TURN_BACKWARD && s->gradient ? s->gradient + e->offset : NULL;
+            c.dw[k] = learnt ? s->gradient + e->offset : NULL;
         }
     }
     return c;
@@ -119,7 +121,7 @@ static const sb_entry *gathered(const sb_plan *p, int i)
 {
     const sb_node *n = &p->graph.nodes[i];
     for (int k = 0; k < SB_WEIGHTS_MAX && !n->leaf; k++)
-        if (n->w[k] >= 0 && p->graph.store->entries[n->w[k]].kind == SB_ENTRY_STATISTIC)
+        if (n->w[k] >= 0 && sb_entry_gathered(&p->graph.store->entries[n->w[k]]))
             return &p->graph.store->entries[n->w[k]];
     return NULL;
 }

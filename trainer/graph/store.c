@@ -45,6 +45,7 @@ int sb_store_add(sb_store *s, const char *name, sb_entry_kind kind, const sb_ext
                      .extent = *extent,
                      .offset = s->floats[kind],
                      .count = sb_extent_count(extent),
+                     .frozen_until = extent->given ? INT64_MAX : 0,
                      .rate = 1 };
     if (snprintf(e->name, sizeof e->name, "%s", name) >= (int)sizeof e->name)
         return sb_fail("the name %s is too long for a weight", name);

@@ -27,12 +27,18 @@ typedef struct {
 
     /* Of a weight. Whoever builds the graph may set these four after the builder was called
      * (sb_weight_of). */
-    int64_t frozen_until; /* it stays as it is for so many steps; 0 */
+    int64_t frozen_until; /* it stays as it is for so many steps; 0; where it was given, all */
     float rate;           /* its learning rate is the optimiser's times this; 1 */
     bool steady;          /* it learns at the schedule's peak throughout: no warm-up, no decay */
     bool unit_rows;       /* its rows [side[0]] have length 1, from the start on and after each step. Of a
                              method's state: from the start on */
 } sb_entry;
+
+/* Whether a norm gathers it from batch to batch. */
+static inline bool sb_entry_gathered(const sb_entry *e)
+{
+    return e->kind == SB_ENTRY_STATISTIC && !e->extent.given;
+}
 
 typedef struct {
     sb_device *device;

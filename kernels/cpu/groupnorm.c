@@ -1,0 +1,25 @@
+/* groupnorm.c: group normalisation on the CPU (norm.c). */
+#include "kernels/op/groupnorm.h"
+#include "kernels/cpu/norm.h"
+
+static size_t scratch(sb_device *device, const sb_call *call)
+{
+    const sb_norm norm = sb_groupnorm_of(call);
+    return (void)device, sb_cpu_norm_scratch(&norm);
+}
+
+static int forward(sb_device *device, const sb_call *call)
+{
+    const sb_norm norm = sb_groupnorm_of(call);
+    sb_cpu_norm_forward(&norm, call, NULL);
+    return (void)device, 0;
+}
+
+static int backward(sb_device *device, const sb_call *call)
+{
+    const sb_norm norm = sb_groupnorm_of(call);
+    sb_cpu_norm_backward(&norm, call);
+    return (void)device, 0;
+}
+
+const sb_kernel sb_cpu_groupnorm = { .scratch = scratch, .forward = forward, .backward = backward };

@@ -1,0 +1,16 @@
+/* norm.h: the norms of kernels/op/norm.h on the CPU. Private to kernels/cpu. */
+#ifndef SB_KERNELS_CPU_NORM_H
+#define SB_KERNELS_CPU_NORM_H
+
+#include "kernels/op/norm.h"
+
+size_t sb_cpu_norm_scratch(const sb_norm *norm);
+
+/* given: statistics to normalise with; NULL: those of x, which go to aux. */
+void sb_cpu_norm_forward(const sb_norm *norm, const sb_call *call, const float *given);
+void sb_cpu_norm_backward(const sb_norm *norm, const sb_call *call);
+
+/* Of one whose statistics were given. */
+void sb_cpu_norm_backward_given(const sb_norm *norm, const sb_call *call, const float *given);
+
+#endif
