@@ -340,7 +340,7 @@ static void fail_as_said(const sb_sweep *s, sb_cell *c, int status)
     while (at && fgets(line, sizeof line, log)) {
         line[strcspn(line, "\n")] = '\0';
         if (line[strspn(line, " ")] != '\0')
-            strcpy(last, line + strspn(line, " "));
+            snprintf(last, sizeof last, "%s", line + strspn(line, " "));
     }
     if (log)
         fclose(log);

@@ -82,11 +82,9 @@ static int check_keys(const sb_grid *g)
     char *all = sb_zeroed(bytes, 1, "the keys of a sweep");
     if (!all)
         return -1;
-    for (int a = 0; a < g->axes; a++) {
-        if (a > 0)
-            strcat(all, ":");
-        strcat(all, g->axis[a].name);
-    }
+    size_t used = 0;
+    for (int a = 0; a < g->axes; a++)
+        used += (size_t)snprintf(all + used, bytes - used, "%s%s", a > 0 ? ":" : "", g->axis[a].name);
     seen = g->axes > 0 ? pieces_of(all, ':', &count) : NULL;
     free(all);
     if (g->axes > 0 && !seen)
@@ -128,7 +126,7 @@ int sb_grid_read(sb_grid *g, const char *const *arguments, int count)
 
 void sb_grid_free(sb_grid *g)
 {
-    for (int a = 0; a < g->axes; a++) {
+    for (int a = 0; g->axis && a < g->axes; a++) {
         free(g->axis[a].name);
         sb_grid_assignments_free(g->axis[a].value);
     }

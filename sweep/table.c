@@ -56,6 +56,8 @@ sb_interval sb_results_interval(const sb_results *r, int first, int row, int met
     return sb_interval_of(r->values, count);
 }
 
+static bool same(double a, double b) { return a == b || (isnan(a) && isnan(b)); }
+
 /* A row that needs no training is the same in all cells of a seed, unless the sweep changes what is looked
  * at. NAN is equal to NAN here. */
 bool sb_results_common(const sb_results *r, int row)
@@ -67,8 +69,9 @@ bool sb_results_common(const sb_results *r, int row)
             if (row >= a->rows || row >= b->rows ||
                 (g->seed >= 0 && sb_grid_value(g, c, g->seed) != sb_grid_value(g, other, g->seed)))
                 continue;
-            if (memcmp(a->value[row], b->value[row], sizeof a->value[row]) != 0)
-                return false;
+            for (int k = 0; k < SB_METRICS; k++)
+                if (!same(a->value[row][k], b->value[row][k]))
+                    return false;
         }
     return true;
 }

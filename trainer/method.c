@@ -110,7 +110,7 @@ static sb_t layers(const sb_method *m, sb_graph *g, sb_t x, const char *name, co
     if (replicas == 1 || x < 0)
         return sb_mlp(g, x, name, how);
     const int views = sb_shape_of(g, x).n / m->batch;
-    sb_t parts[SB_VIEWS_MAX * SB_REPLICAS_MAX], mine[SB_VIEWS_MAX];
+    sb_t parts[SB_VIEWS_MAX * SB_REPLICAS_MAX] = { 0 }, mine[SB_VIEWS_MAX] = { 0 };
     for (int r = 0; r < replicas; r++) {
         sb_mlp_how one = *how;
         one.untracked = r > 0;

@@ -54,7 +54,7 @@ static int choose_recompute(sb_step *sketch, const sb_settings *c, size_t availa
 static int choose_chunk(sb_step *sketch, const sb_settings *c, size_t available, choice *out)
 {
     const int whole = sb_step_largest_chunk(c);
-    choice found[SB_RECOMPUTE_AUTO], best = { 0, first_of(c) };
+    choice found[SB_RECOMPUTE_AUTO] = { { 0 } }, best = { 0, first_of(c) };
     for (sb_recompute r = first_of(c); r <= last_of(c); r++) {
         found[r] = (choice){ sb_step_fit(sketch, r, available), r };
         if (found[r].chunk < 0)
