@@ -57,7 +57,7 @@ sb_interval sb_results_interval(const sb_results *r, int first, int row, int met
 }
 
 /* A row that needs no training is the same in all cells of a seed, unless the sweep changes what is looked
- * at. NAN is equal to NAN here. */
+ * at. */
 bool sb_results_common(const sb_results *r, int row)
 {
     const sb_grid *g = &r->sweep->grid;
@@ -67,8 +67,10 @@ bool sb_results_common(const sb_results *r, int row)
             if (row >= a->rows || row >= b->rows ||
                 (g->seed >= 0 && sb_grid_value(g, c, g->seed) != sb_grid_value(g, other, g->seed)))
                 continue;
-            if (memcmp(a->value[row], b->value[row], sizeof a->value[row]) != 0)
-                return false;
+            for (int k = 0; k < SB_METRICS; k++)
+                if (sb_result_has(a, row, k) != sb_result_has(b, row, k) ||
+                    (sb_result_has(a, row, k) && a->value[row][k] != b->value[row][k]))
+                    return false;
         }
     return true;
 }
