@@ -16,6 +16,7 @@ void sb_gnuplot_text(FILE *commands, const char *text)
 
 int sb_gnuplot_begin(sb_gnuplot *p, const char *path, int width, int height)
 {
+    *p = (sb_gnuplot){ 0 };
     int bytes = snprintf(p->path, sizeof p->path, "%s", path);
     if (bytes < 0 || (size_t)bytes >= sizeof p->path ||
         snprintf(p->part, sizeof p->part, "%s.part", path) >= (int)sizeof p->part)

@@ -31,7 +31,7 @@ typedef struct {
     sb_cell_state state;
     char reason[512]; /* why it failed, in one line */
     int64_t steps;
-    double views; /* that are left to train on: what the time depends on */
+    double views; /* that are left to train on, or as much work: what the time depends on */
     pid_t pid;    /* of its command */
     long said;    /* bytes of the log before its command */
     uint64_t began;

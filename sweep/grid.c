@@ -76,15 +76,14 @@ static int check_keys(const sb_grid *g)
 {
     char **seen = NULL;
     int rc = 0, count = 0;
-    size_t bytes = 1;
+    size_t bytes = 1, at = 0;
     for (int a = 0; a < g->axes; a++)
         bytes += strlen(g->axis[a].name) + 1;
     char *all = sb_zeroed(bytes, 1, "the keys of a sweep");
     if (!all)
         return -1;
-    size_t used = 0;
     for (int a = 0; a < g->axes; a++)
-        used += (size_t)snprintf(all + used, bytes - used, "%s%s", a > 0 ? ":" : "", g->axis[a].name);
+        at += (size_t)snprintf(all + at, bytes - at, "%s%s", a > 0 ? ":" : "", g->axis[a].name);
     seen = g->axes > 0 ? pieces_of(all, ':', &count) : NULL;
     free(all);
     if (g->axes > 0 && !seen)
@@ -104,7 +103,9 @@ int sb_grid_read(sb_grid *g, const char *const *arguments, int count)
 {
     *g = (sb_grid){ .cells = 1, .seed = -1 };
     g->axis = sb_zeroed((size_t)count, sizeof *g->axis, "the keys of a sweep");
-    int rc = g->axis ? 0 : -1;
+    if (!g->axis)
+        return -1;
+    int rc = 0;
     for (int a = 0; rc == 0 && a < count; a++) {
         sb_axis *axis = &g->axis[g->axes++];
         rc = read_axis(axis, arguments[a]);
@@ -126,7 +127,7 @@ int sb_grid_read(sb_grid *g, const char *const *arguments, int count)
 
 void sb_grid_free(sb_grid *g)
 {
-    for (int a = 0; g->axis && a < g->axes; a++) {
+    for (int a = 0; a < g->axes; a++) {
         free(g->axis[a].name);
         sb_grid_assignments_free(g->axis[a].value);
     }

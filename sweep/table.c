@@ -56,10 +56,8 @@ sb_interval sb_results_interval(const sb_results *r, int first, int row, int met
     return sb_interval_of(r->values, count);
 }
 
-static bool same(double a, double b) { return a == b || (isnan(a) && isnan(b)); }
-
 /* A row that needs no training is the same in all cells of a seed, unless the sweep changes what is looked
- * at. NAN is equal to NAN here. */
+ * at. */
 bool sb_results_common(const sb_results *r, int row)
 {
     const sb_grid *g = &r->sweep->grid;
@@ -70,7 +68,8 @@ bool sb_results_common(const sb_results *r, int row)
                 (g->seed >= 0 && sb_grid_value(g, c, g->seed) != sb_grid_value(g, other, g->seed)))
                 continue;
             for (int k = 0; k < SB_METRICS; k++)
-                if (!same(a->value[row][k], b->value[row][k]))
+                if (sb_result_has(a, row, k) != sb_result_has(b, row, k) ||
+                    (sb_result_has(a, row, k) && a->value[row][k] != b->value[row][k]))
                     return false;
         }
     return true;
