@@ -19,7 +19,7 @@ static unsigned keeps(const void *how, const sb_shape *xs)
 static sb_shape aux(const void *how, const sb_shape *xs)
 {
     const sb_batchnorm_how *h = how;
-    return h->frozen ? (sb_shape){ 0 } : (sb_shape){ 2, 1, 1, xs->c, SB_F32 };
+    return (sb_shape){ h->frozen ? 0 : 2, 1, 1, xs->c, SB_F32 };
 }
 
 static void weights(const void *how, const sb_shape *xs, sb_extent w[SB_WEIGHTS_MAX])

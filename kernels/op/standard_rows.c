@@ -36,7 +36,7 @@ static sb_cost cost(const void *how, const sb_shape *xs, bool backward)
 {
     (void)how;
     double values = (double)sb_shape_elements(xs);
-    return (sb_cost){ .bytes = sizeof(float) * (backward ? 3 : 2) * values,
+    return (sb_cost){ .bytes = (double)sizeof(float) * (backward ? 3 : 2) * values,
                       .operations = (backward ? 11 : 5) * values };
 }
 
