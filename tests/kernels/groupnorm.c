@@ -43,12 +43,21 @@ static void fill_nan(sb_trial *t, sb_reference *r)
     r->x[0][0] = NAN;
 }
 
-#define TEST(how_filled)                                                                    \
-    {                                                                                       \
-        .op = SB_OP_GROUPNORM, .how_bytes = sizeof(sb_groupnorm_how), .fill = (how_filled), \
-        .forward = forward, .backward = backward                                            \
-    }
-static const sb_op_test near = TEST(fill_near), far = TEST(fill_far), nan_inside = TEST(fill_nan);
+static const sb_op_test near = { .op = SB_OP_GROUPNORM,
+                                 .how_bytes = sizeof(sb_groupnorm_how),
+                                 .fill = fill_near,
+                                 .forward = forward,
+                                 .backward = backward };
+static const sb_op_test far = { .op = SB_OP_GROUPNORM,
+                                .how_bytes = sizeof(sb_groupnorm_how),
+                                .fill = fill_far,
+                                .forward = forward,
+                                .backward = backward };
+static const sb_op_test nan_inside = { .op = SB_OP_GROUPNORM,
+                                       .how_bytes = sizeof(sb_groupnorm_how),
+                                       .fill = fill_nan,
+                                       .forward = forward,
+                                       .backward = backward };
 
 typedef struct {
     sb_shape x;

@@ -57,7 +57,7 @@ CASES = [
     ("small stem, grey", 1, 0.1, {"encoder.stem": "small", "data.channels": 1, "data.view": 16}),
     ("stem of stride 4", 1, 0.1, {"encoder.stem": "stride4", "data.view": 64}),
     ("group norm, standardised filters", 2, 0.1, {"encoder.norm": "group"}),
-    ("group norm, ResNet-50, chunks of 3, 3 and 2", 1, 0.1, {"encoder.norm": "group", "encoder.name": "resnet50", "trainer.chunk": 3}),
+    ("group norm, ResNet-50, chunks of 3, 3 and 2", 2, 0.1, {"encoder.norm": "group", "encoder.name": "resnet50", "trainer.chunk": 3}),
     ("frozen norms, SGD with decay, chunks of 1", 2, 0.1, {"encoder.norm": "frozen", "trainer.chunk": 1}),
     ("ResNet-34", 1, 0.1, {"encoder.name": "resnet34"}),
     ("ResNet-50", 1, 0.1, {"encoder.name": "resnet50"}),
