@@ -16,7 +16,7 @@
 
 static const char *const names[] = { "none", "norms", "blocks" };
 
-/* What is tried: the cheapest first. */
+/* What is tried: the cheapest first. A chunk that cannot be planned does not fit. */
 static sb_recompute first_of(const sb_settings *c)
 {
     return c->trainer.recompute == SB_RECOMPUTE_AUTO ? SB_RECOMPUTE_NONE : c->trainer.recompute;
@@ -36,45 +36,35 @@ typedef struct {
 } choice;
 
 /* With a chunk that was asked for: the least that has to be made again. */
-static int choose_recompute(sb_step *sketch, const sb_settings *c, size_t available, choice *out)
+static choice choose_recompute(sb_step *sketch, const sb_settings *c, size_t available)
 {
     for (sb_recompute r = first_of(c); r <= last_of(c); r++) {
         sb_step_budget b;
-        if (sb_step_size(sketch, c->trainer.chunk, r, &b) != 0)
-            return -1;
-        if (total_of(&b) <= available) {
-            *out = (choice){ c->trainer.chunk, r };
-            return 0;
-        }
+        if (sb_step_size(sketch, c->trainer.chunk, r, &b) == 0 && total_of(&b) <= available)
+            return (choice){ c->trainer.chunk, r };
     }
-    *out = (choice){ 0, first_of(c) };
-    return 0;
+    return (choice){ 0, first_of(c) };
 }
 
-static int choose_chunk(sb_step *sketch, const sb_settings *c, size_t available, choice *out)
+static choice choose_chunk(sb_step *sketch, const sb_settings *c, size_t available)
 {
     const int whole = sb_step_largest_chunk(c);
     choice found[SB_RECOMPUTE_AUTO] = { { 0 } }, best = { 0, first_of(c) };
     for (sb_recompute r = first_of(c); r <= last_of(c); r++) {
         found[r] = (choice){ sb_step_fit(sketch, r, available), r };
-        if (found[r].chunk < 0)
-            return -1;
-        if (found[r].chunk == whole) {
-            *out = found[r];
-            return 0;
-        }
+        if (found[r].chunk == whole)
+            return found[r];
     }
     for (sb_recompute r = first_of(c); r <= last_of(c) && best.chunk < NORM_VIEWS; r++)
         if (found[r].chunk > best.chunk)
             best = found[r];
-    *out = best;
-    return 0;
+    return best;
 }
 
-static int choose(sb_step *sketch, const sb_settings *c, size_t available, choice *out)
+static choice choose(sb_step *sketch, const sb_settings *c, size_t available)
 {
-    return c->trainer.chunk > 0 || c->trainer.replicas > 1 ? choose_recompute(sketch, c, available, out)
-                                                           : choose_chunk(sketch, c, available, out);
+    return c->trainer.chunk > 0 || c->trainer.replicas > 1 ? choose_recompute(sketch, c, available)
+                                                           : choose_chunk(sketch, c, available);
 }
 
 static int settle(sb_settings *s, sb_config *config, const choice *chosen, size_t available)
@@ -102,13 +92,14 @@ int sb_planner_settle(sb_settings *s, sb_config *config)
         return 0;
     sb_device *device = NULL;
     sb_step *sketch = NULL;
-    size_t available;
-    choice chosen;
+    size_t available = 0;
+    choice chosen = { 0 };
     int rc = -1;
     if (sb_device_open(&device, s->common.device, s->cuda.plugin, s->trainer.threads) == 0 &&
-        device->available(device, &available) == 0 && sb_step_sketch(&sketch, device, s) == 0 &&
-        choose(sketch, s, available, &chosen) == 0)
+        device->available(device, &available) == 0 && sb_step_sketch(&sketch, device, s) == 0) {
+        chosen = choose(sketch, s, available);
         rc = 0;
+    }
     sb_step_destroy(&sketch);
     sb_device_close(&device);
     return rc == 0 ? settle(s, config, &chosen, available) : -1;
@@ -145,7 +136,7 @@ static int print_rows(sb_device *device, const sb_settings *settings, double sca
     for (sb_recompute r = SB_RECOMPUTE_NONE; r < SB_RECOMPUTE_AUTO && rc == 0; r++) {
         sb_step_budget b;
         const int chunk = sb_step_fit(sketch, r, available);
-        if (chunk < 0 || (chunk > 0 && sb_step_size(sketch, chunk, r, &b) != 0))
+        if (chunk > 0 && sb_step_size(sketch, chunk, r, &b) != 0)
             rc = -1;
         else if (chunk == 0)
             printf("  %4d px   %-6s   does not fit\n", largest, names[r]);
@@ -212,12 +203,10 @@ static int print_plan(sb_device *device, const sb_settings *settings, size_t ava
 {
     sb_settings c = *settings;
     sb_step *sketch = NULL;
-    choice chosen;
     sb_step_budget b;
-    if (sb_step_sketch(&sketch, device, &c) != 0 || choose(sketch, &c, available, &chosen) != 0) {
-        sb_step_destroy(&sketch);
+    if (sb_step_sketch(&sketch, device, &c) != 0)
         return -1;
-    }
+    const choice chosen = choose(sketch, &c, available);
     const int whole = sb_step_largest_chunk(&c);
     const int asked = settings->trainer.chunk > 0 ? settings->trainer.chunk : whole;
     c.trainer.chunk = c.trainer.replicas > 1 ? 0 : chosen.chunk > 0 ? chosen.chunk : asked;

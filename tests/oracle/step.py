@@ -73,7 +73,7 @@ class Tool:
     """step_tool as a process: dictionaries of arrays in and out."""
 
     def __init__(self, **keys):
-        self.process = subprocess.Popen([TOOL] + [f"{k}={v}" for k, v in keys.items()], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.process = subprocess.Popen([TOOL] + [f"{k}={v}" for k, v in keys.items() if k != "trainer.chunk" or v], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.parameters, self.statistics = {}, {}  # name: shape
         for line in iter(self.process.stdout.readline, b"\n"):
             if not line:

@@ -28,7 +28,7 @@ small_gpu() { ! with_gpu 100 && grep -q "^BAD.*demo.*lower trainer.chunk" "$work
 
 # A recipe that no memory holds: what would fit.
 too_large() {
-    mkdir -p "$work/recipes" && sed 's/batch: 16/batch: 65536/; s/view: 128/view: 1024/' recipes/demo.yaml >"$work/recipes/large.yaml"
+    mkdir -p "$work/recipes" && sed 's/batch: 16/batch: 65536, chunk: 131072/; s/view: 128/view: 1024/' recipes/demo.yaml >"$work/recipes/large.yaml"
     ! build/sb_trainer needs --recipe "$work/recipes/large.yaml" >"$work/out" 2>&1 && cat "$work/out" &&
         grep -q "a chunk of 131072 views of 1024 x 1024 cannot be planned; lower trainer.chunk or trainer.batch" "$work/out"
 }

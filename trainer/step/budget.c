@@ -122,39 +122,30 @@ static size_t list_wants(sb_step *s, const piece pieces[], int piece_count, want
     return total;
 }
 
-/* Whether chunks of this size are certain to fit. -1. */
-static int chunk_fits(sb_step *s, int most, size_t available)
+/* Whether chunks of this size are certain to fit. Those that cannot be planned are too large, too. */
+static bool chunk_fits(sb_step *s, int most, size_t available)
 {
     piece pieces[SB_STEP_PLANS_MAX];
     want list[WANTS_MAX];
     int count = promised_pieces(s, most, pieces), wants;
-    return count < 0 ? -1 : list_wants(s, pieces, count, list, &wants) <= available;
+    return count >= 0 && list_wants(s, pieces, count, list, &wants) <= available;
 }
 
 /* The largest chunk below `fails`, which does not fit, that is certain to; 0: none. A chunk that divides the
  * batch has no rest to be planned for, so it may fit where smaller ones do not. */
 static int largest_chunk(sb_step *s, int fails, size_t available)
 {
-    int fits = 0, known = fails, batch = s->config->trainer.batch, fine;
+    int fits = 0, known = fails, batch = s->config->trainer.batch;
     while (known - fits > 1) {
         int middle = fits + (known - fits) / 2;
-        fine = chunk_fits(s, middle, available);
-        if (fine < 0)
-            return -1;
-        if (fine)
+        if (chunk_fits(s, middle, available))
             fits = middle;
         else
             known = middle;
     }
-    for (int most = fails - 1; most > known; most--) {
-        if (s->rows % most != 0 && batch % most != 0)
-            continue;
-        fine = chunk_fits(s, most, available);
-        if (fine < 0)
-            return -1;
-        if (fine)
+    for (int most = fails - 1; most > known; most--)
+        if ((s->rows % most == 0 || batch % most == 0) && chunk_fits(s, most, available))
             return most;
-    }
     return fits;
 }
 
@@ -166,8 +157,6 @@ static int fail_memory(sb_step *s, size_t needed, size_t available)
         wanted = s->chunks[i].n > wanted ? s->chunks[i].n : wanted;
     const bool replicas = s->config->trainer.replicas > 1;
     int fits = replicas ? 0 : largest_chunk(s, wanted, available);
-    if (fits < 0)
-        return -1;
     char advice[128];
     if (fits > 0)
         snprintf(advice, sizeof advice,
@@ -242,11 +231,9 @@ int sb_step_fit(sb_step *s, sb_recompute recompute, size_t available)
     const size_t taken = section_bytes(s), left = available > taken ? available - taken : 0;
     sb_step_recompute(s, recompute);
     const int largest = largest_chunk(s, sb_step_largest_chunk(s->config) + 1, left);
-    for (int chunk = largest; chunk > 0 && chunk >= largest / 2; chunk--) {
-        const int fine = even(s, chunk) ? chunk_fits(s, chunk, left) : 0;
-        if (fine != 0)
-            return fine < 0 ? -1 : chunk;
-    }
+    for (int chunk = largest; chunk > 0 && chunk >= largest / 2; chunk--)
+        if (even(s, chunk) && chunk_fits(s, chunk, left))
+            return chunk;
     return largest;
 }
 

@@ -70,7 +70,7 @@ int sb_step_size(sb_step *sketch, int chunk, sb_recompute recompute, sb_step_bud
 
 /* The largest chunk that is certain to fit into so many bytes, and so is everything beside it; of those that
  * are at least half as large, rather one that leaves no rest, which would be a norm of its own size. 0: there
- * is none; -1. */
+ * is none. */
 int sb_step_fit(sb_step *sketch, sb_recompute recompute, size_t available);
 
 /* A step without a backbone and without a projector: for the loss of embeddings [views * batch, width] that
