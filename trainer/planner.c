@@ -136,10 +136,10 @@ static int print_rows(sb_device *device, const sb_settings *settings, double sca
     for (sb_recompute r = SB_RECOMPUTE_NONE; r < SB_RECOMPUTE_AUTO && rc == 0; r++) {
         sb_step_budget b;
         const int chunk = sb_step_fit(sketch, r, available);
-        if (chunk > 0 && sb_step_size(sketch, chunk, r, &b) != 0)
-            rc = -1;
-        else if (chunk == 0)
+        if (chunk <= 0)
             printf("  %4d px   %-6s   does not fit\n", largest, names[r]);
+        else if (sb_step_size(sketch, chunk, r, &b) != 0)
+            rc = -1;
         else
             printf("  %4d px   %-6s   %5d of %-5d %8.0f MiB   %.2f\n", largest, names[r], chunk, whole,
                    (double)total_of(&b) / MIB, passes(chunk < whole, r));
