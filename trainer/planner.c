@@ -12,6 +12,8 @@
 
 #define NORM_VIEWS 32               /* in a norm: fewer make its statistics noise (MoCo's groups have 32) */
 #define RESERVE ((size_t)256 << 20) /* of a GPU, and 4 % of a larger one (kernels/cuda/device.c) */
+#define MARGIN \
+    ((size_t)384 << 20) /* what the others take between now and the run's start, which asks again */
 #define MIB (1024.0 * 1024.0)
 
 static const char *const names[] = { "none", "norms", "blocks" };
@@ -97,7 +99,9 @@ int sb_planner_settle(sb_settings *s, sb_config *config)
     int rc = -1;
     if (sb_device_open(&device, s->common.device, s->cuda.plugin, s->trainer.threads) == 0 &&
         device->available(device, &available) == 0 && sb_step_sketch(&sketch, device, s) == 0) {
-        chosen = choose(sketch, s, available);
+        chosen = choose(sketch, s, available > MARGIN ? available - MARGIN : 0);
+        if (chosen.chunk == 0) /* it may be that nobody takes anything */
+            chosen = choose(sketch, s, available);
         rc = 0;
     }
     sb_step_destroy(&sketch);

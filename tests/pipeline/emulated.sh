@@ -129,15 +129,21 @@ just_fits() {
 
 chunk_fits() { run_crowded 6960 chunk data.view=32 trainer.chunk="$chunk"; }
 
-# chosen NAME OTHERS...: what is auto is chosen so that it fits, and what others take once it was chosen makes nothing fail. The run's directory
-# says it, and a device that has more memory gives the same weights with it.
+# With less and less free, what is auto is chosen so that all of it can be made, although others take their part after the choice: the whole batch
+# with all kept at first, and never more views at once.
 chosen() {
-    local name=$1 others=$2
-    run_crowded "$others" "$name" data.view=32 trainer.chunk=auto trainer.recompute=auto && ! grep "out of memory" "$work/$name"/log/*.log &&
-        read -r chunk < <(sed -n 's/^  chunk: //p' "$work/$name/config.yaml") && read -r again < <(sed -n 's/^  recompute: //p' "$work/$name/config.yaml") &&
-        echo "chunk $chunk, $again" && { [ "$chunk" -lt 16 ] || [ "$again" != none ]; } &&
-        run_on cuda "$name.all" trainer.chunk="$chunk" trainer.recompute=none trainer.steps=2 data.view=32 &&
-        cmp "$work/$name/backbone.safetensors" "$work/$name.all/backbone.safetensors"
+    local others chunk again before=33 first=""
+    for others in 6500 6700 6800 6900; do
+        rm -rf "$work/chosen"
+        crowded $others build/sb_trainer prepare --recipe recipes/demo.yaml data.path="$work/photographs" data.tile=256 data.view=224 trainer.batch=16 \
+            device=cuda cuda.plugin=$plugin run.dir="$work/chosen" || return 1
+        chunk=$(sed -n 's/^  chunk: //p' "$work/chosen/config.yaml") again=$(sed -n 's/^  recompute: //p' "$work/chosen/config.yaml")
+        echo "$others MiB taken: chunk $chunk, $again"
+        first=${first:-$chunk $again}
+        if [ "$chunk" -lt 1 ] || [ "$chunk" -gt "$before" ]; then return 1; fi
+        before=$chunk
+    done
+    [ "$first" = "32 none" ] && [ "$chunk" -lt 32 ]
 }
 
 # Its memory is not the trainer's: two tiles of 768 MiB.
@@ -182,8 +188,7 @@ ok "a driver older than the toolkit: both versions" old_driver
 ok "a batch that the memory does not hold: refused, with the largest chunk" refused_for_memory
 ok "  which is held" chunk_fits
 ok "a batch that it just holds: 300 MiB less behind the check, and nothing fails" just_fits
-ok "auto: what fits is chosen" chosen auto1 6960
-ok "auto: with less free, less" chosen auto2 7100
+ok "auto: with less free, less at once" chosen
 ok "no memory for tiles and views: the run ends and says what to lower" augment_lacks_memory
 ok "a full GPU is no reason to take the CPU" full
 ok "nothing is left behind" nothing_left
