@@ -36,7 +36,7 @@ for i in range(12):
 for method in $(sed -n 's/^SB_METHOD(\(.*\))/\1/p' trainer/methods/methods.def); do
     out=32
     [ "$method" != wmse ] || out=4 # it whitens half as many columns as there are samples
-    ok "$method: no alarm" healthy "$method" "$method" images trainer.steps=6 trainer.checkpoint_every=6 projector.out=$out
+    ok "$method: no alarm" healthy "$method" "$method" images trainer.steps=6 trainer.checkpoint_every=6 projector.out=$out encoder.stem=imagenet
 done
 ok "spread and rank are in the log of steps" logged dcl
 ok "contrastive: weights that decay faster than they learn" collapses simclr.decay simclr images optimiser.lr=0.1 optimiser.weight_decay=9
