@@ -4,33 +4,16 @@ import os
 import statistics
 
 import numpy
+from scipy import stats
 
 NEIGHBOURS, TEMPERATURE = 20, 0.07
-
-
-def student(freedom):
-    """The t of a two-sided 95 % interval, by the finite sums of Abramowitz and Stegun (26.7.3 and 26.7.4)."""
-    def probability(angle):
-        cosine, term, total = math.cos(angle), 1.0, 1.0
-        if freedom % 2:
-            term = total = cosine if freedom > 1 else 0.0
-        for k in range(3 if freedom % 2 else 2, freedom - 1, 2):
-            term *= cosine**2 * (k - 1) / k
-            total += term
-        return 2 / math.pi * (angle + math.sin(angle) * total) if freedom % 2 else math.sin(angle) * total
-
-    low, high = 0.0, math.pi / 2
-    for _ in range(100):
-        middle = (low + high) / 2
-        low, high = (middle, high) if probability(middle) < 0.95 else (low, middle)
-    return math.sqrt(freedom) * math.tan(low)
 
 
 def interval(values):
     """Mean and half of the 95 % interval of it; None instead where one value leaves none."""
     if len(values) < 2:
         return values[0], None
-    return statistics.mean(values), student(len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
+    return statistics.mean(values), stats.t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
 
 
 def text(values, sign=""):

@@ -11,7 +11,7 @@ import numpy
 import torch
 from torch.nn import functional
 
-from method import EMULATED, FLOOR, PLANTED, ROUNDING, STEPS, Method, Program, error
+from method import EMULATED, ROUNDING, STEPS, Method, Program, judge
 from methods import dcl, inputs
 
 MARGIN = 1e-6  # of activations from their kink: there are 80,000, and errors are some 1e-8
@@ -110,16 +110,7 @@ def test(program, generator, step, device, columns):
     found = {"loss": got["loss"], **{f"gradient {i}": x for i, x in enumerate(got["gradients"])}, **{f"gradient of {n}": x for n, x in got["own"].items()}}
     if set(found) != set(exact):
         return [f"compares {sorted(set(found) ^ set(exact))}"], 0
-    complaints, worst = [], 0
-    for name, x in exact.items():
-        bound = FLOOR + 8 * max(error(o[name], x) for o in own)
-        e = error(found[name], x)
-        if not e <= bound:
-            complaints.append(f"{name} is off by {e:.1e}, may be {bound:.1e}")
-        if bound < PLANTED / 4 and x.norm() > 0 and error(found[name] * (1 + PLANTED), x) <= bound:
-            complaints.append(f"{name}: an error of {PLANTED} would pass")
-        worst = max(worst, e / bound)
-    return complaints, worst
+    return judge(found, exact, own)
 
 
 def main():

@@ -168,6 +168,20 @@ def error(x, exact):
     return ((x.double() - exact).norm() / exact.norm().clamp(min=1e-30)).item()
 
 
+def judge(found, exact, own):
+    """Complaints about what was found, against PyTorch's in f64; the largest error as a share of what it may be. own: PyTorch's in f32."""
+    complaints, worst = [], 0
+    for name, x in exact.items():
+        bound = FLOOR + 8 * max(error(o[name], x) for o in own)
+        e = error(found[name], x)
+        if not e <= bound:
+            complaints.append(f"{name} is off by {e:.1e}, may be {bound:.1e}")
+        if bound < PLANTED / 4 and x.norm() > 0 and error(found[name] * (1 + PLANTED), x) <= bound:
+            complaints.append(f"{name}: an error of {PLANTED} would pass")
+        worst = max(worst, e / bound)
+    return complaints, worst
+
+
 def compare(reference, program, variant, kind, samples, width, device, generator):
     """Complaints; the largest error as a share of what it may be."""
     keys = {k: v for k, v in variant.items() if k not in ("step", "skip", "views")}
@@ -201,16 +215,7 @@ def compare(reference, program, variant, kind, samples, width, device, generator
     if set(exact) != set(found):
         return [f"compares {sorted(set(exact) ^ set(found))}"], 0
     own = [evaluate(torch.float32, noise) for _ in range(4)]
-    complaints, worst = [], 0
-    for name, x in exact.items():
-        bound = FLOOR + 8 * max(error(o[name], x) for o in own)
-        e = error(found[name], x)
-        if not e <= bound:
-            complaints.append(f"{name} is off by {e:.1e}, may be {bound:.1e}")
-        if bound < PLANTED / 4 and x.norm() > 0 and error(found[name] * (1 + PLANTED), x) <= bound:
-            complaints.append(f"{name}: an error of {PLANTED} would pass")
-        worst = max(worst, e / bound)
-    return complaints, worst
+    return judge(found, exact, own)
 
 
 def cases(reference):
