@@ -37,13 +37,14 @@ typedef struct {
     sb_recompute recompute;
 } choice;
 
-/* With a chunk that was asked for: the least that has to be made again. */
+/* With a chunk that was asked for, or a replica's: the least that has to be made again. */
 static choice choose_recompute(sb_step *sketch, const sb_settings *c, size_t available)
 {
+    const int chunk = c->trainer.chunk > 0 ? c->trainer.chunk : sb_step_largest_chunk(c);
     for (sb_recompute r = first_of(c); r <= last_of(c); r++) {
         sb_step_budget b;
-        if (sb_step_size(sketch, c->trainer.chunk, r, &b) == 0 && total_of(&b) <= available)
-            return (choice){ c->trainer.chunk, r };
+        if (sb_step_size(sketch, chunk, r, &b) == 0 && total_of(&b) <= available)
+            return (choice){ chunk, r };
     }
     return (choice){ 0, first_of(c) };
 }
@@ -63,10 +64,16 @@ static choice choose_chunk(sb_step *sketch, const sb_settings *c, size_t availab
     return best;
 }
 
+static size_t less_margin(size_t available) { return available > MARGIN ? available - MARGIN : 0; }
+
+/* Where nothing fits beside the margin, it may still be that nobody takes it. */
 static choice choose(sb_step *sketch, const sb_settings *c, size_t available)
 {
-    return c->trainer.chunk > 0 || c->trainer.replicas > 1 ? choose_recompute(sketch, c, available)
-                                                           : choose_chunk(sketch, c, available);
+    choice (*const how)(sb_step *, const sb_settings *,
+                        size_t) = c->trainer.chunk > 0 || c->trainer.replicas > 1 ? choose_recompute
+                                                                                  : choose_chunk;
+    const choice safe = how(sketch, c, less_margin(available));
+    return safe.chunk > 0 ? safe : how(sketch, c, available);
 }
 
 static int settle(sb_settings *s, sb_config *config, const choice *chosen, size_t available)
@@ -99,9 +106,7 @@ int sb_planner_settle(sb_settings *s, sb_config *config)
     int rc = -1;
     if (sb_device_open(&device, s->common.device, s->cuda.plugin, s->trainer.threads) == 0 &&
         device->available(device, &available) == 0 && sb_step_sketch(&sketch, device, s) == 0) {
-        chosen = choose(sketch, s, available > MARGIN ? available - MARGIN : 0);
-        if (chosen.chunk == 0) /* it may be that nobody takes anything */
-            chosen = choose(sketch, s, available);
+        chosen = choose(sketch, s, available);
         rc = 0;
     }
     sb_step_destroy(&sketch);
@@ -139,7 +144,8 @@ static int print_rows(sb_device *device, const sb_settings *settings, double sca
     const int whole = sb_step_largest_chunk(&c);
     for (sb_recompute r = SB_RECOMPUTE_NONE; r < SB_RECOMPUTE_AUTO && rc == 0; r++) {
         sb_step_budget b;
-        const int chunk = sb_step_fit(sketch, r, available);
+        const int safe = sb_step_fit(sketch, r, less_margin(available)),
+                  chunk = safe > 0 ? safe : sb_step_fit(sketch, r, available);
         if (chunk <= 0)
             printf("  %4d px   %-6s   does not fit\n", largest, names[r]);
         else if (sb_step_size(sketch, chunk, r, &b) != 0)

@@ -77,6 +77,7 @@ static int set_share(sb_step *s)
 /* The graphs and their store. width: of the embeddings that are given; 0: there is a backbone. */
 static int build(sb_step **out, sb_device *device, const sb_settings *config, int width)
 {
+    *out = NULL;
     sb_step *s = sb_zeroed(1, sizeof *s, "a step");
     if (!s)
         return -1;
