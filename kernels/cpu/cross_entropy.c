@@ -25,9 +25,10 @@ static int forward(sb_device *device, const sb_call *call)
             target += q[c];
             along += q[c] * logit;
         }
+        double log_sum = log(sum < 1 ? 1 : sum);
         aux[2 * r] = most;
-        aux[2 * r + 1] = (float)log(fmax(sum, 1));
-        y[r] = (float)(target * log(fmax(sum, 1)) - along);
+        aux[2 * r + 1] = (float)log_sum;
+        y[r] = (float)(target * log_sum - along);
     }
     return 0;
 }

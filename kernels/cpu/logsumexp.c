@@ -19,14 +19,17 @@ static int forward(sb_device *device, const sb_call *call)
         for (int c = 0; c < used; c++)
             if (x[c] > most && !sb_logsumexp_left_out(&l, skip, r, c))
                 most = x[c];
+        const float base = most == -INFINITY ? 0 : most;
         double sum = 0;
-        for (int c = 0; c < used && most > -INFINITY; c++)
+        for (int c = 0; c < used; c++)
             if (!sb_logsumexp_left_out(&l, skip, r, c))
-                sum += exp(((double)x[c] - most) / l.how.temperature);
-        const double log_sum = log(fmax(sum, 1));
+                sum += exp(((double)x[c] - base) / l.how.temperature);
+        if (isnan(sum)) /* a largest logit knows nothing of it */
+            most = NAN;
+        const double log_sum = log(sum < 1 ? 1 : sum);
         aux[2 * r] = most;
         aux[2 * r + 1] = (float)log_sum;
-        y[r] = most > -INFINITY ? (float)((double)most / l.how.temperature + log_sum) : l.how.empty;
+        y[r] = most == -INFINITY ? l.how.empty : (float)((double)most / l.how.temperature + log_sum);
     }
     return 0;
 }
@@ -44,7 +47,7 @@ static int backward(sb_device *device, const sb_call *call)
         float *dx = (float *)call->dx[0] + r * (size_t)l.columns, most = aux[2 * r], log_sum = aux[2 * r + 1],
               scale = dy[r] / l.how.temperature;
         for (int c = 0; c < l.columns; c++) {
-            const bool left = c < used && most > -INFINITY && !sb_logsumexp_left_out(&l, skip, r, c);
+            const bool left = c < used && most != -INFINITY && !sb_logsumexp_left_out(&l, skip, r, c);
             sb_cpu_give(dx, (size_t)c, left ? scale * expf((x[c] - most) / l.how.temperature - log_sum) : 0,
                         call->add[0]);
         }

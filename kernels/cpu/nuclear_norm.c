@@ -94,7 +94,7 @@ static int forward(sb_device *device, const sb_call *call)
         most = w.lengths[i] > most ? w.lengths[i] : most;
     }
     for (size_t i = 0; i < count; i++) {
-        w.lengths[i] = w.lengths[i] > SB_NUCLEAR_LEAST * most ? w.lengths[i] : 0;
+        w.lengths[i] = w.lengths[i] <= SB_NUCLEAR_LEAST * most ? 0 : w.lengths[i];
         sum += w.lengths[i];
     }
     *(float *)call->y = (float)sum;
@@ -103,7 +103,7 @@ static int forward(sb_device *device, const sb_call *call)
         for (size_t j = 0; j < length; j++) {
             double value = 0;
             for (size_t k = 0; k < count; k++)
-                if (w.lengths[k] > 0)
+                if (w.lengths[k] != 0)
                     value += w.turns[k * count + i] * w.vectors[k * length + j] / w.lengths[k];
             ((float *)call->aux)[i * s.across + j * s.along] = (float)value;
         }

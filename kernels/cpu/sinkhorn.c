@@ -74,7 +74,7 @@ static void scale_columns(const sb_sinkhorn *s, size_t rows, const work *w)
                 sum[c] += w->row[r] * e[c];
         }
         for (int c = 0; c < count; c++)
-            w->column[first + c] = sum[c] > 0 ? 1 / sum[c] : 0;
+            w->column[first + c] = sum[c] == 0 ? 0 : 1 / sum[c];
     }
 }
 

@@ -37,7 +37,7 @@ static void tile_forward(const sb_unit_columns *s, const sb_call *call, size_t r
     for (size_t r = 0; r < all; r++)
         for (size_t c = 0; c < count; c++) {
             double off = r < rows ? row_of(s, call, r)[first + c] - mean[c] : 0;
-            ((float *)call->y)[r * columns + first + c] = length[c] > 0 ? (float)(off / length[c]) : 0;
+            ((float *)call->y)[r * columns + first + c] = length[c] == 0 ? 0 : (float)(off / length[c]);
         }
 }
 
@@ -74,7 +74,7 @@ static int backward(sb_device *device, const sb_call *call)
             for (size_t c = 0; c < count; c++) {
                 size_t i = r * columns + first + c;
                 double inward = dy[i] - mean[c] - y[i] * along[c];
-                sb_cpu_give(call->dx[0], i, length[first + c] > 0 ? (float)(inward / length[first + c]) : 0,
+                sb_cpu_give(call->dx[0], i, length[first + c] == 0 ? 0 : (float)(inward / length[first + c]),
                             call->add[0]);
             }
     }

@@ -21,7 +21,8 @@ static int forward(sb_device *device, const sb_call *call)
     for (size_t r = 0; r < rows; r++) {
         const float *x = (const float *)call->x[0] + r * columns;
         float *y = (float *)call->y + r * columns;
-        norm[r] = (float)fmax(sqrt(dot(x, x, columns)), 1e-12);
+        double length = sqrt(dot(x, x, columns));
+        norm[r] = length < 1e-12 ? 1e-12f : (float)length; /* NAN stays */
         for (size_t c = 0; c < columns; c++)
             y[c] = x[c] / norm[r];
     }

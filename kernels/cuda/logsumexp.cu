@@ -15,17 +15,20 @@ static __global__ void logsumexp_forward(sb_logsumexp l, const float *logits, co
         if (!sb_logsumexp_left_out(&l, skip, r, c))
             most = fmaxf(most, x[c]);
     most = block_max(most, mosts);
+    const float base = most == -INFINITY ? 0 : most;
     double sum = 0;
-    for (int c = (int)threadIdx.x; c < count && most > -INFINITY; c += THREADS)
+    for (int c = (int)threadIdx.x; c < count; c += THREADS)
         if (!sb_logsumexp_left_out(&l, skip, r, c))
-            sum += exp(((double)x[c] - most) / l.how.temperature);
+            sum += exp(((double)x[c] - base) / l.how.temperature);
     sum = block_sum(sum, parts);
     if (threadIdx.x != 0)
         return;
-    double log_sum = log(fmax(sum, 1.0));
+    if (isnan(sum)) /* a largest logit knows nothing of it */
+        most = NAN;
+    double log_sum = log(sum < 1 ? 1 : sum);
     aux[2 * r] = most;
     aux[2 * r + 1] = (float)log_sum;
-    y[r] = most > -INFINITY ? (float)((double)most / l.how.temperature + log_sum) : l.how.empty;
+    y[r] = most == -INFINITY ? l.how.empty : (float)((double)most / l.how.temperature + log_sum);
 }
 
 static __global__ void logsumexp_backward(sb_logsumexp l, const float *logits, const float *used,
@@ -37,7 +40,7 @@ static __global__ void logsumexp_backward(sb_logsumexp l, const float *logits, c
     const int count = sb_used(used, l.columns, l.columns);
     float most = aux[2 * r], log_sum = aux[2 * r + 1], scale = dy[r] / l.how.temperature;
     for (int c = (int)threadIdx.x; c < l.columns; c += THREADS) {
-        bool left = c < count && most > -INFINITY && !sb_logsumexp_left_out(&l, skip, r, c);
+        bool left = c < count && most != -INFINITY && !sb_logsumexp_left_out(&l, skip, r, c);
         give(dlogits, SB_F32, r * (size_t)l.columns + (size_t)c,
              left ? scale * expf((x[c] - most) / l.how.temperature - log_sum) : 0, add);
     }

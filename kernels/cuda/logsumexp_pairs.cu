@@ -74,10 +74,8 @@ static __global__ void logsumexp_pairs_forward(pairs p, const float *z, const ui
     for (int column = 0; column < p.rows; column += TILE) {
         tile_logits(&p, z, skip, row, column, a, b, logit);
         for (int i = 0; i < EACH; i++) {
-            float now = fmaxf(most[i], warp_max(logit[i]));
-            if (now == -INFINITY)
-                continue; /* the whole warp */
-            sum[i] = sum[i] * (double)expf(most[i] - now) + warp_sum((double)expf(logit[i] - now));
+            float now = fmaxf(most[i], warp_max(logit[i])), base = now == -INFINITY ? 0 : now;
+            sum[i] = sum[i] * (double)expf(most[i] - base) + warp_sum((double)expf(logit[i] - base));
             most[i] = now;
         }
     }
@@ -85,8 +83,9 @@ static __global__ void logsumexp_pairs_forward(pairs p, const float *z, const ui
         int r = row + (int)threadIdx.y + LANES * i;
         if (threadIdx.x != 0 || r >= p.rows)
             continue;
-        lse[r] = sum[i] > 0 ? (float)(most[i] + log(sum[i])) : -INFINITY;
-        y[r] = sum[i] > 0 ? lse[r] : p.how.empty;
+        bool none = most[i] == -INFINITY && !isnan(sum[i]);
+        lse[r] = none ? -INFINITY : (float)(most[i] + log(sum[i]));
+        y[r] = none ? p.how.empty : lse[r];
     }
 }
 

@@ -102,7 +102,7 @@ static __global__ void measure(sb_nuclear_norm s, work w, float *y)
     most = block_max(most, largest);
     double sum = 0;
     for (int i = (int)threadIdx.x; i < s.count; i += THREADS) {
-        w.lengths[i] = w.lengths[i] > SB_NUCLEAR_LEAST * most ? w.lengths[i] : 0;
+        w.lengths[i] = w.lengths[i] <= SB_NUCLEAR_LEAST * most ? 0 : w.lengths[i];
         sum += w.lengths[i];
     }
     sum = block_sum(sum, parts);
@@ -118,7 +118,7 @@ static __global__ void directions(sb_nuclear_norm s, work w, float *aux)
     size_t i = at / length, j = at % length;
     double value = 0;
     for (size_t k = 0; k < count; k++)
-        if (w.lengths[k] > 0)
+        if (w.lengths[k] != 0)
             value += w.turns[k * count + i] * w.vectors[k * length + j] / w.lengths[k];
     aux[i * s.across + j * s.along] = (float)value;
 }

@@ -86,7 +86,7 @@ static __global__ void column_sums(sb_sinkhorn s, work w)
     end = end - begin > BLOCK_ROWS ? begin + BLOCK_ROWS : end;
     double sum = 0;
     for (int r = begin + lane; r < end && column < s.columns; r += LANES)
-        if (w.row[r] > 0)
+        if (w.row[r] != 0)
             sum += w.row[r] * w.e[(size_t)r * (size_t)s.columns + (size_t)column];
     part[lane][threadIdx.x] = sum;
     __syncthreads();
@@ -105,7 +105,7 @@ static __global__ void scale_columns(int columns, int blocks, work w)
     double sum = 0;
     for (int b = 0; b < blocks; b++)
         sum += w.partial[(size_t)b * (size_t)columns + (size_t)c];
-    w.column[c] = sum > 0 ? 1 / sum : 0;
+    w.column[c] = sum == 0 ? 0 : 1 / sum;
 }
 
 /* A block has a row. y: NULL, or where x's rows go. */
@@ -113,7 +113,7 @@ static __global__ void scale_rows(sb_sinkhorn s, float *y, work w)
 {
     __shared__ double parts[THREADS / WARP];
     int r = (int)blockIdx.x;
-    if (!(w.row[r] > 0)) /* passed over */
+    if (w.row[r] == 0) /* passed over */
         return;
     const float *e = w.e + (size_t)r * (size_t)s.columns;
     double sum = 0;

@@ -32,7 +32,7 @@ static __global__ void unit_columns_forward(sb_unit_columns s, const float *x, c
         aux[c] = (float)length;
     for (int r = (int)threadIdx.y; r < s.samples + s.earlier; r += LANES) {
         double off = r < rows ? value_of(&s, x, earlier, r, c) - mean : 0;
-        y[(size_t)r * (size_t)s.columns + (size_t)c] = length > 0 ? (float)(off / length) : 0;
+        y[(size_t)r * (size_t)s.columns + (size_t)c] = length == 0 ? 0 : (float)(off / length);
     }
 }
 
@@ -53,7 +53,7 @@ static __global__ void unit_columns_backward(sb_unit_columns s, const float *use
     for (int r = (int)threadIdx.y; r < s.samples && inside; r += LANES) {
         size_t i = (size_t)r * columns + (size_t)c;
         double inward = dy[i] - mean - y[i] * along;
-        give(dx, SB_F32, i, aux[c] > 0 ? (float)(inward / aux[c]) : 0, add);
+        give(dx, SB_F32, i, aux[c] == 0 ? 0 : (float)(inward / aux[c]), add);
     }
 }
 

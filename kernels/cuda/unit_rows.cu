@@ -8,7 +8,8 @@ static __global__ void unit_rows_forward(size_t rows, int columns, const float *
     if (r >= rows) /* a whole warp leaves or stays */
         return;
     size_t at = r * (size_t)columns;
-    float length = (float)fmax(sqrt(warp_dot(x + at, x + at, columns)), 1e-12);
+    double exact = sqrt(warp_dot(x + at, x + at, columns));
+    float length = exact < 1e-12 ? 1e-12f : (float)exact; /* NAN stays */
     for (int c = (int)(threadIdx.x % WARP); c < columns; c += WARP)
         y[at + (size_t)c] = x[at + (size_t)c] / length;
     if (threadIdx.x % WARP == 0)

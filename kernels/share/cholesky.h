@@ -15,10 +15,10 @@
 /* The factor's diagonal value for a pivot; diagonal: what stood there in the matrix. */
 SB_SHARED double sb_pivot_root(double pivot, double diagonal)
 {
-    return pivot > SB_PIVOT_LEAST * diagonal ? sqrt(pivot) : 0;
+    return pivot <= SB_PIVOT_LEAST * diagonal ? 0 : sqrt(pivot); /* NAN stays */
 }
 
 /* A value over the factor's diagonal value. */
-SB_SHARED double sb_over_pivot(double value, double root) { return root > 0 ? value / root : 0; }
+SB_SHARED double sb_over_pivot(double value, double root) { return root == 0 ? 0 : value / root; }
 
 #endif

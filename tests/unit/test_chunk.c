@@ -295,6 +295,32 @@ static void test_methods(void **state)
         }
 }
 
+/* A weight that is no number: every method's loss is none either, or the step fails. Nothing hides it, whose
+ * steps would be made with. */
+static void test_no_number(void **state)
+{
+    sb_device *device = *state;
+    static source s;
+    draw(&s, 1);
+    for (const sb_method_kind *const *method = sb_methods; *method; method++) {
+        sb_settings config = configure(*method, HEADS, 1, BATCH, 4);
+        sb_step *step = create(HEADS, device, &config);
+        const float none = NAN;
+        double loss = 0;
+        fill_state(step, device, 1);
+        assert_int_equal(device->copy(device, SB_STREAM_COMPUTE, sb_step_section(step)->weight, &none,
+                                      sizeof none, SB_TO_DEVICE),
+                         0);
+        assert_int_equal(device->wait(device, SB_STREAM_COMPUTE), 0);
+        assert_int_equal(sb_step_weights_changed(step), 0);
+        assert_int_equal(sb_step_begin(step), 0);
+        int rc = sb_step_gradient(step, 3, 0, &(sb_step_source){ .context = &s, .fetch = fetch }, &loss);
+        if (rc == 0 && isfinite(loss))
+            fail_msg("%s: a weight is no number, and the loss is %g", (*method)->name, loss);
+        sb_step_destroy(&step);
+    }
+}
+
 /* Wherever a step is given up: the next gives what it would have given, and running statistics have not
  * moved. */
 static void test_given_up(void **state)
@@ -475,10 +501,11 @@ static int close_device(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_smooth),  cmocka_unit_test(test_kinks),
-        cmocka_unit_test(test_methods), cmocka_unit_test(test_recompute),
-        cmocka_unit_test(test_norms),   cmocka_unit_test(test_given_up),
-        cmocka_unit_test(test_memory),  cmocka_unit_test(test_short_of_memory),
+        cmocka_unit_test(test_smooth),    cmocka_unit_test(test_kinks),
+        cmocka_unit_test(test_methods),   cmocka_unit_test(test_recompute),
+        cmocka_unit_test(test_norms),     cmocka_unit_test(test_given_up),
+        cmocka_unit_test(test_memory),    cmocka_unit_test(test_short_of_memory),
+        cmocka_unit_test(test_no_number),
     };
     return cmocka_run_group_tests(tests, open_device, close_device);
 }
