@@ -119,6 +119,27 @@ def step():
                    memory / peer_memory <= 0.8 if bounded else None, f"{memory >> 20} MiB against {peer_memory >> 20} MiB")
 
 
+def loss():
+    """The denominators of a contrastive loss of two views, and their gradient, never all pairs in memory, against PyTorch's by the matrix of
+    all pairs, where that fits; and a batch of 65,536, where it does not."""
+    width = 128
+    for samples in (1024, 4096):
+        ours = Worker(TOOLS / "loss_tool", samples, width, CORES)
+        peer = Worker(PEER, "loss", samples, width, CORES)
+        ratio, mine, theirs, memory, peer_memory = pairs(ours, peer, 1)
+        ours.end(), peer.end()
+        figure(f"loss of {samples} samples: all pairs / ours", ratio, "x", ">= 1", ratio >= 1, f"{mine:.2f} s against {theirs:.2f} s")
+        figure(f"memory for {samples} samples: ours / all pairs", memory / peer_memory, "x", "<= 0.1", memory / peer_memory <= 0.1,
+               f"{memory / 2**20:.1f} MiB against {peer_memory / 2**20:.0f} MiB")
+    samples = 65536
+    tool = Worker(TOOLS / "loss_tool", samples, width, CORES)
+    seconds, _, memory = tool.ask(1)
+    tool.end()
+    one = 4 * samples * width * 2
+    figure(f"memory for {samples} samples / gradient", memory / one, "x", "<= 2", memory <= 2 * one,
+           f"{memory / 2**20:.0f} MiB, {seconds:.0f} s; the matrix alone would take {4 * (2 * samples)**2 / 2**30:.0f} GiB")
+
+
 def prepare(folder, name, *keys):
     """A run directory of the demo's photographs."""
     run = f"{folder}/{name}"
@@ -193,7 +214,7 @@ def wait():
            f"{with_it:.3f} s against {without:.3f} s")
 
 
-ALL = {f.__name__: f for f in (decode, view, step, loaders, wait)}
+ALL = {f.__name__: f for f in (decode, view, step, loss, loaders, wait)}
 
 
 def main():

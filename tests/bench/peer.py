@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """The peers of bench.py as workers (worker.h): `step SIDE BATCH f32|bf16 THREADS`: PyTorch's training step of the same network, loss and
-optimiser, channels last; `view TILE SIDE`: two views of torchvision's SimCLR chain of a PIL image, one thread."""
+optimiser, channels last; `view TILE SIDE`: two views of torchvision's SimCLR chain of a PIL image, one thread; `loss SAMPLES WIDTH
+THREADS`: the denominators of DCL by the matrix of all pairs, and their gradient."""
 import sys
 import time
 
@@ -70,7 +71,25 @@ def view(tile, side):
     serve(lambda: (chain(image), chain(image)), 0)
 
 
+def loss(samples, width, threads):
+    torch.set_num_threads(threads)
+    torch.manual_seed(1)
+    rows = torch.arange(2 * samples)
+    z = torch.nn.functional.normalize(torch.rand(2 * samples, width) - 0.5, dim=1).requires_grad_()
+    base = memory("VmRSS")
+    out = torch.eye(2 * samples, dtype=torch.bool)
+    out[rows, (rows + samples) % (2 * samples)] = True
+
+    def work():
+        z.grad = None
+        torch.logsumexp((z @ z.T / 0.1).masked_fill(out, -torch.inf), 1).mean().backward()
+
+    serve(work, base)
+
+
 if sys.argv[1] == "step":
     step(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], int(sys.argv[5]))
+elif sys.argv[1] == "loss":
+    loss(*map(int, sys.argv[2:]))
 else:
     view(int(sys.argv[2]), int(sys.argv[3]))
