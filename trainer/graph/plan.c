@@ -220,39 +220,37 @@ static int make_turns(sb_plan *p)
 
 /* ---- places -------------------------------------------------------------------------------------------- */
 
-/* The bytes that each node's kernel asks for: a promise before it is planned, what it takes afterwards. */
-static int ask_kernels(sb_plan *p)
+/* What a node's kernel works in, and what it packs. */
+static void ask_kernel(const sb_plan *p, int i, size_t *scratch, size_t *packed)
 {
-    p->packed_bytes = 0;
-    for (int i = 0; i < p->graph.count; i++) {
-        const sb_node *n = &p->graph.nodes[i];
-        sb_planned *q = &p->nodes[i];
-        if (n->leaf)
-            continue;
-        const sb_kernel *kernel = p->device->kernels[n->op];
-        size_t scratch = kernel->scratch ? kernel->scratch(p->device, &q->call) : 0,
-               packed = kernel->packed ? kernel->packed(p->device, &q->call) : 0;
-        if (q->call.planned && (scratch > q->scratch || packed > q->packed))
-            return sb_fail("%s: planned to work in %zu bytes and pack %zu, beyond the %zu and %zu promised",
-                           n->name, scratch, packed, q->scratch, q->packed);
-        q->scratch = scratch;
-        q->packed = packed;
-        q->packed_at = p->packed_bytes;
-        p->packed_bytes += align(packed);
-    }
-    return 0;
+    const sb_kernel *kernel = p->device->kernels[p->graph.nodes[i].op];
+    const sb_call *call = &p->nodes[i].call;
+    *scratch = kernel->scratch ? kernel->scratch(p->device, call) : 0;
+    *packed = kernel->packed ? kernel->packed(p->device, call) : 0;
 }
 
-/* A buffer that lives in one turn alone; where there was one before, only its size changes. */
+/* What the kernels promise, before any is planned. */
+static void ask_kernels(sb_plan *p)
+{
+    for (int i = 0; i < p->graph.count; i++) {
+        sb_planned *q = &p->nodes[i];
+        if (p->graph.nodes[i].leaf)
+            continue;
+        ask_kernel(p, i, &q->scratch, &q->packed);
+        q->packed_at = p->packed_bytes;
+        p->packed_bytes += align(q->packed);
+    }
+}
+
+/* A buffer that lives in one turn alone. */
 static int set_scratch(sb_plan *p, size_t bytes, int turn, sb_at *at)
 {
-    if (at->kind == SB_AT_NOWHERE && bytes == 0)
+    if (bytes == 0)
         return 0;
-    if (at->kind == SB_AT_NOWHERE)
-        *at = add_buffer(p, bytes);
+    *at = add_buffer(p, bytes);
     if (at->kind == SB_AT_NOWHERE)
         return -1;
-    p->buffers[at->index] = (sb_buffer){ .bytes = align(bytes), .first = turn, .last = turn };
+    p->buffers[at->index].first = p->buffers[at->index].last = turn;
     return 0;
 }
 
@@ -338,10 +336,11 @@ static int lay_out(sb_plan **out, const sb_graph *graph, const sb_shape *leaves,
         return -1;
     p->device = graph->store->device;
     p->training = options->training;
-    int rc = sb_plan_nodes(p, graph, leaves, options->again) != 0 || make_turns(p) != 0 ||
-                     ask_kernels(p) != 0 || set_scratches(p) != 0
-                 ? -1
-                 : 0;
+    int rc = sb_plan_nodes(p, graph, leaves, options->again) != 0 || make_turns(p) != 0 ? -1 : 0;
+    if (rc == 0) {
+        ask_kernels(p);
+        rc = set_scratches(p);
+    }
     if (rc == 0) {
         keep_to_the_end(p);
         rc = place_buffers(p);
@@ -354,34 +353,24 @@ static int lay_out(sb_plan **out, const sb_graph *graph, const sb_shape *leaves,
     return 0;
 }
 
+/* What the kernels prepare keeps within what they promised: that is how much there is. */
 static int prepare(sb_plan *p)
 {
     for (int i = 0; i < p->graph.count; i++) {
         const sb_node *n = &p->graph.nodes[i];
+        sb_planned *q = &p->nodes[i];
         const sb_kernel *kernel = n->leaf ? NULL : p->device->kernels[n->op];
-        if (kernel && kernel->plan && kernel->plan(p->device, &p->nodes[i].call) != 0)
+        size_t scratch, packed;
+        if (!kernel || !kernel->plan)
+            continue;
+        if (kernel->plan(p->device, &q->call) != 0)
             return sb_context("%s", n->name);
+        ask_kernel(p, i, &scratch, &packed);
+        if (scratch > q->scratch || packed > q->packed)
+            return sb_fail("%s: planned to work in %zu bytes and pack %zu, beyond the %zu and %zu promised",
+                           n->name, scratch, packed, q->scratch, q->packed);
     }
     return 0;
-}
-
-/* Lays the buffers out once more, with what the kernels take. Smaller buffers may end up in a larger arena,
- * as each is put where it happens to fit: then they stay where the promised ones lay. */
-static int tighten(sb_plan *p)
-{
-    size_t promised = p->arena_bytes, bytes = (size_t)p->buffer_count * sizeof *p->buffers;
-    sb_buffer *before = sb_zeroed((size_t)p->buffer_count, sizeof *before, "the buffers of a plan");
-    if (!before)
-        return -1;
-    if (bytes > 0)
-        memcpy(before, p->buffers, bytes);
-    int rc = ask_kernels(p) != 0 || set_scratches(p) != 0 || place_buffers(p) != 0 ? -1 : 0;
-    if (rc == 0 && p->arena_bytes > promised) {
-        memcpy(p->buffers, before, bytes);
-        p->arena_bytes = promised;
-    }
-    free(before);
-    return rc;
 }
 
 int sb_plan_size(sb_plan_bytes *out, const sb_graph *graph, const sb_shape *leaves,
@@ -401,7 +390,7 @@ int sb_plan_create(sb_plan **out, const sb_graph *graph, const sb_shape *leaves,
     sb_plan *p;
     if (lay_out(&p, graph, leaves, options) != 0)
         return -1;
-    if (prepare(p) != 0 || tighten(p) != 0) {
+    if (prepare(p) != 0) {
         sb_plan_destroy(&p);
         return -1;
     }

@@ -34,13 +34,13 @@ typedef struct {
     size_t arena, packed;
 } sb_plan_bytes;
 
-/* What a plan for leaves of these shapes [leaf_count] takes at most: arithmetic, which creates nothing on the
- * device and takes some 0.2 ms for a ResNet-50. */
+/* What a plan for leaves of these shapes [leaf_count] takes: arithmetic, which creates nothing on the device
+ * and takes some 0.2 ms for a ResNet-50. What kernels work in is a bound (op.h), so a plan may not touch all
+ * that it takes. */
 int sb_plan_size(sb_plan_bytes *out, const sb_graph *graph, const sb_shape *leaves,
                  const sb_plan_options *options);
 
-/* Lays it out, as sb_plan_size does, and makes what the device prepares for each node (primitives). Where
- * that takes less than was promised, the plan does, too. */
+/* Lays it out, as sb_plan_size does, and makes what the device prepares for each node (primitives). */
 int sb_plan_create(sb_plan **out, const sb_graph *graph, const sb_shape *leaves,
                    const sb_plan_options *options);
 void sb_plan_destroy(sb_plan **plan);

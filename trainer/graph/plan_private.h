@@ -32,7 +32,7 @@ typedef struct {
 typedef struct {
     bool again;     /* its output is made again instead of kept */
     sb_call call;   /* shapes, how, what the device prepared */
-    size_t scratch; /* bytes that a turn of it works in: first as promised, then as planned */
+    size_t scratch; /* bytes that a turn of it works in, as its kernel promised */
     size_t packed;  /* the same, of its weights in the device's form; and where they lie */
     size_t packed_at;
     /* While turns are added: where the newest ones lie. Afterwards: the last ones. */

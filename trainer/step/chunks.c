@@ -27,14 +27,8 @@ static sb_step_plan *plan_for(sb_step *s, int side, int n)
 
 void sb_step_drop_plans(sb_step *s)
 {
-    for (int i = 0; i < s->plan_count; i++) {
+    for (int i = 0; i < s->plan_count; i++)
         sb_plan_destroy(&s->plans[i].plan);
-        if (s->plans[i].packed)
-            s->device->release(s->device, s->plans[i].packed);
-        if (s->plans[i].target_packed)
-            s->device->release(s->device, s->plans[i].target_packed);
-        s->plans[i].packed = s->plans[i].target_packed = NULL;
-    }
     s->plan_count = 0;
 }
 
