@@ -272,25 +272,35 @@ static int set_scratches(sb_plan *p)
 }
 
 /* Outputs and what norms gathered stay to the end: they are read behind the last turn. */
+static void keep(sb_plan *p, sb_at at)
+{
+    p->buffers[at.index].last = p->turn_count;
+    p->buffers[at.index].kept = true;
+}
+
 static void keep_to_the_end(sb_plan *p)
 {
     if (!p->buffers) /* a graph of leaves alone */
         return;
     for (int k = 0; k < p->graph.output_count; k++)
-        p->buffers[p->nodes[p->graph.outputs[k]].value.index].last = p->turn_count;
+        keep(p, p->nodes[p->graph.outputs[k]].value);
     for (int i = 0; i < p->graph.count; i++)
         if (p->nodes[i].aux.kind == SB_AT_BUFFER && gathers(p, i))
-            p->buffers[p->nodes[i].aux.index].last = p->turn_count;
+            keep(p, p->nodes[i].aux);
 }
 
-static int larger(const void *a, const void *b, void *context)
+/* What is kept before all else, then the largest. */
+static int earlier(const void *a, const void *b, void *context)
 {
-    const sb_buffer *buffers = context;
-    size_t x = buffers[*(const int *)a].bytes, y = buffers[*(const int *)b].bytes;
-    return x != y ? (x < y) - (x > y) : *(const int *)a - *(const int *)b;
+    const int i = *(const int *)a, k = *(const int *)b;
+    const sb_buffer *buffers = context, *x = &buffers[i], *y = &buffers[k];
+    if (x->kept != y->kept)
+        return y->kept - x->kept;
+    return x->bytes != y->bytes ? (x->bytes < y->bytes) - (x->bytes > y->bytes) : i - k;
 }
 
-/* Largest first, each at the lowest place where nothing that lives at the same time lies. Those that have a
+/* One after another, so that what is kept comes to lie at the beginning, and of the others the largest first:
+ * each at the lowest place where nothing that lives at the same time lies. Those that have a
  * place are kept in the order of their places, so that one pass finds the first gap. */
 static int place_buffers(sb_plan *p)
 {
@@ -301,7 +311,7 @@ static int place_buffers(sb_plan *p)
         goto out;
     for (int i = 0; i < count; i++)
         order[i] = i;
-    qsort_r(order, (size_t)count, sizeof *order, larger, p->buffers);
+    qsort_r(order, (size_t)count, sizeof *order, earlier, p->buffers);
     p->arena_bytes = 0;
     for (int i = 0; i < count; i++) {
         sb_buffer *b = &p->buffers[order[i]];
@@ -317,6 +327,7 @@ static int place_buffers(sb_plan *p)
             placed[k] = placed[k - 1];
         placed[k] = *b;
         p->arena_bytes = b->offset + b->bytes > p->arena_bytes ? b->offset + b->bytes : p->arena_bytes;
+        p->kept_bytes = b->kept ? p->arena_bytes : p->kept_bytes;
     }
     rc = 0;
 out:
@@ -379,7 +390,7 @@ int sb_plan_size(sb_plan_bytes *out, const sb_graph *graph, const sb_shape *leav
     sb_plan *p;
     if (lay_out(&p, graph, leaves, options) != 0)
         return -1;
-    *out = (sb_plan_bytes){ p->arena_bytes, p->packed_bytes };
+    *out = (sb_plan_bytes){ p->arena_bytes, p->kept_bytes, p->packed_bytes };
     sb_plan_destroy(&p);
     return 0;
 }
@@ -417,6 +428,8 @@ void sb_plan_destroy(sb_plan **plan)
 }
 
 size_t sb_plan_arena_bytes(const sb_plan *p) { return p->arena_bytes; }
+
+size_t sb_plan_kept_bytes(const sb_plan *p) { return p->kept_bytes; }
 
 size_t sb_plan_packed_bytes(const sb_plan *p) { return p->packed_bytes; }
 

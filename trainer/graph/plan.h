@@ -28,10 +28,11 @@ typedef struct {
     const bool *again; /* [graph->count]: nodes whose output is made again instead of kept; NULL: none */
 } sb_plan_options;
 
-/* Device memory of a plan, in bytes. packed: weights in the device's own form: the plan's alone, kept between
- * sb_plan_pack and use. */
+/* Device memory of a plan, in bytes. kept: the beginning of the arena, which holds the outputs after a run,
+ * so that the rest may be another's until the next. packed: weights in the device's own form: the plan's
+ * alone, kept between sb_plan_pack and use. */
 typedef struct {
-    size_t arena, packed;
+    size_t arena, kept, packed;
 } sb_plan_bytes;
 
 /* What a plan for leaves of these shapes [leaf_count] takes: arithmetic, which creates nothing on the device
@@ -46,6 +47,7 @@ int sb_plan_create(sb_plan **out, const sb_graph *graph, const sb_shape *leaves,
 void sb_plan_destroy(sb_plan **plan);
 
 size_t sb_plan_arena_bytes(const sb_plan *plan);
+size_t sb_plan_kept_bytes(const sb_plan *plan);
 size_t sb_plan_packed_bytes(const sb_plan *plan);
 int sb_plan_turns(const sb_plan *plan);
 

@@ -26,6 +26,7 @@ typedef struct {
 typedef struct {
     size_t bytes, offset;
     int first, last; /* turns */
+    bool kept;       /* read behind the last turn */
 } sb_buffer;
 
 /* A node in this plan. */
@@ -50,7 +51,7 @@ struct sb_plan {
     sb_buffer *buffers;
     int buffer_count, buffer_room;
     sb_at pack_scratch; /* for what brings weights into the device's own form, between two runs */
-    size_t arena_bytes, packed_bytes;
+    size_t arena_bytes, kept_bytes, packed_bytes;
     char *arena, *packed;
 };
 

@@ -3,7 +3,12 @@
  *
  * All of it is one piece, divided here. Before it is taken the libraries are open and all plans are made, so
  * that what they hold no longer counts as free; what `available` then leaves is a reserve for others. Nothing
- * of the device is taken afterwards: what fits at the start fits to the end. */
+ * of the device is taken afterwards: what fits at the start fits to the end.
+ *
+ * Where a batch has many chunks, what heads and loss work in would be most of what grows with it. They run
+ * when every chunk has been there, so they may have the arena of the chunks: all but their outputs, which are
+ * read later. Then the last chunk, which else is still there, has to go forth once more: a hundredth of a
+ * step and no bit of its result, and the memory hardly grows with the batch. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +18,8 @@
 #include "trainer/step/private.h"
 
 #define ALIGN 256
+#define SHARING_CHUNKS 8 /* from so many on one pass more is some 3 % of a step, or less */
+#define SHARING_GAIN 16  /* the chunk's arena over this is what sharing it has to save */
 
 /* A piece of memory, and where its address goes. */
 typedef struct {
@@ -23,9 +30,9 @@ typedef struct {
 
 enum { WANTS_MAX = 24 + 2 * SB_STEP_PLANS_MAX };
 
-/* A chunk, and what its plan takes. */
+/* A chunk, how many there are of its kind, and what its plan takes. */
 typedef struct {
-    int side, n;
+    int side, n, chunks;
     sb_plan_bytes bytes;
     void *packed, *target_packed; /* of the pointers that are to be set; NULL: a question alone */
 } piece;
@@ -37,8 +44,9 @@ static int planned_pieces(sb_step *s, piece list[SB_STEP_PLANS_MAX])
 {
     for (int i = 0; i < s->plan_count; i++) {
         sb_step_plan *p = &s->plans[i];
-        const sb_plan_bytes bytes = { sb_plan_arena_bytes(p->plan), sb_plan_packed_bytes(p->plan) };
-        list[i] = (piece){ p->side, p->n, bytes, &p->packed, &p->target_packed };
+        const sb_plan_bytes bytes = { sb_plan_arena_bytes(p->plan), sb_plan_kept_bytes(p->plan),
+                                      sb_plan_packed_bytes(p->plan) };
+        list[i] = (piece){ p->side, p->n, p->chunks, bytes, &p->packed, &p->target_packed };
     }
     return s->plan_count;
 }
@@ -54,7 +62,7 @@ static int sized_pieces(const sb_step *s, int most, piece list[SB_STEP_PLANS_MAX
         if (n == 0)
             continue;
         piece *p = &list[count++];
-        *p = (piece){ .side = side, .n = n };
+        *p = (piece){ .side = side, .n = n, .chunks = c % 2 ? 1 : cuts[c / 2].rows / n };
         if (sb_plan_size(&p->bytes, s->encoder, &pixels,
                          &(sb_plan_options){ .training = true, .again = s->again }) != 0)
             return sb_context("a chunk of %d views of %d x %d", n, side, side);
@@ -80,8 +88,11 @@ static size_t list_wants(sb_step *s, const piece pieces[], int piece_count, want
     size_t samples = (size_t)s->method.samples, rows = (size_t)s->rows, width = (size_t)s->width,
            statistics = s->store.floats[SB_ENTRY_STATISTIC];
     size_t arena = 0, pixels = 0, largest = 0, total = 0;
+    int chunks = 0;
     const bool target_network = s->method.kind->momentum != NULL;
     const sb_plan_bytes heads = s->heads_bytes, target_heads = s->target_heads_bytes;
+    const size_t passing = heads.arena - heads.kept +
+                           target_heads.arena; /* gone when the gradient is there */
     *count = 0;
     for (int i = 0; i < piece_count; i++) {
         const piece *p = &pieces[i];
@@ -90,24 +101,28 @@ static size_t list_wants(sb_step *s, const piece pieces[], int piece_count, want
         arena = p->bytes.arena > arena ? p->bytes.arena : arena;
         pixels = views > pixels ? views : pixels;
         largest = n > largest ? n : largest;
+        chunks += p->chunks;
         list[(*count)++] = (want){ p->bytes.packed, p->packed, &s->budget.packed };
         if (target_network)
             list[(*count)++] = (want){ p->bytes.packed, p->target_packed, &s->budget.packed };
     }
+    s->shares = chunks >= SHARING_CHUNKS && passing > arena / SHARING_GAIN;
+    if (s->shares && passing > arena)
+        arena = passing;
     const want others[] = {
         { sb_section_bytes(s->store.floats, true), &s->section_memory, &s->budget.weights },
         { (size_t)s->state_arrays * s->store.floats[SB_ENTRY_WEIGHT] * sizeof(float), &s->state,
           &s->budget.weights },
         { s->update_bytes, &s->update_packed, &s->budget.weights },
         { statistics * sizeof(float), &s->running, &s->budget.weights },
-        { arena, &s->arena, &s->budget.activations },
+        { s->shares ? heads.kept : heads.arena, &s->heads_arena, &s->budget.batch },
+        { arena, &s->arena, &s->budget.activations }, /* behind what the heads keep */
         { pixels, &s->pixels[0], &s->budget.activations },
         { pixels, &s->pixels[1], &s->budget.activations },
         { largest * width * sizeof(float), &s->chunk_dfeatures, &s->budget.activations },
         { rows * width * sizeof(float), &s->features, &s->budget.batch },
         { rows * width * sizeof(float), &s->dfeatures, &s->budget.batch },
         { rows * sizeof(int32_t), &s->index, &s->budget.batch },
-        { heads.arena, &s->heads_arena, &s->budget.batch },
         { heads.packed, &s->heads_packed, &s->budget.packed },
         { samples * samples, &s->skip, &s->budget.batch },
         { sizeof(float), &s->share, &s->budget.batch },
@@ -122,7 +137,7 @@ static size_t list_wants(sb_step *s, const piece pieces[], int piece_count, want
         { sb_section_bytes(s->method.projector, false), &s->target_memory, &s->budget.weights },
         { s->method.projector[SB_ENTRY_STATISTIC] * sizeof(float), &s->target_running, &s->budget.weights },
         { rows * width * sizeof(float), &s->target_features, &s->budget.batch },
-        { target_heads.arena, &s->target_arena, &s->budget.batch },
+        { s->shares ? 0 : target_heads.arena, &s->target_arena, &s->budget.batch },
         { target_heads.packed, &s->target_packed, &s->budget.packed },
     };
     for (size_t i = 0; target_network && i < sizeof target / sizeof *target; i++)
@@ -207,16 +222,15 @@ int sb_step_size(sb_step *s, int chunk, sb_recompute recompute, sb_step_budget *
 {
     piece pieces[SB_STEP_PLANS_MAX];
     want list[WANTS_MAX];
-    sb_step_cut cuts[SB_VIEWS_MAX];
     int wants;
     sb_step_recompute(s, recompute);
-    const int count = sized_pieces(s, chunk, pieces), sizes = sb_step_cut_batch(s->config, chunk, cuts);
+    const int count = sized_pieces(s, chunk, pieces);
     if (count < 0)
         return -1;
     list_wants(s, pieces, count, list, &wants);
     add_up(s, list, wants);
-    for (int c = 0; c < sizes; c++)
-        s->budget.chunks += (cuts[c].rows + cuts[c].whole - 1) / cuts[c].whole;
+    for (int i = 0; i < count; i++)
+        s->budget.chunks += pieces[i].chunks;
     *out = s->budget;
     return 0;
 }
@@ -282,6 +296,8 @@ int sb_step_take_memory(sb_step *s)
     char *at = s->memory;
     for (int i = 0; i < count; at += list[i++].bytes)
         memcpy(list[i].to, &at, sizeof at);
+    if (s->shares)
+        s->target_arena = (char *)s->arena + s->heads_bytes.arena - s->heads_bytes.kept;
     add_up(s, list, count);
     s->budget.chunks = s->chunk_count;
     for (int i = 0; i < s->plan_count; i++)

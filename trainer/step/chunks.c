@@ -21,6 +21,7 @@ static sb_step_plan *plan_for(sb_step *s, int side, int n)
     }
     p->side = side;
     p->n = n;
+    p->chunks = 0;
     s->plan_count++;
     return p;
 }
@@ -78,6 +79,7 @@ int sb_step_lay_out(sb_step *s, int most)
             sb_step_plan *p = plan_for(s, cuts[c].side, n);
             if (!p)
                 return -1;
+            p->chunks++;
             s->chunks[s->chunk_count++] = (sb_chunk){ .plan = p, .start = start, .n = n };
         }
     }

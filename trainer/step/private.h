@@ -11,10 +11,10 @@
 
 #define SB_STEP_PLANS_MAX (2 * SB_VIEWS_MAX) /* for each size of view: whole chunks, and the rest */
 
-/* The encoder's plan for n views of side x side. */
+/* The encoder's plan for n views of side x side, and how many chunks go through it. */
 typedef struct {
     sb_plan *plan;
-    int side, n;
+    int side, n, chunks;
     void *packed, *target_packed; /* the weights of the trained network, and of the target */
 } sb_step_plan;
 
@@ -55,6 +55,7 @@ struct sb_step {
     /* Device memory: one piece, and what lies in it. */
     void *memory, *section_memory, *target_memory, *update_packed;
     size_t update_bytes;
+    bool shares; /* heads and loss work where the chunks do: the last chunk is gone when its gradient comes */
     void *arena, *heads_arena, *heads_packed, *target_arena, *target_packed;
     uint8_t *pixels[2], *skip; /* pixels: a chunk is uploaded while the one before computes */
     unsigned uploads;          /* so far: which of the two is next */

@@ -266,6 +266,14 @@ static int backward(sb_step *s, int number)
     return sb_plan_backward(k->plan->plan, &feed);
 }
 
+/* The chunk that was forwarded last, once more: its pixels are still there, what it computed is not. */
+static int forward_again(sb_step *s, int number)
+{
+    const sb_chunk *k = &s->chunks[number];
+    const sb_feed feed = feed_of(s, k);
+    return sb_plan_forward(k->plan->plan, &feed);
+}
+
 /* The running statistics as they are before the step: passes change the copy, and the commit takes it over.
  */
 static int copy_statistics(sb_step *s, bool back)
@@ -308,7 +316,8 @@ int sb_step_gradient(sb_step *s, int64_t number, int part, const sb_step_source 
             (gathers(s, &s->chunks[i]) && sb_plan_update_running(plan, s->running) != 0))
             return -1;
     }
-    if (sb_step_heads(s, number, source, loss) != 0 || backward(s, last) != 0)
+    if (sb_step_heads(s, number, source, loss) != 0 || (s->shares && forward_again(s, last) != 0) ||
+        backward(s, last) != 0)
         return -1;
     for (int i = 0; i < last; i++)
         if ((rc = bring(s, source, i)) != 0 || (rc = forward(s, source, i, i + 1 < last ? i + 1 : -1)) != 0 ||
