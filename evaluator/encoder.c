@@ -54,7 +54,7 @@ int sb_encoder_create(sb_encoder **out, sb_device *device, const sb_settings *co
         if (features < 0)
             rc = -1;
         else
-            rc = sb_section_create(&e->section, &e->store, NULL, false, config->common.seed);
+            rc = sb_section_create(&e->section, &e->store, NULL, false, config->common.seed, NULL);
     }
     const sb_shape pixels = { e->chunk, side, side, config->data.channels, SB_U8 };
     const sb_plan_options options = { .training = false };

@@ -55,8 +55,8 @@ struct sb_device {
 
     /* Memory and transfers. available: the bytes that may be taken by alloc, as far as can be known
      * (SIZE_MAX: not): what is free, less a reserve for other processes and for what comes later. It is meant
-     * for whoever trains: it first opens the libraries of matrix products, so that their share no longer
-     * counts as free. The share of convolutions is gone once they are planned. alloc: 64-byte aligned (256 on
+     * for whoever trains: it first opens the libraries of matrix products and of convolutions, so that their
+     * share no longer counts as free. alloc: 64-byte aligned (256 on
      * a GPU); it may dip into the reserve. */
     int (*available)(sb_device *device, size_t *bytes);
     int (*alloc)(sb_device *device, size_t bytes, void **out);

@@ -7,9 +7,13 @@
 
 #include <stddef.h>
 
-/* The bytes that may still be taken: what the kernel calls available, or what the container's limit (cgroup
- * 2) leaves, if that is less. 0: unknown. It is an estimate, because other processes take memory, too. */
+/* The bytes that may still be taken: what the kernel calls available, or what the limits of this process'
+ * control groups and of those above them leave (version 1 and 2), if that is less. 0: unknown. It is an
+ * estimate, because other processes take memory, too. */
 size_t sb_memory_available(void);
+
+/* The same of a system whose /proc and /sys lie in a folder. */
+size_t sb_memory_available_in(const char *root);
 
 /* `count` elements of `bytes` each, all zero; at least one byte, so that NULL always means a failure. NULL
  * with sb_error set: there is no memory, or the product does not fit a size_t. */

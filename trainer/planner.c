@@ -13,7 +13,10 @@
 #define NORM_VIEWS 32               /* in a norm: fewer make its statistics noise (MoCo's groups have 32) */
 #define RESERVE ((size_t)256 << 20) /* of a GPU, and 4 % of a larger one (kernels/cuda/device.c) */
 #define MARGIN \
-    ((size_t)384 << 20) /* what the others take between now and the run's start, which asks again */
+    ((size_t)512 << 20) /* what the others take between now and the run's start, which asks again */
+#define OWN                                                                                                \
+    ((size_t)512 << 20) /* a context and the libraries of whoever trains, on a device that cannot be asked \
+                         */
 #define MIB (1024.0 * 1024.0)
 
 static const char *const names[] = { "none", "norms", "blocks" };
@@ -33,7 +36,7 @@ static size_t total_of(const sb_step_budget *b) { return b->weights + b->packed 
 /* ---- choosing ------------------------------------------------------------------------------------------ */
 
 typedef struct {
-    int chunk; /* 0: none is certain to fit */
+    int chunk; /* 0: none fits */
     sb_recompute recompute;
 } choice;
 
@@ -95,23 +98,27 @@ static int settle(sb_settings *s, sb_config *config, const choice *chosen, size_
     return sb_config_settle(config, "trainer.recompute", names[chosen->recompute]);
 }
 
+int sb_planner_settle_on(sb_device *device, sb_settings *s, sb_config *config)
+{
+    sb_step *sketch = NULL;
+    size_t available = 0;
+    if (device->available(device, &available) != 0 || sb_step_sketch(&sketch, device, s) != 0)
+        return -1;
+    const choice chosen = choose(sketch, s, available);
+    sb_step_destroy(&sketch);
+    return settle(s, config, &chosen, available);
+}
+
 int sb_planner_settle(sb_settings *s, sb_config *config)
 {
     if (s->trainer.chunk > 0 && s->trainer.recompute != SB_RECOMPUTE_AUTO)
         return 0;
     sb_device *device = NULL;
-    sb_step *sketch = NULL;
-    size_t available = 0;
-    choice chosen = { 0 };
-    int rc = -1;
-    if (sb_device_open(&device, s->common.device, s->cuda.plugin, s->trainer.threads) == 0 &&
-        device->available(device, &available) == 0 && sb_step_sketch(&sketch, device, s) == 0) {
-        chosen = choose(sketch, s, available);
-        rc = 0;
-    }
-    sb_step_destroy(&sketch);
+    int rc = sb_device_open(&device, s->common.device, s->cuda.plugin, s->trainer.threads);
+    if (rc == 0)
+        rc = sb_planner_settle_on(device, s, config);
     sb_device_close(&device);
-    return rc == 0 ? settle(s, config, &chosen, available) : -1;
+    return rc == 0 ? 0 : -1;
 }
 
 /* ---- saying -------------------------------------------------------------------------------------------- */
@@ -171,7 +178,8 @@ static double checkpoint_bytes(sb_step *sketch)
     return (double)(floats * sizeof(float));
 }
 
-static void print_memory(const sb_settings *c, sb_step *sketch, const sb_step_budget *b, size_t available)
+static void print_memory(const sb_settings *c, sb_step *sketch, const sb_step_budget *b, size_t available,
+                         bool here)
 {
     sb_layout layout;
     size_t rings = 0;
@@ -179,15 +187,15 @@ static void print_memory(const sb_settings *c, sb_step *sketch, const sb_step_bu
     for (int i = 0; i < layout.class_count; i++)
         rings += (size_t)layout.classes[i].slots * layout.classes[i].bytes;
     const size_t total = total_of(b);
-    printf("device memory, at most\n"
+    printf("device memory\n"
            "  weights, gradients, optimiser, what the method keeps   %8.0f MiB\n"
            "  weights as the device packs them                       %8.0f MiB\n"
            "  activations and workspace of a chunk                   %8.0f MiB\n"
            "  heads, loss and features of the batch                  %8.0f MiB\n"
-           "  all                                                    %8.0f MiB of %.0f beside a reserve%s\n",
+           "  all                                                    %8.0f MiB of %.0f beside %s%s\n",
            (double)b->weights / MIB, (double)b->packed / MIB, (double)b->activations / MIB,
            (double)b->batch / MIB, (double)total / MIB, (double)available / MIB,
-           total <= available ? "" : ": DOES NOT FIT");
+           here ? "a reserve" : "a reserve, and the libraries'", total <= available ? "" : ": DOES NOT FIT");
     printf("host memory for views                                    %8.0f MiB\n", (double)rings / MIB);
     printf("disk for %d checkpoints%*s%8.0f MiB\n", c->trainer.checkpoint_keep,
            c->trainer.checkpoint_keep < 10 ? 34 : 33, "",
@@ -226,7 +234,7 @@ static int print_plan(sb_device *device, const sb_settings *settings, size_t ava
         printf("method %s, batch %d of %d views: trainer.chunk = %d of %d, trainer.recompute = %s\n",
                c.method->name, c.trainer.batch, c.view_count, c.trainer.chunk > 0 ? c.trainer.chunk : whole,
                whole, names[c.trainer.recompute]);
-        print_memory(&c, sketch, &b, available);
+        print_memory(&c, sketch, &b, available, here);
     }
     sb_step_destroy(&sketch);
     if (rc == 0 && here && total_of(&b) <= available)
@@ -250,10 +258,12 @@ int sb_planner_print(const sb_settings *settings, size_t memory)
         printf("for a device of %.0f MiB, as the kernels of this one take it: %s\n", (double)memory / MIB,
                device->description);
     int rc = 0;
-    if (memory > 0)
-        available -= memory / 25 > RESERVE ? memory / 25 : RESERVE;
-    else
+    if (memory > 0) {
+        const size_t held = OWN + (memory / 25 > RESERVE ? memory / 25 : RESERVE);
+        available = memory > held ? memory - held : 0;
+    } else {
         rc = device->available(device, &available);
+    }
     if (rc == 0)
         rc = print_plan(device, settings, available, memory == 0);
     sb_device_close(&device);

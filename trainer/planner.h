@@ -3,6 +3,7 @@
 #ifndef SB_TRAINER_PLANNER_H
 #define SB_TRAINER_PLANNER_H
 
+#include "kernels/device.h"
 #include "trainer/configuration.h"
 
 /* Chooses trainer.chunk and trainer.recompute where they are auto, and writes them into the settings and the
@@ -10,8 +11,11 @@
  * device to ask what is free. A whole batch is rather made to fit by recomputing than cut; one that has to be
  * cut is cut into chunks of at least 32 views, if recomputing gives that. What augment and the loaders may
  * take before the run starts is left free, where that is possible. Says what it chose, unless all is kept.
- * Where nothing is certain to fit, the chunk stays whole: the step's own error says what is missing. */
+ * Where nothing fits, the chunk stays whole: the step's own error says what is missing. */
 int sb_planner_settle(sb_settings *settings, sb_config *config);
+
+/* The same on a device that is open. */
+int sb_planner_settle_on(sb_device *device, sb_settings *settings, sb_config *config);
 
 /* Prints what the recipe takes, as ./run plan shows it. memory: the bytes of a device that is not here; 0:
  * what is free on this machine's. */

@@ -438,12 +438,11 @@ int sb_train_needs(const sb_settings *c, size_t *device_bytes, size_t *shared)
     sb_step *step = NULL;
     int rc = -1;
     if (sb_device_open(&device, c->common.device, c->cuda.plugin, c->trainer.threads) == 0)
-        rc = sb_step_create(&step, device, c);
-    if (rc == 0) {
-        sb_step_budget b;
-        sb_step_measure(step, &b);
-        *device_bytes = b.weights + b.packed + b.activations + b.batch;
-    }
+        rc = sb_step_sketch(&step, device, c);
+    sb_step_budget b = { 0 };
+    if (rc == 0)
+        rc = sb_step_size(step, c->trainer.chunk, c->trainer.recompute, &b);
+    *device_bytes = b.weights + b.packed + b.activations + b.batch;
     sb_step_destroy(&step);
     sb_device_close(&device);
     sb_layout layout;

@@ -26,7 +26,7 @@ typedef struct {
     cudaEvent_t passed;  /* `order` records it and has the later stream wait for it, again and again */
     cublasHandle_t blas; /* NULL until `available` or the first matrix product: augment has none */
     void *blas_workspace;
-    sb_cuda_planner *planner; /* plan.h; NULL until the first convolution is planned */
+    sb_cuda_planner *planner; /* plan.h; NULL until `available` or the first convolution's plan */
     sb_cuda_pinned *pinned;   /* what `pin` registered */
 } sb_cuda;
 

@@ -56,7 +56,7 @@ int sb_cuda_launched(const char *kernel) { return sb_cuda_check(cudaGetLastError
 static int cuda_available(sb_device *device, size_t *bytes)
 {
     size_t available, total;
-    if (sb_cuda_blas_start((sb_cuda *)device) != 0 ||
+    if (sb_cuda_blas_start((sb_cuda *)device) != 0 || sb_cuda_planner_start((sb_cuda *)device) != 0 ||
         sb_cuda_check(cudaMemGetInfo(&available, &total), "how much memory is free") != 0)
         return -1;
     size_t reserve = total / 100 * RESERVE_PERCENT > RESERVE_LEAST ? total / 100 * RESERVE_PERCENT

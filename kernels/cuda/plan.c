@@ -41,7 +41,7 @@ size_t sb_cuda_workspace_most(const sb_cuda_shape *s)
 {
     size_t x, w, y;
     measure(s, &x, &w, &y);
-    return x + w + y + WORKSPACE_SUMS;
+    return w + WORKSPACE_SUMS + (s->type == SB_F32 ? x + y : 0);
 }
 
 /* ---- the planner --------------------------------------------------------------------------------------- */
@@ -59,8 +59,7 @@ void sb_cuda_planner_close(sb_cuda_planner *p)
     free(p);
 }
 
-/* At the first convolution: augment, which has none, is spared the library's memory. */
-static int start(sb_cuda *cuda)
+int sb_cuda_planner_start(sb_cuda *cuda)
 {
     if (cuda->planner)
         return 0;
@@ -271,7 +270,8 @@ int sb_cuda_plan_create(sb_cuda *cuda, const sb_cuda_shape *s, sb_cuda_direction
     sb_cuda_proposal c[CANDIDATES];
     int count = 0;
     *out = (sb_cuda_plan){ 0 };
-    if (start(cuda) != 0 || sb_cuda_graph_create(cuda->planner->dnn, s, direction, &out->graph) != 0)
+    if (sb_cuda_planner_start(cuda) != 0 ||
+        sb_cuda_graph_create(cuda->planner->dnn, s, direction, &out->graph) != 0)
         return -1;
     snprintf(operation, sizeof operation,
              "%s of [%d, %d, %d, %d] to %d channels, kernel %d, stride %d, pad %d, in %s",

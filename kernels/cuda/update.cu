@@ -1,7 +1,7 @@
 /* update.cu: the optimisers' steps on a GPU.
  *
- * The arrays are cut into chunks of CHUNK elements, one block each; the tables of arrays and of chunks lie on
- * the device. LARS first sums the squares of every chunk in f64, then each array's chunks in order. */
+ * The arrays are cut into chunks of CHUNK elements, one block each; the tables of arrays and of chunks are
+ * what is packed. LARS first sums the squares of every chunk in f64, then each array's chunks in order. */
 #include <stdlib.h>
 
 #include "kernels/cuda/launch.h"
@@ -15,9 +15,10 @@ typedef struct {
     size_t begin;
 } chunk;
 
-/* What `plan` makes. All pointers are to device memory. */
+/* Where all of it lies in what is packed. */
 typedef struct {
     int count, chunk_count;
+    size_t bytes;
     sb_update_array *arrays; /* [count] */
     chunk *chunks;           /* [chunk_count]; an array's lie together */
     int *first;              /* [count + 1]: where an array's chunks begin */
@@ -101,19 +102,51 @@ static __global__ void adamw_step(const sb_update_array *arrays, const chunk *ch
 
 static int chunks_of(const sb_update_array *a) { return (int)((a->count + CHUNK - 1) / CHUNK); }
 
+/* The next piece of so many bytes. */
+static void *next(const sb_call *call, tables *t, size_t bytes)
+{
+    size_t at = t->bytes;
+    t->bytes += sb_cuda_align(bytes);
+    return call->packed ? (char *)call->packed + at : NULL;
+}
+
+static tables tables_of(const sb_call *call)
+{
+    const sb_update_how *how = (const sb_update_how *)call->how;
+    tables t = {};
+    t.count = how->count;
+    for (int a = 0; a < how->count; a++)
+        t.chunk_count += chunks_of(&how->arrays[a]);
+    size_t chunks = (size_t)t.chunk_count, n = (size_t)how->count;
+    t.arrays = (sb_update_array *)next(call, &t, n * sizeof *t.arrays);
+    t.chunks = (chunk *)next(call, &t, chunks * sizeof *t.chunks);
+    t.first = (int *)next(call, &t, (n + 1) * sizeof *t.first);
+    t.squares = (double *)next(call, &t, 2 * chunks * sizeof *t.squares);
+    t.trust = (float *)next(call, &t, n * sizeof *t.trust);
+    return t;
+}
+
+static size_t packed(sb_device *device, const sb_call *call)
+{
+    (void)device;
+    return tables_of(call).bytes;
+}
+
 static int upload(sb_device *device, void *to, const void *from, size_t bytes)
 {
     return device->copy(device, SB_STREAM_COMPUTE, to, from, bytes, SB_TO_DEVICE);
 }
 
 /* Fills the tables on the host and copies them over. */
-static int fill(sb_device *device, const tables *t, const sb_update_array *arrays)
+static int pack(sb_device *device, const sb_call *call)
 {
-    size_t count = (size_t)t->count, chunk_count = (size_t)t->chunk_count;
+    const sb_update_array *arrays = ((const sb_update_how *)call->how)->arrays;
+    const tables t = tables_of(call);
+    size_t count = (size_t)t.count, chunk_count = (size_t)t.chunk_count;
     chunk *chunks = (chunk *)sb_zeroed(chunk_count, sizeof *chunks, "the optimiser's chunks");
     int *first = (int *)sb_zeroed(count + 1, sizeof *first, "the optimiser's arrays");
     int rc = chunks && first ? 0 : -1;
-    for (int a = 0, c = 0; rc == 0 && a < t->count; a++) {
+    for (int a = 0, c = 0; rc == 0 && a < t.count; a++) {
         first[a] = c;
         for (int k = 0; k < chunks_of(&arrays[a]); k++, c++) {
             chunks[c].array = a;
@@ -121,9 +154,9 @@ static int fill(sb_device *device, const tables *t, const sb_update_array *array
         }
         first[a + 1] = c;
     }
-    if (rc == 0 && (upload(device, t->arrays, arrays, count * sizeof *arrays) != 0 ||
-                    upload(device, t->chunks, chunks, chunk_count * sizeof *chunks) != 0 ||
-                    upload(device, t->first, first, (count + 1) * sizeof *first) != 0 ||
+    if (rc == 0 && (upload(device, t.arrays, arrays, count * sizeof *arrays) != 0 ||
+                    upload(device, t.chunks, chunks, chunk_count * sizeof *chunks) != 0 ||
+                    upload(device, t.first, first, (count + 1) * sizeof *first) != 0 ||
                     device->wait(device, SB_STREAM_COMPUTE) != 0)) /* the tables are freed here */
         rc = -1;
     free(chunks);
@@ -131,48 +164,14 @@ static int fill(sb_device *device, const tables *t, const sb_update_array *array
     return rc;
 }
 
-static void unplan(sb_device *device, void *planned)
-{
-    tables *t = (tables *)planned;
-    device->release(device, t->arrays);
-    device->release(device, t->chunks);
-    device->release(device, t->first);
-    device->release(device, t->squares);
-    device->release(device, t->trust);
-    free(t);
-}
-
-static int plan(sb_device *device, sb_call *call)
-{
-    const sb_update_how *how = (const sb_update_how *)call->how;
-    tables *t = (tables *)sb_zeroed(1, sizeof *t, "the optimiser's tables");
-    if (!t)
-        return -1;
-    t->count = how->count;
-    for (int a = 0; a < how->count; a++)
-        t->chunk_count += chunks_of(&how->arrays[a]);
-    size_t chunks = (size_t)t->chunk_count, n = (size_t)how->count;
-    if (device->alloc(device, n * sizeof *t->arrays, (void **)&t->arrays) != 0 ||
-        device->alloc(device, chunks * sizeof *t->chunks, (void **)&t->chunks) != 0 ||
-        device->alloc(device, (n + 1) * sizeof *t->first, (void **)&t->first) != 0 ||
-        device->alloc(device, 2 * chunks * sizeof *t->squares, (void **)&t->squares) != 0 ||
-        device->alloc(device, n * sizeof *t->trust, (void **)&t->trust) != 0 ||
-        fill(device, t, how->arrays) != 0) {
-        unplan(device, t);
-        return -1;
-    }
-    call->planned = t;
-    return 0;
-}
-
 static int forward(sb_device *device, const sb_call *call)
 {
     const sb_update_values *v = &((const sb_update_how *)call->how)->values;
-    const tables *t = (const tables *)call->planned;
-    if (t->chunk_count == 0)
+    const tables t = tables_of(call);
+    if (t.chunk_count == 0)
         return 0;
     cudaStream_t stream = sb_cuda_compute(device);
-    unsigned blocks = (unsigned)t->chunk_count;
+    unsigned blocks = (unsigned)t.chunk_count;
     values now = {};
     now.lr = v->lr;
     now.steady_lr = v->steady_lr;
@@ -184,16 +183,16 @@ static int forward(sb_device *device, const sb_call *call)
     now.beta2 = v->beta2;
     if (v->rule == SB_UPDATE_ADAMW) {
         now.adamw = sb_adamw_of(v->beta1, v->beta2, v->epsilon, v->lr, (double)v->step);
-        LAUNCH(adamw_step, blocks, THREADS, 0, stream, t->arrays, t->chunks, now);
+        LAUNCH(adamw_step, blocks, THREADS, 0, stream, t.arrays, t.chunks, now);
         return sb_cuda_launched("adamw_step");
     }
     if (now.adapt) {
-        LAUNCH(sum_squares, blocks, THREADS, 0, stream, t->arrays, t->chunks, v->weight_decay, t->squares);
-        LAUNCH(trust_of, blocks_for((size_t)t->count), THREADS, 0, stream, t->count, t->first, t->squares,
-               v->trust, t->trust);
+        LAUNCH(sum_squares, blocks, THREADS, 0, stream, t.arrays, t.chunks, v->weight_decay, t.squares);
+        LAUNCH(trust_of, blocks_for((size_t)t.count), THREADS, 0, stream, t.count, t.first, t.squares,
+               v->trust, t.trust);
     }
-    LAUNCH(momentum_step, blocks, THREADS, 0, stream, t->arrays, t->chunks, now, t->trust);
+    LAUNCH(momentum_step, blocks, THREADS, 0, stream, t.arrays, t.chunks, now, t.trust);
     return sb_cuda_launched("momentum_step");
 }
 
-extern "C" const sb_kernel sb_cuda_update = { .plan = plan, .unplan = unplan, .forward = forward };
+extern "C" const sb_kernel sb_cuda_update = { .packed = packed, .pack = pack, .forward = forward };

@@ -15,8 +15,9 @@
  *
  * Through step `frozen_until` of an array, neither it nor its state is touched.
  *
- * `plan` makes what a device needs of the table, so the table stays as it is until `unplan`. `forward` makes
- * a step with the values that `how` holds when it is called. */
+ * `packed` are the bytes of the table as a device wants it, which follow from the arrays' counts alone;
+ * `pack` makes it. `forward` makes a step over the table that was packed, with the values that `how` holds
+ * when it is called. */
 #ifndef SB_KERNELS_OP_UPDATE_H
 #define SB_KERNELS_OP_UPDATE_H
 

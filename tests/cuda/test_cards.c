@@ -196,8 +196,8 @@ static int look_at_proposals(const convolution *c, sb_cuda_direction direction, 
     sb_cuda_graph graph;
     sb_cuda_proposal p[CANDIDATES];
     expect(sb_cuda_graph_create(NULL, &seen, direction, &graph));
-    int count = sb_cuda_propose(handle, graph.graph, seen.type, workspace_most, SIZE_MAX, NULL, p,
-                                CANDIDATES);
+    int count = sb_cuda_propose(handle, graph.graph, seen.type, workspace_most, sb_cuda_workspace_most(&seen),
+                                NULL, p, CANDIDATES);
     for (int i = 0; i < count; i++) {
         assert_true(p[i].workspace <= workspace_most && p[i].workspace <= sb_cuda_workspace_most(&seen));
         assert_string_not_equal(p[i].name, "");

@@ -25,10 +25,18 @@ void emulation_set_order(emulation_order order, uint64_t seed);
  * none. Environment: SB_EMULATION_FAIL. */
 void emulation_fail_call(long n);
 
-/* The card's memory. Environment: SB_EMULATION_MEMORY=CARD,OTHERS,CONTEXT,LIBRARY,LATER, in MiB, by default
- * 8192,0,0,0,0: what the card has; what others hold from the start; what this process' context takes, and
- * each handle of cuBLAS and cuDNN; what is gone once cudaMemGetInfo has answered. It is counted only: what
- * the program allocates is the host's memory. SB_EMULATION_DRIVER=12020: the driver is for CUDA 12.2. */
+/* The card's memory, in bytes: what the card has (0: as before); what others hold; what this process' context
+ * takes, when the device is set for the first time, and each handle of cuBLAS and cuDNN that is made from now
+ * on; what is gone to others once cudaMemGetInfo has answered. It is counted only: what the program allocates
+ * is the host's memory. Environment: SB_EMULATION_MEMORY=CARD,OTHERS,CONTEXT,LIBRARY,LATER, in MiB, by
+ * default 8192,0,0,0,0. SB_EMULATION_DRIVER=12020: the driver is for CUDA 12.2. */
+typedef struct {
+    size_t card, others, context, library, later;
+} emulation_memory;
+void emulation_set_memory(const emulation_memory *memory);
+
+/* Bytes of it that are taken, by anyone. */
+size_t emulation_used(void);
 
 /* How many calls so far could have been made to fail. */
 long emulation_calls(void);
@@ -57,9 +65,9 @@ void emulation_reset_plans(void); /* as they are at first: all equally fast */
 extern struct cudaDeviceProp emulation_gpu;
 
 /* What the device was given so far: kernels, calls of cuBLAS and cuDNN, fills and copies within its memory,
- * transfers and their bytes. */
+ * transfers and their bytes; allocations. */
 typedef struct {
-    long kernels, libraries, fills, uploads, downloads;
+    long allocations, kernels, libraries, fills, uploads, downloads;
     size_t uploaded, downloaded;
 } emulation_counts;
 extern emulation_counts emulation_given;

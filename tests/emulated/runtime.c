@@ -62,9 +62,18 @@ static cudaError_t error(cudaError_t status)
 static int driver = CUDART_VERSION;
 
 /* Of device memory, in bytes: SB_EMULATION_MEMORY (emulation.h). */
-enum { CARD, OTHERS, CONTEXT, LIBRARY, LATER, PARTS };
-static size_t share[PARTS]; /* CARD: what emulation_gpu has */
+static emulation_memory share;
 static size_t bytes_used;
+
+size_t emulation_used(void) { return bytes_used; }
+
+void emulation_set_memory(const emulation_memory *memory)
+{
+    bytes_used += memory->others - share.others;
+    share = *memory;
+    if (share.card > 0)
+        emulation_gpu.totalGlobalMem = share.card;
+}
 
 static size_t bytes_left(void)
 {
@@ -79,19 +88,20 @@ static bool take_bytes(size_t bytes)
     return true;
 }
 
-bool emulation_library_opens(void) { return take_bytes(share[LIBRARY]); }
-void emulation_library_closes(void) { bytes_used -= share[LIBRARY]; }
+bool emulation_library_opens(void) { return take_bytes(share.library); }
+void emulation_library_closes(void) { bytes_used -= share.library; }
 
 __attribute__((constructor)) static void read_environment(void)
 {
     const char *order = getenv("SB_EMULATION_ORDER"), *fail = getenv("SB_EMULATION_FAIL"),
                *version = getenv("SB_EMULATION_DRIVER");
     char *figures = getenv("SB_EMULATION_MEMORY");
-    for (int i = 0; i < PARTS && figures && *figures; i++, figures += *figures == ',')
-        share[i] = strtoull(figures, &figures, 10) << 20;
-    if (share[CARD] > 0)
-        emulation_gpu.totalGlobalMem = share[CARD];
-    bytes_used = share[OTHERS];
+    emulation_memory all = { 0 };
+    size_t *const parts[] = { &all.card, &all.others, &all.context, &all.library, &all.later };
+    for (size_t i = 0; i < sizeof parts / sizeof *parts && figures && *figures;
+         i++, figures += *figures == ',')
+        *parts[i] = strtoull(figures, &figures, 10) << 20;
+    emulation_set_memory(&all);
     if (version)
         driver = atoi(version);
     if (order && strcmp(order, "reverse") == 0)
@@ -199,6 +209,7 @@ cudaError_t cudaMalloc(void **out, size_t bytes)
     mprotect(a->map + PAGE, a->map_bytes - 2 * PAGE, PROT_NONE);
     a->next = allocations;
     allocations = a;
+    emulation_given.allocations++;
     bytes_used += bytes;
     emulation_born();
     *out = a->memory;
@@ -236,8 +247,9 @@ cudaError_t cudaMemGetInfo(size_t *available, size_t *total)
 {
     *total = emulation_gpu.totalGlobalMem;
     *available = bytes_left();
-    bytes_used += share[LATER];
-    share[LATER] = 0;
+    bytes_used += share.later;
+    share.others += share.later;
+    share.later = 0;
     return cudaSuccess;
 }
 
@@ -662,7 +674,7 @@ cudaError_t cudaSetDevice(int device)
     MAY_FAIL(cudaErrorInvalidDevice);
     if (device != 0)
         return error(cudaErrorInvalidDevice);
-    if (!taken && !take_bytes(share[CONTEXT])) /* which lives as long as the process */
+    if (!taken && !take_bytes(share.context)) /* which lives as long as the process */
         return error(cudaErrorMemoryAllocation);
     taken = true;
     return cudaSuccess;

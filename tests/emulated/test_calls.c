@@ -72,7 +72,7 @@ static int set_up(net *n, sb_device *d)
 {
     const sb_shape pixels = { N, SIDE, SIDE, 3, SB_U8 };
     const sb_plan_options options = { .training = true };
-    if (build(n) != 0 || sb_section_create(&n->section, &n->store, NULL, true, 1) != 0 ||
+    if (build(n) != 0 || sb_section_create(&n->section, &n->store, NULL, true, 1, NULL) != 0 ||
         sb_plan_create(&n->plan, n->graph, &pixels, &options) != 0)
         return -1;
     planned = emulation_calls();
@@ -98,7 +98,11 @@ static int set_up(net *n, sb_device *d)
                                                            .rate = 1 };
     }
     n->update.how = &n->how;
-    return d->kernels[SB_OP_UPDATE]->plan ? d->kernels[SB_OP_UPDATE]->plan(d, &n->update) : 0;
+    const sb_kernel *update = d->kernels[SB_OP_UPDATE];
+    if (!update->pack)
+        return 0;
+    return allocate(d, update->packed(d, &n->update), &n->update.packed) != 0 ? -1
+                                                                              : update->pack(d, &n->update);
 }
 
 /* Pixels come up on a stream of their own; the loss is |embeddings|^2 / 2. */
@@ -151,12 +155,10 @@ static int two_steps(int (*open)(sb_device **), result *out)
         rc = set_up(&n, d) != 0 || step(&n, d, 1) != 0 || step(&n, d, 2) != 0 || download(&n, d, out) != 0
                  ? -1
                  : 0;
-        void *memory[] = { n.state, n.arena, n.packed, n.pixels, n.gradient };
+        void *memory[] = { n.state, n.arena, n.packed, n.pixels, n.gradient, n.update.packed };
         for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
             if (memory[i])
                 d->release(d, memory[i]);
-        if (n.update.planned)
-            d->kernels[SB_OP_UPDATE]->unplan(d, n.update.planned);
         sb_plan_destroy(&n.plan);
         sb_section_free(&n.section, &n.store);
         sb_graph_destroy(&n.graph);

@@ -146,7 +146,7 @@ static void test_two_outputs(void **state)
     assert_true(sb_output(n.graph, sb_mean(n.graph, sb_combine(n.graph, first, SB_NONE, .alpha = 5)), true) >=
                 0);
     assert_int_equal(sb_output(n.graph, first, true), SB_FAILED);
-    net_good(sb_section_create(&n.section, &n.store, NULL, true, 1));
+    net_good(sb_section_create(&n.section, &n.store, NULL, true, 1, NULL));
     net_good(sb_plan_create(&n.plan, n.graph, &x, &(sb_plan_options){ .training = true }));
     net_allocate(&n, sb_plan_arena_bytes(n.plan), &n.arena);
     net_allocate(&n, 1, &n.packed);

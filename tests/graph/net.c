@@ -73,7 +73,7 @@ void net_plan(net *n, const bool *again)
     const sb_plan_options options = { .training = true, .again = again };
     int outputs = n->graph->output_count;
     sb_random random;
-    net_good(sb_section_create(&n->section, &n->store, NULL, true, n->seed));
+    net_good(sb_section_create(&n->section, &n->store, NULL, true, n->seed, NULL));
     net_good(sb_plan_create(&n->plan, n->graph, &n->x, &options));
     net_allocate(n, sb_plan_arena_bytes(n->plan), &n->arena);
     net_allocate(n, sb_plan_packed_bytes(n->plan), &n->packed);

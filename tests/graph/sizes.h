@@ -1,4 +1,4 @@
-/* sizes.h: checks of what a plan's size promises, on any device. Each device has a program that runs them
+/* sizes.h: checks of what a plan's size says, on any device. Each device has a program that runs them
  * (tests/unit/test_sizes.c, tests/emulated/test_sizes.c). */
 #ifndef SB_TESTS_GRAPH_SIZES_H
 #define SB_TESTS_GRAPH_SIZES_H

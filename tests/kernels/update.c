@@ -47,7 +47,8 @@ typedef struct {
     sb_call call;
 } planned;
 
-/* Here and not in `open`, when the arrays have no addresses yet. The values are set after the plan is made.
+/* Here and not in `open`, when the arrays have no addresses yet. The values are set after the table is
+ * packed.
  */
 static int before(sb_trial *t, sb_device *device)
 {
@@ -68,7 +69,8 @@ static int before(sb_trial *t, sb_device *device)
     p->how = (sb_update_how){ .arrays = p->arrays, .count = TABLE };
     p->call.how = &p->how;
     t->plan = p;
-    if (k->plan && k->plan(device, &p->call) != 0)
+    if (k->packed && (device->alloc(device, k->packed(device, &p->call), &p->call.packed) != 0 ||
+                      k->pack(device, &p->call) != 0))
         return -1;
     p->how.values = of(t)->values;
     return 0;
@@ -83,8 +85,8 @@ static int call(sb_trial *t, sb_device *device)
 static void close_update(sb_trial *t, sb_device *device)
 {
     planned *p = t->plan;
-    if (p && p->call.planned)
-        device->kernels[SB_OP_UPDATE]->unplan(device, p->call.planned);
+    if (p && p->call.packed)
+        device->release(device, p->call.packed);
     free(p);
 }
 

@@ -89,7 +89,7 @@ static void make(network *n, int64_t rows, int64_t columns, bool staged)
     add(n, "fc.weight", SB_ENTRY_WEIGHT, rows, columns);
     add(n, "bn", SB_ENTRY_STATISTIC, 2, rows);
     add(n, "projector.weight", SB_ENTRY_WEIGHT, 3, rows);
-    assert_int_equal(sb_section_create(&n->section, &n->store, NULL, false, 1), 0);
+    assert_int_equal(sb_section_create(&n->section, &n->store, NULL, false, 1, NULL), 0);
     size_t weights = n->store.floats[SB_ENTRY_WEIGHT], statistics = n->store.floats[SB_ENTRY_STATISTIC];
     assert_int_equal(n->device->alloc(n->device, weights * sizeof(float), &memory), 0);
     n->other = memory;

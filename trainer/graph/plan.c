@@ -220,39 +220,37 @@ static int make_turns(sb_plan *p)
 
 /* ---- places -------------------------------------------------------------------------------------------- */
 
-/* The bytes that each node's kernel asks for: a promise before it is planned, what it takes afterwards. */
-static int ask_kernels(sb_plan *p)
+/* What a node's kernel works in, and what it packs. */
+static void ask_kernel(const sb_plan *p, int i, size_t *scratch, size_t *packed)
 {
-    p->packed_bytes = 0;
-    for (int i = 0; i < p->graph.count; i++) {
-        const sb_node *n = &p->graph.nodes[i];
-        sb_planned *q = &p->nodes[i];
-        if (n->leaf)
-            continue;
-        const sb_kernel *kernel = p->device->kernels[n->op];
-        size_t scratch = kernel->scratch ? kernel->scratch(p->device, &q->call) : 0,
-               packed = kernel->packed ? kernel->packed(p->device, &q->call) : 0;
-        if (q->call.planned && (scratch > q->scratch || packed > q->packed))
-            return sb_fail("%s: planned to work in %zu bytes and pack %zu, beyond the %zu and %zu promised",
-                           n->name, scratch, packed, q->scratch, q->packed);
-        q->scratch = scratch;
-        q->packed = packed;
-        q->packed_at = p->packed_bytes;
-        p->packed_bytes += align(packed);
-    }
-    return 0;
+    const sb_kernel *kernel = p->device->kernels[p->graph.nodes[i].op];
+    const sb_call *call = &p->nodes[i].call;
+    *scratch = kernel->scratch ? kernel->scratch(p->device, call) : 0;
+    *packed = kernel->packed ? kernel->packed(p->device, call) : 0;
 }
 
-/* A buffer that lives in one turn alone; where there was one before, only its size changes. */
+/* What the kernels promise, before any is planned. */
+static void ask_kernels(sb_plan *p)
+{
+    for (int i = 0; i < p->graph.count; i++) {
+        sb_planned *q = &p->nodes[i];
+        if (p->graph.nodes[i].leaf)
+            continue;
+        ask_kernel(p, i, &q->scratch, &q->packed);
+        q->packed_at = p->packed_bytes;
+        p->packed_bytes += align(q->packed);
+    }
+}
+
+/* A buffer that lives in one turn alone. */
 static int set_scratch(sb_plan *p, size_t bytes, int turn, sb_at *at)
 {
-    if (at->kind == SB_AT_NOWHERE && bytes == 0)
+    if (bytes == 0)
         return 0;
-    if (at->kind == SB_AT_NOWHERE)
-        *at = add_buffer(p, bytes);
+    *at = add_buffer(p, bytes);
     if (at->kind == SB_AT_NOWHERE)
         return -1;
-    p->buffers[at->index] = (sb_buffer){ .bytes = align(bytes), .first = turn, .last = turn };
+    p->buffers[at->index].first = p->buffers[at->index].last = turn;
     return 0;
 }
 
@@ -274,25 +272,35 @@ static int set_scratches(sb_plan *p)
 }
 
 /* Outputs and what norms gathered stay to the end: they are read behind the last turn. */
+static void keep(sb_plan *p, sb_at at)
+{
+    p->buffers[at.index].last = p->turn_count;
+    p->buffers[at.index].kept = true;
+}
+
 static void keep_to_the_end(sb_plan *p)
 {
     if (!p->buffers) /* a graph of leaves alone */
         return;
     for (int k = 0; k < p->graph.output_count; k++)
-        p->buffers[p->nodes[p->graph.outputs[k]].value.index].last = p->turn_count;
+        keep(p, p->nodes[p->graph.outputs[k]].value);
     for (int i = 0; i < p->graph.count; i++)
         if (p->nodes[i].aux.kind == SB_AT_BUFFER && gathers(p, i))
-            p->buffers[p->nodes[i].aux.index].last = p->turn_count;
+            keep(p, p->nodes[i].aux);
 }
 
-static int larger(const void *a, const void *b, void *context)
+/* What is kept before all else, then the largest. */
+static int earlier(const void *a, const void *b, void *context)
 {
-    const sb_buffer *buffers = context;
-    size_t x = buffers[*(const int *)a].bytes, y = buffers[*(const int *)b].bytes;
-    return x != y ? (x < y) - (x > y) : *(const int *)a - *(const int *)b;
+    const int i = *(const int *)a, k = *(const int *)b;
+    const sb_buffer *buffers = context, *x = &buffers[i], *y = &buffers[k];
+    if (x->kept != y->kept)
+        return y->kept - x->kept;
+    return x->bytes != y->bytes ? (x->bytes < y->bytes) - (x->bytes > y->bytes) : i - k;
 }
 
-/* Largest first, each at the lowest place where nothing that lives at the same time lies. Those that have a
+/* One after another, so that what is kept comes to lie at the beginning, and of the others the largest first:
+ * each at the lowest place where nothing that lives at the same time lies. Those that have a
  * place are kept in the order of their places, so that one pass finds the first gap. */
 static int place_buffers(sb_plan *p)
 {
@@ -303,7 +311,7 @@ static int place_buffers(sb_plan *p)
         goto out;
     for (int i = 0; i < count; i++)
         order[i] = i;
-    qsort_r(order, (size_t)count, sizeof *order, larger, p->buffers);
+    qsort_r(order, (size_t)count, sizeof *order, earlier, p->buffers);
     p->arena_bytes = 0;
     for (int i = 0; i < count; i++) {
         sb_buffer *b = &p->buffers[order[i]];
@@ -319,6 +327,7 @@ static int place_buffers(sb_plan *p)
             placed[k] = placed[k - 1];
         placed[k] = *b;
         p->arena_bytes = b->offset + b->bytes > p->arena_bytes ? b->offset + b->bytes : p->arena_bytes;
+        p->kept_bytes = b->kept ? p->arena_bytes : p->kept_bytes;
     }
     rc = 0;
 out:
@@ -338,10 +347,11 @@ static int lay_out(sb_plan **out, const sb_graph *graph, const sb_shape *leaves,
         return -1;
     p->device = graph->store->device;
     p->training = options->training;
-    int rc = sb_plan_nodes(p, graph, leaves, options->again) != 0 || make_turns(p) != 0 ||
-                     ask_kernels(p) != 0 || set_scratches(p) != 0
-                 ? -1
-                 : 0;
+    int rc = sb_plan_nodes(p, graph, leaves, options->again) != 0 || make_turns(p) != 0 ? -1 : 0;
+    if (rc == 0) {
+        ask_kernels(p);
+        rc = set_scratches(p);
+    }
     if (rc == 0) {
         keep_to_the_end(p);
         rc = place_buffers(p);
@@ -354,34 +364,24 @@ static int lay_out(sb_plan **out, const sb_graph *graph, const sb_shape *leaves,
     return 0;
 }
 
+/* What the kernels prepare keeps within what they promised: that is how much there is. */
 static int prepare(sb_plan *p)
 {
     for (int i = 0; i < p->graph.count; i++) {
         const sb_node *n = &p->graph.nodes[i];
+        sb_planned *q = &p->nodes[i];
         const sb_kernel *kernel = n->leaf ? NULL : p->device->kernels[n->op];
-        if (kernel && kernel->plan && kernel->plan(p->device, &p->nodes[i].call) != 0)
+        size_t scratch, packed;
+        if (!kernel || !kernel->plan)
+            continue;
+        if (kernel->plan(p->device, &q->call) != 0)
             return sb_context("%s", n->name);
+        ask_kernel(p, i, &scratch, &packed);
+        if (scratch > q->scratch || packed > q->packed)
+            return sb_fail("%s: planned to work in %zu bytes and pack %zu, beyond the %zu and %zu promised",
+                           n->name, scratch, packed, q->scratch, q->packed);
     }
     return 0;
-}
-
-/* Lays the buffers out once more, with what the kernels take. Smaller buffers may end up in a larger arena,
- * as each is put where it happens to fit: then they stay where the promised ones lay. */
-static int tighten(sb_plan *p)
-{
-    size_t promised = p->arena_bytes, bytes = (size_t)p->buffer_count * sizeof *p->buffers;
-    sb_buffer *before = sb_zeroed((size_t)p->buffer_count, sizeof *before, "the buffers of a plan");
-    if (!before)
-        return -1;
-    if (bytes > 0)
-        memcpy(before, p->buffers, bytes);
-    int rc = ask_kernels(p) != 0 || set_scratches(p) != 0 || place_buffers(p) != 0 ? -1 : 0;
-    if (rc == 0 && p->arena_bytes > promised) {
-        memcpy(p->buffers, before, bytes);
-        p->arena_bytes = promised;
-    }
-    free(before);
-    return rc;
 }
 
 int sb_plan_size(sb_plan_bytes *out, const sb_graph *graph, const sb_shape *leaves,
@@ -390,7 +390,7 @@ int sb_plan_size(sb_plan_bytes *out, const sb_graph *graph, const sb_shape *leav
     sb_plan *p;
     if (lay_out(&p, graph, leaves, options) != 0)
         return -1;
-    *out = (sb_plan_bytes){ p->arena_bytes, p->packed_bytes };
+    *out = (sb_plan_bytes){ p->arena_bytes, p->kept_bytes, p->packed_bytes };
     sb_plan_destroy(&p);
     return 0;
 }
@@ -401,7 +401,7 @@ int sb_plan_create(sb_plan **out, const sb_graph *graph, const sb_shape *leaves,
     sb_plan *p;
     if (lay_out(&p, graph, leaves, options) != 0)
         return -1;
-    if (prepare(p) != 0 || tighten(p) != 0) {
+    if (prepare(p) != 0) {
         sb_plan_destroy(&p);
         return -1;
     }
@@ -428,6 +428,8 @@ void sb_plan_destroy(sb_plan **plan)
 }
 
 size_t sb_plan_arena_bytes(const sb_plan *p) { return p->arena_bytes; }
+
+size_t sb_plan_kept_bytes(const sb_plan *p) { return p->kept_bytes; }
 
 size_t sb_plan_packed_bytes(const sb_plan *p) { return p->packed_bytes; }
 

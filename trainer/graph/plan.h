@@ -28,24 +28,26 @@ typedef struct {
     const bool *again; /* [graph->count]: nodes whose output is made again instead of kept; NULL: none */
 } sb_plan_options;
 
-/* Device memory of a plan, in bytes. packed: weights in the device's own form: the plan's alone, kept between
- * sb_plan_pack and use. */
+/* Device memory of a plan, in bytes. kept: the beginning of the arena, which holds the outputs after a run,
+ * so that the rest may be another's until the next. packed: weights in the device's own form: the plan's
+ * alone, kept between sb_plan_pack and use. */
 typedef struct {
-    size_t arena, packed;
+    size_t arena, kept, packed;
 } sb_plan_bytes;
 
-/* What a plan for leaves of these shapes [leaf_count] takes at most: arithmetic, which creates nothing on the
- * device and takes some 0.2 ms for a ResNet-50. */
+/* What a plan for leaves of these shapes [leaf_count] takes: arithmetic, which creates nothing on the device
+ * and takes some 0.2 ms for a ResNet-50. What kernels work in is a bound (op.h), so a plan may not touch all
+ * that it takes. */
 int sb_plan_size(sb_plan_bytes *out, const sb_graph *graph, const sb_shape *leaves,
                  const sb_plan_options *options);
 
-/* Lays it out, as sb_plan_size does, and makes what the device prepares for each node (primitives). Where
- * that takes less than was promised, the plan does, too. */
+/* Lays it out, as sb_plan_size does, and makes what the device prepares for each node (primitives). */
 int sb_plan_create(sb_plan **out, const sb_graph *graph, const sb_shape *leaves,
                    const sb_plan_options *options);
 void sb_plan_destroy(sb_plan **plan);
 
 size_t sb_plan_arena_bytes(const sb_plan *plan);
+size_t sb_plan_kept_bytes(const sb_plan *plan);
 size_t sb_plan_packed_bytes(const sb_plan *plan);
 int sb_plan_turns(const sb_plan *plan);
 

@@ -26,13 +26,14 @@ typedef struct {
 typedef struct {
     size_t bytes, offset;
     int first, last; /* turns */
+    bool kept;       /* read behind the last turn */
 } sb_buffer;
 
 /* A node in this plan. */
 typedef struct {
     bool again;     /* its output is made again instead of kept */
     sb_call call;   /* shapes, how, what the device prepared */
-    size_t scratch; /* bytes that a turn of it works in: first as promised, then as planned */
+    size_t scratch; /* bytes that a turn of it works in, as its kernel promised */
     size_t packed;  /* the same, of its weights in the device's form; and where they lie */
     size_t packed_at;
     /* While turns are added: where the newest ones lie. Afterwards: the last ones. */
@@ -50,7 +51,7 @@ struct sb_plan {
     sb_buffer *buffers;
     int buffer_count, buffer_room;
     sb_at pack_scratch; /* for what brings weights into the device's own form, between two runs */
-    size_t arena_bytes, packed_bytes;
+    size_t arena_bytes, kept_bytes, packed_bytes;
     char *arena, *packed;
 };
 

@@ -102,37 +102,52 @@ static void initialise(const sb_entry *e, uint64_t seed, int stream, float *out)
 
 /* ---- sections ------------------------------------------------------------------------------------------ */
 
-static int take_zeroed(sb_device *device, size_t floats, float **out)
+/* A whole number of what a device aligns to. */
+static size_t bytes_of(size_t floats) { return (floats * sizeof(float) + 255) / 256 * 256; }
+
+size_t sb_section_bytes(const size_t floats[SB_ENTRY_KINDS], bool trained)
 {
-    void *memory;
-    *out = NULL;
-    if (floats == 0)
-        return 0;
-    if (device->alloc(device, floats * sizeof(float), &memory) != 0)
-        return sb_context("weights");
-    *out = memory;
-    return device->zero(device, memory, floats * sizeof(float));
+    size_t bytes = trained ? bytes_of(floats[SB_ENTRY_WEIGHT]) : 0;
+    for (int k = 0; k < SB_ENTRY_KINDS; k++)
+        bytes += bytes_of(floats[k]);
+    return bytes;
 }
 
-static int take_arrays(sb_section *out, sb_device *device, const size_t floats[SB_ENTRY_KINDS])
+/* The next array of so many floats; NULL: of none. */
+static float *next_array(char **memory, size_t floats)
 {
+    char *at = *memory;
+    if (floats == 0)
+        return NULL;
+    *memory += bytes_of(floats);
+    return (float *)(void *)at;
+}
+
+static int lay_out(sb_section *out, sb_device *device, const size_t floats[SB_ENTRY_KINDS], bool trained,
+                   void *memory)
+{
+    const size_t bytes = sb_section_bytes(floats, trained);
     *out = (sb_section){ 0 };
-    for (int k = 0; k < SB_ENTRY_KINDS; k++) {
-        out->floats[k] = floats[k];
-        if (take_zeroed(device, floats[k], &out->array[k]) != 0)
-            return -1;
+    memcpy(out->floats, floats, sizeof out->floats);
+    if (!memory && bytes > 0) {
+        if (device->alloc(device, bytes, &out->own) != 0)
+            return sb_context("weights");
+        memory = out->own;
     }
-    return 0;
+    char *at = memory;
+    for (int k = 0; k < SB_ENTRY_KINDS; k++)
+        out->array[k] = next_array(&at, floats[k]);
+    out->gradient = trained ? next_array(&at, floats[SB_ENTRY_WEIGHT]) : NULL;
+    return bytes > 0 ? device->zero(device, memory, bytes) : 0;
 }
 
 int sb_section_create(sb_section *out, sb_store *s, const size_t floats[SB_ENTRY_KINDS], bool trained,
-                      uint64_t seed)
+                      uint64_t seed, void *memory)
 {
     sb_device *device = s->device;
     size_t most = 0;
     s->closed = true;
-    if (take_arrays(out, device, floats ? floats : s->floats) != 0 ||
-        (trained && take_zeroed(device, out->floats[SB_ENTRY_WEIGHT], &out->gradient) != 0))
+    if (lay_out(out, device, floats ? floats : s->floats, trained, memory) != 0)
         return -1;
     for (int k = 0; k < SB_ENTRY_KINDS; k++)
         most = out->floats[k] > most ? out->floats[k] : most;
@@ -167,10 +182,7 @@ int sb_section_assign(const sb_section *to, sb_store *s, const sb_section *from)
 
 void sb_section_free(sb_section *section, sb_store *s)
 {
-    for (int k = 0; k < SB_ENTRY_KINDS; k++)
-        if (section->array[k])
-            s->device->release(s->device, section->array[k]);
-    if (section->gradient)
-        s->device->release(s->device, section->gradient);
+    if (section->own)
+        s->device->release(s->device, section->own);
     *section = (sb_section){ 0 };
 }

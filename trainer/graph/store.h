@@ -60,6 +60,7 @@ typedef struct {
         float *array[SB_ENTRY_KINDS];
     };
     float *gradient;
+    void *own; /* what lies under all of them; NULL: it is another's */
 } sb_section;
 
 void sb_store_init(sb_store *store, sb_device *device);
@@ -69,11 +70,15 @@ void sb_store_free(sb_store *store); /* sections are freed before; tolerates zer
  * too late, or out of memory. */
 int sb_store_add(sb_store *store, const char *name, sb_entry_kind kind, const sb_extent *extent);
 
-/* Takes a section's memory and initialises it from `seed`: entry i of a kind draws from stream
- * (WEIGHTS, i, kind); gradients are 0, running means 0 and variances 1. floats: how much of each array it
- * has, to the end of an entry; NULL: all. */
+/* What a section of so many floats takes. trained: with a gradient. */
+size_t sb_section_bytes(const size_t floats[SB_ENTRY_KINDS], bool trained);
+
+/* A section, initialised from `seed`: entry i of a kind draws from stream (WEIGHTS, i, kind); gradients are
+ * 0, running means 0 and variances 1. floats: how much of each array it has, to the end of an entry; NULL:
+ * all. memory: as much as sb_section_bytes says, aligned to 256 bytes, which stays the caller's; NULL: the
+ * section takes its own. */
 int sb_section_create(sb_section *out, sb_store *store, const size_t floats[SB_ENTRY_KINDS], bool trained,
-                      uint64_t seed);
+                      uint64_t seed, void *memory);
 
 /* Copies as much of another section as this one has. */
 int sb_section_assign(const sb_section *to, sb_store *store, const sb_section *from);

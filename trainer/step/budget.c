@@ -1,4 +1,14 @@
-/* budget.c: how much of the device's memory a step takes, and the error where there is less (step.h). */
+/* budget.c: how much of the device's memory a step takes, and taking it; and the error where there is less
+ * (step.h).
+ *
+ * All of it is one piece, divided here. Before it is taken the libraries are open and all plans are made, so
+ * that what they hold no longer counts as free; what `available` then leaves is a reserve for others. Nothing
+ * of the device is taken afterwards: what fits at the start fits to the end.
+ *
+ * Where a batch has many chunks, what heads and loss work in would be most of what grows with it. They run
+ * when every chunk has been there, so they may have the arena of the chunks: all but their outputs, which are
+ * read later. Then the last chunk, which else is still there, has to go forth once more: a hundredth of a
+ * step and no bit of its result, and the memory hardly grows with the batch. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +17,10 @@
 #include "proto/memory.h"
 #include "trainer/step/private.h"
 
+#define ALIGN 256
+#define SHARING_CHUNKS 8 /* from so many on one pass more is some 3 % of a step, or less */
+#define SHARING_GAIN 16  /* the chunk's arena over this is what sharing it has to save */
+
 /* A piece of memory, and where its address goes. */
 typedef struct {
     size_t bytes;
@@ -14,32 +28,31 @@ typedef struct {
     size_t *account; /* of the budget */
 } want;
 
-enum { WANTS_MAX = 20 + 2 * SB_STEP_PLANS_MAX };
+enum { WANTS_MAX = 24 + 2 * SB_STEP_PLANS_MAX };
 
-/* A chunk, and what its plan takes. */
+/* A chunk, how many there are of its kind, and what its plan takes. */
 typedef struct {
-    int side, n;
+    int side, n, chunks;
     sb_plan_bytes bytes;
     void *packed, *target_packed; /* of the pointers that are to be set; NULL: a question alone */
 } piece;
 
-static sb_plan_bytes bytes_of(const sb_plan *plan)
-{
-    return (sb_plan_bytes){ sb_plan_arena_bytes(plan), sb_plan_packed_bytes(plan) };
-}
+static size_t align(size_t bytes) { return (bytes + ALIGN - 1) / ALIGN * ALIGN; }
 
 /* The chunks as they are laid out. Returns how many differ. */
 static int planned_pieces(sb_step *s, piece list[SB_STEP_PLANS_MAX])
 {
     for (int i = 0; i < s->plan_count; i++) {
         sb_step_plan *p = &s->plans[i];
-        list[i] = (piece){ p->side, p->n, bytes_of(p->plan), &p->packed, &p->target_packed };
+        const sb_plan_bytes bytes = { sb_plan_arena_bytes(p->plan), sb_plan_kept_bytes(p->plan),
+                                      sb_plan_packed_bytes(p->plan) };
+        list[i] = (piece){ p->side, p->n, p->chunks, bytes, &p->packed, &p->target_packed };
     }
     return s->plan_count;
 }
 
 /* Chunks of at most `most` inputs, by arithmetic alone: of each size whole ones, and the rest. -1. */
-static int promised_pieces(const sb_step *s, int most, piece list[SB_STEP_PLANS_MAX])
+static int sized_pieces(const sb_step *s, int most, piece list[SB_STEP_PLANS_MAX])
 {
     sb_step_cut cuts[SB_VIEWS_MAX];
     int sizes = sb_step_cut_batch(s->config, most, cuts), count = 0;
@@ -49,7 +62,7 @@ static int promised_pieces(const sb_step *s, int most, piece list[SB_STEP_PLANS_
         if (n == 0)
             continue;
         piece *p = &list[count++];
-        *p = (piece){ .side = side, .n = n };
+        *p = (piece){ .side = side, .n = n, .chunks = c % 2 ? 1 : cuts[c / 2].rows / n };
         if (sb_plan_size(&p->bytes, s->encoder, &pixels,
                          &(sb_plan_options){ .training = true, .again = s->again }) != 0)
             return sb_context("a chunk of %d views of %d x %d", n, side, side);
@@ -69,14 +82,17 @@ static size_t unit_rows(const sb_step *s)
     return most;
 }
 
-/* All that these chunks need beside weights and optimiser. Returns the bytes, and fills the list. */
+/* All that a step with these chunks needs. Returns the bytes, and fills the list. */
 static size_t list_wants(sb_step *s, const piece pieces[], int piece_count, want list[WANTS_MAX], int *count)
 {
     size_t samples = (size_t)s->method.samples, rows = (size_t)s->rows, width = (size_t)s->width,
            statistics = s->store.floats[SB_ENTRY_STATISTIC];
     size_t arena = 0, pixels = 0, largest = 0, total = 0;
+    int chunks = 0;
     const bool target_network = s->method.kind->momentum != NULL;
     const sb_plan_bytes heads = s->heads_bytes, target_heads = s->target_heads_bytes;
+    const size_t passing = heads.arena - heads.kept +
+                           target_heads.arena; /* gone when the gradient is there */
     *count = 0;
     for (int i = 0; i < piece_count; i++) {
         const piece *p = &pieces[i];
@@ -85,19 +101,28 @@ static size_t list_wants(sb_step *s, const piece pieces[], int piece_count, want
         arena = p->bytes.arena > arena ? p->bytes.arena : arena;
         pixels = views > pixels ? views : pixels;
         largest = n > largest ? n : largest;
+        chunks += p->chunks;
         list[(*count)++] = (want){ p->bytes.packed, p->packed, &s->budget.packed };
         if (target_network)
             list[(*count)++] = (want){ p->bytes.packed, p->target_packed, &s->budget.packed };
     }
+    s->shares = chunks >= SHARING_CHUNKS && passing > arena / SHARING_GAIN;
+    if (s->shares && passing > arena)
+        arena = passing;
     const want others[] = {
-        { arena, &s->arena, &s->budget.activations },
+        { sb_section_bytes(s->store.floats, true), &s->section_memory, &s->budget.weights },
+        { (size_t)s->state_arrays * s->store.floats[SB_ENTRY_WEIGHT] * sizeof(float), &s->state,
+          &s->budget.weights },
+        { s->update_bytes, &s->update_packed, &s->budget.weights },
+        { statistics * sizeof(float), &s->running, &s->budget.weights },
+        { s->shares ? heads.kept : heads.arena, &s->heads_arena, &s->budget.batch },
+        { arena, &s->arena, &s->budget.activations }, /* behind what the heads keep */
         { pixels, &s->pixels[0], &s->budget.activations },
         { pixels, &s->pixels[1], &s->budget.activations },
         { largest * width * sizeof(float), &s->chunk_dfeatures, &s->budget.activations },
         { rows * width * sizeof(float), &s->features, &s->budget.batch },
         { rows * width * sizeof(float), &s->dfeatures, &s->budget.batch },
         { rows * sizeof(int32_t), &s->index, &s->budget.batch },
-        { heads.arena, &s->heads_arena, &s->budget.batch },
         { heads.packed, &s->heads_packed, &s->budget.packed },
         { samples * samples, &s->skip, &s->budget.batch },
         { sizeof(float), &s->share, &s->budget.batch },
@@ -105,33 +130,41 @@ static size_t list_wants(sb_step *s, const piece pieces[], int piece_count, want
         { s->table_floats * sizeof(float), &s->table_rows, &s->budget.batch },
         { s->table_floats * sizeof(float), &s->table_gradient, &s->budget.batch },
         { unit_rows(s) * sizeof(float), &s->lengths, &s->budget.batch },
-        { statistics * sizeof(float), &s->running, &s->budget.weights },
     };
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         list[(*count)++] = others[i];
     const want target[] = {
-        { rows * width * sizeof(float), &s->target_features, &s->budget.batch },
-        { target_heads.arena, &s->target_arena, &s->budget.batch },
-        { target_heads.packed, &s->target_packed, &s->budget.packed },
+        { sb_section_bytes(s->method.projector, false), &s->target_memory, &s->budget.weights },
         { s->method.projector[SB_ENTRY_STATISTIC] * sizeof(float), &s->target_running, &s->budget.weights },
+        { rows * width * sizeof(float), &s->target_features, &s->budget.batch },
+        { s->shares ? 0 : target_heads.arena, &s->target_arena, &s->budget.batch },
+        { target_heads.packed, &s->target_packed, &s->budget.packed },
     };
     for (size_t i = 0; target_network && i < sizeof target / sizeof *target; i++)
         list[(*count)++] = target[i];
     for (int i = 0; i < *count; i++)
-        total += list[i].bytes;
+        total += list[i].bytes = align(list[i].bytes);
     return total;
 }
 
-/* Whether chunks of this size are certain to fit. Those that cannot be planned are too large, too. */
+/* What it comes to, by account. */
+static void add_up(sb_step *s, const want list[], int count)
+{
+    s->budget = (sb_step_budget){ 0 };
+    for (int i = 0; i < count; i++)
+        *list[i].account += list[i].bytes;
+}
+
+/* Whether chunks of this size fit. Those that cannot be planned are too large, too. */
 static bool chunk_fits(sb_step *s, int most, size_t available)
 {
     piece pieces[SB_STEP_PLANS_MAX];
     want list[WANTS_MAX];
-    int count = promised_pieces(s, most, pieces), wants;
+    int count = sized_pieces(s, most, pieces), wants;
     return count >= 0 && list_wants(s, pieces, count, list, &wants) <= available;
 }
 
-/* The largest chunk below `fails`, which does not fit, that is certain to; 0: none. A chunk that divides the
+/* The largest chunk below `fails`, which does not fit, that does; 0: none. A chunk that divides the
  * batch has no rest to be planned for, so it may fit where smaller ones do not. */
 static int largest_chunk(sb_step *s, int fails, size_t available)
 {
@@ -163,7 +196,7 @@ static int fail_memory(sb_step *s, size_t needed, size_t available)
                  "trainer.chunk=%d would fit, and gives the gradient of the whole batch", fits);
     else
         snprintf(advice, sizeof advice, "%s: lower trainer.batch or the views' sizes",
-                 replicas ? "it is what a replica has" : "no trainer.chunk is certain to fit");
+                 replicas ? "it is what a replica has" : "no trainer.chunk fits");
     return sb_fail("trainer.batch = %d with %d views in the backbone at once needs %zu MiB of memory, and "
                    "%zu are free beside a reserve: %s",
                    s->config->trainer.batch, wanted, needed >> 20, available >> 20, advice);
@@ -185,32 +218,19 @@ static int take_images(sb_step *s)
     return s->all_images && s->swapped ? 0 : -1;
 }
 
-/* Weights, gradients, the optimiser's state, statistics, what a method keeps; the target's. */
-static size_t section_bytes(const sb_step *s)
-{
-    size_t floats = ((size_t)s->state_arrays + 1) * s->store.floats[SB_ENTRY_WEIGHT];
-    for (int k = 0; k < SB_ENTRY_KINDS; k++)
-        floats += s->store.floats[k] +
-                  (s->method.kind->momentum && k != SB_ENTRY_STATE ? s->method.projector[k] : 0);
-    return floats * sizeof(float);
-}
-
 int sb_step_size(sb_step *s, int chunk, sb_recompute recompute, sb_step_budget *out)
 {
     piece pieces[SB_STEP_PLANS_MAX];
     want list[WANTS_MAX];
-    sb_step_cut cuts[SB_VIEWS_MAX];
     int wants;
     sb_step_recompute(s, recompute);
-    const int count = promised_pieces(s, chunk, pieces), sizes = sb_step_cut_batch(s->config, chunk, cuts);
+    const int count = sized_pieces(s, chunk, pieces);
     if (count < 0)
         return -1;
     list_wants(s, pieces, count, list, &wants);
-    s->budget = (sb_step_budget){ .weights = section_bytes(s) };
-    for (int i = 0; i < wants; i++)
-        *list[i].account += list[i].bytes;
-    for (int c = 0; c < sizes; c++)
-        s->budget.chunks += (cuts[c].rows + cuts[c].whole - 1) / cuts[c].whole;
+    add_up(s, list, wants);
+    for (int i = 0; i < count; i++)
+        s->budget.chunks += pieces[i].chunks;
     *out = s->budget;
     return 0;
 }
@@ -228,43 +248,33 @@ static bool even(const sb_step *s, int chunk)
 
 int sb_step_fit(sb_step *s, sb_recompute recompute, size_t available)
 {
-    const size_t taken = section_bytes(s), left = available > taken ? available - taken : 0;
     sb_step_recompute(s, recompute);
-    const int largest = largest_chunk(s, sb_step_largest_chunk(s->config) + 1, left);
+    const int largest = largest_chunk(s, sb_step_largest_chunk(s->config) + 1, available);
     for (int chunk = largest; chunk > 0 && chunk >= largest / 2; chunk--)
-        if (even(s, chunk) && chunk_fits(s, chunk, left))
+        if (even(s, chunk) && chunk_fits(s, chunk, available))
             return chunk;
     return largest;
 }
 
-int sb_step_take_memory(sb_step *s)
+/* Takes `bytes` in one piece, if `available` allows it. Another process may be first even so: then the error
+ * says what would fit now. */
+static int take(sb_step *s, size_t bytes)
 {
-    size_t batch = (size_t)s->method.batch, samples = (size_t)s->method.samples;
-    int count;
-    piece pieces[SB_STEP_PLANS_MAX];
-    want list[WANTS_MAX];
-    size_t needed = list_wants(s, pieces, planned_pieces(s, pieces), list, &count), available;
+    size_t available;
     if (s->device->available(s->device, &available) != 0)
         return -1;
-    if (needed > available)
-        return fail_memory(s, needed, available);
-    for (int i = 0; i < count; i++) {
-        void *memory;
-        int rc = s->device->alloc(s->device, list[i].bytes ? list[i].bytes : 1, &memory);
-        if (rc == SB_DEVICE_FULL)
-            sb_context("memory for a step; lower trainer.chunk or trainer.batch");
-        if (rc != 0)
-            return -1;
-        memcpy(list[i].to, &memory, sizeof memory);
-        *list[i].account += list[i].bytes;
-    }
-    s->budget.weights += section_bytes(s);
-    s->budget.chunks = s->chunk_count;
-    for (int i = 0; i < s->plan_count; i++)
-        sb_plan_bind(s->plans[i].plan, s->arena, s->plans[i].packed);
-    sb_plan_bind(s->heads, s->heads_arena, s->heads_packed);
-    if (s->target_heads)
-        sb_plan_bind(s->target_heads, s->target_arena, s->target_packed);
+    if (bytes > available)
+        return fail_memory(s, bytes, available);
+    int rc = s->device->alloc(s->device, bytes, &s->memory);
+    if (rc == SB_DEVICE_FULL && s->device->available(s->device, &available) == 0)
+        return fail_memory(s, bytes, available);
+    return rc != 0 ? -1 : 0;
+}
+
+/* What the host keeps beside it. */
+static int take_host_memory(sb_step *s)
+{
+    const size_t batch = (size_t)s->method.batch, samples = (size_t)s->method.samples;
     s->skip_host = sb_zeroed(samples, samples, "the pairs of a batch that are skipped");
     s->index_host = sb_zeroed((size_t)s->rows, sizeof *s->index_host, "the order of a batch");
     s->permutation = sb_zeroed(batch, sizeof *s->permutation, "the permutation of a batch");
@@ -275,16 +285,33 @@ int sb_step_take_memory(sb_step *s)
     return s->skip_host && s->index_host && s->permutation && s->said_host && s->given_host ? 0 : -1;
 }
 
+int sb_step_take_memory(sb_step *s)
+{
+    int count;
+    piece pieces[SB_STEP_PLANS_MAX];
+    want list[WANTS_MAX];
+    const size_t bytes = list_wants(s, pieces, planned_pieces(s, pieces), list, &count);
+    if (take(s, bytes) != 0)
+        return -1;
+    char *at = s->memory;
+    for (int i = 0; i < count; at += list[i++].bytes)
+        memcpy(list[i].to, &at, sizeof at);
+    if (s->shares)
+        s->target_arena = (char *)s->arena + s->heads_bytes.arena - s->heads_bytes.kept;
+    add_up(s, list, count);
+    s->budget.chunks = s->chunk_count;
+    for (int i = 0; i < s->plan_count; i++)
+        sb_plan_bind(s->plans[i].plan, s->arena, s->plans[i].packed);
+    sb_plan_bind(s->heads, s->heads_arena, s->heads_packed);
+    if (s->target_heads)
+        sb_plan_bind(s->target_heads, s->target_arena, s->target_packed);
+    return take_host_memory(s);
+}
+
 void sb_step_free_memory(sb_step *s)
 {
-    void *memory[] = { s->arena,           s->lengths,      s->pixels[0],       s->pixels[1],
-                       s->chunk_dfeatures, s->features,     s->dfeatures,       s->heads_arena,
-                       s->heads_packed,    s->skip,         s->share,           s->running,
-                       s->given,           s->target_arena, s->target_features, s->target_packed,
-                       s->target_running,  s->index,        s->table_rows,      s->table_gradient };
-    for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
-        if (memory[i])
-            s->device->release(s->device, memory[i]);
+    if (s->memory)
+        s->device->release(s->device, s->memory);
     free(s->skip_host);
     free(s->index_host);
     free(s->permutation);

@@ -21,20 +21,15 @@ static sb_step_plan *plan_for(sb_step *s, int side, int n)
     }
     p->side = side;
     p->n = n;
+    p->chunks = 0;
     s->plan_count++;
     return p;
 }
 
 void sb_step_drop_plans(sb_step *s)
 {
-    for (int i = 0; i < s->plan_count; i++) {
+    for (int i = 0; i < s->plan_count; i++)
         sb_plan_destroy(&s->plans[i].plan);
-        if (s->plans[i].packed)
-            s->device->release(s->device, s->plans[i].packed);
-        if (s->plans[i].target_packed)
-            s->device->release(s->device, s->plans[i].target_packed);
-        s->plans[i].packed = s->plans[i].target_packed = NULL;
-    }
     s->plan_count = 0;
 }
 
@@ -84,6 +79,7 @@ int sb_step_lay_out(sb_step *s, int most)
             sb_step_plan *p = plan_for(s, cuts[c].side, n);
             if (!p)
                 return -1;
+            p->chunks++;
             s->chunks[s->chunk_count++] = (sb_chunk){ .plan = p, .start = start, .n = n };
         }
     }

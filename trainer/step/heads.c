@@ -19,7 +19,8 @@ static int plan_graph(sb_plan **out, sb_plan_bytes *bytes, const sb_graph *g, bo
         return sb_plan_size(bytes, g, leaves, &options);
     if (sb_plan_create(out, g, leaves, &options) != 0)
         return -1;
-    *bytes = (sb_plan_bytes){ sb_plan_arena_bytes(*out), sb_plan_packed_bytes(*out) };
+    *bytes = (sb_plan_bytes){ sb_plan_arena_bytes(*out), sb_plan_kept_bytes(*out),
+                              sb_plan_packed_bytes(*out) };
     return 0;
 }
 

@@ -11,10 +11,10 @@
 
 #define SB_STEP_PLANS_MAX (2 * SB_VIEWS_MAX) /* for each size of view: whole chunks, and the rest */
 
-/* The encoder's plan for n views of side x side. */
+/* The encoder's plan for n views of side x side, and how many chunks go through it. */
 typedef struct {
     sb_plan *plan;
-    int side, n;
+    int side, n, chunks;
     void *packed, *target_packed; /* the weights of the trained network, and of the target */
 } sb_step_plan;
 
@@ -47,12 +47,15 @@ struct sb_step {
     int rows;                        /* views * batch */
     int width;                       /* of a feature */
     size_t backbone[SB_ENTRY_KINDS]; /* floats */
-    void *update;                    /* what the device prepared for the optimiser */
+    void *update;                    /* the optimiser's table (update.c) */
     float *state;
     int state_arrays;
     sb_step_budget budget;
 
-    /* Device memory. */
+    /* Device memory: one piece, and what lies in it. */
+    void *memory, *section_memory, *target_memory, *update_packed;
+    size_t update_bytes;
+    bool shares; /* heads and loss work where the chunks do: the last chunk is gone when its gradient comes */
     void *arena, *heads_arena, *heads_packed, *target_arena, *target_packed;
     uint8_t *pixels[2], *skip; /* pixels: a chunk is uploaded while the one before computes */
     unsigned uploads;          /* so far: which of the two is next */
@@ -126,13 +129,15 @@ int sb_step_number_images(sb_step *step, const sb_step_source *source);
 int sb_step_get_rows(sb_step *step);
 int sb_step_keep_rows(sb_step *step, double lr);
 
-/* budget.c. Takes all memory beside weights and optimiser; refuses what does not fit, with the largest chunk
- * that would. */
+/* budget.c. Takes all of the device's memory, once everything is planned, and the host's; refuses what does
+ * not fit, with the largest chunk that would. */
 int sb_step_take_memory(sb_step *step);
 void sb_step_free_memory(sb_step *step);
 
-/* update.c */
-int sb_step_make_update(sb_step *step);
+/* update.c. list: the optimiser's table, without addresses, and how much of the device's memory it takes.
+ * set: with them, and the state zeroed. */
+int sb_step_list_update(sb_step *step);
+int sb_step_set_update(sb_step *step);
 void sb_step_free_update(sb_step *step);
 int sb_step_update(sb_step *step, int64_t number, double lr);
 

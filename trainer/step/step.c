@@ -58,10 +58,10 @@ static int build_heads(sb_step *s)
 static int make_sections(sb_step *s)
 {
     const uint64_t seed = s->config->common.seed;
-    if (sb_section_create(&s->section, &s->store, NULL, true, seed) != 0)
+    if (sb_section_create(&s->section, &s->store, NULL, true, seed, s->section_memory) != 0)
         return -1;
     return s->method.kind->momentum
-               ? sb_section_create(&s->target, &s->store, s->method.projector, false, seed)
+               ? sb_section_create(&s->target, &s->store, s->method.projector, false, seed, s->target_memory)
                : 0;
 }
 
@@ -93,18 +93,20 @@ static int build(sb_step **out, sb_device *device, const sb_settings *config, in
 
 static int create(sb_step **out, sb_device *device, const sb_settings *config, int width)
 {
+    const bool backbone = width == 0;
     int rc = build(out, device, config, width);
     sb_step *s = *out;
     if (rc == 0) {
         s->inputs = sb_zeroed((size_t)s->rows, sizeof *s->inputs, "the views of a batch");
         s->chunks = sb_zeroed((size_t)s->rows, sizeof *s->chunks, "the chunks of a batch");
-        rc = s->inputs && s->chunks ? make_sections(s) : -1;
+        rc = s->inputs && s->chunks ? 0 : -1;
     }
-    if (rc == 0 && width == 0 &&
-        (sb_step_make_update(s) != 0 || sb_step_lay_out(s, config->trainer.chunk) != 0))
+    if (rc == 0 && backbone &&
+        (sb_step_list_update(s) != 0 || sb_step_lay_out(s, config->trainer.chunk) != 0))
         rc = -1;
-    if (rc == 0 && (sb_step_plan_heads(s, false) != 0 || sb_step_take_memory(s) != 0 || set_share(s) != 0 ||
-                    sb_step_weights_changed(s) != 0))
+    if (rc == 0 &&
+        (sb_step_plan_heads(s, false) != 0 || sb_step_take_memory(s) != 0 || make_sections(s) != 0 ||
+         (backbone && sb_step_set_update(s) != 0) || set_share(s) != 0 || sb_step_weights_changed(s) != 0))
         rc = -1;
     if (rc != 0)
         sb_step_destroy(out);
@@ -114,11 +116,9 @@ static int create(sb_step **out, sb_device *device, const sb_settings *config, i
 int sb_step_sketch(sb_step **out, sb_device *device, const sb_settings *config)
 {
     int rc = build(out, device, config, 0);
-    if (rc == 0)
-        rc = sb_step_plan_heads(*out, true);
-    if (rc == 0)
-        (*out)->state_arrays = config->optimiser_kind->state_arrays;
-    else
+    if (rc == 0 && (sb_step_plan_heads(*out, true) != 0 || sb_step_list_update(*out) != 0))
+        rc = -1;
+    if (rc != 0)
         sb_step_destroy(out);
     return rc;
 }
@@ -266,6 +266,14 @@ static int backward(sb_step *s, int number)
     return sb_plan_backward(k->plan->plan, &feed);
 }
 
+/* The chunk that was forwarded last, once more: its pixels are still there, what it computed is not. */
+static int forward_again(sb_step *s, int number)
+{
+    const sb_chunk *k = &s->chunks[number];
+    const sb_feed feed = feed_of(s, k);
+    return sb_plan_forward(k->plan->plan, &feed);
+}
+
 /* The running statistics as they are before the step: passes change the copy, and the commit takes it over.
  */
 static int copy_statistics(sb_step *s, bool back)
@@ -308,7 +316,8 @@ int sb_step_gradient(sb_step *s, int64_t number, int part, const sb_step_source 
             (gathers(s, &s->chunks[i]) && sb_plan_update_running(plan, s->running) != 0))
             return -1;
     }
-    if (sb_step_heads(s, number, source, loss) != 0 || backward(s, last) != 0)
+    if (sb_step_heads(s, number, source, loss) != 0 || (s->shares && forward_again(s, last) != 0) ||
+        backward(s, last) != 0)
         return -1;
     for (int i = 0; i < last; i++)
         if ((rc = bring(s, source, i)) != 0 || (rc = forward(s, source, i, i + 1 < last ? i + 1 : -1)) != 0 ||

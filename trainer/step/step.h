@@ -4,13 +4,15 @@
  * setup", 2021). Pass 1 runs the backbone chunk by chunk and keeps only the features. Heads and loss, one
  * graph, run once over the whole batch and give the gradient at the features. Pass 2 runs each chunk again
  * and takes its share back through the backbone. The last chunk of pass 1 is still in memory and goes first
- * in pass 2, so a batch of one chunk is the plain step, without a second forward pass.
+ * in pass 2, so a batch of one chunk is the plain step, without a second forward pass. (Of many chunks the
+ * last may have to go forth again, too: budget.c.)
  *
  * A chunk counts encoder inputs of one size and is the group of batch normalisation. Where a batch has
  * several chunks, the views after the first go in a permutation of the samples keyed by (seed, step).
  * Otherwise the views of an image would always share a chunk and its statistics, and a network would learn to
  * recognise those instead of the image. Nothing is committed (weights, running statistics) before
- * sb_step_commit, so a step can be dropped at any moment. All memory is taken at creation.
+ * sb_step_commit, so a step can be dropped at any moment. All memory is taken at creation, that of the device
+ * in one piece (budget.c).
  *
  * With replicas (trainer.replicas) the batch is computed as that many devices would that exchange embeddings
  * and gradients: a chunk is what one of them has, all views of its share of the samples (method.h says what
@@ -65,10 +67,10 @@ int sb_step_largest_chunk(const sb_settings *config);
  * sb_step_size, and destroyed, alone. */
 int sb_step_sketch(sb_step **out, sb_device *device, const sb_settings *config);
 
-/* What the step of a sketch takes at most with this chunk (0: all views of a size) and what is made again. */
+/* What a step takes with this chunk (0: all views of a size) and what is made again, to the byte. */
 int sb_step_size(sb_step *sketch, int chunk, sb_recompute recompute, sb_step_budget *out);
 
-/* The largest chunk that is certain to fit into so many bytes, and so is everything beside it; of those that
+/* The largest chunk that fits into so many bytes, with everything beside it; of those that
  * are at least half as large, rather one that leaves no rest, which would be a norm of its own size. 0: there
  * is none. */
 int sb_step_fit(sb_step *sketch, sb_recompute recompute, size_t available);
