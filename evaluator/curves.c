@@ -30,6 +30,14 @@ static void put_metrics(void *plot, const json_t *o)
     put_row(plot, numbers, 3);
 }
 
+static void put_given(void *plot, const json_t *o)
+{
+    const json_t *value = json_object_get(json_object_get(json_object_get(o, "rows"), "given"),
+                                          "view_retrieval");
+    if (json_is_number(value))
+        fprintf(plot, "given = %.9g\n", json_number_value(value));
+}
+
 static void put_evaluation(void *plot, const json_t *o)
 {
     const char *const names[] = { "trained", "untrained", "pixels", "colour", "chance" };
@@ -47,8 +55,8 @@ int sb_curves_data(FILE *plot, const char *run_dir)
     fprintf(plot, "EOD\n$evaluations << EOD\n");
     if (sb_jsonl_read(run_dir, "evaluation.jsonl", put_evaluation, plot) != 0)
         return -1;
-    fprintf(plot, "EOD\n");
-    return 0;
+    fprintf(plot, "EOD\ngiven = -1\n");
+    return sb_jsonl_read(run_dir, "evaluation.jsonl", put_given, plot);
 }
 
 /* One picture of three plots; what needs no training is a level, not a curve. */
@@ -72,7 +80,8 @@ static int draw(FILE *plot, const char *run_dir)
         "U_mean with lines dt 1 lc rgb '#c0392b' title 'untrained', P_mean with lines dt 2 lc rgb '#7f8c8d' "
         "title '16 x 16 pixels', "
         "C_mean with lines dt 3 lc rgb '#b7950b' title 'colour', G_mean with lines dt 4 lc 'black' title "
-        "'chance'\n"
+        "'chance', (given < 0 ? NaN : 100 * given) with lines dt 1 lc rgb '#27ae60' title (given < 0 ? '' : "
+        "'as given')\n"
         "set ylabel 'images/s'\nset yrange [0:*]\nplot $steps using 1:3 with lines title 'throughput'\n"
         "unset multiplot\n");
     return 0;

@@ -111,20 +111,32 @@ int sb_encoder_set(sb_encoder *e, const float *weight, size_t weight_floats, con
     return sb_plan_pack(e->plan, &e->section);
 }
 
-int sb_encoder_load(sb_encoder *e, const char *run_dir, int64_t *step)
+static sb_checkpoint_view view_of(const sb_encoder *e)
 {
     const size_t *floats = e->store.floats;
-    sb_checkpoint_view view = {
+    return (sb_checkpoint_view){
         .store = &e->store,
         .parts = { { "", SB_ENTRY_WEIGHT, e->section.weight, floats[SB_ENTRY_WEIGHT] },
                    { "", SB_ENTRY_STATISTIC, e->section.statistic, floats[SB_ENTRY_STATISTIC] } },
         .part_count = 2
     };
+}
+
+int sb_encoder_load(sb_encoder *e, const char *run_dir, int64_t *step)
+{
+    sb_checkpoint_view view = view_of(e);
     int found = sb_checkpoint_load_latest(run_dir, &view);
     if (found <= 0)
         return found;
     *step = view.step;
     return sb_plan_pack(e->plan, &e->section) == 0 ? 1 : -1;
+}
+
+int sb_encoder_load_given(sb_encoder *e, const char *run_dir)
+{
+    const sb_checkpoint_view view = view_of(e);
+    int found = sb_checkpoint_load_given(run_dir, &view);
+    return found <= 0 ? found : sb_plan_pack(e->plan, &e->section) == 0 ? 1 : -1;
 }
 
 /* Copies the views from `start` on into device memory; the last chunk is filled up with the first views. */

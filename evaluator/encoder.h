@@ -23,6 +23,9 @@ void sb_encoder_destroy(sb_encoder **encoder);
  * there is none yet; -1. */
 int sb_encoder_load(sb_encoder *encoder, const char *run_dir, int64_t *step);
 
+/* The same of the weights that the run was given (`init`). 1; 0: it was given none; -1. */
+int sb_encoder_load_given(sb_encoder *encoder, const char *run_dir);
+
 /* Takes weights and statistics from memory: `weight_floats` weights and `statistic_floats` statistics, laid
  * out as the trainer's store has a backbone. */
 int sb_encoder_set(sb_encoder *encoder, const float *weight, size_t weight_floats, const float *statistic,

@@ -61,4 +61,18 @@ void sb_evaluation_free(sb_evaluation *e)
     *e = (sb_evaluation){ 0 };
 }
 
+int sb_evaluation_measure_given(sb_evaluation *e)
+{
+    if (e->report.given || e->config.start.init[0] == '\0')
+        return 0;
+    const int found = sb_encoder_load_given(e->encoder, e->run_dir);
+    if (found == 0)
+        sb_note("%s was given %s and did not keep it: there is no row of it", e->run_dir,
+                e->config.start.init);
+    if (found <= 0)
+        return found;
+    e->report.given = true;
+    return measure(e, &e->report.row[SB_ROW_GIVEN]);
+}
+
 int sb_evaluation_measure(sb_evaluation *e) { return measure(e, &e->report.row[SB_ROW_TRAINED]); }

@@ -24,6 +24,11 @@ typedef struct {
 int sb_evaluation_create(sb_evaluation *out, const char *run_dir, int threads);
 void sb_evaluation_free(sb_evaluation *evaluation);
 
+/* Measures the weights that the run was given (`init`), if it was and they are not measured yet: the encoder
+ * holds them afterwards. Where a trainer or a checkpoint has weights, those that were given are there, too.
+ */
+int sb_evaluation_measure_given(sb_evaluation *evaluation);
+
 /* Measures the weights that evaluation->encoder holds now (their norm statistics are calibrated first) into
  * the trained row. */
 int sb_evaluation_measure(sb_evaluation *evaluation);

@@ -12,6 +12,7 @@
 #include "evaluator/attach.h"   /* sb_attach */
 #include "evaluator/embed.h"    /* sb_embed */
 #include "evaluator/evaluate.h" /* sb_evaluation_* */
+#include "evaluator/held.h"     /* sb_held_say */
 #include "evaluator/pictures.h" /* sb_picture_* */
 #include "proto/error.h"        /* sb_fail, sb_note */
 #include "trainer/status.h"     /* sb_status_read */
@@ -51,11 +52,20 @@ static int conclude(sb_evaluation *e, sb_attachment *live, const arguments *a)
         sb_report_append(&e->report, a->run_dir) != 0)
         return -1;
     sb_report_print(&e->report);
+    if (e->report.given && e->config.continuing.enabled) {
+        char line[2 * PATH_MAX];
+        if (sb_held_say(&e->report, a->run_dir, e->config.continuing.stop, line, sizeof line) != 0)
+            return -1;
+        printf("%s\n", line);
+        fflush(stdout);
+    }
     return a->pictures ? sb_pictures(e) : 0;
 }
 
 static int evaluate_checkpoint(sb_evaluation *e, const arguments *a)
 {
+    if (sb_evaluation_measure_given(e) != 0)
+        return -1;
     int rc = sb_encoder_load(e->encoder, a->run_dir, &e->report.step);
     if (rc == 0)
         return sb_fail("%s has no checkpoint yet, and no trainer that answers", a->run_dir);
@@ -77,7 +87,8 @@ static int evaluate_live(sb_evaluation *e, sb_attachment *live, const arguments 
         if (rc == 1) {
             e->report.step = head->step;
             e->report.source = "snapshot";
-            if (sb_encoder_set(e->encoder, weight, head->weight_floats, running, head->statistic_floats) !=
+            if (sb_evaluation_measure_given(e) != 0 ||
+                sb_encoder_set(e->encoder, weight, head->weight_floats, running, head->statistic_floats) !=
                     0 ||
                 conclude(e, live, a) != 0)
                 return -1;

@@ -21,7 +21,7 @@ int sb_picture_curves(const char *run_dir);
 
 /* What that is drawn from, as gnuplot's blocks: $steps has rows of step, loss, images/s; $evaluations of
  * step, then the view retrieval of the rows trained, untrained, pixels, colour, chance. A line of a log that
- * lacks one of them gives no row. */
+ * lacks one of them gives no row. `given` is that of the last row "given", or below 0. */
 int sb_curves_data(FILE *plot, const char *run_dir);
 
 #endif

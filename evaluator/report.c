@@ -11,29 +11,38 @@
 #include "proto/error.h"
 #include "proto/rundir.h"
 
-static const char *const row_names[SB_ROWS] = { "chance", "colour statistics", "16 x 16 pixels", "untrained",
-                                                "trained" };
-static const char *const row_keys[SB_ROWS] = { "chance", "colour", "pixels", "untrained", "trained" };
+static const struct {
+    const char *name, *key;
+} rows[SB_ROWS] = {
+    [SB_ROW_CHANCE] = { "chance", "chance" },         [SB_ROW_COLOUR] = { "colour statistics", "colour" },
+    [SB_ROW_PIXELS] = { "16 x 16 pixels", "pixels" }, [SB_ROW_UNTRAINED] = { "untrained", "untrained" },
+    [SB_ROW_GIVEN] = { "as given", "given" },         [SB_ROW_TRAINED] = { "trained", "trained" },
+};
 
-/* A measure that this data set does not have (no labels, no groups). */
-static bool missing(const sb_report *r, int k)
+const char *sb_report_row(sb_row row) { return rows[row].key; }
+
+bool sb_report_has(const sb_report *r, sb_metric_id k)
 {
-    return sb_metrics[k]->share && r->row[SB_ROW_TRAINED].value[k] < 0;
+    return !sb_metrics[k]->share || r->row[SB_ROW_TRAINED].value[k] >= 0;
 }
+
+static bool left_out(const sb_report *r, int row) { return row == SB_ROW_GIVEN && !r->given; }
 
 void sb_report_print(const sb_report *r)
 {
     printf("step %" PRId64 " (%s): %d held-out tiles, %d distorted views of each, %d pixels\n", r->step,
            r->source, r->tiles, r->views, r->size);
     printf("  %-18s", "");
-    for (int k = 0; k < SB_METRICS; k++)
-        if (!missing(r, k))
+    for (sb_metric_id k = 0; k < SB_METRICS; k++)
+        if (sb_report_has(r, k))
             printf(" %10s", sb_metrics[k]->title);
     printf("\n");
     for (int row = 0; row < SB_ROWS; row++) {
-        printf("  %-18s", row_names[row]);
-        for (int k = 0; k < SB_METRICS; k++) {
-            if (missing(r, k))
+        if (left_out(r, row))
+            continue;
+        printf("  %-18s", rows[row].name);
+        for (sb_metric_id k = 0; k < SB_METRICS; k++) {
+            if (!sb_report_has(r, k))
                 continue;
             if (row == SB_ROW_CHANCE && !sb_metrics[k]->chance)
                 printf(" %10s", "");
@@ -55,8 +64,8 @@ void sb_report_print(const sb_report *r)
 static json_t *row_json(const sb_report *r, int row)
 {
     json_t *out = json_object();
-    for (int k = 0; k < SB_METRICS; k++)
-        if (!missing(r, k) && (row != SB_ROW_CHANCE || sb_metrics[k]->chance))
+    for (sb_metric_id k = 0; k < SB_METRICS; k++)
+        if (sb_report_has(r, k) && (row != SB_ROW_CHANCE || sb_metrics[k]->chance))
             json_object_set_new(out, sb_metrics[k]->key, json_real(r->row[row].value[k]));
     return out;
 }
@@ -66,11 +75,12 @@ int sb_report_append(const sb_report *r, const char *run_dir)
     char path[PATH_MAX];
     if (sb_rundir_path(path, run_dir, "evaluation.jsonl") != 0)
         return -1;
-    json_t *rows = json_object();
+    json_t *all = json_object();
     for (int row = 0; row < SB_ROWS; row++)
-        json_object_set_new(rows, row_keys[row], row_json(r, row));
+        if (!left_out(r, row))
+            json_object_set_new(all, rows[row].key, row_json(r, row));
     json_t *root = json_pack("{s:I, s:s, s:i, s:i, s:i, s:o}", "step", (json_int_t)r->step, "source",
-                             r->source, "tiles", r->tiles, "views", r->views, "size", r->size, "rows", rows);
+                             r->source, "tiles", r->tiles, "views", r->views, "size", r->size, "rows", all);
     if (root && r->stream.count > 0)
         json_object_set_new(root, "embeddings",
                             json_pack("{s:i, s:i, s:f, s:f, s:f, s:f}", "count", (int)r->stream.count,

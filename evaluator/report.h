@@ -3,6 +3,8 @@
 #ifndef SB_EVALUATOR_REPORT_H
 #define SB_EVALUATOR_REPORT_H
 
+#include <stdbool.h>
+
 #include "evaluator/measure.h"
 
 /* A row of the table. The rows beside the trained network keep it honest. */
@@ -11,6 +13,7 @@ typedef enum {
     SB_ROW_COLOUR,
     SB_ROW_PIXELS,
     SB_ROW_UNTRAINED,
+    SB_ROW_GIVEN, /* the weights of `init` as they were given; where there are none it is left out */
     SB_ROW_TRAINED,
     SB_ROWS
 } sb_row;
@@ -25,9 +28,16 @@ typedef struct {
     int64_t step;
     const char *source;     /* "snapshot" or "checkpoint" */
     int tiles, views, size; /* of the gallery */
+    bool given;             /* there is a row of the weights as given */
     sb_measures row[SB_ROWS];
     sb_stream_measures stream; /* count 0: none */
 } sb_report;
+
+/* The key of a row in evaluation.jsonl. */
+const char *sb_report_row(sb_row row);
+
+/* Whether the data set has what the measure needs (labels, groups). */
+bool sb_report_has(const sb_report *report, sb_metric_id measure);
 
 /* Prints the table: one column for each measure that the data set allows. */
 void sb_report_print(const sb_report *report);

@@ -447,8 +447,32 @@ static int check_setting(const sb_config *c, const sb_key_table *const *tables, 
     return chosen ? 0 : no_such_key(c, tables, s);
 }
 
-int sb_config_check(const sb_config *config, const sb_key_table *const *tables)
+/* A section that was set itself sets its own key; one with any other key set has it true by default. */
+static int settle_own(sb_config *c, const sb_key_table *table)
 {
+    char own[SB_KEY_NAME_MAX];
+    const sb_setting *other = NULL;
+    snprintf(own, sizeof own, "%s.%s", table->section, table->own);
+    for (int i = 0; i < c->count; i++) {
+        sb_setting *s = &c->settings[i];
+        if (strcmp(s->name, table->section) == 0) {
+            char *name = copy_of(own);
+            if (!name)
+                return -1;
+            free(s->name);
+            s->name = name;
+        } else if (key_of(table, s->name) && strcmp(s->name, own) != 0) {
+            other = s;
+        }
+    }
+    return other ? put(c, 0, other->place, own, "true") : 0;
+}
+
+int sb_config_check(sb_config *config, const sb_key_table *const *tables)
+{
+    for (const sb_key_table *const *t = tables; *t; t++)
+        if ((*t)->own && settle_own(config, *t) != 0)
+            return -1;
     /* Choices are made by keys of the first pass: it tells a wrong choice before the second tells what that
      * choice does not have. */
     for (int pass = 0; pass < 2; pass++)

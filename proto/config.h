@@ -47,8 +47,8 @@ int sb_config_settle(sb_config *config, const char *name, const char *value);
 
 /* Checks that every key that was set is in a table, and that the table allows its value. A key that belongs
  * only to a choice that was not made is refused; the error names the choices it belongs to. `tables` ends
- * with NULL. */
-int sb_config_check(const sb_config *config, const sb_key_table *const *tables);
+ * with NULL. What was set for a section becomes its own key's (sb_key_table). */
+int sb_config_check(sb_config *config, const sb_key_table *const *tables);
 
 /* Fills an owner's struct (`table->bytes`) with its keys' values. An error names the key and its place. */
 int sb_config_fill(const sb_config *config, const sb_key_table *table, void *out);

@@ -43,8 +43,10 @@ typedef struct {
     const char *choice; /* in force only where SECTION.name has this value; NULL: always */
     const sb_key *keys;
     int count;
-    size_t bytes; /* of the owner's struct */
-    bool open;    /* the one row stands for keys of any name, and its field is the struct */
+    size_t bytes;    /* of the owner's struct */
+    bool open;       /* the one row stands for keys of any name, and its field is the struct */
+    const char *own; /* a BOOL key that SECTION = VALUE sets, too, and that is true by default where another
+                        key of the section is set; NULL: none */
 } sb_key_table;
 
 /* The rows. `type` is the owner's struct; a field of another type than the kind's does not compile. `.apart =

@@ -3,6 +3,7 @@
  *     config.yaml              the whole configuration, every key
  *     index.csv                the data set as it was at the start (loader/index.h)
  *     quarantine.jsonl         files that could not be used, and why
+ *     given.safetensors        with `init`: the network as it was given, before the first step
  *     metrics.jsonl            one object a step        evaluation.jsonl  one object an evaluation
  *     status.json              now (renamed into place once a second)
  *     checkpoints/step-N.safetensors, backbone.safetensors

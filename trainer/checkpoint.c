@@ -17,6 +17,8 @@
 #include "proto/rundir.h"
 #include "trainer/safetensors.h"
 
+#define GIVEN "given.safetensors"
+
 /* ---- tensors of a view --------------------------------------------------------------------------------- */
 
 typedef struct {
@@ -156,18 +158,24 @@ static int path_of(char *path, const char *run_dir, int64_t step)
     return sb_rundir_path(path, run_dir, "checkpoints/step-%09" PRId64 ".safetensors", step);
 }
 
-int sb_checkpoint_save(const char *run_dir, const sb_checkpoint_view *v, int keep)
+static int write_file(const char *path, const sb_checkpoint_view *v)
 {
-    char path[PATH_MAX], step[32];
+    char step[32];
     listing l;
     snprintf(step, sizeof step, "%" PRId64, v->step);
     const char *metadata[] = { "format",       "pt", "smallbatch.step", step, "smallbatch.config",
                                v->config_text, NULL };
-    int rc = -1;
-    if (list(v, &l) == 0 && path_of(path, run_dir, v->step) == 0)
+    int rc = list(v, &l);
+    if (rc == 0)
         rc = sb_safetensors_write(path, l.tensors, l.count, metadata, look, &l);
     drop(&l);
-    if (rc != 0)
+    return rc;
+}
+
+int sb_checkpoint_save(const char *run_dir, const sb_checkpoint_view *v, int keep)
+{
+    char path[PATH_MAX];
+    if (path_of(path, run_dir, v->step) != 0 || write_file(path, v) != 0)
         return sb_context("checkpoint of step %" PRId64, v->step);
     int64_t *steps;
     int count = list_steps(run_dir, &steps);
@@ -180,19 +188,6 @@ int sb_checkpoint_save(const char *run_dir, const sb_checkpoint_view *v, int kee
     return 0;
 }
 
-#define DESCRIBED (16 + 24 * SB_TENSOR_DIMS)
-
-/* "f32 [3, 4]", of a tensor. */
-static const char *describe(const sb_tensor *t, char out[DESCRIBED])
-{
-    static const char *const types[] = { "f32", "i64", "f16", "bf16", "f64", "i32", "u8" };
-    int used = snprintf(out, DESCRIBED, "%s [", types[t->type]);
-    for (int d = 0; d < t->dims; d++)
-        used += snprintf(out + used, DESCRIBED - (size_t)used, "%s%" PRId64, d ? ", " : "", t->shape[d]);
-    snprintf(out + used, DESCRIBED - (size_t)used, "]");
-    return out;
-}
-
 /* All that is wanted is looked for before the first of it is taken. */
 static int take_all(const sb_safetensors *file, listing *l)
 {
@@ -200,10 +195,10 @@ static int take_all(const sb_safetensors *file, listing *l)
         const sb_tensor *wanted = &l->tensors[i], *t = sb_safetensors_find(file, wanted->name);
         if (!t)
             return sb_fail("tensor %s is missing", wanted->name);
-        char has[DESCRIBED], needs[DESCRIBED];
+        char has[SB_TENSOR_DESCRIBED], needs[SB_TENSOR_DESCRIBED];
         if (!fits(wanted, t))
             return sb_fail("tensor %s is %s, and this configuration and data set need %s", wanted->name,
-                           describe(t, has), describe(wanted, needs));
+                           sb_tensor_describe(t, has), sb_tensor_describe(wanted, needs));
     }
     for (int i = 0; i < l->count; i++)
         if (load_tensor(file, sb_safetensors_find(file, l->tensors[i].name), l, &l->tensors[i]) != 0)
@@ -277,84 +272,35 @@ int sb_checkpoint_latest(const char *run_dir, char *path)
     return found;
 }
 
-/* ---- init ---------------------------------------------------------------------------------------------- */
+/* ---- what a run was given ------------------------------------------------------------------------------ */
 
-static const sb_tensor *find_with_prefix(const sb_safetensors *file, const char *name)
+/* The parts of a view that are the network's own. */
+static sb_checkpoint_view network_of(const sb_checkpoint_view *v)
 {
-    const char *prefixes[] = { "", "module.", "backbone.", "encoder.", "model." };
-    char full[SB_TENSOR_NAME];
-    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++) {
-        const sb_tensor *t = NULL;
-        if (snprintf(full, sizeof full, "%s%s", prefixes[i], name) < (int)sizeof full)
-            t = sb_safetensors_find(file, full);
-        if (t)
-            return t;
-    }
-    return NULL;
-}
-
-/* Whether a tensor is of an entry that stays as it was given. */
-static bool is_given(const sb_store *store, const char *name)
-{
-    for (int i = 0; i < store->count; i++) {
-        const sb_entry *e = &store->entries[i];
-        const size_t length = strlen(e->name);
-        if (e->extent.given && strncmp(name, e->name, length) == 0 &&
-            name[length] == (e->kind == SB_ENTRY_STATISTIC ? '.' : '\0'))
-            return true;
-    }
-    return false;
-}
-
-/* How the tensors of a listing and of a file agree. */
-typedef struct {
-    int matched, other, missing;
-    char first[SB_TENSOR_NAME]; /* that was left as it is */
-} agreement;
-
-static int take_what_fits(const sb_safetensors *file, const sb_store *store, listing *l, agreement *a)
-{
-    for (int i = 0; i < l->count; i++) {
-        const sb_tensor *wanted = &l->tensors[i], *t = find_with_prefix(file, wanted->name);
-        if (wanted->type == SB_TENSOR_I64)
-            continue;
-        bool same = t && fits(wanted, t);
-        if (same && load_tensor(file, t, l, wanted) != 0)
-            return -1;
-        if (!same && is_given(store, wanted->name))
-            return sb_fail("tensor %s stays as the file has it, and the file has %s", wanted->name,
-                           t ? "one of another type or shape" : "none");
-        a->matched += same;
-        a->other += t && !same;
-        a->missing += !t;
-        if (!same && !a->first[0])
-            memcpy(a->first, wanted->name, sizeof a->first);
-    }
-    return a->matched > 0
-               ? 0
-               : sb_fail("none of its %d tensors has a name and shape of this encoder", file->count);
-}
-
-int sb_checkpoint_init(sb_checkpoint_view *v, const char *path, char **report)
-{
-    sb_safetensors file;
-    listing l;
-    agreement a = { 0 };
-    sb_checkpoint_view plain = *v;
-    plain.part_count = 0;
+    sb_checkpoint_view out = *v;
+    out.part_count = 0;
     for (int p = 0; p < v->part_count; p++)
         if (v->parts[p].prefix[0] == '\0' && v->parts[p].kind != SB_ENTRY_STATE)
-            plain.parts[plain.part_count++] = v->parts[p];
-    if (sb_safetensors_open(&file, path) != 0)
+            out.parts[out.part_count++] = v->parts[p];
+    return out;
+}
+
+int sb_checkpoint_keep_given(const char *run_dir, const sb_checkpoint_view *v)
+{
+    char path[PATH_MAX];
+    const sb_checkpoint_view network = network_of(v);
+    return sb_rundir_path(path, run_dir, GIVEN) != 0 || write_file(path, &network) != 0
+               ? sb_context("%s", GIVEN)
+               : 0;
+}
+
+int sb_checkpoint_load_given(const char *run_dir, const sb_checkpoint_view *v)
+{
+    char path[PATH_MAX];
+    sb_checkpoint_view network = network_of(v);
+    if (sb_rundir_path(path, run_dir, GIVEN) != 0)
         return -1;
-    int rc = list(&plain, &l);
-    if (rc == 0 && take_what_fits(&file, v->store, &l, &a) != 0)
-        rc = sb_context("%s", path);
-    if (rc == 0 && asprintf(report, "%d tensors taken, %d of another type or shape, %d not in the file%s%s",
-                            a.matched, a.other, a.missing,
-                            a.first[0] ? "; the first left at its initial value is " : "", a.first) < 0)
-        rc = sb_fail("out of memory for the report on %s", path);
-    drop(&l);
-    sb_safetensors_close(&file);
-    return rc;
+    if (access(path, F_OK) != 0)
+        return errno == ENOENT ? 0 : sb_fail_errno("%s", path);
+    return load(path, &network) == 0 ? 1 : -1;
 }

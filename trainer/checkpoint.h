@@ -44,10 +44,10 @@ int sb_checkpoint_load_latest(const char *run_dir, sb_checkpoint_view *view);
 /* Path of the newest sound checkpoint (PATH_MAX bytes). 1, 0, -1. */
 int sb_checkpoint_latest(const char *run_dir, char *path);
 
-/* Takes weights and running statistics (the parts without a prefix) from a safetensors file with
- * torchvision's or timm's names, also behind a prefix ("module.", "backbone.", "encoder."). *report
- * (malloc'ed): what matched, what did not. An error if no tensor matches, or if
- * one does not that stays as it was given (sb_extent). */
-int sb_checkpoint_init(sb_checkpoint_view *view, const char *path, char **report);
+/* RUN/given.safetensors: the network (the parts without a prefix) as a run was given it by `init`, before its
+ * first step. With it neither a start that was interrupted nor an evaluation needs the file of `init` again.
+ * load: 1: read; 0: there is none, and nothing was changed; -1. */
+int sb_checkpoint_keep_given(const char *run_dir, const sb_checkpoint_view *view);
+int sb_checkpoint_load_given(const char *run_dir, const sb_checkpoint_view *view);
 
 #endif

@@ -57,9 +57,10 @@ static const sb_key_table method_table = SB_KEY_TABLE("method", NULL, method_cho
 #define SB_METHOD(name) &sb_method_##name.keys,
 #define SB_ENCODER(name) &sb_encoder_##name.keys,
 #define SB_OPTIMISER(name) &sb_optimiser_##name.keys,
-const sb_key_table *const sb_tables[] = { &sb_common_table,    &sb_start_table,   &sb_cuda_table,
-                                          &sb_run_table,       &sb_data_table,    &sb_guide_table,
-                                          &sb_loader_table,    &sb_batch_table,   &method_table,
+const sb_key_table *const sb_tables[] = { &sb_common_table,    &sb_start_table,   &sb_continue_table,
+                                          &sb_cuda_table,      &sb_run_table,     &sb_data_table,
+                                          &sb_guide_table,     &sb_loader_table,  &sb_batch_table,
+                                          &method_table,
 #include "trainer/methods/methods.def"
                                           &encoder_table,
 #include "trainer/encoders/encoders.def"
@@ -98,6 +99,7 @@ static int fill(sb_settings *s, const sb_config *config)
     encoder_choice encoder;
     if (sb_config_fill(config, &sb_common_table, &s->common) != 0 ||
         sb_config_fill(config, &sb_start_table, &s->start) != 0 ||
+        sb_config_fill(config, &sb_continue_table, &s->continuing) != 0 ||
         sb_config_fill(config, &sb_cuda_table, &s->cuda) != 0 ||
         sb_config_fill(config, &sb_run_table, &s->run) != 0 ||
         sb_loader_keys_read(config, &s->data, &s->loader) != 0 ||
@@ -120,6 +122,19 @@ static int fill(sb_settings *s, const sb_config *config)
         if (s->data.guides[i].weight != 0)
             s->guides[s->guide_count++] = (sb_guide_how){ .classes = 2, .weight = s->data.guides[i].weight };
     return sb_view_keys_read(config, s->data.view, s->views);
+}
+
+static int check_continue(const sb_settings *s, const sb_config *c)
+{
+    if (s->continuing.enabled && s->start.init[0] == '\0')
+        return sb_fail("%s: continue: there are no weights to go on from: init=FILE names them",
+                       sb_config_place(c, "continue.enabled"));
+    if (s->continuing.enabled && s->continuing.heads >= s->trainer.steps)
+        return sb_fail("%s: continue.heads = %" PRId64 ": the run has trainer.steps = %" PRId64
+                       ", and its backbone would stay as it was given (%s)",
+                       sb_config_place(c, "continue.heads"), s->continuing.heads, s->trainer.steps,
+                       sb_config_place(c, "trainer.steps"));
+    return 0;
 }
 
 /* What no single table shows. */
@@ -152,7 +167,7 @@ static int check(const sb_settings *s, const sb_config *c)
                        "was expected (%s)",
                        sb_config_place(c, "method.bank"), s->bank, s->trainer.batch,
                        sb_config_place(c, "trainer.batch"));
-    return 0;
+    return check_continue(s, c);
 }
 
 static int settle_number(sb_config *config, const char *name, int value)

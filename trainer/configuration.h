@@ -23,6 +23,7 @@ struct sb_settings {
     sb_common_keys common;
     sb_cuda_keys cuda;
     sb_start_keys start;
+    sb_continue_keys continuing;
     sb_run_keys run;
     sb_data_keys data;
     sb_loader_keys loader;

@@ -6,6 +6,21 @@ static const sb_key start_keys[] = {
                 .apart = true),
 };
 
+static const sb_key continue_keys[] = {
+    SB_KEY_BOOL(
+        sb_continue_keys, enabled, "false",
+        "go on from the weights of init with care; continue=true, or any other key of these, sets it"),
+    SB_KEY_INT64(sb_continue_keys, heads, "100", 0, 1e12,
+                 "steps in which the heads learn alone: the backbone stays as it was given"),
+    SB_KEY_INT64(sb_continue_keys, ramp, "100", 0, 1e12,
+                 "steps after these in which the backbone's learning rate rises from 0, linear"),
+    SB_KEY_REAL(sb_continue_keys, lr, "0.1", 0, 1, "where it ends: as a share of the optimiser's"),
+    SB_KEY_REAL(sb_continue_keys, stop, "0.02", 0, 1,
+                "what held-out quality may lose against the weights as given before ./run evaluate says to "
+                "stop",
+                .apart = true),
+};
+
 static const sb_key run_keys[] = {
     SB_KEY_TEXT(sb_run_keys, dir, "", "the run directory; empty: runs/DATE-RECIPE", .apart = true),
     SB_KEY_INT(sb_run_keys, loaders, "2", 1, 256, "loaders at the start; ./run scale changes it",
@@ -39,5 +54,10 @@ static const sb_key trainer_keys[] = {
 };
 
 const sb_key_table sb_start_table = SB_KEY_TABLE("", NULL, sb_start_keys, start_keys),
+                   sb_continue_table = { .section = "continue",
+                                         .keys = continue_keys,
+                                         .count = (int)(sizeof continue_keys / sizeof *continue_keys),
+                                         .bytes = sizeof(sb_continue_keys),
+                                         .own = "enabled" },
                    sb_run_table = SB_KEY_TABLE("run", NULL, sb_run_keys, run_keys),
                    sb_trainer_table = SB_KEY_TABLE("trainer", NULL, sb_trainer_keys, trainer_keys);

@@ -19,6 +19,15 @@ typedef struct {
     char init[PATH_MAX]; /* safetensors to start from; "" none */
 } sb_start_keys;
 
+/* continue.*: how a run goes on from the weights of `init` (schedule.h) */
+typedef struct {
+    bool enabled;
+    int64_t heads; /* steps in which the heads learn alone */
+    int64_t ramp;  /* steps after these in which the backbone's learning rate rises to `lr` */
+    double lr;     /* of the optimiser's, for the backbone */
+    double stop;   /* what held-out quality may lose before an evaluator says to stop */
+} sb_continue_keys;
+
 /* run.* */
 typedef struct {
     char dir[PATH_MAX]; /* "" = runs/DATE-RECIPE */
@@ -40,6 +49,6 @@ typedef struct {
     sb_on_collapse on_collapse;
 } sb_trainer_keys;
 
-extern const sb_key_table sb_start_table, sb_run_table, sb_trainer_table;
+extern const sb_key_table sb_start_table, sb_continue_table, sb_run_table, sb_trainer_table;
 
 #endif

@@ -93,6 +93,11 @@ static void say_facts(const sb_settings *c, const sb_method *m)
     if (m->kind->momentum)
         snprintf(text + used, sizeof text - used, ", a target that averages over %.0f samples", horizon(m));
     sb_note("method %s: %s", m->kind->name, text);
+    if (c->continuing.enabled)
+        sb_note("continue: %" PRId64
+                " steps of the heads alone, then the backbone's learning rate rises in %" PRId64
+                " to %g of theirs",
+                c->continuing.heads, c->continuing.ramp, c->continuing.lr);
 }
 
 /* Prototypes that samples are dealt out to; 0: none. */

@@ -28,6 +28,17 @@ static const struct {
     [SB_TENSOR_U8] = { "U8", 1 },
 };
 
+const char *sb_tensor_describe(const sb_tensor *t, char out[SB_TENSOR_DESCRIBED])
+{
+    static const char *const said[] = { "f32", "i64", "f16", "bf16", "f64", "i32", "u8" };
+    int used = snprintf(out, SB_TENSOR_DESCRIBED, "%s [", said[t->type]);
+    for (int d = 0; d < t->dims; d++)
+        used += snprintf(out + used, SB_TENSOR_DESCRIBED - (size_t)used, "%s%" PRId64, d ? ", " : "",
+                         t->shape[d]);
+    snprintf(out + used, SB_TENSOR_DESCRIBED - (size_t)used, "]");
+    return out;
+}
+
 /* ---- write --------------------------------------------------------------------------------------------- */
 
 /* Wide types first, so that every tensor stays aligned; then by name. */

@@ -33,6 +33,10 @@ typedef struct {
     size_t begin;     /* read: its first byte in the file */
 } sb_tensor;
 
+/* "f32 [3, 4]", into `out`, which it returns. */
+#define SB_TENSOR_DESCRIBED (16 + 24 * SB_TENSOR_DIMS)
+const char *sb_tensor_describe(const sb_tensor *tensor, char out[SB_TENSOR_DESCRIBED]);
+
 /* Where `bytes` bytes of a tensor, from its byte `at` on, lie in host memory until the next call; NULL with
  * sb_error set: they cannot be had. */
 typedef const void *(*sb_tensor_look)(void *context, const sb_tensor *tensor, size_t at, size_t bytes);

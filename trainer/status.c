@@ -100,6 +100,8 @@ int sb_metrics_append(const char *run_dir, const sb_step_metrics *m)
     json_t *root = json_pack("{s:I, s:I, s:f, s:f, s:f, s:f}", "step", (json_int_t)m->step, "epoch",
                              (json_int_t)m->epoch, "loss", m->loss, "lr", m->lr, "images_per_second",
                              m->images_per_second, "waited", m->waited);
+    if (root && m->continued)
+        json_object_set_new(root, "backbone_lr", json_real(m->backbone_lr));
     if (root && m->looked)
         json_object_update_new(root, json_pack("{s:f, s:f}", "deviation", m->deviation, "rank", m->rank));
     json_t *guides = root && m->guide_count > 0 ? json_object() : NULL;

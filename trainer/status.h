@@ -30,6 +30,8 @@ typedef struct {
     int64_t step;
     uint32_t epoch;
     double loss, lr, images_per_second, waited;
+    bool continued; /* from given weights: the backbone's learning rate is another */
+    double backbone_lr;
     bool looked;
     double deviation, rank;
     int guide_count; /* of columns that guide */

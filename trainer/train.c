@@ -27,6 +27,7 @@
 #include "trainer/export.h"     /* sb_export_backbone */
 #include "trainer/guides.h"     /* sb_guides_* */
 #include "trainer/images.h"     /* sb_images_* */
+#include "trainer/init.h"       /* sb_init_take */
 #include "trainer/publish.h"    /* sb_publish_* */
 #include "trainer/remarks.h"    /* sb_remarks */
 #include "trainer/schedule.h"   /* sb_schedule_lr */
@@ -248,20 +249,33 @@ static int save(train *t)
 }
 
 /* Weights of the file that `init` names, if it names one. */
-static int take_init(const train *t, sb_checkpoint_view *view)
+static int take_init(const train *t, const sb_checkpoint_view *view)
 {
-    char *report = NULL;
-    if (t->config.start.init[0] == '\0')
-        return sb_encoder_norm_of(&t->config) == SB_ENCODER_FROZEN
+    const sb_settings *c = &t->config;
+    char *report;
+    if (c->start.init[0] == '\0')
+        return sb_encoder_norm_of(c) == SB_ENCODER_FROZEN
                    ? sb_fail(
                          "encoder.norm = frozen keeps the statistics of a network that was trained before: "
                          "init=FILE names it")
                    : 0;
-    if (sb_checkpoint_init(view, t->config.start.init, &report) != 0)
+    if (sb_init_take(view, c->start.init, c->continuing.enabled ? sb_step_backbone(t->step) : NULL,
+                     &report) != 0)
         return sb_context("init");
-    sb_note("init: %s: %s", t->config.start.init, report);
+    sb_note("init: %s: %s", c->start.init, report);
     free(report);
     return 0;
+}
+
+/* What the run starts from: what it was given already, if it is started again before its first checkpoint. */
+static int take_given(const train *t, const sb_checkpoint_view *view)
+{
+    if (t->config.start.init[0] == '\0')
+        return take_init(t, view);
+    const int found = sb_checkpoint_load_given(t->run_dir, view);
+    if (found != 0)
+        return found < 0 ? -1 : 0;
+    return take_init(t, view) != 0 ? -1 : sb_checkpoint_keep_given(t->run_dir, view);
 }
 
 /* From the newest checkpoint; else from `init`; else as initialised. */
@@ -271,7 +285,7 @@ static int restore(train *t)
     int found = sb_checkpoint_load_latest(t->run_dir, &view);
     if (found < 0)
         return -1;
-    if (found == 0 && take_init(t, &view) != 0)
+    if (found == 0 && take_given(t, &view) != 0)
         return -1;
     t->number = found ? view.step : 0;
     if (found)
@@ -337,6 +351,8 @@ static int report(train *t, double loss, double lr, uint64_t step_ns)
                           .epoch = t->epoch,
                           .loss = loss,
                           .lr = lr,
+                          .backbone_lr = lr * sb_schedule_backbone(&t->config.continuing, t->number - 1),
+                          .continued = t->config.continuing.enabled,
                           .images_per_second = rate,
                           .waited = waited,
                           .looked = looks(t),

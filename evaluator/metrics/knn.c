@@ -77,7 +77,10 @@ static int top1(const sb_features *f, double *out) { return classify(f, 1, out);
 static int top5(const sb_features *f, double *out) { return classify(f, 5, out); }
 static double another_of_the_label(const sb_features *f) { return sb_metric_chance(f->label, f->tiles); }
 
-const sb_metric sb_metric_knn_top1 = {
-    .key = "knn_top1", .title = "kNN top-1", .share = true, .measure = top1, .chance = another_of_the_label
-};
+const sb_metric sb_metric_knn_top1 = { .key = "knn_top1",
+                                       .title = "kNN top-1",
+                                       .tells = 3,
+                                       .share = true,
+                                       .measure = top1,
+                                       .chance = another_of_the_label };
 const sb_metric sb_metric_knn_top5 = { .key = "knn_top5", .title = "top-5", .share = true, .measure = top5 };

@@ -17,6 +17,8 @@ typedef struct {
 
 typedef struct {
     const char *key, *title; /* in evaluation.jsonl; of its column */
+    int tells;  /* how much it tells of what features are worth: of those that the data set allows the highest
+                   decides whether training goes wrong (held.h); 0: nothing */
     bool share; /* from 0 to 1, printed in per cent; negative: the data set lacks what the measure needs */
     int (*measure)(const sb_features *features, double *out); /* 0; -1 with sb_error */
     double (*chance)(

@@ -74,11 +74,15 @@ double sb_metric_chance(const uint32_t *id, int rows)
     return counted ? expected / counted : -1;
 }
 
-const sb_metric sb_metric_view_retrieval = {
-    .key = "view_retrieval", .title = "view", .share = true, .measure = view_retrieval, .chance = one_tile
-};
+const sb_metric sb_metric_view_retrieval = { .key = "view_retrieval",
+                                             .title = "view",
+                                             .tells = 1,
+                                             .share = true,
+                                             .measure = view_retrieval,
+                                             .chance = one_tile };
 const sb_metric sb_metric_group_retrieval = { .key = "group_retrieval",
                                               .title = "group",
+                                              .tells = 2,
                                               .share = true,
                                               .measure = group_retrieval,
                                               .chance = another_of_the_group };

@@ -351,6 +351,11 @@ static bool read_curves(void)
             assert_true(is_row(&at, blocks[i].columns));
         at += 4;
     }
+    while (rc == 0 && at < text + bytes) {
+        assert_memory_equal(at, "given = ", 8);
+        at += 8;
+        assert_true(is_row(&at, 1));
+    }
     assert_true(rc != 0 || at == text + bytes);
     free(text);
     return rc == 0 && (rows > 0 || sb_fail("no rows") == 0);

@@ -77,12 +77,42 @@ static void test_edges(void **state)
     same(lr(&one, 0), 0.15);
 }
 
+/* The backbone's share: every step of each phase, and phases of no step. */
+static void test_backbone(void **state)
+{
+    (void)state;
+    const sb_continue_keys off = { .heads = 10, .ramp = 10, .lr = 0.1 };
+    assert_false(sb_schedule_heads_alone(&off, 0));
+    same(sb_schedule_backbone(&off, 0), 1);
+    const sb_continue_keys cases[] = { { true, .heads = 10, .ramp = 4, .lr = 0.1 },
+                                       { true, .heads = 0, .ramp = 7, .lr = 0.5 },
+                                       { true, .heads = 3, .ramp = 0, .lr = 1 },
+                                       { true, .heads = 3, .ramp = 1, .lr = 0.25 },
+                                       { true, .heads = 0, .ramp = 0, .lr = 0.3 } };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const sb_continue_keys *c = &cases[i];
+        int64_t k = 0;
+        for (; k < c->heads; k++) {
+            assert_true(sb_schedule_heads_alone(c, k));
+            same(sb_schedule_backbone(c, k), 0);
+        }
+        for (double share = c->lr; k < c->heads + c->ramp; k++, share += c->lr) {
+            assert_false(sb_schedule_heads_alone(c, k));
+            same(sb_schedule_backbone(c, k) * (double)c->ramp, share);
+        }
+        for (; k < c->heads + c->ramp + 20; k++)
+            same(sb_schedule_backbone(c, k), c->lr);
+        same(sb_schedule_backbone(c, (int64_t)1 << 50), c->lr);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_scaling),
         cmocka_unit_test(test_course),
         cmocka_unit_test(test_edges),
+        cmocka_unit_test(test_backbone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -99,6 +99,9 @@ static sb_t build(sb_graph *g, const resnet *v, const resnet_keys *own, int chan
     t = conv(g, own, t, "conv1",
              (sb_conv_how){ STEM_WIDTH, .kernel = stems[own->stem].kernel, .stride = stems[own->stem].stride,
                             .pad = stems[own->stem].pad });
+    sb_entry *filters = sb_weight_of(g, t, 0);
+    if (filters)
+        filters->stem = true;
     t = norm(g, own, t, SB_NONE, "bn1", true);
     if (stems[own->stem].pool)
         t = sb_maxpool(g, t);

@@ -28,7 +28,7 @@ typedef struct {
     size_t *account; /* of the budget */
 } want;
 
-enum { WANTS_MAX = 24 + 2 * SB_STEP_PLANS_MAX };
+enum { WANTS_MAX = 25 + 2 * SB_STEP_PLANS_MAX };
 
 /* A chunk, how many there are of its kind, and what its plan takes. */
 typedef struct {
@@ -113,7 +113,8 @@ static size_t list_wants(sb_step *s, const piece pieces[], int piece_count, want
         { sb_section_bytes(s->store.floats, true), &s->section_memory, &s->budget.weights },
         { (size_t)s->state_arrays * s->store.floats[SB_ENTRY_WEIGHT] * sizeof(float), &s->state,
           &s->budget.weights },
-        { s->update_bytes, &s->update_packed, &s->budget.weights },
+        { s->update_bytes[0], &s->update_packed[0], &s->budget.weights },
+        { s->update_bytes[1], &s->update_packed[1], &s->budget.weights },
         { statistics * sizeof(float), &s->running, &s->budget.weights },
         { s->shares ? heads.kept : heads.arena, &s->heads_arena, &s->budget.batch },
         { arena, &s->arena, &s->budget.activations }, /* behind what the heads keep */

@@ -6,6 +6,7 @@
 #include "kernels/op/unit_rows.h"
 #include "proto/error.h"
 #include "trainer/graph/normal.h"
+#include "trainer/schedule.h"
 #include "trainer/step/private.h"
 
 /* out: NULL: its size is enough. */
@@ -172,18 +173,21 @@ static int unit_rows(sb_step *s, const sb_section *section)
 }
 
 /* target <- momentum target + (1 - momentum) trained. */
-static int average(sb_step *s, double momentum)
+static int average(sb_step *s, int64_t number, double momentum)
 {
-    if (s->target.floats[SB_ENTRY_WEIGHT] == 0) /* a step without a backbone */
+    const size_t first = sb_schedule_heads_alone(&s->config->continuing, number)
+                             ? s->backbone[SB_ENTRY_WEIGHT] /* the average of equals would be rounded */
+                             : 0;
+    if (s->target.floats[SB_ENTRY_WEIGHT] <= first) /* a step without a backbone, or without a projector */
         return 0;
     const float others = (float)(1 - momentum);
     const sb_combine_how how = { .alpha = 1 - others, .beta = others };
-    const sb_shape all = { 1, 1, 1, (int)s->target.floats[SB_ENTRY_WEIGHT], SB_F32 };
+    const sb_shape all = { 1, 1, 1, (int)(s->target.floats[SB_ENTRY_WEIGHT] - first), SB_F32 };
     const sb_call call = { .how = &how,
                            .xs = { all, all },
                            .ys = all,
-                           .x = { s->target.weight, s->section.weight },
-                           .y = s->target.weight };
+                           .x = { s->target.weight + first, s->section.weight + first },
+                           .y = s->target.weight + first };
     return sb_forward(s->device, SB_OP_COMBINE, &call) != 0 ? sb_context("the target network") : 0;
 }
 
@@ -201,8 +205,8 @@ int sb_step_follow(sb_step *s, int64_t number, double lr)
 {
     const sb_schedule momentum = s->method.kind->momentum;
     if (unit_rows(s, &s->section) != 0 ||
-        (momentum &&
-         (average(s, momentum(&s->method, number, s->method.steps)) != 0 || unit_rows(s, &s->target) != 0)))
+        (momentum && (average(s, number, momentum(&s->method, number, s->method.steps)) != 0 ||
+                      unit_rows(s, &s->target) != 0)))
         return -1;
     for (int i = 0; i < s->method.push_count; i++)
         if (push(s, &s->method.pushes[i], number) != 0)

@@ -10,6 +10,7 @@
 #include "trainer/step/step.h"
 
 #define SB_STEP_PLANS_MAX (2 * SB_VIEWS_MAX) /* for each size of view: whole chunks, and the rest */
+#define SB_UPDATE_PARTS 2                    /* the optimiser may treat heads and backbone apart */
 
 /* The encoder's plan for n views of side x side, and how many chunks go through it. */
 typedef struct {
@@ -53,8 +54,8 @@ struct sb_step {
     sb_step_budget budget;
 
     /* Device memory: one piece, and what lies in it. */
-    void *memory, *section_memory, *target_memory, *update_packed;
-    size_t update_bytes;
+    void *memory, *section_memory, *target_memory, *update_packed[SB_UPDATE_PARTS];
+    size_t update_bytes[SB_UPDATE_PARTS];
     bool shares; /* heads and loss work where the chunks do: the last chunk is gone when its gradient comes */
     void *arena, *heads_arena, *heads_packed, *target_arena, *target_packed;
     uint8_t *pixels[2], *skip; /* pixels: a chunk is uploaded while the one before computes */
@@ -134,7 +135,7 @@ int sb_step_keep_rows(sb_step *step, double lr);
 int sb_step_take_memory(sb_step *step);
 void sb_step_free_memory(sb_step *step);
 
-/* update.c. list: the optimiser's table, without addresses, and how much of the device's memory it takes.
+/* update.c. list: the optimiser's tables, without addresses, and how much of the device's memory they take.
  * set: with them, and the state zeroed. */
 int sb_step_list_update(sb_step *step);
 int sb_step_set_update(sb_step *step);

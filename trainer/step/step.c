@@ -7,6 +7,7 @@
 #include "proto/error.h"
 #include "proto/memory.h"
 #include "trainer/encoder.h"
+#include "trainer/schedule.h"
 #include "trainer/step/private.h"
 
 /* ---- creation ------------------------------------------------------------------------------------------ */
@@ -275,16 +276,19 @@ static int forward_again(sb_step *s, int number)
 }
 
 /* The running statistics as they are before the step: passes change the copy, and the commit takes it over.
+ * Of each array, from float `first` on.
  */
-static int copy_statistics(sb_step *s, bool back)
+static int copy_statistics(sb_step *s, bool back, size_t first)
 {
     const sb_section *sections[] = { &s->section, &s->target };
     float *copies[] = { s->running, s->target_running };
     for (int i = 0; i < 2; i++) {
-        float *statistic = sections[i]->statistic;
-        size_t bytes = sections[i]->floats[SB_ENTRY_STATISTIC] * sizeof(float);
-        if (bytes > 0 && s->device->copy(s->device, SB_STREAM_COMPUTE, back ? statistic : copies[i],
-                                         back ? copies[i] : statistic, bytes, SB_ON_DEVICE) != 0)
+        const size_t floats = sections[i]->floats[SB_ENTRY_STATISTIC];
+        if (floats <= first)
+            continue;
+        float *statistic = sections[i]->statistic + first, *copy = copies[i] + first;
+        if (s->device->copy(s->device, SB_STREAM_COMPUTE, back ? statistic : copy, back ? copy : statistic,
+                            (floats - first) * sizeof(float), SB_ON_DEVICE) != 0)
             return -1;
     }
     return 0;
@@ -294,7 +298,7 @@ static int copy_statistics(sb_step *s, bool back)
 static int begin_step(sb_step *s)
 {
     const size_t bytes = s->store.floats[SB_ENTRY_WEIGHT] * sizeof(float);
-    return s->device->zero(s->device, s->section.gradient, bytes) != 0 ? -1 : copy_statistics(s, false);
+    return s->device->zero(s->device, s->section.gradient, bytes) != 0 ? -1 : copy_statistics(s, false, 0);
 }
 
 int sb_step_gradient(sb_step *s, int64_t number, int part, const sb_step_source *source, double *loss)
@@ -303,6 +307,7 @@ int sb_step_gradient(sb_step *s, int64_t number, int part, const sb_step_source 
     s->batch_number = number * s->config->trainer.accumulate + part;
     if (sb_step_order(s) != 0 || (part == 0 && begin_step(s) != 0))
         return -1;
+    const bool alone = sb_schedule_heads_alone(&s->config->continuing, number);
     int last = s->chunk_count - 1, rc;
     for (int i = 0; i <= last; i++) {
         sb_plan *plan = s->chunks[i].plan->plan;
@@ -310,14 +315,17 @@ int sb_step_gradient(sb_step *s, int64_t number, int part, const sb_step_source 
             return rc;
         if (s->target_heads && forward_target(s, &s->chunks[i]) != 0)
             return -1;
-        if ((rc = forward(s, source, i, i < last ? i + 1 : last > 0 ? 0 : -1)) != 0)
+        if ((rc = forward(s, source, i, i < last ? i + 1 : last > 0 && !alone ? 0 : -1)) != 0)
             return rc;
         if (sb_step_scatter(s, &s->chunks[i], sb_plan_output(plan, 0), s->features) != 0 ||
             (gathers(s, &s->chunks[i]) && sb_plan_update_running(plan, s->running) != 0))
             return -1;
     }
-    if (sb_step_heads(s, number, source, loss) != 0 || (s->shares && forward_again(s, last) != 0) ||
-        backward(s, last) != 0)
+    if (sb_step_heads(s, number, source, loss) != 0)
+        return -1;
+    if (alone) /* the backbone's gradient stays 0, and nobody would read it */
+        return 0;
+    if ((s->shares && forward_again(s, last) != 0) || backward(s, last) != 0)
         return -1;
     for (int i = 0; i < last; i++)
         if ((rc = bring(s, source, i)) != 0 || (rc = forward(s, source, i, i + 1 < last ? i + 1 : -1)) != 0 ||
@@ -362,7 +370,7 @@ int sb_step_loss(sb_step *s, int64_t number, const sb_step_embedded *batch, doub
                                     .guide = batch->guides ? given_guide : NULL };
     s->embedded = batch;
     s->batch_number = number;
-    if ((weights > 0 && d->zero(d, s->section.gradient, weights) != 0) || copy_statistics(s, false) != 0 ||
+    if ((weights > 0 && d->zero(d, s->section.gradient, weights) != 0) || copy_statistics(s, false, 0) != 0 ||
         d->copy(d, SB_STREAM_COMPUTE, s->features, batch->embeddings, bytes, SB_TO_DEVICE) != 0 ||
         (s->target_heads &&
          d->copy(d, SB_STREAM_COMPUTE, s->target_features, batch->target ? batch->target : batch->embeddings,
@@ -378,7 +386,9 @@ double sb_step_guide_loss(const sb_step *s, int guide) { return (double)s->guide
 
 int sb_step_commit(sb_step *s, int64_t number, double lr)
 {
-    if (sb_step_update(s, number, lr) != 0 || copy_statistics(s, true) != 0 ||
+    const bool alone = sb_schedule_heads_alone(&s->config->continuing, number);
+    if (sb_step_update(s, number, lr) != 0 ||
+        copy_statistics(s, true, alone ? s->backbone[SB_ENTRY_STATISTIC] : 0) != 0 ||
         sb_step_follow(s, number, lr) != 0)
         return -1;
     return sb_step_weights_changed(s);

@@ -18,6 +18,10 @@
  * and gradients: a chunk is what one of them has, all views of its share of the samples (method.h says what
  * its heads do).
  *
+ * Where a run goes on from given weights (continue.*), the heads learn alone in its first steps: pass 2 is
+ * left out, and of the backbone and its target neither weights nor running statistics change. Norms of the
+ * backbone use the batch's statistics as ever, so that the heads learn on what they will be given later.
+ *
  * A step of several batches (trainer.accumulate) averages their gradients. Each batch has its own loss, over
  * its own samples; norms gather from one after the other. What a method keeps from batch to batch would have
  * to change within a step, so such a method is refused. */

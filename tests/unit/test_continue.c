@@ -1,0 +1,292 @@
+/* Steps of a run that goes on from given weights: while the heads learn alone no bit of the backbone changes,
+ * nor of its target, its running statistics or the optimiser's state of it, and the heads learn as ever;
+ * afterwards the backbone learns at its share of the rate. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "proto/error.h"
+#include "proto/random.h"
+#include "trainer/encoder.h"
+#include "trainer/graph/build.h"
+#include "trainer/step/step.h"
+
+#define BATCH 5
+#define SIDE 16
+#define VIEWS (2 * BATCH)
+#define VIEW_BYTES (SIDE * SIDE * 3)
+#define HEADS_STEPS 3
+
+static sb_t build(sb_graph *g, const void *keys, int channels, sb_type type)
+{
+    (void)keys, (void)channels;
+    const sb_input_how normalise = { .mean = { 0.5f, 0.5f, 0.5f },
+                                     .std = { 0.25f, 0.25f, 0.25f },
+                                     .type = type };
+    sb_t t = sb_leaf(g, "pixels", (sb_shape){ 1, SIDE, SIDE, 3, SB_U8 }, false);
+    t = SB_APPLY(g, SB_OP_INPUT, "input", 0, t, SB_NONE, &normalise);
+    t = sb_conv(g, t, "a", .out = 16, .kernel = 3, .stride = 2, .pad = 1);
+    t = sb_batchnorm(g, t, SB_NONE, "norm", .relu = true);
+    t = sb_conv(g, t, "b", .out = 24, .kernel = 3, .stride = 2, .pad = 1);
+    return sb_output(g, sb_avgpool(g, t), true);
+}
+
+static const sb_encoder_kind of_this_file = { .name = "own", .build = build };
+
+typedef struct {
+    uint8_t pixels[VIEWS][VIEW_BYTES];
+    int fetched;
+} source;
+
+static int fetch(void *context, int view, int sample, const uint8_t **pixels)
+{
+    source *s = context;
+    *pixels = s->pixels[view * BATCH + sample];
+    s->fetched++;
+    return 0;
+}
+
+static void draw(source *s)
+{
+    sb_random random;
+    sb_random_init(&random, 1, SB_RANDOM_VIEW, 0, 0, 0);
+    for (int v = 0; v < VIEWS; v++)
+        for (int p = 0; p < VIEW_BYTES; p++)
+            s->pixels[v][p] = (uint8_t)(60 + 20 * (v % BATCH) + 100 * sb_random_uniform(&random));
+    s->fetched = 0;
+}
+
+static sb_settings configure(const char *method, const char *optimiser, int chunk, bool continued)
+{
+    char method_name[64], optimiser_name[64], alone[64];
+    snprintf(method_name, sizeof method_name, "method.name=%s", method);
+    snprintf(optimiser_name, sizeof optimiser_name, "optimiser.name=%s", optimiser);
+    snprintf(alone, sizeof alone, "continue.heads=%d", HEADS_STEPS);
+    const char *all[] = { "data.path=.",         "data.view=16",     method_name,  optimiser_name,
+                          "projector.hidden=20", "projector.out=16", "init=given", alone,
+                          "continue.ramp=0",     "continue.lr=0.5" };
+    sb_settings c;
+    if (sb_settings_of(&c, NULL, all, (int)(sizeof all / sizeof *all) - (continued ? 0 : 3)) != 0)
+        fail_msg("%s", sb_error());
+    assert_int_equal(c.continuing.enabled, continued);
+    c.encoder = &of_this_file;
+    c.common.seed = 1;
+    c.trainer.batch = BATCH;
+    c.trainer.chunk = chunk;
+    return c;
+}
+
+static float *read_floats(sb_device *device, const float *from, size_t count)
+{
+    float *out = malloc((count + 1) * sizeof *out);
+    assert_non_null(out);
+    if (count > 0)
+        assert_int_equal(device->copy(device, SB_STREAM_COMPUTE, out, from, count * sizeof *out, SB_TO_HOST),
+                         0);
+    assert_int_equal(device->wait(device, SB_STREAM_COMPUTE), 0);
+    return out;
+}
+
+/* All that a step changes: of the backbone, and of the rest. */
+enum { WEIGHTS, STATISTICS, TARGET, TARGET_STATISTICS, STATE, ARRAYS };
+typedef struct {
+    float *array[ARRAYS];
+    size_t backbone[ARRAYS], all[ARRAYS];
+} look;
+
+static look look_at(const sb_step *step, sb_device *device)
+{
+    const sb_section *s = sb_step_section(step), *t = sb_step_target(step);
+    const size_t *backbone = sb_step_backbone(step);
+    int arrays;
+    const float *state = sb_step_state(step, &arrays);
+    const bool target = t->floats[SB_ENTRY_WEIGHT] > 0;
+    look l = { .backbone = { backbone[SB_ENTRY_WEIGHT], backbone[SB_ENTRY_STATISTIC],
+                             target ? backbone[SB_ENTRY_WEIGHT] : 0,
+                             target ? backbone[SB_ENTRY_STATISTIC] : 0, backbone[SB_ENTRY_WEIGHT] },
+               .all = { s->floats[SB_ENTRY_WEIGHT], s->floats[SB_ENTRY_STATISTIC], t->floats[SB_ENTRY_WEIGHT],
+                        t->floats[SB_ENTRY_STATISTIC], s->floats[SB_ENTRY_WEIGHT] } };
+    const float *from[ARRAYS] = { s->weight, s->statistic, t->weight, t->statistic, state };
+    for (int i = 0; i < ARRAYS; i++)
+        l.array[i] = read_floats(device, from[i], l.all[i]);
+    return l;
+}
+
+static void forget(look *l)
+{
+    for (int i = 0; i < ARRAYS; i++)
+        free(l->array[i]);
+}
+
+static bool same(const look *a, const look *b, int i, bool backbone)
+{
+    const size_t begin = backbone ? 0 : a->backbone[i], end = backbone ? a->backbone[i] : a->all[i];
+    return memcmp(a->array[i] + begin, b->array[i] + begin, (end - begin) * sizeof(float)) == 0;
+}
+
+static void step_once(sb_step *step, source *s, int64_t number)
+{
+    double loss;
+    if (sb_step_gradient(step, number, 0, &(sb_step_source){ .context = s, .fetch = fetch }, &loss) != 0 ||
+        sb_step_commit(step, number, 0.1) != 0)
+        fail_msg("%s", sb_error());
+}
+
+static sb_step *create(sb_device *device, const sb_settings *config)
+{
+    sb_step *step = NULL;
+    if (sb_step_create(&step, device, config) != 0 || sb_step_begin(step) != 0)
+        fail_msg("%s", sb_error());
+    return step;
+}
+
+/* Each kind of optimiser; a method with a target network and one without; batches of one chunk and of three.
+ */
+static void test_heads_alone(void **state)
+{
+    sb_device *device = *state;
+    static const char *const methods[] = { "dcl", "byol" }, *const optimisers[] = { "sgd", "lars", "adamw" };
+    static source s;
+    for (int k = 0; k < 12; k++) {
+        const int chunk = k / 6 ? 4 : 0;
+        const bool target = k % 2;
+        const sb_settings config = configure(methods[k % 2], optimisers[k / 2 % 3], chunk, true);
+        draw(&s);
+        sb_step *step = create(device, &config);
+        look given = look_at(step, device), before = look_at(step, device);
+        for (int64_t n = 0; n < HEADS_STEPS; n++) {
+            s.fetched = 0;
+            step_once(step, &s, n);
+            assert_int_equal(s.fetched, VIEWS); /* nothing goes through the backbone again */
+            look now = look_at(step, device);
+            for (int i = 0; i < ARRAYS; i++)
+                if (!same(&now, &given, i, true))
+                    fail_msg("%s, chunk %d, step %d: array %d of the backbone has changed", methods[k % 2],
+                             chunk, (int)n, i);
+            assert_false(same(&now, &before, WEIGHTS, false));
+            assert_false(same(&now, &before, STATISTICS, false));
+            assert_false(same(&now, &before, STATE, false));
+            assert_true(!target || !same(&now, &before, TARGET, false));
+            forget(&before);
+            before = now;
+        }
+        step_once(step, &s, HEADS_STEPS);
+        look now = look_at(step, device);
+        for (int i = 0; i < ARRAYS; i++)
+            if (now.backbone[i] > 0 && same(&now, &given, i, true))
+                fail_msg("%s, chunk %d: array %d of the backbone stays behind the heads' phase",
+                         methods[k % 2], chunk, i);
+        forget(&now);
+        forget(&before);
+        forget(&given);
+        sb_step_destroy(&step);
+    }
+}
+
+/* The heads of a first step are those of a run that continues nothing: to the bit. */
+static void test_heads_as_ever(void **state)
+{
+    sb_device *device = *state;
+    static source s;
+    look after[2];
+    draw(&s);
+    for (int c = 0; c < 2; c++) {
+        const sb_settings config = configure("byol", "adamw", 4, c);
+        sb_step *step = create(device, &config);
+        step_once(step, &s, 0);
+        after[c] = look_at(step, device);
+        sb_step_destroy(&step);
+    }
+    for (int i = 0; i < ARRAYS; i++)
+        assert_true(same(&after[0], &after[1], i, false));
+    assert_false(same(&after[0], &after[1], WEIGHTS, true));
+    forget(&after[0]);
+    forget(&after[1]);
+}
+
+/* Behind the ramp a step of plain gradient descent takes the backbone half as far, and the heads as far. */
+static void test_share(void **state)
+{
+    sb_device *device = *state;
+    static source s;
+    look before = { 0 }, after[2];
+    draw(&s);
+    for (int c = 0; c < 2; c++) {
+        const sb_settings config = configure("dcl", "sgd", 0, c);
+        sb_step *step = create(device, &config);
+        if (c == 0)
+            before = look_at(step, device);
+        step_once(step, &s, HEADS_STEPS); /* of a run that begins here: both have the same weights */
+        after[c] = look_at(step, device);
+        sb_step_destroy(&step);
+    }
+    assert_true(same(&after[0], &after[1], WEIGHTS, false));
+    double most = 0;
+    for (size_t i = 0; i < before.backbone[WEIGHTS]; i++) {
+        const double w = (double)before.array[WEIGHTS][i], whole = (double)after[0].array[WEIGHTS][i] - w,
+                     half = (double)after[1].array[WEIGHTS][i] - w;
+        most = fmax(most, fabs(whole));
+        if (!(fabs(half - whole / 2) <= 1.2e-7 * fmax(fabs(w), 1))) /* each is rounded once, to 2^-24 of it */
+            fail_msg("weight %zu moved by %g and by %g", i, half, whole);
+    }
+    assert_true(most > 1e-3);
+    forget(&before);
+    forget(&after[0]);
+    forget(&after[1]);
+}
+
+/* What the keys say together. */
+static void test_keys(void **state)
+{
+    (void)state;
+    sb_settings c;
+    const struct {
+        const char *keys[3], *error;
+        bool enabled;
+    } cases[] = { { { "init=x" }, NULL, false },
+                  { { "init=x", "continue=true" }, NULL, true },
+                  { { "init=x", "continue.enabled=true" }, NULL, true },
+                  { { "init=x", "continue.ramp=5" }, NULL, true },
+                  { { "init=x", "continue.ramp=5", "continue=false" }, NULL, false },
+                  { { "continue=true" }, "init=FILE names them", false },
+                  { { "init=x", "continue=yes" }, "continue.enabled = yes: must be true or false", false },
+                  { { "init=x", "continue.head=5" }, "the nearest is continue.heads", false },
+                  { { "init=x", "continue.heads=7", "trainer.steps=7" }, "trainer.steps = 7", false } };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *all[4] = { "data.path=." };
+        int count = 1;
+        for (int k = 0; k < 3 && cases[i].keys[k]; k++)
+            all[count++] = cases[i].keys[k];
+        const int rc = sb_settings_of(&c, NULL, all, count);
+        assert_int_equal(rc, cases[i].error ? -1 : 0);
+        if (cases[i].error && !strstr(sb_error(), cases[i].error))
+            fail_msg("%s", sb_error());
+        if (!cases[i].error)
+            assert_int_equal(c.continuing.enabled, cases[i].enabled);
+    }
+}
+
+static int open_device(void **state) { return sb_device_cpu((sb_device **)state, 2); }
+static int close_device(void **state)
+{
+    sb_device_close((sb_device **)state);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_heads_alone),
+        cmocka_unit_test(test_heads_as_ever),
+        cmocka_unit_test(test_share),
+    };
+    return cmocka_run_group_tests(tests, open_device, close_device);
+}

@@ -1,0 +1,98 @@
+/* What is said of a run that goes on from given weights: the measure, the verdict, the best step and its
+ * file. */
+#include <limits.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "evaluator/held.h"
+#include "proto/error.h"
+#include "proto/rundir.h"
+
+static char folder[] = "/tmp/smallbatch-held-XXXXXX";
+
+static int make_folder(void **state)
+{
+    (void)state;
+    char path[PATH_MAX];
+    return mkdtemp(folder) && sb_rundir_path(path, folder, "run") == 0 ? sb_rundir_create(path) : -1;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    char command[PATH_MAX + 16];
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    return system(command);
+}
+
+/* A report of a data set with labels or without, in the log, too. */
+static sb_report evaluate(const char *run, int64_t step, int tiles, bool labels, double given, double now)
+{
+    sb_report r = {
+        .step = step, .source = "checkpoint", .tiles = tiles, .views = 2, .size = 16, .given = true
+    };
+    for (int row = 0; row < SB_ROWS; row++)
+        for (sb_metric_id k = 0; k < SB_METRICS; k++)
+            r.row[row].value[k] = 0.5;
+    for (int row = 0; row < SB_ROWS; row++) {
+        r.row[row].value[SB_METRIC_GROUP_RETRIEVAL] = -1;
+        if (!labels)
+            r.row[row].value[SB_METRIC_KNN_TOP1] = r.row[row].value[SB_METRIC_KNN_TOP5] = -1;
+    }
+    const sb_metric_id measure = labels ? SB_METRIC_KNN_TOP1 : SB_METRIC_VIEW_RETRIEVAL;
+    r.row[SB_ROW_GIVEN].value[measure] = given;
+    r.row[SB_ROW_TRAINED].value[measure] = now;
+    assert_int_equal(sb_report_append(&r, run), 0);
+    return r;
+}
+
+static void says(const char *run, const sb_report *r, const char *wanted)
+{
+    char line[2 * PATH_MAX];
+    assert_int_equal(sb_held_say(r, run, 0.02, line, sizeof line), 0);
+    if (!strstr(line, wanted))
+        fail_msg("%s, wanted %s", line, wanted);
+}
+
+static void test_course(void **state)
+{
+    (void)state;
+    char run[PATH_MAX], file[PATH_MAX], text[2 * PATH_MAX];
+    assert_int_equal(sb_rundir_path(run, folder, "run"), 0);
+    assert_int_equal(sb_rundir_path(file, run, "checkpoints/step-000000200.safetensors"), 0);
+    const double given = 2.0 / 3; /* the log has nine digits of it */
+    sb_report r = evaluate(run, 100, 30, true, given, given);
+    says(
+        run, &r,
+        "continue: kNN top-1 66.7 %, +0.0 points against the weights as given. Best is the weights as given");
+    evaluate(run, 150, 31, true, given, 0.9); /* another gallery */
+    r = evaluate(run, 200, 30, true, given, 0.6936);
+    says(run, &r,
+         "69.4 %, +2.7 points against the weights as given. Best is step 200 with 69.4 %, without a "
+         "checkpoint");
+    assert_int_equal(sb_file_replace(file, "x", 1), 0);
+    snprintf(text, sizeof text, "Best is step 200 with 69.4 %%, %s", file);
+    says(run, &r, text);
+    r = evaluate(run, 300, 30, true, given, given - 0.0199);
+    says(run, &r, "64.7 %, -2.0 points against the weights as given. Best is step 200");
+    r = evaluate(run, 400, 30, true, given, given - 0.0201);
+    snprintf(text, sizeof text, ": stop it (./run stop). Best was step 200 with 69.4 %%, %s", file);
+    says(run, &r, text);
+    r = evaluate(run, 500, 30, false, 0.75, 0.25);
+    says(run, &r,
+         "continue: view 25.0 %, -50.0 points against the weights as given: stop it (./run stop). Best was "
+         "the weights as given");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_course) };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}

@@ -1,0 +1,481 @@
+/* init.c: see init.h. All that is wanted is looked for in the file, then the first of it is taken. */
+#include "trainer/init.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "kernels/share/bf16.h"
+#include "kernels/staging.h"
+#include "proto/error.h"
+#include "proto/memory.h"
+#include "proto/rundir.h"
+#include "trainer/safetensors.h"
+
+#define NAMED 6 /* names of a kind in a report */
+#define PIECE (SB_STAGING_BYTES / sizeof(float))
+
+/* What becomes of a wanted tensor. */
+typedef enum { NEW, TAKEN, RESIZED, OTHER } fate;
+
+typedef struct {
+    sb_tensor tensor; /* its name and shape; data: device memory */
+    const sb_entry *entry;
+    const sb_tensor *found; /* in the file, under its name; NULL: none */
+    fate fate;
+} wanted;
+
+typedef struct {
+    const char *path;
+    sb_safetensors file;
+    sb_staging staging;
+    wanted *list;
+    int count;
+    bool *used; /* [file.count]: tensors that were found */
+    void *raw;  /* a piece as the file has it; NULL: none was needed yet */
+} taking;
+
+/* ---- pickles ------------------------------------------------------------------------------------------- */
+
+/* The name has an ending that PyTorch's users give; *stem is its length without that. */
+static bool named_pickle(const char *path, size_t *stem)
+{
+    static const char *const endings[] = { ".pth.tar", ".pth", ".pt", ".bin", ".ckpt", ".pkl", ".tar" };
+    const size_t length = strlen(path);
+    *stem = length;
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+        const size_t n = strlen(endings[i]);
+        if (length > n && strcmp(path + length - n, endings[i]) == 0) {
+            *stem = length - n;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whether a file begins as a pickle does, or as the zip archive in which PyTorch keeps one; a safetensors
+ * file has '{' behind its header's length. 1, 0, -1. */
+static int holds_pickle(const char *path)
+{
+    unsigned char head[9] = { 0 };
+    size_t bytes;
+    const int fd = sb_file_open(path, SIZE_MAX >> 1, &bytes);
+    if (fd < 0)
+        return -1;
+    const ssize_t got = pread(fd, head, sizeof head, 0);
+    close(fd);
+    if (got < 0)
+        return sb_fail_errno("reading %s", path);
+    const bool zip = memcmp(head, "PK\3\4", 4) == 0, pickle = head[0] == 0x80 && head[1] >= 2 && head[1] <= 5;
+    return got == sizeof head && head[8] != '{' && (zip || pickle);
+}
+
+/* As a word of the shell's. */
+static const char *quoted(char *out, size_t bytes, const char *text)
+{
+    size_t used = 0;
+    out[used++] = '\'';
+    for (; *text && used + 6 < bytes; text++)
+        if (*text == '\'') {
+            memcpy(out + used, "'\\''", 4);
+            used += 4;
+        } else {
+            out[used++] = *text;
+        }
+    memcpy(out + used, "'", 2);
+    return out;
+}
+
+/* Always -1. why: "" or what is wrong with it beside. */
+static int refuse_pickle(const char *path, const char *why)
+{
+    char from[PATH_MAX], to[PATH_MAX], made[PATH_MAX];
+    size_t stem;
+    named_pickle(path, &stem);
+    if (snprintf(made, sizeof made, "%.*s.safetensors", (int)stem, path) >= (int)sizeof made)
+        return sb_fail("%s is a pickle of PyTorch's, and safetensors was expected", path);
+    return sb_fail("%s is a pickle of PyTorch's, and safetensors was expected%s. With PyTorch 1.13 or later "
+                   "and pip install safetensors, this converts it: python3 -c 'import sys, torch, "
+                   "safetensors.torch; w = torch.load(sys.argv[1], map_location=\"cpu\", "
+                   "weights_only=True); w = w.get(\"state_dict\", w.get(\"model\", w)); "
+                   "safetensors.torch.save_file({k: v.clone().contiguous() for k, v in w.items() if "
+                   "torch.is_tensor(v)}, sys.argv[2])' %s %s",
+                   path, why, quoted(from, sizeof from, path), quoted(to, sizeof to, made));
+}
+
+static int open_file(taking *t)
+{
+    size_t stem;
+    const int pickle = holds_pickle(t->path);
+    if (pickle != 0)
+        return pickle < 0 ? -1 : refuse_pickle(t->path, "");
+    if (sb_safetensors_open(&t->file, t->path) == 0)
+        return 0;
+    if (!named_pickle(t->path, &stem))
+        return -1;
+    char why[SB_ERROR_MAX];
+    snprintf(why, sizeof why, " (%s)", sb_error());
+    return refuse_pickle(t->path, why);
+}
+
+/* ---- what is wanted ------------------------------------------------------------------------------------ */
+
+static int want(taking *t, const sb_entry *e, int dims, const int64_t *shape, const float *data,
+                const char *suffix)
+{
+    wanted *w = &t->list[t->count++];
+    *w = (wanted){ .entry = e, .tensor = { .type = SB_TENSOR_F32, .dims = dims, .data = data } };
+    size_t count = 1;
+    for (int d = 0; d < dims; d++) {
+        w->tensor.shape[d] = shape[d];
+        count *= (size_t)shape[d];
+    }
+    w->tensor.bytes = count * sizeof(float);
+    return snprintf(w->tensor.name, sizeof w->tensor.name, "%s%s", e->name, suffix) <
+                   (int)sizeof w->tensor.name
+               ? 0
+               : sb_fail("tensor name %s%s is too long", e->name, suffix);
+}
+
+static int want_entry(taking *t, const sb_entry *e, const float *data)
+{
+    if (e->kind == SB_ENTRY_WEIGHT)
+        return want(t, e, e->extent.dims, e->extent.side, data, "");
+    const int64_t channels = e->extent.side[1];
+    return want(t, e, 1, &channels, data, ".running_mean") != 0
+               ? -1
+               : want(t, e, 1, &channels, data + channels, ".running_var");
+}
+
+static int want_all(taking *t, const sb_checkpoint_view *v)
+{
+    t->list = sb_zeroed(2 * (size_t)v->part_count * (size_t)v->store->count, sizeof *t->list,
+                        "the list of what init may have");
+    if (!t->list)
+        return -1;
+    for (int p = 0; p < v->part_count; p++) {
+        const sb_checkpoint_part *part = &v->parts[p];
+        for (int i = 0; part->prefix[0] == '\0' && part->kind != SB_ENTRY_STATE && i < v->store->count; i++) {
+            const sb_entry *e = &v->store->entries[i];
+            if (e->kind == part->kind && e->offset + e->count <= part->floats &&
+                want_entry(t, e, part->memory + e->offset) != 0)
+                return -1;
+        }
+    }
+    return 0;
+}
+
+/* ---- what is found ------------------------------------------------------------------------------------- */
+
+static bool is_float(const sb_tensor *t)
+{
+    return t->type == SB_TENSOR_F32 || t->type == SB_TENSOR_F16 || t->type == SB_TENSOR_BF16 ||
+           t->type == SB_TENSOR_F64;
+}
+
+static bool same_shape(const sb_tensor *a, const sb_tensor *b)
+{
+    bool same = a->dims == b->dims;
+    for (int d = 0; same && d < a->dims; d++)
+        same = a->shape[d] == b->shape[d];
+    return same;
+}
+
+/* Whether filters [out, in, height, width] of the file can become those that are wanted. */
+static bool resizable(const wanted *w)
+{
+    const int64_t *is = w->found->shape, *be = w->tensor.shape;
+    return w->entry->stem && w->found->dims == 4 && w->tensor.dims == 4 && is[0] == be[0] &&
+           (is[1] == be[1] || is[1] == 1 || be[1] == 1) && is[1] > 0 && is[2] > 0 && is[3] > 0;
+}
+
+static const sb_tensor *find(const taking *t, const char *prefix, const wanted *w)
+{
+    char full[SB_TENSOR_NAME];
+    return snprintf(full, sizeof full, "%s%s", prefix, w->tensor.name) < (int)sizeof full
+               ? sb_safetensors_find(&t->file, full)
+               : NULL;
+}
+
+static const char *choose_prefix(const taking *t)
+{
+    static const char *const prefixes[] = {
+        "",           "module.",           "backbone.",       "encoder.",        "model.",
+        "encoder_q.", "module.encoder_q.", "module.encoder.", "module.backbone."
+    };
+    const char *best = "";
+    for (size_t p = 0, most = 0; p < sizeof prefixes / sizeof *prefixes; p++) {
+        size_t found = 0;
+        for (int i = 0; i < t->count; i++)
+            found += find(t, prefixes[p], &t->list[i]) != NULL;
+        if (found > most) {
+            most = found;
+            best = prefixes[p];
+        }
+    }
+    return best;
+}
+
+static void find_all(taking *t)
+{
+    const char *prefix = choose_prefix(t);
+    for (int i = 0; i < t->count; i++) {
+        wanted *w = &t->list[i];
+        w->found = find(t, prefix, w);
+        if (!w->found)
+            continue;
+        t->used[w->found - t->file.tensors] = true;
+        w->fate = !is_float(w->found)                ? OTHER
+                  : same_shape(w->found, &w->tensor) ? TAKEN
+                  : resizable(w)                     ? RESIZED
+                                                     : OTHER;
+    }
+}
+
+static int count_of(const taking *t, fate which)
+{
+    int count = 0;
+    for (int i = 0; i < t->count; i++)
+        count += t->list[i].fate == which;
+    return count;
+}
+
+/* Fails where too little was found. */
+static int check(const taking *t, const size_t *whole)
+{
+    if (count_of(t, TAKEN) == 0)
+        return sb_fail("none of its %d tensors has a name and shape of this encoder", t->file.count);
+    for (int i = 0; i < t->count; i++) {
+        const wanted *w = &t->list[i];
+        if (w->fate == TAKEN || w->fate == RESIZED)
+            continue;
+        char has[SB_TENSOR_DESCRIBED] = "none", needs[SB_TENSOR_DESCRIBED];
+        if (w->found)
+            sb_tensor_describe(w->found, has);
+        if (w->entry->extent.given)
+            return sb_fail("tensor %s stays as the file has it, and the file has %s", w->tensor.name, has);
+        if (whole && w->entry->offset + w->entry->count <= whole[w->entry->kind])
+            return sb_fail("continue goes on from a whole backbone: of tensor %s %s the file has %s",
+                           w->tensor.name, sb_tensor_describe(&w->tensor, needs), has);
+    }
+    return 0;
+}
+
+/* ---- taking -------------------------------------------------------------------------------------------- */
+
+static float from_f16(uint16_t bits)
+{
+    const int exponent = bits >> 10 & 31, mantissa = bits & 1023;
+    const double size = exponent == 0    ? ldexp(mantissa, -24)
+                        : exponent == 31 ? (mantissa ? NAN : INFINITY)
+                                         : ldexp(1024 + mantissa, exponent - 25);
+    return (float)(bits & 0x8000 ? -size : size);
+}
+
+/* Values first .. first + count - 1 of a tensor; at most PIECE. */
+static int read_floats(taking *t, const sb_tensor *from, size_t first, size_t count, float *out)
+{
+    const size_t each = from->type == SB_TENSOR_F32 ? 4 : from->type == SB_TENSOR_F64 ? 8 : 2;
+    if (from->type == SB_TENSOR_F32)
+        return sb_safetensors_read(&t->file, from, first * each, out, count * each);
+    if (!t->raw && !(t->raw = sb_grown(NULL, PIECE, sizeof(double), "a piece of a file")))
+        return -1;
+    if (sb_safetensors_read(&t->file, from, first * each, t->raw, count * each) != 0)
+        return -1;
+    const uint16_t *half = t->raw;
+    const double *wide = t->raw;
+    for (size_t i = 0; i < count; i++)
+        out[i] = from->type == SB_TENSOR_F64    ? (float)wide[i]
+                 : from->type == SB_TENSOR_BF16 ? sb_from_bf16(half[i])
+                                                : from_f16(half[i]);
+    return 0;
+}
+
+/* The size of a piece from `at` on. */
+static size_t piece_at(size_t at, size_t count) { return count - at < PIECE ? count - at : PIECE; }
+
+static int take(taking *t, const wanted *w)
+{
+    float *to = (float *)(uintptr_t)w->tensor.data;
+    const size_t count = w->tensor.bytes / sizeof(float);
+    for (size_t at = 0, n; at < count; at += n) {
+        n = piece_at(at, count);
+        if (read_floats(t, w->found, at, n, sb_staging_room(&t->staging, to + at)) != 0 ||
+            sb_staging_send(&t->staging, to + at, n * sizeof(float)) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* How much of place `old`, of k, lies under place `at`, of m. */
+static double overlap(int64_t old, int64_t k, int64_t at, int64_t m)
+{
+    const double scale = (double)k / (double)m, begin = scale * (double)at, end = scale * (double)(at + 1);
+    return fmax(fmin(end, (double)(old + 1)) - fmax(begin, (double)old), 0);
+}
+
+/* One value of a resized filter, of the sum over the channels of the old one, [channels, k[0], k[1]]. */
+static double resized(const float *old, int64_t channels, const int64_t *k, int64_t y, int64_t x,
+                      const int64_t *m)
+{
+    double sum = 0;
+    for (int64_t c = 0; c < channels; c++)
+        for (int64_t i = 0; i < k[0]; i++)
+            for (int64_t j = 0; j < k[1]; j++)
+                sum += overlap(i, k[0], y, m[0]) * overlap(j, k[1], x, m[1]) *
+                       (double)old[(c * k[0] + i) * k[1] + j];
+    return sum;
+}
+
+static void resize(const float *from, const int64_t *is, float *to, const int64_t *be)
+{
+    const int64_t summed = is[1] == be[1] ? 1 : is[1], old = is[2] * is[3];
+    const double share = is[1] == be[1] ? 1 : (double)be[1]; /* one of the two is 1 where they differ */
+    for (int64_t o = 0; o < be[0]; o++)
+        for (int64_t c = 0; c < be[1]; c++)
+            for (int64_t y = 0; y < be[2]; y++)
+                for (int64_t x = 0; x < be[3]; x++)
+                    *to++ = (float)(resized(from + (o * is[1] + (is[1] == be[1] ? c : 0)) * old, summed,
+                                            is + 2, y, x, be + 2) /
+                                    share);
+}
+
+/* Filters over pixels are small: both kinds lie in the host's memory as a whole. */
+static int take_resized(taking *t, const wanted *w)
+{
+    size_t old = 1;
+    for (int d = 0; d < w->found->dims; d++)
+        old *= (size_t)w->found->shape[d];
+    const size_t count = w->tensor.bytes / sizeof(float);
+    float *from = sb_grown(NULL, old, sizeof *from, "the filters of init"),
+          *made = sb_grown(NULL, count, sizeof *made, "the resized filters"),
+          *to = (float *)(uintptr_t)w->tensor.data;
+    int rc = from && made ? 0 : -1;
+    for (size_t at = 0, n; rc == 0 && at < old; at += n) {
+        n = piece_at(at, old);
+        rc = read_floats(t, w->found, at, n, from + at);
+    }
+    if (rc == 0)
+        resize(from, w->found->shape, made, w->tensor.shape);
+    for (size_t at = 0, n; rc == 0 && at < count; at += n) {
+        n = piece_at(at, count);
+        memcpy(sb_staging_room(&t->staging, to + at), made + at, n * sizeof *made);
+        rc = sb_staging_send(&t->staging, to + at, n * sizeof *made);
+    }
+    free(from);
+    free(made);
+    return rc;
+}
+
+static int take_all(taking *t)
+{
+    for (int i = 0; i < t->count; i++) {
+        const wanted *w = &t->list[i];
+        if ((w->fate == TAKEN && take(t, w) != 0) || (w->fate == RESIZED && take_resized(t, w) != 0))
+            return sb_context("tensor %s", w->tensor.name);
+    }
+    return 0;
+}
+
+/* ---- the report ---------------------------------------------------------------------------------------- */
+
+/* A tensor that only the file has. A count of batches is nothing that a network computes with. */
+static bool left_over(const taking *t, int i)
+{
+    const char *dot = strrchr(t->file.tensors[i].name, '.');
+    return !t->used[i] && !(dot && strcmp(dot, ".num_batches_tracked") == 0);
+}
+
+static void say_name(FILE *out, int number, const char *name)
+{
+    if (number <= NAMED)
+        fprintf(out, "%s%s", number == 1 ? " (" : ", ", name);
+}
+
+static void say_rest(FILE *out, int count)
+{
+    if (count > NAMED)
+        fprintf(out, " and %d more", count - NAMED);
+    if (count > 0)
+        fprintf(out, ")");
+}
+
+/* By which rules filters were resized. */
+static const char *rule_of(const wanted *w)
+{
+    const int64_t *is = w->found->shape, *be = w->tensor.shape;
+    const bool size = is[2] != be[2] || is[3] != be[3];
+    if (is[1] > be[1])
+        return size ? ", sums over channels, sums over areas" : ", sums over channels";
+    if (is[1] < be[1])
+        return size ? ", shared by channels, sums over areas" : ", shared by channels";
+    return ", sums over areas";
+}
+
+/* How many wanted tensors there are of a fate, and the first of them. */
+static void say_fate(FILE *out, const taking *t, fate which, const char *what)
+{
+    char has[SB_TENSOR_DESCRIBED], needs[SB_TENSOR_DESCRIBED],
+        text[SB_TENSOR_NAME + 2 * SB_TENSOR_DESCRIBED + 64];
+    const int count = count_of(t, which);
+    fprintf(out, "; %d %s", count, what);
+    for (int i = 0, number = 0; i < t->count; i++) {
+        const wanted *w = &t->list[i];
+        if (w->fate != which)
+            continue;
+        if (w->found)
+            snprintf(text, sizeof text, "%s: %s to %s%s", w->tensor.name, sb_tensor_describe(w->found, has),
+                     sb_tensor_describe(&w->tensor, needs), which == RESIZED ? rule_of(w) : "");
+        say_name(out, ++number, w->found ? text : w->tensor.name);
+    }
+    say_rest(out, count);
+}
+
+static int write_report(const taking *t, char **report)
+{
+    size_t bytes;
+    FILE *out = open_memstream(report, &bytes);
+    if (!out)
+        return sb_fail_errno("the report on %s", t->path);
+    fprintf(out, "%d tensors taken", count_of(t, TAKEN));
+    say_fate(out, t, RESIZED, "resized");
+    say_fate(out, t, OTHER, "of another type or shape, and left as initialised");
+    say_fate(out, t, NEW, "new: not in the file, and left as initialised");
+    int count = 0;
+    for (int i = 0; i < t->file.count; i++)
+        count += left_over(t, i);
+    fprintf(out, "; %d left over in the file", count);
+    for (int i = 0, number = 0; i < t->file.count; i++)
+        if (left_over(t, i))
+            say_name(out, ++number, t->file.tensors[i].name);
+    say_rest(out, count);
+    return fclose(out) == 0 ? 0 : sb_fail_errno("the report on %s", t->path);
+}
+
+int sb_init_take(const sb_checkpoint_view *v, const char *path, const size_t *whole, char **report)
+{
+    taking t = { .path = path, .file = { .fd = -1 } };
+    *report = NULL;
+    int rc = open_file(&t);
+    if (rc == 0) {
+        t.used = sb_zeroed((size_t)t.file.count + 1, sizeof *t.used, "the list of a file's tensors");
+        rc = t.used && sb_staging_open(&t.staging, v->store->device) == 0 ? want_all(&t, v) : -1;
+        if (rc == 0)
+            find_all(&t);
+        if (rc == 0 && (check(&t, whole) != 0 || take_all(&t) != 0 || write_report(&t, report) != 0))
+            rc = -1;
+        if (rc != 0)
+            sb_context("%s", path);
+    }
+    sb_staging_close(&t.staging);
+    sb_safetensors_close(&t.file);
+    free(t.list);
+    free(t.used);
+    free(t.raw);
+    return rc;
+}
