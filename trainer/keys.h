@@ -46,6 +46,7 @@ typedef struct {
     sb_precision precision;
     int checkpoint_every, checkpoint_keep;
     int look_every; /* steps; 0: never (collapse.h) */
+    int leak_every; /* steps; 0: never (leak.h) */
     sb_on_collapse on_collapse;
 } sb_trainer_keys;
 

@@ -6,6 +6,7 @@
 #include <jansson.h>
 #include <limits.h>
 #include <stdbool.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,6 +105,8 @@ int sb_metrics_append(const char *run_dir, const sb_step_metrics *m)
         json_object_set_new(root, "backbone_lr", json_real(m->backbone_lr));
     if (root && m->looked)
         json_object_update_new(root, json_pack("{s:f, s:f}", "deviation", m->deviation, "rank", m->rank));
+    if (root && !isnan(m->leak))
+        json_object_set_new(root, "leak", json_real(m->leak));
     json_t *guides = root && m->guide_count > 0 ? json_object() : NULL;
     for (int i = 0; guides && i < m->guide_count; i++)
         json_object_set_new(guides, m->guides[i], json_real(m->guide_losses[i]));

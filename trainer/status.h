@@ -25,7 +25,7 @@ int sb_status_read(const char *run_dir, sb_status *status);
 /* "step 120/240  loss 1.2340  85.1 images/s  ETA 0:42  waited 3 %  slowest: train" */
 int sb_status_line(const sb_status *status, char *out, size_t bytes);
 
-/* A line of metrics.jsonl: the step, as collapse.h saw it last where it looked in this step. */
+/* A line of metrics.jsonl: the step, and what collapse.h and leak.h saw where they looked in this step. */
 typedef struct {
     int64_t step;
     uint32_t epoch;
@@ -34,6 +34,7 @@ typedef struct {
     double backbone_lr;
     bool looked;
     double deviation, rank;
+    double leak;     /* leak.h: how much higher the loss is with other groups; NAN: no look in this step */
     int guide_count; /* of columns that guide */
     const char *guides[SB_GUIDES_MAX];
     double guide_losses[SB_GUIDES_MAX]; /* of the step's last batch */

@@ -27,6 +27,7 @@
 #include "trainer/export.h"     /* sb_export_backbone */
 #include "trainer/guides.h"     /* sb_guides_* */
 #include "trainer/images.h"     /* sb_images_* */
+#include "trainer/leak.h"       /* sb_leak_look */
 #include "trainer/init.h"       /* sb_init_take */
 #include "trainer/publish.h"    /* sb_publish_* */
 #include "trainer/remarks.h"    /* sb_remarks */
@@ -54,6 +55,8 @@ typedef struct {
     uint64_t waited_ns, begun_ns, recent_ns;
     uint32_t epoch; /* of the batch in work */
     sb_collapse collapse;
+    sb_leak leak;
+    double leak_gap; /* of the step in work; NAN: it is not looked at */
     sb_publisher publisher;
     float *embeddings; /* [views * batch, width] of the last step, host */
 } train;
@@ -357,7 +360,8 @@ static int report(train *t, double loss, double lr, uint64_t step_ns)
                           .waited = waited,
                           .looked = looks(t),
                           .deviation = t->collapse.deviation,
-                          .rank = t->collapse.rank };
+                          .rank = t->collapse.rank,
+                          .leak = t->leak_gap };
     for (int i = 0; i < t->config.data.guide_count; i++) {
         const sb_guide_key *g = &t->config.data.guides[i];
         if (g->weight == 0)
@@ -372,17 +376,49 @@ static int report(train *t, double loss, double lr, uint64_t step_ns)
     return 0;
 }
 
+/* The first batch's loss with other groups of views in a norm; NAN where this step has no look at it. 0; 1:
+ * asked to stop; -1. */
+static int regroup(train *t, const sb_step_source *source, double *loss)
+{
+    const int every = t->config.trainer.leak_every;
+    *loss = NAN;
+    return every > 0 && (t->number + 1) % every == 0 && sb_step_regroups(t->step)
+               ? sb_step_regrouped(t->step, t->number, source, loss)
+               : 0;
+}
+
+/* A leak is said once. */
+static void look_for_leak(train *t, double loss, double regrouped)
+{
+    t->leak_gap = regrouped - loss;
+    if (!isfinite(t->leak_gap) || !sb_leak_look(&t->leak, loss, regrouped))
+        return;
+    sb_note(
+        "step %" PRId64
+        ": the loss leans on which views share a norm: it is %.4g, and %.4g with the later views in other "
+        "groups. What is learnt is the groups, not the images. encoder.norm=group has no groups; "
+        "trainer.replicas=1 permutes the views; or a larger trainer.chunk",
+        t->number + 1, t->leak.loss, t->leak.loss + t->leak.gap);
+}
+
 /* The gradient of a step, over its batches, and the mean of their losses. The slots of the last batch are
  * still held. 0; 1: asked to stop; -1. */
 static int compute(train *t, const sb_step_source *source, double *loss)
 {
     const int parts = t->config.trainer.accumulate;
+    double regrouped;
     *loss = 0;
-    for (t->part = 0; t->part < parts; t->part++) {
+    t->part = 0;
+    int rc = regroup(t, source, &regrouped);
+    if (rc != 0)
+        return rc;
+    for (; t->part < parts; t->part++) {
         double one;
-        int rc = sb_step_gradient(t->step, t->number, t->part, source, &one);
+        rc = sb_step_gradient(t->step, t->number, t->part, source, &one);
         if (rc != 0)
             return rc;
+        if (t->part == 0)
+            look_for_leak(t, one, regrouped);
         *loss += one / parts;
         if (t->part == parts - 1)
             break;

@@ -455,8 +455,9 @@ static void test_status_and_logs(void **state)
     free((void *)seed.data);
     for (int64_t step = 1; step <= 3; step++)
         assert_int_equal(
-            sb_metrics_append(folder,
-                              &(sb_step_metrics){ .step = step, .loss = 1.5, .lr = 0.1, .looked = step % 2 }),
+            sb_metrics_append(
+                folder,
+                &(sb_step_metrics){ .step = step, .loss = 1.5, .lr = 0.1, .looked = step % 2, .leak = NAN }),
             0);
     assert_int_equal(sb_rundir_path(path, folder, "metrics.jsonl"), 0);
     assert_int_equal(

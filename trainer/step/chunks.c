@@ -86,32 +86,30 @@ int sb_step_lay_out(sb_step *s, int most)
     return 0;
 }
 
-/* The later views' samples, permuted. Of a replica all views are of its own samples. */
-static void permute(sb_step *s)
+/* A view's samples in the order in which they go through the backbone, into s->permutation. */
+static void permute(sb_step *s, int view, sb_step_grouping grouping)
 {
-    int batch = s->config->trainer.batch;
-    if (s->chunk_count == 1 || s->config->trainer.replicas > 1)
-        return;
-    for (int first = 0; first < s->rows; first += batch) {
-        int view = s->inputs[first].view;
-        if (view == 0)
-            continue;
-        sb_random random;
-        sb_random_init(&random, s->config->common.seed, SB_RANDOM_CHUNKS, (uint32_t)s->batch_number,
-                       (uint32_t)(s->batch_number >> 32), (uint32_t)view);
-        for (int i = 0; i < batch; i++) {
-            uint32_t j = sb_random_below(&random, (uint32_t)i + 1);
-            s->permutation[i] = s->permutation[j];
-            s->permutation[j] = (uint32_t)i;
-        }
-        for (int i = 0; i < batch; i++)
-            s->inputs[first + i].sample = (int)s->permutation[i];
+    const int batch = s->config->trainer.batch;
+    const bool given = view == 0 || s->chunk_count == 1 ||
+                       (grouping == SB_GROUP_STEP && s->config->trainer.replicas > 1);
+    sb_random random;
+    sb_random_init(&random, s->config->common.seed, SB_RANDOM_CHUNKS, (uint32_t)s->batch_number,
+                   (uint32_t)(s->batch_number >> 32), (uint32_t)view | (uint32_t)grouping << 16);
+    for (int i = 0; i < batch; i++) {
+        const uint32_t j = given ? (uint32_t)i : sb_random_below(&random, (uint32_t)i + 1);
+        s->permutation[i] = s->permutation[j];
+        s->permutation[j] = (uint32_t)i;
     }
 }
 
-int sb_step_order(sb_step *s)
+int sb_step_order(sb_step *s, sb_step_grouping grouping)
 {
-    permute(s);
+    for (int v = 0; v < s->config->view_count; v++) {
+        permute(s, v, grouping);
+        for (int i = 0, k = 0; i < s->rows; i++)
+            if (s->inputs[i].view == v)
+                s->inputs[i].sample = (int)s->permutation[k++];
+    }
     for (int i = 0; i < s->rows; i++)
         s->index_host[i] = s->inputs[i].view * s->config->trainer.batch + s->inputs[i].sample;
     return s->device->copy(s->device, SB_STREAM_COMPUTE, s->index, s->index_host,

@@ -1,5 +1,6 @@
 /* heads.c: heads and loss in a step (step.h): what their graph is given, and what a step leaves behind for
  * the next: rows of unit length, the target network's average, the rows of the queues. */
+#include <math.h>
 #include <string.h>
 
 #include "kernels/op/combine.h"
@@ -117,21 +118,42 @@ static const void *given_to(const sb_step *s, int leaf, bool skipping)
     return NULL;
 }
 
-int sb_step_heads(sb_step *s, int64_t number, const sb_step_source *source, double *loss)
+/* Heads and loss, and what their gradient is given. */
+static int forward(sb_step *s, int64_t number, const sb_step_source *source, sb_feed *feed)
 {
-    sb_device *d = s->device;
     int skipping = send_skip(s, source);
     if (skipping < 0 || send_numbers(s, number, source) != 0 || sb_step_get_rows(s) != 0 ||
         (s->target_heads && run_target(s) != 0))
         return -1;
-    sb_feed feed = { .section = &s->section, .dleaf = { s->dfeatures } };
+    *feed = (sb_feed){ .section = &s->section, .dleaf = { s->dfeatures } };
     for (int k = 0; k < s->loss->leaf_count; k++)
-        feed.leaf[k] = given_to(s, k, skipping > 0);
+        feed->leaf[k] = given_to(s, k, skipping > 0);
     for (int t = 0; t < s->method.table_count; t++)
-        feed.dleaf[s->method.tables[t].leaf] = s->table_gradient + s->table_offset[t];
-    feed.doutput[s->method.loss_output] = s->share;
+        feed->dleaf[s->method.tables[t].leaf] = s->table_gradient + s->table_offset[t];
+    feed->doutput[s->method.loss_output] = s->share;
+    return sb_plan_forward(s->heads, feed);
+}
+
+int sb_step_heads_loss(sb_step *s, int64_t number, const sb_step_source *source, double *loss)
+{
+    sb_device *d = s->device;
+    sb_feed feed;
     float value;
-    if (sb_plan_forward(s->heads, &feed) != 0 || sb_plan_update_running(s->heads, s->running) != 0)
+    if (forward(s, number, source, &feed) != 0 ||
+        d->copy(d, SB_STREAM_COMPUTE, &value, sb_plan_output(s->heads, s->method.loss_output), sizeof value,
+                SB_TO_HOST) != 0 ||
+        d->wait(d, SB_STREAM_COMPUTE) != 0)
+        return -1;
+    *loss = sb_method_fills(&s->method, number) ? NAN : (double)value;
+    return 0;
+}
+
+int sb_step_heads(sb_step *s, int64_t number, const sb_step_source *source, double *loss)
+{
+    sb_device *d = s->device;
+    sb_feed feed;
+    float value;
+    if (forward(s, number, source, &feed) != 0 || sb_plan_update_running(s->heads, s->running) != 0)
         return -1;
     for (int k = 0; k < s->config->guide_count; k++)
         if (d->copy(d, SB_STREAM_COMPUTE, &s->guide_loss[k],

@@ -99,8 +99,10 @@ int sb_step_lay_out(sb_step *step, int most);
 void sb_step_drop_plans(sb_step *step);
 
 /* chunks.c. Sets the order of the samples in this batch, and tells the device: view 0 as they come, every
- * other view permuted, by (seed, batch, view), where there are several chunks. */
-int sb_step_order(sb_step *step);
+ * other view permuted, by (seed, batch, view), where there are several chunks. Of a replica all views are of
+ * its own samples. again: another permutation, over the replicas, too. */
+typedef enum { SB_GROUP_STEP, SB_GROUP_AGAIN } sb_step_grouping;
+int sb_step_order(sb_step *step, sb_step_grouping grouping);
 
 /* chunks.c. Uploads chunk `number` into the buffer that the chunk before is not in. 0; 1: asked to stop; -1.
  */
@@ -113,6 +115,10 @@ int sb_step_scatter(sb_step *step, const sb_chunk *chunk, const float *rows, flo
 /* heads.c. Plans heads and loss, and the target's projector; says how many numbers they are given. sketch:
  * how large they would be is enough. */
 int sb_step_plan_heads(sb_step *step, bool sketch);
+
+/* heads.c. The loss of step `number` over the features of the whole batch; nothing else is made of it. NAN
+ * while a bank fills. */
+int sb_step_heads_loss(sb_step *step, int64_t number, const sb_step_source *source, double *loss);
 
 /* heads.c. Heads and loss of step `number` over the features of the whole batch, there and back. */
 int sb_step_heads(sb_step *step, int64_t number, const sb_step_source *source, double *loss);

@@ -305,7 +305,7 @@ int sb_step_gradient(sb_step *s, int64_t number, int part, const sb_step_source 
 {
     s->uploaded = false; /* what a call that failed left */
     s->batch_number = number * s->config->trainer.accumulate + part;
-    if (sb_step_order(s) != 0 || (part == 0 && begin_step(s) != 0))
+    if (sb_step_order(s, SB_GROUP_STEP) != 0 || (part == 0 && begin_step(s) != 0))
         return -1;
     const bool alone = sb_schedule_heads_alone(&s->config->continuing, number);
     int last = s->chunk_count - 1, rc;
@@ -332,6 +332,34 @@ int sb_step_gradient(sb_step *s, int64_t number, int part, const sb_step_source 
             (rc = backward(s, i)) != 0)
             return rc;
     return 0;
+}
+
+bool sb_step_regroups(const sb_step *s)
+{
+    int sizes[SB_VIEWS_MAX];
+    return sb_encoder_norm_of(s->config) == SB_ENCODER_BATCH &&
+           s->chunk_count > sb_view_sizes(s->config->views, s->config->view_count, sizes);
+}
+
+int sb_step_regrouped(sb_step *s, int64_t number, const sb_step_source *source, double *loss)
+{
+    const int last = s->chunk_count - 1;
+    s->uploaded = false;
+    s->batch_number = number * s->config->trainer.accumulate;
+    if (sb_step_order(s, SB_GROUP_AGAIN) != 0)
+        return -1;
+    for (int i = 0, rc; i <= last; i++) {
+        const sb_chunk *k = &s->chunks[i];
+        if ((rc = bring(s, source, i)) != 0)
+            return rc;
+        if (s->target_heads && forward_target(s, k) != 0)
+            return -1;
+        if ((rc = forward(s, source, i, i < last ? i + 1 : -1)) != 0)
+            return rc;
+        if (sb_step_scatter(s, k, sb_plan_output(k->plan->plan, 0), s->features) != 0)
+            return -1;
+    }
+    return sb_step_heads_loss(s, number, source, loss);
 }
 
 /* To a source without views, the pairs that are skipped. */
