@@ -5,8 +5,8 @@
 
 #include "kernels/device.h"
 
-/* What is taken for a step of a recipe is what was said, to the byte: of all recipes. used: the bytes of the
- * device that are taken now. */
+/* What is taken for a step of a recipe is what was said, to the byte: of all recipes, with small batches and
+ * views. used: the bytes of the device that are taken now. */
 void budget_is_taken(sb_device *device, size_t (*used)(void));
 
 /* With a chunk of its own the memory hardly grows with the batch, whatever the method. */
