@@ -79,6 +79,7 @@ $(BUILD)/tests/bench/counts_tool: $(BUILD)/tests/bench/counts.o
 $(BUILD)/tests/unit/test_graph: $(BUILD)/tests/graph/checks.o $(BUILD)/tests/graph/net.o
 $(BUILD)/tests/unit/test_blocks: $(BUILD)/tests/graph/blocks.o $(BUILD)/tests/graph/net.o
 $(BUILD)/tests/unit/test_sizes: $(BUILD)/tests/graph/sizes.o
+$(BUILD)/tests/unit/test_budget: $(BUILD)/tests/graph/budget.o
 $(BUILD)/tests/oracle/method_step_tool: $(BUILD)/tests/oracle/step_tool.o
 
 # The list of cases, which the test program of every device links.

@@ -25,6 +25,8 @@
 
 typedef struct arguments arguments;
 
+#define SIZES_MAX 16
+
 typedef struct {
     const char *name;
     int least, most; /* arguments */
@@ -38,8 +40,9 @@ struct arguments {
     int watch;
     long seen[SB_LOGS];
     int64_t step;
-    size_t memory; /* bytes of a device; 0: of the one that is here */
-    char **rest;   /* what follows the command */
+    size_t memory[SIZES_MAX]; /* bytes of devices; none: of the one that is here */
+    int memory_count;
+    char **rest; /* what follows the command */
     int rest_count;
     char *targets[SB_VIEWS_MAX];
     int target_count;
@@ -123,7 +126,10 @@ static int read_without_data(const arguments *a, bool settle, sb_settings *out)
 static int plan(const arguments *a)
 {
     sb_settings config;
-    return read_without_data(a, false, &config) != 0 ? -1 : sb_planner_print(&config, a->memory);
+    int rc = read_without_data(a, false, &config);
+    for (int i = 0; i < a->memory_count && rc == 0; i++)
+        rc = sb_planner_print(&config, a->memory[i]);
+    return a->memory_count == 0 && rc == 0 ? sb_planner_print(&config, 0) : rc;
 }
 
 /* "MIB of device memory, MIB of shared memory for views", as numbers, for ./run doctor. */
@@ -288,7 +294,9 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     case KEY_GUIDES: a->guides = argument; break;
     case KEY_STEP: a->step = number(state, "--step", argument, 0, LLONG_MAX); break;
     case KEY_MEMORY:
-        if (read_bytes(argument, &a->memory) != 0)
+        if (a->memory_count == SIZES_MAX)
+            argp_error(state, "--device-memory: at most %d", SIZES_MAX);
+        if (read_bytes(argument, &a->memory[a->memory_count++]) != 0)
             argp_error(state, "--device-memory %s: a size like 8GiB or 6000MiB was expected", argument);
         break;
     case 'o': a->output = argument; break;
@@ -313,7 +321,8 @@ int main(int argc, char **argv)
 {
     const struct argp_option options[] = {
         { "recipe", KEY_RECIPE, "FILE", 0, "prepare, plan, needs, time: YAML recipe", 0 },
-        { "device-memory", KEY_MEMORY, "SIZE", 0, "plan: of a device that is not here, 8GiB or 6000MiB", 0 },
+        { "device-memory", KEY_MEMORY, "SIZE", 0,
+          "plan: of a device that is not here, 8GiB or 6000MiB; once for each", 0 },
         { "follow", KEY_FOLLOW, NULL, 0, "status: go on until the run ends", 0 },
         { "watch", KEY_WATCH, "PID", 0, "status --follow: end with this process", 0 },
         { "seen", KEY_SEEN, "BYTES", 0,

@@ -67,16 +67,23 @@ static choice choose_chunk(sb_step *sketch, const sb_settings *c, size_t availab
     return best;
 }
 
-static size_t less_margin(size_t available) { return available > MARGIN ? available - MARGIN : 0; }
+/* What there is with so many of MARGINS parts of the margin left free. */
+enum { MARGINS = 8 };
+static size_t less_margin(size_t available, int parts)
+{
+    const size_t margin = MARGIN / MARGINS * (size_t)parts;
+    return available > margin ? available - margin : 0;
+}
 
-/* Where nothing fits beside the margin, it may still be that nobody takes it. */
+/* Where nothing fits beside the margin, beside as much of it as can be: it may be that nobody takes it. */
 static choice choose(sb_step *sketch, const sb_settings *c, size_t available)
 {
-    choice (*const how)(sb_step *, const sb_settings *,
-                        size_t) = c->trainer.chunk > 0 || c->trainer.replicas > 1 ? choose_recompute
-                                                                                  : choose_chunk;
-    const choice safe = how(sketch, c, less_margin(available));
-    return safe.chunk > 0 ? safe : how(sketch, c, available);
+    choice chosen = { 0 };
+    for (int parts = MARGINS; parts >= 0 && chosen.chunk == 0; parts--)
+        chosen = c->trainer.chunk > 0 || c->trainer.replicas > 1
+                     ? choose_recompute(sketch, c, less_margin(available, parts))
+                     : choose_chunk(sketch, c, less_margin(available, parts));
+    return chosen;
 }
 
 static int settle(sb_settings *s, sb_config *config, const choice *chosen, size_t available)
@@ -151,8 +158,9 @@ static int print_rows(sb_device *device, const sb_settings *settings, double sca
     const int whole = sb_step_largest_chunk(&c);
     for (sb_recompute r = SB_RECOMPUTE_NONE; r < SB_RECOMPUTE_AUTO && rc == 0; r++) {
         sb_step_budget b;
-        const int safe = sb_step_fit(sketch, r, less_margin(available)),
-                  chunk = safe > 0 ? safe : sb_step_fit(sketch, r, available);
+        int chunk = 0;
+        for (int parts = MARGINS; parts >= 0 && chunk == 0; parts--)
+            chunk = sb_step_fit(sketch, r, less_margin(available, parts));
         if (chunk <= 0)
             printf("  %4d px   %-6s   does not fit\n", largest, names[r]);
         else if (sb_step_size(sketch, chunk, r, &b) != 0)

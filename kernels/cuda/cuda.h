@@ -21,6 +21,7 @@ typedef struct sb_cuda_planner sb_cuda_planner;
 
 typedef struct {
     sb_device base;
+    size_t memory;          /* bytes that the GPU has */
     cudaStream_t stream[3]; /* by sb_stream */
     cudaEvent_t mark[SB_MARKS];
     cudaEvent_t passed;  /* `order` records it and has the later stream wait for it, again and again */

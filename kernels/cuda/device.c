@@ -185,6 +185,7 @@ static int describe(sb_cuda *cuda)
                        gpu.name, gpu.major, gpu.minor, CAPABILITY_LEAST / 10, CAPABILITY_LEAST % 10,
                        runtime / 1000);
     cuda->base.bf16 = gpu.major >= 8;
+    cuda->memory = gpu.totalGlobalMem;
     snprintf(cuda->base.description, sizeof cuda->base.description,
              "%.64s (sm_%d%d, %zu MiB), CUDA %d.%d, driver for %d.%d, %s", gpu.name, gpu.major, gpu.minor,
              gpu.totalGlobalMem >> 20, runtime / 1000, runtime % 1000 / 10, driver / 1000, driver % 1000 / 10,

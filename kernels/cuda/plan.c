@@ -64,19 +64,17 @@ int sb_cuda_planner_start(sb_cuda *cuda)
     if (cuda->planner)
         return 0;
     char machine[sizeof cuda->base.description + 32];
-    size_t available = 0, total = 0;
     sb_cuda_planner *p = sb_zeroed(1, sizeof *p, "the planner of convolutions");
     if (!p)
         return -1;
-    if (sb_cuda_check(cudaMemGetInfo(&available, &total), "asking for the GPU's memory") != 0 ||
-        sb_cuda_dnn_check(cudnnCreate(&p->dnn), "starting cuDNN") != 0 ||
+    if (sb_cuda_dnn_check(cudnnCreate(&p->dnn), "starting cuDNN") != 0 ||
         sb_cuda_dnn_check(cudnnSetStream(p->dnn, cuda->stream[SB_STREAM_COMPUTE]), "starting cuDNN") != 0 ||
         sb_cuda_check(cudaEventCreateWithFlags(&p->timer[0], cudaEventDefault), "making an event") != 0 ||
         sb_cuda_check(cudaEventCreateWithFlags(&p->timer[1], cudaEventDefault), "making an event") != 0) {
         sb_cuda_planner_close(p);
         return -1;
     }
-    p->workspace = total / WORKSPACE_SHARE;
+    p->workspace = cuda->memory / WORKSPACE_SHARE;
     snprintf(machine, sizeof machine, "%s, cuDNN %zu", cuda->base.description, cudnnGetVersion());
     sb_cuda_choices_open(&p->choices, machine);
     cuda->planner = p;

@@ -114,12 +114,11 @@ crowded() {
 run_crowded() { crowded "$1" run_on cuda "$2" trainer.chunk=16 trainer.recompute=none trainer.steps=2 "${@:3}"; }
 
 needed=0 free=0 chunk=0 others=0
-# One that does not fit says by how much it does not, and what is certain to. What is certain takes up to 32 MiB more than it will in the
-# end (kernels/cuda/conv.c), so the views are larger here: the batch's activations must outweigh that.
+# One that does not fit says by how much it does not, and what would.
 refused_for_memory() {
-    ! run_crowded 6960 crowd data.view=32 >"$work/refusal" 2>&1 && [ ! -e "$work/crowd" ] && cat "$work/refusal" && read -r needed free chunk < <(
+    ! run_crowded 7215 crowd data.view=32 >"$work/refusal" 2>&1 && [ ! -e "$work/crowd" ] && cat "$work/refusal" && read -r needed free chunk < <(
         sed -n 's/.*trainer.batch = 8 with 16 views .* needs \([0-9]*\) MiB of memory, and \([0-9]*\) are free .*: trainer.chunk=\([0-9]*\) would.*/\1 \2 \3/p' "$work/refusal"
-    ) && [ "$chunk" -ge 1 ] && [ "$chunk" -lt 16 ] && others=$((6960 - (needed - free)))
+    ) && [ "$chunk" -ge 1 ] && [ "$chunk" -lt 16 ] && others=$((7215 - (needed - free)))
 }
 
 # The same with all that it needs free, to the MiB, and no more.
@@ -127,21 +126,19 @@ just_fits() {
     ! run_crowded $((others + 1)) crowd data.view=32 >/dev/null 2>&1 && run_crowded $((others - 1)) crowd data.view=32 && ! grep "out of memory" "$work"/crowd/log/*.log
 }
 
-chunk_fits() { run_crowded 6960 chunk data.view=32 trainer.chunk="$chunk"; }
+chunk_fits() { run_crowded 7215 chunk data.view=32 trainer.chunk="$chunk"; }
 
 # With less and less free, what is auto is chosen so that all of it can be made, although others take their part after the choice: the whole batch
-# with all kept at first, and never more views at once.
+# with all kept at first, and a part of it in the end.
 chosen() {
-    local others chunk again before=33 first=""
-    for others in 6500 6700 6800 6900; do
+    local others chunk again first=""
+    for others in 6400 6600 6800 6900; do
         rm -rf "$work/chosen"
         crowded $others build/sb_trainer prepare --recipe recipes/demo.yaml data.path="$work/photographs" data.tile=256 data.view=224 trainer.batch=16 \
             device=cuda cuda.plugin=$plugin run.dir="$work/chosen" || return 1
         chunk=$(sed -n 's/^  chunk: //p' "$work/chosen/config.yaml") again=$(sed -n 's/^  recompute: //p' "$work/chosen/config.yaml")
         echo "$others MiB taken: chunk $chunk, $again"
         first=${first:-$chunk $again}
-        if [ "$chunk" -lt 1 ] || [ "$chunk" -gt "$before" ]; then return 1; fi
-        before=$chunk
     done
     [ "$first" = "32 none" ] && [ "$chunk" -lt 32 ]
 }

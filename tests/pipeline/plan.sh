@@ -5,14 +5,36 @@ source "$(dirname "$0")/common.sh"
 
 # Every recipe has a table of three rows for each size of view, and either fits or says that it does not.
 every_recipe() {
-    local recipe size
-    for recipe in recipes/*.yaml recipes/methods/*.yaml; do
-        for size in 4 8 16 24 80; do
-            build/sb_trainer plan --recipe "$recipe" --device-memory ${size}GiB >"$work/plan" || { echo "$recipe $size"; return 1; }
-            if ! grep -q "for a device of $((size * 1024)) MiB" "$work/plan" || [ $(($(grep -c ' px ' "$work/plan") % 3)) -ne 0 ] ||
-                ! grep -q " px  *blocks  .* of " "$work/plan"; then echo "$recipe $size" && cat "$work/plan" && return 1; fi
-        done
+    local recipe sizes=(4GiB 8GiB 16GiB 24GiB 80GiB)
+    for recipe in recipes/*.yaml recipes/*/*.yaml; do
+        build/sb_trainer plan --recipe "$recipe" "${sizes[@]/#/--device-memory=}" >"$work/plan" || { echo "$recipe"; return 1; }
+        if [ "$(grep -c '^for a device of ' "$work/plan")" -ne 5 ] || [ $(($(grep -c ' px ' "$work/plan") % 15)) -ne 0 ] ||
+            ! grep -q " px  *blocks  .* of " "$work/plan"; then echo "$recipe" && cat "$work/plan" && return 1; fi
     done
+}
+# A recipe for a card fits it, with enough views in a norm; one that names no card fits 8 GB.
+cards_fit() {
+    local recipe name memory
+    for recipe in recipes/cards/*.yaml; do
+        name=$(basename "$recipe")
+        memory=8
+        [[ $name =~ ^([0-9]+)gb- ]] && memory=${BASH_REMATCH[1]}
+        build/sb_trainer plan --recipe "$recipe" --device-memory "${memory}GiB" >"$work/plan" || return 1
+        if grep "DOES NOT FIT" "$work/plan" || ! sed -n 's/.*trainer.chunk = \([0-9]*\) of .*/\1/p' "$work/plan" | awk '{ views = $1 } END { exit views < 16 }'; then
+            echo "$recipe" && cat "$work/plan" && return 1
+        fi
+    done
+}
+# README shows what the planner says with the arithmetic of a GPU's kernels.
+as_shown() {
+    local plugin=build/tests/sb_emulated.so recipe memory line
+    [ "$(head -c 4 $plugin 2>/dev/null)" = $'\x7fELF' ] || return 0
+    while IFS='|' read -r _ recipe memory line; do
+        recipe=${recipe// /} memory=${memory//[^0-9]/} line=${line%%|}
+        build/sb_trainer plan --recipe "recipes/${recipe//\`/}.yaml" device=cuda cuda.plugin=$plugin --device-memory "${memory}GiB" >"$work/plan" || return 1
+        awk -v shown="$line" '/trainer.chunk/ { gsub(",", ""); for (i = 1; i < NF; i++) { if ($i == "trainer.chunk") chunk = $(i + 2) " of " $(i + 4); if ($i == "trainer.recompute") again = $(i + 2) } }
+            $1 == "all" { all = $2 } END { want = " " all " MiB | " chunk " | " again " "; print want; exit index(shown, want) != 1 }' "$work/plan" || { echo "README: $recipe |$line" && return 1; }
+    done < <(grep '^| `cards/' README.md)
 }
 # More memory never gives a smaller chunk, and more that is made again never a larger one; COLUMN of the rows for view size $1.
 chunks() { build/sb_trainer plan --recipe recipes/methods/dcl.yaml trainer.batch=256 data.view=512 --device-memory "$1" | awk -v px="$2" '$1 == px { print $4 }'; }
@@ -36,6 +58,8 @@ kept() {
 }
 
 ok "every recipe on five devices" every_recipe
+ok "a recipe for a card fits it" cards_fit
+ok "as README shows" as_shown
 ok "more memory, larger chunks" more_fits
 ok "a device that is too small" too_small
 ok "on this machine it says how long" timed
