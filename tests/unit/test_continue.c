@@ -59,7 +59,7 @@ static void draw(source *s)
     sb_random_init(&random, 1, SB_RANDOM_VIEW, 0, 0, 0);
     for (int v = 0; v < VIEWS; v++)
         for (int p = 0; p < VIEW_BYTES; p++)
-            s->pixels[v][p] = (uint8_t)(60 + 20 * (v % BATCH) + 100 * sb_random_uniform(&random));
+            s->pixels[v][p] = (uint8_t)(60 + 20 * (float)(v % BATCH) + 100 * sb_random_uniform(&random));
     s->fetched = 0;
 }
 
