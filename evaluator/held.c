@@ -68,8 +68,8 @@ int sb_held_say(const sb_report *r, const char *run_dir, double stop, char *out,
                  "step %" PRId64 " with %.1f %%, without a checkpoint (trainer.checkpoint_every, "
                  "trainer.checkpoint_keep)",
                  b.step, 100 * b.value);
-    snprintf(out, bytes, "  continue: %s %.1f %%, %+.1f points against the weights as given%s%s",
-             sb_metrics[k]->title, 100 * now, 100 * (now - given),
+    snprintf(out, bytes, "  continue: %s of %d tiles %.1f %%, %+.1f points against the weights as given%s%s",
+             sb_metrics[k]->title, r->tiles, 100 * now, 100 * (now - given),
              given - now > stop ? ": stop it (./run stop). Best was " : ". Best is ", where);
     return 0;
 }

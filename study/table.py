@@ -65,8 +65,8 @@ def batch_of(images, chosen, generator):
     return normalised(torch.stack(views))
 
 
-def supervised(o, seed):
-    """The same encoder, as many images seen, in batches of 64; half of a batch is defective. kNN of its features, and its own answers."""
+def train_supervised(images_seen, seed):
+    """The same encoder, in batches of 64; half of a batch is defective."""
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     images, labels = images_of(elpv.rows("train"))
@@ -74,7 +74,7 @@ def supervised(o, seed):
     model = torchvision.models.resnet18(num_classes=2)
     model.conv1 = torch.nn.Conv2d(1, 64, 7, 2, 3, bias=False)
     batch = 64
-    steps = max(o.images // batch, 1)
+    steps = max(images_seen // batch, 1)
     optimiser = torch.optim.AdamW(model.parameters(), lr=RATE * math.sqrt(batch), weight_decay=DECAY)
     warmup = max(steps // 10, 1)
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -86,7 +86,12 @@ def supervised(o, seed):
         torch.nn.functional.cross_entropy(model(batch_of(images, chosen, generator)), target).backward()
         optimiser.step()
         schedule.step()
-    model.eval()
+    return model.eval()
+
+
+def supervised(o, seed):
+    """As many images seen. kNN of its features, and its own answers."""
+    model = train_supervised(o.images, seed)
     images, labels = images_of(elpv.rows("test"))
     clean = normalised(torchvision.transforms.functional.resize(images, (SIDE, SIDE), antialias=True))
     with torch.no_grad():

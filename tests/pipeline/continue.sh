@@ -37,7 +37,7 @@ END_PYTHON
 
 evaluates() { # NAME STEP: the table has the row, and so does the log; in the heads' phase it is the trained one
     ./run evaluate --no-pictures "$work/$1" >"$work/table" && cat "$work/table" && grep -q '^  as given  ' "$work/table" &&
-        grep -qE 'continue: (view|group) [0-9.]+ %, [+-][0-9.]+ points against the weights as given' "$work/table" &&
+        grep -qE 'continue: (view|group) of [0-9]+ tiles [0-9.]+ %, [+-][0-9.]+ points against the weights as given' "$work/table" &&
         /usr/bin/python3 - "$work/$1/evaluation.jsonl" "$2" <<'END_PYTHON'
 import json, sys
 line = [json.loads(line) for line in open(sys.argv[1])][-1]

@@ -69,9 +69,9 @@ static void test_course(void **state)
     assert_int_equal(sb_rundir_path(file, run, "checkpoints/step-000000200.safetensors"), 0);
     const double given = 2.0 / 3; /* the log has nine digits of it */
     sb_report r = evaluate(run, 100, 30, true, given, given);
-    says(
-        run, &r,
-        "continue: kNN top-1 66.7 %, +0.0 points against the weights as given. Best is the weights as given");
+    says(run, &r,
+         "continue: kNN top-1 of 30 tiles 66.7 %, +0.0 points against the weights as given. Best is the "
+         "weights as given");
     evaluate(run, 150, 31, true, given, 0.9); /* another gallery */
     r = evaluate(run, 200, 30, true, given, 0.6936);
     says(run, &r,
@@ -87,7 +87,8 @@ static void test_course(void **state)
     says(run, &r, text);
     r = evaluate(run, 500, 30, false, 0.75, 0.25);
     says(run, &r,
-         "continue: view 25.0 %, -50.0 points against the weights as given: stop it (./run stop). Best was "
+         "continue: view of 30 tiles 25.0 %, -50.0 points against the weights as given: stop it (./run "
+         "stop). Best was "
          "the weights as given");
 }
 

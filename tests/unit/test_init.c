@@ -155,14 +155,14 @@ static void test_taken(void **state)
         PUT(&c, "module.conv2.weight", SB_TENSOR_F16, half, 3, OUT, 1, 1);
         PUT(&c, "module.fc.weight", SB_TENSOR_F32, fc, 5, 2);
         PUT(&c, "conv2.weight", SB_TENSOR_F32, fc, 10); /* not behind the prefix of most */
-        if (take(&n, &c, (const size_t[]){ OUT * 3 * 4 + 6, 2 * OUT, 0 }, &report) != 0)
+        if (take(&n, &c, (const size_t[]){ 24 + 6, 4, 0 }, &report) != 0)
             fail_msg("%s", sb_error());
         assert_memory_equal(n.section.weight, stem3, sizeof stem3);
-        assert_memory_equal(n.section.weight + OUT * 3 * 4, of_half, sizeof of_half);
+        assert_memory_equal(n.section.weight + 24, of_half, sizeof of_half);
         assert_memory_equal(n.section.statistic, means, sizeof means);
         assert_memory_equal(n.section.statistic + OUT, variances, sizeof variances);
         for (int i = 0; i < 12; i++)
-            assert_true(n.section.weight[OUT * 3 * 4 + 6 + i] == -1);
+            assert_true(n.section.weight[24 + 6 + i] == -1);
         assert_string_equal(
             report, "4 tensors taken; 0 resized; 0 of another type or shape, and left as initialised; "
                     "1 new: not in the file, and left as initialised (projector.0.weight); "
@@ -221,10 +221,14 @@ static void test_resized(void **state)
     drop(&n);
     /* 4 into 2 adds four by four, of the sum over the channels. */
     float large[OUT * 3 * 16], quarter[OUT * 4];
-    for (int i = 0; i < OUT * 3 * 16; i++)
-        large[i] = (float)(i % 16 + i / 48);
-    for (int i = 0; i < OUT * 4; i++)
-        quarter[i] = 3 * (float)(10 + 8 * (i % 2) + 32 * (i / 2 % 2) + 4 * (i / 4));
+    for (int i = 0; i < OUT * 3 * 16; i++) {
+        const int filter = i / 48;
+        large[i] = (float)(i % 16 + filter);
+    }
+    for (int i = 0; i < OUT * 4; i++) {
+        const int filter = i / 4, row = i / 2 % 2;
+        quarter[i] = 3 * (float)(10 + 8 * (i % 2) + 32 * row + 4 * filter);
+    }
     same(resize(&n, 1, 2, large, sizeof large, 3, 4), quarter, OUT * 4);
     drop(&n);
     /* 7 into 3, as a picture that is resampled asks for it: on one that is made of 3 x 3 areas of 7 x 7 small
@@ -262,7 +266,7 @@ static void test_refused(void **state)
     (void)state;
     network n;
     static const float eight[8] = { 0 };
-    const size_t backbone[] = { OUT * 4 + 6, 2 * OUT, 0 };
+    const size_t backbone[] = { 8 + 6, 4, 0 };
     contents none = { 0 }, some = { 0 };
     make(&n, 1, 2, false);
     PUT(&none, "bn2.running_mean", SB_TENSOR_F32, means, OUT);
@@ -279,7 +283,7 @@ static void test_refused(void **state)
     contents three = { 0 };
     PUT(&three, "conv1.weight", SB_TENSOR_F32, stem3, OUT, 3, 2, 2);
     PUT(&three, "bn1.running_mean", SB_TENSOR_F32, means, OUT);
-    refused(&n, &three, (const size_t[]){ OUT * 2 * 4, 0, 0 },
+    refused(&n, &three, (const size_t[]){ 16, 0, 0 },
             "conv1.weight f32 [2, 2, 2, 2] the file has f32 [2, 3, 2, 2]");
     drop(&n);
 }

@@ -96,7 +96,9 @@ static void test_backbone(void **state)
             assert_true(sb_schedule_heads_alone(c, k));
             same(sb_schedule_backbone(c, k), 0);
         }
-        for (double share = c->lr; k < c->heads + c->ramp; k++, share += c->lr) {
+        double share = 0;
+        for (; k < c->heads + c->ramp; k++) {
+            share += c->lr;
             assert_false(sb_schedule_heads_alone(c, k));
             same(sb_schedule_backbone(c, k) * (double)c->ramp, share);
         }
