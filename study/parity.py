@@ -53,8 +53,10 @@ def ours(o, method, seed):
 
 
 def head(width, hidden, out, norm):
-    """Two layers; behind the second a norm without shift, or nothing."""
+    """Two layers, drawn as ours are; behind the second a norm without shift, or nothing."""
     parts = [torch.nn.Linear(width, hidden, bias=False), torch.nn.BatchNorm1d(hidden), torch.nn.ReLU(), torch.nn.Linear(hidden, out, bias=False)]
+    for linear in parts[::3]:
+        torch.nn.init.kaiming_normal_(linear.weight)
     if norm:
         parts.append(torch.nn.BatchNorm1d(out))
         parts[-1].register_parameter("bias", None)
