@@ -13,8 +13,8 @@ static bool get(cudnnBackendDescriptor_t from, cudnnBackendAttributeName_t name,
     return cudnnBackendGetAttribute(from, name, type, room, count, out) == CUDNN_STATUS_SUCCESS;
 }
 
-/* Whether an engine gives the same bits every time, in the precision asked for. An f32 engine that has tensor
- * cores rounds to TF32 for them. */
+/* Whether an engine gives the same bits every time, in the precision asked for. Of f32 an engine with tensor
+ * cores makes TF32, and one that converts inputs down less than that. */
 static bool acceptable(cudnnBackendDescriptor_t engine, sb_type type, bool rounds)
 {
     cudnnBackendNumericalNote_t notes[CUDNN_NUMERICAL_NOTE_TYPE_COUNT];
@@ -25,10 +25,9 @@ static bool acceptable(cudnnBackendDescriptor_t engine, sb_type type, bool round
         bool rough = notes[i] == CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC ||
                      notes[i] == CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION ||
                      notes[i] == CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_13x13;
-        bool tf32 = type == SB_F32 && !rounds &&
-                    (notes[i] == CUDNN_NUMERICAL_NOTE_TENSOR_CORE ||
-                     notes[i] == CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS);
-        fine = !rough && !tf32;
+        bool less = type == SB_F32 && (notes[i] == CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS ||
+                                       (notes[i] == CUDNN_NUMERICAL_NOTE_TENSOR_CORE && !rounds));
+        fine = !rough && !less;
     }
     return fine;
 }

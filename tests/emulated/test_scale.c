@@ -89,10 +89,10 @@ static void begin(run *r, const char *precision, const char *method, int chunk, 
     char texts[2][48];
     snprintf(texts[0], sizeof texts[0], "trainer.precision=%s", precision);
     snprintf(texts[1], sizeof texts[1], "method.name=%s", method);
-    const char *keys[] = { "data.path=.", "data.view=20", "projector.hidden=20", "projector.out=16",
-                           texts[0],      texts[1],       "method.queue=15" };
+    const char *keys[] = { "data.path=.", "data.view=20", "projector.hidden=20",  "projector.out=16",
+                           texts[0],      texts[1],       "optimiser.name=adamw", "method.queue=15" };
     *r = (run){ 0 };
-    expect(sb_settings_of(&r->config, NULL, keys, strcmp(method, "moco2") == 0 ? 7 : 6));
+    expect(sb_settings_of(&r->config, NULL, keys, strcmp(method, "moco2") == 0 ? 8 : 7));
     r->config.encoder = &own;
     r->config.trainer.batch = BATCH;
     r->config.trainer.chunk = chunk;
