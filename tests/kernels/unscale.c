@@ -36,20 +36,27 @@ static void fill_far(sb_trial *t, sb_reference *r)
         r->x[0][i] = i % 4 ? 3e38 : -3e38;
 }
 
+static const sb_op_test of_any = { .op = SB_OP_UNSCALE,
+                                   .how_bytes = sizeof(sb_unscale_how),
+                                   .forward = forward };
+static const sb_op_test of_nan = {
+    .op = SB_OP_UNSCALE, .how_bytes = sizeof(sb_unscale_how), .fill = fill_nan, .forward = forward
+};
+static const sb_op_test of_infinity = {
+    .op = SB_OP_UNSCALE, .how_bytes = sizeof(sb_unscale_how), .fill = fill_infinite, .forward = forward
+};
+static const sb_op_test of_far = {
+    .op = SB_OP_UNSCALE, .how_bytes = sizeof(sb_unscale_how), .fill = fill_far, .forward = forward
+};
+
 static const struct {
     const char *name;
     bool nan;
-    sb_op_test test;
-} tests[] = {
-#define TEST(fill_)                                                                                 \
-    {                                                                                               \
-        .op = SB_OP_UNSCALE, .how_bytes = sizeof(sb_unscale_how), .fill = fill_, .forward = forward \
-    }
-    { "", false, TEST(NULL) },
-    { ", NaN", true, TEST(fill_nan) },
-    { ", infinity", true, TEST(fill_infinite) },
-    { ", far", false, TEST(fill_far) },
-};
+    const sb_op_test *test;
+} tests[] = { { "", false, &of_any },
+              { ", NaN", true, &of_nan },
+              { ", infinity", true, &of_infinity },
+              { ", far", false, &of_far } };
 
 static int refuse(sb_device *d)
 {
@@ -64,11 +71,11 @@ void sb_cases_unscale(void)
         for (size_t k = 0; k < sizeof tests / sizeof *tests; k++)
             for (unsigned in_place = 0; in_place < 2; in_place++) {
                 const sb_unscale_how how = { i % 2 ? 0x1p-16f : 1 };
-                sb_op_case_add(&tests[k].test, &how, &(sb_shape){ 1, 1, 1, sizes[i], SB_F32 },
+                sb_op_case_add(tests[k].test, &how, &(sb_shape){ 1, 1, 1, sizes[i], SB_F32 },
                                (sb_op_options){ .nan = tests[k].nan, .in_place = in_place }, "[%d] by %g%s%s",
                                sizes[i], (double)how.factor, tests[k].name, in_place ? ", over x" : "");
             }
-    sb_op_case_add(&tests[0].test, &(sb_unscale_how){ 0x1p-16f }, &(sb_shape){ 1, 1, 1, 11 << 20, SB_F32 },
+    sb_op_case_add(&of_any, &(sb_unscale_how){ 0x1p-16f }, &(sb_shape){ 1, 1, 1, 11 << 20, SB_F32 },
                    (sb_op_options){ .timed = true }, "[11534336]");
     sb_case_add_refusal("unscale: of f16", refuse);
 }

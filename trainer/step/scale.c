@@ -8,8 +8,6 @@
  * PyTorch's GradScaler. Heads and loss are f32, and their gradients are never scaled.
  *
  * What a run has to remember is an entry of the store, so that checkpoints have it. */
-#include <inttypes.h>
-
 #include "kernels/op/combine.h"
 #include "kernels/op/unscale.h"
 #include "proto/error.h"
@@ -84,9 +82,10 @@ int sb_step_unscale(sb_step *s)
         return -1;
     const bool skipped = wrong[0] || wrong[1];
     s->scale.good = skipped ? 0 : s->scale.good + 1;
-    s->scale.skipped += skipped;
-    if (skipped)
+    if (skipped) {
+        s->scale.skipped++;
         s->scale.factor /= 2;
+    }
     if (s->scale.good >= INTERVAL) {
         s->scale.factor *= 2;
         s->scale.good = 0;
