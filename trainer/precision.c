@@ -24,10 +24,16 @@ static bool has(const sb_device *device, sb_precision precision)
                                             : true;
 }
 
-int sb_precision_settle(const sb_device *device, sb_precision asked, sb_precision *out)
+sb_precision sb_precision_on(const sb_device *device, sb_precision asked)
 {
     const sb_precision usual = device->usual == SB_BF16 ? SB_PRECISION_BF16 : SB_PRECISION_F32;
-    *out = asked == SB_PRECISION_AUTO ? usual : asked;
+    return asked == SB_PRECISION_AUTO ? usual : asked;
+}
+
+int sb_precision_settle(const sb_device *device, sb_precision asked, sb_precision *out)
+{
+    const sb_precision usual = sb_precision_on(device, SB_PRECISION_AUTO);
+    *out = sb_precision_on(device, asked);
     return has(device, *out) ? 0
                              : sb_fail("trainer.precision = %s: this device does not have it (%s): set "
                                        "trainer.precision=auto, which is %s here",

@@ -5,8 +5,10 @@
 #include "kernels/device.h"
 #include "trainer/keys.h"
 
-/* Takes `asked`, or for `auto` what is usual on the device: bf16 on a GPU that has it, else f32. -1: the
- * device lacks it. */
+/* `asked`, or for `auto` what is usual on the device: bf16 on a GPU that has it, else f32. */
+sb_precision sb_precision_on(const sb_device *device, sb_precision asked);
+
+/* The same; -1: the device lacks it. */
 int sb_precision_settle(const sb_device *device, sb_precision asked, sb_precision *out);
 
 /* "bf16", as the key has it; and what it means, for the start of a run. */

@@ -87,9 +87,7 @@ static int build(sb_step **out, sb_device *device, const sb_settings *config, in
     };
     *out = s;
     sb_store_init(&s->store, device);
-    if (sb_precision_settle(device, width == 0 ? config->trainer.precision : SB_PRECISION_F32,
-                            &s->precision) != 0)
-        return -1;
+    s->precision = sb_precision_on(device, width == 0 ? config->trainer.precision : SB_PRECISION_F32);
     device->rounds = s->precision == SB_PRECISION_TF32;
     s->scaled = s->precision == SB_PRECISION_F16;
     if ((width == 0 && build_encoder(s) != 0) || build_heads(s) != 0)
@@ -100,6 +98,10 @@ static int build(sb_step **out, sb_device *device, const sb_settings *config, in
 static int create(sb_step **out, sb_device *device, const sb_settings *config, int width)
 {
     const bool backbone = width == 0;
+    sb_precision precision;
+    *out = NULL;
+    if (width == 0 && sb_precision_settle(device, config->trainer.precision, &precision) != 0)
+        return -1;
     int rc = build(out, device, config, width);
     sb_step *s = *out;
     if (rc == 0) {

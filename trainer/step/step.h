@@ -71,8 +71,8 @@ void sb_step_destroy(sb_step **step);
 /* The most views that a chunk can have: all of a size, of a replica. */
 int sb_step_largest_chunk(const sb_settings *config);
 
-/* A step that nothing is created for on the device: what it would take is arithmetic. To be asked by
- * sb_step_size, and destroyed, alone. */
+/* A step that nothing is created for on the device: what it would take is arithmetic, also in a precision
+ * that the device lacks. To be asked by sb_step_size, and destroyed, alone. */
 int sb_step_sketch(sb_step **out, sb_device *device, const sb_settings *config);
 
 /* What a step takes with this chunk (0: all views of a size) and what is made again, to the byte. */
