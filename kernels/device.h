@@ -20,15 +20,19 @@
 
 #define SB_DEVICE_FULL (-2)
 
-/* What is computed is f32 or bf16; pixels and places are u8, numbers of rows i32. */
-typedef enum { SB_F32, SB_BF16, SB_U8, SB_I32 } sb_type;
+/* What is computed is f32, bf16 or f16; pixels and places are u8, numbers of rows i32. */
+typedef enum { SB_F32, SB_BF16, SB_F16, SB_U8, SB_I32 } sb_type;
 SB_SHARED size_t sb_type_bytes(sb_type type)
 {
-    return type == SB_F32 || type == SB_I32 ? 4 : type == SB_BF16 ? 2 : 1;
+    return type == SB_F32 || type == SB_I32 ? 4 : type == SB_U8 ? 1 : 2;
 }
 static inline const char *sb_type_name(sb_type type)
 {
-    return type == SB_F32 ? "f32" : type == SB_BF16 ? "bf16" : type == SB_U8 ? "u8" : "i32";
+    return type == SB_F32    ? "f32"
+           : type == SB_BF16 ? "bf16"
+           : type == SB_F16  ? "f16"
+           : type == SB_U8   ? "u8"
+                             : "i32";
 }
 
 typedef enum { SB_STREAM_COMPUTE, SB_STREAM_UPLOAD, SB_STREAM_DOWNLOAD } sb_stream;
@@ -45,9 +49,15 @@ struct sb_device {
     char planning[1024]; /* how it planned what it was asked for, for a note; "": nothing to say */
     int threads;
 
-    /* bf16 convolutions are native here. Where they are not, planning one is refused, and the trainer
-     * computes in f32. All other operations take bf16 on any device. */
-    bool bf16;
+    /* Convolutions of this type are native here, sums in f32. Where they are not, planning one is refused.
+     * All other operations take bf16 and f16 on any device. */
+    bool bf16, f16;
+
+    sb_type usual; /* of activations, where nobody asks for another */
+
+    /* tf32: the device can round what f32 convolutions and matrix products multiply to TF32, f32 with the 11
+     * digits of f16. rounds: it may; for whoever opened it to set, before anything is planned. */
+    bool tf32, rounds;
 
     bool host_memory; /* host addresses are the device's too: nothing is copied for its sake */
 

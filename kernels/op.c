@@ -39,7 +39,7 @@ int sb_shape_check_f32(const char *operation, const sb_shape *x)
 
 int sb_shape_check_real(const char *operation, const sb_shape *x)
 {
-    return check(operation, x, x->type == SB_F32 || x->type == SB_BF16, "f32 or bf16");
+    return check(operation, x, sb_type_real(x->type), "f32, bf16 or f16");
 }
 
 int sb_shape_check_alike(const char *operation, const sb_shape *x, const sb_shape *more)

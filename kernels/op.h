@@ -6,8 +6,8 @@
  * `how`: the typed numbers that a call needs beside its tensors (kernel size, stride, temperature). Adding
  * one means these four files, its cases in tests/kernels/NAME.c, and its line in ops.def.
  *
- * Conventions. Activations are f32 or bf16, and lie in rows (NHWC, row-major) or in blocks of channels, as
- * the device chooses for each call (`layout`). What an operation is does not depend on that: its `shape`,
+ * Conventions. Activations are f32, bf16 or f16, and lie in rows (NHWC, row-major) or in blocks of channels,
+ * as the device chooses for each call (`layout`). What an operation is does not depend on that: its `shape`,
  * `aux` and weights are of rows, and a kernel that has no `layout` is given rows alone. Weights, their
  * gradients, statistics, and everything behind the backbone are f32. A gradient dx is written, or added to
  * where an earlier consumer of x has written it already (`add`). A gradient dw is always added to what is
@@ -35,6 +35,9 @@ typedef struct {
 } sb_shape;
 
 SB_SHARED size_t sb_shape_rows(const sb_shape *s) { return (size_t)s->n * (size_t)s->h * (size_t)s->w; }
+
+/* The types that are computed with. */
+SB_SHARED bool sb_type_real(sb_type type) { return type == SB_F32 || type == SB_BF16 || type == SB_F16; }
 
 static inline bool sb_block_known(int block) { return block == 0 || block == 8 || block == 16; }
 
@@ -157,7 +160,7 @@ struct sb_kernel {
     int (*forward)(sb_device *device, const sb_call *call);
     int (*backward)(sb_device *device, const sb_call *call);
 
-    /* Where x is bf16, a call rounds its weight gradients to bf16 before it adds them to dw. */
+    /* A call rounds its weight gradients to the type of x before it adds them to dw. */
     bool rounds_dw;
 };
 
@@ -181,7 +184,7 @@ int sb_op_shape(sb_op_id op, const void *how, const sb_shape *xs, sb_shape *y);
  * f32, or of more than INT_MAX rows. */
 int sb_shape_check_f32(const char *operation, const sb_shape *x);
 
-/* The same for the `shape` of one that takes bf16, too. */
+/* The same for the `shape` of one that takes bf16 and f16, too. */
 int sb_shape_check_real(const char *operation, const sb_shape *x);
 
 /* As sb_shape_check_f32 where x and more must be of one shape. */

@@ -8,6 +8,7 @@
 #include "proto/error.h"       /* sb_fail */
 #include "proto/memory.h"      /* sb_zeroed */
 #include "proto/process.h"     /* sb_now */
+#include "trainer/precision.h" /* sb_precision_* */
 #include "trainer/schedule.h"  /* sb_schedule_lr */
 #include "trainer/step/step.h" /* sb_step_* */
 
@@ -30,7 +31,7 @@ static double take_step(sb_device *device, const sb_settings *config, sb_step *s
     double loss;
     uint64_t begin = sb_now();
     if (sb_step_gradient(step, number, 0, source, &loss) != 0 ||
-        sb_step_commit(step, number, sb_schedule_lr(&config->optimiser, &config->trainer, number)) != 0 ||
+        sb_step_commit(step, number, sb_schedule_lr(&config->optimiser, &config->trainer, number)) < 0 ||
         device->wait(device, SB_STREAM_COMPUTE) != 0)
         return -1;
     return (double)(sb_now() - begin) * 1e-9;
@@ -89,13 +90,15 @@ int sb_calibrate(const sb_settings *config, sb_calibration *out)
         return -1;
     for (size_t i = 0; i < bytes; i++)
         pixels[i] = (uint8_t)(i * 7919 % 251);
+    sb_precision precision = SB_PRECISION_F32;
     int rc = -1;
-    if (sb_device_open(&device, config->common.device, config->cuda.plugin, config->trainer.threads) == 0)
+    if (sb_device_open(&device, config->common.device, config->cuda.plugin, config->trainer.threads) == 0 &&
+        sb_precision_settle(device, config->trainer.precision, &precision) == 0)
         rc = measure_enough(device, config, pixels, out);
     out->step_s *= config->trainer.accumulate; /* one batch of a step was measured */
     if (rc == 0)
         snprintf(out->device, sizeof out->device, "%s; %s", device->description,
-                 config->trainer.precision == SB_PRECISION_BF16 && device->bf16 ? "bf16" : "f32");
+                 sb_precision_name(precision));
     sb_device_close(&device);
     free(pixels);
     return rc;

@@ -12,7 +12,14 @@ typedef enum { SB_COLLAPSE_WARN, SB_COLLAPSE_STOP } sb_on_collapse;
 /* What of the backbone is made again on the way back instead of kept (step/recompute.c). */
 typedef enum { SB_RECOMPUTE_NONE, SB_RECOMPUTE_NORMS, SB_RECOMPUTE_BLOCKS, SB_RECOMPUTE_AUTO } sb_recompute;
 
-typedef enum { SB_PRECISION_F32, SB_PRECISION_BF16 } sb_precision;
+/* Of the backbone (precision.h). */
+typedef enum {
+    SB_PRECISION_AUTO,
+    SB_PRECISION_F32,
+    SB_PRECISION_TF32,
+    SB_PRECISION_BF16,
+    SB_PRECISION_F16
+} sb_precision;
 
 /* init */
 typedef struct {

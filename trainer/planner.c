@@ -7,6 +7,7 @@
 #include "kernels/open.h"
 #include "proto/error.h"
 #include "trainer/calibrate.h"
+#include "trainer/precision.h"
 #include "trainer/step/step.h"
 #include "trainer/train.h"
 
@@ -105,10 +106,26 @@ static int settle(sb_settings *s, sb_config *config, const choice *chosen, size_
     return sb_config_settle(config, "trainer.recompute", names[chosen->recompute]);
 }
 
+static int settle_precision(sb_settings *s, sb_config *config, const sb_device *device)
+{
+    if (sb_precision_settle(device, s->trainer.precision, &s->trainer.precision) != 0)
+        return -1;
+    return sb_config_settle(config, "trainer.precision", sb_precision_name(s->trainer.precision));
+}
+
+static bool is_planned(const sb_settings *s)
+{
+    return s->trainer.chunk > 0 && s->trainer.recompute != SB_RECOMPUTE_AUTO;
+}
+
 int sb_planner_settle_on(sb_device *device, sb_settings *s, sb_config *config)
 {
     sb_step *sketch = NULL;
     size_t available = 0;
+    if (settle_precision(s, config, device) != 0)
+        return -1;
+    if (is_planned(s))
+        return 0;
     if (device->available(device, &available) != 0 || sb_step_sketch(&sketch, device, s) != 0)
         return -1;
     const choice chosen = choose(sketch, s, available);
@@ -118,7 +135,7 @@ int sb_planner_settle_on(sb_device *device, sb_settings *s, sb_config *config)
 
 int sb_planner_settle(sb_settings *s, sb_config *config)
 {
-    if (s->trainer.chunk > 0 && s->trainer.recompute != SB_RECOMPUTE_AUTO)
+    if (is_planned(s) && s->trainer.precision != SB_PRECISION_AUTO)
         return 0;
     sb_device *device = NULL;
     int rc = sb_device_open(&device, s->common.device, s->cuda.plugin, s->trainer.threads);

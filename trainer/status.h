@@ -32,6 +32,8 @@ typedef struct {
     double loss, lr, images_per_second, waited;
     bool continued; /* from given weights: the backbone's learning rate is another */
     double backbone_lr;
+    double scale; /* of f16's gradients, after the step; 0: there is none */
+    bool skipped; /* for gradients that were not finite */
     bool looked;
     double deviation, rank;
     double leak;     /* leak.h: how much higher the loss is with other groups; NAN: no look in this step */

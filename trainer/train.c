@@ -29,6 +29,7 @@
 #include "trainer/images.h"     /* sb_images_* */
 #include "trainer/leak.h"       /* sb_leak_look */
 #include "trainer/init.h"       /* sb_init_take */
+#include "trainer/precision.h"  /* sb_precision_* */
 #include "trainer/publish.h"    /* sb_publish_* */
 #include "trainer/remarks.h"    /* sb_remarks */
 #include "trainer/schedule.h"   /* sb_schedule_lr */
@@ -337,8 +338,9 @@ static int look(train *t)
 
 /* ---- the loop ------------------------------------------------------------------------------------------ */
 
-static int report(train *t, double loss, double lr, uint64_t step_ns)
+static int report(train *t, double loss, double lr, bool skipped, uint64_t step_ns)
 {
+    const sb_step_scale *scale = sb_step_scale_of(t->step);
     const double samples = (double)t->config.trainer.batch * t->config.trainer.accumulate;
     double rate = step_ns ? samples * 1e9 / (double)step_ns : 0;
     sb_status *s = &t->status;
@@ -358,6 +360,8 @@ static int report(train *t, double loss, double lr, uint64_t step_ns)
                           .continued = t->config.continuing.enabled,
                           .images_per_second = rate,
                           .waited = waited,
+                          .scale = scale ? (double)scale->factor : 0,
+                          .skipped = skipped,
                           .looked = looks(t),
                           .deviation = t->collapse.deviation,
                           .rank = t->collapse.rank,
@@ -428,6 +432,18 @@ static int compute(train *t, const sb_step_source *source, double *loss)
     return 0;
 }
 
+/* As sb_step_commit. */
+static int commit(train *t, double lr)
+{
+    const int rc = sb_step_commit(t->step, t->number, lr);
+    if (rc < 0)
+        return sb_context("step %" PRId64, t->number + 1);
+    if (rc > 0)
+        sb_note("step %" PRId64 " is skipped: a gradient is not finite in f16; the loss' scale is now %g",
+                t->number + 1, (double)sb_step_scale_of(t->step)->factor);
+    return rc;
+}
+
 static sb_train_end run_steps(train *t)
 {
     const sb_step_source source = {
@@ -443,10 +459,13 @@ static sb_train_end run_steps(train *t)
         if (rc != 0)
             break;
         if (!isfinite(loss))
-            return sb_fail("the loss of step %" PRId64 " is %g: lower optimiser.lr or raise optimiser.warmup",
-                           t->number + 1, loss);
-        if (sb_step_commit(t->step, t->number, lr) != 0 ||
-            (sb_control_readers(t->control) > 0 && publish_embeddings(t) != 0) || release_batch(t) != 0)
+            return sb_fail(
+                "the loss of step %" PRId64 " is %g: lower optimiser.lr or raise optimiser.warmup%s",
+                t->number + 1, loss,
+                sb_step_scale_of(t->step) ? ", or set trainer.precision=bf16: f16 ends at 65504" : "");
+        const int skipped = commit(t, lr);
+        if (skipped < 0 || (sb_control_readers(t->control) > 0 && publish_embeddings(t) != 0) ||
+            release_batch(t) != 0)
             return SB_TRAIN_FAILED;
         t->number++;
         t->part = 0;
@@ -459,7 +478,7 @@ static sb_train_end run_steps(train *t)
             t->begun_ns = end;
             t->waited_ns = 0;
         }
-        if (report(t, loss, lr, end - begin) != 0)
+        if (report(t, loss, lr, skipped, end - begin) != 0)
             return SB_TRAIN_FAILED;
         if (t->number % t->config.trainer.checkpoint_every == 0 || t->number == t->config.trainer.steps) {
             if (save(t) != 0)
@@ -531,8 +550,8 @@ static void print_budget(const train *t)
     double mib = 1024.0 * 1024.0, rings = 0;
     for (int i = 0; i < t->layout.class_count; i++)
         rings += (double)t->rings[i].segment.ticket.bytes;
-    if (t->config.trainer.precision == SB_PRECISION_BF16 && !t->device->bf16)
-        sb_note("trainer.precision = bf16: the device has no bf16 convolutions, f32 is used");
+    const sb_precision precision = sb_step_precision(t->step);
+    sb_note("precision: %s: %s", sb_precision_name(precision), sb_precision_meaning(precision));
     sb_note("memory: weights %.0f MiB, packed %.0f MiB, activations of a chunk %.0f MiB, batch %.0f MiB, "
             "view rings %.0f MiB; "
             "%d chunk%s a batch",

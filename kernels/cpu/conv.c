@@ -305,8 +305,10 @@ static void unplan(sb_device *device, void *planned)
 
 static int plan(sb_device *device, sb_call *call)
 {
-    if (call->xs[0].type == SB_BF16 && !device->bf16)
-        return sb_fail("this processor has no bf16 convolutions: set trainer.precision=f32");
+    const sb_type type = call->xs[0].type;
+    if (type == SB_F16 || (type == SB_BF16 && !device->bf16))
+        return sb_fail("this processor has no %s convolutions: set trainer.precision=f32",
+                       sb_type_name(type));
     sb_cpu *cpu = (sb_cpu *)device;
     const sb_conv_how *how = call->how;
     const sb_shape *xs = &call->xs[0], *ys = &call->ys;

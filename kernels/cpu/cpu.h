@@ -4,7 +4,7 @@
 
 #include <dnnl.h>
 
-#include "kernels/share/bf16.h"
+#include "kernels/share/half.h"
 #include "kernels/op.h"
 
 typedef struct {
@@ -19,7 +19,9 @@ typedef struct {
 
 static inline float sb_cpu_load(const void *x, sb_type type, size_t i)
 {
-    return type == SB_F32 ? ((const float *)x)[i] : sb_from_bf16(((const uint16_t *)x)[i]);
+    return type == SB_F32    ? ((const float *)x)[i]
+           : type == SB_BF16 ? sb_from_bf16(((const uint16_t *)x)[i])
+                             : sb_from_f16(((const uint16_t *)x)[i]);
 }
 
 static inline void sb_cpu_store(void *x, sb_type type, size_t i, float value)
@@ -27,7 +29,7 @@ static inline void sb_cpu_store(void *x, sb_type type, size_t i, float value)
     if (type == SB_F32)
         ((float *)x)[i] = value;
     else
-        ((uint16_t *)x)[i] = sb_to_bf16(value);
+        ((uint16_t *)x)[i] = type == SB_BF16 ? sb_to_bf16(value) : sb_to_f16(value);
 }
 
 /* Rows -> f32 and back, for kernels that work on a row at a time; `type` is a constant where it is inlined.
@@ -39,11 +41,16 @@ static inline void sb_cpu_load_row(const void *x, sb_type type, size_t at, int c
 #pragma omp simd
         for (int i = 0; i < count; i++)
             out[i] = from[i];
-    } else {
+    } else if (type == SB_BF16) {
         const uint16_t *from = (const uint16_t *)x + at;
 #pragma omp simd
         for (int i = 0; i < count; i++)
             out[i] = sb_from_bf16(from[i]);
+    } else {
+        const uint16_t *from = (const uint16_t *)x + at;
+#pragma omp simd
+        for (int i = 0; i < count; i++)
+            out[i] = sb_from_f16(from[i]);
     }
 }
 
@@ -54,11 +61,16 @@ static inline void sb_cpu_store_row(void *x, sb_type type, size_t at, int count,
 #pragma omp simd
         for (int i = 0; i < count; i++)
             to[i] = row[i];
-    } else {
+    } else if (type == SB_BF16) {
         uint16_t *to = (uint16_t *)x + at;
 #pragma omp simd
         for (int i = 0; i < count; i++)
             to[i] = sb_to_bf16(row[i]);
+    } else {
+        uint16_t *to = (uint16_t *)x + at;
+#pragma omp simd
+        for (int i = 0; i < count; i++)
+            to[i] = sb_to_f16(row[i]);
     }
 }
 

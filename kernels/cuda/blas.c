@@ -10,6 +10,13 @@ static int check(cublasStatus_t status, const char *what)
     return status == CUBLAS_STATUS_SUCCESS ? 0 : sb_fail("%s: %s", what, cublasGetStatusString(status));
 }
 
+static int set_math(sb_cuda *cuda)
+{
+    const cublasMath_t mode = cuda->base.rounds ? CUBLAS_TF32_TENSOR_OP_MATH : CUBLAS_PEDANTIC_MATH;
+    cuda->blas_rounds = cuda->base.rounds;
+    return check(cublasSetMathMode(cuda->blas, mode), "cuBLAS");
+}
+
 /* Not when the device is opened: augment, which has no products, is spared the library's memory. */
 int sb_cuda_blas_start(sb_cuda *cuda)
 {
@@ -23,7 +30,7 @@ int sb_cuda_blas_start(sb_cuda *cuda)
         return sb_context("cuBLAS");
     if (check(cublasSetStream(cuda->blas, cuda->stream[SB_STREAM_COMPUTE]), "cuBLAS") != 0 ||
         check(cublasSetWorkspace(cuda->blas, cuda->blas_workspace, WORKSPACE_BYTES), "cuBLAS") != 0 ||
-        check(cublasSetMathMode(cuda->blas, CUBLAS_PEDANTIC_MATH), "cuBLAS") != 0)
+        set_math(cuda) != 0)
         return -1;
     return 0;
 }
@@ -32,7 +39,7 @@ int sb_cuda_sgemm(sb_device *device, bool transpose_a, bool transpose_b, int m, 
                   const float *a, const float *b, float beta, float *c)
 {
     sb_cuda *cuda = (sb_cuda *)device;
-    if (sb_cuda_blas_start(cuda) != 0)
+    if (sb_cuda_blas_start(cuda) != 0 || (cuda->blas_rounds != cuda->base.rounds && set_math(cuda) != 0))
         return -1;
     cublasStatus_t status = cublasSgemm(cuda->blas, transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N,
                                         transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N, n, m, k, &alpha, b,

@@ -1,5 +1,5 @@
-/* blas.h: f32 matrix products through cuBLAS, for the operations that have them. f32 means f32: no TF32.
- * Private to kernels/cuda. */
+/* blas.h: f32 matrix products through cuBLAS, for the operations that have them. f32 means f32, and TF32 only
+ * where the device may round (device.h). Private to kernels/cuda. */
 #ifndef SB_KERNELS_CUDA_BLAS_H
 #define SB_KERNELS_CUDA_BLAS_H
 

@@ -1,9 +1,9 @@
 /* conv.c: convolutions through cuDNN. Its plans are built when a convolution is planned, and kept.
  *
- * cuDNN sees NHWC activations whose channels are padded to 16 bytes (the stem's 3 become 8 in bf16: a copy in
- * scratch), and filters [out, k, k, in], packed once a step. The weight's gradient is of the filter's type,
- * too: cuDNN has no plan that takes bf16 activations and gives an f32 gradient. So a bf16 convolution's
- * gradient is rounded once in each call, and added in f32 (sb_kernel: rounds_dw). */
+ * cuDNN sees NHWC activations whose channels are padded to 16 bytes (the stem's 3 become 8 in 16 bits: a copy
+ * in scratch), and filters [out, k, k, in], packed once a step. The weight's gradient is of the filter's
+ * type, too: cuDNN has no plan that takes bf16 or f16 activations and gives an f32 gradient. So such a
+ * convolution's gradient is rounded once in each call, and added in f32 (sb_kernel: rounds_dw). */
 #include <stdlib.h>
 
 #include "kernels/cuda/layout.h"

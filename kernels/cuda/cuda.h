@@ -26,6 +26,7 @@ typedef struct {
     cudaEvent_t mark[SB_MARKS];
     cudaEvent_t passed;  /* `order` records it and has the later stream wait for it, again and again */
     cublasHandle_t blas; /* NULL until `available` or the first matrix product: augment has none */
+    bool blas_rounds;    /* as it was told: base.rounds */
     void *blas_workspace;
     sb_cuda_planner *planner; /* plan.h; NULL until `available` or the first convolution's plan */
     sb_cuda_pinned *pinned;   /* what `pin` registered */

@@ -184,12 +184,14 @@ static int describe(sb_cuda *cuda)
         return sb_fail("%s has compute capability %d.%d, and %d.%d is the least that CUDA %d supports",
                        gpu.name, gpu.major, gpu.minor, CAPABILITY_LEAST / 10, CAPABILITY_LEAST % 10,
                        runtime / 1000);
-    cuda->base.bf16 = gpu.major >= 8;
+    cuda->base.bf16 = cuda->base.tf32 = gpu.major >= 8;
+    cuda->base.f16 = true;
+    cuda->base.usual = cuda->base.bf16 ? SB_BF16 : SB_F32;
     cuda->memory = gpu.totalGlobalMem;
     snprintf(cuda->base.description, sizeof cuda->base.description,
              "%.64s (sm_%d%d, %zu MiB), CUDA %d.%d, driver for %d.%d, %s", gpu.name, gpu.major, gpu.minor,
              gpu.totalGlobalMem >> 20, runtime / 1000, runtime % 1000 / 10, driver / 1000, driver % 1000 / 10,
-             cuda->base.bf16 ? "bf16 native" : "no bf16");
+             cuda->base.bf16 ? "bf16 native" : "f16 native, no bf16");
     return 0;
 }
 

@@ -63,7 +63,9 @@ static int make_tensor(cudnnBackendDescriptor_t *out, sb_cuda_tensor name, sb_ty
 {
     int64_t uid = name, alignment = ALIGNMENT, dims[] = { n, c, h, w };
     int64_t strides[] = { (int64_t)h * w * c, 1, (int64_t)w * c, c };
-    cudnnDataType_t data = type == SB_F32 ? CUDNN_DATA_FLOAT : CUDNN_DATA_BFLOAT16;
+    cudnnDataType_t data = type == SB_F32    ? CUDNN_DATA_FLOAT
+                           : type == SB_BF16 ? CUDNN_DATA_BFLOAT16
+                                             : CUDNN_DATA_HALF;
     if (sb_cuda_dnn_create(CUDNN_BACKEND_TENSOR_DESCRIPTOR, out) != 0 ||
         sb_cuda_dnn_set(*out, CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, 1, &uid) != 0 ||
         sb_cuda_dnn_set(*out, CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &data) != 0 ||

@@ -8,7 +8,7 @@
 #include <math.h>
 #include <vector_functions.h>
 
-#include "kernels/share/bf16.h"
+#include "kernels/share/half.h"
 #include "kernels/cuda/cuda.h"
 
 #ifdef __CUDACC__
@@ -29,7 +29,10 @@ static __device__ inline size_t global_thread(void) { return (size_t)blockIdx.x 
 /* Element i of an array of `type`. The branch is the same for all threads. */
 static __device__ inline float load(const void *x, sb_type type, size_t i)
 {
-    return type == SB_F32 ? ((const float *)x)[i] : sb_from_bf16(((const uint16_t *)x)[i]);
+    if (type == SB_F32)
+        return ((const float *)x)[i];
+    const uint16_t bits = ((const uint16_t *)x)[i];
+    return type == SB_BF16 ? sb_from_bf16(bits) : sb_from_f16(bits);
 }
 
 static __device__ inline void store(void *x, sb_type type, size_t i, float value)
@@ -37,7 +40,7 @@ static __device__ inline void store(void *x, sb_type type, size_t i, float value
     if (type == SB_F32)
         ((float *)x)[i] = value;
     else
-        ((uint16_t *)x)[i] = sb_to_bf16(value);
+        ((uint16_t *)x)[i] = type == SB_BF16 ? sb_to_bf16(value) : sb_to_f16(value);
 }
 
 /* Element i of a gradient: written, or added to what an earlier consumer wrote. */

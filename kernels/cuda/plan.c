@@ -234,13 +234,14 @@ static int choose(sb_cuda *cuda, const sb_cuda_shape *s, cudnnBackendDescriptor_
     sb_cuda_planner *p = cuda->planner;
     const char *name = sb_cuda_choices_find(&p->choices, operation);
     size_t most = sb_cuda_workspace_most(s);
-    *count = name ? sb_cuda_propose(p->dnn, graph, s->type, p->workspace, most, name, c, 1) : 0;
+    const bool rounds = cuda->base.rounds;
+    *count = name ? sb_cuda_propose(p->dnn, graph, s->type, rounds, p->workspace, most, name, c, 1) : 0;
     if (*count > 0) {
         p->found++;
         return 0;
     }
     p->lost += name != NULL;
-    *count = sb_cuda_propose(p->dnn, graph, s->type, p->workspace, most, NULL, c,
+    *count = sb_cuda_propose(p->dnn, graph, s->type, rounds, p->workspace, most, NULL, c,
                              p->choices.keeps ? CANDIDATES : 1);
     if (*count == 0)
         return sb_fail("cuDNN %zu has no deterministic plan within %zu MiB for a convolution, %s",
@@ -262,8 +263,7 @@ static int choose(sb_cuda *cuda, const sb_cuda_shape *s, cudnnBackendDescriptor_
 
 int sb_cuda_plan_create(sb_cuda *cuda, const sb_cuda_shape *s, sb_cuda_direction direction, sb_cuda_plan *out)
 {
-    static const char *const directions[] = { "forward", "data gradient", "weight gradient" },
-                             *const types[] = { "f32", "bf16" };
+    static const char *const directions[] = { "forward", "data gradient", "weight gradient" };
     char operation[192];
     sb_cuda_proposal c[CANDIDATES];
     int count = 0;
@@ -274,7 +274,7 @@ int sb_cuda_plan_create(sb_cuda *cuda, const sb_cuda_shape *s, sb_cuda_direction
     snprintf(operation, sizeof operation,
              "%s of [%d, %d, %d, %d] to %d channels, kernel %d, stride %d, pad %d, in %s",
              directions[direction], s->n, s->h, s->w, s->in, s->out, s->kernel, s->stride, s->pad,
-             types[s->type]);
+             s->type == SB_F32 && cuda->base.rounds ? "tf32" : sb_type_name(s->type));
     int chosen = choose(cuda, s, out->graph.graph, operation, c, &count);
     for (int i = 0; i < count; i++) {
         if (i == chosen) {

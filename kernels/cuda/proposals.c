@@ -13,8 +13,9 @@ static bool get(cudnnBackendDescriptor_t from, cudnnBackendAttributeName_t name,
     return cudnnBackendGetAttribute(from, name, type, room, count, out) == CUDNN_STATUS_SUCCESS;
 }
 
-/* Whether an engine gives the same bits every time, in the precision asked for. */
-static bool acceptable(cudnnBackendDescriptor_t engine, sb_type type)
+/* Whether an engine gives the same bits every time, in the precision asked for. Of f32 an engine with tensor
+ * cores makes TF32, and one that converts inputs down less than that. */
+static bool acceptable(cudnnBackendDescriptor_t engine, sb_type type, bool rounds)
 {
     cudnnBackendNumericalNote_t notes[CUDNN_NUMERICAL_NOTE_TYPE_COUNT];
     int64_t count = 0;
@@ -24,9 +25,9 @@ static bool acceptable(cudnnBackendDescriptor_t engine, sb_type type)
         bool rough = notes[i] == CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC ||
                      notes[i] == CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION ||
                      notes[i] == CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_13x13;
-        bool tf32 = type == SB_F32 && (notes[i] == CUDNN_NUMERICAL_NOTE_TENSOR_CORE ||
-                                       notes[i] == CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS);
-        fine = !rough && !tf32;
+        bool less = type == SB_F32 && (notes[i] == CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS ||
+                                       (notes[i] == CUDNN_NUMERICAL_NOTE_TENSOR_CORE && !rounds));
+        fine = !rough && !less;
     }
     return fine;
 }
@@ -53,7 +54,8 @@ static bool name_knobs(cudnnBackendDescriptor_t configuration,
 
 /* Whether a configuration will do, and its name. */
 static bool examine(cudnnBackendDescriptor_t configuration,
-                    cudnnBackendDescriptor_t knobs[CUDNN_KNOB_TYPE_COUNTS], sb_type type, sb_cuda_proposal *p)
+                    cudnnBackendDescriptor_t knobs[CUDNN_KNOB_TYPE_COUNTS], sb_type type, bool rounds,
+                    sb_cuda_proposal *p)
 {
     cudnnBackendDescriptor_t engine;
     int64_t count = 0, index = 0;
@@ -61,7 +63,7 @@ static bool examine(cudnnBackendDescriptor_t configuration,
         return false;
     bool fine = get(configuration, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &count,
                     &engine) &&
-                acceptable(engine, type);
+                acceptable(engine, type, rounds);
     bool named = fine && get(engine, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &count, &index);
     sb_cuda_dnn_destroy(&engine);
     size_t used = named ? (size_t)snprintf(p->name, sizeof p->name, "eng%lld", (long long)index) : 0;
@@ -101,7 +103,8 @@ static bool build(cudnnHandle_t handle, cudnnBackendDescriptor_t configuration, 
 /* Builds those plans of one list that will do. cuDNN tells the list's length beforehand only as an upper
  * bound. */
 static int read_list(cudnnHandle_t handle, cudnnBackendHeurMode_t mode, cudnnBackendDescriptor_t graph,
-                     sb_type type, size_t workspace_most, const char *name, sb_cuda_proposal *out, int room)
+                     sb_type type, bool rounds, size_t workspace_most, const char *name,
+                     sb_cuda_proposal *out, int room)
 {
     cudnnBackendDescriptor_t heuristics = NULL, configurations[READ_MOST] = { NULL },
                              knobs[CUDNN_KNOB_TYPE_COUNTS] = { NULL };
@@ -126,7 +129,7 @@ static int read_list(cudnnHandle_t handle, cudnnBackendHeurMode_t mode, cudnnBac
         goto out;
     for (int64_t i = 0; built < room && i < count && i < made; i++) {
         sb_cuda_proposal *p = &out[built];
-        if (examine(configurations[i], knobs, type, p) && (!name || strcmp(p->name, name) == 0) &&
+        if (examine(configurations[i], knobs, type, rounds, p) && (!name || strcmp(p->name, name) == 0) &&
             !is_among(p->name, out, built) && build(handle, configurations[i], workspace_most, p))
             built++;
     }
@@ -139,13 +142,14 @@ out:
     return built;
 }
 
-int sb_cuda_propose(cudnnHandle_t handle, cudnnBackendDescriptor_t graph, sb_type type, size_t workspace,
-                    size_t workspace_most, const char *name, sb_cuda_proposal *out, int room)
+int sb_cuda_propose(cudnnHandle_t handle, cudnnBackendDescriptor_t graph, sb_type type, bool rounds,
+                    size_t workspace, size_t workspace_most, const char *name, sb_cuda_proposal *out,
+                    int room)
 {
     const cudnnBackendHeurMode_t lists[] = { CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK };
     const size_t bounds[] = { workspace < workspace_most ? workspace : workspace_most, workspace_most };
     int built = 0;
     for (int i = 0; i < 4 && built == 0; i++)
-        built = read_list(handle, lists[i % 2], graph, type, bounds[i / 2], name, out, room);
+        built = read_list(handle, lists[i % 2], graph, type, rounds, bounds[i / 2], name, out, room);
     return built;
 }

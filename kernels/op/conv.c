@@ -7,8 +7,8 @@ static int shape(const void *how, const sb_shape *xs, sb_shape *y)
 {
     const sb_conv_how *c = how;
     int h = xs->h + 2 * c->pad - c->kernel, w = xs->w + 2 * c->pad - c->kernel;
-    if (xs->n < 1 || xs->h < 1 || xs->w < 1 || xs->c < 1 || (xs->type != SB_F32 && xs->type != SB_BF16) ||
-        c->out < 1 || c->kernel < 1 || c->stride < 1 || c->pad < 0 || c->pad >= c->kernel || h < 0 || w < 0)
+    if (xs->n < 1 || xs->h < 1 || xs->w < 1 || xs->c < 1 || !sb_type_real(xs->type) || c->out < 1 ||
+        c->kernel < 1 || c->stride < 1 || c->pad < 0 || c->pad >= c->kernel || h < 0 || w < 0)
         return sb_fail(
             "a convolution of %s [%d, %d, %d, %d] to %d channels with kernel %d, stride %d, pad %d",
             sb_type_name(xs->type), xs->n, xs->h, xs->w, xs->c, c->out, c->kernel, c->stride, c->pad);

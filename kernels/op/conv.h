@@ -1,4 +1,4 @@
-/* conv.h: a convolution with a square kernel and without bias, in f32 or bf16:
+/* conv.h: a convolution with a square kernel and without bias, in f32, bf16 or f16:
  * x[0] [n, h, w, in] -> y [n, (h + 2 pad - kernel) / stride + 1, (w + 2 pad - kernel) / stride + 1, out],
  *
  *     y[n, i, j, o] = sum over a, b < kernel and c < in of

@@ -7,9 +7,9 @@ static int shape(const void *how, const sb_shape *xs, sb_shape *y)
 {
     const sb_input_how *h = how;
     if (xs->type != SB_U8 || xs->n < 1 || xs->h < 1 || xs->w < 1 || xs->c < 1 ||
-        xs->c > SB_INPUT_CHANNELS_MAX || (h->type != SB_F32 && h->type != SB_BF16))
-        return sb_fail("an input of %s [%d, %d, %d, %d] into %s: not u8 with 1 to %d channels into f32 or "
-                       "bf16",
+        xs->c > SB_INPUT_CHANNELS_MAX || !sb_type_real(h->type))
+        return sb_fail("an input of %s [%d, %d, %d, %d] into %s: not u8 with 1 to %d channels into f32, "
+                       "bf16 or f16",
                        sb_type_name(xs->type), xs->n, xs->h, xs->w, xs->c, sb_type_name(h->type),
                        SB_INPUT_CHANNELS_MAX);
     *y = *xs;

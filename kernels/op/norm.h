@@ -2,8 +2,8 @@
  *
  *   y = relu?((x - mean) / sqrt(variance + epsilon) gamma + beta + residual?)
  *
- * in one pass over memory. x[0] [n, h, w, c], f32 or bf16; x[1], optional: the residual, of the same shape
- * and type; y likewise. Variances are biased. Weights: gamma [c] (NULL: 1); beta [c] (NULL: 0).
+ * in one pass over memory. x[0] [n, h, w, c], f32, bf16 or f16; x[1], optional: the residual, of the same
+ * shape and type; y likewise. Variances are biased. Weights: gamma [c] (NULL: 1); beta [c] (NULL: 0).
  *
  * NaN passes a ReLU, and so does the gradient where it did, as PyTorch has it.
  *

@@ -7,6 +7,7 @@
 #include "trainer/encoder.h"
 #include "trainer/graph/plan.h"
 #include "trainer/method.h"
+#include "trainer/precision.h"
 
 /* ---- a device that prepares nothing -------------------------------------------------------------------- */
 
@@ -16,7 +17,7 @@ static const sb_kernel *const kernels[SB_OPS] = {
 #include "kernels/ops.def"
 };
 #undef SB_OP
-static sb_device paper = { .kernels = kernels, .bf16 = true };
+static sb_device paper = { .kernels = kernels, .bf16 = true, .f16 = true, .tf32 = true };
 
 /* ---- tallies ------------------------------------------------------------------------------------------- */
 
@@ -193,7 +194,7 @@ static void count_views(const counter *c, const sb_settings *config)
 int sb_counts_step(const sb_settings *config, const sb_peak *peaks, int peak_count, sb_counts *out)
 {
     memset(out, 0, sizeof *out);
-    sb_type type = config->trainer.precision == SB_PRECISION_BF16 ? SB_BF16 : SB_F32;
+    const sb_type type = sb_precision_type(config->trainer.precision);
     const counter c = { .peaks = peaks, .peak_count = peak_count, .type = type, .out = out };
     size_t arena = 0, batch = 0;
     int state_arrays = config->optimiser_kind->state_arrays;

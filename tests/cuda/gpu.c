@@ -7,6 +7,7 @@
 
 #include "kernels/cuda/cuda.h"
 #include "tests/bench/counts.h"
+#include "trainer/precision.h"
 #include "trainer/step/step.h"
 #include "tests/kernels/cases.h"
 
@@ -141,7 +142,7 @@ static int time_steps(sb_device *device, const sb_settings *config, const sb_ste
     int rc = sb_step_create(&step, device, config);
     for (int i = 0; rc == 0 && i < WARM + STEPS; i++)
         if ((i == WARM && begin(device) != 0) || sb_step_gradient(step, i, 0, source, &loss) != 0 ||
-            sb_step_commit(step, i, 1e-4) != 0)
+            sb_step_commit(step, i, 1e-4) < 0)
             rc = -1;
     if (rc == 0)
         rc = stop(device, seconds);
@@ -209,10 +210,9 @@ int sb_gpu_main(int argc, char **argv, int (*open)(sb_device **out, int threads)
                1e-12 * stopwatch.peak.bf16);
         sb_bound_print(NULL, 0, 0);
     }
-    if (rc == 0 && steps &&
-        (step_in(device, &stopwatch.peak, "f32", argv + 2, argc - 2) != 0 ||
-         step_in(device, &stopwatch.peak, "bf16", argv + 2, argc - 2) != 0))
-        rc = -1;
+    for (sb_precision p = SB_PRECISION_F32, chosen; rc == 0 && steps && p <= SB_PRECISION_F16; p++)
+        if (p != SB_PRECISION_TF32 && sb_precision_settle(device, p, &chosen) == 0)
+            rc = step_in(device, &stopwatch.peak, sb_precision_name(p), argv + 2, argc - 2);
     sb_device_close(&device);
     if (rc != 0)
         fprintf(stderr, "%s\n", sb_error());

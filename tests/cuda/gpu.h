@@ -7,7 +7,8 @@
 #include "kernels/device.h"
 
 /* sb_cases_main, with the GPU's stopwatch; and
- *   step RECIPE [KEY=VALUE...]   times the trainer's whole step, in f32 and bf16 */
+ *   step RECIPE [KEY=VALUE...]   times the trainer's whole step, in f32, and in bf16 and f16 where it has
+ * them */
 int sb_gpu_main(int argc, char **argv, int (*open)(sb_device **out, int threads), const int *threads);
 
 #endif

@@ -1,9 +1,9 @@
 /* test_cards.c: kernels/cuda/plan.c and conv.c as they are, with the real cuDNN, on GPUs that are not there
- * (cards.h): every convolution of every recipe, encoder and stem has a plan in each direction, in f32, and in
- * bf16 where the card has that. Plans have different names, the chosen one is found again by its name, and
- * workspaces stay within their bounds, one of which is promised before there is a plan. Nothing is computed,
- * and no time is real: all plans are equally fast, so the one with the smallest workspace has to be
- * chosen. */
+ * (cards.h): every convolution of every recipe, encoder and stem has a plan in each direction, in f32 and
+ * f16, in bf16 and TF32 where the card has those. Plans have different names, the chosen one is found again
+ * by its name, and workspaces stay within their bounds, one of which is promised before there is a plan.
+ * Nothing is computed, and no time is real: all plans are equally fast, so the one with the smallest
+ * workspace has to be chosen. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -77,7 +77,7 @@ static void expect(int rc)
 static void collect(const sb_settings *config)
 {
     int sizes[SB_VIEWS_MAX];
-    for (sb_type type = SB_F32; type <= SB_BF16; type++) {
+    for (sb_type type = SB_F32; type <= SB_F16; type++) {
         sb_store store;
         sb_graph *graph;
         sb_store_init(&store, &collector);
@@ -177,11 +177,17 @@ static sb_device *open_card(const sb_card *card)
     return device;
 }
 
-static int told_by_knobs; /* pairs of plans that only their knobs tell apart */
+static int told_by_knobs;                               /* pairs of plans that only their knobs tell apart */
+static char first[sizeof((sb_cuda_proposal *)0)->name]; /* that was proposed last */
 
 static size_t engine_length(const sb_cuda_proposal *p) { return strcspn(p->name, "_"); }
 
 static sb_type type_of(const convolution *c) { return c->call.xs[0].type; }
+
+static bool has(const sb_device *device, const convolution *c)
+{
+    return type_of(c) != SB_BF16 || device->bf16;
+}
 
 static sb_cuda_shape seen_by_cudnn(const convolution *c)
 {
@@ -189,15 +195,17 @@ static sb_cuda_shape seen_by_cudnn(const convolution *c)
 }
 
 /* What is proposed for one direction. Returns how many. */
-static int look_at_proposals(const convolution *c, sb_cuda_direction direction, size_t workspace_most)
+static int look_at_proposals(const convolution *c, sb_cuda_direction direction, bool rounds,
+                             size_t workspace_most)
 {
     static cudnnHandle_t handle; /* the wraps put the card in its place */
     const sb_cuda_shape seen = seen_by_cudnn(c);
     sb_cuda_graph graph;
     sb_cuda_proposal p[CANDIDATES];
     expect(sb_cuda_graph_create(NULL, &seen, direction, &graph));
-    int count = sb_cuda_propose(handle, graph.graph, seen.type, workspace_most, sb_cuda_workspace_most(&seen),
-                                NULL, p, CANDIDATES);
+    int count = sb_cuda_propose(handle, graph.graph, seen.type, rounds, workspace_most,
+                                sb_cuda_workspace_most(&seen), NULL, p, CANDIDATES);
+    snprintf(first, sizeof first, "%s", count > 0 ? p[0].name : "");
     for (int i = 0; i < count; i++) {
         assert_true(p[i].workspace <= workspace_most && p[i].workspace <= sb_cuda_workspace_most(&seen));
         assert_string_not_equal(p[i].name, "");
@@ -232,7 +240,7 @@ static int create_all(sb_device *device, const char *said, size_t workspace_most
     for (int i = 0; i < shape_count; i++) {
         sb_call call = shapes[i].call;
         call.how = &shapes[i].how;
-        if (type_of(&shapes[i]) == SB_BF16 && !device->bf16)
+        if (!has(device, &shapes[i]))
             continue;
         size_t packed = kernel->packed(device, &call), scratch = kernel->scratch(device, &call);
         expect(kernel->plan(device, &call));
@@ -254,27 +262,39 @@ static void on_a_card(void **state)
 {
     const sb_card *card = *state;
     size_t workspace_most = ((size_t)card->memory << 20) / SHARE;
-    int proposals = 0;
+    int proposals = 0, rounded = 0, others = 0;
     told_by_knobs = 0;
     cache_empty();
     sb_device *device = open_card(card);
     assert_int_equal(device->bf16, card->capability >= 80);
+    assert_int_equal(device->tf32, card->capability >= 80);
+    assert_true(device->f16);
+    assert_int_equal(device->usual, device->bf16 ? SB_BF16 : SB_F32);
     for (int i = 0; i < shape_count; i++)
         for (sb_cuda_direction d = SB_CUDA_FORWARD; d <= SB_CUDA_BACKWARD_WEIGHT; d++)
-            if ((type_of(&shapes[i]) == SB_F32 || device->bf16) &&
-                (d != SB_CUDA_BACKWARD_DATA || shapes[i].call.gradient[0])) {
-                int count = look_at_proposals(&shapes[i], d, workspace_most);
+            if (has(device, &shapes[i]) && (d != SB_CUDA_BACKWARD_DATA || shapes[i].call.gradient[0])) {
+                int count = look_at_proposals(&shapes[i], d, false, workspace_most);
                 assert_true(count > 0);
                 proposals += count;
+                if (!device->tf32 || type_of(&shapes[i]) != SB_F32)
+                    continue;
+                char name[sizeof first];
+                memcpy(name, first, sizeof name);
+                assert_true(look_at_proposals(&shapes[i], d, true, workspace_most) > 0);
+                rounded++;
+                others += strcmp(first, name) != 0;
             }
     int operations = create_all(device, "plans timed for %d operations, 0 operations as kept",
                                 workspace_most);
     sb_device_close(&device);
     device = open_card(card);
     create_all(device, "0 plans timed for 0 operations, %d operations as kept", workspace_most);
+    const bool tf32 = device->tf32;
     sb_device_close(&device);
-    print_message("%d operations, %d plans to choose from; knobs alone tell %d pairs apart\n", operations,
-                  proposals, told_by_knobs);
+    print_message("%d operations, %d plans to choose from; knobs alone tell %d pairs apart; TF32 has another "
+                  "first plan for %d of %d\n",
+                  operations, proposals, told_by_knobs, others, rounded);
+    assert_true(others > rounded / 2 || !tf32);
     assert_true(told_by_knobs > operations / 2);
 }
 

@@ -11,7 +11,7 @@
 struct cublasContext {
     uint32_t tag;
     cudaStream_t stream;
-    bool workspace;
+    bool workspace, rounds;
 };
 
 static void check_handle(cublasHandle_t handle)
@@ -69,8 +69,9 @@ cublasStatus_t cublasSetMathMode(cublasHandle_t handle, cublasMath_t mode)
     check_handle(handle);
     if (emulation_fails())
         return CUBLAS_STATUS_INVALID_VALUE;
-    if (mode != CUBLAS_PEDANTIC_MATH)
+    if (mode != CUBLAS_PEDANTIC_MATH && !(mode == CUBLAS_TF32_TENSOR_OP_MATH && emulation_tf32))
         emulation_die("a math mode that may round f32 to TF32");
+    handle->rounds = mode == CUBLAS_TF32_TENSOR_OP_MATH;
     return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -85,20 +86,44 @@ typedef struct {
     float alpha, beta;
     const float *a, *b;
     float *c;
+    bool rounds;
 } product;
+
+static float *rounded(const float *from, size_t count)
+{
+    float *to = malloc(count * sizeof *to);
+    if (!to)
+        emulation_die("out of memory");
+    for (size_t i = 0; i < count; i++)
+        to[i] = emulation_round_tf32(from[i]);
+    return to;
+}
+
+static size_t floats(int columns, int rows, int leading)
+{
+    return (size_t)(columns - 1) * (size_t)leading + (size_t)rows;
+}
 
 /* Columns first is rows first of the transposed: C' = op(B)' op(A)'. */
 static void run_product(void *call)
 {
     product *p = call;
-    if (dnnl_sgemm(p->transpose_b, p->transpose_a, p->n, p->m, p->k, p->alpha, p->b, p->ldb, p->a, p->lda,
-                   p->beta, p->c, p->ldc) != dnnl_success)
+    const bool ta = p->transpose_a == 'T', tb = p->transpose_b == 'T';
+    float *a = NULL, *b = NULL;
+    if (p->rounds) {
+        a = rounded(p->a, floats(ta ? p->m : p->k, ta ? p->k : p->m, p->lda));
+        b = rounded(p->b, floats(tb ? p->k : p->n, tb ? p->n : p->k, p->ldb));
+    }
+    if (dnnl_sgemm(p->transpose_b, p->transpose_a, p->n, p->m, p->k, p->alpha, b ? b : p->b, p->ldb,
+                   a ? a : p->a, p->lda, p->beta, p->c, p->ldc) != dnnl_success)
         emulation_die("oneDNN refuses a product");
+    free(a);
+    free(b);
 }
 
 static size_t span(int columns, int rows, int leading)
 {
-    return ((size_t)(columns - 1) * (size_t)leading + (size_t)rows) * sizeof(float);
+    return floats(columns, rows, leading) * sizeof(float);
 }
 
 cublasStatus_t cublasSgemm_v2(cublasHandle_t handle, cublasOperation_t transpose_a,
@@ -132,7 +157,8 @@ cublasStatus_t cublasSgemm_v2(cublasHandle_t handle, cublasOperation_t transpose
                     .beta = *beta,
                     .a = a,
                     .b = b,
-                    .c = c };
+                    .c = c,
+                    .rounds = handle->rounds };
     emulation_queue(handle->stream, run_product, p);
     return CUBLAS_STATUS_SUCCESS;
 }

@@ -8,7 +8,7 @@
 
 #include <cudnn.h>
 
-#include "kernels/share/bf16.h"
+#include "kernels/share/half.h"
 #include "tests/emulated/emulation.h"
 
 #define HANDLE_TAG 0x646E6E68u
@@ -195,7 +195,8 @@ static void finalise_tensor(const descriptor *d)
         if (number(d, CUDNN_ATTR_TENSOR_STRIDES, 4, i) != strides[i])
             emulation_die("a tensor that is not NHWC without gaps");
     if (n < 1 || c < 1 || h < 1 || w < 1 || number(d, CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, 1, 0) < 16 ||
-        type_of(d) == CUDNN_DATA_DOUBLE)
+        (type_of(d) != CUDNN_DATA_FLOAT && type_of(d) != CUDNN_DATA_BFLOAT16 &&
+         type_of(d) != CUDNN_DATA_HALF))
         emulation_die("a tensor of [%ld, %ld, %ld, %ld]", (long)n, (long)c, (long)h, (long)w);
 }
 
@@ -283,7 +284,7 @@ static cudnnStatus_t finalise_plan(descriptor *d)
     d->engine = configuration->engine;
     d->slices = configuration->slices;
     if (d->engine == ENGINE_NONDETERMINISTIC ||
-        (d->engine == ENGINE_TENSOR_CORE && d->convolution.type == CUDNN_DATA_FLOAT))
+        (d->engine == ENGINE_TENSOR_CORE && d->convolution.type == CUDNN_DATA_FLOAT && !emulation_tf32))
         emulation_die("a plan of an engine that %s",
                       d->engine == ENGINE_TENSOR_CORE ? "rounds f32 to TF32" : "gives other bits each time");
     return d->engine == ENGINE_UNBUILDABLE || (script_of(d) && script_of(d)->unbuildable)
@@ -421,14 +422,22 @@ cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t handle, cudnnBac
 typedef struct {
     convolution s;
     int slices;
+    bool rounds; /* f32 to TF32 */
     size_t workspace_bytes;
     void *x, *w, *y, *workspace;
 } call;
 
+static void round_all(float *values, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        values[i] = emulation_round_tf32(values[i]);
+}
+
 static float get(const void *memory, cudnnDataType_t type, size_t i)
 {
-    return type == CUDNN_DATA_FLOAT ? ((const float *)memory)[i]
-                                    : sb_from_bf16(((const uint16_t *)memory)[i]);
+    return type == CUDNN_DATA_FLOAT      ? ((const float *)memory)[i]
+           : type == CUDNN_DATA_BFLOAT16 ? sb_from_bf16(((const uint16_t *)memory)[i])
+                                         : sb_from_f16(((const uint16_t *)memory)[i]);
 }
 
 static void put(void *memory, cudnnDataType_t type, size_t i, float value)
@@ -436,7 +445,7 @@ static void put(void *memory, cudnnDataType_t type, size_t i, float value)
     if (type == CUDNN_DATA_FLOAT)
         ((float *)memory)[i] = value;
     else
-        ((uint16_t *)memory)[i] = sb_to_bf16(value);
+        ((uint16_t *)memory)[i] = type == CUDNN_DATA_BFLOAT16 ? sb_to_bf16(value) : sb_to_f16(value);
 }
 
 static float *floats(size_t count)
@@ -494,11 +503,17 @@ static void run_convolution(void *p)
     memset(c->workspace, 0xFF, c->workspace_bytes); /* it is ours meanwhile */
     for (size_t i = 0; i < filter; i++)
         w[i] = weight ? 0 : get(c->w, s->filter_type, i);
+    if (c->rounds)
+        round_all(w, filter);
     for (size_t n = 0; n < (size_t)s->n; n++) {
         for (size_t i = 0; i < image; i++)
             x[i] = forward || weight ? get(c->x, s->type, n * image + i) : 0;
         for (size_t i = 0; i < result && !forward; i++)
             y[i] = get(c->y, s->type, n * result + i);
+        if (c->rounds && (forward || weight))
+            round_all(x, image);
+        if (c->rounds && !forward)
+            round_all(y, result);
         if (forward || weight)
             columns(s, x, column, false);
         if (forward) {
@@ -556,6 +571,7 @@ cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t
     *c = (call){
         .s = *s,
         .slices = d->slices,
+        .rounds = d->engine == ENGINE_TENSOR_CORE && s->type == CUDNN_DATA_FLOAT,
         .workspace_bytes = workspace_of(d),
         .x = tensor(pack, s->x_name, (size_t)s->n * (size_t)s->h * (size_t)s->w * (size_t)s->in, s->type),
         .w = tensor(pack, s->w_name, (size_t)s->out * (size_t)(s->kernel * s->kernel * s->in),

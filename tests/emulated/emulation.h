@@ -72,10 +72,17 @@ typedef struct {
 } emulation_counts;
 extern emulation_counts emulation_given;
 
+/* Whether f32 products may be rounded to TF32; where they may not, it is a fault to ask for it. Environment:
+ * SB_EMULATION_TF32=1. */
+extern bool emulation_tf32;
+
 /* ---- among its parts ----------------------------------------------------------------------------------- */
 
 /* Reports a fault of the code under test, with the kernel's name, and ends the process (SIGABRT). */
 void emulation_die(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
+
+/* f32 as TF32 has it: 11 digits, to nearest even. */
+float emulation_round_tf32(float value);
 
 /* A random number below n, and a fresh permutation of 0 .. n-1 in the order asked for. */
 uint32_t emulation_random(uint32_t n);

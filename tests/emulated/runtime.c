@@ -91,11 +91,24 @@ static bool take_bytes(size_t bytes)
 bool emulation_library_opens(void) { return take_bytes(share.library); }
 void emulation_library_closes(void) { bytes_used -= share.library; }
 
+bool emulation_tf32;
+
+float emulation_round_tf32(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    if ((bits & 0x7F800000) != 0x7F800000)
+        bits = (bits + 0xFFF + (bits >> 13 & 1)) & ~0x1FFFu;
+    memcpy(&value, &bits, sizeof bits);
+    return value;
+}
+
 __attribute__((constructor)) static void read_environment(void)
 {
     const char *order = getenv("SB_EMULATION_ORDER"), *fail = getenv("SB_EMULATION_FAIL"),
                *version = getenv("SB_EMULATION_DRIVER");
     char *figures = getenv("SB_EMULATION_MEMORY");
+    emulation_tf32 = getenv("SB_EMULATION_TF32") != NULL;
     emulation_memory all = { 0 };
     size_t *const parts[] = { &all.card, &all.others, &all.context, &all.library, &all.later };
     for (size_t i = 0; i < sizeof parts / sizeof *parts && figures && *figures;

@@ -31,5 +31,5 @@ ok "one kernel" 1 1 time "avgpool_forward: f32" 0
 ok "three kernels" 1 3 time "batchnorm_forward: bf16 [98, 1, 1, 1024]" 0
 ok "a product and a sum" 1 2 time "linear_forward: [512, 1, 1, 2048] to 2048, bias" 0
 ok "a convolution" 1 0 time "conv_forward: bf16 [16, 64, 64, 3] to 64, 3 x 3" 0
-ok "a step, f32 and bf16" 2 0 step recipes/demo.yaml trainer.batch=2 data.view=32
+ok "a step, f32, bf16 and f16" 3 0 step recipes/demo.yaml trainer.batch=2 data.view=32
 echo "1..$number"

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "kernels/cuda/blas.h"
 #include "kernels/cuda/choices.h"
 #include "kernels/cuda/device.h"
 #include "kernels/op/conv.h"
@@ -308,7 +309,7 @@ static void equals_take_the_same(void **state)
     }
 }
 
-/* In bf16 the tensor cores' engine comes first, which has no knobs. */
+/* In bf16 and f16 the tensor cores' engine comes first, which has no knobs. */
 static void other_operations_are_others(void **state)
 {
     (void)state;
@@ -317,16 +318,61 @@ static void other_operations_are_others(void **state)
     set_times(3, 1, 2, 3, 3);
     assert_int_equal(taken(), 2);
     set_times(3, 3, 0.5f, 3, 3);
-    for (int time = 0; time < 2; time++) {
+    for (int time = 0; time < 4; time++) {
         assert_int_equal(sb_device_cuda(&d), 0);
-        assert_int_equal(plan(d, N, SB_BF16, &conv), 0);
+        assert_int_equal(plan(d, N, time < 2 ? SB_BF16 : SB_F16, &conv), 0);
         snprintf(planning, sizeof planning, "%s", d->planning);
         unplan(d, &conv);
         sb_device_close(&d);
-        expect_said(time == 0 ? "12 plans timed for 3 operations, 0 operations"
-                              : "0 plans timed for 0 operations, 3 operations");
+        expect_said(time % 2 == 0 ? "12 plans timed for 3 operations, 0 operations"
+                                  : "0 plans timed for 0 operations, 3 operations");
     }
     assert_int_equal(taken(), 2);
+}
+
+/* 1 + 2^-12 of a product, which TF32 does not have. */
+static float product_of(sb_device *d)
+{
+    const float values[] = { 1 + 0x1p-12f, 1 };
+    void *memory;
+    float result = 0;
+    assert_int_equal(d->alloc(d, 3 * 256, &memory), 0);
+    float *a = memory, *b = a + 64, *c = b + 64;
+    assert_int_equal(d->copy(d, SB_STREAM_COMPUTE, a, &values[0], sizeof *a, SB_TO_DEVICE), 0);
+    assert_int_equal(d->copy(d, SB_STREAM_COMPUTE, b, &values[1], sizeof *b, SB_TO_DEVICE), 0);
+    assert_int_equal(sb_cuda_sgemm(d, false, false, 1, 1, 1, 1, a, b, 0, c), 0);
+    assert_int_equal(d->copy(d, SB_STREAM_COMPUTE, &result, c, sizeof result, SB_TO_HOST), 0);
+    assert_int_equal(d->wait(d, SB_STREAM_COMPUTE), 0);
+    d->release(d, memory);
+    return result;
+}
+
+/* Tensor cores for f32 where the device may round, and there alone: elsewhere the doubles die of them. What
+ * is kept of one is not the other's. In TF32 each of two factors is wrong by 2^-11 at most. */
+static void tf32_where_it_may(void **state)
+{
+    (void)state;
+    static outcome o;
+    sb_device *d;
+    sb_call conv;
+    set_times(3, 3, 3, 3, 3); /* that engine takes 1 */
+    assert_int_equal(sb_device_cuda(&d), 0);
+    for (int time = 0; time < 3; time++) {
+        d->rounds = emulation_tf32 = time % 2 == 0;
+        assert_int_equal(plan(d, N, SB_F32, &conv), 0);
+        assert_int_equal(compute(d, &conv, &o), 0);
+        double most = 0;
+        for (size_t i = 0; i < IMAGES; i++)
+            most = fmax(most, fabs((double)o.y[i] - (double)by_plan[0].y[i]));
+        assert_int_equal(plan_of(&o), time % 2 ? 1 : -1);
+        assert_true(time % 2 || (most > 1e-5 && most < KERNEL * KERNEL * CHANNELS * 2 * 0x1p-11));
+        assert_true(product_of(d) == (time % 2 ? 1 + 0x1p-12f : 1));
+        snprintf(planning, sizeof planning, "%s", d->planning);
+        unplan(d, &conv);
+    }
+    sb_device_close(&d);
+    emulation_tf32 = false;
+    expect_said("24 plans timed for 6 operations, 3 operations as kept");
 }
 
 static void write_cache(const char *text, size_t bytes)
@@ -630,6 +676,7 @@ int main(void)
         cmocka_unit_test_setup(later_of_a_name_is_dropped, fresh),
         cmocka_unit_test_setup(kept_wins, fresh),
         cmocka_unit_test_setup(other_operations_are_others, fresh),
+        cmocka_unit_test_setup(tf32_where_it_may, fresh),
         cmocka_unit_test_setup(damaged_is_begun_anew, fresh),
         cmocka_unit_test_setup(foreign_is_begun_anew, fresh),
         cmocka_unit_test_setup(stale_is_chosen_anew, fresh),

@@ -109,7 +109,27 @@ sb_array *sb_array_add(sb_trial *t, const char *name, sb_array_type type, sb_arr
 
 static size_t element_bytes(sb_array_type type)
 {
-    return type == SB_ARRAY_F32 || type == SB_ARRAY_I32 ? 4 : type == SB_ARRAY_BF16 ? 2 : 1;
+    return type == SB_ARRAY_F32 || type == SB_ARRAY_I32 ? 4 : type == SB_ARRAY_U8 ? 1 : 2;
+}
+
+/* By arithmetic, not by bits as kernels/share/half.h. */
+static uint16_t to_f16(double value)
+{
+    if (isnan(value))
+        return 0x7FFF;
+    const double size = fabs(value);
+    const int exponent = size < 0x1p-14 ? -14 : size >= 0x1p16 ? 16 : ilogb(size);
+    const int bits = size >= 0x1p16 ? 0x7C00 : (exponent + 14) * 1024 + (int)rint(ldexp(size, 10 - exponent));
+    return (uint16_t)(bits | (signbit(value) ? 0x8000 : 0));
+}
+
+static double from_f16(uint16_t bits)
+{
+    const int exponent = bits >> 10 & 31, digits = bits & 1023;
+    const double size = exponent == 31  ? digits ? NAN : INFINITY
+                        : exponent == 0 ? ldexp(digits, -24)
+                                        : ldexp(1024 + digits, exponent - 25);
+    return bits & 0x8000 ? -size : size;
 }
 
 static void encode(sb_array_type type, double value, unsigned char *to)
@@ -117,15 +137,18 @@ static void encode(sb_array_type type, double value, unsigned char *to)
     float f = (float)value;
     uint32_t bits;
     memcpy(&bits, &f, sizeof bits);
-    uint16_t half = (uint16_t)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
+    uint16_t half = type == SB_ARRAY_F16 ? to_f16(value)
+                                         : (uint16_t)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
     uint8_t byte = type == SB_ARRAY_U8 ? (uint8_t)value : 0;
     int32_t number = type == SB_ARRAY_I32 ? (int32_t)value : 0;
-    memcpy(to,
-           type == SB_ARRAY_F32    ? (void *)&bits
-           : type == SB_ARRAY_BF16 ? (void *)&half
-           : type == SB_ARRAY_I32  ? (void *)&number
-                                   : (void *)&byte,
-           element_bytes(type));
+    if (type == SB_ARRAY_F32)
+        memcpy(to, &bits, sizeof bits);
+    else if (type == SB_ARRAY_I32)
+        memcpy(to, &number, sizeof number);
+    else if (type == SB_ARRAY_U8)
+        *to = byte;
+    else
+        memcpy(to, &half, sizeof half);
 }
 
 static double decode(sb_array_type type, const unsigned char *from)
@@ -141,6 +164,8 @@ static double decode(sb_array_type type, const unsigned char *from)
         return number;
     }
     memcpy(&half, from, sizeof half);
+    if (type == SB_ARRAY_F16)
+        return from_f16(half);
     if (type == SB_ARRAY_F32)
         memcpy(&bits, from, sizeof bits);
     else
@@ -316,11 +341,6 @@ typedef struct {
     double got, wanted, error, bound, ratio;
 } verdict;
 
-static double unit(sb_array_type type)
-{
-    return type == SB_ARRAY_F32 ? SB_UNIT_F32 : type == SB_ARRAY_BF16 ? SB_UNIT_BF16 : 0;
-}
-
 /* NaN is wrong everywhere, in a bound too, but for a result where a case of NaN wants it. */
 static double ratio_of(double got, double wanted, double error, double bound, bool nan)
 {
@@ -336,9 +356,10 @@ static void judge(const sb_array *a, const unsigned char *result, bool nan, verd
     for (size_t i = 0; i < a->count; i++) {
         double got = decode(a->type, result + i * element_bytes(a->type)), wanted = a->wanted[i];
         double error = got == wanted ? 0 : fabs(got - wanted);
-        double bound = a->bound[i] * (1 + unit(a->type)) + unit(a->type) * fabs(wanted);
+        const double unit = sb_array_unit(a->type);
+        double bound = a->bound[i] * (1 + unit) + unit * fabs(wanted);
         if (sb_array_real(a->type) && wanted != 0)
-            bound += 0x1p-148; /* where f32 has no more digits */
+            bound += 0x1p-148 + sb_array_least(a->type); /* where f32, or f16, has no more digits */
         double ratio = ratio_of(got, wanted, error, bound, nan);
         if (!worst->array || ratio > worst->ratio)
             *worst = (verdict){ a->name, i, got, wanted, error, bound, ratio };
@@ -592,8 +613,8 @@ static void print_time(const char *name, const sb_trial *t, const sb_stopwatch *
     for (int k = 0; k < t->array_count; k++) {
         const sb_array *a = &t->arrays[k];
         bytes += (double)(a->count * element_bytes(a->type) * (a->role == SB_ARRAY_UPDATED ? 2 : 1));
-        if (a->type == SB_ARRAY_BF16)
-            type = SB_BF16;
+        if (a->type == SB_ARRAY_BF16 || a->type == SB_ARRAY_F16)
+            type = SB_BF16; /* a device is as fast in either */
     }
     if (watch) {
         sb_bound_print(name, sb_peak_bound(&watch->peak, bytes, t->flops, type), median);

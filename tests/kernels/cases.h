@@ -27,7 +27,8 @@
  * Bounds. u is the unit roundoff of f32, 2^-24. A value whose terms' absolute values sum to `magnitude` and
  * that is rounded `terms` times on the way may be wrong by sb_growth(terms) u magnitude, with sb_growth(n) =
  * 4 + sqrt(n): rounding errors of n additions grow like sqrt(n), and the 4 stands for the few roundings
- * around a sum. Then it is rounded to its type: 2^-24 |value| or, in bf16, 2^-8 |value|. */
+ * around a sum. Then it is rounded to its type: 2^-24 |value|; in bf16 2^-8 |value|; in
+ * f16 2^-11 |value| + 2^-25, half of its least number. */
 #ifndef SB_TESTS_CASES_H
 #define SB_TESTS_CASES_H
 
@@ -39,16 +40,36 @@
 
 #define SB_UNIT_F32 (1.0 / 16777216)
 #define SB_UNIT_BF16 (1.0 / 256)
+#define SB_UNIT_F16 (1.0 / 2048)
 
-typedef enum { SB_ARRAY_F32, SB_ARRAY_BF16, SB_ARRAY_U8, SB_ARRAY_I32 } sb_array_type;
+typedef enum { SB_ARRAY_F32, SB_ARRAY_BF16, SB_ARRAY_F16, SB_ARRAY_U8, SB_ARRAY_I32 } sb_array_type;
 static inline sb_array_type sb_array_type_of(sb_type type)
 {
-    static const sb_array_type types[] = {
-        [SB_F32] = SB_ARRAY_F32, [SB_BF16] = SB_ARRAY_BF16, [SB_U8] = SB_ARRAY_U8, [SB_I32] = SB_ARRAY_I32
-    };
+    static const sb_array_type types[] = { [SB_F32] = SB_ARRAY_F32,
+                                           [SB_BF16] = SB_ARRAY_BF16,
+                                           [SB_F16] = SB_ARRAY_F16,
+                                           [SB_U8] = SB_ARRAY_U8,
+                                           [SB_I32] = SB_ARRAY_I32 };
     return types[type];
 }
-static inline bool sb_array_real(sb_array_type type) { return type == SB_ARRAY_F32 || type == SB_ARRAY_BF16; }
+static inline bool sb_array_real(sb_array_type type) { return type <= SB_ARRAY_F16; }
+
+/* The unit roundoff of a type, and half of its least number above 0, as far as that matters. */
+static inline double sb_array_unit(sb_array_type type)
+{
+    return type == SB_ARRAY_F32    ? SB_UNIT_F32
+           : type == SB_ARRAY_BF16 ? SB_UNIT_BF16
+           : type == SB_ARRAY_F16  ? SB_UNIT_F16
+                                   : 0;
+}
+static inline double sb_array_least(sb_array_type type) { return type == SB_ARRAY_F16 ? 0x1p-25 : 0; }
+
+/* bf16 and f16 differ in how an element is read and written and in nothing else, so they share the shapes:
+ * the cases that f32 has, in turn. Real shapes, for time mode, are in all three types. */
+static inline bool sb_case_has(sb_type type, size_t number)
+{
+    return type == SB_F32 || (type == SB_BF16) == (number % 2 == 0);
+}
 
 /* given: not changed. written: nothing is read. updated: both. */
 typedef enum { SB_ARRAY_GIVEN, SB_ARRAY_WRITTEN, SB_ARRAY_UPDATED } sb_array_role;
@@ -127,6 +148,10 @@ static inline double *sb_wanted(const sb_trial *t, int array) { return t->arrays
 #define SB_OP(NAME, name) void sb_cases_##name(void);
 #include "kernels/ops.def"
 #undef SB_OP
+
+/* How many of several choices a combination has. By that number each type gets every choice and its opposite.
+ */
+static inline size_t sb_case_ones(int flags) { return (size_t)__builtin_popcount((unsigned)flags); }
 
 /* A device's own clock, and the figures that bound what it takes. */
 typedef struct {

@@ -105,7 +105,8 @@ static sb_reference standardised(const sb_reference *r)
  * most its unit of the magnitude, of which `bound` is so many units of f32. */
 static void add_rounding(const sb_reference *r, double terms, size_t count, double *bound)
 {
-    const double unit = SB_UNIT_F32 + (r->xs[0].type == SB_BF16 ? SB_UNIT_BF16 : 0);
+    const sb_array_type type = sb_array_type_of(r->xs[0].type);
+    const double unit = SB_UNIT_F32 + (type == SB_ARRAY_F32 ? 0 : sb_array_unit(type));
     for (size_t i = 0; bound && i < count; i++)
         bound[i] *= 1 + unit / (sb_growth(terms) * SB_UNIT_F32);
 }
@@ -120,13 +121,14 @@ static void forward_standardised(sb_reference *r)
 }
 
 /* From the gradient at a standardised filter y, which may be off by `bound`, to the filter's. A device may
- * round the former to bf16. */
+ * round the former to the type of x. */
 static void back_through(const sb_reference *r, size_t at, const double *y, double inverse)
 {
     const size_t count = fan_in(r);
+    const sb_array_type type = sb_array_type_of(r->xs[0].type);
     double *g = r->dw[0] + at, *bound = r->dw_bound[0] + at, sum = 0, along = 0, sums = 0, alongs = 0;
     for (size_t i = 0; i < count; i++) {
-        bound[i] += (r->xs[0].type == SB_BF16 ? SB_UNIT_BF16 : SB_UNIT_F32) * fabs(g[i]);
+        bound[i] += sb_array_unit(type) * fabs(g[i]) + sb_array_least(type);
         sum += g[i] / (double)count;
         along += g[i] * y[i] / (double)count;
         sums += bound[i] / (double)count;
@@ -166,7 +168,9 @@ static void fill(sb_trial *t, sb_reference *r)
 
 static const char *lacks(const sb_shape *xs, const sb_device *device)
 {
-    return xs->type == SB_BF16 && !device->bf16 ? "the device has no bf16 convolutions" : NULL;
+    return xs->type == SB_BF16 && !device->bf16 ? "the device has no bf16 convolutions"
+           : xs->type == SB_F16 && !device->f16 ? "the device has no f16 convolutions"
+                                                : NULL;
 }
 
 static const sb_op_test test = { .op = SB_OP_CONV,
@@ -189,15 +193,23 @@ typedef struct {
     sb_conv_how how;
 } row;
 
-static void add(bool timed, row r)
+static void add_as(sb_type type, bool timed, row r)
 {
     const sb_conv_how *c = &r.how;
-    for (sb_type type = SB_F32; type <= SB_BF16; type++)
-        sb_op_case_add(
-            c->standardised ? &test_standardised : &test, c, &(sb_shape){ r.n, r.h, r.w, r.in, type },
-            (sb_op_options){ .timed = timed, .no_dx = r.in <= 3 /* as in a network: not for the images */ },
-            "%s [%d, %d, %d, %d] to %d, %d x %d / %d pad %d%s", sb_type_name(type), r.n, r.h, r.w, r.in,
-            c->out, c->kernel, c->kernel, c->stride, c->pad, c->standardised ? " standardised" : "");
+    sb_op_case_add(
+        c->standardised ? &test_standardised : &test, c, &(sb_shape){ r.n, r.h, r.w, r.in, type },
+        (sb_op_options){ .timed = timed, .no_dx = r.in <= 3 /* as in a network: not for the images */ },
+        "%s [%d, %d, %d, %d] to %d, %d x %d / %d pad %d%s", sb_type_name(type), r.n, r.h, r.w, r.in, c->out,
+        c->kernel, c->kernel, c->stride, c->pad, c->standardised ? " standardised" : "");
+}
+
+static void add(bool timed, row r)
+{
+    static size_t number;
+    for (sb_type type = SB_F32; type <= SB_F16; type++)
+        if (timed || sb_case_has(type, number))
+            add_as(type, timed, r);
+    number++;
 }
 
 /* ---- refusals ------------------------------------------------------------------------------------------ */

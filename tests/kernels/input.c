@@ -68,10 +68,12 @@ void sb_cases_input(void)
 {
     const int sizes[][4] = { { 1, 1, 1, 1 },     { 3, 31, 31, 3 },  { 2, 33, 33, 1 }, { 1, 255, 255, 3 },
                              { 1, 257, 257, 1 }, { 33, 16, 16, 3 }, { 2, 5, 7, 2 },   { 1, 33, 31, 4 } };
-    for (sb_type type = SB_F32; type <= SB_BF16; type++) {
+    for (sb_type type = SB_F32; type <= SB_F16; type++) {
         sb_input_how how = how_of(type);
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
             const int *s = sizes[i];
+            if (!sb_case_has(type, i))
+                continue;
             sb_op_case_add(&test, &how, &(sb_shape){ s[0], s[1], s[2], s[3], SB_U8 }, (sb_op_options){ 0 },
                            "%s [%d, %d, %d, %d]", sb_type_name(type), s[0], s[1], s[2], s[3]);
         }

@@ -89,16 +89,18 @@ void sb_cases_maxpool(void)
     const int sizes[][4] = { { 1, 1, 1, 1 },   { 2, 2, 2, 33 },  { 1, 31, 33, 31 }, { 33, 7, 7, 1 },
                              { 1, 255, 2, 3 }, { 1, 1, 257, 3 }, { 31, 2, 5, 16 },  { 2, 3, 3, 257 },
                              { 1, 4, 4, 255 }, { 2, 16, 16, 64 } };
-    for (sb_type type = SB_F32; type <= SB_BF16; type++) {
+    for (sb_type type = SB_F32; type <= SB_F16; type++) {
         const char *name = sb_type_name(type);
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
             const int *s = sizes[i];
             sb_shape x = { s[0], s[1], s[2], s[3], type };
+            if (!sb_case_has(type, i))
+                continue;
             sb_op_case_add(&ties, NULL, &x, (sb_op_options){ .no_differences = true },
                            "%s [%d, %d, %d, %d] ties", name, s[0], s[1], s[2], s[3]);
             sb_op_case_add(&nan_inside, NULL, &x, (sb_op_options){ .nan = true }, "%s [%d, %d, %d, %d] NaN",
                            name, s[0], s[1], s[2], s[3]);
-            if (type == SB_F32) /* bf16 has ties anyway */
+            if (type == SB_F32) /* the others have ties anyway */
                 sb_op_case_add(&smooth, NULL, &x, (sb_op_options){ 0 }, "%s [%d, %d, %d, %d]", name, s[0],
                                s[1], s[2], s[3]);
         }

@@ -30,11 +30,6 @@ _Static_assert(ARRAYS <= SB_ARRAYS_MAX, "every array of a call has its place");
 static const op_case *of(const sb_trial *t) { return t->parameters; }
 static const sb_op *op_of(const op_case *c) { return sb_ops[c->test->op]; }
 
-static double unit_of(sb_array_type type)
-{
-    return type == SB_ARRAY_F32 ? SB_UNIT_F32 : type == SB_ARRAY_BF16 ? SB_UNIT_BF16 : 0;
-}
-
 /* Shapes and values as the reference sees them. */
 static sb_reference reference_of(const sb_trial *t)
 {
@@ -215,18 +210,19 @@ static void reference_forward(sb_trial *t)
     of(t)->test->forward(&r);
 }
 
-/* A gradient that is rounded to bf16 before it is added. */
-static void round_before(sb_array *a)
+/* A gradient that is rounded to a type of 16 bits before it is added. */
+static void round_before(sb_array *a, sb_array_type type)
 {
+    const double unit = sb_array_unit(type);
     for (size_t i = 0; i < a->count; i++)
-        a->bound[i] = a->bound[i] * (1 + SB_UNIT_BF16) + SB_UNIT_BF16 * fabs(a->wanted[i]);
+        a->bound[i] = a->bound[i] * (1 + unit) + unit * fabs(a->wanted[i]) + sb_array_least(type);
 }
 
 /* What an array held before is added; the gradient itself may have been rounded to its type on the way. */
 static void add_held(sb_array *a)
 {
     for (size_t i = 0; a->role == SB_ARRAY_UPDATED && i < a->count; i++) {
-        a->bound[i] += unit_of(a->type) * fabs(a->wanted[i]);
+        a->bound[i] += sb_array_unit(a->type) * fabs(a->wanted[i]) + sb_array_least(a->type);
         a->wanted[i] += a->value[i];
     }
 }
@@ -250,8 +246,9 @@ static void reference_backward(sb_trial *t)
         r.dw_held[i] = held(&t->arrays[DW + i]);
     }
     of(t)->test->backward(&r);
-    for (int i = DW; i < ARRAYS && r.xs[0].type == SB_BF16 && t->kernels[of(t)->test->op]->rounds_dw; i++)
-        round_before(&t->arrays[i]);
+    const sb_array_type type = sb_array_type_of(r.xs[0].type);
+    for (int i = DW; i < ARRAYS && type != SB_ARRAY_F32 && t->kernels[of(t)->test->op]->rounds_dw; i++)
+        round_before(&t->arrays[i], type);
     for (int i = DX; i < ARRAYS; i++)
         add_held(&t->arrays[i]);
 }

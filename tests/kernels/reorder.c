@@ -58,13 +58,14 @@ void sb_cases_reorder(void)
     const int layouts[] = { 0, 8, 16 };
     const int sizes[][4] = { { 1, 1, 1, 1 },   { 3, 2, 5, 1 },   { 2, 3, 3, 31 },   { 31, 1, 1, 33 },
                              { 2, 7, 5, 255 }, { 1, 3, 1, 257 }, { 33, 1, 31, 16 }, { 2, 2, 2, 24 } };
-    for (sb_type type = SB_F32; type <= SB_BF16; type++)
+    for (sb_type type = SB_F32; type <= SB_F16; type++)
         for (int from = 0; from < 3; from++)
             for (int to = 0; to < 3; to++) {
                 for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
                     const int *s = sizes[i];
-                    add((sb_shape){ s[0], s[1], s[2], s[3], type, layouts[from] }, layouts[to],
-                        (sb_op_options){ 0 });
+                    if (sb_case_has(type, i + (size_t)(from + to)))
+                        add((sb_shape){ s[0], s[1], s[2], s[3], type, layouts[from] }, layouts[to],
+                            (sb_op_options){ 0 });
                 }
                 if (from != to)
                     add((sb_shape){ 8, 56, 56, 64, type, layouts[from] }, layouts[to],

@@ -9,7 +9,6 @@
  *     state ARRAYS                of the optimiser, each as long as the parameters
  *     target PARAMETERS STATISTICS    floats of the target network: the first of each array
  *     memory WEIGHTS ACTIVATIONS BATCH    in bytes (sb_step_budget)
- *     bf16 0|1                    native here
  * Then for each step it
  *     reads   i64 number, f64 learning rate, f32 parameters, statistics, state, kept, target's parameters and
  *             statistics,
@@ -165,10 +164,10 @@ static void introduce(const tool *t, int arrays)
             printf(" %d", (int)e->extent.side[d]);
         printf("\n");
     }
-    printf("state %d\ntarget %zu %zu\nmemory %zu %zu %zu\nbf16 %d\n\n", arrays,
+    printf("state %d\ntarget %zu %zu\nmemory %zu %zu %zu\n\n", arrays,
            sb_step_target(t->step)->floats[SB_ENTRY_WEIGHT],
            sb_step_target(t->step)->floats[SB_ENTRY_STATISTIC], budget.weights, budget.activations,
-           budget.batch, t->device->bf16);
+           budget.batch);
     fflush(stdout);
 }
 

@@ -47,6 +47,41 @@ assert changed > 0.01 and differs < 0.1 * changed'
 near_losses='
 assert len(bf16) == 5 and 0 < abs(bf16[0] - cpu[0]) < 0.12'
 
+# f16 has three digits more.
+nearer_losses='
+assert len(f16) == 8 and 0 < abs(f16[0] - cpu[0]) < 0.12 / 8'
+
+# What `auto` is on this device stands in the run's configuration, and its start says it.
+settled() {
+    grep -q "^  precision: bf16" "$work/bf16/config.yaml" && grep -q "precision: bf16: of the backbone's activations" "$work/bf16/log/trainer.log"
+}
+
+# The scale of each step, and where it lies: a checkpoint has it. 65536 is too much here: seen, three steps are skipped.
+scaled() {
+    /usr/bin/python3 - "$work/f16" <<'END'
+import glob, json, struct, sys
+scale, skipped = 65536, 0
+for line in open(f"{sys.argv[1]}/metrics.jsonl"):
+    step = json.loads(line)
+    skipped += step["skipped"]
+    scale /= 1 + step["skipped"]
+    assert step["scale"] == scale, step
+path = max(glob.glob(f"{sys.argv[1]}/checkpoints/*"))
+with open(path, "rb") as file:
+    header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
+    begin, end = header["loss_scale"]["data_offsets"]
+    file.seek(begin, 1)
+    kept = struct.unpack("<3f", file.read(end - begin))
+print(path, kept)
+assert kept[0] == scale and kept[2] == skipped < 7, (scale, skipped)
+END
+}
+
+lacking() {
+    ! run_on cpu lacking trainer.precision=f16 >"$work/refusal" 2>&1 && [ ! -e "$work/lacking" ] && cat "$work/refusal" &&
+        grep -q "trainer.precision = f16: this device does not have it (CPU.*): set trainer.precision=auto, which is f32 here" "$work/refusal"
+}
+
 same() { cmp "$work/$1/backbone.safetensors" "$work/$2/backbone.safetensors"; }
 
 # The plans' times are others than before.
@@ -72,12 +107,12 @@ as_kept() {
 # A loader, and then the supervisor, with which everything dies.
 resumed() {
     export SB_EMULATION_ORDER=reverse
-    run_on cuda bf16_killed trainer.precision=bf16 &
+    run_on cuda f16_killed trainer.precision=f16 trainer.steps=8 &
     local run=$!
-    wait_step "$work/bf16_killed" 1 && kill_loader bf16_killed
-    wait_step "$work/bf16_killed" 3 && kill -KILL "$(cat "$work/bf16_killed/lock")"
+    wait_step "$work/f16_killed" 1 && kill_loader f16_killed
+    wait_step "$work/f16_killed" 6 && kill -KILL "$(cat "$work/f16_killed/lock")"
     wait $run
-    nothing_left && within ./run resume "$work/bf16_killed"
+    nothing_left && within ./run resume "$work/f16_killed"
     local status=$?
     unset SB_EMULATION_ORDER
     return $status
@@ -170,10 +205,15 @@ ok "  changes the losses as the CPU's does" losses "$same_losses"
 ok "again, with augment and trainer killed, threads, blocks and streams in another order" killed
 ok "  takes the plans that were kept, untimed" as_kept
 ok "  the same weights, byte for byte" same cuda cuda_killed
-ok "a run on the emulated GPU in bf16" run_on cuda bf16 trainer.precision=bf16
+ok "a run on the emulated GPU in what it does best" run_on cuda bf16 trainer.precision=auto
+ok "  is in bf16, and says so" settled
 ok "  begins with the CPU's loss" losses "$near_losses"
+ok "a run on the emulated GPU in f16" run_on cuda f16 trainer.precision=f16 trainer.steps=8
+ok "  begins with the CPU's loss" losses "$nearer_losses"
+ok "  has scaled its gradients, and keeps the scale" scaled
 ok "again, with a loader and the supervisor killed, and resumed, in another order" resumed
-ok "  the same weights, byte for byte" same bf16 bf16_killed
+ok "  the same weights, byte for byte" same f16 f16_killed
+ok "f16 where there is none: refused, with what to do" lacking
 ok "device = auto without a plug-in: the CPU, and why" alone
 ok "device = cuda without one: an error that says what to do" refused
 ok "a plug-in of another version: the same" outdated "it does not say what it was built with" "{ $sizes, \"\" }" older

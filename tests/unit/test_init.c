@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "kernels/share/bf16.h"
+#include "kernels/share/half.h"
 #include "kernels/staging.h"
 #include "proto/error.h"
 #include "proto/rundir.h"

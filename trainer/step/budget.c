@@ -129,6 +129,7 @@ static size_t list_wants(sb_step *s, const piece pieces[], int piece_count, want
         { heads.packed, &s->heads_packed, &s->budget.packed },
         { samples * samples, &s->skip, &s->budget.batch },
         { sizeof(float), &s->share, &s->budget.batch },
+        { 2 * sizeof(int32_t), &s->wrong, &s->budget.batch },
         { s->given_floats * sizeof(float), &s->given, &s->budget.batch },
         { s->table_floats * sizeof(float), &s->table_rows, &s->budget.batch },
         { s->table_floats * sizeof(float), &s->table_gradient, &s->budget.batch },

@@ -1,7 +1,8 @@
 /* private.h: a step as its own files see it: step.c (creation, the two passes), chunks.c (which views go
  * through the backbone together, and how they come to the device), heads.c (heads and loss: what they are
  * given, what a step leaves behind), images.c (what a method keeps for each image), guides.c (what columns
- * say of the samples), budget.c (memory), recompute.c (what is made again), update.c (optimiser). */
+ * say of the samples), budget.c (memory), recompute.c (what is made again), update.c (optimiser), scale.c
+ * (f16's gradients). */
 #ifndef SB_TRAINER_STEP_PRIVATE_H
 #define SB_TRAINER_STEP_PRIVATE_H
 
@@ -52,6 +53,10 @@ struct sb_step {
     float *state;
     int state_arrays;
     sb_step_budget budget;
+    sb_precision precision; /* not auto */
+    bool scaled;            /* f16: there is a scale, an entry of the store */
+    int scale_entry;
+    sb_step_scale scale;
 
     /* Device memory: one piece, and what lies in it. */
     void *memory, *section_memory, *target_memory, *update_packed[SB_UPDATE_PARTS];
@@ -65,7 +70,8 @@ struct sb_step {
     int32_t *index;                                /* [rows]: of each of `inputs`, its row in these */
     float *chunk_dfeatures;                        /* [largest chunk, width] */
     float *running, *target_running; /* [statistic floats of the section]: as they are after the step */
-    float *share;                    /* 1 / accumulate: the gradient at the loss of a batch */
+    int32_t *wrong;       /* [2]: whether a gradient is not finite, of the backbone and of the rest */
+    float *share;         /* 1 / accumulate: the gradient at the loss of a batch */
     int64_t batch_number; /* of the batch in work, counted over the run: what it draws follows from it */
     float *lengths;       /* of the rows of one weight that are to have length 1 */
     float *given; /* [given_floats]: the numbers that the loss is given in each step; images' are i32 */
@@ -140,6 +146,15 @@ int sb_step_keep_rows(sb_step *step, double lr);
  * not fit, with the largest chunk that would. */
 int sb_step_take_memory(sb_step *step);
 void sb_step_free_memory(sb_step *step);
+
+/* scale.c. All do nothing where gradients are not scaled, but the first, which adds the entry. */
+int sb_step_make_scale(sb_step *step);
+int sb_step_read_scale(sb_step *step);     /* after what a checkpoint has was set */
+int sb_step_scale_gradient(sb_step *step); /* at the features */
+
+/* scale.c. Of the weights, once all batches of a step were added; then the scale is the next step's. 0; 1:
+ * the step is to be skipped; -1. */
+int sb_step_unscale(sb_step *step);
 
 /* update.c. list: the optimiser's tables, without addresses, and how much of the device's memory they take.
  * set: with them, and the state zeroed. */

@@ -7,6 +7,7 @@
 #include "proto/error.h"
 #include "proto/memory.h"
 #include "trainer/encoder.h"
+#include "trainer/precision.h"
 #include "trainer/schedule.h"
 #include "trainer/step/private.h"
 
@@ -15,10 +16,9 @@
 static int build_encoder(sb_step *s)
 {
     const sb_settings *c = s->config;
-    sb_type type = c->trainer.precision == SB_PRECISION_BF16 && s->device->bf16 ? SB_BF16 : SB_F32;
     if (sb_graph_create(&s->encoder, &s->store) != 0)
         return -1;
-    sb_t features = sb_encoder_build(s->encoder, c, type);
+    sb_t features = sb_encoder_build(s->encoder, c, sb_precision_type(s->precision));
     if (features < 0)
         return sb_context("the encoder");
     s->width = sb_shape_of(s->encoder, features).c;
@@ -87,14 +87,21 @@ static int build(sb_step **out, sb_device *device, const sb_settings *config, in
     };
     *out = s;
     sb_store_init(&s->store, device);
-    if (width == 0 && build_encoder(s) != 0)
+    s->precision = sb_precision_on(device, width == 0 ? config->trainer.precision : SB_PRECISION_F32);
+    device->rounds = s->precision == SB_PRECISION_TF32;
+    s->scaled = s->precision == SB_PRECISION_F16;
+    if ((width == 0 && build_encoder(s) != 0) || build_heads(s) != 0)
         return -1;
-    return build_heads(s);
+    return s->scaled ? sb_step_make_scale(s) : 0;
 }
 
 static int create(sb_step **out, sb_device *device, const sb_settings *config, int width)
 {
     const bool backbone = width == 0;
+    sb_precision precision;
+    *out = NULL;
+    if (width == 0 && sb_precision_settle(device, config->trainer.precision, &precision) != 0)
+        return -1;
     int rc = build(out, device, config, width);
     sb_step *s = *out;
     if (rc == 0) {
@@ -181,7 +188,7 @@ static void use(const sb_step *s, const sb_step_plan *p, const sb_section *secti
     sb_plan_bind(p->plan, s->arena, section == &s->target ? p->target_packed : p->packed);
 }
 
-int sb_step_weights_changed(sb_step *s)
+static int pack(sb_step *s)
 {
     for (int i = 0; i < s->plan_count; i++) {
         const sb_step_plan *p = &s->plans[i];
@@ -198,6 +205,10 @@ int sb_step_weights_changed(sb_step *s)
         return -1;
     return sb_plan_pack(s->heads, &s->section);
 }
+
+int sb_step_weights_changed(sb_step *s) { return sb_step_read_scale(s) != 0 ? -1 : pack(s); }
+
+sb_precision sb_step_precision(const sb_step *s) { return s->precision; }
 
 int sb_step_begin(sb_step *s)
 {
@@ -321,7 +332,7 @@ int sb_step_gradient(sb_step *s, int64_t number, int part, const sb_step_source 
             (gathers(s, &s->chunks[i]) && sb_plan_update_running(plan, s->running) != 0))
             return -1;
     }
-    if (sb_step_heads(s, number, source, loss) != 0)
+    if (sb_step_heads(s, number, source, loss) != 0 || sb_step_scale_gradient(s) != 0)
         return -1;
     if (alone) /* the backbone's gradient stays 0, and nobody would read it */
         return 0;
@@ -414,12 +425,15 @@ double sb_step_guide_loss(const sb_step *s, int guide) { return (double)s->guide
 
 int sb_step_commit(sb_step *s, int64_t number, double lr)
 {
+    const int skipped = sb_step_unscale(s);
+    if (skipped != 0)
+        return skipped;
     const bool alone = sb_schedule_heads_alone(&s->config->continuing, number);
     if (sb_step_update(s, number, lr) != 0 ||
         copy_statistics(s, true, alone ? s->backbone[SB_ENTRY_STATISTIC] : 0) != 0 ||
         sb_step_follow(s, number, lr) != 0)
         return -1;
-    return sb_step_weights_changed(s);
+    return pack(s);
 }
 
 const float *sb_step_embeddings(const sb_step *s, int view, int *width)

@@ -24,7 +24,11 @@
  *
  * A step of several batches (trainer.accumulate) averages their gradients. Each batch has its own loss, over
  * its own samples; norms gather from one after the other. What a method keeps from batch to batch would have
- * to change within a step, so such a method is refused. */
+ * to change within a step, so such a method is refused.
+ *
+ * In f16 (trainer.precision) gradients are scaled on their way through the backbone (scale.c), by one scale
+ * in all chunks and batches of a step. A step whose gradients are not finite is skipped: it changes the scale
+ * and nothing else. */
 #ifndef SB_TRAINER_STEP_H
 #define SB_TRAINER_STEP_H
 
@@ -67,8 +71,8 @@ void sb_step_destroy(sb_step **step);
 /* The most views that a chunk can have: all of a size, of a replica. */
 int sb_step_largest_chunk(const sb_settings *config);
 
-/* A step that nothing is created for on the device: what it would take is arithmetic. To be asked by
- * sb_step_size, and destroyed, alone. */
+/* A step that nothing is created for on the device: what it would take is arithmetic, also in a precision
+ * that the device lacks. To be asked by sb_step_size, and destroyed, alone. */
 int sb_step_sketch(sb_step **out, sb_device *device, const sb_settings *config);
 
 /* What a step takes with this chunk (0: all views of a size) and what is made again, to the byte. */
@@ -135,8 +139,22 @@ int sb_step_loss(sb_step *step, int64_t number, const sb_step_embedded *batch, d
 /* The loss of a guide (configuration.h) in the last batch, without its weight. */
 double sb_step_guide_loss(const sb_step *step, int guide);
 
-/* Makes the optimiser's step with this learning rate, and updates the running statistics. */
+/* Makes the optimiser's step with this learning rate, and updates the running statistics. 0; 1: the step was
+ * skipped; -1. */
 int sb_step_commit(sb_step *step, int64_t number, double lr);
+
+/* The scale of f16's gradients. All are numbers of a checkpoint's tensor "loss_scale". */
+typedef struct {
+    float factor;  /* of the next step: 1 or more */
+    float good;    /* steps in a row that were not skipped, since it changed last */
+    float skipped; /* steps, of the whole run; the optimiser has not counted them */
+} sb_step_scale;
+
+/* NULL: gradients are not scaled. */
+const sb_step_scale *sb_step_scale_of(const sb_step *step);
+
+/* What the step computes in: not `auto`. */
+sb_precision sb_step_precision(const sb_step *step);
 
 /* The embeddings of one view of the last batch, f32 [batch, width] in device memory, not normalised. */
 const float *sb_step_embeddings(const sb_step *step, int view, int *width);

@@ -114,7 +114,7 @@ int sb_step_update(sb_step *s, int64_t number, double lr)
                                           .lr = (float)(lr * share),
                                           .steady_lr = (float)(peak * share),
                                           .weight_decay = (float)c->optimiser.weight_decay,
-                                          .step = number + 1 };
+                                          .step = number + 1 - (int64_t)s->scale.skipped };
         c->optimiser_kind->set(c->optimiser_keys, &how->values);
         if (sb_forward(s->device, SB_OP_UPDATE, &u->part[p].call) != 0)
             return -1;
