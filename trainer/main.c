@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "proto/error.h"           /* sb_fail, sb_note */
+#include "proto/memory.h"          /* sb_memory_available */
 #include "proto/process.h"         /* sb_stop_install */
 #include "proto/rundir.h"          /* sb_rundir_* */
 #include "trainer/calibrate.h"     /* sb_calibrate */
@@ -143,6 +144,14 @@ static int needs(const arguments *a)
     return 0;
 }
 
+/* MiB of host memory that may still be taken, for ./run doctor. */
+static int memory(const arguments *a)
+{
+    (void)a;
+    printf("%zu\n", sb_memory_available() >> 20);
+    return 0;
+}
+
 /* "about 26 minutes: 1000 steps of 1.58 s (CPU, 2 threads, ...; measured for 1.6 s)", for ./run doctor. */
 static int say_time(const arguments *a)
 {
@@ -217,9 +226,16 @@ static int loss(const arguments *a)
 }
 
 static const command commands[] = {
-    { "prepare", 0, INT_MAX, prepare }, { "needs", 0, INT_MAX, needs }, { "time", 0, INT_MAX, say_time },
-    { "plan", 0, INT_MAX, plan },       { "loss", 0, INT_MAX, loss },   { "keys", 0, 1, keys },
-    { "methods", 0, 1, methods },       { "train", 1, 1, train },       { "status", 1, 1, status },
+    { "prepare", 0, INT_MAX, prepare },
+    { "needs", 0, INT_MAX, needs },
+    { "memory", 0, 0, memory },
+    { "time", 0, INT_MAX, say_time },
+    { "plan", 0, INT_MAX, plan },
+    { "loss", 0, INT_MAX, loss },
+    { "keys", 0, 1, keys },
+    { "methods", 0, 1, methods },
+    { "train", 1, 1, train },
+    { "status", 1, 1, status },
     { "export", 1, 1, export },
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
@@ -348,11 +364,12 @@ int main(int argc, char **argv)
     const struct argp argp = {
         .options = options,
         .parser = parse,
-        .args_doc = "prepare [KEY=VALUE...]\nplan [KEY=VALUE...]\nkeys [CHOICE]\nmethods [NAME]\nneeds "
-                    "[KEY=VALUE...]\ntime "
-                    "[KEY=VALUE...]\nloss "
-                    "METHOD A.npy B.npy [KEY=VALUE...] -o FOLDER\ntrain RUN_DIR\nstatus RUN_DIR\nexport "
-                    "RUN_DIR -o FILE",
+        .args_doc =
+            "prepare [KEY=VALUE...]\nplan [KEY=VALUE...]\nkeys [CHOICE]\nmethods [NAME]\nmemory\nneeds "
+            "[KEY=VALUE...]\ntime "
+            "[KEY=VALUE...]\nloss "
+            "METHOD A.npy B.npy [KEY=VALUE...] -o FOLDER\ntrain RUN_DIR\nstatus RUN_DIR\nexport "
+            "RUN_DIR -o FILE",
         .doc = "Prepares, trains, reports and exports a run. Used by ./run.\v"
                "train exits with 0 when the run is finished, 3 when it was asked to stop and has saved its "
                "last finished step, 1 when it cannot go on.\n\n"
