@@ -67,7 +67,12 @@ def report(o, results):
             cells.append("" if name == "as given" else figures.text([row[key] - old[key] for row, old in zip(rows, results["as given"])], "+"))
         lines.append(f"| {name} | {len(rows)} | {' | '.join(cells)} |")
     lines += ["", f"An accuracy from {len(elpv.rows('test'))} cells is uncertain by about ± {196 * (0.25 / len(elpv.rows('test'))) ** 0.5:.0f} points by itself; "
-              "a difference on the same cells is less so."]
+              "a difference on the same cells is less so.", ""]
+    tiles = len(elpv.rows("test"))
+    for key, name in (("knn", "kNN"), ("linear", "linear")):
+        apart = [guarded[key] - free[key] for guarded, free in zip(*(results[arm] for arm in ARMS))]
+        lines.append(f"- {name}: with `continue=true` less without it is {figures.text(apart, '+')} points, {round(sum(apart) / len(apart) * tiles):+d} of {tiles} "
+                     f"cells{'' if len(apart) > 1 else '; one seed shows no difference of that size'}.")
     o.document.write_text("\n".join(lines) + "\n")
     print(f"study: {o.document}")
 

@@ -10,7 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "kernels/share/half.h"
 #include "kernels/staging.h"
 #include "proto/error.h"
 #include "proto/memory.h"
@@ -268,6 +267,23 @@ static int check(const taking *t, const size_t *whole)
 
 /* ---- taking -------------------------------------------------------------------------------------------- */
 
+static float from_bf16(uint16_t bits)
+{
+    const uint32_t wide = (uint32_t)bits << 16;
+    float value;
+    memcpy(&value, &wide, sizeof value);
+    return value;
+}
+
+static float from_f16(uint16_t bits)
+{
+    const int exponent = bits >> 10 & 31, mantissa = bits & 1023;
+    const double size = exponent == 0    ? ldexp(mantissa, -24)
+                        : exponent == 31 ? (mantissa ? NAN : INFINITY)
+                                         : ldexp(1024 + mantissa, exponent - 25);
+    return (float)(bits & 0x8000 ? -size : size);
+}
+
 /* Values first .. first + count - 1 of a tensor; at most PIECE. */
 static int read_floats(taking *t, const sb_tensor *from, size_t first, size_t count, float *out)
 {
@@ -282,8 +298,8 @@ static int read_floats(taking *t, const sb_tensor *from, size_t first, size_t co
     const double *wide = t->raw;
     for (size_t i = 0; i < count; i++)
         out[i] = from->type == SB_TENSOR_F64    ? (float)wide[i]
-                 : from->type == SB_TENSOR_BF16 ? sb_from_bf16(half[i])
-                                                : sb_from_f16(half[i]);
+                 : from->type == SB_TENSOR_BF16 ? from_bf16(half[i])
+                                                : from_f16(half[i]);
     return 0;
 }
 
