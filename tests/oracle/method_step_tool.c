@@ -18,3 +18,9 @@ sb_t sb_encoder_build(sb_graph *g, const sb_settings *config, sb_type type)
     t = sb_batchnorm(g, t, SB_NONE, "norm", .relu = false);
     return sb_output(g, sb_avgpool(g, t), true);
 }
+
+sb_encoder_norm sb_encoder_norm_of(const sb_settings *config)
+{
+    (void)config;
+    return SB_ENCODER_BATCH;
+}

@@ -28,7 +28,7 @@ typedef struct {
     size_t *account; /* of the budget */
 } want;
 
-enum { WANTS_MAX = 25 + 2 * SB_STEP_PLANS_MAX };
+enum { WANTS_MAX = 26 + 2 * SB_STEP_PLANS_MAX };
 
 /* A chunk, how many there are of its kind, and what its plan takes. */
 typedef struct {
