@@ -78,6 +78,8 @@ void budget_is_taken(sb_device *device, size_t (*used)(void))
             sb_settings settings;
             good(sb_settings_of(&settings, found.gl_pathv[i], keys, 3));
             settings.encoder = &small;
+            if (settings.trainer.precision == SB_PRECISION_BF16 && !device->bf16)
+                settings.trainer.precision = SB_PRECISION_AUTO;
             for (int v = 0; v < settings.view_count; v++) /* no more than any machine has */
                 settings.views[v].size = settings.views[v].size > SIDE ? SIDE : settings.views[v].size;
             check(device, used, &settings, found.gl_pathv[i]);
