@@ -146,7 +146,7 @@ def apart(values):
     return 0 if abs(mean) <= half else 1 if mean > 0 else -1
 
 
-def remarks(o, cells, others):
+def remarks(o, cells, others, labelled):
     tiles = len(elpv.rows("test"))
     names = {(m, b): f"{m} at {b}" for m, b in cells}
     yield (f"The intervals are of the seeds alone. That there are only {tiles} held-out cells adds an uncertainty of its own, "
@@ -154,6 +154,9 @@ def remarks(o, cells, others):
     if len(o.seeds) < 2:
         yield "There is one seed, and so no interval: no row is shown to be better than another."
         return
+    if "untrained" in others and labelled and apart(differences(labelled, others["untrained"])) <= 0:
+        yield ("Not even the network with labels is above *untrained*: so few images are too few to tell which method is best, and the table "
+               "claims nothing of the kind: it shows how such a comparison is made and read.")
     for name in ("untrained", "pixels", "colour"):
         above = [names[c] for c in cells if name in others and apart(differences(cells[c], others[name])) > 0]
         below = [names[c] for c in cells if name in others and apart(differences(cells[c], others[name])) < 0]
@@ -213,7 +216,7 @@ def report(o, labelled):
         line("with labels (PyTorch)", 64, labelled)
         lines += ["", "The network with labels is torchvision's ResNet-18 with the same rate, schedule and number of images; its own answers are right in "
                   f"{figures.text([row['right'] for row in labelled.values()])} % of the held-out cells."]
-    lines += ["", "What this allows to say:", ""] + [f"- {remark}" for remark in remarks(o, cells, others)]
+    lines += ["", "What this allows to say:", ""] + [f"- {remark}" for remark in remarks(o, cells, others, labelled)]
     lines.append(f"- {o.images / train:.1f} epochs are a beginning: with more of them the order of the methods may be another.")
     if failures:
         lines += ["", "Without a result:", ""] + [f"- {failure}" for failure in failures]
