@@ -12,6 +12,7 @@
 
 #include "proto/error.h"
 #include "trainer/graph/build.h"
+#include "trainer/precision.h"
 #include "trainer/step/step.h"
 
 #define SIDE 96   /* of a view, at most */
@@ -78,7 +79,8 @@ void budget_is_taken(sb_device *device, size_t (*used)(void))
             sb_settings settings;
             good(sb_settings_of(&settings, found.gl_pathv[i], keys, 3));
             settings.encoder = &small;
-            if (settings.trainer.precision == SB_PRECISION_BF16 && !device->bf16)
+            sb_precision has;
+            if (sb_precision_settle(device, settings.trainer.precision, &has) != 0)
                 settings.trainer.precision = SB_PRECISION_AUTO;
             for (int v = 0; v < settings.view_count; v++) /* no more than any machine has */
                 settings.views[v].size = settings.views[v].size > SIDE ? SIDE : settings.views[v].size;
