@@ -71,8 +71,8 @@ static void set_filters(const sb_step *step)
         if (strcmp(store->entries[i].name, "filters.weight") == 0)
             weight = sb_step_section(step)->weight + store->entries[i].offset;
     assert_non_null(weight);
-    for (int i = 0; i < FILTERS * VIEW_BYTES; i++)
-        weight[i] = i % PIXELS < PIXELS / 2 && i / PIXELS % 3 == i / VIEW_BYTES;
+    for (int i = 0; weight && i < FILTERS * VIEW_BYTES; i++)
+        weight[i] = i % PIXELS < PIXELS / 2 && i / PIXELS % 3 == i / VIEW_BYTES ? 1.0f : 0.0f;
 }
 
 static sb_step *create(sb_device *device, const sb_settings *config)
