@@ -91,7 +91,7 @@ static int forward_rows(const sb_call *call, int row, int rows, int m)
         if (tile_logits(call, row, rows, column, columns, logits) != 0)
             return -1;
         for (int r = 0; r < rows; r++) {
-            const float *x = logits + r * columns;
+            const float *x = logits + (size_t)r * (size_t)columns;
             float now = most[r];
 #pragma omp simd reduction(max : now)
             for (int c = 0; c < columns; c++)
@@ -132,8 +132,8 @@ static int backward_rows(const sb_call *call, int row, int rows, int m)
         if (tile_logits(call, row, rows, column, columns, weights) != 0)
             return -1;
         for (int r = 0; r < rows; r++)
-            weigh(weights + r * columns, columns, lse[row + r], dy[row + r], lse + column, dy + column,
-                  1.0f / how->temperature);
+            weigh(weights + (size_t)r * (size_t)columns, columns, lse[row + r], dy[row + r], lse + column,
+                  dy + column, 1.0f / how->temperature);
         if (sb_cpu_sgemm(false, false, rows, (int)width, columns, 1, weights, z + (size_t)column * width,
                          call->add[0] || column > 0 ? 1 : 0, dz + (size_t)row * width) != 0)
             return -1;

@@ -336,7 +336,7 @@ static float product_of(sb_device *d)
     const float values[] = { 1 + 0x1p-12f, 1 };
     void *memory;
     float result = 0;
-    assert_int_equal(d->alloc(d, 3 * 256, &memory), 0);
+    assert_int_equal(d->alloc(d, (size_t)3 * 256, &memory), 0);
     float *a = memory, *b = a + 64, *c = b + 64;
     assert_int_equal(d->copy(d, SB_STREAM_COMPUTE, a, &values[0], sizeof *a, SB_TO_DEVICE), 0);
     assert_int_equal(d->copy(d, SB_STREAM_COMPUTE, b, &values[1], sizeof *b, SB_TO_DEVICE), 0);

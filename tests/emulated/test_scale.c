@@ -195,7 +195,7 @@ static size_t all_of(const run *r, bool scale, float **out)
     size_t floats = 0, at = 0;
     for (int p = 0; p < v.part_count; p++)
         floats += v.parts[p].floats;
-    *out = malloc(floats * sizeof **out);
+    *out = malloc((floats + 1) * sizeof **out);
     assert_non_null(*out);
     for (int p = 0; p < v.part_count; p++) {
         size_t count = v.parts[p].floats;
