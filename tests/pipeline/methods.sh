@@ -4,7 +4,7 @@
 # shellcheck source=tests/pipeline/common.sh
 source "$(dirname "$0")/common.sh"
 
-small=(data.path="$work/images" data.tile=64 data.view=32 projector.hidden=32 projector.out=16 trainer.batch=8 trainer.steps=12
+small=(data.path="$work/images" data.tile=64 data.view=32 projector.hidden=32 projector.out=16 trainer.batch=8 trainer.steps=8
        trainer.threads=2 trainer.checkpoint_every=4 trainer.precision=f32)
 # What else is large in the recipe of method $1.
 also() {
@@ -24,14 +24,14 @@ also() {
 train() { within ./run train "methods/$1" run.dir="$work/$2" "${small[@]}" $(also "$1") "${@:3}"; }
 # killed METHOD NAME [KEY=VALUE...]: run NAME.
 killed() {
-    held 7 "$2" train "$@" || return 1
+    held 5 "$2" train "$@" || return 1
     pkill -KILL -f "$work/$2"
     wait $run
     nothing_left && within ./run resume "$work/$2"
 }
 # What the checkpoint has beside weights and optimiser.
 keeps() {
-    /usr/bin/python3 - "$work/$1/checkpoints/step-000000012.safetensors" "$2" <<'END'
+    /usr/bin/python3 - "$work/$1/checkpoints/step-000000008.safetensors" "$2" <<'END'
 import json, sys
 data = open(sys.argv[1], "rb").read()
 names = json.loads(data[8:8 + int.from_bytes(data[:8], "little")])
