@@ -175,8 +175,9 @@ disturbed() {
 kill_loader() { pkill -KILL -n -f "sb_loader serve $work/$1"; }
 
 same_weights() {
-    cmp "$work/$1/backbone.safetensors" "$work/$2/backbone.safetensors" &&
-        cmp "$work/$1/checkpoints/step-000000012.safetensors" "$work/$2/checkpoints/step-000000012.safetensors"
+    local newest
+    newest=$(find "$work/$1/checkpoints" -name 'step-*.safetensors' -printf '%f\n' | sort | tail -n 1)
+    cmp "$work/$1/backbone.safetensors" "$work/$2/backbone.safetensors" && cmp "$work/$1/checkpoints/$newest" "$work/$2/checkpoints/$newest"
 }
 
 # No process names the test's folder, and /dev/shm is as it was. Beside other runs a segment's name lives
