@@ -213,34 +213,6 @@ static int release_batch(train *t)
 
 /* ---- checkpoints --------------------------------------------------------------------------------------- */
 
-static sb_checkpoint_view checkpoint_view(const train *t)
-{
-    const sb_store *store = sb_step_store(t->step);
-    const sb_section *section = sb_step_section(t->step), *target = sb_step_target(t->step);
-    const size_t weights = store->floats[SB_ENTRY_WEIGHT], statistics = store->floats[SB_ENTRY_STATISTIC];
-    sb_checkpoint_view v = {
-        .store = store,
-        .parts = { { "", SB_ENTRY_WEIGHT, section->weight, weights },
-                   { "", SB_ENTRY_STATISTIC, section->statistic, statistics },
-                   { "", SB_ENTRY_STATE, section->state, section->floats[SB_ENTRY_STATE] },
-                   { "target.", SB_ENTRY_WEIGHT, target->weight, target->floats[SB_ENTRY_WEIGHT] },
-                   { "target.", SB_ENTRY_STATISTIC, target->statistic, target->floats[SB_ENTRY_STATISTIC] } },
-        .part_count = 5,
-        .step = t->number,
-        .config_text = t->config_text
-    };
-    int arrays;
-    float *state = sb_step_state(t->step, &arrays);
-    for (int k = 0; k < arrays; k++) {
-        sb_checkpoint_part *p = &v.parts[v.part_count++];
-        *p = (sb_checkpoint_part){ .kind = SB_ENTRY_WEIGHT,
-                                   .memory = state + (size_t)k * weights,
-                                   .floats = weights };
-        snprintf(p->prefix, sizeof p->prefix, "optimiser.%d.", k);
-    }
-    return v;
-}
-
 static int publish_weights(train *t)
 {
     return sb_publish_weights(&t->publisher, t->device, t->number, sb_step_section(t->step));
@@ -248,7 +220,7 @@ static int publish_weights(train *t)
 
 static int save(train *t)
 {
-    sb_checkpoint_view view = checkpoint_view(t);
+    sb_checkpoint_view view = sb_step_kept(t->step, t->number, t->config_text);
     return sb_checkpoint_save(t->run_dir, &view, t->config.trainer.checkpoint_keep);
 }
 
@@ -285,7 +257,7 @@ static int take_given(const train *t, const sb_checkpoint_view *view)
 /* From the newest checkpoint; else from `init`; else as initialised. */
 static int restore(train *t)
 {
-    sb_checkpoint_view view = checkpoint_view(t);
+    sb_checkpoint_view view = sb_step_kept(t->step, t->number, t->config_text);
     int found = sb_checkpoint_load_latest(t->run_dir, &view);
     if (found < 0)
         return -1;
@@ -639,7 +611,7 @@ int sb_train_check(const sb_settings *config)
     train t = { .config = *config };
     int rc = make_step(&t);
     if (rc == 0) {
-        sb_checkpoint_view view = checkpoint_view(&t);
+        sb_checkpoint_view view = sb_step_kept(t.step, t.number, t.config_text);
         rc = take_init(&t, &view);
     }
     teardown(&t);

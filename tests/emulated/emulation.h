@@ -28,10 +28,10 @@ void emulation_fail_call(long n);
 /* The card's memory, in bytes: what the card has (0: as before); what others hold; what this process' context
  * takes, when the device is set for the first time, and each handle of cuBLAS and cuDNN that is made from now
  * on; what is gone to others once cudaMemGetInfo has answered. It is counted only: what the program allocates
- * is the host's memory. Environment: SB_EMULATION_MEMORY=CARD,OTHERS,CONTEXT,LIBRARY,LATER, in MiB, by
+ * is the host's memory. Environment: SB_EMULATION_MEMORY=CARD,OTHERS,CONTEXT,HANDLE,LATER, in MiB, by
  * default 8192,0,0,0,0. SB_EMULATION_DRIVER=12020: the driver is for CUDA 12.2. */
 typedef struct {
-    size_t card, others, context, library, later;
+    size_t card, others, context, handle, later;
 } emulation_memory;
 void emulation_set_memory(const emulation_memory *memory);
 

@@ -88,8 +88,8 @@ static bool take_bytes(size_t bytes)
     return true;
 }
 
-bool emulation_library_opens(void) { return take_bytes(share.library); }
-void emulation_library_closes(void) { bytes_used -= share.library; }
+bool emulation_library_opens(void) { return take_bytes(share.handle); }
+void emulation_library_closes(void) { bytes_used -= share.handle; }
 
 bool emulation_tf32;
 
@@ -110,7 +110,7 @@ __attribute__((constructor)) static void read_environment(void)
     char *figures = getenv("SB_EMULATION_MEMORY");
     emulation_tf32 = getenv("SB_EMULATION_TF32") != NULL;
     emulation_memory all = { 0 };
-    size_t *const parts[] = { &all.card, &all.others, &all.context, &all.library, &all.later };
+    size_t *const parts[] = { &all.card, &all.others, &all.context, &all.handle, &all.later };
     for (size_t i = 0; i < sizeof parts / sizeof *parts && figures && *figures;
          i++, figures += *figures == ',')
         *parts[i] = strtoull(figures, &figures, 10) << 20;

@@ -14,6 +14,7 @@
 #include "proto/error.h"
 #include "tests/emulated/emulation.h"
 #include "tests/graph/budget.h"
+#include "tests/step.h"
 #include "trainer/graph/build.h"
 #include "trainer/planner.h"
 #include "trainer/step/step.h"
@@ -21,18 +22,16 @@
 #define MIB ((size_t)1 << 20)
 #define SIDE 20
 #define BATCH 6
-#define CHUNK 4                       /* of 12 views */
-#define LIBRARY (64 * MIB)            /* each of two handles */
-#define OPEN (2 * LIBRARY + 32 * MIB) /* and cuBLAS' workspace */
-#define MARGIN (512 * MIB)            /* of the planner */
+#define CHUNK 4                      /* of 12 views */
+#define HANDLE (64 * MIB)            /* each of two handles */
+#define OPEN (2 * HANDLE + 32 * MIB) /* and cuBLAS' workspace */
+#define MARGIN (512 * MIB)           /* of the planner */
 #define STEPS 2
 
 static sb_t build(sb_graph *g, const void *keys, int channels, sb_type type)
 {
     (void)keys;
-    const sb_input_how normalise = { .std = { 1, 1, 1 }, .type = type };
-    sb_t t = sb_leaf(g, "pixels", (sb_shape){ 1, SIDE, SIDE, channels, SB_U8 }, false);
-    t = SB_APPLY(g, SB_OP_INPUT, "input", 0, t, SB_NONE, &normalise);
+    sb_t t = test_input(g, SIDE, channels, type);
     t = sb_batchnorm(g, sb_conv(g, t, "a", .out = 8, .kernel = 3, .stride = 2, .pad = 1), SB_NONE, "an",
                      .relu = true);
     t = sb_batchnorm(g, sb_conv(g, t, "b", .out = 16, .kernel = 3, .stride = 2, .pad = 1), SB_NONE, "bn",
@@ -78,7 +77,7 @@ static void configure(sb_settings *settings, sb_config *config, const char *chun
 static void set_card(size_t card, size_t others, size_t later)
 {
     emulation_set_memory(
-        &(emulation_memory){ .card = card, .others = others, .library = LIBRARY, .later = later });
+        &(emulation_memory){ .card = card, .others = others, .handle = HANDLE, .later = later });
 }
 
 static sb_device *open_device(void)

@@ -16,6 +16,7 @@
 #include "proto/error.h"
 #include "proto/random.h"
 #include "proto/rundir.h"
+#include "tests/step.h"
 #include "trainer/checkpoint.h"
 #include "trainer/encoder.h"
 #include "trainer/graph/build.h"
@@ -55,12 +56,8 @@ static void draw(void)
 /* No ReLU, at whose kinks a gradient may be any. */
 static sb_t build(sb_graph *g, const void *keys, int channels, sb_type type)
 {
-    (void)keys, (void)channels;
-    const sb_input_how normalise = { .mean = { 0.5f, 0.5f, 0.5f },
-                                     .std = { 0.25f, 0.25f, 0.25f },
-                                     .type = type };
-    sb_t t = sb_leaf(g, "pixels", (sb_shape){ 1, SIDE, SIDE, 3, SB_U8 }, false);
-    t = SB_APPLY(g, SB_OP_INPUT, "input", 0, t, SB_NONE, &normalise);
+    (void)keys;
+    sb_t t = test_input(g, SIDE, channels, type);
     t = sb_conv(g, t, "a", .out = 16, .kernel = 3, .stride = 1, .pad = 1);
     t = sb_batchnorm(g, t, SB_NONE, "norm");
     t = sb_conv(g, t, "b", .out = 24, .kernel = 3, .stride = 2, .pad = 1);
@@ -160,38 +157,10 @@ static void gradient(const run *r, int64_t number)
 
 static int commit(const run *r, int64_t number) { return sb_step_commit(r->step, FIRST + number, LR); }
 
-/* All that a checkpoint has, but for the scale: of weights, statistics, queue, target, optimiser. */
-static sb_checkpoint_view view_of(const run *r)
-{
-    const sb_store *store = sb_step_store(r->step);
-    const sb_section *section = sb_step_section(r->step), *target = sb_step_target(r->step);
-    const size_t weights = weights_of(r), statistics = store->floats[SB_ENTRY_STATISTIC];
-    int arrays;
-    float *state = sb_step_state(r->step, &arrays);
-    sb_checkpoint_view v = {
-        .store = store,
-        .parts = { { "", SB_ENTRY_WEIGHT, section->weight, weights },
-                   { "", SB_ENTRY_STATISTIC, section->statistic, statistics },
-                   { "", SB_ENTRY_STATE, section->state, section->floats[SB_ENTRY_STATE] },
-                   { "target.", SB_ENTRY_WEIGHT, target->weight, target->floats[SB_ENTRY_WEIGHT] },
-                   { "target.", SB_ENTRY_STATISTIC, target->statistic, target->floats[SB_ENTRY_STATISTIC] } },
-        .part_count = 5,
-        .config_text = "seed: 1\n"
-    };
-    for (int k = 0; k < arrays; k++) {
-        sb_checkpoint_part *p = &v.parts[v.part_count++];
-        *p = (sb_checkpoint_part){ .kind = SB_ENTRY_WEIGHT,
-                                   .memory = state + (size_t)k * weights,
-                                   .floats = weights };
-        snprintf(p->prefix, sizeof p->prefix, "optimiser.%d.", k);
-    }
-    return v;
-}
-
-/* Those arrays one after the other. Returns how many floats. scale: that, too. */
+/* All that a checkpoint has, one array after the other. Returns how many floats. scale: that, too. */
 static size_t all_of(const run *r, bool scale, float **out)
 {
-    const sb_checkpoint_view v = view_of(r);
+    const sb_checkpoint_view v = sb_step_kept(r->step, 0, "");
     size_t floats = 0, at = 0;
     for (int p = 0; p < v.part_count; p++)
         floats += v.parts[p].floats;
@@ -380,7 +349,8 @@ static void resumes_the_same(void **state)
     set_scale(&r, 512, 1998, 1);
     for (int number = 1; number < 4; number++) {
         if (number == 2) {
-            sb_checkpoint_view saved = view_of(&r), loaded = view_of(&other);
+            sb_checkpoint_view saved = sb_step_kept(r.step, 0, "seed: 1\n"),
+                               loaded = sb_step_kept(other.step, 0, "seed: 1\n");
             saved.step = number;
             expect(sb_checkpoint_save(path, &saved, 1));
             assert_int_equal(sb_checkpoint_load_latest(path, &loaded), 1);

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "proto/error.h"
+#include "tests/step.h"
 #include "trainer/graph/build.h"
 #include "trainer/precision.h"
 #include "trainer/step/step.h"
@@ -33,9 +34,7 @@ static size_t total_of(const sb_step_budget *b) { return b->weights + b->packed 
 static sb_t build(sb_graph *g, const void *keys, int channels, sb_type type)
 {
     (void)keys;
-    const sb_input_how normalise = { .std = { 1, 1, 1 }, .type = type };
-    sb_t t = sb_leaf(g, "pixels", (sb_shape){ 1, 32, 32, channels, SB_U8 }, false);
-    t = SB_APPLY(g, SB_OP_INPUT, "input", 0, t, SB_NONE, &normalise);
+    sb_t t = test_input(g, 32, channels, type);
     t = sb_conv(g, t, "a", .out = 512, .kernel = 7, .stride = 8, .pad = 3);
     t = sb_batchnorm(g, t, SB_NONE, "norm", .relu = true);
     return sb_output(g, sb_avgpool(g, t), true);

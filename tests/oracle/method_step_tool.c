@@ -1,6 +1,7 @@
 /* method_step_tool.c: step_tool.c with an encoder of its own, for training steps whose rounding errors
  * stay small: one convolution in patches, batch norm, and the mean over the patches, [n, 12]. It does not
  * link the encoders. */
+#include "tests/step.h"
 #include "trainer/configuration.h"
 #include "trainer/graph/build.h"
 
@@ -9,11 +10,7 @@
 
 sb_t sb_encoder_build(sb_graph *g, const sb_settings *config, sb_type type)
 {
-    const sb_input_how normalise = { .mean = { 0.5f, 0.5f, 0.5f },
-                                     .std = { 0.25f, 0.25f, 0.25f },
-                                     .type = type };
-    sb_t t = sb_leaf(g, "pixels", (sb_shape){ 1, 16, 16, config->data.channels, SB_U8 }, false);
-    t = SB_APPLY(g, SB_OP_INPUT, "input", 0, t, SB_NONE, &normalise);
+    sb_t t = test_input(g, 16, config->data.channels, type);
     t = sb_conv(g, t, "conv", .out = WIDTH, .kernel = PATCH, .stride = PATCH, .pad = 0);
     t = sb_batchnorm(g, t, SB_NONE, "norm", .relu = false);
     return sb_output(g, sb_avgpool(g, t), true);

@@ -15,6 +15,7 @@
 
 #include "proto/error.h"
 #include "proto/random.h"
+#include "tests/step.h"
 #include "trainer/encoder.h"
 #include "trainer/graph/build.h"
 #include "trainer/step/step.h"
@@ -39,12 +40,8 @@ static kind now;
 
 static sb_t build(sb_graph *g, const void *keys, int channels, sb_type type)
 {
-    (void)keys, (void)channels;
-    const sb_input_how normalise = { .mean = { 0.5f, 0.5f, 0.5f },
-                                     .std = { 0.25f, 0.25f, 0.25f },
-                                     .type = type };
-    sb_t t = sb_leaf(g, "pixels", (sb_shape){ 1, SIDE, SIDE, 3, SB_U8 }, false);
-    t = SB_APPLY(g, SB_OP_INPUT, "input", 0, t, SB_NONE, &normalise);
+    (void)keys;
+    sb_t t = test_input(g, SIDE, channels, type);
     if (now == WIDE) {
         t = sb_conv(g, t, "a", .out = 64, .kernel = 3, .stride = 2, .pad = 1);
         t = sb_conv(g, t, "b", .out = 512, .kernel = 3, .stride = 2, .pad = 1);
@@ -540,22 +537,6 @@ static void test_short_of_memory(void **state)
     device->available = unlimited;
 }
 
-static int open_device(void **state)
-{
-    sb_device *device;
-    if (sb_device_cpu(&device, 2) != 0)
-        return -1;
-    *state = device;
-    return 0;
-}
-
-static int close_device(void **state)
-{
-    sb_device *device = *state;
-    sb_device_close(&device);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -565,5 +546,5 @@ int main(void)
         cmocka_unit_test(test_memory),          cmocka_unit_test(test_shared),
         cmocka_unit_test(test_short_of_memory), cmocka_unit_test(test_no_number),
     };
-    return cmocka_run_group_tests(tests, open_device, close_device);
+    return cmocka_run_group_tests(tests, test_open_cpu, test_close_cpu);
 }

@@ -14,6 +14,7 @@
 
 #include "proto/error.h"
 #include "proto/random.h"
+#include "tests/step.h"
 #include "trainer/encoder.h"
 #include "trainer/graph/build.h"
 #include "trainer/step/step.h"
@@ -28,12 +29,8 @@ static bool plain; /* without batch norm, whose groups are chunks */
 
 static sb_t build(sb_graph *g, const void *keys, int channels, sb_type type)
 {
-    (void)keys, (void)channels;
-    const sb_input_how normalise = { .mean = { 0.5f, 0.5f, 0.5f },
-                                     .std = { 0.25f, 0.25f, 0.25f },
-                                     .type = type };
-    sb_t t = sb_leaf(g, "pixels", (sb_shape){ 1, SIDE, SIDE, 3, SB_U8 }, false);
-    t = SB_APPLY(g, SB_OP_INPUT, "input", 0, t, SB_NONE, &normalise);
+    (void)keys;
+    sb_t t = test_input(g, SIDE, channels, type);
     t = sb_conv(g, t, "a", .out = 16, .kernel = 3, .stride = 2, .pad = 1);
     if (!plain)
         t = sb_batchnorm(g, t, SB_NONE, "norm", .relu = true);
@@ -305,13 +302,6 @@ static void test_keys(void **state)
     }
 }
 
-static int open_device(void **state) { return sb_device_cpu((sb_device **)state, 2); }
-static int close_device(void **state)
-{
-    sb_device_close((sb_device **)state);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -319,5 +309,5 @@ int main(void)
         cmocka_unit_test(test_heads_as_ever), cmocka_unit_test(test_share),
         cmocka_unit_test(test_chunks),
     };
-    return cmocka_run_group_tests(tests, open_device, close_device);
+    return cmocka_run_group_tests(tests, test_open_cpu, test_close_cpu);
 }

@@ -17,6 +17,7 @@
 #include "proto/error.h"
 #include "proto/random.h"
 #include "proto/rundir.h"
+#include "tests/step.h"
 #include "trainer/checkpoint.h"
 #include "trainer/encoder.h"
 #include "trainer/graph/build.h"
@@ -38,12 +39,8 @@ static char folder[64] = "/tmp/smallbatch-images-XXXXXX";
 
 static sb_t build_encoder(sb_graph *g, const void *keys, int channels, sb_type type)
 {
-    (void)keys, (void)channels;
-    const sb_input_how normalise = { .mean = { 0.5f, 0.5f, 0.5f },
-                                     .std = { 0.25f, 0.25f, 0.25f },
-                                     .type = type };
-    sb_t t = sb_leaf(g, "pixels", (sb_shape){ 1, SIDE, SIDE, 3, SB_U8 }, false);
-    t = SB_APPLY(g, SB_OP_INPUT, "input", 0, t, SB_NONE, &normalise);
+    (void)keys;
+    sb_t t = test_input(g, SIDE, channels, type);
     t = sb_conv(g, t, "conv", .out = 16, .kernel = 3, .stride = 2, .pad = 1);
     return sb_output(g, sb_avgpool(g, t), true);
 }

@@ -15,6 +15,7 @@
 
 #include "proto/error.h"
 #include "proto/random.h"
+#include "tests/step.h"
 #include "trainer/encoder.h"
 #include "trainer/graph/build.h"
 #include "trainer/leak.h"
@@ -29,12 +30,8 @@
 
 static sb_t build(sb_graph *g, const void *keys, int channels, sb_type type)
 {
-    (void)keys, (void)channels;
-    const sb_input_how normalise = { .mean = { 0.5f, 0.5f, 0.5f },
-                                     .std = { 0.25f, 0.25f, 0.25f },
-                                     .type = type };
-    sb_t t = sb_leaf(g, "pixels", (sb_shape){ 1, SIDE, SIDE, 3, SB_U8 }, false);
-    t = SB_APPLY(g, SB_OP_INPUT, "input", 0, t, SB_NONE, &normalise);
+    (void)keys;
+    sb_t t = test_input(g, SIDE, channels, type);
     t = sb_batchnorm(g, t, SB_NONE, "norm");
     t = sb_conv(g, t, "filters", .out = FILTERS, .kernel = SIDE, .stride = SIDE, .pad = 0);
     return sb_output(g, sb_avgpool(g, t), true);
@@ -193,22 +190,6 @@ static void test_looks(void **state)
         assert_int_equal(sb_leak_look(&leak, 3, 3.5), i == SB_LEAK_LOOKS - 1);
 }
 
-static int open_device(void **state)
-{
-    sb_device *device;
-    if (sb_device_cpu(&device, 1) != 0)
-        return -1;
-    *state = device;
-    return 0;
-}
-
-static int close_device(void **state)
-{
-    sb_device *device = *state;
-    sb_device_close(&device);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -216,5 +197,5 @@ int main(void)
         cmocka_unit_test(test_network),
         cmocka_unit_test(test_traceless),
     };
-    return cmocka_run_group_tests(tests, open_device, close_device);
+    return cmocka_run_group_tests(tests, test_open_cpu, test_close_cpu);
 }

@@ -1,6 +1,7 @@
 /* step.c: see step.h. */
 #include "trainer/step/step.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -181,6 +182,31 @@ float *sb_step_state(const sb_step *s, int *state_arrays)
 }
 
 const size_t *sb_step_backbone(const sb_step *s) { return s->backbone; }
+
+sb_checkpoint_view sb_step_kept(const sb_step *s, int64_t number, const char *config_text)
+{
+    const sb_section *section = &s->section, *target = &s->target;
+    const size_t weights = s->store.floats[SB_ENTRY_WEIGHT];
+    sb_checkpoint_view v = {
+        .store = &s->store,
+        .parts = { { "", SB_ENTRY_WEIGHT, section->weight, weights },
+                   { "", SB_ENTRY_STATISTIC, section->statistic, section->floats[SB_ENTRY_STATISTIC] },
+                   { "", SB_ENTRY_STATE, section->state, section->floats[SB_ENTRY_STATE] },
+                   { "target.", SB_ENTRY_WEIGHT, target->weight, target->floats[SB_ENTRY_WEIGHT] },
+                   { "target.", SB_ENTRY_STATISTIC, target->statistic, target->floats[SB_ENTRY_STATISTIC] } },
+        .part_count = 5,
+        .step = number,
+        .config_text = config_text
+    };
+    for (int k = 0; k < s->state_arrays; k++) {
+        sb_checkpoint_part *p = &v.parts[v.part_count++];
+        *p = (sb_checkpoint_part){ .kind = SB_ENTRY_WEIGHT,
+                                   .memory = s->state + (size_t)k * weights,
+                                   .floats = weights };
+        snprintf(p->prefix, sizeof p->prefix, "optimiser.%d.", k);
+    }
+    return v;
+}
 
 /* The encoder's plan runs with one network or with the other: each has its own packed weights. */
 static void use(const sb_step *s, const sb_step_plan *p, const sb_section *section)

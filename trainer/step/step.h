@@ -32,6 +32,7 @@
 #ifndef SB_TRAINER_STEP_H
 #define SB_TRAINER_STEP_H
 
+#include "trainer/checkpoint.h"
 #include "trainer/configuration.h"
 #include "trainer/graph/store.h"
 
@@ -101,6 +102,9 @@ const sb_section *sb_step_target(const sb_step *step);
 const size_t *sb_step_backbone(const sb_step *step);
 
 const sb_method *sb_step_method(const sb_step *step);
+
+/* All that a checkpoint of the step after `number` steps has. config_text stays the caller's. */
+sb_checkpoint_view sb_step_kept(const sb_step *step, int64_t number, const char *config_text);
 
 /* To be called after weights, or all that a checkpoint has, were set from outside. */
 int sb_step_weights_changed(sb_step *step);
