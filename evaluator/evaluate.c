@@ -63,9 +63,10 @@ void sb_evaluation_free(sb_evaluation *e)
 
 int sb_evaluation_measure_given(sb_evaluation *e)
 {
-    if (e->report.given || e->config.start.init[0] == '\0')
+    if (e->looked_for_given || e->config.start.init[0] == '\0')
         return 0;
     const int found = sb_encoder_load_given(e->encoder, e->run_dir);
+    e->looked_for_given = true;
     if (found == 0)
         sb_note("%s was given %s and did not keep it: there is no row of it", e->run_dir,
                 e->config.start.init);

@@ -17,7 +17,8 @@ typedef struct {
     sb_encoder *encoder;
     float *features; /* [tiles * (1 + distorted), width] of the last weights: clean tiles, then views; rows of
                         length 1 */
-    sb_report report; /* filled in but for step, source and the trained row */
+    bool looked_for_given; /* the row as given is there, or its weights are not */
+    sb_report report;      /* filled in but for step, source and the trained row */
 } sb_evaluation;
 
 /* Reads configuration and index of the run, decodes the held-out tiles, measures what needs no training. */

@@ -465,7 +465,7 @@ static int settle_own(sb_config *c, const sb_key_table *table)
             other = s;
         }
     }
-    return other ? put(c, 0, other->place, own, "true") : 0;
+    return other && !find(c, own) ? put(c, 0, other->place, own, "true") : 0;
 }
 
 int sb_config_check(sb_config *config, const sb_key_table *const *tables)

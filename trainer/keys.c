@@ -50,7 +50,7 @@ static const sb_key trainer_keys[] = {
     SB_KEY_INT(sb_trainer_keys, look_every, "10", 0, 1 << 30,
                "steps between looks at how far the embeddings are spread; 0: none", .apart = true),
     SB_KEY_INT(sb_trainer_keys, leak_every, "50", 0, 1 << 30,
-               "steps between looks at whether the loss leans on which views share a norm; 0: none",
+               "steps between looks at whether replicas learn who shares a norm with whom; 0: none",
                .apart = true),
     SB_KEY_CHOICE(sb_trainer_keys, on_collapse, "warn", "warn|stop",
                   "when all embeddings have become one: go on with a warning, or end the run", .apart = true),

@@ -2,9 +2,10 @@
  * of by what is to be seen in them ("the leak" of batch norm: He et al. 2020, section 3.3, who shuffle views
  * over devices against it).
  *
- * Where a batch is normalised in several groups, its loss is computed again with the later views in other
- * groups, every trainer.leak_every steps. The two losses are the same in the mean, unless the network leans
- * on the groups: then the second is higher. SB_LEAK_LOOKS looks in which it is higher by SB_LEAK_ERRORS
+ * As replicas (trainer.replicas) all views of a sample are in one group. Every trainer.leak_every steps the
+ * loss is computed again with the later views in other groups. The two losses are the same in the mean,
+ * unless the network leans on the groups: then the second is higher. A batch in chunks needs no look: its
+ * later views are permuted in every step. SB_LEAK_LOOKS looks in which it is higher by SB_LEAK_ERRORS
  * standard errors of their mean, and by SB_LEAK_SHARE of the loss's size, are a leak. */
 #ifndef SB_TRAINER_LEAK_H
 #define SB_TRAINER_LEAK_H

@@ -87,6 +87,15 @@ static choice choose(sb_step *sketch, const sb_settings *c, size_t available)
     return chosen;
 }
 
+/* The same with one way of making again. */
+static int choose_fit(sb_step *sketch, sb_recompute r, size_t available)
+{
+    int chunk = 0;
+    for (int parts = MARGINS; parts >= 0 && chunk == 0; parts--)
+        chunk = sb_step_fit(sketch, r, less_margin(available, parts));
+    return chunk;
+}
+
 static int settle(sb_settings *s, sb_config *config, const choice *chosen, size_t available)
 {
     const int whole = sb_step_largest_chunk(s), chunk = chosen->chunk > 0 ? chosen->chunk : whole;
@@ -135,8 +144,6 @@ int sb_planner_settle_on(sb_device *device, sb_settings *s, sb_config *config)
 
 int sb_planner_settle(sb_settings *s, sb_config *config)
 {
-    if (is_planned(s) && s->trainer.precision != SB_PRECISION_AUTO)
-        return 0;
     sb_device *device = NULL;
     int rc = sb_device_open(&device, s->common.device, s->cuda.plugin, s->trainer.threads);
     if (rc == 0)
@@ -175,9 +182,7 @@ static int print_rows(sb_device *device, const sb_settings *settings, double sca
     const int whole = sb_step_largest_chunk(&c);
     for (sb_recompute r = SB_RECOMPUTE_NONE; r < SB_RECOMPUTE_AUTO && rc == 0; r++) {
         sb_step_budget b;
-        int chunk = 0;
-        for (int parts = MARGINS; parts >= 0 && chunk == 0; parts--)
-            chunk = sb_step_fit(sketch, r, less_margin(available, parts));
+        const int chunk = choose_fit(sketch, r, available);
         if (chunk <= 0)
             printf("  %4d px   %-6s   does not fit\n", largest, names[r]);
         else if (sb_step_size(sketch, chunk, r, &b) != 0)

@@ -372,8 +372,8 @@ static void look_for_leak(train *t, double loss, double regrouped)
     sb_note(
         "step %" PRId64
         ": the loss leans on which views share a norm: it is %.4g, and %.4g with the later views in other "
-        "groups. What is learnt is the groups, not the images. encoder.norm=group has no groups; "
-        "trainer.replicas=1 permutes the views; or a larger trainer.chunk",
+        "replicas. What is learnt is who is together, not the images. trainer.replicas=1 permutes the views, "
+        "encoder.norm=group has nobody together",
         t->number + 1, t->leak.loss, t->leak.loss + t->leak.gap);
 }
 

@@ -12,6 +12,9 @@ topics() {
     done
 }
 
+# Behind topics: f16 is for a GPU.
+other_cards() { grep -q "^note *8gb-swav-224.*precision = f16" "$work/out" && ! grep -E "^BAD *([0-9]+gb-|slides|small-images)" "$work/out"; }
+
 # A machine with a GPU of $1 MiB. The toolkit is elsewhere.
 with_gpu() {
     mkdir -p "$work/bin"
@@ -47,6 +50,7 @@ more_steps() { timed trainer.steps=2000 && adds_up 2000; }
 large_batch() { timed trainer.batch=4096 trainer.chunk=64 trainer.steps=1000000 && grep -q "with [0-9]* of 4096 samples" "$work/out" && adds_up 1000000; }
 
 ok "a line on every topic" topics
+ok "what a card would need that is not here is no fault of this machine" other_cards
 ok "how long the demo takes: its steps, times what one takes" adds_up 1000
 ok "twice the steps" more_steps
 ok "a batch that takes long: a part of it is measured" large_batch

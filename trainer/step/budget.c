@@ -7,8 +7,8 @@
  *
  * Where a batch has many chunks, what heads and loss work in would be most of what grows with it. They run
  * when every chunk has been there, so they may have the arena of the chunks: all but their outputs, which are
- * read later. Then the last chunk, which else is still there, has to go forth once more: a hundredth of a
- * step and no bit of its result, and the memory hardly grows with the batch. */
+ * read later. Then the last chunk, which else is still there, has to go forth once more: at most some 3 %
+ * of a step and no bit of its result, and the memory hardly grows with the batch. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -153,8 +153,8 @@ int sb_step_read_scale(sb_step *step);     /* after what a checkpoint has was se
 int sb_step_scale_gradient(sb_step *step); /* at the features */
 
 /* scale.c. Of the weights, once all batches of a step were added; then the scale is the next step's. 0; 1:
- * the step is to be skipped; -1. */
-int sb_step_unscale(sb_step *step);
+ * the step is to be skipped; -1. alone: the heads learn alone, and nothing went back through the backbone. */
+int sb_step_unscale(sb_step *step, bool alone);
 
 /* update.c. list: the optimiser's tables, without addresses, and how much of the device's memory they take.
  * set: with them, and the state zeroed. */

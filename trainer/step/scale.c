@@ -14,7 +14,8 @@
 #include "trainer/step/private.h"
 
 #define BEGIN 65536.0f
-#define INTERVAL 2000 /* steps */
+#define INTERVAL 2000       /* steps */
+#define FACTOR_MOST 0x1p64f /* far beyond what any gradient needs, and finite */
 
 int sb_step_make_scale(sb_step *s)
 {
@@ -68,7 +69,7 @@ static int unscale(const sb_step *s, float *gradient, size_t count, float scale,
                      : s->device->zero(s->device, wrong, sizeof *wrong);
 }
 
-int sb_step_unscale(sb_step *s)
+int sb_step_unscale(sb_step *s, bool alone)
 {
     sb_device *d = s->device;
     const size_t backbone = s->backbone[SB_ENTRY_WEIGHT], all = s->store.floats[SB_ENTRY_WEIGHT];
@@ -81,13 +82,13 @@ int sb_step_unscale(sb_step *s)
         d->wait(d, SB_STREAM_COMPUTE) != 0)
         return -1;
     const bool skipped = wrong[0] || wrong[1];
-    s->scale.good = skipped ? 0 : s->scale.good + 1;
+    s->scale.good = skipped ? 0 : s->scale.good + !alone; /* heads alone do not try the scale */
     if (skipped) {
         s->scale.skipped++;
         s->scale.factor /= 2;
     }
     if (s->scale.good >= INTERVAL) {
-        s->scale.factor *= 2;
+        s->scale.factor *= s->scale.factor < FACTOR_MOST ? 2 : 1;
         s->scale.good = 0;
     }
     if (s->scale.factor < 1)

@@ -358,11 +358,12 @@ int sb_step_gradient(sb_step *s, int64_t number, int part, const sb_step_source 
             (gathers(s, &s->chunks[i]) && sb_plan_update_running(plan, s->running) != 0))
             return -1;
     }
-    if (sb_step_heads(s, number, source, loss) != 0 || sb_step_scale_gradient(s) != 0)
+    if (sb_step_heads(s, number, source, loss) != 0)
         return -1;
     if (alone) /* the backbone's gradient stays 0, and nobody would read it */
         return 0;
-    if ((s->shares && forward_again(s, last) != 0) || backward(s, last) != 0)
+    if (sb_step_scale_gradient(s) != 0 || (s->shares && forward_again(s, last) != 0) ||
+        backward(s, last) != 0)
         return -1;
     for (int i = 0; i < last; i++)
         if ((rc = bring(s, source, i)) != 0 || (rc = forward(s, source, i, i + 1 < last ? i + 1 : -1)) != 0 ||
@@ -373,9 +374,7 @@ int sb_step_gradient(sb_step *s, int64_t number, int part, const sb_step_source 
 
 bool sb_step_regroups(const sb_step *s)
 {
-    int sizes[SB_VIEWS_MAX];
-    return sb_encoder_norm_of(s->config) == SB_ENCODER_BATCH &&
-           s->chunk_count > sb_view_sizes(s->config->views, s->config->view_count, sizes);
+    return sb_encoder_norm_of(s->config) == SB_ENCODER_BATCH && s->config->trainer.replicas > 1;
 }
 
 int sb_step_regrouped(sb_step *s, int64_t number, const sb_step_source *source, double *loss)
@@ -451,10 +450,10 @@ double sb_step_guide_loss(const sb_step *s, int guide) { return (double)s->guide
 
 int sb_step_commit(sb_step *s, int64_t number, double lr)
 {
-    const int skipped = sb_step_unscale(s);
+    const bool alone = sb_schedule_heads_alone(&s->config->continuing, number);
+    const int skipped = sb_step_unscale(s, alone);
     if (skipped != 0)
         return skipped;
-    const bool alone = sb_schedule_heads_alone(&s->config->continuing, number);
     if (sb_step_update(s, number, lr) != 0 ||
         copy_statistics(s, true, alone ? s->backbone[SB_ENTRY_STATISTIC] : 0) != 0 ||
         sb_step_follow(s, number, lr) != 0)

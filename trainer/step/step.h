@@ -117,11 +117,12 @@ int sb_step_begin(sb_step *step);
  * the step's gradient to the section's, which batch 0 overwrites. 0; 1: the source was asked to stop; -1. */
 int sb_step_gradient(sb_step *step, int64_t number, int part, const sb_step_source *source, double *loss);
 
-/* Whether norms of the backbone see a part of the batch each, so that it matters which views are together. */
+/* Whether the views of a sample always share a norm of the backbone with the same few others: as replicas. In
+ * chunks they are permuted, and which views are together tells nothing. */
 bool sb_step_regroups(const sb_step *step);
 
-/* The loss that the first batch of step `number` would have if its later views shared chunks with other
- * views: as sb_step_gradient's, whose call comes after it, but for another permutation. A network that tells
+/* The loss that the first batch of step `number` would have if its later views were permuted over the
+ * replicas: as sb_step_gradient's, whose call comes after it, but for that. A network that tells
  * images by the statistics of their chunk does worse there (leak.h). Leaves nothing behind. NAN while a bank
  * fills. 0; 1: the source was asked to stop; -1. */
 int sb_step_regrouped(sb_step *step, int64_t number, const sb_step_source *source, double *loss);
