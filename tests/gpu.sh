@@ -52,7 +52,7 @@ demo() {
     local run
     for run in a b; do
         rm -rf "runs/gpu-$run"
-        ./run demo device=cuda run.dir="runs/gpu-$run" trainer.precision=bf16 || return
+        ./run demo device=cuda run.dir="runs/gpu-$run" trainer.precision="$1" || return
     done
     grep -h "device:" runs/gpu-a/log/*.log
     cmp runs/gpu-a/backbone.safetensors runs/gpu-b/backbone.safetensors
@@ -72,7 +72,7 @@ part "every operation against the reference" cases
 if [ "${1:-}" != quick ]; then
     for tool in memcheck racecheck initcheck synccheck; do part "compute-sanitizer $tool" sanitizer $tool; done
 fi
-part "the demo, twice, byte for byte" demo
+for precision in auto f16; do part "the demo in $precision, twice, byte for byte" demo $precision; done
 part "times beside predictions" times
 echo "report: $report"
 exit $failed

@@ -18,9 +18,11 @@
 /* exp of this is no more than a rounding beside exp(0), and still a normal number. */
 #define LEAST_EXPONENT (-87.0f)
 
-/* glibc's vector form, off by less than 4 units in the last place. */
+/* glibc's vector form, off by less than 4 units in the last place. Elsewhere it is newer than Debian 12. */
+#ifdef __x86_64__
 #pragma omp declare simd notinbranch
 float expf(float x);
+#endif
 
 /* The logit of a pair that is left out is -INFINITY. */
 static void leave_out(const sb_call *call, int row, int rows, int column, int columns, float *logits)

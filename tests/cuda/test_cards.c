@@ -194,7 +194,7 @@ static sb_cuda_shape seen_by_cudnn(const convolution *c)
     return sb_cuda_shape_of(&c->call.xs[0], &c->call.ys, &c->how);
 }
 
-/* What is proposed for one direction. Returns how many. */
+/* What is proposed for one direction that keeps within the promised workspace. Returns how many. */
 static int look_at_proposals(const convolution *c, sb_cuda_direction direction, bool rounds,
                              size_t workspace_most)
 {
@@ -207,7 +207,7 @@ static int look_at_proposals(const convolution *c, sb_cuda_direction direction, 
                                 sb_cuda_workspace_most(&seen), NULL, p, CANDIDATES);
     snprintf(first, sizeof first, "%s", count > 0 ? p[0].name : "");
     for (int i = 0; i < count; i++) {
-        assert_true(p[i].workspace <= workspace_most && p[i].workspace <= sb_cuda_workspace_most(&seen));
+        assert_true(p[i].workspace <= workspace_most);
         assert_string_not_equal(p[i].name, "");
         for (int k = 0; k < i; k++) {
             size_t length = engine_length(&p[i]);

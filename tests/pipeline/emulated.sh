@@ -51,6 +51,10 @@ assert len(bf16) == 5 and 0 < abs(bf16[0] - cpu[0]) < 0.12'
 nearer_losses='
 assert len(f16) == 8 and 0 < abs(f16[0] - cpu[0]) < 0.12 / 8'
 
+# TF32 has as many digits as f16. In f32 both devices agree to 1e-4.
+rounded_losses='
+assert len(tf32) == 1 and 1e-4 < abs(tf32[0] - cpu[0]) < 0.12 / 8'
+
 # What `auto` is on this device stands in the run's configuration, and its start says it.
 settled() {
     grep -q "^  precision: bf16" "$work/bf16/config.yaml" && grep -q "precision: bf16: of the backbone's activations" "$work/bf16/log/trainer.log"
@@ -104,15 +108,15 @@ as_kept() {
         ! grep -q "cuDNN: [1-9]" "$work/cuda_killed/log/trainer.log"
 }
 
-# A loader, and then the supervisor, with which everything dies.
+# A loader, and then the supervisor, with which everything dies. PRECISION STEP STEPS
 resumed() {
     export SB_EMULATION_ORDER=reverse
-    run_on cuda f16_killed trainer.precision=f16 trainer.steps=8 &
+    run_on cuda "$1_killed" trainer.precision="$1" trainer.steps="$3" &
     local run=$!
-    wait_step "$work/f16_killed" 1 && kill_loader f16_killed
-    wait_step "$work/f16_killed" 7 && kill -KILL "$(cat "$work/f16_killed/lock")"
+    wait_step "$work/$1_killed" 1 && kill_loader "$1_killed"
+    wait_step "$work/$1_killed" "$2" && kill -KILL "$(cat "$work/$1_killed/lock")"
     wait $run
-    nothing_left && within ./run resume "$work/f16_killed"
+    nothing_left && within ./run resume "$work/$1_killed"
     local status=$?
     unset SB_EMULATION_ORDER
     return $status
@@ -208,11 +212,15 @@ ok "  the same weights, byte for byte" same cuda cuda_killed
 ok "a run on the emulated GPU in what it does best" run_on cuda bf16 trainer.precision=auto
 ok "  is in bf16, and says so" settled
 ok "  begins with the CPU's loss" losses "$near_losses"
+ok "again, with a loader and the supervisor killed, and resumed, in another order" resumed bf16 3 5
+ok "  the same weights, byte for byte" same bf16 bf16_killed
 ok "a run on the emulated GPU in f16" run_on cuda f16 trainer.precision=f16 trainer.steps=8
 ok "  begins with the CPU's loss" losses "$nearer_losses"
 ok "  has scaled its gradients, and keeps the scale" scaled
-ok "again, with a loader and the supervisor killed, and resumed, in another order" resumed
+ok "again, with a loader and the supervisor killed, and resumed, in another order" resumed f16 7 8
 ok "  the same weights, byte for byte" same f16 f16_killed
+SB_EMULATION_TF32=1 ok "a run on the emulated GPU in tf32" run_on cuda tf32 trainer.precision=tf32 trainer.steps=1
+ok "  begins near the CPU's loss, and not with it" losses "$rounded_losses"
 ok "f16 where there is none: refused, with what to do" lacking
 ok "device = auto without a plug-in: the CPU, and why" alone
 ok "device = cuda without one: an error that says what to do" refused

@@ -52,7 +52,7 @@ ok "a run, its evaluation, its features" short_run
 ok "  nothing found" nothing_found
 if [ "$(head -c 4 $plugin)" = $'\x7fELF' ]; then
     ok "photographs" take_photographs
-    for precision in f32 f16; do
+    for precision in f32 bf16 f16; do
         ok "a run on the emulated GPU in $precision" run_on_gpu $precision trainer.precision=$precision
         ok "  nothing found" nothing_found
     done
