@@ -39,12 +39,14 @@ static void look(void *context, const json_t *line)
     b->step = json_integer_value(step);
 }
 
-/* The measure that tells most: there is one that every data set allows. */
+/* The measure that tells most, of those that not even guessing has right: there is one that every data set
+ * allows. */
 static sb_metric_id measure_of(const sb_report *r)
 {
     sb_metric_id chosen = 0;
     for (sb_metric_id k = 0; k < SB_METRICS; k++)
-        if (sb_report_has(r, k) && sb_metrics[k]->tells > sb_metrics[chosen]->tells)
+        if (sb_report_has(r, k) && r->row[SB_ROW_CHANCE].value[k] < 1 &&
+            sb_metrics[k]->tells > sb_metrics[chosen]->tells)
             chosen = k;
     return chosen;
 }

@@ -956,21 +956,42 @@ sb_decode_source sb_index_source(const sb_image *m)
                                .random_access = m->random_access };
 }
 
+/* How many tiles lie beside each other in `length` pixels; a region that is smaller than a tile has one,
+ * which is completed by mirroring. */
+static int64_t tiles_along(const sb_index *x, int length)
+{
+    return length < x->tile ? 1 : length / x->tile;
+}
+
+static int64_t tiles_of(const sb_index *x, const sb_region *r, int64_t *columns)
+{
+    *columns = tiles_along(x, r->width);
+    return r->width > 0 ? *columns * tiles_along(x, r->height) : 0;
+}
+
 int sb_index_test_tiles(const sb_index *x, int max, sb_tile **out)
 {
-    int count = 0, tile = x->tile;
-    *out = sb_grown(NULL, (size_t)(max > 0 ? max : 0), sizeof **out, "the held-out tiles");
+    int64_t total = 0, columns, before = 0;
+    for (uint32_t i = 0; i < x->count && total < INT64_MAX / 2; i++) /* a file may claim any size */
+        total += tiles_of(x, &x->images[i].test, &columns);
+    const int64_t count = total < max ? total : max;
+    *out = sb_grown(NULL, (size_t)(count > 0 ? count : 0), sizeof **out, "the held-out tiles");
     if (!*out)
         return -1;
-    for (uint32_t i = 0; i < x->count; i++) {
-        const sb_region *r = &x->images[i].test;
-        bool small = r->width > 0 && (r->width < tile || r->height < tile); /* completed by mirroring */
-        for (int top = 0; r->width > 0 && count < max && (top + tile <= r->height || (small && top == 0));
-             top += tile)
-            for (int left = 0; count < max && (left + tile <= r->width || (small && left == 0)); left += tile)
-                (*out)[count++] = (sb_tile){ .image = i, .left = r->left + left, .top = r->top + top };
+    uint32_t image = 0;
+    for (int64_t k = 1; k <= count; k++) {
+        const int64_t at = total / count * k + total % count * k / count - 1; /* total k / count, rounded */
+        int64_t here;
+        while (at - before >= (here = tiles_of(x, &x->images[image].test, &columns))) {
+            before += here;
+            image++;
+        }
+        const sb_region *r = &x->images[image].test;
+        (*out)[k - 1] = (sb_tile){ .image = image,
+                                   .left = r->left + (int)((at - before) % columns) * x->tile,
+                                   .top = r->top + (int)((at - before) / columns) * x->tile };
     }
-    return count;
+    return (int)count;
 }
 
 void sb_index_free(sb_index *x)

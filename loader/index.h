@@ -99,8 +99,8 @@ uint32_t sb_index_find(const sb_index *index, const char *path, int page);
 /* What the decoder needs to know of an image. The path is the image's own. */
 sb_decode_source sb_index_source(const sb_image *image);
 
-/* Held-out tiles, non-overlapping, in order of image, left, top; at most `max`. Returns how many, *out
- * malloc'ed. */
+/* Held-out tiles, non-overlapping, in order of image, top, left; of more than `max` so many, spread evenly
+ * over all. Returns how many, *out malloc'ed; -1. */
 typedef struct {
     uint32_t image;
     int left, top;

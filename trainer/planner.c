@@ -288,7 +288,10 @@ int sb_planner_print(const sb_settings *settings, size_t memory)
         printf("for a device of %.0f MiB, as the kernels of this one take it: %s\n", (double)memory / MIB,
                device->description);
     int rc = 0;
-    if (memory > 0) {
+    sb_precision has;
+    if (memory == 0 && sb_precision_settle(device, settings->trainer.precision, &has) != 0) {
+        rc = sb_context("a plan for this machine (for another: --device-memory 8GiB)");
+    } else if (memory > 0) {
         const size_t held = OWN + (memory / 25 > RESERVE ? memory / 25 : RESERVE);
         available = memory > held ? memory - held : 0;
     } else {

@@ -90,6 +90,10 @@ static void test_course(void **state)
          "continue: view of 30 tiles 25.0 %, -50.0 points against the weights as given: stop it (./run "
          "stop). Best was "
          "the weights as given");
+    r.row[SB_ROW_CHANCE].value[SB_METRIC_GROUP_RETRIEVAL] = 1; /* there is one group: nothing can fall */
+    r.row[SB_ROW_GIVEN].value[SB_METRIC_GROUP_RETRIEVAL] =
+        r.row[SB_ROW_TRAINED].value[SB_METRIC_GROUP_RETRIEVAL] = 1;
+    says(run, &r, "continue: view of 30 tiles 25.0 %");
 }
 
 int main(void)

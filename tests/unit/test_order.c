@@ -343,9 +343,37 @@ static void test_chances(void **state)
     sb_order_destroy(&order);
 }
 
+/* A large image, one tile, one that is smaller than a tile, and a row of five: few of their tiles are spread
+ * evenly over all, and do not end in the large image. */
+static void test_held_out_tiles_are_spread(void **state)
+{
+    (void)state;
+    sb_image held[4] = { { .test = { 0, 0, 10 * TILE, 10 * TILE + 1 } },
+                         { .test = { 3, 5, TILE, TILE } },
+                         { .test = { 0, 0, TILE / 2, TILE / 2 } },
+                         { .test = { 7, 0, 5 * TILE, TILE } } };
+    const sb_index index = { .images = held, .count = 4, .tile = TILE };
+    sb_tile *all, *some;
+    assert_int_equal(sb_index_test_tiles(&index, 1000, &all), 107);
+    const int few[] = { 2, 10, 106, 107 };
+    for (size_t f = 0; f < sizeof few / sizeof *few; f++) {
+        assert_int_equal(sb_index_test_tiles(&index, few[f], &some), few[f]);
+        for (int i = 0, at = 0, last = -1; i < few[f]; i++, last = at++) {
+            while (at < 107 && memcmp(&all[at], &some[i], sizeof *all) != 0)
+                at++;
+            assert_in_range(at, 0, 106);
+            assert_in_range(at - last, 107 / few[f], (107 + few[f] - 1) / few[f]);
+            assert_true(i < few[f] - 1 || at == 106);
+        }
+        free(some);
+    }
+    free(all);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_held_out_tiles_are_spread),
         cmocka_unit_test_setup(test_an_epoch_has_each_sample_once, set_up),
         cmocka_unit_test_setup(test_a_grid_has_each_place_once, set_up),
         cmocka_unit_test_setup(test_a_placed_tile_stays, set_up),

@@ -82,7 +82,8 @@ int sb_step_unscale(sb_step *s, bool alone)
         d->wait(d, SB_STREAM_COMPUTE) != 0)
         return -1;
     const bool skipped = wrong[0] || wrong[1];
-    s->scale.good = skipped ? 0 : s->scale.good + !alone; /* heads alone do not try the scale */
+    s->scale.good = skipped ? 0
+                            : s->scale.good + (alone ? 0.0F : 1.0F); /* heads alone do not try the scale */
     if (skipped) {
         s->scale.skipped++;
         s->scale.factor /= 2;
