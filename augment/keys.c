@@ -1,6 +1,7 @@
 /* keys.c: see keys.h. */
 #include "augment/keys.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -24,7 +25,10 @@ static const sb_key batch_keys[] = {
 };
 
 static const sb_key view_keys[] = {
-    SB_KEY_SIDE(sb_view_keys, size, "0", 16, 1024, "side in pixels; 0: data.view"),
+    SB_KEY_SIDES(
+        sb_view_keys, size, "0", 16, 1024,
+        "side in pixels; several with the share of the steps from which each is in force: 256 512@0.6 "
+        "1024@0.9; 0: data.view"),
     SB_KEY_REAL(sb_view_keys, crop_min, "0.2", 0.0001, 1, "smallest share of the tile's area"),
     SB_KEY_REAL(sb_view_keys, crop_max, "1", 0.0001, 1, "largest share of the tile's area"),
     SB_KEY_REAL(sb_view_keys, ratio_min, "0.75", 0.05, 20, "narrowest crop: width / height"),
@@ -65,6 +69,41 @@ static int check_order(const sb_config *c, int view, const char *what, double lo
                    blamed ? "below" : "above", names[other], values[other], places[other]);
 }
 
+static int side_at(const sb_sides *s, double share)
+{
+    int at = s->count - 1;
+    while (at > 0 && s->from[at] > share)
+        at--;
+    return s->sides[at];
+}
+
+/* Whether two views are of one size always, or never, at the shares at which one of them changes. */
+static bool stay_together(const sb_view_keys *a, const sb_view_keys *b)
+{
+    const bool equal = a->side == b->side;
+    for (int i = 0; i < a->size.count; i++)
+        if ((a->size.sides[i] == side_at(&b->size, a->size.from[i])) != equal)
+            return false;
+    for (int i = 0; i < b->size.count; i++)
+        if ((b->size.sides[i] == side_at(&a->size, b->size.from[i])) != equal)
+            return false;
+    return true;
+}
+
+static int check_sizes(const sb_config *config, const sb_view_keys *views)
+{
+    for (int i = 0; i < config->view_count; i++)
+        for (int j = 0; j < i; j++) {
+            char name[SB_KEY_NAME_MAX];
+            snprintf(name, sizeof name, "views.%d.size", i);
+            if (!stay_together(&views[j], &views[i]))
+                return sb_fail("%s: %s: it is that of views.%d.size in a part of the run and not in all of "
+                               "it; views of one size share their norms",
+                               sb_config_place(config, name), name, j);
+        }
+    return 0;
+}
+
 int sb_view_keys_read(const sb_config *config, int side, sb_view_keys *views)
 {
     for (int i = 0; i < config->view_count; i++) {
@@ -74,10 +113,29 @@ int sb_view_keys_read(const sb_config *config, int side, sb_view_keys *views)
             check_order(config, i, "ratio", v->ratio_min, v->ratio_max) != 0 ||
             check_order(config, i, "blur", v->blur_min, v->blur_max) != 0)
             return -1;
-        if (v->size == 0)
-            v->size = side;
+        if (v->size.sides[0] == 0)
+            v->size.sides[0] = side;
+        v->side = 0;
+        for (int k = 0; k < v->size.count; k++)
+            v->side = v->size.sides[k] > v->side ? v->size.sides[k] : v->side;
     }
-    return 0;
+    return check_sizes(config, views);
+}
+
+int64_t sb_view_sides_at(sb_view_keys *views, int count, int64_t step, int64_t steps)
+{
+    int64_t until = steps;
+    for (int v = 0; v < count; v++) {
+        const sb_sides *s = &views[v].size;
+        for (int k = 0; k < s->count; k++) {
+            const int64_t begin = llround(s->from[k] * (double)steps);
+            if (begin <= step)
+                views[v].side = s->sides[k];
+            else if (begin < until)
+                until = begin;
+        }
+    }
+    return until;
 }
 
 int sb_augment_keys_read(const sb_config *config, sb_augment_keys *out)
@@ -102,11 +160,24 @@ int sb_augment_keys_of_run(sb_augment_keys *out, const char *run_dir)
     return rc;
 }
 
+double sb_view_area(const sb_view_keys *views, int count, int64_t step, int64_t steps)
+{
+    sb_view_keys now[SB_VIEWS_MAX];
+    double all = 0;
+    memcpy(now, views, (size_t)count * sizeof *now);
+    for (int64_t until; step < steps; step = until) {
+        until = sb_view_sides_at(now, count, step, steps);
+        for (int v = 0; v < count; v++)
+            all += (double)(until - step) * now[v].side * now[v].side;
+    }
+    return all;
+}
+
 int sb_view_sizes(const sb_view_keys *views, int view_count, int *sizes)
 {
     int count = 0;
     for (int v = 0; v < view_count; v++) {
-        int at = 0, size = views[v].size;
+        int at = 0, size = views[v].side;
         while (at < count && sizes[at] < size)
             at++;
         if (at < count && sizes[at] == size)

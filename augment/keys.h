@@ -27,11 +27,12 @@ typedef struct {
 
 /* views.N.*: how one view is drawn. Probabilities in 0 .. 1. */
 typedef struct {
-    int size;                                     /* pixels of a side; default data.view */
-    double crop_min, crop_max;                    /* area of the crop as a share of the tile's */
-    double ratio_min, ratio_max;                  /* aspect ratio of the crop */
-    double flip;                                  /* probability */
-    double jitter;                                /* probability of the four below, in random order */
+    sb_sides size;               /* pixels of a side, in the course of the run; default data.view */
+    int side;                    /* what it is in the step in question; the largest until then */
+    double crop_min, crop_max;   /* area of the crop as a share of the tile's */
+    double ratio_min, ratio_max; /* aspect ratio of the crop */
+    double flip;                 /* probability */
+    double jitter;               /* probability of the four below, in random order */
     double brightness, contrast, saturation, hue; /* strengths as torchvision's ColorJitter takes them */
     double grey;                                  /* probability */
     double blur, blur_min, blur_max;              /* probability; sigma in pixels of the view */
@@ -58,8 +59,17 @@ int sb_augment_keys_read(const sb_config *config, sb_augment_keys *out);
 /* The same of a run directory. */
 int sb_augment_keys_of_run(sb_augment_keys *out, const char *run_dir);
 
-/* Fills views[config->view_count]. A view without a size gets `side`. */
+/* Fills views[config->view_count], each with its largest side. A view without a size gets `side`. Views that
+ * are of one size in a part of the run must be so in all of it, and be it together: they share norms and a
+ * ring, and what the largest sizes take bounds what others do. */
 int sb_view_keys_read(const sb_config *config, int side, sb_view_keys *views);
+
+/* Sets each view's side to what it is in step `step` (0 ..) of `steps`. Returns the first step after it in
+ * which a view has another; `steps`: none has. */
+int64_t sb_view_sides_at(sb_view_keys *views, int count, int64_t step, int64_t steps);
+
+/* Pixels of a side squared, over the views of steps [step, steps): what they cost grows with it. */
+double sb_view_area(const sb_view_keys *views, int count, int64_t step, int64_t steps);
 
 /* Distinct sizes of views in ascending order into sizes[SB_VIEWS_MAX]; returns how many. Each is a class with
  * its own ring. */

@@ -64,6 +64,19 @@ static bool not_stopped(void *context)
     return !sb_stop_requested();
 }
 
+/* The views' sizes in the step of this sample, and where they lie. A trainer ends with its sizes. */
+static void lay_out(augment *a, uint64_t first)
+{
+    const sb_trainer_keys *t = &a->keys.trainer;
+    const uint64_t step = first / ((uint64_t)t->batch * (uint64_t)t->accumulate);
+    int sizes[SB_VIEWS_MAX];
+    sb_view_sides_at(a->keys.views, a->keys.view_count, step > INT64_MAX ? INT64_MAX : (int64_t)step,
+                     t->steps);
+    for (int v = 0; v < a->keys.view_count; v++)
+        sizes[v] = a->keys.views[v].side;
+    sb_layout_make(&a->layout, sizes, a->keys.view_count, t->batch, t->chunk, a->keys.data.channels);
+}
+
 /* 1: joined, 0: asked to stop, -1: refused or broken. *first is the next sample that the trainer needs. */
 static int join_trainer(augment *a, uint64_t *first)
 {
@@ -73,6 +86,7 @@ static int join_trainer(augment *a, uint64_t *first)
     int rc = sb_hello(&a->trainer, SB_ROLE_AUGMENT, "the trainer", HELLO_MS, not_stopped, NULL, &m);
     if (rc != 1)
         return rc;
+    lay_out(a, m.welcome.first);
     sb_process owner = { .pid = m.welcome.pid, .start = m.welcome.start };
     a->trainer_pidfd = sb_process_open(&owner);
     if (a->trainer_pidfd < 0)
@@ -224,11 +238,6 @@ static int read_run(augment *a)
         sb_index_read(&a->index, run_dir, a->keys.data.tile) != 0 ||
         sb_order_create(&a->order, &a->index, &a->keys) != 0)
         return -1;
-    int sizes[SB_VIEWS_MAX];
-    for (int v = 0; v < a->keys.view_count; v++)
-        sizes[v] = a->keys.views[v].size;
-    sb_layout_make(&a->layout, sizes, a->keys.view_count, a->keys.trainer.batch, a->keys.trainer.chunk,
-                   a->keys.data.channels);
     return 0;
 }
 

@@ -45,7 +45,7 @@ static float draw_factor(sb_random *random, double strength)
 void sb_view_draw(const sb_view_keys *c, int tile_width, int tile_height, sb_random *random,
                   sb_view_params *out)
 {
-    *out = (sb_view_params){ .size = c->size, .solarise = 2 };
+    *out = (sb_view_params){ .size = c->side, .solarise = 2 };
     draw_crop(c, tile_width, tile_height, random, out);
     out->flip = chance(random, c->flip);
     out->jitter = chance(random, c->jitter);

@@ -39,7 +39,7 @@ static int make_views(sb_gallery *g, sb_device *device, const uint8_t *pixels, i
     uint8_t *out[1 + SB_VIEWS_MAX];
     size_t bytes = (size_t)g->side * (size_t)g->side * (size_t)g->channels;
     sb_view_keys config = distortion;
-    config.size = g->side;
+    config.side = g->side;
     sb_view_clean(tile, tile, g->side, &params[0]);
     out[0] = g->clean + (size_t)t * bytes;
     for (int d = 0; d < g->distorted; d++) {

@@ -958,10 +958,7 @@ sb_decode_source sb_index_source(const sb_image *m)
 
 /* How many tiles lie beside each other in `length` pixels; a region that is smaller than a tile has one,
  * which is completed by mirroring. */
-static int64_t tiles_along(const sb_index *x, int length)
-{
-    return length < x->tile ? 1 : length / x->tile;
-}
+static int64_t tiles_along(const sb_index *x, int length) { return length < x->tile ? 1 : length / x->tile; }
 
 static int64_t tiles_of(const sb_index *x, const sb_region *r, int64_t *columns)
 {

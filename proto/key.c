@@ -24,6 +24,11 @@ void sb_key_say_range(const sb_key *k, char *out, size_t bytes)
         snprintf(out, bytes, "must be true or false");
     else if (k->kind == SB_KIND_TEXT)
         snprintf(out, bytes, "must be UTF-8 text of at most %d bytes without line breaks", PATH_MAX - 1);
+    else if (k->kind == SB_KIND_SIDES)
+        snprintf(out, bytes,
+                 "must be 0 or a whole number from %.16g to %.16g, or up to %d of them with the share of the "
+                 "run from which each is in force, ascending (256 512@0.6 1024@0.9)",
+                 k->least, k->most, SB_SIDES_MAX);
     else
         snprintf(out, bytes, "must be %s%s from %.16g to %.16g",
                  k->kind == SB_KIND_SIDE ? "0 or "
@@ -43,6 +48,58 @@ static int choice_of(const char *choices, const char *text)
         choices += here + (choices[here] == '|');
     }
     return -1;
+}
+
+/* "SIDE" or "SIDE@SHARE"; moves *text behind it and the spaces that follow. */
+static int parse_side(const sb_key *k, const char **text, sb_sides *out)
+{
+    const int at = out->count;
+    char *end;
+    if (at == SB_SIDES_MAX || !isdigit((unsigned char)**text))
+        return -1;
+    const unsigned long side = strtoul(*text, &end, 10);
+    if (errno || (double)side < k->least || (double)side > k->most || (*end == '@') != (at > 0))
+        return -1;
+    double from = 0;
+    if (at > 0) {
+        if (!isdigit((unsigned char)end[1]) && end[1] != '.')
+            return -1;
+        from = strtod(end + 1, &end);
+        if (errno || !(from > out->from[at - 1] && from < 1))
+            return -1;
+    }
+    if (*end && *end != ' ')
+        return -1;
+    out->sides[at] = (int)side;
+    out->from[at] = from;
+    out->count++;
+    *text = end + strspn(end, " ");
+    return 0;
+}
+
+static int parse_sides(const sb_key *k, const char *text, sb_sides *out)
+{
+    *out = (sb_sides){ .count = strcmp(text, "0") == 0 };
+    if (out->count > 0)
+        return 0;
+    do
+        if (parse_side(k, &text, out) != 0)
+            return -1;
+    while (*text);
+    return 0;
+}
+
+/* With as many digits of a share as bring the same number back. */
+static void print_sides(const sb_sides *s, char *out, size_t bytes)
+{
+    size_t used = (size_t)snprintf(out, bytes, "%d", s->sides[0]);
+    for (int i = 1; i < s->count && used < bytes; i++) {
+        char share[32];
+        snprintf(share, sizeof share, "%.15g", s->from[i]);
+        if (strtod(share, NULL) != s->from[i])
+            snprintf(share, sizeof share, "%.17g", s->from[i]);
+        used += (size_t)snprintf(out + used, bytes - used, " %d@%s", s->sides[i], share);
+    }
 }
 
 int sb_key_parse(const sb_key *k, const char *text, void *at)
@@ -67,6 +124,7 @@ int sb_key_parse(const sb_key *k, const char *text, void *at)
             *(int64_t *)at = value;
         return 0;
     }
+    case SB_KIND_SIDES: return parse_sides(k, text, at);
     case SB_KIND_UINT64: {
         unsigned long long value = strtoull(text, &end, 10);
         if (empty || errno || *end || text[0] == '-' || (double)value > k->most)
@@ -114,6 +172,7 @@ void sb_key_print(const sb_key *k, const void *at, char *out, size_t bytes)
         else
             snprintf(out, bytes, "%d", *(const int *)at);
         break;
+    case SB_KIND_SIDES: print_sides(at, out, bytes); break;
     case SB_KIND_INT64: snprintf(out, bytes, "%lld", (long long)*(const int64_t *)at); break;
     case SB_KIND_UINT64: snprintf(out, bytes, "%llu", (unsigned long long)*(const uint64_t *)at); break;
     case SB_KIND_REAL: snprintf(out, bytes, "%.17g", *(const double *)at); break;
@@ -141,9 +200,9 @@ static void say_allowed(const sb_key *k, char *out, size_t bytes)
         snprintf(out, bytes, "text");
     else
         snprintf(out, bytes, "%s%.16g to %.16g",
-                 k->kind == SB_KIND_SIDE ? "0, "
-                 : k->automatic          ? "auto, "
-                                         : "",
+                 k->kind == SB_KIND_SIDE || k->kind == SB_KIND_SIDES ? "0, "
+                 : k->automatic                                      ? "auto, "
+                                                                     : "",
                  k->least, k->most);
     for (char *bar = out; (bar = strchr(bar, '|'));)
         *bar = '/';

@@ -12,10 +12,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* SIDE: an int, 0 or in its range. TEXT: char[PATH_MAX]. CHOICE: an enum, or an int. */
+/* A side of an image that may change in the course of a run: sides[k] from the share from[k] of its steps on.
+ * As text "256 512@0.6 1024@0.9"; shares ascend, the first is 0. */
+#define SB_SIDES_MAX 8
+typedef struct {
+    int count;
+    int sides[SB_SIDES_MAX];
+    double from[SB_SIDES_MAX];
+} sb_sides;
+
+/* SIDE: an int, 0 or in its range. SIDES: one such side, or several in the range. TEXT: char[PATH_MAX].
+ * CHOICE: an enum, or an int. */
 typedef enum {
     SB_KIND_INT,
     SB_KIND_SIDE,
+    SB_KIND_SIDES,
     SB_KIND_INT64,
     SB_KIND_UINT64,
     SB_KIND_REAL,
@@ -55,6 +66,8 @@ typedef struct {
     SB_KEY_RANGED(SB_KIND_INT, int, type, field, initial, least, most, __VA_ARGS__)
 #define SB_KEY_SIDE(type, field, initial, least, most, ...) \
     SB_KEY_RANGED(SB_KIND_SIDE, int, type, field, initial, least, most, __VA_ARGS__)
+#define SB_KEY_SIDES(type, field, initial, least, most, ...) \
+    SB_KEY_RANGED(SB_KIND_SIDES, sb_sides, type, field, initial, least, most, __VA_ARGS__)
 #define SB_KEY_INT64(type, field, initial, least, most, ...) \
     SB_KEY_RANGED(SB_KIND_INT64, int64_t, type, field, initial, least, most, __VA_ARGS__)
 #define SB_KEY_UINT64(type, field, initial, least, most, ...) \

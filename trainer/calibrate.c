@@ -80,6 +80,28 @@ static int measure_enough(sb_device *device, const sb_settings *config, uint8_t 
     return larger > batch ? measure(device, config, larger, pixels, out) : 0;
 }
 
+/* The steps of all parts of the run. */
+static int measure_run(sb_device *device, const sb_settings *config, uint8_t *pixels, sb_calibration *out)
+{
+    sb_settings now = *config;
+    double step_s = 0, measured_s = 0;
+    const int64_t steps = config->trainer.steps;
+    int sizes = 0, batch = config->trainer.batch;
+    for (int64_t step = 0, until; step < steps; step = until, sizes++) {
+        until = sb_view_sides_at(now.views, now.view_count, step, steps);
+        if (measure_enough(device, &now, pixels, out) != 0)
+            return -1;
+        step_s += out->step_s * (double)(until - step) / (double)steps;
+        measured_s += out->measured_s;
+        batch = out->batch < batch ? out->batch : batch;
+    }
+    *out = (sb_calibration){ .step_s = step_s * config->trainer.accumulate, /* one batch was measured */
+                             .sizes = sizes,
+                             .measured_s = measured_s,
+                             .batch = batch };
+    return 0;
+}
+
 int sb_calibrate(const sb_settings *config, sb_calibration *out)
 {
     int sizes[SB_VIEWS_MAX], count = sb_view_sizes(config->views, config->view_count, sizes);
@@ -94,8 +116,7 @@ int sb_calibrate(const sb_settings *config, sb_calibration *out)
     int rc = -1;
     if (sb_device_open(&device, config->common.device, config->cuda.plugin, config->trainer.threads) == 0 &&
         sb_precision_settle(device, config->trainer.precision, &precision) == 0)
-        rc = measure_enough(device, config, pixels, out);
-    out->step_s *= config->trainer.accumulate; /* one batch of a step was measured */
+        rc = measure_run(device, config, pixels, out);
     if (rc == 0)
         snprintf(out->device, sizeof out->device, "%s; %s", device->description,
                  sb_precision_name(precision));

@@ -2,21 +2,23 @@
  *
  * The steps are the configuration's own (encoder, views, method, optimiser, chunks) on pixels of no meaning.
  * The first is thrown away: it touches memory and warms what later steps find warm. Of a batch whose step
- * takes over a second only a part is measured, in as many chunks, and scaled linearly. The time that loaders
- * and augment take on the same cores is not counted. */
+ * takes over a second only a part is measured, in as many chunks, and scaled linearly. Where views
+ * change their sizes in the course of the run, steps of each are measured. The time that loaders and augment
+ * take on the same cores is not counted. */
 #ifndef SB_TRAINER_CALIBRATE_H
 #define SB_TRAINER_CALIBRATE_H
 
 #include "trainer/configuration.h"
 
 typedef struct {
-    double step_s;     /* of a whole batch */
+    double step_s;     /* of a whole batch; where the views' sizes change, the mean over the run */
+    int sizes;         /* how often they change, and one */
     double measured_s; /* how long the measurement took */
     int batch;         /* samples of the batch that was measured */
     char device[512];  /* "CPU, 2 threads, ..., f32" */
 } sb_calibration;
 
-/* Takes a few seconds, on a slow machine at most three steps of two samples. */
+/* Takes a few seconds for each size, on a slow machine at most three steps of two samples. */
 int sb_calibrate(const sb_settings *config, sb_calibration *out);
 
 #endif

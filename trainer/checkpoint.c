@@ -206,23 +206,32 @@ static int take_all(const sb_safetensors *file, listing *l)
     return 0;
 }
 
+static int read_step(const sb_safetensors *file, int64_t *out)
+{
+    const char *step = sb_safetensors_metadata(file, "smallbatch.step");
+    char *end = NULL;
+    errno = 0;
+    long long number = step ? strtoll(step, &end, 10) : -1;
+    if (!step || errno || *end || number < 0)
+        return sb_fail("it names no step");
+    *out = number;
+    return 0;
+}
+
 static int load(const char *path, sb_checkpoint_view *v)
 {
     sb_safetensors file;
     listing l;
+    int64_t step = 0;
     if (sb_safetensors_open(&file, path) != 0)
         return -1;
-    const char *step = sb_safetensors_metadata(&file, "smallbatch.step");
-    char *end = NULL;
-    errno = 0;
-    long long number = step ? strtoll(step, &end, 10) : -1;
     int rc = list(v, &l);
-    if (!step || errno || *end || number < 0)
-        rc = sb_fail("it names no step");
+    if (rc == 0)
+        rc = read_step(&file, &step);
     if (rc == 0)
         rc = take_all(&file, &l);
     if (rc == 0)
-        v->step = number;
+        v->step = step;
     drop(&l);
     sb_safetensors_close(&file);
     return rc == 0 ? 0 : sb_context("%s", path);
@@ -251,23 +260,28 @@ int sb_checkpoint_load_latest(const char *run_dir, sb_checkpoint_view *v)
     return found;
 }
 
-int sb_checkpoint_latest(const char *run_dir, char *path)
+/* 1: it is sound; 0: it is not, which was noted. */
+static int look_at(const char *path, int64_t *step)
+{
+    sb_safetensors file;
+    int rc = sb_safetensors_open(&file, path);
+    if (rc == 0) {
+        rc = read_step(&file, step);
+        sb_safetensors_close(&file);
+    }
+    if (rc != 0)
+        sb_note("checkpoint not used: %s", sb_error());
+    return rc == 0;
+}
+
+int sb_checkpoint_latest(const char *run_dir, char *path, int64_t *step)
 {
     int64_t *steps;
     int count = list_steps(run_dir, &steps), found = 0;
     if (count < 0)
         return -1;
-    for (int i = 0; found == 0 && i < count; i++) {
-        sb_safetensors file;
-        if (path_of(path, run_dir, steps[i]) != 0) {
-            found = -1;
-        } else if (sb_safetensors_open(&file, path) == 0) {
-            sb_safetensors_close(&file);
-            found = 1;
-        } else {
-            sb_note("checkpoint not used: %s", sb_error());
-        }
-    }
+    for (int i = 0; found == 0 && i < count; i++)
+        found = path_of(path, run_dir, steps[i]) != 0 ? -1 : look_at(path, step);
     free(steps);
     return found;
 }

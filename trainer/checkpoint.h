@@ -41,8 +41,8 @@ int sb_checkpoint_save(const char *run_dir, const sb_checkpoint_view *view, int 
  * overwrites all that was loaded from it. */
 int sb_checkpoint_load_latest(const char *run_dir, sb_checkpoint_view *view);
 
-/* Path of the newest sound checkpoint (PATH_MAX bytes). 1, 0, -1. */
-int sb_checkpoint_latest(const char *run_dir, char *path);
+/* Path of the newest sound checkpoint (PATH_MAX bytes), and its step. 1, 0, -1. */
+int sb_checkpoint_latest(const char *run_dir, char *path, int64_t *step);
 
 /* RUN/given.safetensors: the network (the parts without a prefix) as a run was given it by `init`, before its
  * first step. With it neither a start that was interrupted nor an evaluation needs the file of `init` again.

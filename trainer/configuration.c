@@ -185,7 +185,7 @@ static int settle(sb_settings *s, sb_config *config)
         s->trainer.threads = (int)sysconf(_SC_NPROCESSORS_ONLN);
     for (int v = 0; v < s->view_count; v++) {
         snprintf(name, sizeof name, "views.%d.size", v);
-        if (settle_number(config, name, s->views[v].size) != 0)
+        if (s->views[v].size.count == 1 && settle_number(config, name, s->views[v].side) != 0)
             return -1;
     }
     return settle_number(config, "trainer.threads", s->trainer.threads) != 0

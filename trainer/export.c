@@ -95,7 +95,8 @@ int sb_export_backbone(const char *run_dir, const char *out)
 {
     char path[PATH_MAX];
     sb_store backbone;
-    int found = sb_checkpoint_latest(run_dir, path);
+    int64_t step;
+    int found = sb_checkpoint_latest(run_dir, path, &step);
     if (found < 0)
         return -1;
     if (found == 0)

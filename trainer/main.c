@@ -372,7 +372,8 @@ int main(int argc, char **argv)
             "RUN_DIR -o FILE",
         .doc = "Prepares, trains, reports and exports a run. Used by ./run.\v"
                "train exits with 0 when the run is finished, 3 when it was asked to stop and has saved its "
-               "last finished step, 1 when it cannot go on.\n\n"
+               "last finished step, 5 when it has saved it because its views have another size from the next "
+               "step on, and is to be started again; 1 when it cannot go on.\n\n"
                "loss prints a method's loss of embeddings from files, f32 [N, d] a view, and writes into the "
                "folder gradient.V.npy for each view V, and what the method has of its own: arrays/, "
                "gradients/ and after/NAME.npy.",

@@ -172,10 +172,10 @@ static int print_rows(sb_device *device, const sb_settings *settings, double sca
     sb_settings c = *settings;
     int largest = 0;
     for (int v = 0; v < c.view_count; v++) {
-        c.views[v].size = (int)(c.views[v].size * scale);
-        if (c.views[v].size < VIEW_LEAST || c.views[v].size > VIEW_MOST)
+        c.views[v].side = (int)(c.views[v].side * scale);
+        if (c.views[v].side < VIEW_LEAST || c.views[v].side > VIEW_MOST)
             return 0;
-        largest = c.views[v].size > largest ? c.views[v].size : largest;
+        largest = c.views[v].side > largest ? c.views[v].side : largest;
     }
     sb_step *sketch = NULL;
     int rc = sb_step_sketch(&sketch, device, &c);
@@ -239,10 +239,10 @@ static int print_time(const sb_settings *c)
     if (sb_calibrate(c, &k) != 0)
         return -1;
     const double hours = k.step_s * (double)c->trainer.steps / 3600;
-    printf("time: %.2f s a step, %.1f images/s, %.*f %s for %" PRId64 " steps (%s; measured for %.1f s)\n",
-           k.step_s, c->trainer.batch * c->trainer.accumulate / k.step_s, hours < 1 ? 0 : 1,
-           hours < 1 ? 60 * hours : hours, hours < 1 ? "minutes" : "hours", c->trainer.steps, k.device,
-           k.measured_s);
+    printf("time: %.2f s a step%s, %.1f images/s, %.*f %s for %" PRId64 " steps (%s; measured for %.1f s)\n",
+           k.step_s, k.sizes > 1 ? " on average" : "", c->trainer.batch * c->trainer.accumulate / k.step_s,
+           hours < 1 ? 0 : 1, hours < 1 ? 60 * hours : hours, hours < 1 ? "minutes" : "hours",
+           c->trainer.steps, k.device, k.measured_s);
     return 0;
 }
 

@@ -51,6 +51,7 @@ typedef struct {
     sb_ring rings[SB_VIEWS_MAX]; /* of the layout's classes */
     uint32_t reader;             /* incarnation under which slots are held */
     int64_t number;              /* the step in work = steps finished */
+    int64_t until;               /* the step before which the views keep their sizes */
     int part;                    /* of its batches, the one in work */
     sb_status status;
     uint64_t waited_ns, begun_ns, recent_ns;
@@ -310,6 +311,18 @@ static int look(train *t)
 
 /* ---- the loop ------------------------------------------------------------------------------------------ */
 
+/* In steps like the last one: those with larger views take longer. */
+static double steps_left(const train *t)
+{
+    const sb_view_keys *views = t->config.views;
+    const int count = t->config.view_count;
+    const int64_t steps = t->config.trainer.steps;
+    double step = 0;
+    for (int v = 0; v < count; v++)
+        step += (double)views[v].side * views[v].side;
+    return sb_view_area(views, count, t->number, steps) / step;
+}
+
 static int report(train *t, double loss, double lr, bool skipped, uint64_t step_ns)
 {
     const sb_step_scale *scale = sb_step_scale_of(t->step);
@@ -321,7 +334,7 @@ static int report(train *t, double loss, double lr, bool skipped, uint64_t step_
                                : 0.9 * s->images_per_second + 0.1 * rate;
     s->step = t->number;
     s->loss = loss;
-    s->eta_s = s->images_per_second > 0 ? (double)(s->steps - s->step) * samples / s->images_per_second : 0;
+    s->eta_s = s->images_per_second > 0 ? steps_left(t) * samples / s->images_per_second : 0;
     uint64_t total = sb_now() - t->begun_ns;
     double waited = total ? (double)t->waited_ns / (double)total : 0;
     sb_step_metrics m = { .step = t->number,
@@ -424,7 +437,7 @@ static sb_train_end run_steps(train *t)
     int64_t saved = t->number;
     int rc = 0;
     t->begun_ns = sb_now();
-    for (bool first = true; t->number < t->config.trainer.steps; first = false) {
+    for (bool first = true; t->number < t->until; first = false) {
         uint64_t begin = sb_now();
         double loss, lr = sb_schedule_lr(&t->config.optimiser, &t->config.trainer, t->number);
         rc = compute(t, &source, &loss);
@@ -462,7 +475,9 @@ static sb_train_end run_steps(train *t)
         return SB_TRAIN_FAILED;
     if (saved != t->number && save(t) != 0)
         return SB_TRAIN_FAILED;
-    return rc == 1 ? SB_TRAIN_STOPPED : SB_TRAIN_FINISHED;
+    if (rc == 1)
+        return SB_TRAIN_STOPPED;
+    return t->number < t->config.trainer.steps ? SB_TRAIN_RESIZED : SB_TRAIN_FINISHED;
 }
 
 /* ---- start and end ------------------------------------------------------------------------------------- */
@@ -471,7 +486,7 @@ void sb_train_layout(sb_layout *out, const sb_settings *c)
 {
     int sizes[SB_VIEWS_MAX];
     for (int v = 0; v < c->view_count; v++)
-        sizes[v] = c->views[v].size;
+        sizes[v] = c->views[v].side;
     sb_layout_make(out, sizes, c->view_count, c->trainer.batch, c->trainer.chunk, c->data.channels);
 }
 
@@ -563,11 +578,52 @@ static int read_guides(train *t)
     return 0;
 }
 
+static bool sizes_change(const train *t)
+{
+    bool change = false;
+    for (int v = 0; v < t->config.view_count; v++)
+        change = change || t->config.views[v].size.count > 1;
+    return change;
+}
+
+/* Gives the views the sizes that they have after the newest checkpoint. */
+static int set_sizes(train *t)
+{
+    char path[PATH_MAX];
+    int64_t step = 0;
+    if (sizes_change(t) && sb_checkpoint_latest(t->run_dir, path, &step) < 0)
+        return -1;
+    t->until = sb_view_sides_at(t->config.views, t->config.view_count, step, t->config.trainer.steps);
+    return 0;
+}
+
+/* The checkpoint that was restored asks for the sizes that were set: it need not be the newest, if that is
+ * of another network. */
+static int check_sizes(train *t)
+{
+    sb_view_keys views[SB_VIEWS_MAX];
+    const int count = t->config.view_count;
+    memcpy(views, t->config.views, (size_t)count * sizeof *views);
+    t->until = sb_view_sides_at(views, count, t->number, t->config.trainer.steps);
+    for (int v = 0; v < count; v++)
+        if (views[v].side != t->config.views[v].side)
+            return sb_fail(
+                "views.%d.size: it is %d after step %" PRId64
+                ", the newest checkpoint that can be used, and %d after the newest: move that away "
+                "from %s/checkpoints",
+                v, views[v].side, t->number, t->config.views[v].side, t->run_dir);
+    for (int v = 0; v < count && sizes_change(t); v++)
+        if (v == 0 || views[v].side != views[v - 1].side)
+            sb_note("views.%d.size = %d until step %" PRId64 " of %" PRId64, v, views[v].side, t->until,
+                    t->config.trainer.steps);
+    return 0;
+}
+
 static int setup(train *t)
 {
     if (sb_settings_of_run(&t->config, t->run_dir, &t->config_text) != 0 ||
         sb_rundir_lock(t->run_dir, "trainer.lock") < 0 || count_images(t) != 0 || read_guides(t) != 0 ||
-        make_step(t) != 0)
+        set_sizes(t) != 0 || make_step(t) != 0)
         return -1;
     sb_device_introduce(t->device);
     int width, rows = t->config.view_count * t->config.trainer.batch;
@@ -576,7 +632,7 @@ static int setup(train *t)
     if (!t->embeddings)
         return -1;
     sb_device_pin(t->device, t->embeddings, (size_t)rows * (size_t)width * sizeof *t->embeddings);
-    if (restore(t) != 0 || make_rings(t) != 0 ||
+    if (restore(t) != 0 || check_sizes(t) != 0 || make_rings(t) != 0 ||
         sb_publisher_create(&t->publisher, sb_step_backbone(t->step), t->config_text, rows, width) != 0 ||
         publish_weights(t) != 0)
         return -1;
@@ -634,6 +690,7 @@ sb_train_end sb_train(const char *run_dir)
         end = SB_TRAIN_FAILED;
     sb_control_stop(&t.control, end == SB_TRAIN_FINISHED  ? "finished"
                                 : end == SB_TRAIN_STOPPED ? "stopped"
+                                : end == SB_TRAIN_RESIZED ? "training"
                                                           : "failed");
     teardown(&t);
     return end;

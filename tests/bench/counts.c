@@ -128,7 +128,7 @@ static int count_encoder(const counter *c, const graphs *g, const sb_settings *c
     for (int s = 0; s < size_count; s++) {
         int rows = 0, most = config->trainer.chunk;
         for (int v = 0; v < config->view_count; v++)
-            rows += config->views[v].size == sizes[s] ? config->trainer.batch : 0;
+            rows += config->views[v].side == sizes[s] ? config->trainer.batch : 0;
         most = most < 1 || most > rows ? rows : most;
         for (int done = 0; done < rows; done += most) {
             int n = rows - done < most ? rows - done : most;
@@ -180,7 +180,7 @@ static void count_views(const counter *c, const sb_settings *config)
     double channels = config->data.channels, tile = (double)config->data.tile * config->data.tile * channels,
            bytes = 0, views = 0;
     for (int v = 0; v < config->view_count; v++) {
-        double size = config->views[v].size, plane = 4 * size * size * channels,
+        double size = config->views[v].side, plane = 4 * size * size * channels,
                rows = 4 * size * config->data.tile * channels;
         bytes += tile + 2 * rows + plane + 2 * plane + 2 * plane + plane + size * size * channels;
         views += size * size * channels;

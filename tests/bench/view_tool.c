@@ -39,7 +39,7 @@ int main(int argc, char **argv)
     b.side = atoi(argv[2]);
     size_t side = (size_t)b.side, bytes = (size_t)b.tile * (size_t)b.tile * 3;
     for (int v = 0; v < 2; v++) {
-        b.keys.views[v].size = b.side;
+        b.keys.views[v].side = b.side;
         b.view[v] = malloc(side * side * 3);
     }
     b.pixels = malloc(bytes);

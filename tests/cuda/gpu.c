@@ -170,7 +170,7 @@ static int step_in(sb_device *device, const sb_peak *peak, const char *precision
     bound = sb_counts_sum(&counts).bound[0];
     size_t side = (size_t)config.data.view, views = (size_t)(config.view_count * config.trainer.batch);
     for (int v = 0; v < config.view_count; v++)
-        side = (size_t)config.views[v].size > side ? (size_t)config.views[v].size : side;
+        side = (size_t)config.views[v].side > side ? (size_t)config.views[v].side : side;
     size_t bytes = side * side * (size_t)config.data.channels + APART * views;
     noise n = { .noise = malloc(bytes), .batch = config.trainer.batch };
     if (!n.noise)

@@ -86,7 +86,7 @@ static void collect(const sb_settings *config)
         for (int s = sb_view_sizes(config->views, config->view_count, sizes) - 1; s >= 0; s--) {
             int rows = 0, chunk = config->trainer.chunk;
             for (int v = 0; v < config->view_count; v++)
-                rows += config->views[v].size == sizes[s] ? config->trainer.batch : 0;
+                rows += config->views[v].side == sizes[s] ? config->trainer.batch : 0;
             if (chunk < 1 || chunk > rows)
                 chunk = rows;
             const int counts[] = { chunk, chunk > 0 ? rows % chunk : 0 };

@@ -78,6 +78,11 @@ static bool read_config(const uint8_t *data, size_t bytes)
     }
     assert_in_range(settings.view_count, 1, SB_VIEWS_MAX);
     assert_in_range(sb_view_sizes(settings.views, settings.view_count, sizes), 1, SB_VIEWS_MAX);
+    const int64_t steps = settings.trainer.steps;
+    for (int64_t step = 0, until; step < steps; step = until) {
+        until = sb_view_sides_at(settings.views, settings.view_count, step, steps);
+        assert_in_range(until, step + 1, steps);
+    }
     for (int i = 0; i < 2; i++) {
         text[i] = sb_config_text(&config, sb_tables, false);
         sb_config_free(&config);
@@ -106,7 +111,8 @@ static void test_configurations(void **state)
         seed_of(all),
         seed_of("data: { path: '/tmp', tile: 96 }\nviews:\n  - { count: 2, size: 64, blur: 0.5 }\n"
                 "optimiser: { name: lars, lr: 1e-3 }\nmethod: { name: simclr, temperature: 0.5 } # words\n"),
-        seed_of("data: { path: '/tmp' }\nviews:\n  - { size: 64 }\n  - { size: 32, blur: 0.5 }\n")
+        seed_of("data: { path: '/tmp' }\nviews:\n  - { size: 64 96@0.25 128@0.5 }\n  - { size: 32, blur: 0.5 "
+                "}\n")
     };
     fuzz(seeds, 3, 6000, read_config);
     free(all);

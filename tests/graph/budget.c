@@ -82,7 +82,7 @@ void budget_is_taken(sb_device *device, size_t (*used)(void))
             if (sb_precision_settle(device, settings.trainer.precision, &has) != 0)
                 settings.trainer.precision = SB_PRECISION_AUTO;
             for (int v = 0; v < settings.view_count; v++) /* no more than any machine has */
-                settings.views[v].size = settings.views[v].size > SIDE ? SIDE : settings.views[v].size;
+                settings.views[v].side = settings.views[v].side > SIDE ? SIDE : settings.views[v].side;
             check(device, used, &settings, found.gl_pathv[i]);
             settings.trainer.chunk = settings.trainer.batch / 5; /* many chunks, and a rest */
             check(device, used, &settings, found.gl_pathv[i]);
@@ -106,7 +106,7 @@ static size_t size_of(sb_device *device, const char *recipe, int side, int batch
     const char *const keys[] = { "data.path=none", "data.tile=1024", "trainer.recompute=none", size, cut };
     good(sb_settings_of(&settings, recipe, keys, 5));
     for (int v = settings.view_count - 1; v >= 0; v--)
-        settings.views[v].size = settings.views[v].size * side / settings.views[0].size;
+        settings.views[v].side = settings.views[v].side * side / settings.views[0].side;
     good(sb_step_sketch(&step, device, &settings));
     good(sb_step_size(step, chunk, SB_RECOMPUTE_NONE, &budget));
     sb_step_destroy(&step);

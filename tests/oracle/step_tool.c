@@ -189,7 +189,7 @@ static int setup(tool *t, int argc, char **argv)
     sb_step_embeddings(t->step, 0, &width);
     t->state_floats = (size_t)arrays * weight_floats(t);
     for (int v = 0; v < t->config.view_count; v++) {
-        size_t side = (size_t)t->config.views[v].size;
+        size_t side = (size_t)t->config.views[v].side;
         t->view_bytes[v] = side * side * (size_t)t->config.data.channels;
         t->pixel_bytes += (size_t)batch * t->view_bytes[v];
     }

@@ -55,7 +55,8 @@ static void test_round_trip(void **state)
     assert_int_equal(read_both(&a, &config,
                                "data: { path: \"it's a folder: #1\" }\noptimiser: { lr: 0.1 }\n"
                                "method: { name: simclr }\ntrainer: { steps: 123456789012 }\n"
-                               "guide: { \"plate's side\": -0.5, year: +1 }\n",
+                               "guide: { \"plate's side\": -0.5, year: +1 }\n"
+                               "views:\n  - { count: 2, size: 64 96@0.1 128@0.33333333333333331 }\n",
                                "views.1.blur=0.3"),
                      0);
     char *text = sb_config_text(&config, sb_tables, false);
@@ -66,6 +67,8 @@ static void test_round_trip(void **state)
     sb_config_free(&config);
     assert_string_equal(text, again);
     assert_true(b.views[1].blur == 0.3 && b.optimiser.lr == 0.1 && b.trainer.steps == 123456789012);
+    assert_non_null(strstr(text, "size: 64 96@0.1 128@0.33333333333333331\n"));
+    assert_true(b.views[1].size.count == 3 && b.views[1].size.from[2] == 1 / 3. && b.views[1].side == 128);
     assert_string_equal(b.data.path, "it's a folder: #1");
     assert_string_equal(b.method->name, "simclr");
     assert_int_equal(b.data.guide_count, 2);
@@ -182,7 +185,7 @@ static void test_what_no_key_shows(void **state)
     assert_int_equal(read_text(&settings, "", "trainer.chunk=33"), -1); /* of 2 x 16 */
     assert_non_null(strstr(sb_error(), "trainer.chunk"));
     assert_int_equal(read_text(&settings, "", "trainer.chunk=32"), 0);
-    assert_int_equal(settings.views[0].size, 128);
+    assert_int_equal(settings.views[0].side, 128);
     assert_true(settings.trainer.threads >= 1);
 }
 
@@ -354,6 +357,68 @@ static void test_view_sizes(void **state)
     sb_config_free(&config);
 }
 
+/* A size that changes: its text, where it changes, and what is no such size. */
+static void test_sizes_that_change(void **state)
+{
+    (void)state;
+    static sb_settings settings;
+    sb_view_keys *v = settings.views;
+    const char *text =
+        "method: { name: swav }\nviews:\n  - { count: 2, size: 256 512@0.6 1024@0.9 }\n  - { size: 96 }\n";
+    assert_int_equal(read_text(&settings, text, "trainer.steps=1000"), 0);
+    assert_true(v[0].side == 1024 && v[1].side == 1024 && v[2].side == 96);
+    const struct {
+        int64_t step, steps, until;
+        int side;
+    } cases[] = { { 0, 1000, 600, 256 },     { 599, 1000, 600, 256 },
+                  { 600, 1000, 900, 512 },   { 899, 1000, 900, 512 },
+                  { 900, 1000, 1000, 1024 }, { 1000, 1000, 1000, 1024 },
+                  { 0, 1, 1, 256 },          { 1, 2, 2, 512 },
+                  { 54, 100, 60, 256 },      { 1ll << 40, 1ll << 41, 1319413953331ll, 256 } };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_int_equal(sb_view_sides_at(v, 3, cases[i].step, cases[i].steps), cases[i].until);
+        assert_true(v[0].side == cases[i].side && v[1].side == cases[i].side && v[2].side == 96);
+    }
+    assert_true(sb_view_area(v, 3, 0, 10) ==
+                6 * 2 * 256. * 256 + 3 * 2 * 512. * 512 + 2 * 1024. * 1024 + 10 * 96. * 96);
+    assert_true(sb_view_area(v, 3, 9, 10) == 2 * 1024. * 1024 + 96. * 96);
+    const char *bad[] = { "256 512",
+                          "256@0.1",
+                          "256 512@0",
+                          "256 512@1",
+                          "256 512@0.5 1024@0.5",
+                          "256 0@0.5",
+                          "0 256@0.5",
+                          "256 2048@0.5",
+                          "256 512@",
+                          "256 512@x",
+                          "256 512@0.5x",
+                          "256 512@0.5,64",
+                          "256 512@nan",
+                          "256 512@-0.5",
+                          "256 512@+0.5",
+                          " 256",
+                          "15",
+                          "32 33@0.1 34@0.2 35@0.3 36@0.4 37@0.5 38@0.6 39@0.7 40@0.8" };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char assignment[128];
+        snprintf(assignment, sizeof assignment, "views.2.size=%s", bad[i]);
+        assert_int_equal(read_text(&settings, text, assignment), -1);
+        if (!strstr(sb_error(), "views.2.size = ") || !strstr(sb_error(), "256 512@0.6 1024@0.9"))
+            fail_msg("for %s: %s", bad[i], sb_error());
+    }
+    /* One size in a part of the run, and not in all of it. */
+    const char *apart[] = { "views.2.size=256", "views.2.size=1024", "views.2.size=256 512@0.5 1024@0.9",
+                            "views.2.size=96 512@0.7", "views.1.size=256 512@0.6" };
+    for (size_t i = 0; i < sizeof apart / sizeof *apart; i++) {
+        assert_int_equal(read_text(&settings, text, apart[i]), -1);
+        if (!strstr(sb_error(), "in a part of the run"))
+            fail_msg("for %s: %s", apart[i], sb_error());
+    }
+    assert_int_equal(read_text(&settings, text, "views.2.size=96 200@0.95"), 0);
+    assert_int_equal(settings.views[2].side, 200);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -362,7 +427,7 @@ int main(void)
         cmocka_unit_test(test_result_text),         cmocka_unit_test(test_what_no_key_shows),
         cmocka_unit_test(test_keys_of_choices),     cmocka_unit_test(test_a_key_set_twice),
         cmocka_unit_test(test_suggestions),         cmocka_unit_test(test_places),
-        cmocka_unit_test(test_view_sizes),
+        cmocka_unit_test(test_view_sizes),          cmocka_unit_test(test_sizes_that_change),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

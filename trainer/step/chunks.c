@@ -39,7 +39,7 @@ int sb_step_cut_batch(const sb_settings *config, int most, sb_step_cut out[SB_VI
     for (int c = 0; c < count; c++) {
         int rows = 0;
         for (int v = 0; v < config->view_count; v++)
-            rows += config->views[v].size == sizes[c] ? config->trainer.batch : 0;
+            rows += config->views[v].side == sizes[c] ? config->trainer.batch : 0;
         const int all = rows / config->trainer.replicas, whole = most > 0 && most < all ? most : all;
         out[c] = (sb_step_cut){ sizes[c], rows, whole, whole > 0 ? rows % whole : 0 };
     }
@@ -62,7 +62,7 @@ static void list_inputs(sb_step *s, int side, int start)
     const int share = config->trainer.batch / config->trainer.replicas;
     for (int first = 0; first < config->trainer.batch; first += share)
         for (int v = 0; v < config->view_count; v++)
-            for (int i = 0; i < share && config->views[v].size == side; i++)
+            for (int i = 0; i < share && config->views[v].side == side; i++)
                 s->inputs[start++] = (sb_step_input){ .view = v, .sample = first + i };
 }
 
