@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """continue.py: what continuing does to weights that were good already: a ResNet-18 is trained with labels (PyTorch, table.py) on the photographs of
 solar cells, and goes on without labels on the same ones, with `continue=true` and without it, by the same recipe. What its features are worth is
-measured before and after. Writes docs/continue.md. `./run study continue [--steps N] [--seeds 1,2,3]`."""
+measured before and after. Writes docs/continue.md. `./run study continue [--steps N] [--lr RATE] [--seeds 1,2,3]`."""
 import argparse
 import datetime
 import json
@@ -43,9 +43,9 @@ def given(o, seed):
 
 
 def went_on(o, arm, seed):
-    run = o.output / f"{arm.split('=')[0].replace(' ', '-')}-{seed}-{o.steps}-{o.images}"
+    run = o.output / f"{arm.split('=')[0].replace(' ', '-')}-{seed}-{o.steps}-{o.images}-{o.lr:g}"
     if not (run / "backbone.safetensors").exists():
-        keys = KEYS + ARMS[arm] + [f"trainer.steps={o.steps}", f"seed={seed}", f"init={given(o, seed)}", f"run.dir={run}"]
+        keys = KEYS + ARMS[arm] + [f"trainer.steps={o.steps}", f"optimiser.lr={o.lr:g}", f"seed={seed}", f"init={given(o, seed)}", f"run.dir={run}"]
         command = ["./run", "resume", str(run)] if (run / "index.csv").exists() else ["./run", "train", "study/elpv.yaml"] + keys
         subprocess.run(command, cwd=ROOT, check=True)
     return run / "backbone.safetensors"
@@ -53,11 +53,12 @@ def went_on(o, arm, seed):
 
 def report(o, results):
     lines = ["# Going on from weights that are good already", "",
-             f"Written by `./run study continue --steps {o.steps} --seeds {','.join(map(str, o.seeds))}` on {datetime.date.today().isoformat()}; "
+             f"Written by `./run study continue --steps {o.steps} --lr {o.lr:g} --seeds {','.join(map(str, o.seeds))}` on {datetime.date.today().isoformat()}; "
              f"{figures.machine()}.", "",
              f"A ResNet-18 is trained with labels on photographs of solar cells (`first-table.md` describes them): {o.images} images seen, in PyTorch. From "
-             f"its weights {o.steps} steps of DCL at batch 16 go on without labels on the same photographs (`study/elpv.yaml`), once with `continue=true` "
-             f"(100 steps of the heads alone, 100 of the ramp, a tenth of the rate), once without. Features are measured as in `parity.md`, on "
+             f"its weights {o.steps} steps of DCL at batch 16 go on without labels on the same photographs (`study/elpv.yaml`) at a rate of "
+             f"{4 * o.lr:g}, {o.lr / 0.000125:g} times the first table's, once with `continue=true` (100 steps "
+             f"of the heads alone, 100 of the ramp, a tenth of the rate), once without. Features are measured as in `parity.md`, on "
              f"{len(elpv.rows('test'))} held-out cells; differences are taken seed by seed, with 95 % t intervals where there are seeds enough.", "",
              "| weights | seeds | kNN, % | against as given | linear, % | against as given |", "|---|---|---|---|---|---|"]
     for name, rows in results.items():
@@ -80,7 +81,8 @@ def report(o, results):
 def main():
     parser = argparse.ArgumentParser(prog="./run study continue", description="Weights that are good already, continued with care and without.")
     parser.add_argument("--images", type=int, default=8192, help="that the weights have seen, with labels (8192)")
-    parser.add_argument("--steps", type=int, default=300, help="that they go on for (300)")
+    parser.add_argument("--steps", type=int, default=200, help="that they go on for (200)")
+    parser.add_argument("--lr", type=float, default=0.001, help="optimiser.lr, of which a batch of 16 has four times (0.001)")
     parser.add_argument("--seeds", type=lambda text: [int(number) for number in text.split(",")], default=[1, 2, 3])
     parser.add_argument("-o", dest="output", type=Path, default=ROOT / "runs/study-continue", help="where the runs lie (runs/study-continue)")
     parser.add_argument("--document", type=Path, default=ROOT / "docs/continue.md")
@@ -92,8 +94,8 @@ def main():
     known = [json.loads(line) for line in open(path)] if path.exists() else []
 
     def once(name, seed, weights):
-        what = {"weights": name, "seed": seed, "steps": o.steps, "images": o.images}
-        row = next((k for k in known if {key: k[key] for key in what} == what), None)
+        what = {"weights": name, "seed": seed, "steps": o.steps, "images": o.images, "lr": o.lr}
+        row = next((k for k in known if {key: k.get(key) for key in what} == what), None)
         if not row:
             row = {**what, **parity.measured(parity.load_file(weights()))}
             with open(path, "a") as file:
