@@ -374,7 +374,7 @@ static void test_sizes_that_change(void **state)
                   { 600, 1000, 900, 512 },   { 899, 1000, 900, 512 },
                   { 900, 1000, 1000, 1024 }, { 1000, 1000, 1000, 1024 },
                   { 0, 1, 1, 256 },          { 1, 2, 2, 512 },
-                  { 54, 100, 60, 256 },      { 1ll << 40, 1ll << 41, 1319413953331ll, 256 } };
+                  { 54, 100, 60, 256 },      { 1LL << 40, 1LL << 41, 1319413953331LL, 256 } };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         assert_int_equal(sb_view_sides_at(v, 3, cases[i].step, cases[i].steps), cases[i].until);
         assert_true(v[0].side == cases[i].side && v[1].side == cases[i].side && v[2].side == 96);
