@@ -244,6 +244,23 @@ static void begins_as_pytorch(void **state)
     end(&r);
 }
 
+/* In steps of the heads alone nothing goes through the backbone that might be too large. */
+static void heads_alone_do_not_try_it(void **state)
+{
+    (void)state;
+    run r;
+    begin(&r, "f16", "simclr", 0, 1);
+    r.config.continuing = (sb_continue_keys){ .enabled = true, .heads = FIRST + 2, .ramp = 1, .lr = 0.1 };
+    set_scale(&r, 1024, 1999, 0);
+    for (int number = 0; number < 3; number++) {
+        expect_scale(&r, 1024, 1999, 0);
+        gradient(&r, number);
+        assert_int_equal(commit(&r, number), 0);
+    }
+    expect_scale(&r, 2048, 0, 0);
+    end(&r);
+}
+
 static void overflow_changes_nothing(void **state)
 {
     (void)state;
@@ -398,6 +415,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_are_those_of_f32),
         cmocka_unit_test(begins_as_pytorch),
+        cmocka_unit_test(heads_alone_do_not_try_it),
         cmocka_unit_test(overflow_changes_nothing),
         cmocka_unit_test(any_gradient_counts),
         cmocka_unit_test(optimiser_does_not_count_it),
