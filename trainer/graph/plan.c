@@ -38,7 +38,7 @@ static sb_at add_buffer(sb_plan *p, size_t bytes)
         p->buffers = grown;
         p->buffer_room = room;
     }
-    p->buffers[p->buffer_count] = (sb_buffer){ .bytes = align(bytes), .first = -1 };
+    p->buffers[p->buffer_count] = (sb_buffer){ .bytes = align(bytes), .first = -1, .over = -1 };
     return (sb_at){ SB_AT_BUFFER, p->buffer_count++ };
 }
 
@@ -289,6 +289,44 @@ static void keep_to_the_end(sb_plan *p)
             keep(p, p->nodes[i].aux);
 }
 
+/* Gives a buffer the place of one that is read in this turn, its first, if nothing reads that later. */
+static bool put_over(sb_plan *p, int turn, sb_buffer *b, sb_at read)
+{
+    if (read.kind != SB_AT_BUFFER)
+        return false;
+    const int over = p->buffers[read.index].over, place = over < 0 ? read.index : over;
+    sb_buffer *under = &p->buffers[place];
+    if (under->last != turn || under->bytes != b->bytes)
+        return false;
+    b->over = place;
+    under->last = b->last;
+    return true;
+}
+
+static void put_gradient_over(sb_plan *p, int turn, int k)
+{
+    const sb_turn *t = &p->turns[turn];
+    const sb_call *call = &p->nodes[t->node].call;
+    const unsigned over = sb_ops[p->graph.nodes[t->node].op]->over[k];
+    const bool as_y = call->xs[k].block == call->ys.block;
+    sb_buffer *b = &p->buffers[t->dx[k].index];
+    bool done = (as_y && over & SB_OVER_DY && put_over(p, turn, b, t->dy)) ||
+                (as_y && over & SB_KEEPS_Y && put_over(p, turn, b, t->y));
+    for (int i = 0; i < SB_INPUTS_MAX && !done; i++)
+        done = over & SB_KEEPS_X(i) && call->xs[k].block == call->xs[i].block &&
+               put_over(p, turn, b, t->x[i]);
+}
+
+/* A gradient takes the place of what its turn reads for the last time, where the operation allows that. */
+static void put_gradients_over(sb_plan *p)
+{
+    for (int i = p->backward_from; i < p->turn_count; i++)
+        for (int k = SB_INPUTS_MAX - 1; k >= 0; k--) /* in the order in which they are given */
+            if (p->turns[i].kind == SB_TURN_BACKWARD && p->turns[i].dx[k].kind == SB_AT_BUFFER &&
+                !p->turns[i].add[k])
+                put_gradient_over(p, i, k);
+}
+
 /* What is kept before all else, then the largest. */
 static int earlier(const void *a, const void *b, void *context)
 {
@@ -304,13 +342,14 @@ static int earlier(const void *a, const void *b, void *context)
  * place are kept in the order of their places, so that one pass finds the first gap. */
 static int place_buffers(sb_plan *p)
 {
-    int count = p->buffer_count, *order = sb_zeroed((size_t)count, sizeof *order, "a plan's buffers"),
-        rc = -1;
-    sb_buffer *placed = sb_zeroed((size_t)count, sizeof *placed, "the places of a plan's buffers");
+    const size_t all = (size_t)p->buffer_count;
+    int count = 0, *order = sb_zeroed(all, sizeof *order, "a plan's buffers"), rc = -1;
+    sb_buffer *placed = sb_zeroed(all, sizeof *placed, "the places of a plan's buffers");
     if (!order || !placed)
         goto out;
-    for (int i = 0; i < count; i++)
-        order[i] = i;
+    for (int i = 0; i < p->buffer_count; i++)
+        if (p->buffers[i].over < 0)
+            order[count++] = i;
     qsort_r(order, (size_t)count, sizeof *order, earlier, p->buffers);
     p->arena_bytes = 0;
     for (int i = 0; i < count; i++) {
@@ -329,6 +368,9 @@ static int place_buffers(sb_plan *p)
         p->arena_bytes = b->offset + b->bytes > p->arena_bytes ? b->offset + b->bytes : p->arena_bytes;
         p->kept_bytes = b->kept ? p->arena_bytes : p->kept_bytes;
     }
+    for (int i = 0; i < p->buffer_count; i++)
+        if (p->buffers[i].over >= 0)
+            p->buffers[i].offset = p->buffers[p->buffers[i].over].offset;
     rc = 0;
 out:
     free(placed);
@@ -354,6 +396,7 @@ static int lay_out(sb_plan **out, const sb_graph *graph, const sb_shape *leaves,
     }
     if (rc == 0) {
         keep_to_the_end(p);
+        put_gradients_over(p);
         rc = place_buffers(p);
     }
     if (rc != 0) {
