@@ -327,33 +327,46 @@ static void put_gradients_over(sb_plan *p)
                 put_gradient_over(p, i, k);
 }
 
-/* What is kept before all else, then the largest. */
-static int earlier(const void *a, const void *b, void *context)
+/* What is kept before all else; then the largest, or what lives longest. */
+static int kept_first(const sb_buffer *x, const sb_buffer *y) { return y->kept - x->kept; }
+static int larger_first(const sb_buffer *x, const sb_buffer *y)
 {
-    const int i = *(const int *)a, k = *(const int *)b;
-    const sb_buffer *buffers = context, *x = &buffers[i], *y = &buffers[k];
-    if (x->kept != y->kept)
-        return y->kept - x->kept;
-    return x->bytes != y->bytes ? (x->bytes < y->bytes) - (x->bytes > y->bytes) : i - k;
+    return (x->bytes < y->bytes) - (x->bytes > y->bytes);
+}
+static int longer_first(const sb_buffer *x, const sb_buffer *y)
+{
+    return y->last - y->first - (x->last - x->first);
 }
 
-/* One after another, so that what is kept comes to lie at the beginning, and of the others the largest first:
- * each at the lowest place where nothing that lives at the same time lies. Those that have a
- * place are kept in the order of their places, so that one pass finds the first gap. */
-static int place_buffers(sb_plan *p)
+typedef int (*comparison)(const void *a, const void *b, void *buffers);
+
+static int by_size(const void *a, const void *b, void *buffers)
 {
-    const size_t all = (size_t)p->buffer_count;
-    int count = 0, *order = sb_zeroed(all, sizeof *order, "a plan's buffers"), rc = -1;
-    sb_buffer *placed = sb_zeroed(all, sizeof *placed, "the places of a plan's buffers");
-    if (!order || !placed)
-        goto out;
-    for (int i = 0; i < p->buffer_count; i++)
-        if (p->buffers[i].over < 0)
-            order[count++] = i;
-    qsort_r(order, (size_t)count, sizeof *order, earlier, p->buffers);
+    const int i = *(const int *)a, k = *(const int *)b;
+    const sb_buffer *x = (const sb_buffer *)buffers + i, *y = (const sb_buffer *)buffers + k;
+    int order = kept_first(x, y);
+    order = order ? order : larger_first(x, y);
+    return order ? order : i - k;
+}
+
+static int by_life(const void *a, const void *b, void *buffers)
+{
+    const int i = *(const int *)a, k = *(const int *)b;
+    const sb_buffer *x = (const sb_buffer *)buffers + i, *y = (const sb_buffer *)buffers + k;
+    int order = kept_first(x, y);
+    order = order ? order : longer_first(x, y);
+    return order ? order : by_size(a, b, buffers);
+}
+
+/* One after another, each at the lowest place where nothing that lives at the same time lies; what is kept
+ * comes to lie at the beginning. Those that have a place are kept in the order of their places, so that one
+ * pass finds the first gap. which [count]: buffers, put in order here; placed [count]: to work in. */
+static void place_in_order(sb_plan *p, comparison order, int *which, int count, sb_buffer *placed)
+{
+    qsort_r(which, (size_t)count, sizeof *which, order, p->buffers);
     p->arena_bytes = 0;
     for (int i = 0; i < count; i++) {
-        sb_buffer *b = &p->buffers[order[i]];
+        sb_buffer *b = &p->buffers[which[i]];
         b->offset = 0;
         for (int k = 0; k < i && placed[k].offset < b->offset + b->bytes; k++) {
             const sb_buffer *o = &placed[k];
@@ -368,13 +381,32 @@ static int place_buffers(sb_plan *p)
         p->arena_bytes = b->offset + b->bytes > p->arena_bytes ? b->offset + b->bytes : p->arena_bytes;
         p->kept_bytes = b->kept ? p->arena_bytes : p->kept_bytes;
     }
+}
+
+/* In the order that takes the smaller arena: neither is always the better one. What takes another's place has
+ * none of its own. */
+static int place_buffers(sb_plan *p)
+{
+    const size_t all = (size_t)p->buffer_count;
+    int count = 0, *which = sb_zeroed(all, sizeof *which, "a plan's buffers"), rc = -1;
+    sb_buffer *placed = sb_zeroed(all, sizeof *placed, "the places of a plan's buffers");
+    if (!which || !placed)
+        goto out;
+    for (int i = 0; i < p->buffer_count; i++)
+        if (p->buffers[i].over < 0)
+            which[count++] = i;
+    place_in_order(p, by_size, which, count, placed);
+    const size_t arena = p->arena_bytes;
+    place_in_order(p, by_life, which, count, placed);
+    if (p->arena_bytes >= arena)
+        place_in_order(p, by_size, which, count, placed);
     for (int i = 0; i < p->buffer_count; i++)
         if (p->buffers[i].over >= 0)
             p->buffers[i].offset = p->buffers[p->buffers[i].over].offset;
     rc = 0;
 out:
     free(placed);
-    free(order);
+    free(which);
     return rc;
 }
 

@@ -37,7 +37,7 @@ typedef struct {
 } sb_plan_bytes;
 
 /* What a plan for leaves of these shapes [leaf_count] takes: arithmetic, which creates nothing on the device
- * and takes some 0.2 ms for a ResNet-50. What kernels work in is a bound (op.h), so a plan may not touch all
+ * and takes some 0.3 ms for a ResNet-50. What kernels work in is a bound (op.h), so a plan may not touch all
  * that it takes. */
 int sb_plan_size(sb_plan_bytes *out, const sb_graph *graph, const sb_shape *leaves,
                  const sb_plan_options *options);
