@@ -90,6 +90,9 @@ static inline size_t sb_extent_count(const sb_extent *e)
 #define SB_KEEPS_Y (1u << 3)
 #define SB_KEEPS_AUX (1u << 4)
 
+/* Beside these, for `over`: dy. */
+#define SB_OVER_DY (1u << 5)
+
 /* What a call moves and computes at least, if each value that it needs is read once: for predictions, not for
  * timing. */
 typedef struct {
@@ -107,6 +110,11 @@ typedef struct {
 
     /* SB_KEEPS_* of a backward call. NULL: there is no gradient. */
     unsigned (*keeps)(const void *how, const sb_shape *xs);
+
+    /* What a backward call may write dx[i] over, SB_KEEPS_X and _Y and SB_OVER_DY, where dx[i] is written and
+     * not added to: of one shape and layout with it, and no kernel of any device reads a value of it after it
+     * has written the one of dx[i] in that place. Two gradients of a call are written over two tensors. */
+    unsigned over[SB_INPUTS_MAX];
 
     /* What forward leaves for backward beside the output (places of maxima; mean and variance). NULL:
      * nothing. */

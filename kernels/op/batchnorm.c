@@ -46,6 +46,7 @@ const sb_op sb_op_batchnorm = { .name = "batchnorm",
                                 .inputs = 2,
                                 .shape = shape,
                                 .keeps = keeps,
+                                .over = SB_NORM_OVER,
                                 .aux = aux,
                                 .weights = weights,
                                 .cost = cost };

@@ -39,6 +39,7 @@ const sb_op sb_op_groupnorm = { .name = "groupnorm",
                                 .inputs = 2,
                                 .shape = shape,
                                 .keeps = keeps,
+                                .over = SB_NORM_OVER,
                                 .aux = aux,
                                 .weights = weights,
                                 .cost = cost };

@@ -24,6 +24,13 @@ typedef struct {
     float epsilon;
 } sb_norm;
 
+/* Backward makes two passes. The first reads x, y and dy and writes the residual's gradient; the second reads
+ * x, and that or y and dy again, and writes the gradient of x: each over what is not read any more. */
+#define SB_NORM_OVER                                                     \
+    {                                                                    \
+        SB_KEEPS_X(0) | SB_KEEPS_Y | SB_OVER_DY, SB_KEEPS_Y | SB_OVER_DY \
+    }
+
 /* For the op: refuses what no device computes. */
 int sb_norm_shape(const char *name, const sb_shape *xs, sb_shape *y);
 unsigned sb_norm_keeps(bool relu, const sb_shape *xs);

@@ -174,6 +174,54 @@ static void test_two_outputs(void **state)
     net_tear_down(&n);
 }
 
+/* ---- in place ------------------------------------------------------------------------------------------ */
+
+/* Of a leaf; what norms work in is small beside it. */
+static const sb_shape large = { 4, 32, 32, 8, SB_F32 };
+
+/* The plan's arena has room for so many tensors and no more. */
+static void check_tensors(net_builder build, size_t tensors)
+{
+    net n;
+    net_set_up(&n, device, build, large, 7, 0);
+    const size_t one = sb_shape_bytes(&large), arena = sb_plan_arena_bytes(n.plan);
+    if (arena < tensors * one || arena >= (tensors + 1) * one)
+        fail_msg("%zu bytes, %.2f tensors in place of %zu", arena, (double)arena / (double)one, tensors);
+    net_tear_down(&n);
+}
+
+/* A gradient takes the place of what its turn reads last: of three norms the way forth's three tensors are
+ * the most at once; where a norm gives two gradients, they and the value that the next one back needs. */
+static void test_in_place(void **state)
+{
+    (void)state;
+    check_tensors(graph_norms, 3);
+    check_tensors(graph_residual, 3);
+    check_differences(graph_norms, (sb_shape){ 3, 5, 5, 4, SB_F32 }, 8);
+    check_differences(graph_residual, (sb_shape){ 3, 5, 5, 4, SB_F32 }, 9);
+}
+
+/* No gradient takes an output's place, which the caller reads behind the way back. */
+static void test_output_stays(void **state)
+{
+    (void)state;
+    enum { COUNT = 4 * 32 * 32 * 8 };
+    float *before = calloc(2 * COUNT, sizeof *before);
+    assert_non_null(before);
+    net n;
+    net_set_up(&n, device, graph_residual_relu, large, 10, 0);
+    net_point p = net_point_of(&n, 10);
+    net_move_to(&n, &p, p.value);
+    net_loss(&n);
+    net_fetch(&n, sb_plan_output(n.plan, 0), before, COUNT);
+    net_differentiate(&n, &p);
+    net_fetch(&n, sb_plan_output(n.plan, 0), before + COUNT, COUNT);
+    assert_memory_equal(before, before + COUNT, COUNT * sizeof *before);
+    net_point_free(&p);
+    net_tear_down(&n);
+    free(before);
+}
+
 /* ---- random graphs ------------------------------------------------------------------------------------- */
 
 #define RANDOM_GRAPHS 200
@@ -221,7 +269,8 @@ int sb_graph_checks(sb_device *on, sb_device *other)
         cmocka_unit_test(test_readers),      cmocka_unit_test(test_chain),
         cmocka_unit_test(test_unread),       cmocka_unit_test(test_stopped),
         cmocka_unit_test(test_two_outputs),  cmocka_unit_test(test_random),
-        cmocka_unit_test(test_standardised),
+        cmocka_unit_test(test_standardised), cmocka_unit_test(test_in_place),
+        cmocka_unit_test(test_output_stays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

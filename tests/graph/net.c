@@ -240,6 +240,33 @@ sb_t graph_standardised(sb_graph *g, sb_t x, sb_random *random)
     return graph_finish(g, sb_product(g, t, t, .form = SB_PRODUCT_ROWS, .scale = 0.3f));
 }
 
+sb_t graph_norms(sb_graph *g, sb_t x, sb_random *random)
+{
+    (void)random;
+    sb_t t = sb_batchnorm(g, x, SB_NONE, "a", .relu = false);
+    t = sb_batchnorm(g, t, SB_NONE, "b", .relu = false);
+    t = sb_batchnorm(g, t, SB_NONE, "c", .relu = false);
+    return graph_finish(g, sb_avgpool(g, t));
+}
+
+static sb_t residual(sb_graph *g, sb_t x, bool relu)
+{
+    sb_t t = sb_batchnorm(g, x, SB_NONE, "a", .relu = relu);
+    return sb_batchnorm(g, sb_batchnorm(g, t, SB_NONE, "b", .relu = relu), t, "c", .relu = relu);
+}
+
+sb_t graph_residual(sb_graph *g, sb_t x, sb_random *random)
+{
+    (void)random;
+    return graph_finish(g, sb_avgpool(g, residual(g, x, false)));
+}
+
+sb_t graph_residual_relu(sb_graph *g, sb_t x, sb_random *random)
+{
+    (void)random;
+    return graph_finish(g, sb_avgpool(g, sb_output(g, residual(g, x, true), false)));
+}
+
 #define RANDOM_NODES 12
 #define CHANNELS 11 /* fill no block */
 

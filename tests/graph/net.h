@@ -68,6 +68,12 @@ sb_t graph_stopped(sb_graph *g, sb_t x, sb_random *random);
 #define GRAPH_NORMED 8
 sb_t graph_standardised(sb_graph *g, sb_t x, sb_random *random);
 
+/* Norms one behind the other, and one with a residual behind another; with `relu`, what the last one makes is
+ * an output, too. */
+sb_t graph_norms(sb_graph *g, sb_t x, sb_random *random);
+sb_t graph_residual(sb_graph *g, sb_t x, sb_random *random);
+sb_t graph_residual_relu(sb_graph *g, sb_t x, sb_random *random);
+
 /* Convolutions, norms with and without a residual and without weights, and sums over tensors of one shape,
  * each of any that came before. */
 sb_t graph_anything(sb_graph *g, sb_t x, sb_random *random);

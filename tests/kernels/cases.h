@@ -20,6 +20,8 @@
  *   reference  sets `wanted` and `bound` of every array that is written, in double
  *   loss       for a gradient: a scalar of the given arrays, whose derivative with respect to one of them
  *              another array (`gradient_of`) is
+ *   place      the arrays that are written lie over others (`over`) in the way of that number, from 0 on;
+ *              false: there is none. Every way has to give the same bytes
  *   lacks      what the device would need for it and has not: such a case is skipped with that as its
  *              reason. NULL: nothing
  * All but prepare, call and reference may be NULL.
@@ -83,6 +85,7 @@ typedef struct {
     double *bound;   /* [count] how far from it a result may be */
     int gradient_of; /* this array is the loss's gradient with respect to that one (in an updated array:
                         without what it held before); -1: it is none */
+    int over;        /* an earlier array, in whose memory it is written; -1: it has its own */
     void *memory;    /* [count] the device's */
 } sb_array;
 
@@ -110,6 +113,7 @@ typedef struct {
     void (*close)(sb_trial *t, sb_device *device);
     void (*reference)(sb_trial *t);
     double (*loss)(const sb_trial *t);
+    bool (*place)(sb_trial *t, int way);
     const char *(*lacks)(const void *parameters, const sb_device *device);
 } sb_operation;
 

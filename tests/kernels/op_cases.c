@@ -11,7 +11,8 @@ typedef struct {
     const sb_op_test *test;
     sb_shape xs[SB_INPUTS_MAX];
     sb_op_options options;
-    bool backward, add;
+    bool backward;
+    unsigned add; /* a bit for each input whose gradient is added */
     _Alignas(16) unsigned char how[SB_HOW_MAX];
 } op_case;
 
@@ -84,10 +85,10 @@ static void prepare(sb_trial *t)
     declare(t, "dy", &r.ys, SB_ARRAY_GIVEN, c->backward);
     for (int i = 0; i < SB_INPUTS_MAX; i++) {
         bool wanted = c->backward && gradient_wanted(c, i);
-        sb_array *dx = declare(t, dx_names[i], &r.xs[i], c->add ? SB_ARRAY_UPDATED : SB_ARRAY_WRITTEN,
-                               wanted);
+        sb_array *dx = declare(t, dx_names[i], &r.xs[i],
+                               c->add >> i & 1 ? SB_ARRAY_UPDATED : SB_ARRAY_WRITTEN, wanted);
         dx->gradient_of = c->options.no_differences || c->options.nan ? -1 : X + i;
-        if (c->add)
+        if (c->add >> i & 1)
             sb_fill_normal(t, dx, 0, 1);
     }
     for (int i = 0; i < SB_WEIGHTS_MAX; i++) {
@@ -131,7 +132,7 @@ static sb_call call_of(const sb_trial *t)
     memcpy(call.xs, r.xs, sizeof call.xs);
     for (int i = 0; i < SB_INPUTS_MAX; i++) {
         call.gradient[i] = gradient_wanted(c, i);
-        call.add[i] = c->add;
+        call.add[i] = c->add >> i & 1;
     }
     return call;
 }
@@ -194,6 +195,42 @@ static int call_op(sb_trial *t, sb_device *device)
 {
     const sb_kernel *k = device->kernels[of(t)->test->op];
     return of(t)->backward ? k->backward(device, t->plan) : k->forward(device, t->plan);
+}
+
+/* ---- in place ------------------------------------------------------------------------------------------ */
+
+/* What a gradient may be written over (op.h, `over`). */
+static const struct {
+    unsigned bit;
+    int array;
+} under[] = { { 0, -1 },         { SB_KEEPS_X(0), X }, { SB_KEEPS_X(1), X + 1 }, { SB_KEEPS_X(2), X + 2 },
+              { SB_KEEPS_Y, Y }, { SB_OVER_DY, DY } };
+enum { UNDER = sizeof under / sizeof *under };
+
+/* Each gradient over what its digit of the number says; whether that may be. */
+static bool put_over(sb_trial *t, int number)
+{
+    const op_case *c = of(t);
+    const unsigned read = op_of(c)->keeps(c->how, c->xs) | SB_OVER_DY;
+    unsigned taken = 0;
+    for (int k = 0; k < SB_INPUTS_MAX; k++, number /= UNDER) {
+        const unsigned bit = under[number % UNDER].bit;
+        sb_array *dx = &t->arrays[DX + k];
+        dx->over = under[number % UNDER].array;
+        if (bit && (dx->count == 0 || dx->role != SB_ARRAY_WRITTEN || bit & taken ||
+                    !(bit & read & op_of(c)->over[k])))
+            return false;
+        taken |= bit;
+    }
+    return true;
+}
+
+static bool place(sb_trial *t, int way)
+{
+    for (int number = 1; number < UNDER * UNDER * UNDER; number++)
+        if (put_over(t, number) && way-- == 0)
+            return true;
+    return false;
 }
 
 /* ---- the reference ------------------------------------------------------------------------------------- */
@@ -292,6 +329,7 @@ static const sb_operation *operation_of(const sb_op_test *test, bool backward)
                          .close = close_op,
                          .reference = backward ? reference_backward : reference_forward,
                          .loss = backward ? loss : NULL,
+                         .place = backward ? place : NULL,
                          .lacks = lacks };
     return o;
 }
@@ -315,7 +353,11 @@ void sb_op_case_add(const sb_op_test *test, const void *how, const sb_shape *xs,
         return;
     c.backward = true;
     sb_case_add(operation_of(test, true), options.timed, &c, sizeof c, "%s", text);
-    c.add = true;
-    if (!options.timed)
-        sb_case_add(operation_of(test, true), false, &c, sizeof c, "%s added", text);
+    if (options.timed)
+        return;
+    c.add = ~0u;
+    sb_case_add(operation_of(test, true), false, &c, sizeof c, "%s added", text);
+    c.add = 1u << 1; /* dx[0] may lie over what dx[1] was made of */
+    if (sb_ops[test->op]->over[0] && gradient_wanted(&c, 0) && gradient_wanted(&c, 1))
+        sb_case_add(operation_of(test, true), false, &c, sizeof c, "%s, dx1 added", text);
 }

@@ -3,9 +3,10 @@
  * operation's description, and so does every gradient case from its forward case.
  *
  * A forward case gives x and w, and looks at y and aux. A gradient case gives dy, and of x, y and aux only
- * what the operation says that it keeps: a kernel that reads more finds NULL. dx is written in one case and
- * added to what an earlier consumer left in another, dw is added to what is there. The reference's gradient
- * itself is compared with finite differences of its forward. */
+ * what the operation says that it keeps: a kernel that reads more finds NULL. dx is written in one case, to
+ * memory of its own and then over all that the operation allows (`over`), and added to what an earlier
+ * consumer left in another; dw is added to what is there. The reference's gradient itself is compared with
+ * finite differences of its forward. */
 #ifndef SB_TESTS_OP_CASES_H
 #define SB_TESTS_OP_CASES_H
 

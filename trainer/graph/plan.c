@@ -38,7 +38,7 @@ static sb_at add_buffer(sb_plan *p, size_t bytes)
         p->buffers = grown;
         p->buffer_room = room;
     }
-    p->buffers[p->buffer_count] = (sb_buffer){ .bytes = align(bytes), .first = -1 };
+    p->buffers[p->buffer_count] = (sb_buffer){ .bytes = align(bytes), .first = -1, .over = -1 };
     return (sb_at){ SB_AT_BUFFER, p->buffer_count++ };
 }
 
@@ -289,32 +289,84 @@ static void keep_to_the_end(sb_plan *p)
             keep(p, p->nodes[i].aux);
 }
 
-/* What is kept before all else, then the largest. */
-static int earlier(const void *a, const void *b, void *context)
+/* Gives a buffer the place of one that is read in this turn, its first, if nothing reads that later. */
+static bool put_over(sb_plan *p, int turn, sb_buffer *b, sb_at read)
 {
-    const int i = *(const int *)a, k = *(const int *)b;
-    const sb_buffer *buffers = context, *x = &buffers[i], *y = &buffers[k];
-    if (x->kept != y->kept)
-        return y->kept - x->kept;
-    return x->bytes != y->bytes ? (x->bytes < y->bytes) - (x->bytes > y->bytes) : i - k;
+    if (read.kind != SB_AT_BUFFER)
+        return false;
+    const int over = p->buffers[read.index].over, place = over < 0 ? read.index : over;
+    sb_buffer *under = &p->buffers[place];
+    if (under->last != turn || under->bytes != b->bytes)
+        return false;
+    b->over = place;
+    under->last = b->last;
+    return true;
 }
 
-/* One after another, so that what is kept comes to lie at the beginning, and of the others the largest first:
- * each at the lowest place where nothing that lives at the same time lies. Those that have a
- * place are kept in the order of their places, so that one pass finds the first gap. */
-static int place_buffers(sb_plan *p)
+static void put_gradient_over(sb_plan *p, int turn, int k)
 {
-    int count = p->buffer_count, *order = sb_zeroed((size_t)count, sizeof *order, "a plan's buffers"),
-        rc = -1;
-    sb_buffer *placed = sb_zeroed((size_t)count, sizeof *placed, "the places of a plan's buffers");
-    if (!order || !placed)
-        goto out;
-    for (int i = 0; i < count; i++)
-        order[i] = i;
-    qsort_r(order, (size_t)count, sizeof *order, earlier, p->buffers);
+    const sb_turn *t = &p->turns[turn];
+    const sb_call *call = &p->nodes[t->node].call;
+    const unsigned over = sb_ops[p->graph.nodes[t->node].op]->over[k];
+    const bool as_y = call->xs[k].block == call->ys.block;
+    sb_buffer *b = &p->buffers[t->dx[k].index];
+    bool done = (as_y && over & SB_OVER_DY && put_over(p, turn, b, t->dy)) ||
+                (as_y && over & SB_KEEPS_Y && put_over(p, turn, b, t->y));
+    for (int i = 0; i < SB_INPUTS_MAX && !done; i++)
+        done = over & SB_KEEPS_X(i) && call->xs[k].block == call->xs[i].block &&
+               put_over(p, turn, b, t->x[i]);
+}
+
+/* A gradient takes the place of what its turn reads for the last time, where the operation allows that. */
+static void put_gradients_over(sb_plan *p)
+{
+    for (int i = p->backward_from; i < p->turn_count; i++)
+        for (int k = SB_INPUTS_MAX - 1; k >= 0; k--) /* in the order in which they are given */
+            if (p->turns[i].kind == SB_TURN_BACKWARD && p->turns[i].dx[k].kind == SB_AT_BUFFER &&
+                !p->turns[i].add[k])
+                put_gradient_over(p, i, k);
+}
+
+/* What is kept before all else; then the largest, or what lives longest. */
+static int kept_first(const sb_buffer *x, const sb_buffer *y) { return y->kept - x->kept; }
+static int larger_first(const sb_buffer *x, const sb_buffer *y)
+{
+    return (x->bytes < y->bytes) - (x->bytes > y->bytes);
+}
+static int longer_first(const sb_buffer *x, const sb_buffer *y)
+{
+    return y->last - y->first - (x->last - x->first);
+}
+
+typedef int (*comparison)(const void *a, const void *b, void *buffers);
+
+static int by_size(const void *a, const void *b, void *buffers)
+{
+    const int i = *(const int *)a, k = *(const int *)b;
+    const sb_buffer *x = (const sb_buffer *)buffers + i, *y = (const sb_buffer *)buffers + k;
+    int order = kept_first(x, y);
+    order = order ? order : larger_first(x, y);
+    return order ? order : i - k;
+}
+
+static int by_life(const void *a, const void *b, void *buffers)
+{
+    const int i = *(const int *)a, k = *(const int *)b;
+    const sb_buffer *x = (const sb_buffer *)buffers + i, *y = (const sb_buffer *)buffers + k;
+    int order = kept_first(x, y);
+    order = order ? order : longer_first(x, y);
+    return order ? order : by_size(a, b, buffers);
+}
+
+/* One after another, each at the lowest place where nothing that lives at the same time lies; what is kept
+ * comes to lie at the beginning. Those that have a place are kept in the order of their places, so that one
+ * pass finds the first gap. which [count]: buffers, put in order here; placed [count]: to work in. */
+static void place_in_order(sb_plan *p, comparison order, int *which, int count, sb_buffer *placed)
+{
+    qsort_r(which, (size_t)count, sizeof *which, order, p->buffers);
     p->arena_bytes = 0;
     for (int i = 0; i < count; i++) {
-        sb_buffer *b = &p->buffers[order[i]];
+        sb_buffer *b = &p->buffers[which[i]];
         b->offset = 0;
         for (int k = 0; k < i && placed[k].offset < b->offset + b->bytes; k++) {
             const sb_buffer *o = &placed[k];
@@ -329,10 +381,32 @@ static int place_buffers(sb_plan *p)
         p->arena_bytes = b->offset + b->bytes > p->arena_bytes ? b->offset + b->bytes : p->arena_bytes;
         p->kept_bytes = b->kept ? p->arena_bytes : p->kept_bytes;
     }
+}
+
+/* In the order that takes the smaller arena: neither is always the better one. What takes another's place has
+ * none of its own. */
+static int place_buffers(sb_plan *p)
+{
+    const size_t all = (size_t)p->buffer_count;
+    int count = 0, *which = sb_zeroed(all, sizeof *which, "a plan's buffers"), rc = -1;
+    sb_buffer *placed = sb_zeroed(all, sizeof *placed, "the places of a plan's buffers");
+    if (!which || !placed)
+        goto out;
+    for (int i = 0; i < p->buffer_count; i++)
+        if (p->buffers[i].over < 0)
+            which[count++] = i;
+    place_in_order(p, by_size, which, count, placed);
+    const size_t arena = p->arena_bytes;
+    place_in_order(p, by_life, which, count, placed);
+    if (p->arena_bytes >= arena)
+        place_in_order(p, by_size, which, count, placed);
+    for (int i = 0; i < p->buffer_count; i++)
+        if (p->buffers[i].over >= 0)
+            p->buffers[i].offset = p->buffers[p->buffers[i].over].offset;
     rc = 0;
 out:
     free(placed);
-    free(order);
+    free(which);
     return rc;
 }
 
@@ -354,6 +428,7 @@ static int lay_out(sb_plan **out, const sb_graph *graph, const sb_shape *leaves,
     }
     if (rc == 0) {
         keep_to_the_end(p);
+        put_gradients_over(p);
         rc = place_buffers(p);
     }
     if (rc != 0) {

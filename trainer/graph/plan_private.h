@@ -27,6 +27,7 @@ typedef struct {
     size_t bytes, offset;
     int first, last; /* turns */
     bool kept;       /* read behind the last turn */
+    int over; /* the buffer whose place it takes, which lives on as long as this one; -1: it has its own */
 } sb_buffer;
 
 /* A node in this plan. */
