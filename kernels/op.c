@@ -3,6 +3,7 @@
 
 #include <limits.h>
 
+#include "kernels/share/overlap.h"
 #include "proto/error.h"
 
 #define SB_OP(NAME, name) [SB_OP_##NAME] = &sb_op_##name,
@@ -40,6 +41,15 @@ int sb_shape_check_f32(const char *operation, const sb_shape *x)
 int sb_shape_check_real(const char *operation, const sb_shape *x)
 {
     return check(operation, x, sb_type_real(x->type), "f32, bf16 or f16");
+}
+
+int sb_shape_check_places(const char *operation, const sb_shape *places, size_t rows, size_t columns)
+{
+    if (places->n == 0 || (places->type == SB_I32 && sb_shape_rows(places) == rows && rows == columns &&
+                           places->c == SB_SQUARE_NUMBERS))
+        return 0;
+    return sb_fail("%s of %zu samples and %zu: places in %s [%zu, %d]", operation, rows, columns,
+                   sb_type_name(places->type), sb_shape_rows(places), places->c);
 }
 
 int sb_shape_check_alike(const char *operation, const sb_shape *x, const sb_shape *more)

@@ -195,6 +195,10 @@ int sb_shape_check_f32(const char *operation, const sb_shape *x);
 /* The same for the `shape` of one that takes bf16 and f16, too. */
 int sb_shape_check_real(const char *operation, const sb_shape *x);
 
+/* A check of places (share/overlap.h), which may be left out, beside pairs of so many rows and columns: -1 if
+ * they are not those of one sample for each row, which is that of the column with its number, too. */
+int sb_shape_check_places(const char *operation, const sb_shape *places, size_t rows, size_t columns);
+
 /* As sb_shape_check_f32 where x and more must be of one shape. */
 int sb_shape_check_alike(const char *operation, const sb_shape *x, const sb_shape *more);
 

@@ -26,7 +26,7 @@ typedef struct {
     sb_step *step;
     int views, samples, width;
     float *embeddings, *targets, *gradient; /* [views * samples, width]; targets: NULL: none were given */
-    uint8_t *skip;                          /* [samples, samples]; NULL: none was given */
+    sb_square *places;                      /* [samples]; NULL: none were given */
     float *guides;                          /* [guides, samples]; NULL: none was given */
     int32_t *images;                        /* [samples]; NULL: none was given */
     int32_t image_count;                    /* one more than the largest of these */
@@ -75,16 +75,21 @@ out:
     return rc;
 }
 
-static int read_skip(loss *l, const char *path)
+static int read_places(loss *l, const char *path)
 {
     sb_npy a;
-    if (sb_npy_read(&a, path, SB_NPY_U8) != 0)
+    if (sb_npy_read(&a, path, SB_NPY_I32) != 0)
         return -1;
-    l->skip = a.values;
-    return a.dims == 2 && a.side[0] == l->samples && a.side[1] == l->samples
-               ? 0
-               : sb_fail("%s: [%d, %d] was expected: a byte for each pair of samples", path, l->samples,
-                         l->samples);
+    l->places = a.values;
+    if (a.dims != 2 || a.side[0] != l->samples || a.side[1] != SB_SQUARE_NUMBERS)
+        return sb_fail("%s: [%d, %d] was expected: image, left, top and side of each sample's tile", path,
+                       l->samples, SB_SQUARE_NUMBERS);
+    for (int i = 0; i < l->samples; i++)
+        if (l->places[i].side < 1)
+            return sb_fail("%s: the tile of sample %d has a side of %d: image, left, top and side were "
+                           "expected",
+                           path, i, (int)l->places[i].side);
+    return 0;
 }
 
 static int read_images(loss *l, const char *path)
@@ -166,7 +171,7 @@ static int read_files(loss *l)
             return -1;
     if (r->images && read_images(l, r->images) != 0)
         return -1;
-    return r->skip ? read_skip(l, r->skip) : 0;
+    return r->places ? read_places(l, r->places) : 0;
 }
 
 static int read_settings(loss *l)
@@ -294,6 +299,16 @@ static int write_gradients(const loss *l)
     return 0;
 }
 
+/* A method that compares no samples of a batch with each other takes no places. */
+static int check_places(const loss *l)
+{
+    const sb_method *m = sb_step_method(l->step);
+    for (int k = 0; k < m->graph->leaf_count; k++)
+        if (m->given[k].kind == SB_GIVEN_PLACES)
+            return 0;
+    return sb_fail("method %s has no negatives in its batch: --places does not apply", m->kind->name);
+}
+
 static int run(loss *l)
 {
     const sb_loss_request *r = l->request;
@@ -314,11 +329,11 @@ static int run(loss *l)
                        (long long)c->trainer.steps);
     l->gradient = sb_zeroed((size_t)l->views * (size_t)l->samples * (size_t)l->width, sizeof *l->gradient,
                             "the gradient at the embeddings");
-    const sb_step_embedded batch = { l->embeddings, l->targets, l->skip, l->guides, l->images };
+    const sb_step_embedded batch = { l->embeddings, l->targets, l->places, l->guides, l->images };
     if (!l->gradient ||
         sb_device_open(&l->device, c->common.device, c->cuda.plugin, c->trainer.threads) != 0 ||
-        sb_step_create_loss(&l->step, l->device, c, l->width) != 0 || set_arrays(l) != 0 ||
-        make_folder(r->out) != 0 || write_arrays(l, "arrays", false) != 0 ||
+        sb_step_create_loss(&l->step, l->device, c, l->width) != 0 || (l->places && check_places(l) != 0) ||
+        set_arrays(l) != 0 || make_folder(r->out) != 0 || write_arrays(l, "arrays", false) != 0 ||
         sb_step_loss(l->step, r->step, &batch, &value, l->gradient) != 0 || write_gradients(l) != 0 ||
         write_arrays(l, "gradients", true) != 0 || write_arrays(l, "after", false) != 0)
         return -1;
@@ -338,7 +353,7 @@ int sb_loss(const sb_loss_request *request)
     free(l->embeddings);
     free(l->targets);
     free(l->gradient);
-    free(l->skip);
+    free(l->places);
     free(l->images);
     free(l->guides);
     free(l);

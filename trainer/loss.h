@@ -13,7 +13,8 @@ typedef struct {
     const char *arrays; /* folder with arrays of the method's own; NULL: as they begin, from `seed` */
     const char *guides; /* folder with COLUMN.npy for each key guide.COLUMN: f32 [N], NAN: nothing is said.
                            Whole numbers from 0 are classes. NULL: classes 0 and 1 in turn */
-    const char *skip;   /* u8 [N, N]: pairs of samples that are no negatives; NULL: none */
+    const char *places; /* i32 [N, 4]: image, left, top and side of the tile that each sample is of. Those
+                           that overlap are no negatives of each other. NULL: none overlap */
     const char *images; /* i32 [N]: which image each sample is of, for methods that keep something for each;
                            NULL: each of one of its own. There are 2 N, or as many as are numbered */
     const char *out;    /* folder for what comes out */

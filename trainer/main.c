@@ -36,7 +36,7 @@ typedef struct {
 
 struct arguments {
     const command *command;
-    const char *recipe, *output, *arrays, *skip, *images, *guides;
+    const char *recipe, *output, *arrays, *places, *images, *guides;
     bool follow, has_seen;
     int watch;
     long seen[SB_LOGS];
@@ -217,7 +217,7 @@ static int loss(const arguments *a)
                                       .targets = (char **)(uintptr_t)a->targets,
                                       .target_count = a->target_count,
                                       .arrays = a->arrays,
-                                      .skip = a->skip,
+                                      .places = a->places,
                                       .images = a->images,
                                       .guides = a->guides,
                                       .out = a->output,
@@ -256,7 +256,7 @@ enum {
     KEY_SEEN,
     KEY_TARGET,
     KEY_ARRAYS,
-    KEY_SKIP,
+    KEY_PLACES,
     KEY_IMAGES,
     KEY_GUIDES,
     KEY_STEP,
@@ -305,7 +305,7 @@ static error_t parse(int key, char *argument, struct argp_state *state)
         a->targets[a->target_count++] = argument;
         break;
     case KEY_ARRAYS: a->arrays = argument; break;
-    case KEY_SKIP: a->skip = argument; break;
+    case KEY_PLACES: a->places = argument; break;
     case KEY_IMAGES: a->images = argument; break;
     case KEY_GUIDES: a->guides = argument; break;
     case KEY_STEP: a->step = number(state, "--step", argument, 0, LLONG_MAX); break;
@@ -353,7 +353,10 @@ int main(int argc, char **argv)
           "loss: NAME.npy of what the method has of its own (predictor, prototypes, queues); else as it "
           "begins",
           0 },
-        { "skip", KEY_SKIP, "FILE", 0, "loss: u8 [N, N], pairs of samples that are no negatives", 0 },
+        { "places", KEY_PLACES, "FILE", 0,
+          "loss: i32 [N, 4], image, left, top and side of each sample's tile: those that overlap are no "
+          "negatives of each other",
+          0 },
         { "guides", KEY_GUIDES, "FOLDER", 0,
           "loss: COLUMN.npy, f32 [N], what each column that guides says of the samples; NAN: nothing", 0 },
         { "images", KEY_IMAGES, "FILE", 0,

@@ -29,10 +29,10 @@ static sb_t leaf(sb_method *m, const char *name, sb_shape shape, sb_given given)
     return t;
 }
 
-sb_t sb_skip(sb_method *m)
+sb_t sb_places(sb_method *m)
 {
-    return leaf(m, "skip", (sb_shape){ m->samples, 1, 1, m->samples, SB_U8 },
-                (sb_given){ .kind = SB_GIVEN_SKIP });
+    return leaf(m, "places", (sb_shape){ m->samples, 1, 1, SB_SQUARE_NUMBERS, SB_I32 },
+                (sb_given){ .kind = SB_GIVEN_PLACES });
 }
 
 sb_t sb_number(sb_method *m, sb_schedule number)

@@ -28,6 +28,7 @@
 #ifndef SB_TRAINER_METHOD_H
 #define SB_TRAINER_METHOD_H
 
+#include "kernels/share/overlap.h"
 #include "loader/keys.h"
 #include "proto/config.h"
 #include "trainer/graph/graph.h"
@@ -46,7 +47,7 @@ typedef double (*sb_schedule)(const sb_method *method, int64_t step, int64_t ste
 /* What a leaf of the graph is given before it runs. */
 typedef enum {
     SB_GIVEN_FEATURES, /* the backbone's, of all views */
-    SB_GIVEN_SKIP,     /* pairs to skip (sb_skip); NULL where there are none */
+    SB_GIVEN_PLACES,   /* where the samples lie; NULL where none overlap */
     SB_GIVEN_TARGET,   /* output `index` of the target's graph */
     SB_GIVEN_STATE,    /* the store's entry `index` */
     SB_GIVEN_NUMBER,   /* `number` of this step */
@@ -161,8 +162,9 @@ sb_t sb_target_embedding(sb_method *method, int view);
 /* Of a tensor t that covers all views, the rows of one view. */
 sb_t sb_view_rows(sb_method *method, sb_t t, int view);
 
-/* 8-bit [samples, samples]: pairs of samples that are never each other's negatives. */
-sb_t sb_skip(sb_method *method);
+/* i32 [samples, 4]: the place of each sample (kernels/share/overlap.h). Those that overlap are never each
+ * other's negatives; what is in a bank overlaps nothing. */
+sb_t sb_places(sb_method *method);
 
 /* [rows, width], zeros at first: what the last step pushed in its place (an average over the steps). */
 sb_t sb_kept(sb_method *method, const char *name, int rows, int width);

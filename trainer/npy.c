@@ -20,7 +20,7 @@
 static const struct {
     const char *descr, *name;
     size_t bytes;
-} kinds[SB_NPY_KINDS] = { { "<f4", "float32", 4 }, { "<i4", "int32", 4 }, { "|u1", "uint8", 1 } };
+} kinds[SB_NPY_KINDS] = { { "<f4", "float32", 4 }, { "<i4", "int32", 4 } };
 
 int sb_npy_header(char out[SB_NPY_HEADER], const sb_npy *array)
 {
@@ -93,9 +93,8 @@ static int read_header(sb_npy *out, FILE *f, const char *path, sb_npy_kind kind)
     text[length] = '\0';
     const char *descr = value_of(text, "'descr':"), *order = value_of(text, "'fortran_order':");
     const char *wanted = kinds[kind].descr;
-    const bool fits = descr && descr[0] == '\'' && strncmp(descr + 1, wanted, 3) == 0 && descr[4] == '\'',
-               boolean = kind == SB_NPY_U8 && descr && strncmp(descr, "'|b1'", 5) == 0;
-    if (!fits && !boolean)
+    const bool fits = descr && descr[0] == '\'' && strncmp(descr + 1, wanted, 3) == 0 && descr[4] == '\'';
+    if (!fits)
         return sb_fail("%s holds no %s: save it as x.astype(numpy.%s)", path, kinds[kind].name,
                        kinds[kind].name);
     if (!order || strncmp(order, "False", 5) != 0)

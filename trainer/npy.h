@@ -8,7 +8,7 @@
 #define SB_NPY_HEADER 128 /* bytes of every header that is written here: the values follow */
 #define SB_NPY_DIMS 4
 
-typedef enum { SB_NPY_F32, SB_NPY_I32, SB_NPY_U8, SB_NPY_KINDS } sb_npy_kind;
+typedef enum { SB_NPY_F32, SB_NPY_I32, SB_NPY_KINDS } sb_npy_kind;
 
 /* An array in host memory. */
 typedef struct {
@@ -22,8 +22,8 @@ typedef struct {
 /* The header of an array that is written in pieces. */
 int sb_npy_header(char out[SB_NPY_HEADER], const sb_npy *array);
 
-/* Reads a whole array. Refuses a file of another kind (bool counts as U8), of Fortran's order, of more than
- * SB_NPY_DIMS dimensions, or of another length than its shape says. The caller frees out->values. */
+/* Reads a whole array. Refuses a file of another kind, of Fortran's order, of more than SB_NPY_DIMS
+ * dimensions, or of another length than its shape says. The caller frees out->values. */
 int sb_npy_read(sb_npy *out, const char *path, sb_npy_kind kind);
 
 /* Writes a whole array, or leaves the file as it was. */

@@ -71,7 +71,7 @@ static uint64_t sample_number(const train *t, int sample)
     return batch * (uint64_t)t->config.trainer.batch + (uint64_t)sample;
 }
 
-static sb_spot place_of(const train *t, int view, int sample)
+static sb_spot spot_of(const train *t, int view, int sample)
 {
     return sb_layout_spot(&t->layout, view, sample_number(t, sample));
 }
@@ -79,7 +79,7 @@ static sb_spot place_of(const train *t, int view, int sample)
 static int fetch(void *context, int view, int sample, const uint8_t **pixels)
 {
     train *t = context;
-    const sb_spot p = place_of(t, view, sample);
+    const sb_spot p = spot_of(t, view, sample);
     const int size = t->layout.classes[p.class].size;
     sb_ring *ring = &t->rings[p.class];
     uint64_t begin = 0;
@@ -114,29 +114,18 @@ static int fetch(void *context, int view, int sample, const uint8_t **pixels)
 
 static const sb_slot_meta *meta_of(train *t, int sample)
 {
-    const sb_spot p = place_of(t, 0, sample);
+    const sb_spot p = spot_of(t, 0, sample);
     return sb_ring_meta(&t->rings[p.class], p.slot);
 }
 
-/* Tiles of one image that share pixels are never each other's negatives. */
-static int skip_overlaps(void *context, uint8_t *skip)
+static int say_places(void *context, sb_square *places)
 {
     train *t = context;
-    int batch = t->config.trainer.batch, found = 0;
-    t->epoch = meta_of(t, 0)->epoch;
-    memset(skip, 0, (size_t)batch * (size_t)batch);
-    for (int i = 0; i < batch; i++) {
-        const sb_slot_meta *a = meta_of(t, i);
-        for (int j = 0; j < i; j++) {
-            const sb_slot_meta *b = meta_of(t, j);
-            if (a->file == b->file && labs((long)a->left - b->left) < a->side &&
-                labs((long)a->top - b->top) < a->side) {
-                skip[(size_t)i * (size_t)batch + (size_t)j] = skip[(size_t)j * (size_t)batch + (size_t)i] = 1;
-                found = 1;
-            }
-        }
+    for (int i = 0; i < t->config.trainer.batch; i++) {
+        const sb_slot_meta *m = meta_of(t, i);
+        places[i] = (sb_square){ (int32_t)m->file, m->left, m->top, m->side };
     }
-    return found;
+    return 0;
 }
 
 static int number_images(void *context, int32_t *index)
@@ -204,7 +193,7 @@ static int release_batch(train *t)
         return -1;
     for (int view = 0; view < t->config.view_count; view++) {
         for (int i = 0; i < t->config.trainer.batch; i++) {
-            const sb_spot p = place_of(t, view, i);
+            const sb_spot p = spot_of(t, view, i);
             if (!sb_ring_release(&t->rings[p.class], p.slot, p.generation, t->reader))
                 return sb_fail("slot %" PRIu32 " of the view ring was not held", p.slot);
         }
@@ -406,6 +395,7 @@ static int compute(train *t, const sb_step_source *source, double *loss)
         rc = sb_step_gradient(t->step, t->number, t->part, source, &one);
         if (rc != 0)
             return rc;
+        t->epoch = meta_of(t, 0)->epoch;
         if (t->part == 0)
             look_for_leak(t, one, regrouped);
         *loss += one / parts;
@@ -432,7 +422,7 @@ static int commit(train *t, double lr)
 static sb_train_end run_steps(train *t)
 {
     const sb_step_source source = {
-        .context = t, .fetch = fetch, .skip = skip_overlaps, .images = number_images, .guide = say_guide
+        .context = t, .fetch = fetch, .places = say_places, .images = number_images, .guide = say_guide
     };
     int64_t saved = t->number;
     int rc = 0;

@@ -24,17 +24,8 @@
 float expf(float x);
 #endif
 
-/* The logit of a pair that is left out is -INFINITY. */
-static void leave_out(const sb_call *call, int row, int rows, int column, int columns, float *logits)
-{
-    const sb_logsumexp_pairs_how *how = call->how;
-    for (int r = 0; r < rows; r++)
-        for (int c = 0; c < columns; c++)
-            if (sb_pair_left_out(how, call->x[1], row + r, column + c))
-                logits[r * columns + c] = -INFINITY;
-}
-
-/* Of pairs that no mark leaves out, only views of one sample can be: one column in `samples`. */
+/* The logit of a pair that is left out is -INFINITY. Here those of one sample's views: one column in
+ * `samples`. */
 static void leave_out_own(const sb_call *call, int row, int rows, int column, int columns, float *logits)
 {
     const sb_logsumexp_pairs_how *how = call->how;
@@ -47,6 +38,35 @@ static void leave_out_own(const sb_call *call, int row, int rows, int column, in
     }
 }
 
+/* And those of samples that overlap, which are of one image: most rows have no other of theirs in a tile. */
+static void leave_out_overlapping(const sb_call *call, int row, int rows, int column, int columns,
+                                  float *logits)
+{
+    const int samples = ((const sb_logsumexp_pairs_how *)call->how)->samples;
+    const sb_square *places = call->x[1];
+    int32_t sample[COLUMNS], image[COLUMNS], left[COLUMNS], top[COLUMNS], side[COLUMNS];
+    for (int c = 0, next = column % samples; c < columns; c++, next = next + 1 < samples ? next + 1 : 0) {
+        const sb_square *p = &places[next];
+        sample[c] = next, image[c] = p->image, left[c] = p->left, top[c] = p->top, side[c] = p->side;
+    }
+    for (int r = 0; r < rows; r++) {
+        const int own = (row + r) % samples;
+        const sb_square mine = places[own];
+        float *x = logits + (size_t)r * (size_t)columns;
+        int same = 0;
+#pragma omp simd reduction(+ : same)
+        for (int c = 0; c < columns; c++)
+            same += image[c] == mine.image;
+        if (same == 0)
+            continue;
+#pragma omp simd
+        for (int c = 0; c < columns; c++) {
+            const sb_square its = { image[c], left[c], top[c], side[c] };
+            x[c] = sb_overlap(&mine, &its) && sample[c] != own ? -INFINITY : x[c];
+        }
+    }
+}
+
 /* logits[r][c] = <z_(row + r), z_(column + c)> / temperature, [rows, columns]. */
 static int tile_logits(const sb_call *call, int row, int rows, int column, int columns, float *logits)
 {
@@ -56,7 +76,9 @@ static int tile_logits(const sb_call *call, int row, int rows, int column, int c
     if (sb_cpu_sgemm(false, true, rows, columns, (int)width, 1.0f / how->temperature, z + (size_t)row * width,
                      z + (size_t)column * width, 0, logits) != 0)
         return -1;
-    (call->x[1] ? leave_out : leave_out_own)(call, row, rows, column, columns, logits);
+    leave_out_own(call, row, rows, column, columns, logits);
+    if (call->x[1])
+        leave_out_overlapping(call, row, rows, column, columns, logits);
     return 0;
 }
 

@@ -10,7 +10,7 @@
 #define LANES (THREADS / WARP)
 #define EACH (TILE / LANES) /* rows of a tile that one warp has: lane + LANES i */
 
-/* What both kernels know of z [rows, width] and of skip [how.samples, how.samples] or NULL. */
+/* What both kernels know of z [rows, width]. */
 typedef struct {
     sb_logsumexp_pairs_how how;
     int rows, width;
@@ -29,7 +29,7 @@ static __device__ inline void load_tile(const pairs *p, const float *z, int row,
 
 /* out[i] = <z_(row + threadIdx.y + LANES i), z_(column + threadIdx.x)> / temperature; left out or outside:
  * -INFINITY. Every thread of the block has to call it; the two tiles are free again afterwards. */
-static __device__ inline void tile_logits(const pairs *p, const float *z, const uint8_t *skip, int row,
+static __device__ inline void tile_logits(const pairs *p, const float *z, const sb_square *places, int row,
                                           int column, float a[TILE][TILE + 1], float b[TILE][TILE + 1],
                                           float out[EACH])
 {
@@ -47,7 +47,7 @@ static __device__ inline void tile_logits(const pairs *p, const float *z, const 
     }
     for (int i = 0; i < EACH; i++) {
         int r = row + (int)threadIdx.y + LANES * i;
-        out[i] = r >= p->rows || j >= p->rows || sb_pair_left_out(&p->how, skip, r, j)
+        out[i] = r >= p->rows || j >= p->rows || sb_pair_left_out(&p->how, places, r, j)
                      ? -INFINITY
                      : out[i] * (1.0f / p->how.temperature);
     }
@@ -60,7 +60,7 @@ static __device__ inline float warp_max(float value)
     return value;
 }
 
-static __global__ void logsumexp_pairs_forward(pairs p, const float *z, const uint8_t *skip, float *lse,
+static __global__ void logsumexp_pairs_forward(pairs p, const float *z, const sb_square *places, float *lse,
                                                float *y)
 {
     __shared__ float a[TILE][TILE + 1], b[TILE][TILE + 1];
@@ -72,7 +72,7 @@ static __global__ void logsumexp_pairs_forward(pairs p, const float *z, const ui
         sum[i] = 0;
     }
     for (int column = 0; column < p.rows; column += TILE) {
-        tile_logits(&p, z, skip, row, column, a, b, logit);
+        tile_logits(&p, z, places, row, column, a, b, logit);
         for (int i = 0; i < EACH; i++) {
             float now = fmaxf(most[i], warp_max(logit[i])), base = now == -INFINITY ? 0 : now;
             sum[i] = sum[i] * (double)expf(most[i] - base) + warp_sum((double)expf(logit[i] - base));
@@ -95,7 +95,7 @@ static __device__ inline float share(float logit, float lse, float dy)
     return logit == -INFINITY || lse == -INFINITY ? 0 : dy * expf(logit - lse);
 }
 
-static __global__ void logsumexp_pairs_backward(pairs p, const float *z, const uint8_t *skip,
+static __global__ void logsumexp_pairs_backward(pairs p, const float *z, const sb_square *places,
                                                 const float *lse, const float *dy, float *dz, bool add)
 {
     __shared__ float a[TILE][TILE + 1], b[TILE][TILE + 1], w[TILE][TILE + 1];
@@ -103,7 +103,7 @@ static __global__ void logsumexp_pairs_backward(pairs p, const float *z, const u
     float logit[EACH], scale = 1.0f / p.how.temperature;
     for (int column = 0; column < p.rows; column += TILE) {
         int j = column + (int)threadIdx.x;
-        tile_logits(&p, z, skip, row, column, a, b, logit);
+        tile_logits(&p, z, places, row, column, a, b, logit);
         for (int i = 0; i < EACH; i++) {
             int mine = (int)threadIdx.y + LANES * i, r = row + mine;
             bool inside = r < p.rows && j < p.rows;
@@ -138,7 +138,7 @@ static int forward(sb_device *device, const sb_call *c)
 {
     pairs p = pairs_of(c);
     LAUNCH(logsumexp_pairs_forward, (p.rows + TILE - 1) / TILE, dim3(WARP, LANES), 0, sb_cuda_compute(device),
-           p, (const float *)c->x[0], (const uint8_t *)c->x[1], (float *)c->aux, (float *)c->y);
+           p, (const float *)c->x[0], (const sb_square *)c->x[1], (float *)c->aux, (float *)c->y);
     return sb_cuda_launched("logsumexp_pairs_forward");
 }
 
@@ -146,7 +146,7 @@ static int backward(sb_device *device, const sb_call *c)
 {
     pairs p = pairs_of(c);
     LAUNCH(logsumexp_pairs_backward, (p.rows + TILE - 1) / TILE, dim3(WARP, LANES), 0,
-           sb_cuda_compute(device), p, (const float *)c->x[0], (const uint8_t *)c->x[1],
+           sb_cuda_compute(device), p, (const float *)c->x[0], (const sb_square *)c->x[1],
            (const float *)c->aux, (const float *)c->dy, (float *)c->dx[0], c->add[0]);
     return sb_cuda_launched("logsumexp_pairs_backward");
 }

@@ -6,7 +6,7 @@
 static int shape(const void *how, const sb_shape *xs, sb_shape *y)
 {
     const sb_logsumexp_how *h = how;
-    const sb_shape *used = &xs[1], *skip = &xs[2];
+    const sb_shape *used = &xs[1];
     if (sb_shape_check_f32("logsumexp", xs) != 0 ||
         (used->n > 0 && sb_shape_check_f32("logsumexp", used) != 0))
         return -1;
@@ -14,9 +14,8 @@ static int shape(const void *how, const sb_shape *xs, sb_shape *y)
         return sb_fail("logsumexp at temperature %g", (double)h->temperature);
     if (used->n > 0 && sb_shape_elements(used) != 1)
         return sb_fail("logsumexp: %zu numbers of columns in use, not one", sb_shape_elements(used));
-    if (skip->n > 0 && (skip->type != SB_U8 || sb_shape_rows(skip) != sb_shape_rows(xs) || skip->c != xs->c))
-        return sb_fail("logsumexp of [%zu, %d]: what is left out is marked in %s [%zu, %d]",
-                       sb_shape_rows(xs), xs->c, sb_type_name(skip->type), sb_shape_rows(skip), skip->c);
+    if (sb_shape_check_places("logsumexp", &xs[2], sb_shape_rows(xs), (size_t)xs->c) != 0)
+        return -1;
     *y = (sb_shape){ xs->n, xs->h, xs->w, 1, SB_F32 };
     return 0;
 }
@@ -34,13 +33,13 @@ static sb_shape aux(const void *how, const sb_shape *xs)
     return (sb_shape){ xs->n, xs->h, xs->w, 2, SB_F32 };
 }
 
-/* Forward x; backward x and dx; the marks; a row's values. An exponential is one operation. */
+/* Forward x; backward x and dx; the places; a row's values. An exponential is one operation. */
 static sb_cost cost(const void *how, const sb_shape *xs, bool backward)
 {
     (void)how;
     double values = (double)sb_shape_elements(xs), rows = (double)sb_shape_rows(xs);
     return (sb_cost){ .bytes = sizeof(float) * ((backward ? 2 : 1) * values + 3 * rows) +
-                               (double)sb_shape_elements(&xs[2]),
+                               (double)sb_shape_bytes(&xs[2]),
                       .operations = 4 * values };
 }
 

@@ -6,17 +6,14 @@
 static int shape(const void *how, const sb_shape *xs, sb_shape *y)
 {
     const sb_logsumexp_pairs_how *h = how;
-    const sb_shape *skip = &xs[1];
     size_t rows = sb_shape_rows(xs);
     if (sb_shape_check_f32("logsumexp_pairs", xs) != 0)
         return -1;
     if (h->samples < 1 || rows % (size_t)h->samples != 0 || !(h->temperature > 0))
         return sb_fail("logsumexp_pairs of %zu rows of %d samples at temperature %g", rows, h->samples,
                        (double)h->temperature);
-    if (skip->n > 0 &&
-        (skip->type != SB_U8 || sb_shape_rows(skip) != (size_t)h->samples || skip->c != h->samples))
-        return sb_fail("logsumexp_pairs of %d samples: pairs marked in %s [%zu, %d]", h->samples,
-                       sb_type_name(skip->type), sb_shape_rows(skip), skip->c);
+    if (sb_shape_check_places("logsumexp_pairs", &xs[1], (size_t)h->samples, (size_t)h->samples) != 0)
+        return -1;
     *y = (sb_shape){ xs->n, xs->h, xs->w, 1, SB_F32 };
     return 0;
 }
@@ -40,7 +37,7 @@ static sb_cost cost(const void *how, const sb_shape *xs, bool backward)
     (void)how;
     double rows = (double)sb_shape_rows(xs), values = (double)sb_shape_elements(xs);
     return (sb_cost){ .bytes = sizeof(float) * ((backward ? 2 : 1) * values + 2 * rows) +
-                               (double)sb_shape_elements(&xs[1]),
+                               (double)sb_shape_bytes(&xs[1]),
                       .operations = (backward ? 4 : 2) * rows * values };
 }
 

@@ -6,14 +6,15 @@
  *     P_ij = exp(<z_i, z_j> / T - lse_i), 0 where j is left out of row i
  *
  * x[0]: z, f32 [views * samples, width]; row i is a view of sample i mod samples.
- * x[1], optional: 8 bits [samples, samples], symmetric; a byte that is not 0 marks two samples that are never
- * each other's negatives. The diagonal is not looked at.
+ * x[1], optional: places, i32 [samples, 4] (share/overlap.h): samples that overlap are never each other's
+ * negatives.
  * y: f32 [views * samples, 1]. aux, of y's shape: lse, -INFINITY where no column is left.
  * The matrix of all pairs is never in memory. */
 #ifndef SB_KERNELS_OP_LOGSUMEXP_PAIRS_H
 #define SB_KERNELS_OP_LOGSUMEXP_PAIRS_H
 
 #include "kernels/op.h"
+#include "kernels/share/overlap.h"
 
 typedef struct {
     int samples;
@@ -23,12 +24,12 @@ typedef struct {
 } sb_logsumexp_pairs_how;
 
 /* Whether column j is left out of row i's sum. Who leaves out whom is mutual. */
-SB_SHARED bool sb_pair_left_out(const sb_logsumexp_pairs_how *how, const uint8_t *skip, int i, int j)
+SB_SHARED bool sb_pair_left_out(const sb_logsumexp_pairs_how *how, const sb_square *places, int i, int j)
 {
     int a = i % how->samples, b = j % how->samples;
     if (a == b)
         return i == j || !how->positives;
-    return skip && skip[(size_t)a * (size_t)how->samples + (size_t)b] != 0;
+    return places && sb_overlap(&places[a], &places[b]);
 }
 
 #endif

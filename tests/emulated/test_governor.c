@@ -226,6 +226,15 @@ static void flat(void **state)
     sb_device_close(&device);
 }
 
+static void linear(void **state)
+{
+    (void)state;
+    set_card((size_t)80 << 30, 0, 0);
+    sb_device *device = open_device();
+    budget_is_linear(device);
+    sb_device_close(&device);
+}
+
 int main(void)
 {
     unsetenv("XDG_CACHE_HOME"); /* with no place to keep a choice, plans are not timed */
@@ -233,6 +242,7 @@ int main(void)
     for (size_t i = 0; i < sizeof pixels; i++)
         pixels[i] = (uint8_t)(i * 7919 % 251);
     const struct CMUnitTest tests[] = { cmocka_unit_test(others_take_their_part), cmocka_unit_test(too_much),
-                                        cmocka_unit_test(as_said), cmocka_unit_test(flat) };
+                                        cmocka_unit_test(as_said), cmocka_unit_test(flat),
+                                        cmocka_unit_test(linear) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

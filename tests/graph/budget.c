@@ -95,7 +95,7 @@ void budget_is_taken(sb_device *device, size_t (*used)(void))
 
 /* With views of `side` and chunks of so many. Those of methods with small views beside the large ones stay in
  * proportion. */
-static size_t size_of(sb_device *device, const char *recipe, int side, int batch, int chunk)
+static sb_step_budget size_of(sb_device *device, const char *recipe, int side, int batch, int chunk)
 {
     char size[32], cut[32];
     sb_settings settings;
@@ -110,7 +110,7 @@ static size_t size_of(sb_device *device, const char *recipe, int side, int batch
     good(sb_step_sketch(&step, device, &settings));
     good(sb_step_size(step, chunk, SB_RECOMPUTE_NONE, &budget));
     sb_step_destroy(&step);
-    return total_of(&budget);
+    return budget;
 }
 
 void budget_is_flat(sb_device *device)
@@ -129,7 +129,9 @@ void budget_is_flat(sb_device *device)
                 if (strstr(found.gl_pathv[i], "wmse") &&
                     batch < 32) /* its covariances need as many samples */
                     continue;
-                const size_t bytes = size_of(device, found.gl_pathv[i], cases[c].side, batch, cases[c].chunk);
+                const sb_step_budget budget = size_of(device, found.gl_pathv[i], cases[c].side, batch,
+                                                      cases[c].chunk);
+                const size_t bytes = total_of(&budget);
                 least = bytes < least ? bytes : least;
                 most = bytes > most ? bytes : most;
             }
@@ -141,4 +143,19 @@ void budget_is_flat(sb_device *device)
         }
     print_message("at most %.3f times as much for the largest batch as for the smallest\n", worst);
     globfree(&found);
+}
+
+/* ---- linear -------------------------------------------------------------------------------------------- */
+
+void budget_is_linear(sb_device *device)
+{
+    static const char *const recipes[] = { "recipes/methods/simclr.yaml", "recipes/methods/dcl.yaml",
+                                           "recipes/methods/dclw.yaml", "recipes/methods/sogclr.yaml" };
+    for (size_t i = 0; i < sizeof recipes / sizeof *recipes; i++) {
+        const size_t one = size_of(device, recipes[i], 64, 16384, 16).batch,
+                     two = size_of(device, recipes[i], 64, 32768, 16).batch;
+        if (two > 2 * one)
+            fail_msg("%s: what grows with the batch is %zu MiB at 16384 samples, and %zu MiB at 32768",
+                     recipes[i], one >> 20, two >> 20);
+    }
 }

@@ -12,4 +12,8 @@ void budget_is_taken(sb_device *device, size_t (*used)(void));
 /* With a chunk of its own the memory hardly grows with the batch, whatever the method. */
 void budget_is_flat(sb_device *device);
 
+/* Of a method that compares all pairs, and has none of them in memory, twice the batch takes no more than
+ * twice as much. */
+void budget_is_linear(sb_device *device);
+
 #endif

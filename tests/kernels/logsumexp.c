@@ -4,14 +4,14 @@
 
 #include <math.h>
 
-#include "tests/kernels/op_cases.h"
+#include "tests/kernels/places.h"
 
 static const sb_logsumexp_how *how_of(const sb_reference *r) { return r->how; }
 
 static bool left(const sb_reference *r, size_t row, size_t c)
 {
     return (!r->x[1] || (double)c < r->x[1][0]) && !(how_of(r)->diagonal && c == row) &&
-           !(r->x[2] && r->x[2][row * (size_t)r->xs[0].c + c] != 0);
+           !(c != row && r->x[2] && sb_places_meet(r->x[2], row, c));
 }
 
 /* Of logits l = (x - most) / T, 2 roundings each: the sum of exponentials is off, relatively, by what the
@@ -64,8 +64,8 @@ static void fill_used(sb_trial *t, sb_reference *r, double used)
     sb_fill_normal(t, sb_array_x(t, 0), 0, 0.3);
     if (r->x[1])
         r->x[1][0] = used;
-    for (size_t k = 0; r->x[2] && k < sb_array_x(t, 2)->count; k++)
-        r->x[2][k] = sb_random_below(&t->random, 3) == 0 ? 1 + sb_random_below(&t->random, 255) : 0;
+    if (r->x[2])
+        sb_fill_crowd(t, r->x[2], r->xs[2].n);
 }
 
 static void fill_all(sb_trial *t, sb_reference *r) { fill_used(t, r, r->xs[0].c); }
@@ -85,32 +85,31 @@ static void fill_large(sb_trial *t, sb_reference *r)
     sb_fill_normal(t, sb_array_x(t, 0), 1000, 10);
 }
 
-/* Of the first row every column is left out; in the others all are equal. */
-static void fill_marked(sb_trial *t, sb_reference *r)
+/* Of the first row every column but its own is left out; in the others all are equal. */
+static void fill_beside(sb_trial *t, sb_reference *r)
 {
     fill_all(t, r);
-    for (size_t k = 0; k < sb_array_x(t, 0)->count; k++) {
+    for (size_t k = 0; k < sb_array_x(t, 0)->count; k++)
         r->x[0][k] = 0.25;
-        if (r->x[2])
-            r->x[2][k] = k < (size_t)r->xs[0].c;
-    }
+    if (r->x[2])
+        sb_fill_beside_first(r->x[2], r->xs[2].n);
 }
 
-typedef enum { ALL, NONE, SOME, MORE, LESS, LARGE, MARKED, VALUES } values;
+typedef enum { ALL, NONE, SOME, MORE, LESS, LARGE, BESIDE, VALUES } values;
 static void (*const fills[VALUES])(sb_trial *t, sb_reference *r) = { fill_all,   fill_none, fill_some,
                                                                      fill_more,  fill_less, fill_large,
-                                                                     fill_marked };
-static const char *const texts[VALUES] = { "",          ", none used", ", a third used",        ", 1e9 used",
-                                           ", -1 used", ", large",     ", the first row marked" };
+                                                                     fill_beside };
+static const char *const texts[VALUES] = { "",          ", none used", ", a third used",      ", 1e9 used",
+                                           ", -1 used", ", large",     ", the first overlaps" };
 static sb_op_test tests[VALUES];
 
-static void add(values which, sb_shape x, bool used, bool skip, sb_logsumexp_how how, bool timed)
+static void add(values which, sb_shape x, bool used, bool places, sb_logsumexp_how how, bool timed)
 {
     sb_shape xs[3] = { x };
     if (used)
         xs[1] = (sb_shape){ 1, 1, 1, 1, SB_F32 };
-    if (skip)
-        xs[2] = (sb_shape){ x.n, x.h, x.w, x.c, SB_U8 };
+    if (places)
+        xs[2] = (sb_shape){ x.n * x.h * x.w, 1, 1, 4, SB_I32 };
     tests[which] = (sb_op_test){ .op = SB_OP_LOGSUMEXP,
                                  .how_bytes = sizeof how,
                                  .fill = fills[which],
@@ -121,15 +120,15 @@ static void add(values which, sb_shape x, bool used, bool skip, sb_logsumexp_how
                                     .no_dx = 6,
                                     .no_differences = which == LARGE || how.empty == -INFINITY },
                    "[%d, %d, %d, %d]%s%s, T %g%s, empty %g%s", x.n, x.h, x.w, x.c, used ? ", used" : "",
-                   skip ? ", marks" : "", (double)how.temperature, how.diagonal ? ", no diagonal" : "",
+                   places ? ", places" : "", (double)how.temperature, how.diagonal ? ", no diagonal" : "",
                    (double)how.empty, texts[which]);
 }
 
-static int shape_of(float t, sb_shape used, sb_shape skip)
+static int shape_of(float t, sb_shape used, sb_shape places)
 {
     sb_shape y;
     return sb_op_logsumexp.shape(&(sb_logsumexp_how){ t, false, 0 },
-                                 (sb_shape[]){ { 2, 1, 1, 4, SB_F32 }, used, skip }, &y);
+                                 (sb_shape[]){ { 2, 1, 1, 4, SB_F32 }, used, places }, &y);
 }
 
 static int refuse_temperature(sb_device *d) { return (void)d, shape_of(0, (sb_shape){ 0 }, (sb_shape){ 0 }); }
@@ -137,9 +136,9 @@ static int refuse_used(sb_device *d)
 {
     return (void)d, shape_of(0.1f, (sb_shape){ 2, 1, 1, 1, SB_F32 }, (sb_shape){ 0 });
 }
-static int refuse_marks(sb_device *d)
+static int refuse_places(sb_device *d) /* of the rows, which are not the columns' samples */
 {
-    return (void)d, shape_of(0.1f, (sb_shape){ 0 }, (sb_shape){ 4, 1, 1, 4, SB_U8 });
+    return (void)d, shape_of(0.1f, (sb_shape){ 0 }, (sb_shape){ 2, 1, 1, 4, SB_I32 });
 }
 
 void sb_cases_logsumexp(void)
@@ -148,15 +147,16 @@ void sb_cases_logsumexp(void)
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         for (values which = 0; which < VALUES; which++)
             for (int with = 0; with < 4; with++) {
-                const bool used = with & 1, skip = with & 2;
-                const sb_logsumexp_how how = { i % 2 ? 0.1f : 0.02f, .diagonal = skip,
+                const bool used = with & 1, places = with & 2;
+                const int rows = sizes[i][0], columns = places ? rows : sizes[i][1];
+                const sb_logsumexp_how how = { i % 2 ? 0.1f : 0.02f, .diagonal = places != (i == 3),
                                                .empty = which == LESS ? -INFINITY : 0.25f };
                 if (used || which == ALL || which >= LARGE)
-                    add(which, (sb_shape){ sizes[i][0], 1, 1, sizes[i][1], SB_F32 }, used, skip, how, false);
+                    add(which, (sb_shape){ rows, 1, 1, columns, SB_F32 }, used, places, how, false);
             }
-    add(SOME, (sb_shape){ 3, 2, 5, 33, SB_F32 }, true, true, (sb_logsumexp_how){ 0.5f, true, 0 }, false);
+    add(SOME, (sb_shape){ 3, 2, 5, 30, SB_F32 }, true, true, (sb_logsumexp_how){ 0.5f, true, 0 }, false);
     add(ALL, (sb_shape){ 64, 1, 1, 65536, SB_F32 }, true, false, (sb_logsumexp_how){ 0.2f, false, 0 }, true);
     sb_case_add_refusal("logsumexp: at temperature 0", refuse_temperature);
     sb_case_add_refusal("logsumexp: two numbers of columns in use", refuse_used);
-    sb_case_add_refusal("logsumexp: marks of other rows", refuse_marks);
+    sb_case_add_refusal("logsumexp: places of rows and other columns", refuse_places);
 }

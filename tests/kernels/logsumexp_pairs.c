@@ -4,7 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "tests/kernels/op_cases.h"
+#include "tests/kernels/places.h"
 
 /* <z_i, z_j> / temperature, or -INFINITY where j is left out of row i, and how far off it may be: the error
  * of <|z_i|, |z_j|>. */
@@ -14,7 +14,7 @@ static double logit(const sb_reference *r, size_t i, size_t j, double *error)
     size_t width = (size_t)r->xs[0].c, samples = (size_t)how->samples, a = i % samples, b = j % samples;
     double sum = 0, magnitude = 0;
     *error = 0;
-    if (i == j || (a == b && !how->positives) || (a != b && r->x[1] && r->x[1][a * samples + b] != 0))
+    if (i == j || (a == b && !how->positives) || (a != b && r->x[1] && sb_places_meet(r->x[1], a, b)))
         return -INFINITY;
     for (size_t k = 0; k < width; k++) {
         double term = r->x[0][i * width + k] * r->x[0][j * width + k];
@@ -79,7 +79,7 @@ static void backward(sb_reference *r)
         }
 }
 
-/* ---- values: unit vectors, and which samples are marked ---- */
+/* ---- values: unit vectors, and which samples overlap ---- */
 
 static void fill_units(sb_trial *t, sb_reference *r)
 {
@@ -94,27 +94,17 @@ static void fill_units(sb_trial *t, sb_reference *r)
     }
 }
 
-static void mark(sb_trial *t, sb_reference *r, size_t a, size_t b, bool marked)
-{
-    size_t samples = (size_t)r->xs[1].c;
-    r->x[1][a * samples + b] = r->x[1][b * samples + a] = marked ? 1 + sb_random_below(&t->random, 255) : 0;
-}
-
 static void fill_some(sb_trial *t, sb_reference *r)
 {
     fill_units(t, r);
-    for (size_t a = 0; a < (size_t)r->xs[1].c; a++)
-        for (size_t b = 0; b <= a; b++)
-            mark(t, r, a, b, sb_random_below(&t->random, 3) == 0);
+    sb_fill_crowd(t, r->x[1], r->xs[1].n);
 }
 
 /* The first is nobody's negative, so that without positives nothing is left. */
 static void fill_first(sb_trial *t, sb_reference *r)
 {
     fill_units(t, r);
-    for (size_t a = 0; a < (size_t)r->xs[1].c; a++)
-        for (size_t b = 0; b <= a; b++)
-            mark(t, r, a, b, b == 0);
+    sb_fill_beside_first(r->x[1], r->xs[1].n);
 }
 
 /* A network that has collapsed: every row is the first. */
@@ -137,7 +127,7 @@ static void fill_zero(sb_trial *t, sb_reference *r)
 typedef enum { UNITS, SOME, FIRST, EQUAL, ZERO, VALUES } values;
 static void (*const fills[VALUES])(sb_trial *t, sb_reference *r) = { fill_units, fill_some, fill_first,
                                                                      fill_equal, fill_zero };
-static const char *const texts[VALUES] = { "", ", some marked", ", the first marked", ", equal rows",
+static const char *const texts[VALUES] = { "", ", some overlap", ", the first overlaps", ", equal rows",
                                            ", rows of zeros" };
 static sb_op_test tests[VALUES];
 
@@ -145,7 +135,7 @@ static void add(values which, int views, int width, sb_logsumexp_pairs_how how, 
 {
     sb_shape xs[2] = { { how.samples * views, 1, 1, width, SB_F32 } };
     if (which == SOME || which == FIRST)
-        xs[1] = (sb_shape){ how.samples, 1, 1, how.samples, SB_U8 };
+        xs[1] = (sb_shape){ how.samples, 1, 1, 4, SB_I32 };
     tests[which] = (sb_op_test){ .op = SB_OP_LOGSUMEXP_PAIRS,
                                  .how_bytes = sizeof how,
                                  .fill = fills[which],
@@ -156,18 +146,22 @@ static void add(values which, int views, int width, sb_logsumexp_pairs_how how, 
                    (double)how.empty, texts[which]);
 }
 
-static int shape_of(int rows, int samples, float temperature, sb_shape skip)
+static int shape_of(int rows, int samples, float temperature, sb_shape places)
 {
     sb_shape y;
     return sb_op_logsumexp_pairs.shape(&(sb_logsumexp_pairs_how){ samples, temperature, false, 0 },
-                                       (sb_shape[]){ { rows, 1, 1, 4, SB_F32 }, skip }, &y);
+                                       (sb_shape[]){ { rows, 1, 1, 4, SB_F32 }, places }, &y);
 }
 
 static int refuse_views(sb_device *d) { return (void)d, shape_of(8, 3, 0.1f, (sb_shape){ 0 }); }
 static int refuse_temperature(sb_device *d) { return (void)d, shape_of(8, 4, 0, (sb_shape){ 0 }); }
-static int refuse_marks(sb_device *d)
+static int refuse_places(sb_device *d)
 {
-    return (void)d, shape_of(8, 4, 0.1f, (sb_shape){ 8, 1, 1, 8, SB_U8 });
+    return (void)d, shape_of(8, 4, 0.1f, (sb_shape){ 8, 1, 1, 4, SB_I32 });
+}
+static int refuse_type(sb_device *d)
+{
+    return (void)d, shape_of(8, 4, 0.1f, (sb_shape){ 4, 1, 1, 4, SB_F32 });
 }
 
 void sb_cases_logsumexp_pairs(void)
@@ -195,7 +189,9 @@ void sb_cases_logsumexp_pairs(void)
     const sb_logsumexp_pairs_how real = { 512, 0.1f, .positives = false, .empty = -INFINITY };
     add(UNITS, 2, 128, real, (sb_op_options){ .timed = true });
     add(UNITS, 2, 2048, real, (sb_op_options){ .timed = true });
+    add(SOME, 2, 128, real, (sb_op_options){ .timed = true });
     sb_case_add_refusal("logsumexp_pairs: a view is missing", refuse_views);
     sb_case_add_refusal("logsumexp_pairs: at temperature 0", refuse_temperature);
-    sb_case_add_refusal("logsumexp_pairs: marks of other samples", refuse_marks);
+    sb_case_add_refusal("logsumexp_pairs: places of other samples", refuse_places);
+    sb_case_add_refusal("logsumexp_pairs: places that are no whole numbers", refuse_type);
 }

@@ -6,7 +6,7 @@ A method's formula is written a second time in methods/NAME.py:
     WIDTHS      two widths of an embedding; where it says nothing, 3 and 128
     TARGET      it has a target network, whose embeddings are given; where it says nothing, not
     IMAGES      it keeps something for each image: samples are of some, which may come twice; where it says nothing, not
-    VARIANTS    for each: keys of its own; beside them "step", "views" (2), "skip" (pairs are left out) and "seed"
+    VARIANTS    for each: keys of its own; beside them "step", "views" (2), "places" (some samples overlap) and "seed"
     loss(m)     of the embeddings and all else that a Method below has, in the precision of those
     after(m)    the arrays that a step changes, by name; none where there is no such function
     draw(name, shape, generator)    an array of the method's own; None, or no such function: as `draw` below has it
@@ -60,7 +60,7 @@ class Program:
         table = subprocess.run([TRAINER, "keys", name], capture_output=True, text=True, check=True).stdout
         self.defaults = {key: value(text) for key, text in re.findall(r"^\| `method\.(\w+)` \| (\S+) \|", table, re.MULTILINE)}
 
-    def __call__(self, views, keys=None, targets=None, arrays=None, skip=None, images=None, guides=None, step=0, device="cpu"):
+    def __call__(self, views, keys=None, targets=None, arrays=None, places=None, images=None, guides=None, step=0, device="cpu"):
         with tempfile.TemporaryDirectory() as folder:
             folder = Path(folder)
             command = [TRAINER, "loss", self.name]
@@ -79,9 +79,9 @@ class Program:
                 for name, array in arrays.items():
                     numpy.save(folder / "in" / f"{name}.npy", numpy.asarray(array, numpy.float32))
                 command += ["--arrays", folder / "in"]
-            if skip is not None:
-                numpy.save(folder / "skip.npy", skip.astype(numpy.uint8))
-                command += ["--skip", folder / "skip.npy"]
+            if places is not None:
+                numpy.save(folder / "places.npy", places.astype(numpy.int32))
+                command += ["--places", folder / "places.npy"]
             if images is not None:
                 numpy.save(folder / "images.npy", images.astype(numpy.int32))
                 command += ["--images", folder / "images.npy"]
@@ -102,10 +102,25 @@ class Program:
                     "arrays": read("arrays"), "own": read("gradients"), "after": read("after")}
 
 
+def crowd(generator, samples):
+    """Places [samples, 4] (image, left, top, side) of two images: some overlap, some touch, the first two overlap."""
+    places = numpy.stack([generator.integers(0, most, samples) for most in (2, 12, 12, 5)], 1) + numpy.array([0, 0, 0, 2])
+    places[1] = places[0] + numpy.array([0, 1, -1, 0])
+    return places
+
+
+def overlapping(places):
+    """[samples, samples]: pairs that share a pixel of an image. A sample beside itself is for each formula to leave out."""
+    image, begin, side = places[:, 0], places[:, 1:3], places[:, 3]
+    shared = numpy.minimum.outer(begin[:, 0] + side, begin[:, 0] + side) - numpy.maximum.outer(begin[:, 0], begin[:, 0])
+    across = numpy.minimum.outer(begin[:, 1] + side, begin[:, 1] + side) - numpy.maximum.outer(begin[:, 1], begin[:, 1])
+    return (image[:, None] == image) & (shared > 0) & (across > 0)
+
+
 class Method:
     """What a reference sees of a step, in one precision."""
 
-    def __init__(self, program, variant, views, targets, arrays, skip, images, learnt, kind, wrong=lambda x: x):
+    def __init__(self, program, variant, views, targets, arrays, places, images, learnt, kind, wrong=lambda x: x):
         def copy(x):
             return wrong(x.double()).to(kind)
 
@@ -114,7 +129,7 @@ class Method:
         self.target = [copy(x) for x in targets]
         self.own = {n: copy(x).requires_grad_(n in learnt) for n, x in arrays.items()}
         self.state = {n: x for n, x in self.own.items() if n not in learnt}
-        self.skip = None if skip is None else torch.from_numpy(skip)
+        self.skip = None if places is None else torch.from_numpy(overlapping(places))
         self.images = None if images is None else torch.from_numpy(images)
         self.kind = kind
 
@@ -184,18 +199,15 @@ def judge(found, exact, own):
 
 def compare(reference, program, variant, kind, samples, width, device, generator):
     """Complaints; the largest error as a share of what it may be."""
-    keys = {k: v for k, v in variant.items() if k not in ("step", "skip", "views")}
+    keys = {k: v for k, v in variant.items() if k not in ("step", "places", "views")}
     keys.setdefault("seed", SEED)
     count = variant.get("views", 2)
     views, targets = inputs(generator, kind, count, samples, width), []
-    skip = None
-    if variant.get("skip"):
-        skip = generator.random((samples, samples)) < 0.3
-        skip |= skip.T
+    places = crowd(generator, samples) if variant.get("places") else None
     if getattr(reference, "TARGET", False):
         targets = [x + 0.5 * torch.from_numpy(generator.standard_normal(x.shape).astype(numpy.float32)) for x in views]
     images = generator.integers(0, 2 * samples, samples) if getattr(reference, "IMAGES", False) else None  # one may come twice
-    more = {"keys": keys, "targets": targets, "skip": skip, "images": images, "step": variant.get("step", 0), "device": device}
+    more = {"keys": keys, "targets": targets, "places": places, "images": images, "step": variant.get("step", 0), "device": device}
     got = program(views, **more)
     arrays = {n: draw(reference, n, tuple(x.shape), generator) for n, x in got["arrays"].items()}
     if arrays:
@@ -206,7 +218,7 @@ def compare(reference, program, variant, kind, samples, width, device, generator
         return [n for n, x in found.items() if not x.isfinite().all()], 0
 
     def evaluate(precision, wrong=lambda x: x):
-        return results(reference, Method(program, variant, views, targets, arrays, skip, images, set(got["own"]), precision, wrong))
+        return results(reference, Method(program, variant, views, targets, arrays, places, images, set(got["own"]), precision, wrong))
 
     def noise(x):
         return x * (1 + max(1, math.sqrt(samples) / 4) * 2 * ROUNDING * torch.from_numpy(generator.choice([-1.0, 0.0, 1.0], tuple(x.shape))))
@@ -224,7 +236,7 @@ def cases(reference):
     for variant in reference.VARIANTS:
         text = " ".join(f"{k}={v}" for k, v in variant.items())
         for samples in sorted({reference.LEAST, 2, 3, 33, 256}):
-            if samples >= reference.LEAST and not (variant.get("skip") and samples < 3):
+            if samples >= reference.LEAST and not (variant.get("places") and samples < 3):
                 for width in widths:
                     yield f"{text} [{samples}, {width}]", variant, "usual", samples, width, "cpu"
         for width in widths:

@@ -17,6 +17,8 @@ numbers[3] = -1
 numpy.save("below", numbers)
 b[4, 2] = numpy.nan
 numpy.save("nan", b)
+places = numpy.array([[i // 3, 20 * (i % 3), 7, 25 if i < 5 else 20] for i in range(9)], numpy.int32)  # 0-1, 1-2, 3-4 and 4-5 overlap
+numpy.save("places", places), numpy.save("triples", places[:, 1:]), numpy.save("backwards", places[:, ::-1].copy())
 open("cut.npy", "wb").write(open("a.npy", "rb").read()[:200])
 END
 
@@ -59,6 +61,22 @@ assert len(seen) == 41 and set(numpy.flatnonzero(seen)) == set(numbers), seen
 END
 }
 
+# Samples whose tiles overlap are no negatives of each other; those that touch, or are of two images, are.
+overlapping() {
+    loss dcl a.npy b.npy --places places.npy method.temperature=0.5 -o overlapping >said && /usr/bin/python3 - <<'END'
+import numpy
+z = numpy.concatenate([numpy.load("a.npy"), numpy.load("b.npy")]).astype(float)
+z /= numpy.linalg.norm(z, axis=1, keepdims=True)
+s = z @ z.T / 0.5
+negative = numpy.tile(~numpy.eye(9, dtype=bool), (2, 2))
+for i, j in (0, 1), (1, 2), (3, 4), (4, 5):
+    for a in i, i + 9:
+        negative[a, [j, j + 9]] = negative[[j, j + 9], a] = False
+wanted = (numpy.log((numpy.exp(s) * negative).sum(1)) - s[numpy.arange(18), (numpy.arange(18) + 9) % 18]).mean()
+assert abs(float(open("said").read().split()[1]) - wanted) < 1e-6, wanted
+END
+}
+
 # refused TEXT ARGUMENTS...: an error that has this text, and no loss.
 refused() {
     local text=$1 said
@@ -69,6 +87,10 @@ refused() {
 ok "the loss and its gradient are numpy's" by_numpy
 ok "what a method has of its own goes out and in again" out_and_in
 ok "what is kept for each image" kept_for_images
+ok "tiles that overlap" overlapping
+ok "places where no samples are compared" refused "no negatives in its batch: --places does not apply" byol a.npy b.npy --places places.npy -o out
+ok "places without their image" refused "triples.npy: [9, 4] was expected" dcl a.npy b.npy --places triples.npy -o out
+ok "places in another order" refused "the tile of sample 0 has a side of 0" dcl a.npy b.npy --places backwards.npy -o out
 ok "rows that do not match" refused "short.npy is [8, 6], and the first view is [9, 6]" dcl a.npy short.npy -o out
 ok "a value that is no number" refused "nan.npy: value 26 is nan" dcl a.npy nan.npy -o out
 ok "fewer samples than the method takes" refused "method dcl needs at least 2" dcl one.npy one.npy -o out

@@ -32,6 +32,7 @@ static size_t used(void) { return taken; }
 
 static void is_taken(void **state) { budget_is_taken(*state, used); }
 static void is_flat(void **state) { budget_is_flat(*state); }
+static void is_linear(void **state) { budget_is_linear(*state); }
 
 int main(void)
 {
@@ -42,7 +43,8 @@ int main(void)
     real_release = device->release;
     device->alloc = counted_alloc;
     device->release = counted_release;
-    struct CMUnitTest tests[] = { cmocka_unit_test(is_taken), cmocka_unit_test(is_flat) };
+    struct CMUnitTest tests[] = { cmocka_unit_test(is_taken), cmocka_unit_test(is_flat),
+                                  cmocka_unit_test(is_linear) };
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++)
         tests[i].initial_state = device;
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -78,20 +78,21 @@
 #define sb_map(g, x, which) \
     SB_APPLY(g, SB_OP_MAP, "map", 0, x, SB_NONE, (&(sb_map_how){ .function = (which) }))
 #define sb_mean(g, x) SB_APPLY_PLAIN(g, SB_OP_MEAN, "mean", x, SB_NONE)
-#define sb_logsumexp_pairs(g, z, skip, ...)                           \
-    SB_APPLY(g, SB_OP_LOGSUMEXP_PAIRS, "logsumexp_pairs", 0, z, skip, \
+#define sb_logsumexp_pairs(g, z, places, ...)                           \
+    SB_APPLY(g, SB_OP_LOGSUMEXP_PAIRS, "logsumexp_pairs", 0, z, places, \
              (&(sb_logsumexp_pairs_how){ __VA_ARGS__ }))
 
-/* x, and `.value` for the pairs that `skip` marks (SB_NONE: none). */
-#define sb_mask(g, x, skip, ...) SB_APPLY(g, SB_OP_MASK, "mask", 0, x, skip, (&(sb_mask_how){ __VA_ARGS__ }))
+/* x, and `.value` for pairs of samples whose places overlap (SB_NONE: for none). */
+#define sb_mask(g, x, places, ...) \
+    SB_APPLY(g, SB_OP_MASK, "mask", 0, x, places, (&(sb_mask_how){ __VA_ARGS__ }))
 
 /* Of each row of x, the nearest of the first `used` rows of a queue. */
 #define sb_nearest_row(g, x, queue, used) \
     sb_apply(g, SB_OP_NEAREST_ROW, (const sb_t[SB_INPUTS_MAX]){ x, queue, used }, "nearest_row", 0, NULL, 0)
 
-/* Of logits x; the first `used` columns, and those that `skip` does not mark (SB_NONE: all). */
-#define sb_logsumexp(g, x, used, skip, ...)                                                    \
-    sb_apply(g, SB_OP_LOGSUMEXP, (const sb_t[SB_INPUTS_MAX]){ x, used, skip }, "logsumexp", 0, \
+/* Of logits x; the first `used` columns, and of samples whose places do not overlap (SB_NONE: all). */
+#define sb_logsumexp(g, x, used, places, ...)                                                    \
+    sb_apply(g, SB_OP_LOGSUMEXP, (const sb_t[SB_INPUTS_MAX]){ x, used, places }, "logsumexp", 0, \
              &(sb_logsumexp_how){ __VA_ARGS__ }, sizeof(sb_logsumexp_how))
 
 /* Of logits x and targets q, through which no gradient goes back. */

@@ -23,14 +23,14 @@ static const sb_key keys[] = {
 
 /* u of a view's embeddings x, without its constant: [1, 1]. An embedding whose pairs are all skipped has the
  * logarithm of almost nothing. */
-static sb_t uniformity(sb_method *m, sb_t x, sb_t skip)
+static sb_t uniformity(sb_method *m, sb_t x, sb_t places)
 {
     const align_uniform_keys *k = m->keys;
     sb_graph *g = m->graph;
     const float T = (float)(1 / (2 * k->t));
     sb_t product = sb_product(g, x, x, .form = SB_PRODUCT_COLUMNS, .scale = 1);
     sb_t near = sb_combine(g, product, SB_NONE, .alpha = 1, .constant = -1);
-    sb_t rows = sb_logsumexp(g, near, SB_NONE, skip, .temperature = T, .diagonal = true, .empty = -1e4f);
+    sb_t rows = sb_logsumexp(g, near, SB_NONE, places, .temperature = T, .diagonal = true, .empty = -1e4f);
     sb_t row = sb_product(g, sb_one(m), rows, .form = SB_PRODUCT_COLUMNS, .scale = 1);
     return sb_logsumexp(g, row, SB_NONE, SB_NONE, .temperature = 1, .empty = 0);
 }
@@ -41,10 +41,10 @@ static sb_t build(sb_method *m)
     sb_graph *g = m->graph;
     const double pairs = (double)m->samples * (m->samples - 1);
     const float half = (float)(k->weight / 2), constant = (float)(-k->weight * log(pairs));
-    sb_t z = sb_unit_rows(g, sb_embeddings(m)), skip = sb_skip(m);
+    sb_t z = sb_unit_rows(g, sb_embeddings(m)), places = sb_places(m);
     sb_t a = sb_view_rows(m, z, 0), b = sb_view_rows(m, z, 1);
-    sb_t uniform = sb_combine(g, uniformity(m, a, skip), uniformity(m, b, skip), .alpha = half, .beta = half,
-                              .constant = constant);
+    sb_t uniform = sb_combine(g, uniformity(m, a, places), uniformity(m, b, places), .alpha = half,
+                              .beta = half, .constant = constant);
     return sb_combine(g, sb_mean(g, sb_row_distance(g, a, b)), uniform, .alpha = 1, .beta = 1);
 }
 

@@ -49,7 +49,7 @@ static sb_t build(sb_method *m)
     sb_t z = sb_unit_rows(g, sb_embeddings(m));
     if (k->temperature_adapt > 0)
         z = adapt(m, z, k->temperature_adapt);
-    sb_t negatives = sb_logsumexp_pairs(g, z, sb_skip(m), .samples = m->samples, .temperature = T,
+    sb_t negatives = sb_logsumexp_pairs(g, z, sb_places(m), .samples = m->samples, .temperature = T,
                                         .positives = false, .empty = 0);
     return sb_mean(g, sb_combine(g, negatives, positives(m, z), .alpha = 1, .beta = -1 / T));
 }

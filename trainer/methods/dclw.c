@@ -24,7 +24,7 @@ static sb_t build(sb_method *m)
     const dclw_keys *k = m->keys;
     const float T = (float)k->temperature, samples = (float)m->samples;
     sb_t z = sb_unit_rows(g, sb_embeddings(m));
-    sb_t negatives = sb_logsumexp_pairs(g, z, sb_skip(m), .samples = m->samples, .temperature = T,
+    sb_t negatives = sb_logsumexp_pairs(g, z, sb_places(m), .samples = m->samples, .temperature = T,
                                         .positives = false, .empty = 0);
     /* Both views of a sample have the same positive. As one row, for the softmax. */
     sb_t positive = sb_row_dot(g, sb_view_rows(m, z, 0), sb_view_rows(m, z, 1));

@@ -35,7 +35,7 @@ static double momentum(const sb_method *m, int64_t step, int64_t steps)
 }
 
 /* C of one view's predictions, of each sample: [samples, 1]. */
-static sb_t error(sb_method *m, int view, sb_t skip)
+static sb_t error(sb_method *m, int view, sb_t places)
 {
     const moco3_keys *k = m->keys;
     sb_graph *g = m->graph;
@@ -46,7 +46,7 @@ static sb_t error(sb_method *m, int view, sb_t skip)
     };
     sb_t p = sb_unit_rows(g, sb_head(m, z, "predictor", &how));
     sb_t products = sb_product(g, p, key, .form = SB_PRODUCT_COLUMNS, .scale = 1);
-    sb_t negatives = sb_logsumexp(g, products, SB_NONE, skip, .temperature = T, .diagonal = true,
+    sb_t negatives = sb_logsumexp(g, products, SB_NONE, places, .temperature = T, .diagonal = true,
                                   .empty = -INFINITY);
     return sb_softplus(g, sb_combine(g, negatives, sb_row_dot(g, p, key), .alpha = 1, .beta = -1 / T));
 }
@@ -56,8 +56,8 @@ static sb_t build(sb_method *m)
     const moco3_keys *k = m->keys;
     sb_graph *g = m->graph;
     const float scale = (float)(2 * k->temperature);
-    sb_t skip = sb_skip(m);
-    return sb_mean(g, sb_combine(g, error(m, 0, skip), error(m, 1, skip), .alpha = scale, .beta = scale));
+    sb_t places = sb_places(m);
+    return sb_mean(g, sb_combine(g, error(m, 0, places), error(m, 1, places), .alpha = scale, .beta = scale));
 }
 
 /* The optimiser is that of the paper's 300 epochs, as `momentum` is. */

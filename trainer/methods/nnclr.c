@@ -54,14 +54,14 @@ static sb_t predict(sb_method *m, int view)
 }
 
 /* C of neighbours and predictions, of each sample: [samples, 1]. */
-static sb_t error(sb_method *m, sb_t nearest, sb_t p, sb_t skip)
+static sb_t error(sb_method *m, sb_t nearest, sb_t p, sb_t places)
 {
     const nnclr_keys *k = m->keys;
     sb_graph *g = m->graph;
     const float T = (float)k->temperature;
     const bool with_positive = k->denominator == NNCLR;
     sb_t products = sb_product(g, nearest, p, .form = SB_PRODUCT_COLUMNS, .scale = 1);
-    sb_t negatives = sb_logsumexp(g, products, SB_NONE, skip, .temperature = T, .diagonal = true,
+    sb_t negatives = sb_logsumexp(g, products, SB_NONE, places, .temperature = T, .diagonal = true,
                                   .empty = with_positive ? -INFINITY : 0);
     sb_t less = sb_combine(g, negatives, sb_row_dot(g, nearest, p), .alpha = 1, .beta = -1 / T);
     return with_positive ? sb_softplus(g, less) : less;
@@ -80,11 +80,11 @@ static sb_t build(sb_method *m)
         p[v] = predict(m, v);
     }
     sb_t queue = sb_queue(m, "queue", queue_rows(m), sb_shape_of(g, z[0]).c), count = sb_number(m, filled);
-    sb_t skip = sb_skip(m);
+    sb_t places = sb_places(m);
     if (sb_push(m, queue, z[0]) < 0)
         return SB_FAILED;
-    sb_t first = error(m, sb_nearest_row(g, z[0], queue, count), p[1], skip);
-    sb_t second = error(m, sb_nearest_row(g, z[1], queue, count), p[0], skip);
+    sb_t first = error(m, sb_nearest_row(g, z[0], queue, count), p[1], places);
+    sb_t second = error(m, sb_nearest_row(g, z[1], queue, count), p[0], places);
     return sb_mean(g, sb_combine(g, first, second, .alpha = 0.5f, .beta = 0.5f));
 }
 

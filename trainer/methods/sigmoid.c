@@ -38,7 +38,7 @@ static sb_t build(sb_method *m)
     sb_t logits = sb_combine(g, sb_product(g, ta, b, .form = SB_PRODUCT_COLUMNS, .scale = 1),
                              sb_product(g, ones, column, .form = SB_PRODUCT_COLUMNS, .scale = 1), .alpha = 1,
                              .beta = 1);
-    sb_t negative = sb_mask(g, logits, sb_skip(m), .diagonal = true, .value = -INFINITY);
+    sb_t negative = sb_mask(g, logits, sb_places(m), .diagonal = true, .value = -INFINITY);
     return sb_combine(g, sb_mean(g, sb_softplus(g, minus_positive)), sb_mean(g, sb_softplus(g, negative)),
                       .alpha = 1, .beta = (float)m->samples);
 }

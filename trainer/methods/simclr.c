@@ -27,7 +27,7 @@ static sb_t build(sb_method *m)
     const simclr_keys *k = m->keys;
     float T = (float)k->temperature;
     sb_t z = sb_unit_rows(g, sb_embeddings(m));
-    sb_t negatives = sb_logsumexp_pairs(g, z, sb_skip(m), .samples = m->samples, .temperature = T,
+    sb_t negatives = sb_logsumexp_pairs(g, z, sb_places(m), .samples = m->samples, .temperature = T,
                                         .positives = false, .empty = -INFINITY);
     sb_t positive = sb_row_dot(g, z, sb_rows(g, z, .first = m->samples, .count = 2 * m->samples));
     return sb_mean(g, sb_softplus(g, sb_combine(g, negatives, positive, .alpha = 1, .beta = -1 / T)));

@@ -47,7 +47,7 @@ static sb_t build(sb_method *m)
     const float T = (float)k->temperature, log_count = (float)log(2 * ((double)m->samples - 1));
     sb_t log_u = sb_per_image(m, "log_u", 1), seen = sb_per_image(m, "seen", 1);
     sb_t z = sb_unit_rows(g, sb_embeddings(m));
-    sb_t sums = sb_logsumexp_pairs(g, z, sb_skip(m), .samples = m->samples, .temperature = T,
+    sb_t sums = sb_logsumexp_pairs(g, z, sb_places(m), .samples = m->samples, .temperature = T,
                                    .positives = false, .empty = log_count);
     sb_t pulled = sb_row_dot(g, sb_view_rows(m, z, 0), sb_view_rows(m, z, 1));
     sb_t loss = sb_combine(g, sb_mean(g, pulled), SB_NONE, .alpha = -2), log_mean[2];

@@ -35,7 +35,7 @@ static sb_t build(sb_method *m)
     const double samples = m->samples;
     sb_t all = cut(g, sb_embeddings(m), k->mu), a = sb_view_rows(m, all, 0), b = sb_view_rows(m, all, 1);
     sb_t product = sb_product(g, a, b, .form = SB_PRODUCT_COLUMNS, .scale = 1);
-    sb_t others = sb_mask(g, product, sb_skip(m), .diagonal = true, .value = 0);
+    sb_t others = sb_mask(g, product, sb_places(m), .diagonal = true, .value = 0);
     return sb_combine(g, sb_mean(g, sb_row_dot(g, a, b)), sb_mean(g, sb_times(g, others, others)),
                       .alpha = (float)(-2 / k->mu), .beta = (float)(samples / (samples - 1) / k->mu));
 }

@@ -87,8 +87,7 @@ static size_t unit_rows(const sb_step *s)
 /* All that a step with these chunks needs. Returns the bytes, and fills the list. */
 static size_t list_wants(sb_step *s, const piece pieces[], int piece_count, want list[WANTS_MAX], int *count)
 {
-    size_t samples = (size_t)s->method.samples, rows = (size_t)s->rows, width = (size_t)s->width,
-           statistics = s->store.floats[SB_ENTRY_STATISTIC];
+    size_t rows = (size_t)s->rows, width = (size_t)s->width, statistics = s->store.floats[SB_ENTRY_STATISTIC];
     size_t arena = 0, pixels = 0, largest = 0, total = 0;
     int chunks = 0;
     const bool target_network = s->method.kind->momentum != NULL;
@@ -127,7 +126,6 @@ static size_t list_wants(sb_step *s, const piece pieces[], int piece_count, want
         { rows * width * sizeof(float), &s->dfeatures, &s->budget.batch },
         { rows * sizeof(int32_t), &s->index, &s->budget.batch },
         { heads.packed, &s->heads_packed, &s->budget.packed },
-        { samples * samples, &s->skip, &s->budget.batch },
         { sizeof(float), &s->share, &s->budget.batch },
         { 2 * sizeof(int32_t), &s->wrong, &s->budget.batch },
         { s->given_floats * sizeof(float), &s->given, &s->budget.batch },
@@ -278,15 +276,15 @@ static int take(sb_step *s, size_t bytes)
 /* What the host keeps beside it. */
 static int take_host_memory(sb_step *s)
 {
-    const size_t batch = (size_t)s->method.batch, samples = (size_t)s->method.samples;
-    s->skip_host = sb_zeroed(samples, samples, "the pairs of a batch that are skipped");
+    const size_t batch = (size_t)s->method.batch;
     s->index_host = sb_zeroed((size_t)s->rows, sizeof *s->index_host, "the order of a batch");
     s->permutation = sb_zeroed(batch, sizeof *s->permutation, "the permutation of a batch");
+    s->places_sorted = sb_zeroed(batch, sizeof *s->places_sorted, "the places of a batch");
     s->said_host = sb_zeroed(batch, sizeof *s->said_host, "what a column says of a batch");
     s->given_host = sb_zeroed(s->given_floats + 1, sizeof *s->given_host, "a method's numbers of a step");
     if (take_images(s) != 0)
         return -1;
-    return s->skip_host && s->index_host && s->permutation && s->said_host && s->given_host ? 0 : -1;
+    return s->index_host && s->permutation && s->places_sorted && s->said_host && s->given_host ? 0 : -1;
 }
 
 int sb_step_take_memory(sb_step *s)
@@ -316,11 +314,11 @@ void sb_step_free_memory(sb_step *s)
 {
     if (s->memory)
         s->device->release(s->device, s->memory);
-    free(s->skip_host);
     free(s->index_host);
     free(s->permutation);
     free(s->given_host);
     free(s->said_host);
+    free(s->places_sorted);
     free(s->all_images);
     free(s->swapped);
 }

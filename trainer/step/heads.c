@@ -33,7 +33,8 @@ int sb_step_plan_heads(sb_step *s, bool sketch)
         const sb_shape shape = sb_shape_of(s->loss, s->loss->leaves[k]);
         s->given_offset[k] = s->given_floats;
         if (kind == SB_GIVEN_NUMBER || kind == SB_GIVEN_NORMAL || kind == SB_GIVEN_IMAGES ||
-            kind == SB_GIVEN_OTHERS || kind == SB_GIVEN_SAID || kind == SB_GIVEN_TOLD)
+            kind == SB_GIVEN_OTHERS || kind == SB_GIVEN_PLACES || kind == SB_GIVEN_SAID ||
+            kind == SB_GIVEN_TOLD)
             s->given_floats += (sb_shape_elements(&shape) + 63) / 64 * 64; /* 256 bytes */
     }
     for (int t = 0; t < s->method.table_count; t++) {
@@ -68,26 +69,12 @@ static int send_numbers(sb_step *s, int64_t number, const sb_step_source *source
             sb_normals(&random, 1, to, sb_shape_elements(&shape));
         }
     }
-    if (sb_step_number_images(s, source) != 0 || sb_step_ask_guides(s, source) != 0)
+    if (sb_step_number_images(s, source) != 0 || sb_step_ask_places(s, source) != 0 ||
+        sb_step_ask_guides(s, source) != 0)
         return -1;
     return s->given_floats == 0 ? 0
                                 : d->copy(d, SB_STREAM_COMPUTE, s->given, s->given_host,
                                           s->given_floats * sizeof(float), SB_TO_DEVICE);
-}
-
-/* The pairs that are left out: 1 where there are some. */
-static int send_skip(sb_step *s, const sb_step_source *source)
-{
-    const size_t batch = (size_t)s->method.batch, samples = (size_t)s->method.samples;
-    int skipping = source->skip ? source->skip(source->context, s->skip_host) : 0;
-    for (size_t i = batch; skipping > 0 && samples > batch && i-- > 0;) { /* no pair with the bank's is */
-        memmove(s->skip_host + i * samples, s->skip_host + i * batch, batch);
-        memset(s->skip_host + i * samples + batch, 0, samples - batch);
-    }
-    if (skipping > 0 && s->device->copy(s->device, SB_STREAM_COMPUTE, s->skip, s->skip_host,
-                                        samples * samples, SB_TO_DEVICE) != 0)
-        return -1;
-    return skipping;
 }
 
 /* The target's projector, over the target's features. */
@@ -99,12 +86,12 @@ static int run_target(sb_step *s)
     return sb_plan_update_running(s->target_heads, s->target_running);
 }
 
-static const void *given_to(const sb_step *s, int leaf, bool skipping)
+static const void *given_to(const sb_step *s, int leaf)
 {
     const sb_given *given = &s->method.given[leaf];
     switch (given->kind) {
     case SB_GIVEN_FEATURES: return s->features;
-    case SB_GIVEN_SKIP: return skipping ? s->skip : NULL;
+    case SB_GIVEN_PLACES: return s->overlapping ? s->given + s->given_offset[leaf] : NULL;
     case SB_GIVEN_TARGET: return sb_plan_output(s->target_heads, given->index);
     case SB_GIVEN_STATE: return s->section.state + s->store.entries[given->index].offset;
     case SB_GIVEN_NUMBER:
@@ -121,13 +108,12 @@ static const void *given_to(const sb_step *s, int leaf, bool skipping)
 /* Heads and loss, and what their gradient is given. */
 static int forward(sb_step *s, int64_t number, const sb_step_source *source, sb_feed *feed)
 {
-    int skipping = send_skip(s, source);
-    if (skipping < 0 || send_numbers(s, number, source) != 0 || sb_step_get_rows(s) != 0 ||
+    if (send_numbers(s, number, source) != 0 || sb_step_get_rows(s) != 0 ||
         (s->target_heads && run_target(s) != 0))
         return -1;
     *feed = (sb_feed){ .section = &s->section, .dleaf = { s->dfeatures } };
     for (int k = 0; k < s->loss->leaf_count; k++)
-        feed->leaf[k] = given_to(s, k, skipping > 0);
+        feed->leaf[k] = given_to(s, k);
     for (int t = 0; t < s->method.table_count; t++)
         feed->dleaf[s->method.tables[t].leaf] = s->table_gradient + s->table_offset[t];
     feed->doutput[s->method.loss_output] = s->share;

@@ -1,8 +1,8 @@
 /* private.h: a step as its own files see it: step.c (creation, the two passes), chunks.c (which views go
  * through the backbone together, and how they come to the device), heads.c (heads and loss: what they are
- * given, what a step leaves behind), images.c (what a method keeps for each image), guides.c (what columns
- * say of the samples), budget.c (memory), recompute.c (what is made again), update.c (optimiser), scale.c
- * (f16's gradients). */
+ * given, what a step leaves behind), images.c (what a method keeps for each image), places.c (where the
+ * samples lie), guides.c (what columns say of them), budget.c (memory), recompute.c (what is made again),
+ * update.c (optimiser), scale.c (f16's gradients). */
 #ifndef SB_TRAINER_STEP_PRIVATE_H
 #define SB_TRAINER_STEP_PRIVATE_H
 
@@ -63,9 +63,9 @@ struct sb_step {
     size_t update_bytes[SB_UPDATE_PARTS];
     bool shares; /* heads and loss work where the chunks do: the last chunk is gone when its gradient comes */
     void *arena, *heads_arena, *heads_packed, *target_arena, *target_packed;
-    uint8_t *pixels[2], *skip; /* pixels: a chunk is uploaded while the one before computes */
-    unsigned uploads;          /* so far: which of the two is next */
-    bool uploaded;             /* the chunk that comes next has been */
+    uint8_t *pixels[2];                            /* a chunk is uploaded while the one before computes */
+    unsigned uploads;                              /* so far: which of the two is next */
+    bool uploaded;                                 /* the chunk that comes next has been */
     float *features, *dfeatures, *target_features; /* [rows, width]: row view * batch + sample */
     int32_t *index;                                /* [rows]: of each of `inputs`, its row in these */
     float *chunk_dfeatures;                        /* [largest chunk, width] */
@@ -74,11 +74,11 @@ struct sb_step {
     float *share;         /* 1 / accumulate: the gradient at the loss of a batch */
     int64_t batch_number; /* of the batch in work, counted over the run: what it draws follows from it */
     float *lengths;       /* of the rows of one weight that are to have length 1 */
-    float *given; /* [given_floats]: the numbers that the loss is given in each step; images' are i32 */
+    float *given; /* [given_floats]: the numbers that the loss is given in each step; images' and places' are
+                     i32 */
     float *table_rows, *table_gradient; /* [table_floats]: table t's rows of the batch's images */
     size_t table_floats, table_offset[SB_TABLES_MAX];
 
-    uint8_t *skip_host;               /* [batch, batch] */
     const sb_step_embedded *embedded; /* what sb_step_loss was given */
     int32_t *index_host;              /* [rows] */
     uint32_t *permutation;            /* [batch] */
@@ -86,6 +86,8 @@ struct sb_step {
     int32_t *swapped;                 /* [images] */
     float *given_host;                /* [given_floats]: leaf k's from given_offset[k] on */
     float *said_host;                 /* [batch]: what a column says */
+    sb_square *places_sorted;         /* [batch] */
+    bool overlapping;                 /* places of the batch in work: otherwise the loss is given none */
     float guide_loss[SB_GUIDES_MAX];  /* of the last batch */
     size_t given_floats, given_offset[SB_LEAVES_MAX];
 };
@@ -134,6 +136,9 @@ int sb_step_follow(sb_step *step, int64_t number, double lr);
 
 /* guides.c. Asks the source what columns say of the batch: into given_host. */
 int sb_step_ask_guides(sb_step *step, const sb_step_source *source);
+
+/* places.c. Asks the source where the samples of the batch lie, and whether any overlap: into given_host. */
+int sb_step_ask_places(sb_step *step, const sb_step_source *source);
 
 /* images.c. Asks the source which images the batch has, and draws others: into given_host. */
 int sb_step_number_images(sb_step *step, const sb_step_source *source);

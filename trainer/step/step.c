@@ -398,12 +398,12 @@ int sb_step_regrouped(sb_step *s, int64_t number, const sb_step_source *source, 
     return sb_step_heads_loss(s, number, source, loss);
 }
 
-/* To a source without views, the pairs that are skipped. */
-static int given_skip(void *context, uint8_t *skip)
+/* To a source without views, where the samples lie. */
+static int given_places(void *context, sb_square *places)
 {
     const sb_step *s = context;
-    memcpy(skip, s->embedded->skip, (size_t)s->config->trainer.batch * (size_t)s->config->trainer.batch);
-    return 1;
+    memcpy(places, s->embedded->places, (size_t)s->config->trainer.batch * sizeof *places);
+    return 0;
 }
 
 /* And the image of each sample. */
@@ -429,7 +429,7 @@ int sb_step_loss(sb_step *s, int64_t number, const sb_step_embedded *batch, doub
     const size_t bytes = (size_t)s->rows * (size_t)s->width * sizeof(float),
                  weights = s->store.floats[SB_ENTRY_WEIGHT] * sizeof(float);
     const sb_step_source source = { .context = s,
-                                    .skip = batch->skip ? given_skip : NULL,
+                                    .places = batch->places ? given_places : NULL,
                                     .images = batch->images ? given_images : NULL,
                                     .guide = batch->guides ? given_guide : NULL };
     s->embedded = batch;

@@ -32,6 +32,7 @@
 #ifndef SB_TRAINER_STEP_H
 #define SB_TRAINER_STEP_H
 
+#include "kernels/share/overlap.h"
 #include "trainer/checkpoint.h"
 #include "trainer/configuration.h"
 #include "trainer/graph/store.h"
@@ -45,9 +46,9 @@ typedef struct {
      * memory, valid until the step ends; waits for them. 0; 1: asked to stop; -1. Each view is asked for once
      * in each pass. */
     int (*fetch)(void *context, int view, int sample, const uint8_t **pixels);
-    /* After pass 1: fills skip [batch, batch] (method.h) and returns 1, or 0 if no pair is to be skipped; -1.
-     * NULL: none. */
-    int (*skip)(void *context, uint8_t *skip);
+    /* After pass 1, where the method asks for it: fills places [batch] with the place of each sample
+     * (kernels/share/overlap.h). 0; -1. NULL: none overlap. */
+    int (*places)(void *context, sb_square *places);
     /* After pass 1, where the method asks for it: fills index [batch] with the image of each sample, 0 ..
      * images - 1 (configuration.h). 0; -1. NULL: sample i is of image i mod images. */
     int (*images)(void *context, int32_t *index);
@@ -131,7 +132,7 @@ int sb_step_regrouped(sb_step *step, int64_t number, const sb_step_source *sourc
 typedef struct {
     const float *embeddings; /* [rows, width]: row view * batch + sample */
     const float *target;     /* the target network's; NULL: those of the trained one */
-    const uint8_t *skip;     /* method.h; NULL: none */
+    const sb_square *places; /* as sb_step_source gives them; NULL: none overlap */
     const float *guides;     /* [guides, batch]: as sb_step_source gives them; NULL: as it says */
     const int32_t *images;   /* as sb_step_source gives them; NULL: sample i is of image i mod images */
 } sb_step_embedded;

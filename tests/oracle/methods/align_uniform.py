@@ -6,7 +6,7 @@ import torch
 from methods import bank, inputs, unit
 
 LEAST = 2
-VARIANTS = [{}, {"weight": 0.5, "t": 1}, {"t": 25}, {"skip": True}]
+VARIANTS = [{}, {"weight": 0.5, "t": 1}, {"t": 25}, {"places": True}]
 
 
 def loss(m):

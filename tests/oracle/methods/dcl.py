@@ -4,8 +4,8 @@ import torch
 from methods import bank, far, inputs, logsumexp, pairs, unit
 
 LEAST = 2
-VARIANTS = [{}, {"temperature": 0.5}, {"temperature": 0.02}, {"skip": True}, {"temperature_adapt": 0.5},
-            {"temperature_adapt": 0.9, "temperature": 0.02, "skip": True}]
+VARIANTS = [{}, {"temperature": 0.5}, {"temperature": 0.02}, {"places": True}, {"temperature_adapt": 0.5},
+            {"temperature_adapt": 0.9, "temperature": 0.02, "places": True}]
 
 
 def loss(m):

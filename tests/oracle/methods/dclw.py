@@ -4,7 +4,7 @@ import torch
 from methods import bank, far, inputs, logsumexp, pairs
 
 LEAST = 2
-VARIANTS = [{}, {"temperature": 0.02}, {"sigma": 0.05, "temperature": 0.5}, {"skip": True}]
+VARIANTS = [{}, {"temperature": 0.02}, {"sigma": 0.05, "temperature": 0.5}, {"places": True}]
 
 
 def loss(m):

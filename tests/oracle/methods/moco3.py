@@ -6,7 +6,7 @@ from methods import logsumexp, unit
 
 LEAST = 2
 TARGET = True
-VARIANTS = [{"hidden": 17}, {"hidden": 7, "temperature": 0.02}, {"hidden": 7, "temperature": 0.2, "skip": True}]
+VARIANTS = [{"hidden": 17}, {"hidden": 7, "temperature": 0.02}, {"hidden": 7, "temperature": 0.2, "places": True}]
 
 
 def loss(m):

@@ -6,7 +6,7 @@ from methods import logsumexp, unit
 
 LEAST = 2
 VARIANTS = [{"hidden": 7, "queue": 513, "step": 0}, {"hidden": 17, "queue": 513, "step": 1, "temperature": 0.02},
-            {"hidden": 7, "queue": 513, "step": 39, "denominator": "dcl", "skip": True}]
+            {"hidden": 7, "queue": 513, "step": 39, "denominator": "dcl", "places": True}]
 
 
 def nearest(m, view):

@@ -5,7 +5,7 @@ from torch.nn import functional
 from methods import bank, far, inputs, unit
 
 LEAST = 2
-VARIANTS = [{}, {"bias": -3.5, "scale": 5}, {"bias": 0, "scale": 50}, {"skip": True}]
+VARIANTS = [{}, {"bias": -3.5, "scale": 5}, {"bias": 0, "scale": 50}, {"places": True}]
 
 
 def draw(name, shape, generator):

@@ -5,7 +5,7 @@ from torch.nn import functional
 from methods import bank, logsumexp, pairs
 
 LEAST = 1
-VARIANTS = [{}, {"temperature": 0.5}, {"temperature": 0.02}, {"skip": True}]
+VARIANTS = [{}, {"temperature": 0.5}, {"temperature": 0.02}, {"places": True}]
 
 
 def loss(m):

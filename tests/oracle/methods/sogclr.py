@@ -5,7 +5,7 @@ from methods import far, inputs, pairs
 
 LEAST = 2
 IMAGES = True
-VARIANTS = [{}, {"gamma": 0.3, "temperature": 0.5}, {"gamma": 1, "temperature": 0.02}, {"skip": True}]
+VARIANTS = [{}, {"gamma": 0.3, "temperature": 0.5}, {"gamma": 1, "temperature": 0.02}, {"places": True}]
 
 
 def draw(name, shape, generator):

@@ -4,7 +4,7 @@ import torch
 from methods import bank, far, inputs
 
 LEAST = 2
-VARIANTS = [{}, {"mu": 10}, {"mu": 128}, {"skip": True}]
+VARIANTS = [{}, {"mu": 10}, {"mu": 128}, {"places": True}]
 
 
 def cut(x, mu):
