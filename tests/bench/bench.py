@@ -53,13 +53,23 @@ class Worker:
         return rest
 
 
+def rounds(workers, repeats, count):
+    """[worker][round] seconds of one repeat, all workers in turn, and [worker] bytes."""
+    for worker in workers:
+        worker.ask(1)
+    seen = [[worker.ask(repeats) for worker in workers] for _ in range(count)]
+    return [[line[i][0] / repeats for line in seen] for i in range(len(workers))], [last[2] for last in seen[-1]]
+
+
+def ratio_of(over, under):
+    """The median over rounds."""
+    return statistics.median(a / b for a, b in zip(over, under))
+
+
 def pairs(ours, peer, repeats, count=5):
     """Median of peer / ours, median seconds of one repeat of each, and their memory."""
-    ours.ask(1), peer.ask(1)
-    rounds = [(ours.ask(repeats), peer.ask(repeats)) for _ in range(count)]
-    mine, theirs = ([r[i][0] / repeats for r in rounds] for i in (0, 1))
-    return (statistics.median(b / a for a, b in zip(mine, theirs)), statistics.median(mine), statistics.median(theirs),
-            rounds[-1][0][2], rounds[-1][1][2])
+    (mine, theirs), (memory, peer_memory) = rounds((ours, peer), repeats, count)
+    return ratio_of(theirs, mine), statistics.median(mine), statistics.median(theirs), memory, peer_memory
 
 
 def progressive(path):
@@ -117,6 +127,57 @@ def step():
             bounded = side != 64
             figure(f"memory {side} {precision}: ours / PyTorch", memory / peer_memory, "x", "<= 0.8" if bounded else "",
                    memory / peer_memory <= 0.8 if bounded else None, f"{memory >> 20} MiB against {peer_memory >> 20} MiB")
+
+
+def step_worker(side, batch, *keys):
+    return Worker(TOOLS / "step_tool", f"data.view={side}", f"trainer.batch={batch}", "trainer.precision=f32", f"trainer.threads={CORES}",
+                  "method.name=dcl", *keys)
+
+
+def faster_layout(*command):
+    """The peer whose first answer came earlier: channels last or first."""
+    peers = {form: Worker(PEER, *command, form, CORES) for form in ("last", "first")}
+    seconds = {form: peer.ask(1)[0] for form, peer in peers.items()}
+    form = min(seconds, key=seconds.get)
+    peers.pop("first" if form == "last" else "last").end()
+    return peers[form], form
+
+
+def against_checkpoints(side, batch, chunk):
+    """Blocks are made again on both sides."""
+    peer, form = faster_layout("cache", side, batch, chunk)
+    ours = step_worker(side, batch, f"trainer.chunk={chunk}", "trainer.recompute=blocks")
+    ratio, mine, theirs, memory, peer_memory = pairs(ours, peer, 1, 3)
+    ours.end(), peer.end()
+    views, at = 2 * batch, f"{side}, chunks of {chunk}"
+    figure(f"step {at}: PyTorch / ours", ratio, "x", ">= 1.1", ratio >= 1.1,
+           f"{views / mine:.2f} views/s against {views / theirs:.2f}, channels {form}")
+    figure(f"memory {at}: ours / PyTorch", memory / peer_memory, "x", "<= 0.6", memory / peer_memory <= 0.6,
+           f"{memory >> 20} MiB against {peer_memory >> 20} MiB")
+
+
+def cost_of_memory(side, batch, chunk):
+    """What the ways to less memory cost, against a batch that is whole and keeps all."""
+    ways = {"plain": ["trainer.recompute=none"], "chunks": ["trainer.recompute=none", f"trainer.chunk={chunk}"],
+            "norms": ["trainer.recompute=norms"], "blocks": ["trainer.recompute=blocks"]}
+    workers = [step_worker(side, batch, *keys) for keys in ways.values()]
+    seconds, memory = (dict(zip(ways, of)) for of in rounds(workers, 1, 3))
+    for worker in workers:
+        worker.end()
+    for way, bound in (("chunks", 1.4), ("norms", None), ("blocks", None)):
+        ratio = ratio_of(seconds[way], seconds["plain"])
+        name = f"{2 * batch // chunk} chunks of {chunk}" if way == "chunks" else f"{way} made again"
+        figure(f"time {side}, {name} / plain", ratio, "x", f"<= {bound}" if bound else "", ratio <= bound if bound else None,
+               f"memory {memory[way] / memory['plain']:.2f} x: {memory[way] >> 20} MiB against {memory['plain'] >> 20} MiB")
+
+
+def cache():
+    """A batch in chunks (ResNet-18, DCL, f32): against PyTorch with activation checkpoints and a gradient cache; against the whole batch at
+    once; and what making values again costs. All cores."""
+    for side, batch, chunk in ((256, 32, 32), (1024, 2, 2)):
+        against_checkpoints(side, batch, chunk)
+    for side, batch, chunk in ((256, 16, 8), (1024, 2, 1)):
+        cost_of_memory(side, batch, chunk)
 
 
 def loss():
@@ -214,7 +275,7 @@ def wait():
            f"{with_it:.3f} s against {without:.3f} s")
 
 
-ALL = {f.__name__: f for f in (decode, view, step, loss, loaders, wait)}
+ALL = {f.__name__: f for f in (decode, view, step, cache, loss, loaders, wait)}
 
 
 def main():

@@ -1,13 +1,15 @@
 #!/usr/bin/python3
 """The peers of bench.py as workers (worker.h): `step SIDE BATCH f32|bf16 THREADS`: PyTorch's training step of the same network, loss and
-optimiser, channels last; `view TILE SIDE`: two views of torchvision's SimCLR chain of a PIL image, one thread; `loss SAMPLES WIDTH
-THREADS`: the denominators of DCL by the matrix of all pairs, and their gradient."""
+optimiser, channels last; `cache SIDE BATCH CHUNK last|first THREADS`: the same in f32 with the batch in chunks of views by a gradient cache
+(Gao et al. 2021), residual blocks checkpointed, channels last or first; `view TILE SIDE`: two views of torchvision's SimCLR chain of a PIL
+image, one thread; `loss SAMPLES WIDTH THREADS`: the denominators of DCL by the matrix of all pairs, and their gradient."""
 import sys
 import time
 
 import numpy
 import torch
 import torchvision
+from torch.utils.checkpoint import checkpoint
 from torchvision import transforms
 
 
@@ -26,33 +28,86 @@ def serve(work, base):
         print(time.perf_counter() - begin, time.process_time() - busy, memory("VmHWM") - base, flush=True)
 
 
-def step(side, batch, precision, threads):
-    torch.set_num_threads(threads)
-    torch.manual_seed(1)
-    base = memory("VmRSS")
+def network():
+    """ResNet-18, the projector and their optimiser, as step_tool's configuration has them."""
     backbone = torchvision.models.resnet18()
     backbone.fc = torch.nn.Identity()
-    backbone = backbone.to(memory_format=torch.channels_last)
     linear, norm = torch.nn.Linear, torch.nn.BatchNorm1d
     projector = torch.nn.Sequential(linear(512, 512, bias=False), norm(512), torch.nn.ReLU(inplace=True),
                                     linear(512, 128, bias=False), norm(128))
     optimiser = torch.optim.SGD([*backbone.parameters(), *projector.parameters()], lr=1e-4, momentum=0.9, weight_decay=1e-4)
-    pixels = torch.randint(0, 256, (2 * batch, side, side, 3), dtype=torch.uint8)
+    return backbone, projector, optimiser
+
+
+def random_pixels(views, side):
+    return torch.randint(0, 256, (views, side, side, 3), dtype=torch.uint8)
+
+
+def normalise(pixels):
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    return ((pixels.float() / 255 - mean) / std).permute(0, 3, 1, 2)
+
+
+def dcl(batch):
+    """The loss of embeddings [2 batch, width]."""
     rows = torch.arange(2 * batch)
     positive = (rows + batch) % (2 * batch)
     out = torch.eye(2 * batch, dtype=torch.bool)
     out[rows, positive] = True
 
+    def of(embeddings):
+        z = torch.nn.functional.normalize(embeddings, dim=1)
+        logits = z @ z.T / 0.1
+        return (torch.logsumexp(logits.masked_fill(out, -torch.inf), 1) - logits[rows, positive]).mean()
+
+    return of
+
+
+def step(side, batch, precision, threads):
+    torch.set_num_threads(threads)
+    torch.manual_seed(1)
+    base = memory("VmRSS")
+    backbone, projector, optimiser = network()
+    backbone = backbone.to(memory_format=torch.channels_last)
+    pixels, loss_of = random_pixels(2 * batch, side), dcl(batch)
+
     def work():
-        x = ((pixels.float() / 255 - mean) / std).permute(0, 3, 1, 2)
+        x = normalise(pixels)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16"):
             features = backbone(x)
-        z = torch.nn.functional.normalize(projector(features.float()), dim=1)
-        logits = z @ z.T / 0.1
-        loss = (torch.logsumexp(logits.masked_fill(out, -torch.inf), 1) - logits[rows, positive]).mean()
+        loss = loss_of(projector(features.float()))
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        optimiser.step()
+
+    serve(work, base)
+
+
+def cache(side, batch, chunk, layout, threads):
+    torch.set_num_threads(threads)
+    torch.manual_seed(1)
+    form = {"last": torch.channels_last, "first": torch.contiguous_format}[layout]
+    pixels, loss_of = random_pixels(2 * batch, side), dcl(batch)
+    base = memory("VmRSS")  # as in step_tool, with the views there
+    backbone, projector, optimiser = network()
+    backbone = backbone.to(memory_format=form)
+    blocks = [b for s in (backbone.layer1, backbone.layer2, backbone.layer3, backbone.layer4) for b in s]
+
+    def encode(views):
+        x = normalise(views).contiguous(memory_format=form)
+        x = backbone.maxpool(backbone.relu(backbone.bn1(backbone.conv1(x))))
+        for block in blocks:
+            x = checkpoint(block, x, use_reentrant=False, preserve_rng_state=False)
+        return backbone.avgpool(x).flatten(1)
+
+    def work():  # all chunks without a graph, the loss and its gradient at the features, each chunk again with that
+        optimiser.zero_grad(set_to_none=True)
+        with torch.no_grad():
+            features = torch.cat([encode(views) for views in pixels.split(chunk)])
+        features.requires_grad_()
+        loss_of(projector(features)).backward()
+        for views, gradient in zip(pixels.split(chunk), features.grad.split(chunk)):
+            encode(views).backward(gradient)
         optimiser.step()
 
     serve(work, base)
@@ -89,6 +144,8 @@ def loss(samples, width, threads):
 
 if sys.argv[1] == "step":
     step(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], int(sys.argv[5]))
+elif sys.argv[1] == "cache":
+    cache(*map(int, sys.argv[2:5]), sys.argv[5], int(sys.argv[6]))
 elif sys.argv[1] == "loss":
     loss(*map(int, sys.argv[2:]))
 else:
