@@ -1,9 +1,9 @@
 /* conv.c: convolution through oneDNN (2.6 or later, or 3).
  *
- * Activations are plain NHWC. Weights are in whatever layout oneDNN prefers for each direction: two packed
- * copies, made from the f32 OIHW master once a step. Primitives and memory objects are made once; executing
- * sets their addresses. One user scratchpad; behind it lies what oneDNN cannot add to what is there:
- * gradients, before they are added.
+ * Activations are plain NHWC. Weights are in whatever layout oneDNN prefers for each direction: packed from
+ * the f32 OIHW master into scratch by each call, so that no copy is kept. Primitives and memory objects are
+ * made once; executing sets their addresses. One user scratchpad; behind it lies what oneDNN cannot add to
+ * what is there: gradients, before they are added.
  *
  * How much oneDNN works in, and how much it pads weights, is known only of a primitive. So that a plan's size
  * is arithmetic, both have a bound that follows from the shapes (`promise`), and an implementation that wants
@@ -289,7 +289,7 @@ static int make(sb_cpu *cpu, convolution *c, const descriptors *d, bool data_gra
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         s->scratchpad = all[i]->scratch > s->scratchpad ? all[i]->scratch : s->scratchpad;
     s->scratchpad = align(s->scratchpad);
-    s->dx = align(c->data.scratch);
+    s->dx = align(c->data.scratch > c->pack_data.scratch ? c->data.scratch : c->pack_data.scratch);
     return s->scratchpad <= most->scratchpad ? 0 : -1;
 }
 
@@ -354,48 +354,41 @@ static sizes sizes_of(const sb_device *device, const sb_call *call)
     return call->planned ? ((const convolution *)call->planned)->sizes : promise(device, call);
 }
 
-static size_t packed(sb_device *device, const sb_call *call)
-{
-    sizes s = sizes_of(device, call);
-    return s.forward + s.data;
-}
-
-/* One after the other: behind the largest scratchpad the weight's gradient in oneDNN's layout and then in
- * OIHW; behind the data gradient's own scratchpad dx before it is added. */
+/* One after the other, each behind the scratchpad. Forward: the weights in oneDNN's layout. The weight's
+ * gradient: in oneDNN's layout, and then in OIHW. The data gradient, behind its own scratchpad: the weights,
+ * and dx before it is added. The weights come behind what they were standardised to. */
 static size_t scratch(sb_device *device, const sb_call *call)
 {
-    sizes s = sizes_of(device, call);
-    size_t dw = s.scratchpad + s.gradient + align(weights_of(call) * sizeof(float));
-    size_t dx = s.dx + align(sb_shape_bytes(&call->xs[0]));
-    return call->gradient[0] && call->add[0] && dx > dw ? dx : dw;
+    const sizes s = sizes_of(device, call);
+    const size_t plain = align(weights_of(call) * sizeof(float)),
+                 standardised = ((const sb_conv_how *)call->how)->standardised ? plain : 0,
+                 sum = call->gradient[0] && call->add[0] ? align(sb_shape_bytes(&call->xs[0])) : 0;
+    const size_t forward = s.scratchpad + standardised + s.forward,
+                 weight = s.scratchpad + s.gradient + plain,
+                 data = call->gradient[0] ? s.dx + standardised + s.data + sum : 0;
+    const size_t most = forward > weight ? forward : weight;
+    return most > data ? most : data;
 }
 
-/* Where the weight's gradient lies in OIHW, and, while they are packed, standardised weights. */
-static float *plain_of(const sb_call *call)
+/* The weights in oneDNN's layout: NULL after a failure. `at`: in scratch, behind what the reorder and the
+ * convolution work in. */
+static void *packed(sb_device *device, const sb_call *call, operation *reorder, void *at)
 {
-    const sizes *s = &((const convolution *)call->planned)->sizes;
-    return (float *)(void *)((char *)call->scratch + s->scratchpad + s->gradient);
-}
-
-static int pack(sb_device *device, const sb_call *call)
-{
-    convolution *c = call->planned;
     const bool standardised = ((const sb_conv_how *)call->how)->standardised;
-    const float *master = standardised ? plain_of(call) : call->w[0];
-    const void *for_forward[] = { master, call->packed };
-    const void *for_data[] = { master, (char *)call->packed + c->sizes.forward };
-    if (standardised && sb_conv_standardise(device, call, plain_of(call)) != 0)
-        return -1;
-    if (execute(device, &c->pack_forward, for_forward, 2, call->scratch) != 0)
-        return -1;
-    return call->gradient[0] ? execute(device, &c->pack_data, for_data, 2, call->scratch) : 0;
+    float *plain = at;
+    char *to = (char *)at + (standardised ? align(weights_of(call) * sizeof(float)) : 0);
+    const void *addresses[] = { standardised ? plain : call->w[0], to };
+    if (standardised && sb_conv_standardise(device, call, plain) != 0)
+        return NULL;
+    return execute(device, reorder, addresses, 2, call->scratch) == 0 ? to : NULL;
 }
 
 static int forward(sb_device *device, const sb_call *call)
 {
     convolution *c = call->planned;
-    const void *addresses[] = { call->x[0], call->packed, call->y };
-    return execute(device, &c->forward, addresses, 3, call->scratch);
+    const void *weights = packed(device, call, &c->pack_forward, (char *)call->scratch + c->sizes.scratchpad);
+    const void *addresses[] = { call->x[0], weights, call->y };
+    return weights ? execute(device, &c->forward, addresses, 3, call->scratch) : -1;
 }
 
 /* to += from. */
@@ -410,7 +403,7 @@ static int backward_weight(sb_device *device, const sb_call *call)
 {
     convolution *c = call->planned;
     char *gradient = (char *)call->scratch + c->sizes.scratchpad;
-    float *plain = plain_of(call);
+    float *plain = (float *)(void *)(gradient + c->sizes.gradient);
     const void *to_gradient[] = { call->x[0], call->dy, gradient }, *to_plain[] = { gradient, plain };
     /* For images of one pixel oneDNN multiplies parts of its scratchpad that it never wrote by zero (seen
      * in 2.6.3, bf16, stride 2): what lies there must not be NaN. */
@@ -430,9 +423,10 @@ static int backward_data(sb_device *device, const sb_call *call)
     convolution *c = call->planned;
     if (!c->data.primitive)
         return sb_fail("this convolution was planned without a data gradient");
-    void *to = call->add[0] ? (char *)call->scratch + c->sizes.dx : call->dx[0];
-    const void *addresses[] = { call->dy, (const char *)call->packed + c->sizes.forward, to };
-    if (execute(device, &c->data, addresses, 3, call->scratch) != 0)
+    char *weights = packed(device, call, &c->pack_data, (char *)call->scratch + c->sizes.dx);
+    void *to = call->add[0] ? weights + c->sizes.data : call->dx[0];
+    const void *addresses[] = { call->dy, weights, to };
+    if (!weights || execute(device, &c->data, addresses, 3, call->scratch) != 0)
         return -1;
     if (call->add[0])
         add_to(call->xs[0].type, sb_shape_elements(&call->xs[0]), to, call->dx[0]);
@@ -446,10 +440,6 @@ static int backward(sb_device *device, const sb_call *call)
     return call->dx[0] ? backward_data(device, call) : 0;
 }
 
-const sb_kernel sb_cpu_conv = { .scratch = scratch,
-                                .packed = packed,
-                                .plan = plan,
-                                .unplan = unplan,
-                                .pack = pack,
-                                .forward = forward,
-                                .backward = backward };
+const sb_kernel sb_cpu_conv = {
+    .scratch = scratch, .plan = plan, .unplan = unplan, .forward = forward, .backward = backward
+};
