@@ -206,7 +206,7 @@ static void test_output_stays(void **state)
 {
     (void)state;
     enum { COUNT = 4 * 32 * 32 * 8 };
-    float *before = calloc(2 * COUNT, sizeof *before);
+    float *before = calloc((size_t)2 * COUNT, sizeof *before);
     assert_non_null(before);
     net n;
     net_set_up(&n, device, graph_residual_relu, large, 10, 0);
