@@ -59,6 +59,18 @@ print(sheet.size)
 assert sheet.width >= int(sys.argv[2]) * 16
 END
 }
+# Tiles that are one and the same are no negatives of each other: of DCL's loss the positives are left, which weigh 1/100. With negatives it
+# is about log 14.
+overlapping() {
+    mkdir "$work/one" && cp "$work/images/00.jpg" "$work/one" &&
+        train dcl overlapping data.path="$work/one" data.tile=600 data.tiles_per_image=8 trainer.steps=2 method.temperature=100 &&
+        /usr/bin/python3 - "$work/overlapping/metrics.jsonl" <<'END'
+import json, sys
+losses = [json.loads(line)["loss"] for line in open(sys.argv[1])]
+print(losses)
+assert len(losses) == 2 and all(abs(loss) <= 0.01 for loss in losses)
+END
+}
 
 make_images
 ok "what holds a trainer" make_fault
@@ -71,6 +83,7 @@ done
 ok "a bank" train dcl bank method.bank=24
 ok "  killed and resumed" killed dcl bank.killed method.bank=24
 ok "  the same weights" same_weights bank bank.killed
+ok "tiles that overlap are no negatives" overlapping
 ok "chunks of 8 views" train swav chunks trainer.chunk=8
 ok "  killed and resumed" killed swav chunks.killed trainer.chunk=8
 ok "  the same weights" same_weights chunks chunks.killed

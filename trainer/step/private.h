@@ -55,6 +55,7 @@ struct sb_step {
     sb_step_budget budget;
     sb_precision precision; /* not auto */
     bool scaled;            /* f16: there is a scale, an entry of the store */
+    bool overlapping;       /* places of the batch in work; otherwise the loss is given none */
     int scale_entry;
     sb_step_scale scale;
 
@@ -87,7 +88,6 @@ struct sb_step {
     float *given_host;                /* [given_floats]: leaf k's from given_offset[k] on */
     float *said_host;                 /* [batch]: what a column says */
     sb_square *places_sorted;         /* [batch] */
-    bool overlapping;                 /* places of the batch in work: otherwise the loss is given none */
     float guide_loss[SB_GUIDES_MAX];  /* of the last batch */
     size_t given_floats, given_offset[SB_LEAVES_MAX];
 };

@@ -1,4 +1,5 @@
 """DCL (Yeh et al. 2022): NT-Xent without the positive in the denominator."""
+import numpy
 import torch
 
 from methods import bank, far, inputs, logsumexp, pairs, unit
@@ -50,4 +51,14 @@ def warmer(program, generator):
     return far([adapted["loss"], *adapted["gradients"]], [fixed["loss"], *fixed["gradients"]]), 2e-6
 
 
-RELATIONS = [flatnce, macl, warmer, bank]
+def beside_bank(program, generator):
+    """beside a bank leaves out, for overlapping, pairs within the batch alone: what is in the bank lies nowhere"""
+    views = inputs(generator, "usual", 2, 32, 7)
+    places = numpy.array([[max(0, i - 7), 3 * i, 0, 5] for i in range(32)])  # of the first 8, neighbours overlap
+    earlier = {f"bank.{i}": v[8:] for i, v in enumerate(views)}
+    whole = program(views, places=places)
+    parts = program([v[:8] for v in views], keys={"bank": 32}, step=4, arrays=earlier, places=places[:8])
+    return far([parts["loss"], *parts["gradients"]], [whole["loss"], *(g[:8] for g in whole["gradients"])]), 4e-6
+
+
+RELATIONS = [flatnce, macl, warmer, bank, beside_bank]
