@@ -30,8 +30,9 @@ void sb_fill_beside_first(double *places, int samples)
 
 static bool along(const double *a, const double *b, int from)
 {
-    for (double x = a[from]; x < a[from] + a[SIDE]; x++)
-        if (x >= b[from] && x < b[from] + b[SIDE])
+    const int begin = (int)a[from], other = (int)b[from];
+    for (int x = begin; x < begin + (int)a[SIDE]; x++)
+        if (x >= other && x < other + (int)b[SIDE])
             return true;
     return false;
 }
