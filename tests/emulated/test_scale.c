@@ -413,14 +413,10 @@ int main(void)
     unsetenv("HOME");
     draw();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(gradients_are_those_of_f32),
-        cmocka_unit_test(begins_as_pytorch),
-        cmocka_unit_test(heads_alone_do_not_try_it),
-        cmocka_unit_test(overflow_changes_nothing),
-        cmocka_unit_test(any_gradient_counts),
-        cmocka_unit_test(optimiser_does_not_count_it),
-        cmocka_unit_test(resumes_the_same),
-        cmocka_unit_test(others_have_none),
+        cmocka_unit_test(gradients_are_those_of_f32), cmocka_unit_test(begins_as_pytorch),
+        cmocka_unit_test(heads_alone_do_not_try_it),  cmocka_unit_test(overflow_changes_nothing),
+        cmocka_unit_test(any_gradient_counts),        cmocka_unit_test(optimiser_does_not_count_it),
+        cmocka_unit_test(resumes_the_same),           cmocka_unit_test(others_have_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
