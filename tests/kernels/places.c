@@ -30,8 +30,8 @@ void sb_fill_beside_first(double *places, int samples)
 
 static bool along(const double *a, const double *b, int from)
 {
-    for (double x = a[from]; x < a[from] + a[SIDE]; x++)
-        if (x >= b[from] && x < b[from] + b[SIDE])
+    for (int i = 0; i < (int)a[SIDE]; i++)
+        if (a[from] + i >= b[from] && a[from] + i < b[from] + b[SIDE])
             return true;
     return false;
 }
