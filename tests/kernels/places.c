@@ -1,8 +1,6 @@
 /* places.c: see places.h. */
 #include "tests/kernels/places.h"
 
-#include <stdint.h>
-
 #define IMAGES 3
 #define EDGE 8 /* of where squares begin */
 
@@ -32,9 +30,8 @@ void sb_fill_beside_first(double *places, int samples)
 
 static bool along(const double *a, const double *b, int from)
 {
-    const int64_t begin = (int64_t)a[from], other = (int64_t)b[from]; /* that end beyond an int, too */
-    for (int64_t x = begin; x < begin + (int64_t)a[SIDE]; x++)
-        if (x >= other && x < other + (int64_t)b[SIDE])
+    for (int i = 0; i < (int)a[SIDE]; i++)
+        if (a[from] + i >= b[from] && a[from] + i < b[from] + b[SIDE])
             return true;
     return false;
 }
