@@ -64,6 +64,15 @@ typedef struct {
     sb_schedule number;
 } sb_given;
 
+/* Bytes of the host's memory that a leaf of this kind and shape is given anew in each step; 0: it is given
+ * what is on the device. */
+static inline size_t sb_given_bytes(sb_given_kind kind, const sb_shape *shape)
+{
+    const bool on_device = kind == SB_GIVEN_FEATURES || kind == SB_GIVEN_TARGET || kind == SB_GIVEN_STATE ||
+                           kind == SB_GIVEN_ROWS;
+    return on_device ? 0 : (sb_shape_bytes(shape) + 255) / 256 * 256;
+}
+
 /* After a step, output `output` is written over the oldest rows of the queue, which is entry `entry`. */
 typedef struct {
     int entry, output;

@@ -148,6 +148,7 @@ static int count_heads(const counter *c, const graphs *g, size_t *arena)
     for (int k = 0; k < g->loss->leaf_count; k++) {
         leaves[k] = sb_shape_of(g->loss, g->loss->leaves[k]);
         given += sb_shape_bytes(&leaves[k]);
+        c->out->numbers += (double)sb_given_bytes(g->method.given[k].kind, &leaves[k]);
     }
     const sb_plan_options options = { .training = true };
     sb_plan *plan;

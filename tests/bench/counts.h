@@ -24,7 +24,8 @@ typedef struct {
     sb_tally forward[SB_OPS], backward[SB_OPS]; /* VIEW: augment's, for the batch, all of whole tiles and
                                                    blurred; the rest is the trainer's */
     sb_tally pack, rows;  /* weights in the compute type; features between a chunk and the batch */
-    double pixels, index; /* bytes that the trainer uploads: views, and in which order they come */
+    double pixels, index; /* bytes that the trainer uploads: views, and in which order they come; */
+    double numbers;       /* and what the loss is given: places, and a method's own */
     double tiles, views;  /* bytes that augment uploads and downloads */
     double memory; /* bytes: weights, their gradients, state, the largest arena, what the batch keeps */
     int chunks;

@@ -94,7 +94,7 @@ static void a_step(void **state)
                   given.kernels, given.libraries, given.fills, given.uploads, given.uploaded, given.downloads,
                   given.downloaded);
     assert_int_equal(given.libraries, products);
-    assert_int_equal(given.uploaded, (size_t)(counted.pixels + counted.index));
+    assert_int_equal(given.uploaded, (size_t)(counted.pixels + counted.index + counted.numbers));
     assert_int_equal(given.downloads, 1); /* the loss */
     assert_int_equal(given.downloaded, sizeof(float));
 }

@@ -29,13 +29,9 @@ static int plan_graph(sb_plan **out, sb_plan_bytes *bytes, const sb_graph *g, bo
 int sb_step_plan_heads(sb_step *s, bool sketch)
 {
     for (int k = 0; k < s->loss->leaf_count; k++) {
-        const sb_given_kind kind = s->method.given[k].kind;
         const sb_shape shape = sb_shape_of(s->loss, s->loss->leaves[k]);
         s->given_offset[k] = s->given_floats;
-        if (kind == SB_GIVEN_NUMBER || kind == SB_GIVEN_NORMAL || kind == SB_GIVEN_IMAGES ||
-            kind == SB_GIVEN_OTHERS || kind == SB_GIVEN_PLACES || kind == SB_GIVEN_SAID ||
-            kind == SB_GIVEN_TOLD)
-            s->given_floats += (sb_shape_elements(&shape) + 63) / 64 * 64; /* 256 bytes */
+        s->given_floats += sb_given_bytes(s->method.given[k].kind, &shape) / sizeof(float);
     }
     for (int t = 0; t < s->method.table_count; t++) {
         const sb_shape shape = sb_shape_of(s->loss, s->loss->leaves[s->method.tables[t].leaf]);
