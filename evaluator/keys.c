@@ -7,8 +7,7 @@ static const sb_key evaluate_keys[] = {
                 .apart = true),
     SB_KEY_INT(sb_evaluate_keys, snapshot_every, "50", 1, 1 << 30, "steps between weights for evaluators",
                .apart = true),
-    SB_KEY_INT(sb_evaluate_keys, max_tiles, "256", 2, 65536, "held-out tiles that are used, spread over all",
-               .apart = true),
+    SB_KEY_INT(sb_evaluate_keys, max_tiles, "256", 2, 65536, "held-out tiles, spread evenly", .apart = true),
 };
 
 const sb_key_table sb_evaluate_table = SB_KEY_TABLE("evaluate", NULL, sb_evaluate_keys, evaluate_keys);

@@ -23,7 +23,7 @@ extend() {
         add trainer/methods/methods.def 'SB_METHOD(agree)' &&
         add evaluator/metrics/metrics.def 'SB_METRIC(LARGEST, largest)' &&
         after evaluator/keys.h 'int max_tiles;' 'int patience;' &&
-        after evaluator/keys.c 'held-out tiles that are used' 'SB_KEY_INT(sb_evaluate_keys, patience, "3", 1, 9, "of who looks", .apart = true),'
+        after evaluator/keys.c 'static const sb_key evaluate_keys' 'SB_KEY_INT(sb_evaluate_keys, patience, "3", 1, 9, "of who looks", .apart = true),'
 }
 build() { make -s -C "$copy" -j2 all build/tests/kernels/test_cpu build/tests/emulated/test_cases build/tests/sb_emulated.so; }
 cases() { (cd "$copy" && "build/tests/$1" compare square | tee "$work/cases" && grep -c '^ok' "$work/cases" | grep -q '^1[0-9]' && ! grep '^not ok' "$work/cases"); }
