@@ -217,22 +217,24 @@ static void as_said(void **state)
     assert_int_equal(emulation_alive(), 0);
 }
 
+static void on_large_card(void (*holds)(sb_device *))
+{
+    set_card((size_t)80 << 30, 0, 0);
+    sb_device *device = open_device();
+    holds(device);
+    sb_device_close(&device);
+}
+
 static void flat(void **state)
 {
     (void)state;
-    set_card((size_t)80 << 30, 0, 0);
-    sb_device *device = open_device();
-    budget_is_flat(device);
-    sb_device_close(&device);
+    on_large_card(budget_is_flat);
 }
 
 static void linear(void **state)
 {
     (void)state;
-    set_card((size_t)80 << 30, 0, 0);
-    sb_device *device = open_device();
-    budget_is_linear(device);
-    sb_device_close(&device);
+    on_large_card(budget_is_linear);
 }
 
 int main(void)
