@@ -27,12 +27,12 @@ typedef struct {
 
 /* views.N.*: how one view is drawn. Probabilities in 0 .. 1. */
 typedef struct {
-    sb_sides size;               /* pixels of a side, in the course of the run; default data.view */
-    int side;                    /* what it is in the step in question; the largest until then */
-    double crop_min, crop_max;   /* area of the crop as a share of the tile's */
-    double ratio_min, ratio_max; /* aspect ratio of the crop */
-    double flip;                 /* probability */
-    double jitter;               /* probability of the four below, in random order */
+    sb_sides size;             /* pixels of a side, in the course of the run; default data.view */
+    int side;                  /* in the step that sb_view_sides_at was asked for; before that the largest */
+    double crop_min, crop_max; /* area of the crop as a share of the tile's */
+    double ratio_min, ratio_max;                  /* aspect ratio of the crop */
+    double flip;                                  /* probability */
+    double jitter;                                /* probability of the four below, in random order */
     double brightness, contrast, saturation, hue; /* strengths as torchvision's ColorJitter takes them */
     double grey;                                  /* probability */
     double blur, blur_min, blur_max;              /* probability; sigma in pixels of the view */

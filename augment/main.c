@@ -64,7 +64,8 @@ static bool not_stopped(void *context)
     return !sb_stop_requested();
 }
 
-/* The views' sizes in the step of this sample, and where they lie. A trainer ends with its sizes. */
+/* The views' sizes in the step of this sample, and where they lie. When they change a trainer ends, and this
+ * process with it. */
 static void lay_out(augment *a, uint64_t first)
 {
     const sb_trainer_keys *t = &a->keys.trainer;

@@ -22,6 +22,7 @@ typedef union {
     char text[PATH_MAX];
     int64_t integer;
     double real;
+    sb_sides sides;
 } any_value;
 
 /* ---- settings ------------------------------------------------------------------------------------------ */

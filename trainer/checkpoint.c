@@ -266,7 +266,7 @@ static int look_at(const char *path, int64_t *step)
     sb_safetensors file;
     int rc = sb_safetensors_open(&file, path);
     if (rc == 0) {
-        rc = read_step(&file, step);
+        rc = read_step(&file, step) != 0 ? sb_context("%s", path) : 0;
         sb_safetensors_close(&file);
     }
     if (rc != 0)

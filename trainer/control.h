@@ -23,8 +23,8 @@ int sb_control_start(sb_control **out, const char *run_dir, sb_ring *const *ring
                      const sb_segment_ticket *broadcasts, int broadcast_count, uint64_t first,
                      const sb_status *status);
 
-/* Stops the thread, writes status.json with this phase ("finished", "stopped", "failed") and frees; tolerates
- * NULL. */
+/* Stops the thread, writes status.json with this phase ("finished", "stopped", "failed"; "training": another
+ * trainer goes on) and frees; tolerates NULL. */
 void sb_control_stop(sb_control **control, const char *phase);
 
 /* Main thread: waits for a doorbell, a signal, or timeout_ms. -1 if the thread met a fault (sb_error tells).

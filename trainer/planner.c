@@ -87,7 +87,7 @@ static choice choose(sb_step *sketch, const sb_settings *c, size_t available)
     return chosen;
 }
 
-/* The same with one way of making again. */
+/* The largest chunk with one way of making again, in the same way; 0: none fits. */
 static int choose_fit(sb_step *sketch, sb_recompute r, size_t available)
 {
     int chunk = 0;

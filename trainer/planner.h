@@ -6,12 +6,13 @@
 #include "kernels/device.h"
 #include "trainer/configuration.h"
 
-/* Chooses trainer.chunk and trainer.recompute where they are auto, and writes them into the settings and the
- * configuration: a chunk is the group of the norms, so a run keeps it wherever it goes on. It opens the
- * device to ask what is free. A whole batch is rather made to fit by recomputing than cut; one that has to be
- * cut is cut into chunks of at least 32 views, if recomputing gives that. What augment and the loaders may
- * take before the run starts is left free, where that is possible. Says what it chose, unless all is kept.
- * Where nothing fits, the chunk stays whole: the step's own error says what is missing. */
+/* Chooses trainer.precision, trainer.chunk and trainer.recompute where they are auto, and writes them into
+ * the settings and the configuration: a chunk is the group of the norms, so a run keeps it wherever it goes
+ * on. It opens the device to ask what it computes in and what is free; a precision that it lacks is refused.
+ * A whole batch is rather made to fit by recomputing than cut; one that has to be cut is cut into chunks of
+ * at least 32 views, if recomputing gives that. What augment and the loaders may take before the run starts
+ * is left free, where that is possible. Says what it chose, unless all is kept. Where nothing fits, the chunk
+ * stays whole: the step's own error says what is missing. */
 int sb_planner_settle(sb_settings *settings, sb_config *config);
 
 /* The same on a device that is open. */

@@ -300,6 +300,15 @@ static int look(train *t)
 
 /* ---- the loop ------------------------------------------------------------------------------------------ */
 
+/* What augment makes next, should it join now. Behind the last step of these sizes it is that step's first
+ * sample, which is there already: where a sample lies follows from the sizes of its step, and these rings are
+ * of this one's. */
+static uint64_t next_sample(const train *t)
+{
+    const uint64_t step = (uint64_t)t->config.trainer.batch * (uint64_t)t->config.trainer.accumulate;
+    return step * (uint64_t)(t->number < t->until ? t->number : t->until - 1);
+}
+
 /* In steps like the last one: those with larger views take longer. */
 static double steps_left(const train *t)
 {
@@ -350,7 +359,7 @@ static int report(train *t, double loss, double lr, bool skipped, uint64_t step_
     }
     if (sb_metrics_append(t->run_dir, &m) != 0)
         return -1;
-    sb_control_progress(t->control, sample_number(t, 0), s, t->waited_ns, total);
+    sb_control_progress(t->control, next_sample(t), s, t->waited_ns, total);
     return 0;
 }
 
@@ -375,7 +384,7 @@ static void look_for_leak(train *t, double loss, double regrouped)
         "step %" PRId64
         ": the loss leans on which views share a norm: it is %.4g, and %.4g with the later views in other "
         "replicas. What is learnt is who is together, not the images. trainer.replicas=1 permutes the views, "
-        "encoder.norm=group has nobody together",
+        "encoder.norm=group normalises each view by itself",
         t->number + 1, t->leak.loss, t->leak.loss + t->leak.gap);
 }
 
@@ -465,9 +474,9 @@ static sb_train_end run_steps(train *t)
         return SB_TRAIN_FAILED;
     if (saved != t->number && save(t) != 0)
         return SB_TRAIN_FAILED;
-    if (rc == 1)
-        return SB_TRAIN_STOPPED;
-    return t->number < t->config.trainer.steps ? SB_TRAIN_RESIZED : SB_TRAIN_FINISHED;
+    if (t->number == t->config.trainer.steps)
+        return SB_TRAIN_FINISHED;
+    return rc == 1 || sb_stop_requested() ? SB_TRAIN_STOPPED : SB_TRAIN_RESIZED;
 }
 
 /* ---- start and end ------------------------------------------------------------------------------------- */

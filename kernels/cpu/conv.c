@@ -33,7 +33,7 @@ typedef struct {
 typedef struct {
     size_t forward, data;  /* packed weights; data: 0 where no data gradient is planned */
     size_t gradient;       /* the weight's gradient in oneDNN's layout */
-    size_t scratchpad, dx; /* the most of all operations; the data gradient's alone */
+    size_t scratchpad, dx; /* the most of all operations; of the data gradient and of packing for it */
 } sizes;
 
 /* What `plan` makes. */
@@ -424,9 +424,11 @@ static int backward_data(sb_device *device, const sb_call *call)
     if (!c->data.primitive)
         return sb_fail("this convolution was planned without a data gradient");
     char *weights = packed(device, call, &c->pack_data, (char *)call->scratch + c->sizes.dx);
+    if (!weights)
+        return -1;
     void *to = call->add[0] ? weights + c->sizes.data : call->dx[0];
     const void *addresses[] = { call->dy, weights, to };
-    if (!weights || execute(device, &c->data, addresses, 3, call->scratch) != 0)
+    if (execute(device, &c->data, addresses, 3, call->scratch) != 0)
         return -1;
     if (call->add[0])
         add_to(call->xs[0].type, sb_shape_elements(&call->xs[0]), to, call->dx[0]);

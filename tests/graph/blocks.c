@@ -141,18 +141,6 @@ static size_t scratch(sb_device *device, sb_op_id op, const sb_call *call)
     return cpu[op]->scratch(device, &rows);
 }
 
-static size_t packed(sb_device *device, sb_op_id op, const sb_call *call)
-{
-    const sb_call rows = in_rows(op, call);
-    return cpu[op]->packed(device, &rows);
-}
-
-static int pack(sb_device *device, sb_op_id op, const sb_call *call)
-{
-    const sb_call rows = in_rows(op, call);
-    return cpu[op]->pack(device, &rows);
-}
-
 static void layout(sb_op_id op, sb_call *call)
 {
     int comes = call->xs[0].block;
@@ -167,8 +155,6 @@ static void layout(sb_op_id op, sb_call *call)
     static int name##_backward(sb_device *d, const sb_call *c) { return backward(d, SB_OP_##NAME, c); }  \
     static int name##_plan(sb_device *d, sb_call *c) { return plan(d, SB_OP_##NAME, c); }                \
     static size_t name##_scratch(sb_device *d, const sb_call *c) { return scratch(d, SB_OP_##NAME, c); } \
-    static size_t name##_packed(sb_device *d, const sb_call *c) { return packed(d, SB_OP_##NAME, c); }   \
-    static int name##_pack(sb_device *d, const sb_call *c) { return pack(d, SB_OP_##NAME, c); }          \
     static void name##_layout(sb_device *d, sb_call *c) { (void)d, layout(SB_OP_##NAME, c); }
 #include "kernels/ops.def"
 #undef SB_OP
@@ -176,9 +162,7 @@ static void layout(sb_op_id op, sb_call *call)
 #define SB_OP(NAME, name)        \
     { .layout = name##_layout,   \
       .scratch = name##_scratch, \
-      .packed = name##_packed,   \
       .plan = name##_plan,       \
-      .pack = name##_pack,       \
       .forward = name##_forward, \
       .backward = name##_backward },
 static sb_kernel kernels[SB_OPS] = {
@@ -198,8 +182,6 @@ int blocks_device(sb_device **out, int threads)
         k->plan = around->plan ? k->plan : NULL;
         k->unplan = around->unplan;
         k->scratch = around->scratch ? k->scratch : NULL;
-        k->packed = around->packed ? k->packed : NULL;
-        k->pack = around->pack ? k->pack : NULL;
         k->backward = around->backward ? k->backward : NULL;
         k->rounds_dw = around->rounds_dw;
         table[op] = k;

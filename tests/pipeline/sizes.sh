@@ -1,16 +1,16 @@
 #!/bin/bash
-# Views that become larger in the course of a run: it goes over by itself, and the weights are the same whatever is killed on the way.
+# Views whose size changes in the course of a run: it goes over by itself, and the weights are the same whatever is killed on the way.
 # shellcheck source=tests/pipeline/common.sh
 source "$(dirname "$0")/common.sh"
 
-# Of 12 steps the first five have views of 16 pixels, the next four of 24, the last three of 32.
-schedule=(views.{0,1}.size="16 24@0.4 32@0.75")
+# Of 12 steps the first five have views of 24 pixels, the next four of 40, for which the rings' slots have to be larger (a page), the last three of 32.
+schedule=(views.{0,1}.size="24 40@0.4 32@0.75")
 growing() { run_small "$1" "${schedule[@]}" trainer.checkpoint_keep=10 "${@:2}"; }
 
 says_sizes() {
     local log=$work/$1/log/trainer.log
     cat "$log"
-    grep -q "views.0.size = 16 until step 5 of 12" "$log" && grep -q "views.0.size = 24 until step 9 of 12" "$log" &&
+    grep -q "views.0.size = 24 until step 5 of 12" "$log" && grep -q "views.0.size = 40 until step 9 of 12" "$log" &&
         grep -q "views.0.size = 32 until step 12 of 12" "$log" && [ "$(lines "$work/$1/metrics.jsonl")" -eq 12 ]
 }
 # Checkpoint $3 of runs $1 and $2: the same tensors, under whatever configuration.
@@ -42,22 +42,33 @@ stopped() {
     held 5 stopped growing stopped || return 1
     ./run stop "$work/stopped" && go_on trainer stopped
     wait $run
-    [ $? -eq 130 ] && nothing_left && within ./run resume "$work/stopped"
+    [ $? -eq 130 ] && grep -q '"phase": "stopped"' "$work/stopped/status.json" && nothing_left && within ./run resume "$work/stopped"
+}
+# The trainer's main thread hangs where it saves the last step of a size, and answers beside it an augment that comes anew. What it is given is of
+# these sizes: it joins and waits, until the trainer is killed.
+joined_twice() { [ "$(grep -c "augment: device:" "$work/saving/log/augment.log")" -eq 2 ] || ! kill -0 "$run" 2>/dev/null; }
+augment_killed_while_saving() {
+    local run
+    FAULT=open:hang FAULT_PROGRAM="sb_trainer train" FAULT_FILE="step-000000005*" FAULT_COUNTER=$work/hangs FAULT_TIMES=1 LD_PRELOAD=$work/fault.so growing saving &
+    run=$!
+    until_true "the hang" test -s "$work/hangs" && pkill -KILL -f "sb_augment $work/saving" && until_true "another augment" joined_twice || return 1
+    pkill -KILL -f "sb_trainer train $work/saving"
+    wait $run
 }
 # The newest checkpoint is of another network, and the one before it of another size.
 not_the_newest() {
     local said
     cp -r "$work/growing" "$work/mixed" && rm "$work/mixed/checkpoints/step-000000012.safetensors" && run_small other encoder.stem=imagenet trainer.steps=9 || return 1
     cp "$work/other/checkpoints/step-000000009.safetensors" "$work/mixed/checkpoints/"
-    ! said=$(within ./run resume "$work/mixed" 2>&1) && echo "$said" && [[ $said == *"views.0.size: it is 24 after step 8"*"and 32 after the newest"* ]]
+    ! said=$(within ./run resume "$work/mixed" 2>&1) && echo "$said" && [[ $said == *"views.0.size: it is 40 after step 8"*"and 32 after the newest"* ]]
 }
-planned() { ./run plan demo trainer.batch=8 "${schedule[@]}" >"$work/plan" && cat "$work/plan" && grep -q "^time: .* a step on average" "$work/plan" && grep -q "^ *32 px *none *16 of 16" "$work/plan"; }
+planned() { ./run plan demo trainer.batch=8 "${schedule[@]}" >"$work/plan" && cat "$work/plan" && grep -q "^time: .* a step on average" "$work/plan" && grep -q "^ *40 px *none *16 of 16" "$work/plan"; }
 
 make_images
 ok "what holds a trainer" make_fault
-ok "a run with views of 16, 24 and 32 pixels" growing growing
+ok "a run with views of 24, 40 and 32 pixels" growing growing
 ok "  says when each is in force" says_sizes growing
-ok "a run with views of 16 pixels" run_small fixed trainer.checkpoint_keep=10
+ok "a run with views of 24 pixels" run_small fixed data.view=24 trainer.checkpoint_keep=10
 ok "  the first part is the same" same_tensors growing fixed 000000004
 ok "  what follows is not" different growing fixed 000000008
 ok "three loaders, augment is killed" growing loaders run.loaders=3
@@ -70,6 +81,8 @@ ok "everything is killed in the first step of a size" killed first 10
 ok "  the same weights" same_weights growing first
 ok "a stop in the last step of a size" stopped
 ok "  the same weights" same_weights growing stopped
+ok "augment is killed while the last step of a size is saved" augment_killed_while_saving
+ok "  the same weights" same_weights growing saving
 ok "two batches a step" growing batches trainer.accumulate=2 trainer.chunk=5
 ok "a checkpoint that is not used, of another size" not_the_newest
 ok "planned" planned

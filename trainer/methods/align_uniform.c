@@ -5,7 +5,7 @@
  *     u(x) = log of the mean over pairs i != j of exp(-t |x_i - x_j|^2)
  *          = log sum_{i != j} exp(2 t (<x_i, x_j> - 1)) - log(N (N - 1))
  *
- * Pairs that are skipped are left out of the sum; the logarithm of their share stays in the value of L. */
+ * Pairs that overlap are left out of the sum; the logarithm of their share stays in the value of L. */
 #include <math.h>
 
 #include "trainer/graph/build.h"
@@ -21,7 +21,7 @@ static const sb_key keys[] = {
                 "how near embeddings are that push each other apart"),
 };
 
-/* u of a view's embeddings x, without its constant: [1, 1]. An embedding whose pairs are all skipped has the
+/* u of a view's embeddings x, without its constant: [1, 1]. An embedding whose pairs all overlap has the
  * logarithm of almost nothing. */
 static sb_t uniformity(sb_method *m, sb_t x, sb_t places)
 {

@@ -5,7 +5,7 @@
  *     L = mean over the 2N anchors of  log sum_{j not in {i, pos(i)}} exp(s_ij / T) - s_{i,pos(i)} / T
  *     s_ij = <z_i, z_j>, |z_i| = 1
  *
- * An anchor whose negatives are all skipped is pulled to its positive alone.
+ * An anchor whose negatives all overlap it is pulled to its positive alone.
  *
  * With temperature_adapt = alpha the temperature follows the batch, as in MACL (Huang et al. 2022, arXiv
  * 2207.07874, whose gradient is DCL's at that temperature):

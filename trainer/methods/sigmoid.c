@@ -7,7 +7,7 @@
  *
  * The sum over the negatives is no mean: the more there are, the more they weigh. t = t0 exp(scale) and bias
  * = bias0 + bias', where scale and bias' are what is learnt, from 0 on and without weight decay. Pairs that
- * are skipped are left out of the sum. */
+ * overlap are left out of the sum. */
 #include <math.h>
 
 #include "trainer/graph/build.h"

@@ -13,7 +13,7 @@
  * exp(s / T) is beyond f32. The released code has gamma = 1 in steps whose images are all new; here each
  * image is new for itself.
  *
- * Negatives that are skipped count as 0. An anchor that has no others counts as if they were at right angles.
+ * Negatives that overlap count as 0. An anchor that has no others counts as if they were at right angles.
  */
 #include <math.h>
 

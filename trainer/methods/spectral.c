@@ -7,7 +7,7 @@
  *         = x / sqrt(1 + max(|x|^2 / mu - 1, 0))
  *
  * Both terms are means over samples, or over pairs, of what those have alone: a small batch estimates the
- * loss of a large one without a bias. Pairs that are skipped count as 0. */
+ * loss of a large one without a bias. Pairs that overlap count as 0. */
 #include "trainer/graph/build.h"
 #include "trainer/method.h"
 

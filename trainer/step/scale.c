@@ -4,8 +4,9 @@
  * gradient at the features is multiplied by a scale, a power of two, before it goes back through the
  * backbone, and the gradient of the backbone's weights, in f32, is divided by it afterwards (Micikevicius et
  * al., "Mixed precision training", 2018). Where that leaves a value that is not finite, the step is skipped
- * and the scale halves; after so many steps without one it doubles. Begin, factors and interval are those of
- * PyTorch's GradScaler. Heads and loss are f32, and their gradients are never scaled.
+ * and the scale halves; after so many steps without one it doubles, up to a most; steps of the heads alone do
+ * not count. Begin, factors and interval are those of PyTorch's GradScaler. Heads and loss are f32, and their
+ * gradients are never scaled.
  *
  * What a run has to remember is an entry of the store, so that checkpoints have it. */
 #include "kernels/op/combine.h"
@@ -82,11 +83,12 @@ int sb_step_unscale(sb_step *s, bool alone)
         d->wait(d, SB_STREAM_COMPUTE) != 0)
         return -1;
     const bool skipped = wrong[0] || wrong[1];
-    s->scale.good = skipped ? 0
-                            : s->scale.good + (alone ? 0.0F : 1.0F); /* heads alone do not try the scale */
     if (skipped) {
+        s->scale.good = 0;
         s->scale.skipped++;
         s->scale.factor /= 2;
+    } else if (!alone) { /* the heads by themselves do not try the scale */
+        s->scale.good++;
     }
     if (s->scale.good >= INTERVAL) {
         s->scale.factor *= s->scale.factor < FACTOR_MOST ? 2 : 1;

@@ -61,7 +61,7 @@ typedef struct {
 /* What the step takes of the device's memory, in bytes. */
 typedef struct {
     size_t weights;     /* weights, gradients, optimiser state, statistics */
-    size_t packed;      /* weights in the compute type */
+    size_t packed;      /* weights where a device keeps them in a form of its own; the CPU does not */
     size_t activations; /* the arena of one chunk */
     size_t batch;       /* features, heads, loss: grows with the batch */
     int chunks;         /* of a batch */
