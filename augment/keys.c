@@ -95,11 +95,12 @@ static int check_sizes(const sb_config *config, const sb_view_keys *views)
     for (int i = 0; i < config->view_count; i++)
         for (int j = 0; j < i; j++) {
             char name[SB_KEY_NAME_MAX];
-            snprintf(name, sizeof name, "views.%d.size", i);
+            snprintf(name, sizeof name, "views.%d.size", views[i].size.count > 1 ? i : j); /* it was set */
             if (!stay_together(&views[j], &views[i]))
-                return sb_fail("%s: %s: it is that of views.%d.size in a part of the run and not in all of "
-                               "it; views of one size share their norms",
-                               sb_config_place(config, name), name, j);
+                return sb_fail(
+                    "%s: views.%d.size and views.%d.size are one size in a part of the run and not in "
+                    "all of it, and views of one size share their norms: give both the same",
+                    sb_config_place(config, name), j, i);
         }
     return 0;
 }

@@ -57,7 +57,7 @@ def report(o, results):
              f"{figures.machine()}.", "",
              f"A ResNet-18 is trained with labels on photographs of solar cells (`first-table.md` describes them): {o.images} images seen, in PyTorch. From "
              f"its weights {o.steps} steps of DCL at batch 16 go on without labels on the same photographs (`study/elpv.yaml`) at a rate of "
-             f"{4 * o.lr:g}, {o.lr / 0.000125:g} times the first table's, once with `continue=true` (100 steps "
+             f"{4 * o.lr:g} (optimiser.lr={o.lr:g} times the root of the batch), {o.lr / 0.000125:g} times the first table's, once with `continue=true` (100 steps "
              f"of the heads alone, 100 of the ramp, a tenth of the rate), once without. Features are measured as in `parity.md`, on "
              f"{len(elpv.rows('test'))} held-out cells; differences are taken seed by seed, with 95 % t intervals where there are seeds enough.", "",
              "| weights | seeds | kNN, % | against as given | linear, % | against as given |", "|---|---|---|---|---|---|"]

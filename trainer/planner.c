@@ -264,6 +264,10 @@ static int print_plan(sb_device *device, const sb_settings *settings, size_t ava
         printf("method %s, batch %d of %d views: trainer.chunk = %d of %d, trainer.recompute = %s\n",
                c.method->name, c.trainer.batch, c.view_count, c.trainer.chunk > 0 ? c.trainer.chunk : whole,
                whole, names[c.trainer.recompute]);
+        for (int v = 0; v < c.view_count; v++)
+            if (c.views[v].size.count > 1)
+                printf("views.%d has %d sizes in the course of the run: planned for %d pixels\n", v,
+                       c.views[v].size.count, c.views[v].side);
         print_memory(&c, sketch, &b, available, here);
     }
     sb_step_destroy(&sketch);

@@ -476,7 +476,12 @@ static sb_train_end run_steps(train *t)
         return SB_TRAIN_FAILED;
     if (t->number == t->config.trainer.steps)
         return SB_TRAIN_FINISHED;
-    return rc == 1 || sb_stop_requested() ? SB_TRAIN_STOPPED : SB_TRAIN_RESIZED;
+    if (rc == 1 || sb_stop_requested())
+        return SB_TRAIN_STOPPED;
+    sb_note("step %" PRId64 " of %" PRId64
+            ": views change their size here; the trainer starts again with the next",
+            t->number, t->config.trainer.steps);
+    return SB_TRAIN_RESIZED;
 }
 
 /* ---- start and end ------------------------------------------------------------------------------------- */
