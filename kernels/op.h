@@ -61,10 +61,20 @@ SB_SHARED size_t sb_shape_at(const sb_shape *s, size_t row, size_t channel)
            channel % block;
 }
 
-/* How an entry begins: zeros; ones; normal numbers after He et al. 2015, by the values that meet in an output
- * (fan-in, side[1] and what follows) or that an input goes to (fan-out, side[0] and from side[2]); means of 0
- * and variances of 1, for what a norm gathers and nobody learns. */
-typedef enum { SB_INIT_ZERO, SB_INIT_ONE, SB_INIT_FAN_IN, SB_INIT_FAN_OUT, SB_INIT_STATISTIC } sb_init;
+/* How an entry begins: zeros; ones; all `size`; normal numbers of deviation `size`; normal numbers after He
+ * et al. 2015, by the values that meet in an output (fan-in, side[1] and what follows) or that an input goes
+ * to (fan-out, side[0] and from side[2]); uniform ones up to 1 / sqrt(fan-in); means of 0 and variances of 1,
+ * for what a norm gathers and nobody learns. */
+typedef enum {
+    SB_INIT_ZERO,
+    SB_INIT_ONE,
+    SB_INIT_CONSTANT,
+    SB_INIT_NORMAL,
+    SB_INIT_FAN_IN,
+    SB_INIT_FAN_OUT,
+    SB_INIT_UNIFORM,
+    SB_INIT_STATISTIC
+} sb_init;
 
 /* A weight: an f32 array in the order of sides in which a checkpoint has it. dims = 0: there is none. */
 typedef struct {
@@ -72,6 +82,7 @@ typedef struct {
     int64_t side[4];
     const char *name; /* behind the node's: "weight" */
     sb_init init;
+    float size;        /* of init, where it says so */
     bool decayed;      /* weight decay and LARS' adaptation apply to it */
     bool standardised; /* what computes with it makes its rows standard first (standard_rows.h) */
     bool given; /* it stays as it was given and has no gradient; a statistic is used in training, too */

@@ -103,6 +103,13 @@ sb_entry *sb_weight_of(sb_graph *g, sb_t t, int k)
     return !n || n->leaf || n->w[k] < 0 ? NULL : &g->store->entries[n->w[k]];
 }
 
+/* A node without a name of its own: its weights are its scope's ("layer1.0.gamma"). */
+static bool name_is_scope(const char *name)
+{
+    const size_t length = strlen(name);
+    return length > 0 && name[length - 1] == '.';
+}
+
 /* Finds or adds the entry of each of the node's weights. */
 static int add_weights(sb_graph *g, sb_node *node, const sb_shape *xs, unsigned without)
 {
@@ -115,8 +122,8 @@ static int add_weights(sb_graph *g, sb_node *node, const sb_shape *xs, unsigned 
         if (w[i].dims == 0 || without >> i & 1)
             continue;
         char name[SB_ENTRY_NAME];
-        bool gathered = w[i].init == SB_INIT_STATISTIC;
-        if (snprintf(name, sizeof name, "%s%s%s", node->name, gathered ? "" : ".",
+        const bool gathered = w[i].init == SB_INIT_STATISTIC, scope_alone = name_is_scope(node->name);
+        if (snprintf(name, sizeof name, "%s%s%s", node->name, gathered || scope_alone ? "" : ".",
                      gathered ? "" : w[i].name) >= (int)sizeof name)
             return sb_fail("the name %s is too long for a weight", node->name);
         node->w[i] = sb_store_add(g->store, name, gathered ? SB_ENTRY_STATISTIC : SB_ENTRY_WEIGHT, &w[i]);

@@ -62,6 +62,20 @@ static void fill_normal(const sb_entry *e, double deviation, uint64_t seed, int 
     sb_normals(&random, deviation, out, e->count);
 }
 
+static void fill_uniform(const sb_entry *e, double most, uint64_t seed, int stream, float *out)
+{
+    sb_random random;
+    sb_random_init(&random, seed, SB_RANDOM_WEIGHTS, (uint32_t)stream, (uint32_t)e->kind, 0);
+    for (size_t i = 0; i < e->count; i++)
+        out[i] = (float)(most * (((double)sb_random_u32(&random) + 0.5) / 2147483648.0 - 1));
+}
+
+static void fill_with(const sb_entry *e, float value, float *out)
+{
+    for (size_t i = 0; i < e->count; i++)
+        out[i] = value;
+}
+
 /* The rows of a weight that is to have rows of unit length. */
 static void make_unit_rows(const sb_entry *e, float *rows)
 {
@@ -86,11 +100,11 @@ static void initialise(const sb_entry *e, uint64_t seed, int stream, float *out)
     switch (e->extent.init) {
     case SB_INIT_FAN_OUT: fill_normal(e, sqrt(2.0 / (double)(side[0] * taps)), seed, stream, out); break;
     case SB_INIT_FAN_IN: fill_normal(e, sqrt(2.0 / (double)(side[1] * taps)), seed, stream, out); break;
-    case SB_INIT_ZERO:
-    case SB_INIT_ONE:
-        for (size_t i = 0; i < e->count; i++)
-            out[i] = e->extent.init == SB_INIT_ONE ? 1.0f : 0.0f;
-        break;
+    case SB_INIT_UNIFORM: fill_uniform(e, 1 / sqrt((double)(side[1] * taps)), seed, stream, out); break;
+    case SB_INIT_NORMAL: fill_normal(e, (double)e->extent.size, seed, stream, out); break;
+    case SB_INIT_CONSTANT: fill_with(e, e->extent.size, out); break;
+    case SB_INIT_ZERO: fill_with(e, 0, out); break;
+    case SB_INIT_ONE: fill_with(e, 1, out); break;
     case SB_INIT_STATISTIC: /* means, then variances */
         for (size_t i = 0; i < e->count; i++)
             out[i] = i >= e->count / 2 ? 1.0f : 0.0f;
