@@ -11,8 +11,8 @@
 #include "kernels/cpu/columns.h"
 #include "kernels/cpu/cpu.h"
 
-/* exp(-t^2/2) is below f32's least normal number from here on. */
-#define T_MOST 13.2f
+/* 13.2, as bits: exp(-t^2/2) is below f32's least normal number from here on. */
+#define T_MOST 0x41533333u
 
 /* 2^v for -126 <= v <= 0: the nearest whole number goes into the exponent, what is left into a polynomial
  * (relative error 2e-9). */
@@ -33,27 +33,31 @@ static inline float power_of_two(float v)
     return p * scale.f;
 }
 
-/* Phi(u), and exp(-u^2/2). NaN stays. */
+/* Phi(u), and exp(-u^2/2); of NaN, any numbers. Choices are made of bits: of comparisons the compiler makes
+ * branches, and gives up. */
 static inline float distribution(float u, float *bell)
 {
-    const float t = fabsf(u) > T_MOST ? T_MOST : fabsf(u);
-    const float e = power_of_two(t * t * -0.72134752044448170f); /* log2(e) / 2 */
+    sb_float_bits t, e, right;
+    t.f = u;
+    right.u = ((t.u >> 31) - 1) & 0x3F800000u; /* 1 where u >= 0 */
+    t.u &= 0x7FFFFFFFu;
+    const uint32_t inside = 0 - ((t.u - T_MOST) >> 31);
+    t.u = t.u < T_MOST ? t.u : T_MOST;
+    e.f = power_of_two(t.f * t.f * -0.72134752044448170f); /* log2(e) / 2 */
+    e.u &= inside;
     float above = 0.004077430814504623f, below = 0.010220475494861603f;
-    above = above * t + 0.04037141799926758f;
-    below = below * t + 0.10120294988155365f;
-    above = above * t + 0.1824585646390915f;
-    below = below * t + 0.46742042899131775f;
-    above = above * t + 0.4372466504573822f;
-    below = below * t + 1.199277400970459f;
-    above = above * t + 0.5f;
-    below = below * t + 1.6723783016204834f;
-    below = below * t + 1.0f;
-    sb_float_bits kept;
-    kept.f = e;
-    kept.u &= -(uint32_t) !(fabsf(u) > T_MOST); /* a choice that the compiler would make a branch of */
-    *bell = kept.f;
-    const float left = *bell * above / below, right = u > 0 ? 1.0f : 0.0f;
-    return left + right * (1 - 2 * left);
+    above = above * t.f + 0.04037141799926758f;
+    below = below * t.f + 0.10120294988155365f;
+    above = above * t.f + 0.1824585646390915f;
+    below = below * t.f + 0.46742042899131775f;
+    above = above * t.f + 0.4372466504573822f;
+    below = below * t.f + 1.199277400970459f;
+    above = above * t.f + 0.5f;
+    below = below * t.f + 1.6723783016204834f;
+    below = below * t.f + 1.0f;
+    const float left = e.f * above / below;
+    *bell = e.f;
+    return left + right.f * (1 - 2 * left);
 }
 
 /* u = x + b */
