@@ -11,6 +11,7 @@
 #include "kernels/op/concat.h"
 #include "kernels/op/conv.h"
 #include "kernels/op/cross_entropy.h"
+#include "kernels/op/depthwise.h"
 #include "kernels/op/deviation.h"
 #include "kernels/op/epps_pulley.h"
 #include "kernels/op/gather.h"
@@ -52,6 +53,8 @@
     sb_apply(g, OP, (const sb_t[SB_INPUTS_MAX]){ a, b, SB_NONE }, name, 0, NULL, 0)
 
 #define sb_conv(g, x, name, ...) SB_APPLY(g, SB_OP_CONV, name, 0, x, SB_NONE, (&(sb_conv_how){ __VA_ARGS__ }))
+#define sb_depthwise(g, x, name, ...) \
+    SB_APPLY(g, SB_OP_DEPTHWISE, name, 0, x, SB_NONE, (&(sb_depthwise_how){ __VA_ARGS__ }))
 #define sb_maxpool(g, x) SB_APPLY_PLAIN(g, SB_OP_MAXPOOL, "maxpool", x, SB_NONE)
 #define sb_avgpool(g, x) SB_APPLY_PLAIN(g, SB_OP_AVGPOOL, "avgpool", x, SB_NONE)
 #define sb_linear(g, x, name, ...) \
