@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/cpu/cpu.h"
+#include "kernels/cpu/bias.h"
 #include "kernels/op/conv.h"
 #include "proto/error.h"
 #include "proto/memory.h"
@@ -24,7 +24,7 @@
 typedef struct {
     dnnl_primitive_desc_t desc;
     dnnl_primitive_t primitive;
-    dnnl_exec_arg_t args[4];
+    dnnl_exec_arg_t args[5];
     int arg_count;
     size_t scratch;
 } operation;
@@ -116,6 +116,8 @@ typedef enum { FORWARD, BACKWARD_DATA, BACKWARD_WEIGHT } direction;
 
 typedef struct {
     md_handle x, y, weight, weight_f32; /* weight: compute type, any layout; weight_f32: any layout */
+    md_handle bias;                     /* forward's */
+    bool biased;                        /* else `bias` is empty */
     dnnl_dims_t strides, dilates, padding;
 } descriptors;
 
@@ -139,7 +141,7 @@ static int make_desc(sb_cpu *cpu, const descriptors *d, direction which, dnnl_pr
 #if DNNL_VERSION_MAJOR >= 3
     if (status == dnnl_success && which == FORWARD)
         status = dnnl_convolution_forward_primitive_desc_create(
-            out, cpu->engine, dnnl_forward_training, dnnl_convolution_direct, d->x, d->weight, NULL, d->y,
+            out, cpu->engine, dnnl_forward_training, dnnl_convolution_direct, d->x, d->weight, d->bias, d->y,
             d->strides, d->dilates, d->padding, d->padding, attr);
     if (status == dnnl_success && which == BACKWARD_DATA)
         status = dnnl_convolution_backward_data_primitive_desc_create(
@@ -155,8 +157,8 @@ static int make_desc(sb_cpu *cpu, const descriptors *d, direction which, dnnl_pr
     dnnl_convolution_desc_t c;
     if (status == dnnl_success && which == FORWARD)
         status = dnnl_dilated_convolution_forward_desc_init(
-            &c, dnnl_forward_training, dnnl_convolution_direct, &d->x, &d->weight, NULL, &d->y, d->strides,
-            d->dilates, d->padding, d->padding);
+            &c, dnnl_forward_training, dnnl_convolution_direct, &d->x, &d->weight, &d->bias, &d->y,
+            d->strides, d->dilates, d->padding, d->padding);
     if (status == dnnl_success && which == BACKWARD_DATA)
         status = dnnl_dilated_convolution_backward_data_desc_init(&c, dnnl_convolution_direct, &d->x,
                                                                   &d->weight, &d->y, d->strides, d->dilates,
@@ -208,7 +210,8 @@ static md_query query(const operation *o, dnnl_query_t what)
     return dnnl_primitive_desc_query_md(o->desc, what, 0);
 }
 
-/* By direction: two inputs, the output; behind them execute sets the scratchpad. */
+/* By direction: two inputs, the output; behind them execute sets the bias, if there is one, and the
+ * scratchpad. */
 static const int arguments[3][3] = {
     [FORWARD] = { DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST },
     [BACKWARD_DATA] = { DNNL_ARG_DIFF_DST, DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_SRC },
@@ -229,6 +232,10 @@ static int make_convolution(sb_cpu *cpu, operation *o, const descriptors *d, dir
     for (int i = 0; i < 3; i++)
         if (add_argument(cpu, o, arguments[which][i], query(o, queries[which][i])) != 0)
             return -1;
+    if (which == FORWARD && d->biased &&
+        add_argument(cpu, o, DNNL_ARG_BIAS,
+                     dnnl_primitive_desc_query_md(o->desc, dnnl_query_weights_md, 1)) != 0)
+        return -1;
     o->scratch = md_bytes(query(o, dnnl_query_scratchpad_md));
     return add_argument(cpu, o, DNNL_ARG_SCRATCHPAD, query(o, dnnl_query_scratchpad_md));
 }
@@ -318,12 +325,16 @@ static int plan(sb_device *device, sb_call *call)
         return -1;
     dnnl_dims_t x = { xs->n, xs->c, xs->h, xs->w }, y = { ys->n, ys->c, ys->h, ys->w };
     dnnl_dims_t w = { how->out, xs->c, how->kernel, how->kernel };
-    descriptors d = { .strides = { how->stride, how->stride }, .padding = { how->pad, how->pad } };
+    dnnl_dims_t b = { how->out };
+    descriptors d = { .strides = { how->stride, how->stride },
+                      .padding = { how->pad, how->pad },
+                      .biased = how->bias };
     md_handle master = { 0 };
     int rc = md_make(&d.x, 4, x, type_of(xs->type), dnnl_nhwc) ||
              md_make(&d.y, 4, y, type_of(xs->type), dnnl_nhwc) ||
              md_make(&d.weight, 4, w, type_of(xs->type), dnnl_format_tag_any) ||
              md_make(&d.weight_f32, 4, w, dnnl_f32, dnnl_format_tag_any) ||
+             (d.biased && md_make(&d.bias, 1, b, dnnl_f32, dnnl_x) != 0) ||
              md_make(&master, 4, w, dnnl_f32, dnnl_oihw);
 #if DNNL_VERSION_MAJOR >= 3
     rc = rc || make(cpu, c, &d, call->gradient[0], master, &most) != 0;
@@ -334,6 +345,8 @@ static int plan(sb_device *device, sb_call *call)
     md_free(d.y);
     md_free(d.weight);
     md_free(d.weight_f32);
+    if (d.biased)
+        md_free(d.bias);
     md_free(master);
     if (rc) {
         unplan(device, c);
@@ -387,8 +400,9 @@ static int forward(sb_device *device, const sb_call *call)
 {
     convolution *c = call->planned;
     const void *weights = packed(device, call, &c->pack_forward, (char *)call->scratch + c->sizes.scratchpad);
-    const void *addresses[] = { call->x[0], weights, call->y };
-    return weights ? execute(device, &c->forward, addresses, 3, call->scratch) : -1;
+    const void *addresses[] = { call->x[0], weights, call->y, call->w[1] };
+    const int count = ((const sb_conv_how *)call->how)->bias ? 4 : 3;
+    return weights ? execute(device, &c->forward, addresses, count, call->scratch) : -1;
 }
 
 /* to += from. */
@@ -437,6 +451,8 @@ static int backward_data(sb_device *device, const sb_call *call)
 
 static int backward(sb_device *device, const sb_call *call)
 {
+    if (((const sb_conv_how *)call->how)->bias && call->dw[1])
+        sb_cpu_bias_back(&call->ys, call->dy, call->dw[1]);
     if (call->dw[0] && backward_weight(device, call) != 0)
         return -1;
     return call->dx[0] ? backward_data(device, call) : 0;

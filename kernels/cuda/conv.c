@@ -6,6 +6,7 @@
  * convolution's gradient is rounded once in each call, and added in f32 (sb_kernel: rounds_dw). */
 #include <stdlib.h>
 
+#include "kernels/cuda/bias.h"
 #include "kernels/cuda/layout.h"
 #include "kernels/cuda/plan.h"
 
@@ -89,14 +90,19 @@ static size_t standard_bytes(const sb_call *call)
     return how->standardised ? sb_cuda_align((size_t)how->out * filter * sizeof(float)) : 0;
 }
 
+static bool biased(const sb_call *call) { return ((const sb_conv_how *)call->how)->bias; }
+
 /* cuDNN's workspace; x or dx as cuDNN sees it; the weight's gradient in cuDNN's layout; standardised weights.
- */
+ * Before all of them, in the same memory, the sums of a bias' gradient. */
 static size_t scratch(sb_device *device, const sb_call *call)
 {
     (void)device;
     const convolution *c = call->planned;
     const layout l = layout_of(call);
-    return (c ? c->workspace : sb_cuda_workspace_most(&l.seen)) + l.copied + l.packed + standard_bytes(call);
+    const size_t sums = biased(call) ? sb_cuda_bias_scratch(&call->ys) : 0,
+                 all = (c ? c->workspace : sb_cuda_workspace_most(&l.seen)) + l.copied + l.packed +
+                       standard_bytes(call);
+    return sums > all ? sums : all;
 }
 
 static void *copy_of(const sb_call *call)
@@ -145,7 +151,9 @@ static int forward(sb_device *device, const sb_call *call)
 {
     const convolution *c = call->planned;
     const void *x = seen_x(device, call);
-    return x ? sb_cuda_plan_run((sb_cuda *)device, &c->forward, x, call->packed, call->y, call->scratch) : -1;
+    if (!x || sb_cuda_plan_run((sb_cuda *)device, &c->forward, x, call->packed, call->y, call->scratch) != 0)
+        return -1;
+    return biased(call) ? sb_cuda_bias_add(device, &call->ys, call->w[1], call->y) : 0;
 }
 
 static int backward_weight(sb_device *device, const sb_call *call)
@@ -182,6 +190,9 @@ static int backward_data(sb_device *device, const sb_call *call)
 
 static int backward(sb_device *device, const sb_call *call)
 {
+    if (biased(call) && call->dw[1] &&
+        sb_cuda_bias_back(device, &call->ys, call->dy, call->dw[1], call->scratch) != 0)
+        return -1;
     if (call->dw[0] && backward_weight(device, call) != 0)
         return -1;
     return call->dx[0] ? backward_data(device, call) : 0;

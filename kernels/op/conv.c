@@ -8,10 +8,12 @@ static int shape(const void *how, const sb_shape *xs, sb_shape *y)
     const sb_conv_how *c = how;
     int h = xs->h + 2 * c->pad - c->kernel, w = xs->w + 2 * c->pad - c->kernel;
     if (xs->n < 1 || xs->h < 1 || xs->w < 1 || xs->c < 1 || !sb_type_real(xs->type) || c->out < 1 ||
-        c->kernel < 1 || c->stride < 1 || c->pad < 0 || c->pad >= c->kernel || h < 0 || w < 0)
+        c->kernel < 1 || c->stride < 1 || c->pad < 0 || c->pad >= c->kernel || h < 0 || w < 0 ||
+        (c->flat && c->kernel != 1))
         return sb_fail(
-            "a convolution of %s [%d, %d, %d, %d] to %d channels with kernel %d, stride %d, pad %d",
-            sb_type_name(xs->type), xs->n, xs->h, xs->w, xs->c, c->out, c->kernel, c->stride, c->pad);
+            "a convolution of %s [%d, %d, %d, %d] to %d channels with kernel %d, stride %d, pad %d%s",
+            sb_type_name(xs->type), xs->n, xs->h, xs->w, xs->c, c->out, c->kernel, c->stride, c->pad,
+            c->flat ? ", as a linear layer" : "");
     *y = (sb_shape){ xs->n, h / c->stride + 1, w / c->stride + 1, c->out, xs->type };
     return 0;
 }
@@ -22,17 +24,15 @@ static void weights(const void *how, const sb_shape *xs, sb_extent w[SB_WEIGHTS_
 {
     const sb_conv_how *c = how;
     w[0] = (sb_extent){
-        4,
-        { c->out, xs->c, c->kernel, c->kernel },
-        "weight",
-        .init = SB_INIT_FAN_OUT,
-        .decayed = true,
-        .standardised = c->standardised,
+        c->flat ? 2 : 4, { c->out, xs->c, c->kernel, c->kernel }, "weight", .init = SB_INIT_FAN_OUT,
+        .decayed = true, .standardised = c->standardised,
     };
+    if (c->bias)
+        w[1] = (sb_extent){ 1, { c->out }, "bias", .init = SB_INIT_ZERO };
 }
 
 /* Backward computes as much for each of its two gradients as forward does. It reads x, dy and packed weights,
- * and writes dx; it reads and writes dw. */
+ * and writes dx; it reads and writes dw. A bias is nothing beside that. */
 static sb_cost cost(const void *how, const sb_shape *xs, bool backward)
 {
     sb_shape y;

@@ -65,18 +65,55 @@ static int taps(const sb_reference *r)
     return kernel * kernel;
 }
 
-static void forward(sb_reference *r) { compute(r, FORWARD, taps(r) * r->xs[0].c, r->y, r->y_bound); }
+static size_t fan_in(const sb_reference *r) { return (size_t)taps(r) * (size_t)r->xs[0].c; }
+
+/* It may be one more term of a sum, from the start on. Or a device may round a value to its type, add the
+ * bias, and round again. */
+static void add_bias(sb_reference *r)
+{
+    const sb_array_type type = sb_array_type_of(r->ys.type);
+    for (size_t i = 0; i < sb_shape_elements(&r->ys); i++) {
+        const double bias = r->w[1][i % (size_t)r->ys.c], value = r->y[i];
+        r->y[i] += bias;
+        if (r->y_bound)
+            r->y_bound[i] += SB_UNIT_F32 * (sb_growth((double)fan_in(r)) * fabs(bias) + fabs(value)) +
+                             (type == SB_ARRAY_F32 ? 0 : sb_array_unit(type) * fabs(value)) +
+                             sb_array_least(type);
+    }
+}
+
+/* The column sums are f64's. */
+static void bias_gradient(sb_reference *r)
+{
+    const size_t rows = sb_shape_rows(&r->ys), c = (size_t)r->ys.c;
+    for (size_t i = 0; i < c; i++) {
+        double sum = 0, magnitude = 0;
+        for (size_t k = 0; k < rows; k++) {
+            sum += r->dy[k * c + i];
+            magnitude += fabs(r->dy[k * c + i]);
+        }
+        r->dw[1][i] = sum;
+        r->dw_bound[1][i] = (double)rows * 0x1p-53 * magnitude;
+    }
+}
+
+static void forward(sb_reference *r)
+{
+    compute(r, FORWARD, taps(r) * r->xs[0].c, r->y, r->y_bound);
+    if (r->w[1])
+        add_bias(r);
+}
 
 static void backward(sb_reference *r)
 {
     if (r->dx[0])
         compute(r, DATA, taps(r) * r->ys.c, r->dx[0], r->dx_bound[0]);
     compute(r, WEIGHT, (double)r->ys.n * r->ys.h * r->ys.w, r->dw[0], r->dw_bound[0]);
+    if (r->dw[1])
+        bias_gradient(r);
 }
 
 /* ---- standardised filters ------------------------------------------------------------------------------ */
-
-static size_t fan_in(const sb_reference *r) { return (size_t)taps(r) * (size_t)r->xs[0].c; }
 
 /* 1 / deviation of a filter, and the filter standardised. */
 static double standardise(const double *w, size_t count, double *out)
@@ -117,6 +154,8 @@ static void forward_standardised(sb_reference *r)
     const double terms = (double)fan_in(r);
     compute(&s, FORWARD, terms, r->y, r->y_bound);
     add_rounding(r, terms, sb_shape_elements(&r->ys), r->y_bound);
+    if (r->w[1])
+        add_bias(r);
     free(s.w[0]);
 }
 
@@ -164,6 +203,8 @@ static void fill(sb_trial *t, sb_reference *r)
     sb_array w = { .type = x.type, .value = r->w[0], .count = sb_extent_count(&r->ws[0]) };
     sb_fill_normal(t, &x, 0.3, 1);
     sb_fill_normal(t, &w, 0, 0.1);
+    if (r->w[1])
+        sb_fill_normal(t, sb_array_w(t, 1), 0.5, 1);
 }
 
 static const char *lacks(const sb_shape *xs, const sb_device *device)
@@ -199,8 +240,9 @@ static void add_as(sb_type type, bool timed, row r)
     sb_op_case_add(
         c->standardised ? &test_standardised : &test, c, &(sb_shape){ r.n, r.h, r.w, r.in, type },
         (sb_op_options){ .timed = timed, .no_dx = r.in <= 3 /* as in a network: not for the images */ },
-        "%s [%d, %d, %d, %d] to %d, %d x %d / %d pad %d%s", sb_type_name(type), r.n, r.h, r.w, r.in, c->out,
-        c->kernel, c->kernel, c->stride, c->pad, c->standardised ? " standardised" : "");
+        "%s [%d, %d, %d, %d] to %d, %d x %d / %d pad %d%s%s%s", sb_type_name(type), r.n, r.h, r.w, r.in,
+        c->out, c->kernel, c->kernel, c->stride, c->pad, c->standardised ? " standardised" : "",
+        c->bias ? " bias" : "", c->flat ? " flat" : "");
 }
 
 static void add(bool timed, row r)
@@ -255,6 +297,11 @@ static int pad_of_a_kernel(sb_device *d)
 static int no_height(sb_device *d)
 {
     return (void)d, bad((row){ 1, 0, 8, 8, { 8, .kernel = 3, .stride = 1, .pad = 1 } });
+}
+
+static int flat_kernel(sb_device *d)
+{
+    return (void)d, bad((row){ 1, 8, 8, 8, { 8, .kernel = 3, .stride = 1, .pad = 1, .flat = true } });
 }
 
 static int of_bytes(sb_device *device)
@@ -321,6 +368,13 @@ void sb_cases_conv(void)
         { 1, 33, 31, 31, { 33, .kernel = 3, .stride = 1, .pad = 1, .standardised = true } },
         { 1, 1, 257, 16, { 16, .kernel = 3, .stride = 2, .pad = 1, .standardised = true } },
         { 255, 1, 1, 16, { 31, .kernel = 1, .stride = 1, .pad = 0, .standardised = true } },
+        { 3, 7, 7, 64, { 255, .kernel = 1, .stride = 1, .bias = true, .flat = true } },
+        { 257, 1, 33, 31, { 33, .kernel = 1, .stride = 1, .bias = true, .flat = true } },
+        { 1, 1, 1, 31, { 1, .kernel = 1, .stride = 1, .flat = true } },
+        { 2, 33, 31, 3, { 40, .kernel = 4, .stride = 4, .pad = 0, .bias = true } },
+        { 3, 9, 8, 40, { 80, .kernel = 2, .stride = 2, .pad = 0, .bias = true } },
+        { 1, 65, 33, 3, { 192, .kernel = 16, .stride = 16, .pad = 0, .bias = true } },
+        { 31, 3, 3, 16, { 16, .kernel = 3, .stride = 1, .pad = 1, .standardised = true, .bias = true } },
     };
     for (size_t i = 0; i < sizeof small / sizeof *small; i++)
         add(false, small[i]);
@@ -350,6 +404,31 @@ void sb_cases_conv(void)
         }
     }
 
+    /* ConvNeXt-atto, MobileNetV4-conv-small and ViT-Ti/32 at 224 pixels: their widths are no powers of 2. */
+    static const row wide[] = {
+        { 4, 224, 224, 3, { 40, .kernel = 4, .stride = 4, .bias = true } },
+        { 4, 56, 56, 40, { 160, .kernel = 1, .stride = 1 } },
+        { 4, 56, 56, 160, { 40, .kernel = 1, .stride = 1, .bias = true } },
+        { 4, 56, 56, 40, { 80, .kernel = 2, .stride = 2, .bias = true } },
+        { 4, 28, 28, 80, { 320, .kernel = 1, .stride = 1 } },
+        { 4, 28, 28, 320, { 80, .kernel = 1, .stride = 1, .bias = true } },
+        { 4, 14, 14, 160, { 640, .kernel = 1, .stride = 1 } },
+        { 4, 14, 14, 640, { 160, .kernel = 1, .stride = 1, .bias = true } },
+        { 4, 7, 7, 1280, { 320, .kernel = 1, .stride = 1, .bias = true } },
+        { 4, 112, 112, 32, { 32, .kernel = 3, .stride = 2, .pad = 1 } },
+        { 4, 56, 56, 32, { 96, .kernel = 3, .stride = 2, .pad = 1 } },
+        { 4, 28, 28, 96, { 64, .kernel = 1, .stride = 1 } },
+        { 4, 14, 14, 96, { 192, .kernel = 1, .stride = 1 } },
+        { 4, 14, 14, 192, { 96, .kernel = 1, .stride = 1 } },
+        { 4, 7, 7, 128, { 960, .kernel = 1, .stride = 1 } },
+        { 16, 224, 224, 3, { 192, .kernel = 32, .stride = 32, .bias = true } },
+        { 16, 1, 50, 192, { 576, .kernel = 1, .stride = 1, .bias = true, .flat = true } },
+        { 16, 1, 50, 192, { 768, .kernel = 1, .stride = 1, .flat = true } },
+        { 16, 1, 50, 768, { 192, .kernel = 1, .stride = 1, .bias = true, .flat = true } },
+    };
+    for (size_t i = 0; i < sizeof wide / sizeof *wide; i++)
+        add(true, wide[i]);
+
     sb_case_add_refusal("conv: kernel larger than the padded image", larger_than_the_image);
     sb_case_add_refusal("conv: no images", no_images);
     sb_case_add_refusal("conv: no channels in", no_channels);
@@ -359,6 +438,7 @@ void sb_cases_conv(void)
     sb_case_add_refusal("conv: negative pad", pad_below_zero);
     sb_case_add_refusal("conv: a pad as wide as the kernel", pad_of_a_kernel);
     sb_case_add_refusal("conv: no height", no_height);
+    sb_case_add_refusal("conv: a linear layer with a kernel", flat_kernel);
     sb_case_add_refusal("conv: of bytes", of_bytes);
     sb_case_add_refusal("conv: of numbers of rows", of_numbers);
     sb_case_add_refusal("conv: a data gradient that was not planned", data_gradient_not_planned);
