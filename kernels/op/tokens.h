@@ -32,7 +32,7 @@ typedef struct {
 
 static inline sb_tokens sb_tokens_of(const sb_call *call)
 {
-    const sb_tokens_how *how = call->how;
+    const sb_tokens_how *how = (const sb_tokens_how *)call->how;
     const sb_shape *x = &call->xs[0];
     return (sb_tokens){ .type = x->type,
                         .images = x->n,
