@@ -21,8 +21,8 @@ typedef struct {
     sb_key_table keys; /* of this one alone: encoder.* */
     sb_t (*build)(sb_graph *graph, const void *keys, int channels, sb_type type);
 
-    /* Prints the lines of Python that make `model`, into which what is exported loads strictly. NULL: no
-     * library has this encoder. */
+    /* Prints the lines of Python, imports first, that make `model`, into which what is exported loads
+     * strictly. NULL: no library has this encoder. */
     void (*show)(FILE *out, const void *keys, int channels);
 
     sb_encoder_norm (*norm)(const void *keys); /* NULL: SB_ENCODER_BATCH */

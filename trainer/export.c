@@ -130,7 +130,6 @@ int sb_export_show(const char *run_dir, const char *out)
         return -1;
     if (!settings.encoder->show)
         return 0;
-    printf("import torch, torchvision, safetensors.torch\n");
     settings.encoder->show(stdout, settings.encoder_keys, settings.data.channels);
     printf("model.load_state_dict(safetensors.torch.load_file(");
     show_string(out);

@@ -148,9 +148,8 @@
     SB_APPLY(g, SB_OP_GROUPNORM, name, 0, x, residual, \
              (&(sb_groupnorm_how){ .epsilon = SB_NORM_EPSILON, __VA_ARGS__ }))
 
-#define sb_layernorm(g, x, name, ...)                 \
-    SB_APPLY(g, SB_OP_LAYERNORM, name, 0, x, SB_NONE, \
-             (&(sb_layernorm_how){ .epsilon = SB_NORM_EPSILON, __VA_ARGS__ }))
+#define sb_layernorm(g, x, name, ...) \
+    SB_APPLY(g, SB_OP_LAYERNORM, name, 0, x, SB_NONE, (&(sb_layernorm_how){ __VA_ARGS__ }))
 
 #define sb_gelu(g, x, name, ...) SB_APPLY(g, SB_OP_GELU, name, 0, x, SB_NONE, (&(sb_gelu_how){ __VA_ARGS__ }))
 
