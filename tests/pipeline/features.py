@@ -15,7 +15,7 @@ SIDE = 64
 
 
 def load(lines):
-    safetensors = SimpleNamespace(load_file=reference.load_file)  # Debian 12 has no package of it
+    safetensors = SimpleNamespace(load_file=reference.load_file)  # Debian 12 has no package of it, and PyPI may be out of reach
     sys.modules["safetensors"], sys.modules["safetensors.torch"] = SimpleNamespace(torch=safetensors), safetensors
     assert "strict=True" in lines, lines
     names = {}
