@@ -3,18 +3,12 @@
  * for images of 28 to 64 pixels. Stem `stride4`: ImageNet's weights at twice the stride, for images of 512
  * pixels and more: a quarter of the places in every layer. Norms `group`: GroupNorm of 32 groups (Wu and He
  * 2018), by default behind convolutions whose filters are standardised (Qiao et al. 2019). */
-#include <string.h>
-
 #include "trainer/encoder.h"
+#include "trainer/encoders/pixels.h"
 #include "trainer/graph/build.h"
 
-#define NOMINAL_SIDE 224
 #define STEM_WIDTH 64
 #define GROUPS 32
-
-/* ImageNet's mean and deviation, as every torchvision model expects; grey: those of its luminance. */
-static const float mean_colour[] = { 0.485f, 0.456f, 0.406f }, std_colour[] = { 0.229f, 0.224f, 0.225f };
-static const float mean_grey[] = { 0.449f }, std_grey[] = { 0.226f };
 
 typedef struct {
     int blocks[4];
@@ -94,20 +88,9 @@ static sb_t block(sb_graph *g, const resnet_keys *own, sb_t x, bool bottleneck, 
     return t;
 }
 
-static sb_input_how input_of(int channels, sb_type type)
-{
-    sb_input_how how = { .type = type };
-    bool grey = channels == 1;
-    memcpy(how.mean, grey ? mean_grey : mean_colour, grey ? sizeof mean_grey : sizeof mean_colour);
-    memcpy(how.std, grey ? std_grey : std_colour, grey ? sizeof std_grey : sizeof std_colour);
-    return how;
-}
-
 static sb_t build(sb_graph *g, const resnet *v, const resnet_keys *own, int channels, sb_type type)
 {
-    const sb_input_how normalise = input_of(channels, type);
-    sb_t pixels = sb_leaf(g, "pixels", (sb_shape){ 1, NOMINAL_SIDE, NOMINAL_SIDE, channels, SB_U8 }, false);
-    sb_t t = SB_APPLY(g, SB_OP_INPUT, "input", 0, pixels, SB_NONE, &normalise);
+    sb_t t = sb_encoder_pixels(g, channels, type);
     t = conv(g, own, t, "conv1",
              (sb_conv_how){ STEM_WIDTH, .kernel = stems[own->stem].kernel, .stride = stems[own->stem].stride,
                             .pad = stems[own->stem].pad });
@@ -129,7 +112,7 @@ static sb_t build(sb_graph *g, const resnet *v, const resnet_keys *own, int chan
 static void show(FILE *out, const char *name, const resnet_keys *own, int channels)
 {
     const int kernel = stems[own->stem].kernel, stride = stems[own->stem].stride;
-    fprintf(out, "model = torchvision.models.%s(", name);
+    fprintf(out, "import torch, torchvision, safetensors.torch\nmodel = torchvision.models.%s(", name);
     if (own->norm == SB_ENCODER_GROUP)
         fprintf(out, "norm_layer=lambda c: torch.nn.GroupNorm(%d, c)", GROUPS);
     fprintf(out, ")\n");

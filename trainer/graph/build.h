@@ -11,6 +11,7 @@
 #include "kernels/op/concat.h"
 #include "kernels/op/conv.h"
 #include "kernels/op/cross_entropy.h"
+#include "kernels/op/depthwise.h"
 #include "kernels/op/deviation.h"
 #include "kernels/op/epps_pulley.h"
 #include "kernels/op/gather.h"
@@ -49,6 +50,8 @@
     sb_apply(g, OP, (const sb_t[SB_INPUTS_MAX]){ a, b, SB_NONE }, name, 0, NULL, 0)
 
 #define sb_conv(g, x, name, ...) SB_APPLY(g, SB_OP_CONV, name, 0, x, SB_NONE, (&(sb_conv_how){ __VA_ARGS__ }))
+#define sb_depthwise(g, x, name, ...) \
+    SB_APPLY(g, SB_OP_DEPTHWISE, name, 0, x, SB_NONE, (&(sb_depthwise_how){ __VA_ARGS__ }))
 #define sb_maxpool(g, x) SB_APPLY_PLAIN(g, SB_OP_MAXPOOL, "maxpool", x, SB_NONE)
 #define sb_avgpool(g, x) SB_APPLY_PLAIN(g, SB_OP_AVGPOOL, "avgpool", x, SB_NONE)
 #define sb_linear(g, x, name, ...) \
@@ -144,8 +147,8 @@
 
 /* Columns of mean 0 and variance 1 over the batch, in evaluation too: batch norm without weights and without
  * running statistics. */
-#define sb_standardise(g, x)                                                             \
-    SB_APPLY(g, SB_OP_BATCHNORM, "standardise", 1u << 0 | 1u << 1 | 1u << 2, x, SB_NONE, \
+#define sb_standardise(g, x)                                                  \
+    SB_APPLY(g, SB_OP_BATCHNORM, "standardise", SB_BATCHNORM_ALL, x, SB_NONE, \
              (&(sb_batchnorm_how){ .epsilon = SB_NORM_EPSILON }))
 
 /* 1 in every place of x's shape; x is finite. */
