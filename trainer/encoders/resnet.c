@@ -2,7 +2,7 @@
  * a bottleneck (v1.5), a projection shortcut where shapes change. Stem `small`: 3 x 3, stride 1, no pooling,
  * for images of 28 to 64 pixels. Stem `stride4`: ImageNet's weights at twice the stride, for images of 512
  * pixels and more: a quarter of the places in every layer. Norms `group`: GroupNorm of 32 groups (Wu and He
- * 2018) behind convolutions whose filters are standardised (Qiao et al. 2019). */
+ * 2018), by default behind convolutions whose filters are standardised (Qiao et al. 2019). */
 #include "trainer/encoder.h"
 #include "trainer/encoders/pixels.h"
 #include "trainer/graph/build.h"
@@ -20,15 +20,23 @@ typedef enum { STEM_IMAGENET, STEM_SMALL, STEM_STRIDE4, STEMS } resnet_stem;
 typedef struct {
     resnet_stem stem;
     sb_encoder_norm norm;
+    bool standardise, zero_gamma;
 } resnet_keys;
 
 static const sb_key keys[] = {
     SB_KEY_CHOICE(resnet_keys, stem, "imagenet", "imagenet|small|stride4",
                   "small: 3 x 3 without pooling, for small views; stride4: a quarter of the work and of the "
                   "memory, for large ones"),
-    SB_KEY_CHOICE(resnet_keys, norm, "batch", "batch|group|frozen",
-                  "group: of each view by itself, with standardised filters; frozen: as init has it, and not "
-                  "trained; both for few views at once"),
+    SB_KEY_CHOICE(
+        resnet_keys, norm, "batch", "batch|group|frozen",
+        "group: of each view by itself; frozen: as init has it, and not trained; both for few views "
+        "at once"),
+    SB_KEY_BOOL(
+        resnet_keys, standardise, "true",
+        "before group norms filters are brought to mean 0 and variance 1 in use; false: torchvision's "
+        "ResNet with GroupNorm as it is"),
+    SB_KEY_BOOL(resnet_keys, zero_gamma, "false",
+                "the scale of a block's last norm begins at 0, so that each block begins as its shortcut"),
 };
 
 /* The first convolution, and whether max pooling is behind it. */
@@ -41,7 +49,7 @@ static const struct {
 
 static sb_t conv(sb_graph *g, const resnet_keys *own, sb_t x, const char *name, sb_conv_how how)
 {
-    how.standardised = own->norm == SB_ENCODER_GROUP;
+    how.standardised = own->norm == SB_ENCODER_GROUP && own->standardise;
     return SB_APPLY(g, SB_OP_CONV, name, 0, x, SB_NONE, &how);
 }
 
@@ -73,7 +81,11 @@ static sb_t block(sb_graph *g, const resnet_keys *own, sb_t x, bool bottleneck, 
         shortcut = conv(g, own, x, "downsample.0", (sb_conv_how){ out, .kernel = 1, .stride = stride });
         shortcut = norm(g, own, shortcut, SB_NONE, "downsample.1", false);
     }
-    return norm(g, own, t, shortcut, bottleneck ? "bn3" : "bn2", true);
+    t = norm(g, own, t, shortcut, bottleneck ? "bn3" : "bn2", true);
+    sb_entry *gamma = sb_weight_of(g, t, 0);
+    if (gamma && own->zero_gamma)
+        gamma->extent.init = SB_INIT_ZERO;
+    return t;
 }
 
 static sb_t build(sb_graph *g, const resnet *v, const resnet_keys *own, int channels, sb_type type)

@@ -159,8 +159,8 @@
 
 /* Columns of mean 0 and variance 1 over the batch, in evaluation too: batch norm without weights and without
  * running statistics. */
-#define sb_standardise(g, x)                                                             \
-    SB_APPLY(g, SB_OP_BATCHNORM, "standardise", 1u << 0 | 1u << 1 | 1u << 2, x, SB_NONE, \
+#define sb_standardise(g, x)                                                  \
+    SB_APPLY(g, SB_OP_BATCHNORM, "standardise", SB_BATCHNORM_ALL, x, SB_NONE, \
              (&(sb_batchnorm_how){ .epsilon = SB_NORM_EPSILON }))
 
 /* 1 in every place of x's shape; x is finite. */
