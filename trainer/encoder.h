@@ -21,8 +21,14 @@ typedef struct {
     sb_key_table keys; /* of this one alone: encoder.* */
     sb_t (*build)(sb_graph *graph, const void *keys, int channels, sb_type type);
 
-    /* Prints the lines of Python that make `model`, into which what is exported loads strictly. NULL: no
-     * library has this encoder. */
+    /* Layers behind the features with which other libraries keep this encoder: features [n, width] -> [n, c].
+     * They are the first of the projector, so that they are trained with it and the features are what comes
+     * before, in evaluation too; `init` takes them where the file has them, an export has them. untracked:
+     * its norms gather no running statistics. NULL: none. */
+    sb_t (*head)(sb_graph *graph, sb_t features, bool untracked);
+
+    /* Prints the lines of Python, imports first, that make `model`, into which what is exported loads
+     * strictly. NULL: no library has this encoder. */
     void (*show)(FILE *out, const void *keys, int channels);
 
     sb_encoder_norm (*norm)(const void *keys); /* NULL: SB_ENCODER_BATCH */

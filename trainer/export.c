@@ -77,16 +77,21 @@ static int export(source *s, const char *from, const char *out)
     return rc;
 }
 
-/* The names of the backbone of a run, from the graph of its encoder: nothing is made on a device. */
+/* The names of the backbone of a run, from the graph of its encoder, and of what others keep with it: nothing
+ * is made on a device. */
 static int name_backbone(sb_store *out, const char *run_dir)
 {
     sb_settings settings;
     sb_graph *encoder = NULL;
     sb_store_init(out, NULL);
-    int rc = sb_settings_of_run(&settings, run_dir, NULL) != 0 || sb_graph_create(&encoder, out) != 0 ||
-                     sb_encoder_build(encoder, &settings, SB_F32) < 0
-                 ? -1
-                 : 0;
+    int rc = sb_settings_of_run(&settings, run_dir, NULL) != 0 || sb_graph_create(&encoder, out) != 0 ? -1
+                                                                                                      : 0;
+    if (rc == 0) {
+        sb_t t = sb_encoder_build(encoder, &settings, SB_F32);
+        if (settings.encoder->head)
+            t = settings.encoder->head(encoder, t, false);
+        rc = t < 0 ? -1 : 0;
+    }
     sb_graph_destroy(&encoder);
     return rc;
 }
@@ -130,7 +135,6 @@ int sb_export_show(const char *run_dir, const char *out)
         return -1;
     if (!settings.encoder->show)
         return 0;
-    printf("import torch, torchvision, safetensors.torch\n");
     settings.encoder->show(stdout, settings.encoder_keys, settings.data.channels);
     printf("model.load_state_dict(safetensors.torch.load_file(");
     show_string(out);

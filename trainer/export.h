@@ -3,7 +3,8 @@
 #define SB_TRAINER_EXPORT_H
 
 /* Writes the backbone of a run's newest sound checkpoint: weights and running statistics, without projector
- * and optimiser. Filters that are standardised in use (conv.h) are written standardised. */
+ * and optimiser, but with the encoder's `head` (encoder.h). Filters that are standardised in use (conv.h) are
+ * written standardised. */
 int sb_export_backbone(const char *run_dir, const char *out);
 
 /* Prints the lines of Python that load what was exported to `out`. */

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "kernels/op/standard_rows.h"
 #include "kernels/staging.h"
 #include "proto/error.h"
 #include "proto/memory.h"
@@ -27,6 +28,7 @@ typedef struct {
     const sb_entry *entry;
     const sb_tensor *found; /* in the file, under its name; NULL: none */
     fate fate;
+    bool changed; /* its rows are made standard in use, and those of the file are not */
 } wanted;
 
 typedef struct {
@@ -379,11 +381,28 @@ static int take_resized(taking *t, const wanted *w)
     return rc;
 }
 
+/* Looks at the first row, where what computes with it makes rows standard: whether that changes it. */
+static int look_standard(taking *t, wanted *w)
+{
+    const size_t columns = w->tensor.bytes / sizeof(float) / (size_t)w->tensor.shape[0];
+    if (!w->entry->extent.standardised || w->fate != TAKEN || columns > PIECE)
+        return 0;
+    float *row = sb_grown(NULL, 2 * columns, sizeof *row, "a filter of init");
+    int rc = row ? read_floats(t, w->found, 0, columns, row) : -1;
+    if (rc == 0)
+        sb_standard_row(row, columns, row + columns);
+    for (size_t i = 0; rc == 0 && i < columns; i++)
+        w->changed = w->changed || fabsf(row[i] - row[columns + i]) > 1e-2F * fabsf(row[i]) + 1e-2F;
+    free(row);
+    return rc;
+}
+
 static int take_all(taking *t)
 {
     for (int i = 0; i < t->count; i++) {
-        const wanted *w = &t->list[i];
-        if ((w->fate == TAKEN && take(t, w) != 0) || (w->fate == RESIZED && take_resized(t, w) != 0))
+        wanted *w = &t->list[i];
+        if (look_standard(t, w) != 0 || (w->fate == TAKEN && take(t, w) != 0) ||
+            (w->fate == RESIZED && take_resized(t, w) != 0))
             return sb_context("tensor %s", w->tensor.name);
     }
     return 0;
@@ -461,6 +480,14 @@ static int write_report(const taking *t, char **report)
         if (left_over(t, i))
             say_name(out, ++number, t->file.tensors[i].name);
     say_rest(out, count);
+    count = 0;
+    for (int i = 0; i < t->count; i++)
+        count += t->list[i].changed;
+    if (count > 0)
+        fprintf(out,
+                "; the filters of %d tensors are not standardised in the file and are in this network, which "
+                "so computes something else: encoder.standardise=false computes what the file's does",
+                count);
     return fclose(out) == 0 ? 0 : sb_fail_errno("the report on %s", t->path);
 }
 

@@ -103,12 +103,21 @@ static sb_t concat_all(sb_graph *g, const sb_t *parts, int count)
                                   concat_all(g, parts + count / 2, count - count / 2));
 }
 
+/* What stands before the layers of a head: of a projector, what the encoder has behind its features. */
+typedef sb_t (*before)(sb_graph *graph, sb_t features, bool untracked);
+
+static sb_t whole(sb_graph *g, sb_t x, const char *name, before head, const sb_mlp_how *how)
+{
+    return sb_mlp(g, head ? head(g, x, how->untracked) : x, name, how);
+}
+
 /* Layers over x, of one view or of all, for each replica alone. */
-static sb_t layers(const sb_method *m, sb_graph *g, sb_t x, const char *name, const sb_mlp_how *how)
+static sb_t layers(const sb_method *m, sb_graph *g, sb_t x, const char *name, before head,
+                   const sb_mlp_how *how)
 {
     const int replicas = m->config->trainer.replicas, share = m->batch / replicas;
     if (replicas == 1 || x < 0)
-        return sb_mlp(g, x, name, how);
+        return whole(g, x, name, head, how);
     const int views = sb_shape_of(g, x).n / m->batch;
     sb_t parts[SB_VIEWS_MAX * SB_REPLICAS_MAX] = { 0 }, mine[SB_VIEWS_MAX] = { 0 };
     for (int r = 0; r < replicas; r++) {
@@ -116,7 +125,7 @@ static sb_t layers(const sb_method *m, sb_graph *g, sb_t x, const char *name, co
         one.untracked = r > 0;
         for (int v = 0; v < views; v++)
             mine[v] = sb_rows(g, x, .first = v * m->batch + r * share, .count = share);
-        sb_t y = sb_mlp(g, concat_all(g, mine, views), name, &one);
+        sb_t y = whole(g, concat_all(g, mine, views), name, head, &one);
         for (int v = 0; v < views; v++)
             parts[v * replicas + r] = sb_rows(g, y, .first = v * share, .count = share);
     }
@@ -134,12 +143,12 @@ static sb_t project(const sb_method *m, sb_graph *g, int view)
     sb_t x = g->leaves[0];
     if (!all || how.layers == 0) /* without a layer the output is a copy */
         x = sb_rows(g, x, .first = all ? 0 : view * m->batch, .count = all ? m->views * m->batch : m->batch);
-    return layers(m, g, x, "projector", &how);
+    return layers(m, g, x, "projector", how.layers > 0 ? m->config->encoder->head : NULL, &how);
 }
 
 sb_t sb_head(const sb_method *m, sb_t x, const char *name, const sb_mlp_how *how)
 {
-    return layers(m, m->graph, x, name, how);
+    return layers(m, m->graph, x, name, NULL, how);
 }
 
 /* The batch's embeddings, of all views together or of one. They are outputs: others look at them, too. */

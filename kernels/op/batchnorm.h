@@ -19,6 +19,14 @@ typedef struct {
     float epsilon;
 } sb_batchnorm_how;
 
+/* Its weights, for a node that leaves some out (graph.h). */
+enum {
+    SB_BATCHNORM_SCALE = 1u << 0,
+    SB_BATCHNORM_SHIFT = 1u << 1,
+    SB_BATCHNORM_STATISTICS = 1u << 2,
+    SB_BATCHNORM_ALL = SB_BATCHNORM_SCALE | SB_BATCHNORM_SHIFT | SB_BATCHNORM_STATISTICS
+};
+
 static inline sb_norm sb_batchnorm_of(const sb_call *call)
 {
     const sb_batchnorm_how *how = (const sb_batchnorm_how *)call->how;

@@ -20,7 +20,9 @@ static unsigned keeps(const void *how, const sb_shape *xs) { return (void)how, (
 static void weights(const void *how, const sb_shape *xs, sb_extent w[SB_WEIGHTS_MAX])
 {
     const sb_linear_how *h = how;
-    w[0] = (sb_extent){ 2, { h->out, xs->c }, "weight", .init = SB_INIT_FAN_IN, .decayed = true };
+    w[0] = (sb_extent){
+        h->filters ? 4 : 2, { h->out, xs->c, 1, 1 }, "weight", .init = SB_INIT_FAN_IN, .decayed = true
+    };
     if (h->bias)
         w[1] = (sb_extent){ 1, { h->out }, "bias", .init = SB_INIT_ZERO };
 }

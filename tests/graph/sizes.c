@@ -143,7 +143,7 @@ static void check_size(const net *n, int views, int side, bool training)
 static void test_created(void **state)
 {
     (void)state;
-    static const char *const encoders[] = { "resnet18", "resnet34", "resnet50" };
+    static const char *const encoders[] = { "resnet18", "resnet34", "resnet50", "mobilenetv4_conv_small" };
     static const struct {
         int views, side;
     } chunks[] = { { 1, 32 }, { 2, 96 }, { 5, 33 }, { 16, 64 }, { 8, 224 }, { 64, 128 }, { 2, 1024 } };

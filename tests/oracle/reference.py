@@ -1,10 +1,17 @@
 """What the trainer computes, written down a second time with PyTorch: encoder, projector, losses, optimisers. For the tests in this folder."""
 import json
+import sys
 from pathlib import Path
 
 import numpy
 import torch
 import torchvision
+
+sys.path.append(str(Path(__file__).parents[2] / "build/timm"))
+try:
+    import timm
+except ImportError:  # PyPI was out of reach (./run check)
+    timm = None
 
 MEAN = {3: (0.485, 0.456, 0.406), 1: (0.449,)}
 DEVIATION = {3: (0.229, 0.224, 0.225), 1: (0.226,)}
@@ -69,12 +76,10 @@ class FrozenBatchNorm(torch.nn.BatchNorm2d):
 NORMS = {"batch": torch.nn.BatchNorm2d, "group": lambda channels: torch.nn.GroupNorm(32, channels), "frozen": FrozenBatchNorm}
 
 
-def network(encoder="resnet18", stem="imagenet", norm="batch", channels=3, layers=2, out=128, last_norm=True):
-    """torchvision's encoder without its classifier, and `projector` beside it: names are those of our checkpoints. Residual branches start
-    small (Goyal et al. 2017 take 0), or rounding errors would double from block to block."""
-    net = torchvision.models.__dict__[encoder](norm_layer=NORMS[norm])
-    width = net.fc.in_features
-    net.fc = torch.nn.Identity()
+def resnet(keys):
+    """torchvision's. Residual branches start small (Goyal et al. 2017 take 0), or rounding errors would double from block to block."""
+    name, stem, norm, channels = (keys[key] for key in ("encoder.name", "encoder.stem", "encoder.norm", "data.channels"))
+    net = torchvision.models.__dict__[name](norm_layer=NORMS[norm])
     if stem == "small":
         net.conv1 = torch.nn.Conv2d(channels, 64, 3, padding=1, bias=False)
         net.maxpool = torch.nn.Identity()
@@ -83,12 +88,23 @@ def network(encoder="resnet18", stem="imagenet", norm="batch", channels=3, layer
     if stem == "stride4":
         net.conv1.stride = (4, 4)
     for module in net.modules():
-        if norm == "group" and isinstance(module, torch.nn.Conv2d):
+        if norm == "group" and keys.get("encoder.standardise") != "false" and isinstance(module, torch.nn.Conv2d):
             module.__class__ = StandardConv2d
-    for name, p in net.named_parameters():
-        if name.endswith("bn3.weight" if encoder == "resnet50" else "bn2.weight"):
+    for parameter_name, p in net.named_parameters():
+        if parameter_name.endswith("bn3.weight" if name == "resnet50" else "bn2.weight"):
             torch.nn.init.constant_(p, 0.25)
-    net.add_module("projector", projector(width, layers, out, last_norm))
+    width, net.fc = net.fc.in_features, torch.nn.Identity()
+    return net, width
+
+
+def has_reference(keys):
+    return timm or keys["encoder.name"] in torchvision.models.__dict__
+
+
+def network(keys):
+    """The encoder without its classifier, and `projector` beside it: names are those of our checkpoints."""
+    net, width = resnet(keys)
+    net.add_module("projector", projector(width, keys["projector.layers"], keys["projector.out"], keys["projector.last"] == "norm"))
     return net
 
 

@@ -30,6 +30,54 @@ for stem in small stride4; do
 done
 ok "stem stride4 is trained in grey and exported" run_encoder grey encoder.stem=stride4 data.view=32 data.channels=1
 ok "  torchvision loads it" loads grey
+library_file() { # NAME MODEL...: random weights, as a library has them, to $work/NAME.library.safetensors
+    PYTHONPATH=build/timm /usr/bin/python3 - "$work/$1.library.safetensors" "$2" <<'END'
+import sys
+import safetensors.torch, torch, torchvision
+sys.path.insert(0, "tests/oracle")
+from reference import timm
+torch.manual_seed(1)
+model = eval(sys.argv[2])
+safetensors.torch.save_file({name: t.clone() for name, t in model.state_dict().items()}, sys.argv[1])
+END
+}
+same_tensors() { # NAME: the export of run NAME has what the library's file has, but the classifier and counts of batches
+    /usr/bin/python3 - "$work/$1.library.safetensors" "$work/$1.safetensors" <<'END'
+import sys
+sys.path.insert(0, "tests/oracle")
+import reference
+library, ours = (reference.load_file(path) for path in sys.argv[1:])
+library = {name: t for name, t in library.items() if not name.startswith("fc.")}
+assert library.keys() - ours.keys() <= {name for name in library if name.endswith("num_batches_tracked")}, library.keys() ^ ours.keys()
+for name, t in ours.items():
+    assert t.equal(library[name]) or "running" in name or "tracked" in name, name
+END
+}
+unchanged() { # NAME MODEL [KEY=VALUE...]: what the library has comes back as it was
+    library_file "$1" "$2" && run_encoder "$1" "${@:3}" optimiser.lr=0 init="$work/$1.library.safetensors" && loads "$1" && same_tensors "$1"
+}
+if [ -d build/timm ]; then # and PyPI's safetensors
+    plain=(encoder.norm=group encoder.standardise=false data.view=32)
+    ok "torchvision's ResNet with group norm is begun from and exported as it was" unchanged plain \
+        'torchvision.models.resnet18(norm_layer=lambda c: torch.nn.GroupNorm(32, c))' "${plain[@]}"
+    ok "  features are torchvision's" same_features plain
+    says_changed() { run_encoder changed encoder.norm=group data.view=32 init="$work/plain.library.safetensors" 2>&1 | grep "filters of 20 tensors are not standardised in the file"; }
+    ok "  filters that the network standardises are named" says_changed
+else
+    skip "torchvision's ResNet with group norm is begun from and exported as it was" "safetensors from PyPI is missing"
+fi
+ok "scales of last norms begin at 0" run_encoder zero encoder.zero_gamma=true optimiser.lr=0
+ok "  features are torchvision's" same_features zero
+begins_zero() { /usr/bin/python3 - "$work/zero.safetensors" <<'END'
+import sys
+sys.path.insert(0, "tests/oracle")
+import reference
+for name, t in reference.load_file(sys.argv[1]).items():
+    if name.endswith(".weight") and "bn" in name:
+        assert t.eq(0).all() if name.endswith("bn2.weight") else t.eq(1).all(), name
+END
+}
+ok "  and they are 0, no others" begins_zero
 ok "group norm is trained, in chunks of one view, and exported" run_encoder group encoder.norm=group data.view=32 trainer.chunk=1
 ok "  features are torchvision's" same_features group
 ok "  README has its lines" readme_has group

@@ -15,7 +15,7 @@ SIDE = 64
 
 
 def load(lines):
-    safetensors = SimpleNamespace(load_file=reference.load_file)  # Debian 12 has no package of it
+    safetensors = SimpleNamespace(load_file=reference.load_file)  # Debian 12 has no package of it, and PyPI may be out of reach
     sys.modules["safetensors"], sys.modules["safetensors.torch"] = SimpleNamespace(torch=safetensors), safetensors
     assert "strict=True" in lines, lines
     names = {}
@@ -33,7 +33,9 @@ def main():
         left, top = int(row["left"]), int(row["top"])
         tile = numpy.asarray(Image.open(row["path"]))[top:top + SIDE, left:left + SIDE]
         with torch.no_grad():
-            wanted = model(reference.normalised(tile[None]).float())[0].numpy()
+            x = reference.normalised(tile[None]).float()
+            head = hasattr(model, "conv_head")  # the projector's: the features are what comes before
+            wanted = (model.forward_features(x).mean((2, 3)) if head else model(x))[0].numpy()
         assert feature.shape == wanted.shape, (feature.shape, wanted.shape)
         error = numpy.linalg.norm(feature - wanted) / numpy.linalg.norm(wanted)
         assert error < 1e-4, (row, error)

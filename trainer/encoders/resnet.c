@@ -2,19 +2,13 @@
  * a bottleneck (v1.5), a projection shortcut where shapes change. Stem `small`: 3 x 3, stride 1, no pooling,
  * for images of 28 to 64 pixels. Stem `stride4`: ImageNet's weights at twice the stride, for images of 512
  * pixels and more: a quarter of the places in every layer. Norms `group`: GroupNorm of 32 groups (Wu and He
- * 2018) behind convolutions whose filters are standardised (Qiao et al. 2019). */
-#include <string.h>
-
+ * 2018), by default behind convolutions whose filters are standardised (Qiao et al. 2019). */
 #include "trainer/encoder.h"
+#include "trainer/encoders/pixels.h"
 #include "trainer/graph/build.h"
 
-#define NOMINAL_SIDE 224
 #define STEM_WIDTH 64
 #define GROUPS 32
-
-/* ImageNet's mean and deviation, as every torchvision model expects; grey: those of its luminance. */
-static const float mean_colour[] = { 0.485f, 0.456f, 0.406f }, std_colour[] = { 0.229f, 0.224f, 0.225f };
-static const float mean_grey[] = { 0.449f }, std_grey[] = { 0.226f };
 
 typedef struct {
     int blocks[4];
@@ -26,15 +20,23 @@ typedef enum { STEM_IMAGENET, STEM_SMALL, STEM_STRIDE4, STEMS } resnet_stem;
 typedef struct {
     resnet_stem stem;
     sb_encoder_norm norm;
+    bool standardise, zero_gamma;
 } resnet_keys;
 
 static const sb_key keys[] = {
     SB_KEY_CHOICE(resnet_keys, stem, "imagenet", "imagenet|small|stride4",
                   "small: 3 x 3 without pooling, for small views; stride4: a quarter of the work and of the "
                   "memory, for large ones"),
-    SB_KEY_CHOICE(resnet_keys, norm, "batch", "batch|group|frozen",
-                  "group: of each view by itself, with standardised filters; frozen: as init has it, and not "
-                  "trained; both for few views at once"),
+    SB_KEY_CHOICE(
+        resnet_keys, norm, "batch", "batch|group|frozen",
+        "group: of each view by itself; frozen: as init has it, and not trained; both for few views "
+        "at once"),
+    SB_KEY_BOOL(
+        resnet_keys, standardise, "true",
+        "before group norms filters are brought to mean 0 and variance 1 in use; false: torchvision's "
+        "ResNet with GroupNorm as it is"),
+    SB_KEY_BOOL(resnet_keys, zero_gamma, "false",
+                "the scale of a block's last norm begins at 0, so that each block begins as its shortcut"),
 };
 
 /* The first convolution, and whether max pooling is behind it. */
@@ -47,7 +49,7 @@ static const struct {
 
 static sb_t conv(sb_graph *g, const resnet_keys *own, sb_t x, const char *name, sb_conv_how how)
 {
-    how.standardised = own->norm == SB_ENCODER_GROUP;
+    how.standardised = own->norm == SB_ENCODER_GROUP && own->standardise;
     return SB_APPLY(g, SB_OP_CONV, name, 0, x, SB_NONE, &how);
 }
 
@@ -79,23 +81,16 @@ static sb_t block(sb_graph *g, const resnet_keys *own, sb_t x, bool bottleneck, 
         shortcut = conv(g, own, x, "downsample.0", (sb_conv_how){ out, .kernel = 1, .stride = stride });
         shortcut = norm(g, own, shortcut, SB_NONE, "downsample.1", false);
     }
-    return norm(g, own, t, shortcut, bottleneck ? "bn3" : "bn2", true);
-}
-
-static sb_input_how input_of(int channels, sb_type type)
-{
-    sb_input_how how = { .type = type };
-    bool grey = channels == 1;
-    memcpy(how.mean, grey ? mean_grey : mean_colour, grey ? sizeof mean_grey : sizeof mean_colour);
-    memcpy(how.std, grey ? std_grey : std_colour, grey ? sizeof std_grey : sizeof std_colour);
-    return how;
+    t = norm(g, own, t, shortcut, bottleneck ? "bn3" : "bn2", true);
+    sb_entry *gamma = sb_weight_of(g, t, 0);
+    if (gamma && own->zero_gamma)
+        gamma->extent.init = SB_INIT_ZERO;
+    return t;
 }
 
 static sb_t build(sb_graph *g, const resnet *v, const resnet_keys *own, int channels, sb_type type)
 {
-    const sb_input_how normalise = input_of(channels, type);
-    sb_t pixels = sb_leaf(g, "pixels", (sb_shape){ 1, NOMINAL_SIDE, NOMINAL_SIDE, channels, SB_U8 }, false);
-    sb_t t = SB_APPLY(g, SB_OP_INPUT, "input", 0, pixels, SB_NONE, &normalise);
+    sb_t t = sb_encoder_pixels(g, channels, type);
     t = conv(g, own, t, "conv1",
              (sb_conv_how){ STEM_WIDTH, .kernel = stems[own->stem].kernel, .stride = stems[own->stem].stride,
                             .pad = stems[own->stem].pad });
@@ -117,7 +112,7 @@ static sb_t build(sb_graph *g, const resnet *v, const resnet_keys *own, int chan
 static void show(FILE *out, const char *name, const resnet_keys *own, int channels)
 {
     const int kernel = stems[own->stem].kernel, stride = stems[own->stem].stride;
-    fprintf(out, "model = torchvision.models.%s(", name);
+    fprintf(out, "import torch, torchvision, safetensors.torch\nmodel = torchvision.models.%s(", name);
     if (own->norm == SB_ENCODER_GROUP)
         fprintf(out, "norm_layer=lambda c: torch.nn.GroupNorm(%d, c)", GROUPS);
     fprintf(out, ")\n");

@@ -154,9 +154,8 @@
     SB_APPLY(g, SB_OP_GROUPNORM, name, 0, x, residual, \
              (&(sb_groupnorm_how){ .epsilon = SB_NORM_EPSILON, __VA_ARGS__ }))
 
-#define sb_layernorm(g, x, name, ...)                 \
-    SB_APPLY(g, SB_OP_LAYERNORM, name, 0, x, SB_NONE, \
-             (&(sb_layernorm_how){ .epsilon = SB_NORM_EPSILON, __VA_ARGS__ }))
+#define sb_layernorm(g, x, name, ...) \
+    SB_APPLY(g, SB_OP_LAYERNORM, name, 0, x, SB_NONE, (&(sb_layernorm_how){ __VA_ARGS__ }))
 
 #define sb_gelu(g, x, name, ...) SB_APPLY(g, SB_OP_GELU, name, 0, x, SB_NONE, (&(sb_gelu_how){ __VA_ARGS__ }))
 
@@ -171,8 +170,8 @@
 
 /* Columns of mean 0 and variance 1 over the batch, in evaluation too: batch norm without weights and without
  * running statistics. */
-#define sb_standardise(g, x)                                                             \
-    SB_APPLY(g, SB_OP_BATCHNORM, "standardise", 1u << 0 | 1u << 1 | 1u << 2, x, SB_NONE, \
+#define sb_standardise(g, x)                                                  \
+    SB_APPLY(g, SB_OP_BATCHNORM, "standardise", SB_BATCHNORM_ALL, x, SB_NONE, \
              (&(sb_batchnorm_how){ .epsilon = SB_NORM_EPSILON }))
 
 /* 1 in every place of x's shape; x is finite. */

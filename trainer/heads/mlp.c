@@ -5,14 +5,12 @@
 
 #include "trainer/graph/build.h"
 
-enum { SCALE = 1u << 0, SHIFT = 1u << 1, STATISTICS = 1u << 2 }; /* of a batch norm's weights */
-
 /* A norm without those of its weights (batchnorm.h) whose bits are set. */
 static sb_t norm(sb_graph *g, sb_t x, const char *name, unsigned without, const sb_mlp_how *how, bool relu)
 {
     const sb_batchnorm_how batchnorm = { .epsilon = SB_NORM_EPSILON, .relu = relu };
-    return SB_APPLY(g, SB_OP_BATCHNORM, name, without | (how->untracked ? STATISTICS : 0), x, SB_NONE,
-                    &batchnorm);
+    return SB_APPLY(g, SB_OP_BATCHNORM, name, without | (how->untracked ? SB_BATCHNORM_STATISTICS : 0), x,
+                    SB_NONE, &batchnorm);
 }
 
 sb_t sb_mlp(sb_graph *g, sb_t x, const char *name, const sb_mlp_how *how)
@@ -29,9 +27,9 @@ sb_t sb_mlp(sb_graph *g, sb_t x, const char *name, const sb_mlp_how *how)
         if (!last)
             x = norm(g, x, norm_name, 0, how, true);
         else if (how->last == SB_LAST_NORM)
-            x = norm(g, x, norm_name, SHIFT, how, false);
+            x = norm(g, x, norm_name, SB_BATCHNORM_SHIFT, how, false);
         else if (how->last == SB_LAST_UNSCALED)
-            x = norm(g, x, norm_name, SCALE | SHIFT, how, false);
+            x = norm(g, x, norm_name, SB_BATCHNORM_SCALE | SB_BATCHNORM_SHIFT, how, false);
     }
     return sb_leave(g, x);
 }

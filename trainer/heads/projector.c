@@ -3,7 +3,8 @@
 
 static const sb_key projector_keys[] = {
     SB_KEY_INT(sb_projector_keys, layers, "2", 1, 8, "linear layers of the head"),
-    SB_KEY_INT(sb_projector_keys, hidden, "0", 0, 65536, "width of its hidden layers; 0: the backbone's"),
+    SB_KEY_INT(sb_projector_keys, hidden, "0", 0, 65536,
+               "width of its hidden layers; 0: that of what comes in"),
     SB_KEY_INT(sb_projector_keys, out, "128", 1, 65536, "width of an embedding"),
     SB_KEY_CHOICE(sb_projector_keys, last, "norm", "norm|bias|plain|unscaled",
                   "its last layer has a batch norm without shift behind it, a bias, neither, or a batch "

@@ -9,8 +9,9 @@ typedef enum { SB_VIEWS_TOGETHER, SB_VIEWS_APART } sb_projector_views;
 
 /* projector.* */
 typedef struct {
-    int layers; /* linear layers, >= 1; 0 in a step without a backbone (step.h): there is no head */
-    int hidden; /* width of the hidden ones; 0 = the encoder's */
+    int layers; /* linear layers, >= 1; 0 in a step without a backbone (step.h): there is no head, the
+                   encoder's included */
+    int hidden; /* width of the hidden ones; 0: that of what comes in */
     int out;
     sb_mlp_last last;
     sb_projector_views views;
