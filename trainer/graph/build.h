@@ -15,9 +15,11 @@
 #include "kernels/op/deviation.h"
 #include "kernels/op/epps_pulley.h"
 #include "kernels/op/gather.h"
+#include "kernels/op/gelu.h"
 #include "kernels/op/groupnorm.h"
 #include "kernels/op/identity_distance.h"
 #include "kernels/op/input.h"
+#include "kernels/op/layernorm.h"
 #include "kernels/op/linear.h"
 #include "kernels/op/logdet.h"
 #include "kernels/op/logsumexp.h"
@@ -29,6 +31,7 @@
 #include "kernels/op/nearest_row.h"
 #include "kernels/op/nuclear_norm.h"
 #include "kernels/op/product.h"
+#include "kernels/op/residual.h"
 #include "kernels/op/row_dot.h"
 #include "kernels/op/rows.h"
 #include "kernels/op/sinkhorn.h"
@@ -144,6 +147,15 @@
 #define sb_groupnorm(g, x, residual, name, ...)        \
     SB_APPLY(g, SB_OP_GROUPNORM, name, 0, x, residual, \
              (&(sb_groupnorm_how){ .epsilon = SB_NORM_EPSILON, __VA_ARGS__ }))
+
+#define sb_layernorm(g, x, name, ...) \
+    SB_APPLY(g, SB_OP_LAYERNORM, name, 0, x, SB_NONE, (&(sb_layernorm_how){ __VA_ARGS__ }))
+
+#define sb_gelu(g, x, name, ...) SB_APPLY(g, SB_OP_GELU, name, 0, x, SB_NONE, (&(sb_gelu_how){ __VA_ARGS__ }))
+
+/* r + x, or r + gamma x where .scaled. */
+#define sb_residual(g, x, r, name, ...) \
+    SB_APPLY(g, SB_OP_RESIDUAL, name, 0, x, r, (&(sb_residual_how){ __VA_ARGS__ }))
 
 /* Columns of mean 0 and variance 1 over the batch, in evaluation too: batch norm without weights and without
  * running statistics. */

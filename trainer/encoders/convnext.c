@@ -1,0 +1,109 @@
+/* convnext.c: ConvNeXt (Liu et al. 2022) atto, nano and tiny with timm's layout and names: patches of 4 x 4
+ * pixels, four stages of blocks, each at half the side of the one before: a depthwise convolution of 7 x 7,
+ * then LayerNorm and two linear layers with GELU between them at every place, scaled by gamma, which begins
+ * at 1e-6, and added to what the block was given. Every norm is of one place by itself, the last one of one
+ * view's features: nothing couples views. */
+#include "trainer/encoder.h"
+#include "trainer/encoders/pixels.h"
+#include "trainer/graph/build.h"
+
+#define EPSILON 1e-6f
+#define DEVIATION 0.02f /* of the numbers that weights begin with */
+#define GAMMA 1e-6f
+
+typedef struct {
+    const char *name;
+    int blocks[4], width; /* of the first stage; each has twice that of the one before */
+    bool flat;            /* linear layers have weights [out, in], not [out, in, 1, 1] */
+} convnext;
+
+static const convnext atto = { "convnext_atto", { 2, 2, 6, 2 }, 40, false },
+                      nano = { "convnext_nano", { 2, 2, 8, 2 }, 80, false },
+                      tiny = { "convnext_tiny", { 3, 3, 9, 3 }, 96, true };
+
+/* What t was made with begins as small normal numbers. */
+static sb_t begin(sb_graph *g, sb_t t)
+{
+    sb_entry *weight = sb_weight_of(g, t, 0);
+    if (weight) {
+        weight->extent.init = SB_INIT_NORMAL;
+        weight->extent.size = DEVIATION;
+    }
+    return t;
+}
+
+/* Of patches of so many pixels a side. */
+static sb_t patches(sb_graph *g, sb_t x, const char *name, int side, int width)
+{
+    return begin(g, sb_conv(g, x, name, .out = width, .kernel = side, .stride = side, .bias = true));
+}
+
+static sb_t linear(sb_graph *g, const convnext *v, sb_t x, const char *name, int out, bool bias)
+{
+    return begin(g, sb_conv(g, x, name, .out = out, .kernel = 1, .stride = 1, .bias = bias, .flat = v->flat));
+}
+
+static sb_t norm(sb_graph *g, sb_t x, const char *name)
+{
+    return sb_layernorm(g, x, name, .epsilon = EPSILON);
+}
+
+static sb_t block(sb_graph *g, const convnext *v, sb_t x, int width)
+{
+    sb_t t = begin(g, sb_depthwise(g, x, "conv_dw", .kernel = 7, .stride = 1, .pad = 3, .bias = true));
+    t = linear(g, v, norm(g, t, "norm"), "mlp.fc1", 4 * width, false);
+    t = sb_gelu(g, t, "mlp.fc1", .bias = true);
+    t = linear(g, v, t, "mlp.fc2", width, true);
+    return sb_residual(g, t, x, "", .scaled = true, .initial = GAMMA);
+}
+
+static sb_t build(sb_graph *g, const convnext *v, int channels, sb_type type)
+{
+    sb_t t = patches(g, sb_encoder_pixels(g, channels, type), "stem.0", 4, v->width);
+    sb_entry *filters = sb_weight_of(g, t, 0);
+    if (filters)
+        filters->stem = true;
+    t = norm(g, t, "stem.1");
+    for (int stage = 0, width = v->width; stage < 4; stage++, width *= 2) {
+        if (stage > 0) {
+            sb_scope(g, "stages.%d", stage);
+            t = sb_leave(g, patches(g, norm(g, t, "downsample.0"), "downsample.1", 2, width));
+        }
+        for (int i = 0; i < v->blocks[stage]; i++) {
+            sb_scope(g, "stages.%d.blocks.%d", stage, i);
+            t = sb_leave(g, block(g, v, t, width));
+        }
+    }
+    return sb_output(g, norm(g, sb_avgpool(g, t), "head.norm"), true);
+}
+
+/* timm's model of that name. */
+static void show(FILE *out, const convnext *v, int channels)
+{
+    fprintf(out, "import timm, safetensors.torch\nmodel = timm.create_model(\"%s\", num_classes=0", v->name);
+    if (channels != 3)
+        fprintf(out, ", in_chans=%d", channels);
+    fprintf(out, ")\n");
+}
+
+static sb_encoder_norm norm_of(const void *own) { return (void)own, SB_ENCODER_GROUP; }
+
+#define CONVNEXT(size)                                                                                  \
+    static sb_t build_##size(sb_graph *g, const void *own, int channels, sb_type type)                  \
+    {                                                                                                   \
+        return (void)own, build(g, &(size), channels, type);                                            \
+    }                                                                                                   \
+    static void show_##size(FILE *out, const void *own, int channels)                                   \
+    {                                                                                                   \
+        (void)own;                                                                                      \
+        show(out, &(size), channels);                                                                   \
+    }                                                                                                   \
+    const sb_encoder_kind sb_encoder_convnext_##size = { .name = "convnext_" #size,                     \
+                                                         .keys = SB_KEY_TABLE_EMPTY("encoder",          \
+                                                                                    "convnext_" #size), \
+                                                         .build = build_##size,                         \
+                                                         .show = show_##size,                           \
+                                                         .norm = norm_of };
+CONVNEXT(atto)
+CONVNEXT(nano)
+CONVNEXT(tiny)
