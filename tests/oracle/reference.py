@@ -97,13 +97,38 @@ def resnet(keys):
     return net, width
 
 
+def of_timm(name, **how):
+    """timm's, as a network of features: what our encoders give out. What timm has behind them is `behind`."""
+    net = timm.create_model(name, num_classes=0, **how)
+
+    class Features(type(net)):
+        def forward(self, x):
+            return self.forward_features(x).mean((2, 3))
+
+        def behind(self, features):
+            return self.norm_head(self.conv_head(features[..., None, None])).flatten(1)
+
+    net.__class__ = Features
+    return net
+
+
+def mobilenetv4(keys):
+    """timm's. Norms begin anywhere: with shifts of 0, most scales are in front of another norm that takes them away again, and have no gradient.
+    Residual branches start small, as above."""
+    net = of_timm(keys["encoder.name"], in_chans=keys["data.channels"])
+    for name, p in net.named_parameters():
+        if p.ndim == 1:
+            torch.nn.init.normal_(p, 0 if name.endswith("bias") else 0.25 if "pw_proj" in name else 1, 0.1)
+    return net, 1280
+
+
 def has_reference(keys):
     return timm or keys["encoder.name"] in torchvision.models.__dict__
 
 
 def network(keys):
     """The encoder without its classifier, and `projector` beside it: names are those of our checkpoints."""
-    net, width = resnet(keys)
+    net, width = (mobilenetv4 if keys["encoder.name"].startswith("mobilenet") else resnet)(keys)
     net.add_module("projector", projector(width, keys["projector.layers"], keys["projector.out"], keys["projector.last"] == "norm"))
     return net
 
@@ -120,7 +145,8 @@ def embed(net, x, groups, precision=None):
     """Embeddings [n, out] of inputs [n, channels, side, side]; each group (input numbers) passes the encoder by itself."""
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
         features = torch.cat([net(x[torch.as_tensor(group)]) for group in groups])
-    return net.projector(features.to(x.dtype)[torch.argsort(torch.as_tensor(numpy.concatenate(groups)))])
+    features = features.to(x.dtype)[torch.argsort(torch.as_tensor(numpy.concatenate(groups)))]
+    return net.projector(net.behind(features) if hasattr(net, "behind") else features)
 
 
 class Lars(torch.optim.Optimizer):
