@@ -78,7 +78,8 @@ NORMS = {"batch": torch.nn.BatchNorm2d, "group": lambda channels: torch.nn.Group
 
 def resnet(keys):
     """torchvision's. Residual branches start small (Goyal et al. 2017 take 0), or rounding errors would double from block to block."""
-    name, stem, norm, channels = (keys[key] for key in ("encoder.name", "encoder.stem", "encoder.norm", "data.channels"))
+    name, channels = keys["encoder.name"], keys["data.channels"]
+    stem, norm = keys.get("encoder.stem", "imagenet"), keys.get("encoder.norm", "batch")
     net = torchvision.models.__dict__[name](norm_layer=NORMS[norm])
     if stem == "small":
         net.conv1 = torch.nn.Conv2d(channels, 64, 3, padding=1, bias=False)
@@ -97,9 +98,10 @@ def resnet(keys):
     return net, width
 
 
-def of_timm(name, **how):
-    """timm's, as a network of features: what our encoders give out. What timm has behind them is `behind`."""
-    net = timm.create_model(name, num_classes=0, **how)
+def mobilenetv4(keys):
+    """timm's, as a network of features: what our encoder gives out; what timm has behind them is `behind`. Norms begin anywhere: with shifts of 0,
+    most scales are in front of another norm that takes them away again, and have no gradient. Residual branches start small, as above."""
+    net = timm.create_model(keys["encoder.name"], num_classes=0, in_chans=keys["data.channels"])
 
     class Features(type(net)):
         def forward(self, x):
@@ -109,17 +111,22 @@ def of_timm(name, **how):
             return self.norm_head(self.conv_head(features[..., None, None])).flatten(1)
 
     net.__class__ = Features
-    return net
-
-
-def mobilenetv4(keys):
-    """timm's. Norms begin anywhere: with shifts of 0, most scales are in front of another norm that takes them away again, and have no gradient.
-    Residual branches start small, as above."""
-    net = of_timm(keys["encoder.name"], in_chans=keys["data.channels"])
     for name, p in net.named_parameters():
         if p.ndim == 1:
             torch.nn.init.normal_(p, 0 if name.endswith("bias") else 0.25 if "pw_proj" in name else 1, 0.1)
     return net, 1280
+
+
+def convnext(keys):
+    """timm's. Blocks begin with a share that shows, not with a millionth, and norms anywhere."""
+    net = timm.create_model(keys["encoder.name"], num_classes=0, in_chans=keys["data.channels"])
+    for name, p in net.named_parameters():
+        if p.ndim == 1:
+            torch.nn.init.normal_(p, 0 if name.endswith("bias") else 0.25 if name.endswith("gamma") else 1, 0.1)
+    return net, net.num_features
+
+
+FAMILIES = {"resnet": resnet, "mobilenet": mobilenetv4, "convnext": convnext}
 
 
 def has_reference(keys):
@@ -128,7 +135,7 @@ def has_reference(keys):
 
 def network(keys):
     """The encoder without its classifier, and `projector` beside it: names are those of our checkpoints."""
-    net, width = (mobilenetv4 if keys["encoder.name"].startswith("mobilenet") else resnet)(keys)
+    net, width = next(build for family, build in FAMILIES.items() if keys["encoder.name"].startswith(family))(keys)
     net.add_module("projector", projector(width, keys["projector.layers"], keys["projector.out"], keys["projector.last"] == "norm"))
     return net
 

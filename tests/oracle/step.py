@@ -64,10 +64,12 @@ CASES = [
     ("ResNet-34", 1, 0.1, {"encoder.name": "resnet34"}),
     ("ResNet-50", 1, 0.1, {"encoder.name": "resnet50"}),
     ("MobileNetV4", 1, 0.1, {"encoder.name": "mobilenetv4_conv_small", "data.view": 128}),
+    ("ConvNeXt atto, chunks of 3, 3 and 2", 2, 0.1, {"encoder.name": "convnext_atto", "data.view": 64, "trainer.chunk": 3}),
+    ("ConvNeXt tiny, grey", 1, 0.1, {"encoder.name": "convnext_tiny", "data.channels": 1}),
     ("bf16", 5, 0.1, {"trainer.precision": "bf16", "trainer.batch": 6}),
     ("bf16, small stem, two chunks", 3, 0.1, {"trainer.precision": "bf16", "encoder.stem": "small", "trainer.chunk": 4, "data.view": 16}),
 ]
-DEFAULTS = {"encoder.name": "resnet18", "encoder.stem": "imagenet", "encoder.norm": "batch", "data.channels": 3, "data.view": 32, "projector.layers": 2,
+DEFAULTS = {"encoder.name": "resnet18", "data.channels": 3, "data.view": 32, "projector.layers": 2,
             "projector.last": "norm", "projector.out": OUT, "trainer.batch": 4, "trainer.chunk": 0, "trainer.accumulate": 1, "trainer.precision": "f32",
             "trainer.threads": 1, "method.name": "dcl", "method.temperature": 0.1, "optimiser.name": "sgd", "optimiser.weight_decay": DECAY}
 
