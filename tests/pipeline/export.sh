@@ -4,8 +4,9 @@
 # shellcheck source=tests/pipeline/common.sh
 source "$(dirname "$0")/common.sh"
 
+stem_key=(encoder.stem=imagenet)
 run_encoder() { # NAME [KEY=VALUE...]: two steps
-    within ./run train recipes/demo.yaml data.path="$work/images" run.dir="$work/$1" "${small[@]}" encoder.stem=imagenet trainer.steps=2 \
+    within ./run train recipes/demo.yaml data.path="$work/images" run.dir="$work/$1" "${small[@]/encoder.stem=small/encoder.name=resnet18}" "${stem_key[@]}" trainer.steps=2 \
         optimiser.warmup=0 optimiser.final_lr=1 "${@:2}"
 }
 readme_shows() { # NAME: its lines
@@ -56,6 +57,25 @@ END
 unchanged() { # NAME MODEL [KEY=VALUE...]: what the library has comes back as it was
     library_file "$1" "$2" && run_encoder "$1" "${@:3}" optimiser.lr=0 init="$work/$1.library.safetensors" && loads "$1" && same_tensors "$1"
 }
+in_torchvision() { # ATTO: with the lines of docs/convnext.md this file and another of the tiny one, to the bit
+    PYTHONPATH=build/timm /usr/bin/python3 - "$1" "$work/tiny.safetensors" <<'END'
+import sys
+sys.path.insert(0, "tests/oracle")
+import safetensors.torch, torch
+from reference import timm
+names = {}
+exec("".join(line[4:] or "\n" for line in open("docs/convnext.md") if line.startswith("    ") or line == "\n"), names)
+torch.nn.init.trunc_normal_ = lambda t, *how, **more: t.data.normal_(0, 0.02)  # the same but for its tails, and fast
+timm.models.convnext.trunc_normal_ = torch.nn.init.trunc_normal_
+atto, tiny = (timm.create_model(name, num_classes=0).eval() for name in ("convnext_atto", "convnext_tiny"))
+atto.load_state_dict(safetensors.torch.load_file(sys.argv[1]), strict=True)
+safetensors.torch.save_file(tiny.state_dict(), sys.argv[2])
+x = torch.randn(1, 3, 64, 64)
+with torch.no_grad():
+    assert names["torchvision_model"]("convnext_atto", sys.argv[1])(x).equal(atto(x))
+    assert names["torchvision_model"]("convnext_tiny", sys.argv[2])(x).equal(tiny(x))
+END
+}
 if [ -d build/timm ]; then # and PyPI's safetensors
     plain=(encoder.norm=group encoder.standardise=false data.view=32)
     ok "torchvision's ResNet with group norm is begun from and exported as it was" unchanged plain \
@@ -63,6 +83,12 @@ if [ -d build/timm ]; then # and PyPI's safetensors
     ok "  features are torchvision's" same_features plain
     says_changed() { run_encoder changed encoder.norm=group data.view=32 init="$work/plain.library.safetensors" 2>&1 | grep "filters of 20 tensors are not standardised in the file"; }
     ok "  filters that the network standardises are named" says_changed
+    stem_key=()
+    ok "timm's convnext_atto is begun from and exported as it was" unchanged convnext_atto "timm.create_model('convnext_atto', num_classes=0)" \
+        encoder.name=convnext_atto data.view=32
+    ok "  features are timm's" same_features convnext_atto
+    ok "  docs/convnext.md takes it and the tiny one to torchvision" in_torchvision "$work/convnext_atto.safetensors"
+    stem_key=(encoder.stem=imagenet)
 else
     skip "torchvision's ResNet with group norm is begun from and exported as it was" "safetensors from PyPI is missing"
 fi
