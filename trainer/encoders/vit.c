@@ -89,7 +89,7 @@ static sb_t build(sb_graph *g, int width, const vit_keys *own, const sb_encoder_
                        .registers = own->registers);
     sb_entry *table = sb_weight_of(g, t, SB_TOKENS_POSITIONS);
     if (table)
-        table->positions = true;
+        table->grid = grid;
     for (int i = 0; i < DEPTH; i++) {
         sb_scope(g, "blocks.%d", i);
         t = sb_leave(g, block(g, t, width));

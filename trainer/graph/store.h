@@ -31,7 +31,8 @@ typedef struct {
     float rate;           /* its learning rate is the optimiser's times this; 1 */
     bool steady;          /* it learns at the schedule's peak throughout: no warm-up, no decay */
     bool stem;            /* filters over pixels: `init` may resize others to them (init.h) */
-    bool positions; /* vectors of a square grid of places behind those of a prefix, [1, rows, c]: so, too */
+    int grid;       /* of a table of positions, [1, rows, c]: the side of the grid of places that its last
+                       rows are of, which `init` may resize; 0: it is none */
     bool unit_rows; /* its rows [side[0]] have length 1, from the start on and after each step. Of a
                        method's state: from the start on */
 } sb_entry;
