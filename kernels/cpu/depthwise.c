@@ -1,8 +1,9 @@
 /* depthwise.c: convolutions of each channel by itself on the CPU.
  *
- * A task is a strip of rows of an image in LANES channels. It copies what it reads into a buffer in the
- * caches, as f32 and with the zeros around the image, column u of the padded image at [u mod stride][u /
- * stride]: behind that, every product is of neighbouring vectors, whatever the type, the stride and the edge.
+ * A task is a strip of rows of an image in BUNDLE registers of channels. It copies what it reads into
+ * buffers in the caches, one a register, as f32 and with the zeros around the image, column u of the padded
+ * image at [u mod stride][u / stride]: behind that, every product is of neighbouring vectors, whatever the
+ * type, the stride and the edge.
  * TILE outputs, or TAPS places of the kernel, are summed in registers. Forward and data gradients are summed
  * in an order of their own; weight gradients by task, those of a thread in their order, then by thread. */
 #include "kernels/op/depthwise.h"
