@@ -73,6 +73,11 @@ class FrozenBatchNorm(torch.nn.BatchNorm2d):
         return x * scale[:, None, None] + shift[:, None, None]
 
 
+class FrozenBatchNormAct(timm.layers.BatchNormAct2d if timm else object):
+    def forward(self, x):
+        return self.act(FrozenBatchNorm.forward(self, x))
+
+
 NORMS = {"batch": torch.nn.BatchNorm2d, "group": lambda channels: torch.nn.GroupNorm(32, channels), "frozen": FrozenBatchNorm}
 
 
@@ -99,8 +104,8 @@ def resnet(keys):
 
 
 def mobilenetv4(keys):
-    """timm's, as a network of features: what our encoder gives out; what timm has behind them is `behind`. Norms begin anywhere: with shifts of 0,
-    most scales are in front of another norm that takes them away again, and have no gradient. Residual branches start small, as above."""
+    """timm's, as a network of features: what our encoder gives out; what timm has behind them is `behind`. Norms are frozen, with
+    the statistics of noise: of batches, so many behind each other would multiply rounding until no activation were safe from its kink. Residual branches start small, as above."""
     net = timm.create_model(keys["encoder.name"], num_classes=0, in_chans=keys["data.channels"])
 
     class Features(type(net)):
@@ -111,9 +116,16 @@ def mobilenetv4(keys):
             return self.norm_head(self.conv_head(features[..., None, None])).flatten(1)
 
     net.__class__ = Features
-    for name, p in net.named_parameters():
-        if p.ndim == 1:
-            torch.nn.init.normal_(p, 0 if name.endswith("bias") else 0.25 if "pw_proj" in name else 1, 0.1)
+    assert keys["encoder.norm"] == "frozen"
+    norms = {name: module for name, module in net.named_modules() if isinstance(module, timm.layers.BatchNormAct2d) and name != "norm_head"}
+    for name, module in norms.items():
+        module.momentum = 1
+        torch.nn.init.normal_(module.bias, std=0.1)
+        torch.nn.init.constant_(module.weight, 0.25 if "pw_proj" in name else 1)
+    with torch.no_grad():
+        net.train().forward_features(torch.randn(16, keys["data.channels"], 64, 64))
+    for module in norms.values():
+        module.__class__ = FrozenBatchNormAct
     return net, 1280
 
 
