@@ -4,9 +4,10 @@
 # shellcheck source=tests/pipeline/common.sh
 source "$(dirname "$0")/common.sh"
 
+small=("${small[@]/encoder.stem=*/optimiser.warmup=0}") # each encoder as its library has it
 run_encoder() { # NAME [KEY=VALUE...]: two steps
-    within ./run train recipes/demo.yaml data.path="$work/images" run.dir="$work/$1" "${small[@]}" encoder.stem=imagenet trainer.steps=2 \
-        optimiser.warmup=0 optimiser.final_lr=1 "${@:2}"
+    within ./run train recipes/demo.yaml data.path="$work/images" run.dir="$work/$1" "${small[@]}" trainer.steps=2 optimiser.final_lr=1 \
+        "${@:2}"
 }
 readme_shows() { # NAME: its lines
     diff <(sed -n '/^## The weights/,/^## /s/^    //p' README.md) <(sed "s|$work/$1.safetensors|backbone.safetensors|" "$work/$1.py")
@@ -16,20 +17,6 @@ readme_has() { # NAME: what its lines have beside those of a plain one
     while read -r line; do grep -qF "\`$line\`" README.md || { echo "$line"; return 1; }; done < <(diff "$work/resnet18.py" "$work/$1.py" | sed -n '/load_file/d; s/^> //p')
 }
 
-make_images
-make_tiles
-for encoder in resnet18 resnet34 resnet50; do
-    ok "$encoder is trained and exported" run_encoder $encoder encoder.name=$encoder
-    ok "  features are torchvision's" same_features $encoder
-done
-ok "README shows the lines of resnet18" readme_shows resnet18
-for stem in small stride4; do
-    ok "stem $stem is trained and exported" run_encoder $stem encoder.stem=$stem data.view=32
-    ok "  features are torchvision's" same_features $stem
-    ok "  README has its lines" readme_has $stem
-done
-ok "stem stride4 is trained in grey and exported" run_encoder grey encoder.stem=stride4 data.view=32 data.channels=1
-ok "  torchvision loads it" loads grey
 library_file() { # NAME MODEL...: random weights, as a library has them, to $work/NAME.library.safetensors
     PYTHONPATH=build/timm /usr/bin/python3 - "$work/$1.library.safetensors" "$2" <<'END'
 import sys
@@ -56,6 +43,21 @@ END
 unchanged() { # NAME MODEL [KEY=VALUE...]: what the library has comes back as it was
     library_file "$1" "$2" && run_encoder "$1" "${@:3}" optimiser.lr=0 init="$work/$1.library.safetensors" && loads "$1" && same_tensors "$1"
 }
+
+make_images
+make_tiles
+for encoder in resnet18 resnet34 resnet50; do
+    ok "$encoder is trained and exported" run_encoder $encoder encoder.name=$encoder
+    ok "  features are torchvision's" same_features $encoder
+done
+ok "README shows the lines of resnet18" readme_shows resnet18
+for stem in small stride4; do
+    ok "stem $stem is trained and exported" run_encoder $stem encoder.stem=$stem data.view=32
+    ok "  features are torchvision's" same_features $stem
+    ok "  README has its lines" readme_has $stem
+done
+ok "stem stride4 is trained in grey and exported" run_encoder grey encoder.stem=stride4 data.view=32 data.channels=1
+ok "  torchvision loads it" loads grey
 if [ -d build/timm ]; then # and PyPI's safetensors
     plain=(encoder.norm=group encoder.standardise=false data.view=32)
     ok "torchvision's ResNet with group norm is begun from and exported as it was" unchanged plain \
@@ -66,8 +68,16 @@ if [ -d build/timm ]; then # and PyPI's safetensors
     ok "timm's MobileNetV4 is begun from and exported as it was, its last layer too" unchanged mobilenet \
         'timm.create_model("mobilenetv4_conv_small", num_classes=0)' encoder.name=mobilenetv4_conv_small data.view=64
     ok "  features are timm's, before that layer" same_features mobilenet
+
+    for encoder in convnext_atto; do
+        ok "timm's $encoder is begun from and exported as it was" unchanged "$encoder" "timm.create_model('$encoder', num_classes=0)" \
+            encoder.name="$encoder" data.view=32
+        ok "  features are timm's" same_features "$encoder"
+    done
+    ok "convnext_tiny, whose linear layers have other shapes" unchanged convnext_tiny "timm.create_model('convnext_tiny', num_classes=0)" \
+        encoder.name=convnext_tiny data.view=32 trainer.batch=2
 else
-    skip "torchvision's ResNet with group norm is begun from and exported as it was" "safetensors from PyPI is missing"
+    skip "what libraries have is begun from and exported as it was" "timm and safetensors from PyPI are missing"
     skip "timm's MobileNetV4 is begun from and exported as it was, its last layer too" "timm from PyPI is missing"
 fi
 ok "scales of last norms begin at 0" run_encoder zero encoder.zero_gamma=true optimiser.lr=0
