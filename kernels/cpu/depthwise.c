@@ -1,8 +1,9 @@
 /* depthwise.c: convolutions of each channel by itself on the CPU.
  *
- * A task is a strip of rows of an image in LANES channels. It copies what it reads into a buffer in the
- * caches, as f32 and with the zeros around the image, column u of the padded image at [u mod stride][u /
- * stride]: behind that, every product is of neighbouring vectors, whatever the type, the stride and the edge.
+ * A task is a strip of rows of an image in BUNDLE registers of channels. It copies what it reads into
+ * buffers in the caches, one a register, as f32 and with the zeros around the image, column u of the padded
+ * image at [u mod stride][u / stride]: behind that, every product is of neighbouring vectors, whatever the
+ * type, the stride and the edge.
  * TILE outputs, or TAPS places of the kernel, are summed in registers. Forward and data gradients are summed
  * in an order of their own; weight gradients by task, those of a thread in their order, then by thread. */
 #include "kernels/op/depthwise.h"
@@ -22,6 +23,7 @@
 #endif
 typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));
 
+#define BUNDLE (32 / LANES)    /* registers of channels that a task copies at once */
 #define TILE 8                 /* outputs of a row */
 #define TAPS 9                 /* of a kernel: 3 x 3 is done at once, 5 x 5 in three, 7 x 7 in six */
 #define STRIP_BYTES (48 << 10) /* of a buffer, about */
@@ -73,7 +75,10 @@ static size_t x_buffer(const geometry *g)
     return (size_t)g->x_rows * (size_t)g->stride * (size_t)g->x_pitch;
 }
 static size_t y_buffer(const geometry *g) { return (size_t)g->y_rows * (size_t)g->y_pitch; }
-static size_t of_thread(const geometry *g) { return x_buffer(g) + y_buffer(g) + (size_t)g->groups * sums(g); }
+static size_t of_thread(const geometry *g)
+{
+    return BUNDLE * (x_buffer(g) + y_buffer(g)) + (size_t)g->groups * sums(g);
+}
 
 static size_t scratch(sb_device *device, const sb_call *call)
 {
@@ -123,53 +128,70 @@ static inline void give(void *y, sb_type type, size_t at, int count, lanes value
 {
     if (add)
         value += load(y, type, at, count);
-    if (type == SB_F32 && count == LANES)
+    if (type == SB_F32 && count == LANES) {
         memcpy((float *)y + at, &value, sizeof value);
-    else if (count == LANES)
-        for (int l = 0; l < LANES; l++)
-            sb_cpu_store(y, type, at + (size_t)l, value[l]);
+        return;
+    }
+    float row[LANES];
+    memcpy(row, &value, sizeof value);
+    if (count == LANES)
+        sb_cpu_store_row(y, type, at, LANES, row);
     else
-        for (int l = 0; l < count; l++)
-            sb_cpu_store(y, type, at + (size_t)l, value[l]);
+        sb_cpu_store_row(y, type, at, count, row);
+}
+
+/* A column of a row in the channels of up to BUNDLE groups, from the place of the first on. */
+static inline void copy_column(const void *x, sb_type type, size_t at, int full, int rest, size_t apart,
+                               lanes *to)
+{
+    if (full == BUNDLE) {
+        for (int q = 0; q < BUNDLE; q++)
+            to[(size_t)q * apart] = load(x, type, at + (size_t)q * LANES, LANES);
+        return;
+    }
+    for (int q = 0; q < full; q++)
+        to[(size_t)q * apart] = load(x, type, at + (size_t)q * LANES, LANES);
+    if (rest > 0)
+        to[(size_t)full * apart] = load(x, type, at + (size_t)full * LANES, rest);
 }
 
 /* A row of an image from its column `first` on, in phases of `stride` and `pitch` columns, zeros where there
- * are none. */
+ * are none; each group's `apart` behind the one before. */
 static inline void copy_row(const sb_shape *s, const void *x, sb_type type, int n, int row, int first,
-                            int stride, int pitch, int channel, lanes *to)
+                            int stride, int pitch, int channel, size_t apart, lanes *to)
 {
     const bool outside = row < 0 || row >= s->h;
-    const int count = s->c - channel < LANES ? s->c - channel : LANES, all = outside ? 0 : s->w;
+    const int left = s->c - channel, all = outside ? 0 : s->w;
+    const int full = left / LANES < BUNDLE ? left / LANES : BUNDLE, rest = full < BUNDLE ? left % LANES : 0;
+    const int groups = full + (rest > 0);
     for (int phase = 0; phase < stride; phase++, to += pitch) {
-        int i = 0, column = first + phase;
-        for (; i < pitch && (column < 0 || all == 0); i++, column += stride)
-            to[i] = (lanes){ 0 };
+        int before = 0, after, column = first + phase;
+        for (; before < pitch && (column < 0 || all == 0); column += stride)
+            before++;
         const size_t c = (size_t)s->c, step = (size_t)stride * c;
         size_t at = all == 0
                         ? 0
                         : (((size_t)n * (size_t)s->h + (size_t)row) * (size_t)s->w + (size_t)column) * c +
                               (size_t)channel;
-        if (count == LANES)
-            for (; i < pitch && column < all; i++, column += stride, at += step)
-                to[i] = load(x, type, at, LANES);
-        else
-            for (; i < pitch && column < all; i++, column += stride, at += step)
-                to[i] = load(x, type, at, count);
-        for (; i < pitch; i++)
-            to[i] = (lanes){ 0 };
+        for (after = before; after < pitch && column < all; after++, column += stride, at += step)
+            copy_column(x, type, at, full, rest, apart, to + after);
+        for (int q = 0; q < groups; q++) {
+            memset(to + (size_t)q * apart, 0, (size_t)before * sizeof *to);
+            memset(to + (size_t)q * apart + after, 0, (size_t)(pitch - after) * sizeof *to);
+        }
     }
 }
 
 static void copy_rows(const sb_shape *s, const void *x, int n, int row, int rows, int first, int stride,
-                      int pitch, int channel, lanes *to)
+                      int pitch, int channel, size_t apart, lanes *to)
 {
     for (int r = row; r < row + rows; r++, to += (size_t)stride * (size_t)pitch)
         if (s->type == SB_F32)
-            copy_row(s, x, SB_F32, n, r, first, stride, pitch, channel, to);
+            copy_row(s, x, SB_F32, n, r, first, stride, pitch, channel, apart, to);
         else if (s->type == SB_BF16)
-            copy_row(s, x, SB_BF16, n, r, first, stride, pitch, channel, to);
+            copy_row(s, x, SB_BF16, n, r, first, stride, pitch, channel, apart, to);
         else
-            copy_row(s, x, SB_F16, n, r, first, stride, pitch, channel, to);
+            copy_row(s, x, SB_F16, n, r, first, stride, pitch, channel, apart, to);
 }
 
 /* `many` of a tile's outputs to every `step`th column from a place on. */
@@ -202,6 +224,8 @@ static inline void give_tile(const sb_shape *s, void *y, int n, int row, int col
 
 static inline void add_products(lanes sum[TILE], const lanes *from, lanes weight)
 {
+    /* Else gcc keeps from[t + 1] in a register as the next call's from[t], and sums in memory instead. */
+    __asm__("" : "+r"(from));
     for (int t = 0; t < TILE; t++)
         sum[t] += from[t] * weight;
 }
@@ -229,6 +253,26 @@ static void forward_row(const geometry *g, const sb_call *call, const lanes *buf
     }
 }
 
+/* The groups from one on that a task has. */
+static int end_of_bundle(const geometry *g, int group)
+{
+    return group + BUNDLE < g->groups ? group + BUNDLE : g->groups;
+}
+
+static void forward_task(const geometry *g, const sb_call *call, lanes *buffer, int n, int strip, int group)
+{
+    const int first = strip * g->rows, end = end_of_bundle(g, group);
+    copy_rows(&g->x, call->x[0], n, first * g->stride - g->pad, g->x_rows, -g->pad, g->stride, g->x_pitch,
+              group * LANES, x_buffer(g), buffer);
+    for (; group < end; group++, buffer += x_buffer(g)) {
+        const lanes *w = (const lanes *)call->packed + (size_t)group * places(g);
+        const int channel = group * LANES, count = g->x.c - channel < LANES ? g->x.c - channel : LANES;
+        const lanes bias = call->w[1] ? load(call->w[1], SB_F32, (size_t)channel, count) : (lanes){ 0 };
+        for (int i = 0; i < g->rows && first + i < g->y.h; i++)
+            forward_row(g, call, buffer, w, bias, n, strip, i, channel);
+    }
+}
+
 static int forward(sb_device *device, const sb_call *call)
 {
     (void)device;
@@ -236,18 +280,9 @@ static int forward(sb_device *device, const sb_call *call)
 #pragma omp parallel for collapse(3) schedule(static)
     for (int n = 0; n < g.y.n; n++)
         for (int strip = 0; strip < g.strips; strip++)
-            for (int group = 0; group < g.groups; group++) {
-                lanes *buffer = (lanes *)call->scratch + (size_t)omp_get_thread_num() * of_thread(&g);
-                const lanes *w = (const lanes *)call->packed + (size_t)group * places(&g);
-                const int channel = group * LANES, first = strip * g.rows,
-                          count = g.x.c - channel < LANES ? g.x.c - channel : LANES;
-                const lanes bias = call->w[1] ? load(call->w[1], SB_F32, (size_t)channel, count)
-                                              : (lanes){ 0 };
-                copy_rows(&g.x, call->x[0], n, first * g.stride - g.pad, g.x_rows, -g.pad, g.stride,
-                          g.x_pitch, channel, buffer);
-                for (int i = 0; i < g.rows && first + i < g.y.h; i++)
-                    forward_row(&g, call, buffer, w, bias, n, strip, i, channel);
-            }
+            for (int group = 0; group < g.groups; group += BUNDLE)
+                forward_task(&g, call, (lanes *)call->scratch + (size_t)omp_get_thread_num() * of_thread(&g),
+                             n, strip, group);
     return 0;
 }
 
@@ -310,20 +345,24 @@ static lanes bias_sum(const geometry *g, const lanes *dy, int rows)
 
 static void backward_task(const geometry *g, const sb_call *call, lanes *mine, int n, int strip, int group)
 {
-    const int channel = group * LANES, first = strip * g->rows,
-              rows = g->y.h - first < g->rows ? g->y.h - first : g->rows;
-    lanes *x = mine, *dy = x + x_buffer(g), *total = dy + y_buffer(g) + (size_t)group * sums(g);
-    copy_rows(&g->y, call->dy, n, first - g->y_before, g->y_rows, -g->y_left, 1, g->y_pitch, channel, dy);
-    for (int r = 0; call->dx[0] && r < g->rows * g->stride && first * g->stride + r < g->x.h; r++)
-        data_row(g, call, dy, (const lanes *)call->packed + (size_t)group * places(g), n, strip, r, channel);
-    if (call->dw[0]) {
+    const int first = strip * g->rows, end = end_of_bundle(g, group), all = g->y.h - first,
+              rows = all < g->rows ? all : g->rows;
+    lanes *x = mine, *dy = x + BUNDLE * x_buffer(g), *total = dy + BUNDLE * y_buffer(g);
+    copy_rows(&g->y, call->dy, n, first - g->y_before, g->y_rows, -g->y_left, 1, g->y_pitch, group * LANES,
+              y_buffer(g), dy);
+    if (call->dw[0])
         copy_rows(&g->x, call->x[0], n, first * g->stride - g->pad, g->x_rows, -g->pad, g->stride, g->x_pitch,
-                  channel, x);
-        for (int place = 0; place < (int)places(g); place += TAPS)
-            weight_taps(g, x, dy, rows, place, total);
+                  group * LANES, x_buffer(g), x);
+    for (; group < end; group++, x += x_buffer(g), dy += y_buffer(g)) {
+        const lanes *w = (const lanes *)call->packed + (size_t)group * places(g);
+        lanes *sum = total + (size_t)group * sums(g);
+        for (int r = 0; call->dx[0] && r < g->rows * g->stride && first * g->stride + r < g->x.h; r++)
+            data_row(g, call, dy, w, n, strip, r, group * LANES);
+        for (int place = 0; call->dw[0] && place < (int)places(g); place += TAPS)
+            weight_taps(g, x, dy, rows, place, sum);
+        if (call->dw[1])
+            sum[places(g)] += bias_sum(g, dy, rows);
     }
-    if (call->dw[1])
-        total[places(g)] += bias_sum(g, dy, rows);
 }
 
 /* Adds the threads' sums to dw, in the threads' order. */
@@ -331,7 +370,7 @@ static void give_weights(const geometry *g, const sb_call *call, int threads)
 {
     for (int c = 0; c < g->x.c; c++)
         for (size_t place = 0; place < sums(g); place++) {
-            const size_t at = x_buffer(g) + y_buffer(g) + (size_t)(c / LANES) * sums(g) + place;
+            const size_t at = BUNDLE * (x_buffer(g) + y_buffer(g)) + (size_t)(c / LANES) * sums(g) + place;
             double sum = 0;
             for (int thread = 0; thread < threads; thread++)
                 sum += (double)((const lanes *)call->scratch)[(size_t)thread * of_thread(g) + at][c % LANES];
@@ -347,12 +386,12 @@ static int backward(sb_device *device, const sb_call *call)
     const geometry g = geometry_of(call);
     lanes *memory = call->scratch;
     for (int thread = 0; thread < device->threads; thread++)
-        memset(memory + (size_t)thread * of_thread(&g) + x_buffer(&g) + y_buffer(&g), 0,
+        memset(memory + (size_t)thread * of_thread(&g) + BUNDLE * (x_buffer(&g) + y_buffer(&g)), 0,
                (size_t)g.groups * sums(&g) * sizeof(lanes));
 #pragma omp parallel for collapse(3) schedule(static)
     for (int n = 0; n < g.y.n; n++)
         for (int strip = 0; strip < g.strips; strip++)
-            for (int group = 0; group < g.groups; group++)
+            for (int group = 0; group < g.groups; group += BUNDLE)
                 backward_task(&g, call, memory + (size_t)omp_get_thread_num() * of_thread(&g), n, strip,
                               group);
     give_weights(&g, call, device->threads);

@@ -73,12 +73,18 @@ class FrozenBatchNorm(torch.nn.BatchNorm2d):
         return x * scale[:, None, None] + shift[:, None, None]
 
 
+class FrozenBatchNormAct(timm.layers.BatchNormAct2d if timm else object):
+    def forward(self, x):
+        return self.act(FrozenBatchNorm.forward(self, x))
+
+
 NORMS = {"batch": torch.nn.BatchNorm2d, "group": lambda channels: torch.nn.GroupNorm(32, channels), "frozen": FrozenBatchNorm}
 
 
 def resnet(keys):
     """torchvision's. Residual branches start small (Goyal et al. 2017 take 0), or rounding errors would double from block to block."""
-    name, stem, norm, channels = (keys[key] for key in ("encoder.name", "encoder.stem", "encoder.norm", "data.channels"))
+    name, channels = keys["encoder.name"], keys["data.channels"]
+    stem, norm = keys.get("encoder.stem", "imagenet"), keys.get("encoder.norm", "batch")
     net = torchvision.models.__dict__[name](norm_layer=NORMS[norm])
     if stem == "small":
         net.conv1 = torch.nn.Conv2d(channels, 64, 3, padding=1, bias=False)
@@ -97,13 +103,51 @@ def resnet(keys):
     return net, width
 
 
+def mobilenetv4(keys):
+    """timm's, as a network of features: what our encoder gives out; what timm has behind them is `behind`. Norms are frozen, with
+    the statistics of noise: of batches, so many behind each other would multiply rounding until no activation were safe from its kink. Residual branches start small, as above."""
+    net = timm.create_model(keys["encoder.name"], num_classes=0, in_chans=keys["data.channels"])
+
+    class Features(type(net)):
+        def forward(self, x):
+            return self.forward_features(x).mean((2, 3))
+
+        def behind(self, features):
+            return self.norm_head(self.conv_head(features[..., None, None])).flatten(1)
+
+    net.__class__ = Features
+    assert keys["encoder.norm"] == "frozen"
+    norms = {name: module for name, module in net.named_modules() if isinstance(module, timm.layers.BatchNormAct2d) and name != "norm_head"}
+    for name, module in norms.items():
+        module.momentum = 1
+        torch.nn.init.normal_(module.bias, std=0.1)
+        torch.nn.init.constant_(module.weight, 0.25 if "pw_proj" in name else 1)
+    with torch.no_grad():
+        net.train().forward_features(torch.randn(16, keys["data.channels"], 64, 64))
+    for module in norms.values():
+        module.__class__ = FrozenBatchNormAct
+    return net, 1280
+
+
+def convnext(keys):
+    """timm's. Blocks begin with a share that shows, not with a millionth, and norms anywhere."""
+    net = timm.create_model(keys["encoder.name"], num_classes=0, in_chans=keys["data.channels"])
+    for name, p in net.named_parameters():
+        if p.ndim == 1:
+            torch.nn.init.normal_(p, 0 if name.endswith("bias") else 0.25 if name.endswith("gamma") else 1, 0.1)
+    return net, net.num_features
+
+
+FAMILIES = {"resnet": resnet, "mobilenet": mobilenetv4, "convnext": convnext}
+
+
 def has_reference(keys):
     return timm or keys["encoder.name"] in torchvision.models.__dict__
 
 
 def network(keys):
     """The encoder without its classifier, and `projector` beside it: names are those of our checkpoints."""
-    net, width = resnet(keys)
+    net, width = next(build for family, build in FAMILIES.items() if keys["encoder.name"].startswith(family))(keys)
     net.add_module("projector", projector(width, keys["projector.layers"], keys["projector.out"], keys["projector.last"] == "norm"))
     return net
 
@@ -120,7 +164,8 @@ def embed(net, x, groups, precision=None):
     """Embeddings [n, out] of inputs [n, channels, side, side]; each group (input numbers) passes the encoder by itself."""
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
         features = torch.cat([net(x[torch.as_tensor(group)]) for group in groups])
-    return net.projector(features.to(x.dtype)[torch.argsort(torch.as_tensor(numpy.concatenate(groups)))])
+    features = features.to(x.dtype)[torch.argsort(torch.as_tensor(numpy.concatenate(groups)))]
+    return net.projector(net.behind(features) if hasattr(net, "behind") else features)
 
 
 class Lars(torch.optim.Optimizer):

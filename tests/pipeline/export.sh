@@ -1,5 +1,5 @@
 #!/bin/bash
-# What real runs export loads into torchvision with the lines that `export` prints, which are the README's, and gives the features that `embed`
+# What real runs export loads into torchvision or timm with the lines that `export` prints, which are the README's, and gives the features that `embed`
 # gives.
 # shellcheck source=tests/pipeline/common.sh
 source "$(dirname "$0")/common.sh"
@@ -83,6 +83,9 @@ if [ -d build/timm ]; then # and PyPI's safetensors
     ok "  features are torchvision's" same_features plain
     says_changed() { run_encoder changed encoder.norm=group data.view=32 init="$work/plain.library.safetensors" 2>&1 | grep "filters of 20 tensors are not standardised in the file"; }
     ok "  filters that the network standardises are named" says_changed
+    ok "timm's MobileNetV4 is begun from and exported as it was, its last layer too" unchanged mobilenet \
+        'timm.create_model("mobilenetv4_conv_small", num_classes=0)' encoder.name=mobilenetv4_conv_small data.view=64
+    ok "  features are timm's, before that layer" same_features mobilenet
     stem_key=()
     ok "timm's convnext_atto is begun from and exported as it was" unchanged convnext_atto "timm.create_model('convnext_atto', num_classes=0)" \
         encoder.name=convnext_atto data.view=32
@@ -91,6 +94,8 @@ if [ -d build/timm ]; then # and PyPI's safetensors
     stem_key=(encoder.stem=imagenet)
 else
     skip "torchvision's ResNet with group norm is begun from and exported as it was" "safetensors from PyPI is missing"
+    skip "timm's convnext_atto is begun from and exported as it was" "timm from PyPI is missing"
+    skip "timm's MobileNetV4 is begun from and exported as it was, its last layer too" "timm from PyPI is missing"
 fi
 ok "scales of last norms begin at 0" run_encoder zero encoder.zero_gamma=true optimiser.lr=0
 ok "  features are torchvision's" same_features zero
