@@ -83,6 +83,21 @@ static inline void sb_cpu_give_row(void *dx, sb_type type, size_t at, int count,
     sb_cpu_store_row(dx, type, at, count, row);
 }
 
+/* A row to read as f32: where it lies, or converted in `buffer`. */
+static inline const float *sb_cpu_row(const void *x, sb_type type, size_t at, int count, float *buffer)
+{
+    if (type == SB_F32)
+        return (const float *)x + at;
+    sb_cpu_load_row(x, type, at, count, buffer);
+    return buffer;
+}
+
+/* Where to write a row of f32: where it shall lie, or `buffer`, from which it has to be stored or given. */
+static inline float *sb_cpu_row_to(void *y, sb_type type, size_t at, bool add, float *buffer)
+{
+    return type == SB_F32 && !add ? (float *)y + at : buffer;
+}
+
 /* Element i of an f32 gradient, in the same way. */
 static inline void sb_cpu_give(float *dx, size_t i, float value, bool add)
 {

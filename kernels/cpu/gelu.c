@@ -14,6 +14,16 @@
 /* 13.2, as bits: exp(-t^2/2) is below f32's least normal number from here on. */
 #define T_MOST 0x41533333u
 
+/* a b + c, rounded once where the processor has an instruction for it. */
+static inline float add_product(float a, float b, float c)
+{
+#ifdef __FMA__
+    return __builtin_fmaf(a, b, c);
+#else
+    return a * b + c;
+#endif
+}
+
 /* 2^v for -126 <= v <= 0: the nearest whole number goes into the exponent, what is left into a polynomial
  * (relative error 2e-9). */
 static inline float power_of_two(float v)
@@ -23,12 +33,12 @@ static inline float power_of_two(float v)
     whole.f = v + round;
     const float f = v - (whole.f - round);
     float p = 0.00015345742576755583f;
-    p = p * f + 0.0013399928575381637f;
-    p = p * f + 0.009618489071726799f;
-    p = p * f + 0.05550328642129898f;
-    p = p * f + 0.24022646248340607f;
-    p = p * f + 0.6931471824645996f;
-    p = p * f + 1.0f;
+    p = add_product(p, f, 0.0013399928575381637f);
+    p = add_product(p, f, 0.009618489071726799f);
+    p = add_product(p, f, 0.05550328642129898f);
+    p = add_product(p, f, 0.24022646248340607f);
+    p = add_product(p, f, 0.6931471824645996f);
+    p = add_product(p, f, 1.0f);
     scale.u = (whole.u - 0x4B400000u + 127u) << 23;
     return p * scale.f;
 }
@@ -46,43 +56,42 @@ static inline float distribution(float u, float *bell)
     e.f = power_of_two(t.f * t.f * -0.72134752044448170f); /* log2(e) / 2 */
     e.u &= inside;
     float above = 0.004077430814504623f, below = 0.010220475494861603f;
-    above = above * t.f + 0.04037141799926758f;
-    below = below * t.f + 0.10120294988155365f;
-    above = above * t.f + 0.1824585646390915f;
-    below = below * t.f + 0.46742042899131775f;
-    above = above * t.f + 0.4372466504573822f;
-    below = below * t.f + 1.199277400970459f;
-    above = above * t.f + 0.5f;
-    below = below * t.f + 1.6723783016204834f;
-    below = below * t.f + 1.0f;
+    above = add_product(above, t.f, 0.04037141799926758f);
+    below = add_product(below, t.f, 0.10120294988155365f);
+    above = add_product(above, t.f, 0.1824585646390915f);
+    below = add_product(below, t.f, 0.46742042899131775f);
+    above = add_product(above, t.f, 0.4372466504573822f);
+    below = add_product(below, t.f, 1.199277400970459f);
+    above = add_product(above, t.f, 0.5f);
+    below = add_product(below, t.f, 1.6723783016204834f);
+    below = add_product(below, t.f, 1.0f);
     const float left = e.f * above / below;
     *bell = e.f;
     return left + right.f * (1 - 2 * left);
 }
 
-/* u = x + b */
-static void load_piece(const sb_call *call, size_t at, int first, int count, float *u)
+/* b, or zeros. */
+static const float *bias_of(const sb_call *call, int first)
 {
-    const float *bias = call->w[0];
-    sb_cpu_load_row(call->x[0], call->ys.type, at, count, u);
-    if (bias) {
-#pragma omp simd
-        for (int i = 0; i < count; i++)
-            u[i] += bias[first + i];
-    }
+    static const float zeros[SB_CPU_PIECE];
+    return call->w[0] ? call->w[0] + first : zeros;
 }
 
 static void forward_piece(const sb_call *call, size_t at, int first, int count, float *sums)
 {
-    float u[SB_CPU_PIECE];
+    const sb_type type = call->ys.type;
+    float row[SB_CPU_PIECE];
+    const float *x = sb_cpu_row(call->x[0], type, at, count, row), *bias = bias_of(call, first);
+    float *y = sb_cpu_row_to(call->y, type, at, false, row);
     (void)sums;
-    load_piece(call, at, first, count, u);
 #pragma omp simd
     for (int i = 0; i < count; i++) {
+        const float u = x[i] + bias[i];
         float bell;
-        u[i] *= distribution(u[i], &bell);
+        y[i] = u * distribution(u, &bell);
     }
-    sb_cpu_store_row(call->y, call->ys.type, at, count, u);
+    if (y == row)
+        sb_cpu_store_row(call->y, type, at, count, row);
 }
 
 static int forward(sb_device *device, const sb_call *call)
@@ -95,21 +104,23 @@ static int forward(sb_device *device, const sb_call *call)
 static void backward_piece(const sb_call *call, size_t at, int first, int count, float *sums)
 {
     const sb_type type = call->ys.type;
-    float u[SB_CPU_PIECE], g[SB_CPU_PIECE];
-    load_piece(call, at, first, count, u);
-    sb_cpu_load_row(call->dy, type, at, count, g);
+    float row[SB_CPU_PIECE], incoming[SB_CPU_PIECE];
+    const float *x = sb_cpu_row(call->x[0], type, at, count, row), *bias = bias_of(call, first),
+                *dy = sb_cpu_row(call->dy, type, at, count, incoming);
+    float *dx = call->dx[0] ? sb_cpu_row_to(call->dx[0], type, at, call->add[0], row) : row;
 #pragma omp simd
     for (int i = 0; i < count; i++) {
-        float bell, phi = distribution(u[i], &bell);
-        g[i] *= phi + u[i] * (bell * 0.39894228040143268f); /* 1 / sqrt(2 pi) */
+        const float u = x[i] + bias[i];
+        float bell, phi = distribution(u, &bell);
+        dx[i] = dy[i] * add_product(u, bell * 0.39894228040143268f, phi); /* 1 / sqrt(2 pi) */
     }
     if (sums) {
 #pragma omp simd
         for (int i = 0; i < count; i++)
-            sums[first + i] += g[i];
+            sums[first + i] += dx[i];
     }
-    if (call->dx[0])
-        sb_cpu_give_row(call->dx[0], type, at, count, g, call->add[0]);
+    if (call->dx[0] && dx == row)
+        sb_cpu_give_row(call->dx[0], type, at, count, row, call->add[0]);
 }
 
 static size_t scratch(sb_device *device, const sb_call *call)

@@ -8,22 +8,23 @@
 
 static void forward_piece(const sb_call *call, size_t at, int first, int count, float *sums)
 {
-    const float *gamma = call->w[0];
     const sb_type type = call->ys.type;
-    float x[SB_CPU_PIECE], y[SB_CPU_PIECE];
+    float buffer[SB_CPU_PIECE], other[SB_CPU_PIECE];
+    const float *gamma = call->w[0], *x = sb_cpu_row(call->x[0], type, at, count, buffer),
+                *r = sb_cpu_row(call->x[1], type, at, count, other);
+    float *y = sb_cpu_row_to(call->y, type, at, false, buffer);
     (void)sums;
-    sb_cpu_load_row(call->x[0], type, at, count, x);
-    sb_cpu_load_row(call->x[1], type, at, count, y);
     if (gamma) {
 #pragma omp simd
         for (int i = 0; i < count; i++)
-            y[i] += gamma[first + i] * x[i];
+            y[i] = r[i] + gamma[first + i] * x[i];
     } else {
 #pragma omp simd
         for (int i = 0; i < count; i++)
-            y[i] += x[i];
+            y[i] = r[i] + x[i];
     }
-    sb_cpu_store_row(call->y, type, at, count, y);
+    if (y == buffer)
+        sb_cpu_store_row(call->y, type, at, count, buffer);
 }
 
 static int forward(sb_device *device, const sb_call *call)
@@ -33,31 +34,36 @@ static int forward(sb_device *device, const sb_call *call)
     return 0;
 }
 
-/* dx1 first: x0 and x1 may be one tensor. */
+/* A copy of dy, or what it is added to. */
+static void give_other(const sb_call *call, size_t at, int count, const float *dy)
+{
+    float row[SB_CPU_PIECE];
+    memcpy(row, dy, (size_t)count * sizeof *row);
+    sb_cpu_give_row(call->dx[1], call->ys.type, at, count, row, call->add[1]);
+}
+
+/* dx1 first: x0 and x1 may be one tensor. Each may lie over dy or x0. */
 static void backward_piece(const sb_call *call, size_t at, int first, int count, float *sums)
 {
-    const float *gamma = call->w[0];
     const sb_type type = call->ys.type;
-    float g[SB_CPU_PIECE], x[SB_CPU_PIECE], given[SB_CPU_PIECE];
-    sb_cpu_load_row(call->dy, type, at, count, g);
+    float buffer[SB_CPU_PIECE], incoming[SB_CPU_PIECE];
+    const float *gamma = call->w[0], *dy = sb_cpu_row(call->dy, type, at, count, incoming);
     if (sums) {
-        sb_cpu_load_row(call->x[0], type, at, count, x);
+        const float *x = sb_cpu_row(call->x[0], type, at, count, buffer);
 #pragma omp simd
         for (int i = 0; i < count; i++)
-            sums[first + i] += g[i] * x[i];
+            sums[first + i] += dy[i] * x[i];
     }
-    if (call->dx[1] && (call->add[1] || call->dx[1] != call->dy)) {
-        memcpy(given, g, (size_t)count * sizeof *g);
-        sb_cpu_give_row(call->dx[1], type, at, count, given, call->add[1]);
-    }
+    if (call->dx[1] && (call->add[1] || call->dx[1] != call->dy))
+        give_other(call, at, count, dy);
     if (!call->dx[0])
         return;
-    if (gamma) {
+    float *dx = sb_cpu_row_to(call->dx[0], type, at, call->add[0], buffer);
 #pragma omp simd
-        for (int i = 0; i < count; i++)
-            g[i] *= gamma[first + i];
-    }
-    sb_cpu_give_row(call->dx[0], type, at, count, g, call->add[0]);
+    for (int i = 0; i < count; i++)
+        dx[i] = gamma ? gamma[first + i] * dy[i] : dy[i];
+    if (dx == buffer)
+        sb_cpu_give_row(call->dx[0], type, at, count, buffer, call->add[0]);
 }
 
 static size_t scratch(sb_device *device, const sb_call *call)

@@ -29,6 +29,7 @@ static const char *const plans[][KEYS_MAX] = {
       "method.name=simclr", "projector.layers=3", "projector.last=bias" },
     { "trainer.precision=bf16", "trainer.chunk=3", "encoder.name=resnet50", "optimiser.name=sgd",
       "data.channels=1" },
+    { "trainer.precision=f32", "encoder.name=convnext_atto" },
 };
 
 static uint8_t pixels[TILE * TILE * 3];
@@ -141,6 +142,7 @@ int main(void)
         { "chunks, small stem, LARS, SimCLR, a projector of three layers", a_step, NULL, NULL,
           (void *)plans[2] },
         { "ResNet-50, chunks, SGD, grey", a_step, NULL, NULL, (void *)plans[3] },
+        { "ConvNeXt", a_step, NULL, NULL, (void *)plans[4] },
         { "views of a tile", views_of_a_tile, NULL, NULL, (void *)plans[0] },
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -38,12 +38,14 @@ static void good(int rc)
         fail_msg("%s", sb_error());
 }
 
+/* stem: NULL: the encoder has no choice of it. */
 static void set_up(net *n, const char *encoder, const char *stem)
 {
     char name[64], first[64];
     snprintf(name, sizeof name, "encoder.name=%s", encoder);
-    snprintf(first, sizeof first, "encoder.stem=%s", stem);
-    good(sb_settings_of(&n->settings, NULL, (const char *const[]){ name, first, "data.path=none" }, 3));
+    snprintf(first, sizeof first, "encoder.stem=%s", stem ? stem : "");
+    good(sb_settings_of(&n->settings, NULL, (const char *const[]){ name, "data.path=none", first },
+                        stem ? 3 : 2));
     sb_store_init(&n->store, device);
     good(sb_graph_create(&n->graph, &n->store));
     good(sb_encoder_build(n->graph, &n->settings, SB_F32) < 0 ? -1 : 0);
@@ -143,13 +145,17 @@ static void check_size(const net *n, int views, int side, bool training)
 static void test_created(void **state)
 {
     (void)state;
-    static const char *const encoders[] = { "resnet18", "resnet34", "resnet50", "mobilenetv4_conv_small" };
+    static const char *const encoders[][2] = { { "resnet18", "imagenet" },
+                                               { "resnet34", "small" },
+                                               { "resnet50", "imagenet" },
+                                               { "mobilenetv4_conv_small", "imagenet" },
+                                               { "convnext_atto" } };
     static const struct {
         int views, side;
     } chunks[] = { { 1, 32 }, { 2, 96 }, { 5, 33 }, { 16, 64 }, { 8, 224 }, { 64, 128 }, { 2, 1024 } };
     for (size_t e = 0; e < sizeof encoders / sizeof *encoders; e++) {
         net n;
-        set_up(&n, encoders[e], e == 1 ? "small" : "imagenet");
+        set_up(&n, encoders[e][0], encoders[e][1]);
         for (size_t k = 0; k < sizeof chunks / sizeof *chunks; k++)
             for (int training = 0; training < 2; training++)
                 check_size(&n, chunks[k].views, chunks[k].side, training == 1);
