@@ -9,7 +9,7 @@
 #include "kernels/cpu/columns.h"
 #include "kernels/cpu/cpu.h"
 
-#define LANES 16
+#define LANES 8
 
 /* Floats of a row in scratch. */
 static size_t padded(const sb_call *call) { return ((size_t)call->ys.c + LANES - 1) / LANES * LANES; }
@@ -29,7 +29,7 @@ static float *row_of(const sb_call *call, int block, int which)
     return (float *)call->scratch + ((size_t)block * ROWS + (size_t)which) * padded(call);
 }
 
-/* The sum of parts, and nothing in them any more. */
+/* The sum of parts, which are not whole any more. */
 static float add_lanes(float part[LANES])
 {
     for (int distance = LANES / 2; distance > 0; distance /= 2)
@@ -38,38 +38,54 @@ static float add_lanes(float part[LANES])
     return part[0];
 }
 
-/* A row's values behind its c channels are zeros, up to whole lanes. */
-static float sum_of(const float *row, size_t width)
+static float sum_of(const float *row, int c)
 {
     float part[LANES] = { 0 };
-    for (size_t at = 0; at < width; at += LANES)
+    int at = 0;
+    for (; at + LANES <= c; at += LANES)
 #pragma omp simd
         for (int i = 0; i < LANES; i++)
-            part[i] += row[at + (size_t)i];
+            part[i] += row[at + i];
+    for (int i = 0; at + i < c; i++)
+        part[i] += row[at + i];
     return add_lanes(part);
 }
 
-static float product_of(const float *a, const float *b, size_t width)
+/* Of squared distances from the mean. */
+static float squares_of(const float *row, float mean, int c)
 {
     float part[LANES] = { 0 };
-    for (size_t at = 0; at < width; at += LANES)
+    int at = 0;
+    for (; at + LANES <= c; at += LANES)
 #pragma omp simd
         for (int i = 0; i < LANES; i++)
-            part[i] += a[at + (size_t)i] * b[at + (size_t)i];
+            part[i] += (row[at + i] - mean) * (row[at + i] - mean);
+    for (int i = 0; at + i < c; i++)
+        part[i] += (row[at + i] - mean) * (row[at + i] - mean);
+    return add_lanes(part);
+}
+
+static float product_of(const float *a, const float *b, int c)
+{
+    float part[LANES] = { 0 };
+    int at = 0;
+    for (; at + LANES <= c; at += LANES)
+#pragma omp simd
+        for (int i = 0; i < LANES; i++)
+            part[i] += a[at + i] * b[at + i];
+    for (int i = 0; at + i < c; i++)
+        part[i] += a[at + i] * b[at + i];
     return add_lanes(part);
 }
 
 static void forward_row(const sb_call *call, size_t r, float *row)
 {
-    const float *gamma = call->w[0], *beta = call->w[1];
+    const sb_type type = call->ys.type;
     const int c = call->ys.c;
-    float *statistics = call->aux;
-    sb_cpu_load_row(call->x[0], call->ys.type, r * (size_t)c, c, row);
-    const float mean = sum_of(row, padded(call)) / (float)c;
-#pragma omp simd
-    for (int i = 0; i < c; i++)
-        row[i] -= mean;
-    const float variance = product_of(row, row, padded(call)) / (float)c,
+    const size_t at = r * (size_t)c;
+    const float *gamma = call->w[0], *beta = call->w[1], *x = sb_cpu_row(call->x[0], type, at, c, row);
+    float *y = sb_cpu_row_to(call->y, type, at, false, row), *statistics = call->aux;
+    const float mean = sum_of(x, c) / (float)c, variance = squares_of(x, mean, c) / (float)c,
                 inverse = 1.0f / sqrtf(variance + ((const sb_layernorm_how *)call->how)->epsilon);
     if (statistics) {
         statistics[2 * r] = mean;
@@ -77,8 +93,9 @@ static void forward_row(const sb_call *call, size_t r, float *row)
     }
 #pragma omp simd
     for (int i = 0; i < c; i++)
-        row[i] = row[i] * inverse * (gamma ? gamma[i] : 1.0f) + (beta ? beta[i] : 0.0f);
-    sb_cpu_store_row(call->y, call->ys.type, r * (size_t)c, c, row);
+        y[i] = (x[i] - mean) * inverse * (gamma ? gamma[i] : 1.0f) + (beta ? beta[i] : 0.0f);
+    if (y == row)
+        sb_cpu_store_row(call->y, type, at, c, row);
 }
 
 static int forward(sb_device *device, const sb_call *call)
@@ -89,7 +106,6 @@ static int forward(sb_device *device, const sb_call *call)
 #pragma omp parallel for schedule(static)
     for (int b = 0; b < blocks; b++) {
         float *row = row_of(call, b, ROW);
-        memset(row, 0, padded(call) * sizeof *row);
         for (size_t r = (size_t)b * SB_CPU_COLUMNS_ROWS; r < sb_cpu_columns_end(rows, b); r++)
             forward_row(call, r, row);
     }
@@ -99,27 +115,31 @@ static int forward(sb_device *device, const sb_call *call)
 /* dx = inverse (g - mean(g) - xhat mean(g xhat)), with g = gamma dy and means over the row. */
 static void backward_row(const sb_call *call, size_t r, int block)
 {
-    const float *gamma = call->w[0], *statistics = call->aux;
+    const sb_type type = call->ys.type;
     const int c = call->ys.c;
-    const float mean = statistics[2 * r], inverse = statistics[2 * r + 1];
-    float *x = row_of(call, block, ROW), *g = row_of(call, block, GRADIENT),
+    const size_t at = r * (size_t)c;
+    float *normal = row_of(call, block, ROW), *g = row_of(call, block, GRADIENT),
           *products = row_of(call, block, PRODUCTS), *sums = row_of(call, block, SUMS);
-    sb_cpu_load_row(call->x[0], call->ys.type, r * (size_t)c, c, x);
-    sb_cpu_load_row(call->dy, call->ys.type, r * (size_t)c, c, g);
+    const float *gamma = call->w[0], *statistics = call->aux,
+                *x = sb_cpu_row(call->x[0], type, at, c, normal), *dy = sb_cpu_row(call->dy, type, at, c, g);
+    const float mean = statistics[2 * r], inverse = statistics[2 * r + 1];
 #pragma omp simd
     for (int i = 0; i < c; i++) {
-        x[i] = (x[i] - mean) * inverse;
-        products[i] += g[i] * x[i];
-        sums[i] += g[i];
-        g[i] *= gamma ? gamma[i] : 1.0f;
+        const float incoming = dy[i];
+        normal[i] = (x[i] - mean) * inverse;
+        products[i] += incoming * normal[i];
+        sums[i] += incoming;
+        g[i] = incoming * (gamma ? gamma[i] : 1.0f);
     }
     if (!call->dx[0])
         return;
-    const float all = sum_of(g, padded(call)) / (float)c, along = product_of(g, x, padded(call)) / (float)c;
+    const float all = sum_of(g, c) / (float)c, along = product_of(g, normal, c) / (float)c;
+    float *dx = sb_cpu_row_to(call->dx[0], type, at, call->add[0], g);
 #pragma omp simd
     for (int i = 0; i < c; i++)
-        g[i] = inverse * (g[i] - all - x[i] * along);
-    sb_cpu_give_row(call->dx[0], call->ys.type, r * (size_t)c, c, g, call->add[0]);
+        dx[i] = inverse * (g[i] - all - normal[i] * along);
+    if (dx == g)
+        sb_cpu_give_row(call->dx[0], type, at, c, g, call->add[0]);
 }
 
 static int backward(sb_device *device, const sb_call *call)
@@ -129,7 +149,7 @@ static int backward(sb_device *device, const sb_call *call)
     const int blocks = sb_cpu_columns_blocks(rows);
 #pragma omp parallel for schedule(static)
     for (int b = 0; b < blocks; b++) {
-        memset(row_of(call, b, 0), 0, step * sizeof(float));
+        memset(row_of(call, b, PRODUCTS), 0, 2 * padded(call) * sizeof(float)); /* and SUMS */
         for (size_t r = (size_t)b * SB_CPU_COLUMNS_ROWS; r < sb_cpu_columns_end(rows, b); r++)
             backward_row(call, r, b);
     }

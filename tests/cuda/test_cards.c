@@ -142,6 +142,12 @@ static void of_encoders(void **state)
             expect(sb_settings_of(&config, NULL, assignments, 7));
             collect(&config);
         }
+    const char *const mobilenet[] = { "data.path=none",   "encoder.name=mobilenetv4_conv_small",
+                                      "data.tile=1024",   "data.view=224",
+                                      "trainer.batch=16", "trainer.chunk=32" };
+    sb_settings config;
+    expect(sb_settings_of(&config, NULL, mobilenet, 6));
+    collect(&config);
     print_message("%d convolutions\n", shape_count);
 }
 
