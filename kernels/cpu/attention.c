@@ -30,6 +30,7 @@ typedef struct {
 } work;
 
 static int least(int a, int b) { return a < b ? a : b; }
+static size_t row_at(int row, int width) { return (size_t)row * (size_t)width; }
 
 /* exp(x) for x <= 0, off by less than 2 units in the last place; below -87, exp(-87), which is nothing beside
  * exp(0) and still a normal number; NAN stays. 2^n times a polynomial in x - n log 2, which is within half of
@@ -60,12 +61,15 @@ static float exponentials(float *x, int count, float most)
 {
     float lanes[LANES] = { 0 }, sum = 0;
     int c = 0;
+#pragma omp simd
+    for (int i = 0; i < count; i++)
+        x[i] = exponential(x[i] - most);
     for (; c + LANES <= count; c += LANES)
 #pragma omp simd
         for (int l = 0; l < LANES; l++)
-            lanes[l] += x[c + l] = exponential(x[c + l] - most);
+            lanes[l] += x[c + l];
     for (; c < count; c++)
-        lanes[c % LANES] += x[c] = exponential(x[c] - most);
+        lanes[c % LANES] += x[c];
     for (int l = 0; l < LANES; l++)
         sum += lanes[l];
     return sum;
@@ -129,14 +133,14 @@ static int forward_rows(const sb_call *call, const sb_attention *s, int image, i
         if (sb_cpu_sgemm(false, true, rows, keys, size, 1, w->q, w->k, 0, w->p) != 0)
             return -1;
         for (int r = 0; r < rows; r++)
-            soften(w->p + r * keys, keys, size, &most[r], &sum[r], w->y + r * size);
+            soften(w->p + row_at(r, keys), keys, size, &most[r], &sum[r], w->y + row_at(r, size));
         if (sb_cpu_sgemm(false, false, rows, size, keys, 1, w->p, w->v, 1, w->y) != 0)
             return -1;
     }
     for (int r = 0; r < rows; r++) {
         const size_t at = row + (size_t)(first + r);
         const float share = (float)(1 / sum[r]);
-        float *y = w->y + r * size;
+        float *y = w->y + row_at(r, size);
         for (int c = 0; c < size; c++)
             y[c] *= share;
         sb_cpu_store_row(call->y, s->type, sb_attention_y(s, at, head), size, y);
@@ -181,13 +185,13 @@ static backward_work plan_backward(const sb_device *device, const sb_attention *
                             .dq_count = (size_t)s->places * (size_t)s->size };
 }
 
-/* p becomes e. */
-static void give_pairs(float *p, const float *e_in, int columns, float lse, float along, float *e_out)
+/* From logits and <dy, v> of a query to p and e. */
+static void give_pairs(float *p, float *e, int columns, float lse, float along)
 {
 #pragma omp simd
     for (int c = 0; c < columns; c++) {
         const float share = exponential(p[c] - lse);
-        e_out[c] = share * (e_in[c] - along);
+        e[c] = share * (e[c] - along);
         p[c] = share;
     }
 }
@@ -198,7 +202,7 @@ static int backward_tile(const sb_call *call, const sb_attention *s, const backw
 {
     const int rows = least(ROWS, s->places - first), size = s->size;
     const size_t at = row + (size_t)first, width = (size_t)s->heads * (size_t)size;
-    const float *lse = call->aux;
+    const float *lse = call->aux, beta = first > 0 ? 1 : 0;
     load_x(call, s, Q, at, head, rows, scale_of(s), w->q);
     load_rows(call->dy, s->type, sb_attention_y(s, at, head), width, rows, size, 1, w->y);
     if (sb_cpu_sgemm(false, true, rows, keys, size, 1, w->q, w->k, 0, w->p) != 0 ||
@@ -206,10 +210,10 @@ static int backward_tile(const sb_call *call, const sb_attention *s, const backw
         return -1;
     for (int r = 0; r < rows; r++) {
         const size_t i = (at + (size_t)r) * (size_t)s->heads + (size_t)head;
-        give_pairs(w->p + r * keys, w->e + r * keys, keys, lse[i], b->along[i], w->e + r * keys);
+        give_pairs(w->p + row_at(r, keys), w->e + row_at(r, keys), keys, lse[i], b->along[i]);
     }
-    return sb_cpu_sgemm(true, false, keys, size, rows, 1, w->p, w->y, first > 0, w->dv) != 0 ||
-                   sb_cpu_sgemm(true, false, keys, size, rows, 1, w->e, w->q, first > 0, w->dk) != 0 ||
+    return sb_cpu_sgemm(true, false, keys, size, rows, 1, w->p, w->y, beta, w->dv) != 0 ||
+                   sb_cpu_sgemm(true, false, keys, size, rows, 1, w->e, w->q, beta, w->dk) != 0 ||
                    sb_cpu_sgemm(false, false, rows, size, keys, 1, w->e, w->k, 1, dq) != 0
                ? -1
                : 0;
@@ -234,7 +238,7 @@ static int backward_run(const sb_call *call, const sb_attention *s, const backwa
         load_x(call, s, K, row + (size_t)key, head, keys, 1, w->k);
         load_x(call, s, V, row + (size_t)key, head, keys, 1, w->v);
         for (int first = 0; first < s->places; first += ROWS)
-            if (backward_tile(call, s, b, row, head, first, keys, dq + first * s->size, w) != 0)
+            if (backward_tile(call, s, b, row, head, first, keys, dq + row_at(first, s->size), w) != 0)
                 return -1;
         give_rows(call, s, K, row + (size_t)key, head, keys, w->dk);
         give_rows(call, s, V, row + (size_t)key, head, keys, w->dv);

@@ -41,9 +41,9 @@ static void resize(const axis *a, const float *from, float *to)
 static void find_matrices(const sb_tokens *s, const sb_tokens_work *w)
 {
     for (int i = 0; i < s->h; i++)
-        sb_cubic_row(s->grid, s->h, i, w->rows + i * s->grid);
+        sb_cubic_row(s->grid, s->h, i, w->rows + (size_t)i * (size_t)s->grid);
     for (int i = 0; i < s->w; i++)
-        sb_cubic_row(s->grid, s->w, i, w->columns + i * s->grid);
+        sb_cubic_row(s->grid, s->w, i, w->columns + (size_t)i * (size_t)s->grid);
 }
 
 /* What is added to each token but x: [prefix + h w, c], to w->whole. */

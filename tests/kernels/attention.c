@@ -165,10 +165,10 @@ static void fill_nan(sb_trial *t, sb_reference *r)
     r->x[0][sb_attention_x(&s, 2, 2 * (size_t)s.places, 0)] = NAN;
 }
 
-#define TEST(filled)                                                                                      \
-    {                                                                                                     \
-        .op = SB_OP_ATTENTION, .how_bytes = sizeof(sb_attention_how), .fill = filled, .forward = forward, \
-        .backward = backward                                                                              \
+#define TEST(filled)                                                                                        \
+    {                                                                                                       \
+        .op = SB_OP_ATTENTION, .how_bytes = sizeof(sb_attention_how), .fill = (filled), .forward = forward, \
+        .backward = backward                                                                                \
     }
 static const sb_op_test ordinary = TEST(NULL), large = TEST(fill_large), nans = TEST(fill_nan);
 
@@ -196,7 +196,7 @@ void sb_cases_attention(void)
     const int sizes[][5] = { { 1, 1, 1, 1, 1 },   { 2, 1, 1, 3, 64 },  { 1, 1, 31, 2, 33 },
                              { 1, 3, 11, 1, 7 },  { 2, 1, 50, 3, 64 }, { 1, 5, 13, 2, 32 },
                              { 1, 1, 255, 1, 5 }, { 1, 1, 257, 1, 9 }, { 3, 4, 4, 6, 16 },
-                             { 2, 3, 3, 2, 63 } };
+                             { 2, 3, 3, 2, 63 },  { 1, 10, 30, 1, 2 } };
     const int heads = 3, width = 3 * 3 * 64;
     for (sb_type type = SB_F32; type <= SB_F16; type++) {
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {

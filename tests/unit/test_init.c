@@ -73,7 +73,8 @@ static void make_with(network *n, int channels, int side, bool staged, int grid)
     add(n, "conv2.weight", SB_ENTRY_WEIGHT, &(sb_extent){ .dims = 4, .side = { 3, OUT, 1, 1 } }, false);
     add(n, "projector.0.weight", SB_ENTRY_WEIGHT, &(sb_extent){ .dims = 2, .side = { 4, 3 } }, false);
     if (grid > 0) {
-        add(n, "pos_embed", SB_ENTRY_WEIGHT, &(sb_extent){ .dims = 3, .side = { 1, grid * grid, 2 } }, false);
+        add(n, "pos_embed", SB_ENTRY_WEIGHT,
+            &(sb_extent){ .dims = 3, .side = { 1, (int64_t)grid * grid, 2 } }, false);
         n->store.entries[n->store.count - 1].grid = grid;
     }
     assert_int_equal(sb_section_create(&n->section, &n->store, NULL, false, 1, NULL), 0);
@@ -279,7 +280,7 @@ static void test_positions(void **state)
         fail_msg("%s", report);
     free(report);
     for (int i = 0; i < 9; i++) {
-        const float *got = n.section.weight + table->offset + 2 * i;
+        const float *got = n.section.weight + table->offset + 2 * (size_t)i;
         assert_true(fabs((double)got[0] - 10 * at[i / 3] - at[i % 3]) < 1e-5);
         assert_true(fabsf(got[1] - 5) < 1e-5f);
     }
