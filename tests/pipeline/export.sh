@@ -91,6 +91,13 @@ if [ -d build/timm ]; then # and PyPI's safetensors
         encoder.name=convnext_atto data.view=32
     ok "  features are timm's" same_features convnext_atto
     ok "  docs/convnext.md takes it and the tiny one to torchvision" in_torchvision "$work/convnext_atto.safetensors"
+    ok "timm's vit_tiny is begun from and exported as it was" unchanged vit_tiny "timm.create_model('vit_tiny_patch16_224', img_size=64, num_classes=0)" \
+        encoder.name=vit_tiny encoder.pool=class data.view=64
+    ok "  features are timm's" same_features vit_tiny
+    patches=(encoder.name=vit_tiny encoder.patch=32 data.view=64)
+    other_grid() { run_encoder patches "${patches[@]}" init="$work/vit_tiny.library.safetensors" 2>&1 | grep "2 resized (patch_embed.proj.weight: .*, pos_embed: .*without the class token's, bicubic)"; }
+    ok "  a network of other patches takes its positions" other_grid
+    ok "  and is exported, with timm's features" same_features patches
 else
     skip "what libraries have is begun from and exported as it was" "timm and safetensors from PyPI are missing"
 fi
