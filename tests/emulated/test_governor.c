@@ -28,10 +28,10 @@
 #define MARGIN (512 * MIB)           /* of the planner */
 #define STEPS 2
 
-static sb_t build(sb_graph *g, const void *keys, int channels, sb_type type)
+static sb_t build(sb_graph *g, const void *keys, const sb_encoder_input *input)
 {
     (void)keys;
-    sb_t t = test_input(g, SIDE, channels, type);
+    sb_t t = test_input(g, SIDE, input->channels, input->type);
     t = sb_batchnorm(g, sb_conv(g, t, "a", .out = 8, .kernel = 3, .stride = 2, .pad = 1), SB_NONE, "an",
                      .relu = true);
     t = sb_batchnorm(g, sb_conv(g, t, "b", .out = 16, .kernel = 3, .stride = 2, .pad = 1), SB_NONE, "bn",

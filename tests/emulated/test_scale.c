@@ -54,10 +54,10 @@ static void draw(void)
 }
 
 /* No ReLU, at whose kinks a gradient may be any. */
-static sb_t build(sb_graph *g, const void *keys, int channels, sb_type type)
+static sb_t build(sb_graph *g, const void *keys, const sb_encoder_input *input)
 {
     (void)keys;
-    sb_t t = test_input(g, SIDE, channels, type);
+    sb_t t = test_input(g, SIDE, input->channels, input->type);
     t = sb_conv(g, t, "a", .out = 16, .kernel = 3, .stride = 1, .pad = 1);
     t = sb_batchnorm(g, t, SB_NONE, "norm");
     t = sb_conv(g, t, "b", .out = 24, .kernel = 3, .stride = 2, .pad = 1);

@@ -31,10 +31,10 @@ static size_t total_of(const sb_step_budget *b) { return b->weights + b->packed 
 
 /* A backbone that is made at once: those of the recipes are laid out as any graph is (sizes.c), and what
  * heads and loss take does not depend on it. */
-static sb_t build(sb_graph *g, const void *keys, int channels, sb_type type)
+static sb_t build(sb_graph *g, const void *keys, const sb_encoder_input *input)
 {
     (void)keys;
-    sb_t t = test_input(g, 32, channels, type);
+    sb_t t = test_input(g, 32, input->channels, input->type);
     t = sb_conv(g, t, "a", .out = 512, .kernel = 7, .stride = 8, .pad = 3);
     t = sb_batchnorm(g, t, SB_NONE, "norm", .relu = true);
     return sb_output(g, sb_avgpool(g, t), true);

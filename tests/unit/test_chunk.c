@@ -38,10 +38,10 @@ typedef enum {
 
 static kind now;
 
-static sb_t build(sb_graph *g, const void *keys, int channels, sb_type type)
+static sb_t build(sb_graph *g, const void *keys, const sb_encoder_input *input)
 {
     (void)keys;
-    sb_t t = test_input(g, SIDE, channels, type);
+    sb_t t = test_input(g, SIDE, input->channels, input->type);
     if (now == WIDE) {
         t = sb_conv(g, t, "a", .out = 64, .kernel = 3, .stride = 2, .pad = 1);
         t = sb_conv(g, t, "b", .out = 512, .kernel = 3, .stride = 2, .pad = 1);

@@ -27,10 +27,10 @@
 
 static bool plain; /* without batch norm, whose groups are chunks */
 
-static sb_t build(sb_graph *g, const void *keys, int channels, sb_type type)
+static sb_t build(sb_graph *g, const void *keys, const sb_encoder_input *input)
 {
     (void)keys;
-    sb_t t = test_input(g, SIDE, channels, type);
+    sb_t t = test_input(g, SIDE, input->channels, input->type);
     t = sb_conv(g, t, "a", .out = 16, .kernel = 3, .stride = 2, .pad = 1);
     if (!plain)
         t = sb_batchnorm(g, t, SB_NONE, "norm", .relu = true);

@@ -28,10 +28,10 @@
 #define VIEW_BYTES (3 * PIXELS)
 #define LOOKS 12
 
-static sb_t build(sb_graph *g, const void *keys, int channels, sb_type type)
+static sb_t build(sb_graph *g, const void *keys, const sb_encoder_input *input)
 {
     (void)keys;
-    sb_t t = test_input(g, SIDE, channels, type);
+    sb_t t = test_input(g, SIDE, input->channels, input->type);
     t = sb_batchnorm(g, t, SB_NONE, "norm");
     t = sb_conv(g, t, "filters", .out = FILTERS, .kernel = SIDE, .stride = SIDE, .pad = 0);
     return sb_output(g, sb_avgpool(g, t), true);
