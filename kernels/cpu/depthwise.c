@@ -155,6 +155,12 @@ static inline void copy_column(const void *x, sb_type type, size_t at, int full,
         to[(size_t)full * apart] = load(x, type, at + (size_t)full * LANES, rest);
 }
 
+static inline void clear_column(int groups, size_t apart, lanes *to)
+{
+    for (int q = 0; q < groups; q++)
+        to[(size_t)q * apart] = (lanes){ 0 };
+}
+
 /* A row of an image from its column `first` on, in phases of `stride` and `pitch` columns, zeros where there
  * are none; each group's `apart` behind the one before. */
 static inline void copy_row(const sb_shape *s, const void *x, sb_type type, int n, int row, int first,
@@ -165,20 +171,18 @@ static inline void copy_row(const sb_shape *s, const void *x, sb_type type, int 
     const int full = left / LANES < BUNDLE ? left / LANES : BUNDLE, rest = full < BUNDLE ? left % LANES : 0;
     const int groups = full + (rest > 0);
     for (int phase = 0; phase < stride; phase++, to += pitch) {
-        int before = 0, after, column = first + phase;
-        for (; before < pitch && (column < 0 || all == 0); column += stride)
-            before++;
+        int i = 0, column = first + phase;
+        for (; i < pitch && (column < 0 || all == 0); i++, column += stride)
+            clear_column(groups, apart, to + i);
         const size_t c = (size_t)s->c, step = (size_t)stride * c;
         size_t at = all == 0
                         ? 0
                         : (((size_t)n * (size_t)s->h + (size_t)row) * (size_t)s->w + (size_t)column) * c +
                               (size_t)channel;
-        for (after = before; after < pitch && column < all; after++, column += stride, at += step)
-            copy_column(x, type, at, full, rest, apart, to + after);
-        for (int q = 0; q < groups; q++) {
-            memset(to + (size_t)q * apart, 0, (size_t)before * sizeof *to);
-            memset(to + (size_t)q * apart + after, 0, (size_t)(pitch - after) * sizeof *to);
-        }
+        for (; i < pitch && column < all; i++, column += stride, at += step)
+            copy_column(x, type, at, full, rest, apart, to + i);
+        for (; i < pitch; i++)
+            clear_column(groups, apart, to + i);
     }
 }
 
@@ -208,9 +212,8 @@ static inline void give_tile_of(const sb_shape *s, void *y, sb_type type, size_t
 }
 
 static inline void give_tile(const sb_shape *s, void *y, int n, int row, int column, int step, int channel,
-                             const lanes *value, bool add)
+                             int many, const lanes *value, bool add)
 {
-    const int left = up(s->w - column, step), many = left < TILE ? left : TILE;
     const size_t at = (((size_t)n * (size_t)s->h + (size_t)row) * (size_t)s->w + (size_t)column) *
                           (size_t)s->c +
                       (size_t)channel;
@@ -249,7 +252,8 @@ static void forward_row(const geometry *g, const sb_call *call, const lanes *buf
                 for (int b = phase; b < k; b += s, from++)
                     add_products(sum, from, w[a * k + b]);
             }
-        give_tile(&g->y, call->y, n, strip * g->rows + i, j, 1, channel, sum, false);
+        give_tile(&g->y, call->y, n, strip * g->rows + i, j, 1, channel,
+                  g->y.w - j < TILE ? g->y.w - j : TILE, sum, false);
     }
 }
 
@@ -293,20 +297,23 @@ static int forward(sb_device *device, const sb_call *call)
 static void data_row(const geometry *g, const sb_call *call, const lanes *buffer, const lanes *w, int n,
                      int strip, int r, int channel)
 {
-    const int k = g->kernel, s = g->stride;
-    for (int phase = 0; phase < s && phase < g->x.w; phase++)
-        for (int m = 0; s * m + phase < g->x.w; m += TILE) {
+    const int k = g->kernel, s = g->stride, last = (r + g->pad) / s, first = (r + g->pad) % s;
+    for (int phase = 0; phase < s && phase < g->x.w; phase++) {
+        const int last_column = (phase + g->pad) / s, first_column = (phase + g->pad) % s,
+                  columns = up(g->x.w - phase, s);
+        for (int m = 0; m < columns; m += TILE) {
+            const lanes *row = buffer + (size_t)(g->y_before + last) * (size_t)g->y_pitch + g->y_left + m +
+                               last_column;
             lanes sum[TILE] = { { 0 } };
-            for (int a = (r + g->pad) % s; a < k; a += s) {
-                const lanes *from = buffer +
-                                    (size_t)(g->y_before + (r + g->pad - a) / s) * (size_t)g->y_pitch +
-                                    g->y_left + m + (phase + g->pad) / s;
-                for (int b = (phase + g->pad) % s; b < k; b += s, from--)
+            for (int a = first; a < k; a += s, row -= g->y_pitch) {
+                const lanes *from = row;
+                for (int b = first_column; b < k; b += s, from--)
                     add_products(sum, from, w[a * k + b]);
             }
-            give_tile(&g->x, call->dx[0], n, strip * g->rows * s + r, s * m + phase, s, channel, sum,
-                      call->add[0]);
+            give_tile(&g->x, call->dx[0], n, strip * g->rows * s + r, s * m + phase, s, channel,
+                      columns - m < TILE ? columns - m : TILE, sum, call->add[0]);
         }
+    }
 }
 
 /* TAPS places of the kernel from `first` on, over the rows of a strip of dy. */

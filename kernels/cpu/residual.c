@@ -54,7 +54,7 @@ static void backward_piece(const sb_call *call, size_t at, int first, int count,
         for (int i = 0; i < count; i++)
             sums[first + i] += dy[i] * x[i];
     }
-    if (call->dx[1] && (call->add[1] || call->dx[1] != call->dy))
+    if (call->dx[1] && call->dx[1] != call->dy)
         give_other(call, at, count, dy);
     if (!call->dx[0])
         return;

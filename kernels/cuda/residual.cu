@@ -51,7 +51,7 @@ static int forward(sb_device *device, const sb_call *c)
 static int backward(sb_device *device, const sb_call *c)
 {
     float *sums = c->dw[0] ? (float *)c->scratch : NULL;
-    void *dr = c->dx[1] == c->dy && !c->add[1] ? NULL : c->dx[1]; /* over dy: it is there already */
+    void *dr = c->dx[1] == c->dy ? NULL : c->dx[1]; /* over dy: it is there already */
     LAUNCH(residual_backward, tiles_over(&c->ys), dim3(WARP, LANES), 0, sb_cuda_compute(device),
            sb_shape_rows(&c->ys), c->ys.c, c->ys.type, c->x[0], c->w[0], c->dy, c->dx[0], c->add[0], dr,
            c->add[1], sums);

@@ -142,12 +142,16 @@ static void of_encoders(void **state)
             expect(sb_settings_of(&config, NULL, assignments, 7));
             collect(&config);
         }
-    const char *const mobilenet[] = { "data.path=none",   "encoder.name=mobilenetv4_conv_small",
-                                      "data.tile=1024",   "data.view=224",
-                                      "trainer.batch=16", "trainer.chunk=32" };
-    sb_settings config;
-    expect(sb_settings_of(&config, NULL, mobilenet, 6));
-    collect(&config);
+    /* Small ones, patches, and linear layers of every place. */
+    static const char *const others[] = { "encoder.name=mobilenetv4_conv_small", "encoder.name=convnext_atto",
+                                          "encoder.name=vit_tiny" };
+    for (size_t k = 0; k < sizeof others / sizeof *others; k++) {
+        const char *const assignments[] = { "data.path=none", others[k],          "data.tile=1024",
+                                            "data.view=224",  "trainer.batch=16", "trainer.chunk=32" };
+        sb_settings config;
+        expect(sb_settings_of(&config, NULL, assignments, 6));
+        collect(&config);
+    }
     print_message("%d convolutions\n", shape_count);
 }
 
