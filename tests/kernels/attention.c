@@ -30,7 +30,7 @@ typedef struct {
 static double find_query(const sb_reference *r, const sb_attention *s, int image, int head, int i, query *q)
 {
     const double scale = 1 / sqrt((double)s->size), *mine = x_of(r, s, 0, image, head, i);
-    double most = -INFINITY, sum = 0, magnitude = 0;
+    double most = -INFINITY, magnitude = 0;
     for (int j = 0; j < s->places; j++) {
         const double *its = x_of(r, s, 1, image, head, j);
         double dot = 0, terms = 0;
@@ -42,7 +42,8 @@ static double find_query(const sb_reference *r, const sb_attention *s, int image
         magnitude = fmax(magnitude, scale * terms);
         most = fmax(most, q->logit[j]);
     }
-    for (int j = 0; j < s->places; j++)
+    double sum = exp(q->logit[0] - most);
+    for (int j = 1; j < s->places; j++)
         sum += exp(q->logit[j] - most);
     q->lse = most + log(sum);
     for (int j = 0; j < s->places; j++)
