@@ -3,9 +3,25 @@
 
 #include "trainer/configuration.h"
 
+static sb_encoder_input input_of(const sb_settings *settings, sb_type type)
+{
+    const sb_sides *sides = &settings->views[0].size;
+    int most = 0;
+    for (int i = 0; i < sides->count; i++)
+        most = sides->sides[i] > most ? sides->sides[i] : most;
+    return (sb_encoder_input){ settings->data.channels, most, type };
+}
+
 sb_t sb_encoder_build(sb_graph *graph, const sb_settings *settings, sb_type type)
 {
-    return settings->encoder->build(graph, settings->encoder_keys, settings->data.channels, type);
+    const sb_encoder_input input = input_of(settings, type);
+    return settings->encoder->build(graph, settings->encoder_keys, &input);
+}
+
+void sb_encoder_show(FILE *out, const sb_settings *settings)
+{
+    const sb_encoder_input input = input_of(settings, SB_F32);
+    settings->encoder->show(out, settings->encoder_keys, &input);
 }
 
 sb_encoder_norm sb_encoder_norm_of(const sb_settings *settings)

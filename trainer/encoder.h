@@ -14,12 +14,19 @@ typedef struct sb_settings sb_settings; /* trainer/configuration.h */
  * keep the statistics of the weights that a run starts from. */
 typedef enum { SB_ENCODER_BATCH, SB_ENCODER_GROUP, SB_ENCODER_FROZEN } sb_encoder_norm;
 
+/* What a backbone is built for: channels of an image; the largest side that the first view has in the run,
+ * for what learns something of each place (other sides are taken, too); the type of the activations. */
+typedef struct {
+    int channels, side;
+    sb_type type;
+} sb_encoder_input;
+
 /* Builds a backbone: leaf 0 is the views' pixels, 8-bit [n, side, side, channels]; output 0 the features, f32
- * [n, width], at which a gradient comes in. type: of the activations. Returns the features. */
+ * [n, width], at which a gradient comes in. Returns the features. */
 typedef struct {
     const char *name;
     sb_key_table keys; /* of this one alone: encoder.* */
-    sb_t (*build)(sb_graph *graph, const void *keys, int channels, sb_type type);
+    sb_t (*build)(sb_graph *graph, const void *keys, const sb_encoder_input *input);
 
     /* Layers behind the features with which other libraries keep this encoder: features [n, width] -> [n, c].
      * They are the first of the projector, so that they are trained with it and the features are what comes
@@ -29,7 +36,7 @@ typedef struct {
 
     /* Prints the lines of Python, imports first, that make `model`, into which what is exported loads
      * strictly. NULL: no library has this encoder. */
-    void (*show)(FILE *out, const void *keys, int channels);
+    void (*show)(FILE *out, const void *keys, const sb_encoder_input *input);
 
     sb_encoder_norm (*norm)(const void *keys); /* NULL: SB_ENCODER_BATCH */
 } sb_encoder_kind;
@@ -40,6 +47,7 @@ typedef struct {
 
 /* Of the chosen one. */
 sb_t sb_encoder_build(sb_graph *graph, const sb_settings *settings, sb_type type);
+void sb_encoder_show(FILE *out, const sb_settings *settings); /* where there is a `show` */
 sb_encoder_norm sb_encoder_norm_of(const sb_settings *settings);
 
 #endif

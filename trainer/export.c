@@ -135,7 +135,7 @@ int sb_export_show(const char *run_dir, const char *out)
         return -1;
     if (!settings.encoder->show)
         return 0;
-    settings.encoder->show(stdout, settings.encoder_keys, settings.data.channels);
+    sb_encoder_show(stdout, &settings);
     printf("model.load_state_dict(safetensors.torch.load_file(");
     show_string(out);
     printf("), strict=True)\n");

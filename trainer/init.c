@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "kernels/op/standard_rows.h"
+#include "kernels/share/resample.h"
 #include "kernels/staging.h"
 #include "proto/error.h"
 #include "proto/memory.h"
@@ -187,10 +188,28 @@ static bool same_shape(const sb_tensor *a, const sb_tensor *b)
     return same;
 }
 
-/* Whether filters [out, in, height, width] of the file can become those that are wanted. */
+/* A table of positions in the file, [1, rows, c], with as many in front of its grid's as are wanted or with
+ * one more, a class token's: the side of its grid, and how many rows in front are left out. 0: it is none. */
+static int64_t grid_in_file(const wanted *w, int64_t *left_out)
+{
+    const int64_t *is = w->found->shape, *be = w->tensor.shape, grid = w->entry->grid;
+    const bool table = grid > 0 && w->found->dims == 3 && is[0] == 1 && is[2] == be[2];
+    for (*left_out = 0; table && *left_out < 2; ++*left_out) {
+        const int64_t places = is[1] - (be[1] - grid * grid) - *left_out,
+                      side = places > 0 ? (int64_t)lround(sqrt((double)places)) : 0;
+        if (side > 0 && side * side == places)
+            return side;
+    }
+    return 0;
+}
+
+/* Whether what the file has can become what is wanted: filters [out, in, height, width], or positions. */
 static bool resizable(const wanted *w)
 {
     const int64_t *is = w->found->shape, *be = w->tensor.shape;
+    int64_t left_out;
+    if (grid_in_file(w, &left_out) > 0)
+        return true;
     return w->entry->stem && w->found->dims == 4 && w->tensor.dims == 4 && is[0] == be[0] &&
            (is[1] == be[1] || is[1] == 1 || be[1] == 1) && is[1] > 0 && is[2] > 0 && is[3] > 0;
 }
@@ -354,22 +373,58 @@ static void resize(const float *from, const int64_t *is, float *to, const int64_
                                     share);
 }
 
-/* Filters over pixels are small: both kinds lie in the host's memory as a whole. */
+/* Row i of a table, resized along both axes: the sum over the old grid's places. matrix: [be, is]. */
+static void resize_place(const float *from, int64_t is, const float *down, const float *across, int64_t width,
+                         float *to)
+{
+    for (int64_t c = 0; c < width; c++)
+        to[c] = 0;
+    for (int64_t i = 0; i < is; i++)
+        for (int64_t j = 0; j < is; j++) {
+            const float share = down[i] * across[j], *row = from + (i * is + j) * width;
+            for (int64_t c = 0; share != 0 && c < width; c++)
+                to[c] += share * row[c];
+        }
+}
+
+/* A table of positions: what is in front of the grid is taken, the grid is resized as tokens.h does it. */
+static int resize_positions(const wanted *w, const float *from, float *to)
+{
+    int64_t left_out;
+    const int64_t is = grid_in_file(w, &left_out), be = w->entry->grid, width = w->tensor.shape[2],
+                  front = (w->tensor.shape[1] - be * be) * width;
+    float *matrix = sb_grown(NULL, (size_t)(is * be), sizeof *matrix, "a matrix of positions");
+    if (!matrix)
+        return -1;
+    for (int64_t i = 0; i < be; i++)
+        sb_cubic_row((int)is, (int)be, (int)i, matrix + i * is);
+    from += left_out * width;
+    memcpy(to, from, (size_t)front * sizeof *to);
+    for (int64_t i = 0; i < be * be; i++)
+        resize_place(from + front, is, matrix + i / be * is, matrix + i % be * is, width,
+                     to + front + i * width);
+    free(matrix);
+    return 0;
+}
+
+/* Filters over pixels and positions are small: both kinds lie in the host's memory as a whole. */
 static int take_resized(taking *t, const wanted *w)
 {
     size_t old = 1;
     for (int d = 0; d < w->found->dims; d++)
         old *= (size_t)w->found->shape[d];
     const size_t count = w->tensor.bytes / sizeof(float);
-    float *from = sb_grown(NULL, old, sizeof *from, "the filters of init"),
-          *made = sb_grown(NULL, count, sizeof *made, "the resized filters"),
+    float *from = sb_grown(NULL, old, sizeof *from, "what init has"),
+          *made = sb_grown(NULL, count, sizeof *made, "what is made of it"),
           *to = (float *)(uintptr_t)w->tensor.data;
     int rc = from && made ? 0 : -1;
     for (size_t at = 0, n; rc == 0 && at < old; at += n) {
         n = piece_at(at, old);
         rc = read_floats(t, w->found, at, n, from + at);
     }
-    if (rc == 0)
+    if (rc == 0 && w->entry->grid > 0)
+        rc = resize_positions(w, from, made);
+    else if (rc == 0)
         resize(from, w->found->shape, made, w->tensor.shape);
     for (size_t at = 0, n; rc == 0 && at < count; at += n) {
         n = piece_at(at, count);
@@ -431,11 +486,14 @@ static void say_rest(FILE *out, int count)
         fprintf(out, ")");
 }
 
-/* By which rules filters were resized. */
+/* By which rules filters and positions were resized. */
 static const char *rule_of(const wanted *w)
 {
     const int64_t *is = w->found->shape, *be = w->tensor.shape;
     const bool size = is[2] != be[2] || is[3] != be[3];
+    int64_t left_out = 0;
+    if (w->entry->grid > 0 && grid_in_file(w, &left_out) > 0)
+        return left_out > 0 ? ", without the class token's, bicubic" : ", bicubic";
     if (is[1] > be[1])
         return size ? ", sums over channels, sums over areas" : ", sums over channels";
     if (is[1] < be[1])

@@ -10,6 +10,10 @@
  * of it lies there, along each side. The filter keeps its sum, and to a picture that is resampled by m / k it
  * answers as the old one did to the picture.
  *
+ * A table of positions (sb_entry.grid) of another grid is resized by bicubic interpolation, anti-aliased
+ * where the grid shrinks (kernels/op/tokens.h); those in front of the grid are taken, but a class token's
+ * where the network has none.
+ *
  * All else stays as it was initialised. The report names everything: what was taken, resized, of another
  * shape, new (not in the file), left over (in the file alone). */
 #ifndef SB_TRAINER_INIT_H

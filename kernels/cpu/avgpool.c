@@ -9,16 +9,18 @@ static int forward(sb_device *device, const sb_call *call)
 {
     (void)device;
     const sb_shape *x = &call->xs[0];
+    const sb_avgpool_how *how = call->how;
     float *y = call->y;
-    size_t places = (size_t)x->h * (size_t)x->w, c = (size_t)x->c;
+    const size_t places = (size_t)x->h * (size_t)x->w, c = (size_t)x->c, first = (size_t)how->first,
+                 count = (size_t)sb_avgpool_count(how, x);
 #pragma omp parallel for schedule(static)
     for (int n = 0; n < x->n; n++) {
         float *out = y + (size_t)n * c;
         for (size_t k = 0; k < c; k++) {
             double sum = 0;
-            for (size_t p = 0; p < places; p++)
+            for (size_t p = first; p < first + count; p++)
                 sum += sb_cpu_load(call->x[0], x->type, ((size_t)n * places + p) * c + k);
-            out[k] = (float)(sum / (double)places);
+            out[k] = (float)(sum / (double)count);
         }
     }
     return 0;
@@ -28,16 +30,18 @@ static int backward(sb_device *device, const sb_call *call)
 {
     (void)device;
     const sb_shape *x = &call->xs[0];
+    const sb_avgpool_how *how = call->how;
     const float *dy = call->dy;
-    size_t places = (size_t)x->h * (size_t)x->w, c = (size_t)x->c;
-    float share = (float)(1.0 / (double)places);
+    const size_t places = (size_t)x->h * (size_t)x->w, c = (size_t)x->c, first = (size_t)how->first,
+                 in_mean = (size_t)sb_avgpool_count(how, x);
+    const float share = (float)(1.0 / (double)in_mean);
 #pragma omp parallel for schedule(static)
     for (int n = 0; n < x->n; n++)
         for (size_t p = 0; p < places; p++)
             for (size_t k = 0; k < c; k += BLOCK) {
                 int count = c - k < BLOCK ? (int)(c - k) : BLOCK;
-                float row[BLOCK];
-                for (int i = 0; i < count; i++)
+                float row[BLOCK] = { 0 };
+                for (int i = 0; i < count && p >= first && p < first + in_mean; i++)
                     row[i] = dy[(size_t)n * c + k + (size_t)i] * share;
                 sb_cpu_give_row(call->dx[0], x->type, ((size_t)n * places + p) * c + k, count, row,
                                 call->add[0]);

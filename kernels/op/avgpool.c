@@ -1,11 +1,17 @@
 /* avgpool.c: see avgpool.h. */
 #include "kernels/op/avgpool.h"
 
+#include "proto/error.h"
+
 static int shape(const void *how, const sb_shape *xs, sb_shape *y)
 {
-    (void)how;
+    const sb_avgpool_how *h = how;
     *y = (sb_shape){ xs->n, 1, 1, xs->c, SB_F32 };
-    return sb_shape_check_real("avgpool", xs);
+    if (sb_shape_check_real("avgpool", xs) != 0)
+        return -1;
+    if (h->first < 0 || h->count < 0 || h->first >= xs->h * xs->w || h->count > xs->h * xs->w - h->first)
+        return sb_fail("avgpool of %d of %d places, from %d on", h->count, xs->h * xs->w, h->first);
+    return 0;
 }
 
 static unsigned keeps(const void *how, const sb_shape *xs) { return (void)how, (void)xs, 0; }

@@ -1,5 +1,5 @@
-/* resample.h: the weights of the two separable filters that views need, the same on every device (C and CUDA
- * C compile this file). */
+/* resample.h: the weights of the separable filters that views and tables of positions need, the same on every
+ * device (C and CUDA C compile this file). */
 #ifndef SB_KERNELS_RESAMPLE_H
 #define SB_KERNELS_RESAMPLE_H
 
@@ -29,6 +29,26 @@ SB_SHARED int sb_resize_weights(int in, int out, int i, int *first, float *weigh
         weight[k] = (float)(weight[k] / total);
     *first = begin;
     return end - begin;
+}
+
+/* Keys' cubic convolution (1981) with a = -1/2. */
+SB_SHARED double sb_cubic(double distance)
+{
+    const double d = fabs(distance);
+    return d < 1 ? (1.5 * d - 2.5) * d * d + 1 : d < 2 ? ((-0.5 * d + 2.5) * d - 4) * d + 2 : 0;
+}
+
+/* Row i of the matrix [out, in] of PyTorch's anti-aliased bicubic interpolation, whole: support 2, widened by
+ * the scale where the axis shrinks. */
+SB_SHARED void sb_cubic_row(int in, int out, int i, float *row)
+{
+    const double scale = (double)in / out, wider = scale >= 1 ? scale : 1, centre = scale * (i + 0.5);
+    const int begin = (int)(centre - 2 * wider + 0.5), end = (int)(centre + 2 * wider + 0.5);
+    double total = 0;
+    for (int k = begin > 0 ? begin : 0; k < in && k < end; k++)
+        total += sb_cubic((k - centre + 0.5) / wider);
+    for (int k = 0; k < in; k++)
+        row[k] = k >= begin && k < end ? (float)(sb_cubic((k - centre + 0.5) / wider) / total) : 0;
 }
 
 /* How many weights the blur of a view has: a tenth of the view's side (SimCLR), odd, at least 3. */

@@ -142,11 +142,15 @@ static void of_encoders(void **state)
             expect(sb_settings_of(&config, NULL, assignments, 7));
             collect(&config);
         }
-    sb_settings config; /* patches, and linear layers of every place */
-    const char *const places[] = { "data.path=none", "encoder.name=convnext_atto", "data.tile=1024",
-                                   "data.view=224",  "trainer.batch=16",           "trainer.chunk=32" };
-    expect(sb_settings_of(&config, NULL, places, 6));
-    collect(&config);
+    static const char *const plain[] = { "encoder.name=mobilenetv4_conv_small",
+                                         "encoder.name=convnext_atto" };
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
+        sb_settings config;
+        const char *const assignments[] = { "data.path=none", plain[i],           "data.tile=1024",
+                                            "data.view=224",  "trainer.batch=16", "trainer.chunk=32" };
+        expect(sb_settings_of(&config, NULL, assignments, 6));
+        collect(&config);
+    }
     print_message("%d convolutions\n", shape_count);
 }
 

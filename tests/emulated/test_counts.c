@@ -30,6 +30,7 @@ static const char *const plans[][KEYS_MAX] = {
     { "trainer.precision=bf16", "trainer.chunk=3", "encoder.name=resnet50", "optimiser.name=sgd",
       "data.channels=1" },
     { "trainer.precision=f32", "encoder.name=convnext_atto" },
+    { "trainer.precision=bf16", "encoder.name=vit_tiny", "encoder.registers=1" },
 };
 
 static uint8_t pixels[TILE * TILE * 3];
@@ -143,6 +144,7 @@ int main(void)
           (void *)plans[2] },
         { "ResNet-50, chunks, SGD, grey", a_step, NULL, NULL, (void *)plans[3] },
         { "ConvNeXt", a_step, NULL, NULL, (void *)plans[4] },
+        { "ViT, bf16", a_step, NULL, NULL, (void *)plans[5] },
         { "views of a tile", views_of_a_tile, NULL, NULL, (void *)plans[0] },
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -145,11 +145,11 @@ static void check_size(const net *n, int views, int side, bool training)
 static void test_created(void **state)
 {
     (void)state;
-    static const char *const encoders[][2] = { { "resnet18", "imagenet" },
-                                               { "resnet34", "small" },
-                                               { "resnet50", "imagenet" },
-                                               { "mobilenetv4_conv_small", "imagenet" },
-                                               { "convnext_atto" } };
+    static const char *const encoders[][2] = {
+        { "resnet18", "imagenet" }, { "resnet34", "small" },
+        { "resnet50", "imagenet" }, { "mobilenetv4_conv_small", "imagenet" },
+        { "convnext_atto" },        { "vit_tiny" }
+    };
     static const struct {
         int views, side;
     } chunks[] = { { 1, 32 }, { 2, 96 }, { 5, 33 }, { 16, 64 }, { 8, 224 }, { 64, 128 }, { 2, 1024 } };

@@ -138,7 +138,21 @@ def convnext(keys):
     return net, net.num_features
 
 
-FAMILIES = {"resnet": resnet, "mobilenet": mobilenetv4, "convnext": convnext}
+def vit(keys):
+    """timm's. Norms, biases and positions begin anywhere, and attention looks at some places more than at others: else all class tokens are alike."""
+    mean, side = keys.get("encoder.pool", "mean") == "mean", keys.get("encoder.image", keys["data.view"])
+    net = timm.create_model(keys["encoder.name"] + "_patch16_224", patch_size=keys.get("encoder.patch", 16), img_size=side, num_classes=0,
+                            in_chans=keys["data.channels"], class_token=not mean, global_pool="avg" if mean else "token",
+                            reg_tokens=keys.get("encoder.registers", 0), dynamic_img_size=True)
+    for name, p in net.named_parameters():
+        if p.ndim == 1:
+            torch.nn.init.normal_(p, 0 if name.endswith("bias") else 1, 0.1)
+        elif p.ndim == 3 or "attn" in name:
+            torch.nn.init.normal_(p, 0, 0.5 if p.ndim == 3 else 0.1)
+    return net, net.num_features
+
+
+FAMILIES = {"resnet": resnet, "mobilenet": mobilenetv4, "convnext": convnext, "vit": vit}
 
 
 def has_reference(keys):
@@ -189,10 +203,13 @@ class Lars(torch.optim.Optimizer):
                 p.sub_(group["lr"] * buffer)
 
 
+POSITIONS = ("cls_token", "reg_token", "pos_embed")
+
+
 def optimiser(name, net, weight_decay, momentum=0.9, trust=0.001):
-    """Matrices decay (and are adapted by LARS); biases and norms do not. The learning rate is set at each step."""
-    matrices = [p for p in net.parameters() if p.ndim > 1]
-    vectors = [p for p in net.parameters() if p.ndim == 1]
+    """Matrices decay (and are adapted by LARS); biases, norms and what says where something is do not. The learning rate is set at each step."""
+    matrices = [p for name, p in net.named_parameters() if p.ndim > 1 and name not in POSITIONS]
+    vectors = [p for name, p in net.named_parameters() if p.ndim == 1 or name in POSITIONS]
     groups = [{"params": matrices, "weight_decay": weight_decay, "decayed": True},
               {"params": vectors, "weight_decay": 0, "decayed": False}]
     if name == "sgd":

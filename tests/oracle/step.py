@@ -67,6 +67,10 @@ CASES = [
                                                                "trainer.chunk": 3}),
     ("ConvNeXt atto, chunks of 3, 3 and 2", 2, 0.1, {"encoder.name": "convnext_atto", "data.view": 64, "trainer.chunk": 3}),
     ("ConvNeXt tiny, grey", 1, 0.1, {"encoder.name": "convnext_tiny", "data.channels": 1}),
+    ("ViT tiny, a class token and registers, chunks of 3, 3 and 2", 2, 0.1, {"encoder.name": "vit_tiny", "encoder.pool": "class", "encoder.registers": 4,
+                                                                             "data.view": 48, "trainer.chunk": 3}),
+    ("ViT tiny, mean of large patches, grey, positions of another size", 1, 0.1, {"encoder.name": "vit_tiny", "encoder.patch": 32, "encoder.registers": 1,
+                                                                                  "encoder.image": 160, "data.view": 96, "data.channels": 1}),
     ("bf16", 5, 0.1, {"trainer.precision": "bf16", "trainer.batch": 6}),
     ("bf16, small stem, two chunks", 3, 0.1, {"trainer.precision": "bf16", "encoder.stem": "small", "trainer.chunk": 4, "data.view": 16}),
 ]

@@ -4,10 +4,10 @@
 # shellcheck source=tests/pipeline/common.sh
 source "$(dirname "$0")/common.sh"
 
-stem_key=(encoder.stem=imagenet)
+small=("${small[@]/encoder.stem=*/optimiser.warmup=0}") # each encoder as its library has it
 run_encoder() { # NAME [KEY=VALUE...]: two steps
-    within ./run train recipes/demo.yaml data.path="$work/images" run.dir="$work/$1" "${small[@]/encoder.stem=small/encoder.name=resnet18}" "${stem_key[@]}" trainer.steps=2 \
-        optimiser.warmup=0 optimiser.final_lr=1 "${@:2}"
+    within ./run train recipes/demo.yaml data.path="$work/images" run.dir="$work/$1" "${small[@]}" trainer.steps=2 optimiser.final_lr=1 \
+        "${@:2}"
 }
 readme_shows() { # NAME: its lines
     diff <(sed -n '/^## The weights/,/^## /s/^    //p' README.md) <(sed "s|$work/$1.safetensors|backbone.safetensors|" "$work/$1.py")
@@ -17,20 +17,6 @@ readme_has() { # NAME: what its lines have beside those of a plain one
     while read -r line; do grep -qF "\`$line\`" README.md || { echo "$line"; return 1; }; done < <(diff "$work/resnet18.py" "$work/$1.py" | sed -n '/load_file/d; s/^> //p')
 }
 
-make_images
-make_tiles
-for encoder in resnet18 resnet34 resnet50; do
-    ok "$encoder is trained and exported" run_encoder $encoder encoder.name=$encoder
-    ok "  features are torchvision's" same_features $encoder
-done
-ok "README shows the lines of resnet18" readme_shows resnet18
-for stem in small stride4; do
-    ok "stem $stem is trained and exported" run_encoder $stem encoder.stem=$stem data.view=32
-    ok "  features are torchvision's" same_features $stem
-    ok "  README has its lines" readme_has $stem
-done
-ok "stem stride4 is trained in grey and exported" run_encoder grey encoder.stem=stride4 data.view=32 data.channels=1
-ok "  torchvision loads it" loads grey
 library_file() { # NAME MODEL...: random weights, as a library has them, to $work/NAME.library.safetensors
     PYTHONPATH=build/timm /usr/bin/python3 - "$work/$1.library.safetensors" "$2" <<'END'
 import sys
@@ -76,6 +62,21 @@ with torch.no_grad():
     assert names["torchvision_model"]("convnext_tiny", sys.argv[2])(x).equal(tiny(x))
 END
 }
+
+make_images
+make_tiles
+for encoder in resnet18 resnet50; do
+    ok "$encoder is trained and exported" run_encoder $encoder encoder.name=$encoder
+    ok "  features are torchvision's" same_features $encoder
+done
+ok "README shows the lines of resnet18" readme_shows resnet18
+for stem in small stride4; do
+    ok "stem $stem is trained and exported" run_encoder $stem encoder.stem=$stem data.view=32
+    ok "  features are torchvision's" same_features $stem
+    ok "  README has its lines" readme_has $stem
+done
+ok "stem stride4 is trained in grey and exported" run_encoder grey encoder.stem=stride4 data.view=32 data.channels=1
+ok "  torchvision loads it" loads grey
 if [ -d build/timm ]; then # and PyPI's safetensors
     plain=(encoder.norm=group encoder.standardise=false data.view=32)
     ok "torchvision's ResNet with group norm is begun from and exported as it was" unchanged plain \
@@ -86,19 +87,21 @@ if [ -d build/timm ]; then # and PyPI's safetensors
     ok "timm's MobileNetV4 is begun from and exported as it was, its last layer too" unchanged mobilenet \
         'timm.create_model("mobilenetv4_conv_small", num_classes=0)' encoder.name=mobilenetv4_conv_small data.view=64
     ok "  features are timm's, before that layer" same_features mobilenet
-    stem_key=()
     ok "timm's convnext_atto is begun from and exported as it was" unchanged convnext_atto "timm.create_model('convnext_atto', num_classes=0)" \
         encoder.name=convnext_atto data.view=32
     ok "  features are timm's" same_features convnext_atto
     ok "  docs/convnext.md takes it and the tiny one to torchvision" in_torchvision "$work/convnext_atto.safetensors"
-    stem_key=(encoder.stem=imagenet)
+    ok "timm's vit_tiny is begun from and exported as it was" unchanged vit_tiny "timm.create_model('vit_tiny_patch16_224', img_size=64, num_classes=0)" \
+        encoder.name=vit_tiny encoder.pool=class data.view=64
+    ok "  features are timm's" same_features vit_tiny
+    patches=(encoder.name=vit_tiny encoder.patch=32 data.view=64)
+    other_grid() { run_encoder patches "${patches[@]}" init="$work/vit_tiny.library.safetensors" 2>&1 | grep "2 resized (patch_embed.proj.weight: .*, pos_embed: .*without the class token's, bicubic)"; }
+    ok "  a network of other patches takes its positions" other_grid
+    ok "  and is exported, with timm's features" same_features patches
 else
-    skip "torchvision's ResNet with group norm is begun from and exported as it was" "safetensors from PyPI is missing"
-    skip "timm's convnext_atto is begun from and exported as it was" "timm from PyPI is missing"
-    skip "timm's MobileNetV4 is begun from and exported as it was, its last layer too" "timm from PyPI is missing"
+    skip "what libraries have is begun from and exported as it was" "timm and safetensors from PyPI are missing"
 fi
 ok "scales of last norms begin at 0" run_encoder zero encoder.zero_gamma=true optimiser.lr=0
-ok "  features are torchvision's" same_features zero
 begins_zero() { /usr/bin/python3 - "$work/zero.safetensors" <<'END'
 import sys
 sys.path.insert(0, "tests/oracle")

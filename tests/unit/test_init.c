@@ -59,8 +59,9 @@ static void add(network *n, const char *name, sb_entry_kind kind, const sb_exten
     n->store.entries[entry].stem = stem;
 }
 
-/* Filters over `channels` of `side` x `side` pixels, a norm, filters over features, and a head. */
-static void make(network *n, int channels, int side, bool staged)
+/* Filters over `channels` of `side` x `side` pixels, a norm, filters over features, and a head; and, where
+ * grid is no 0, a table of positions. */
+static void make_with(network *n, int channels, int side, bool staged, int grid)
 {
     *n = (network){ 0 };
     assert_int_equal(sb_device_cpu(&n->device, 1), 0);
@@ -71,6 +72,10 @@ static void make(network *n, int channels, int side, bool staged)
     add(n, "bn1", SB_ENTRY_STATISTIC, &(sb_extent){ .dims = 2, .side = { 2, OUT } }, false);
     add(n, "conv2.weight", SB_ENTRY_WEIGHT, &(sb_extent){ .dims = 4, .side = { 3, OUT, 1, 1 } }, false);
     add(n, "projector.0.weight", SB_ENTRY_WEIGHT, &(sb_extent){ .dims = 2, .side = { 4, 3 } }, false);
+    if (grid > 0) {
+        add(n, "pos_embed", SB_ENTRY_WEIGHT, &(sb_extent){ .dims = 3, .side = { 1, grid * grid, 2 } }, false);
+        n->store.entries[n->store.count - 1].grid = grid;
+    }
     assert_int_equal(sb_section_create(&n->section, &n->store, NULL, false, 1, NULL), 0);
     n->view = (sb_checkpoint_view){
         .store = &n->store,
@@ -84,6 +89,8 @@ static void make(network *n, int channels, int side, bool staged)
     for (size_t i = 0; i < n->store.floats[SB_ENTRY_STATISTIC]; i++)
         n->section.statistic[i] = -1;
 }
+
+static void make(network *n, int channels, int side, bool staged) { make_with(n, channels, side, staged, 0); }
 
 static void drop(network *n)
 {
@@ -248,6 +255,37 @@ static void test_resized(void **state)
     drop(&n);
 }
 
+/* A table of 2 x 2 places of two numbers behind one token's, in a network without tokens and with a grid of 3
+ * x 3: 1 more on each place's right and 10 more below, by the cubic's shares of 2 in 3. */
+static void test_positions(void **state)
+{
+    (void)state;
+    static const float old[5 * 2] = { 7, 8, 0, 5, 1, 5, 10, 5, 11, 5 };
+    /* The centres 1/3, 1 and 5/3 of an axis of [0.5, 1.5]: distances 1/6 and 7/6, and 1/2 twice. */
+    const double near = 1.5 / 216 - 2.5 / 36 + 1, d = 7.0 / 6,
+                 far = -0.5 * d * d * d + 2.5 * d * d - 4 * d + 2, share = far / (near + far),
+                 at[3] = { share, 0.5, 1 - share };
+    network n;
+    contents c = { 0 };
+    char *report;
+    make_with(&n, 1, 2, true, 3);
+    const sb_entry *table = &n.store.entries[n.store.count - 1];
+    PUT(&c, "pos_embed", SB_TENSOR_F32, old, 1, 5, 2);
+    PUT(&c, "bn1.running_mean", SB_TENSOR_F32, means, OUT);
+    if (take(&n, &c, NULL, &report) != 0)
+        fail_msg("%s", sb_error());
+    if (!strstr(report, "1 resized (pos_embed: f32 [1, 5, 2] to f32 [1, 9, 2], without the class token's, "
+                        "bicubic)"))
+        fail_msg("%s", report);
+    free(report);
+    for (int i = 0; i < 9; i++) {
+        const float *got = n.section.weight + table->offset + 2 * i;
+        assert_true(fabs((double)got[0] - 10 * at[i / 3] - at[i % 3]) < 1e-5);
+        assert_true(fabsf(got[1] - 5) < 1e-5f);
+    }
+    drop(&n);
+}
+
 static void refused(network *n, const contents *c, const size_t *whole, const char *error)
 {
     char *report;
@@ -330,10 +368,8 @@ static void test_pickles(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_taken),
-        cmocka_unit_test(test_resized),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_pickles),
+        cmocka_unit_test(test_taken),   cmocka_unit_test(test_resized), cmocka_unit_test(test_positions),
+        cmocka_unit_test(test_refused), cmocka_unit_test(test_pickles),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -57,9 +57,9 @@ static sb_t block(sb_graph *g, const convnext *v, sb_t x, int width)
     return sb_residual(g, t, x, "", .scaled = true, .initial = GAMMA);
 }
 
-static sb_t build(sb_graph *g, const convnext *v, int channels, sb_type type)
+static sb_t build(sb_graph *g, const convnext *v, const sb_encoder_input *input)
 {
-    sb_t t = patches(g, sb_encoder_pixels(g, channels, type), "stem.0", 4, v->width);
+    sb_t t = patches(g, sb_encoder_pixels(g, input->channels, input->type), "stem.0", 4, v->width);
     sb_entry *filters = sb_weight_of(g, t, 0);
     if (filters)
         filters->stem = true;
@@ -78,25 +78,25 @@ static sb_t build(sb_graph *g, const convnext *v, int channels, sb_type type)
 }
 
 /* timm's model of that name. */
-static void show(FILE *out, const convnext *v, int channels)
+static void show(FILE *out, const convnext *v, const sb_encoder_input *input)
 {
     fprintf(out, "import timm, safetensors.torch\nmodel = timm.create_model(\"%s\", num_classes=0", v->name);
-    if (channels != 3)
-        fprintf(out, ", in_chans=%d", channels);
+    if (input->channels != 3)
+        fprintf(out, ", in_chans=%d", input->channels);
     fprintf(out, ")\n");
 }
 
 static sb_encoder_norm norm_of(const void *own) { return (void)own, SB_ENCODER_GROUP; }
 
 #define CONVNEXT(size)                                                                                  \
-    static sb_t build_##size(sb_graph *g, const void *own, int channels, sb_type type)                  \
+    static sb_t build_##size(sb_graph *g, const void *own, const sb_encoder_input *input)               \
     {                                                                                                   \
-        return (void)own, build(g, &(size), channels, type);                                            \
+        return (void)own, build(g, &(size), input);                                                     \
     }                                                                                                   \
-    static void show_##size(FILE *out, const void *own, int channels)                                   \
+    static void show_##size(FILE *out, const void *own, const sb_encoder_input *input)                  \
     {                                                                                                   \
         (void)own;                                                                                      \
-        show(out, &(size), channels);                                                                   \
+        show(out, &(size), input);                                                                      \
     }                                                                                                   \
     const sb_encoder_kind sb_encoder_convnext_##size = { .name = "convnext_" #size,                     \
                                                          .keys = SB_KEY_TABLE_EMPTY("encoder",          \

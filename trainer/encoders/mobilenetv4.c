@@ -74,11 +74,11 @@ static sb_t block(sb_graph *g, const mobilenet_keys *own, sb_t x, const bottlene
 
 static int stem_stride(const mobilenet_keys *own) { return own->stem == STEM_SMALL ? 1 : 2; }
 
-static sb_t build(sb_graph *g, const void *keys_of, int channels, sb_type type)
+static sb_t build(sb_graph *g, const void *keys_of, const sb_encoder_input *input)
 {
     const mobilenet_keys *own = keys_of;
-    sb_t t = sb_conv(g, sb_encoder_pixels(g, channels, type), "conv_stem", .out = STEM_WIDTH, .kernel = 3,
-                     .stride = stem_stride(own), .pad = 1);
+    sb_t t = sb_conv(g, sb_encoder_pixels(g, input->channels, input->type), "conv_stem", .out = STEM_WIDTH,
+                     .kernel = 3, .stride = stem_stride(own), .pad = 1);
     sb_entry *filters = sb_weight_of(g, t, 0);
     if (filters)
         filters->stem = true;
@@ -106,12 +106,12 @@ static sb_t head(sb_graph *g, sb_t features, bool untracked)
 
 /* timm's model, with the layers that differ from its own. Without a classifier it gives what the projector's
  * first layer does; the features are what comes before. */
-static void show(FILE *out, const void *own, int channels)
+static void show(FILE *out, const void *own, const sb_encoder_input *input)
 {
     const int stride = stem_stride(own);
     fprintf(out, "import torch, timm, safetensors.torch\nmodel = "
                  "timm.create_model(\"mobilenetv4_conv_small\", num_classes=0");
-    fprintf(out, channels == 3 ? ")\n" : ", in_chans=%d)\n", channels);
+    fprintf(out, input->channels == 3 ? ")\n" : ", in_chans=%d)\n", input->channels);
     if (stride != 2)
         fprintf(out, "model.conv_stem.stride = (%d, %d)\n", stride, stride);
     fprintf(out, "# the features are model.forward_features(x).mean((2, 3))\n");

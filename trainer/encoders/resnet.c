@@ -88,9 +88,9 @@ static sb_t block(sb_graph *g, const resnet_keys *own, sb_t x, bool bottleneck, 
     return t;
 }
 
-static sb_t build(sb_graph *g, const resnet *v, const resnet_keys *own, int channels, sb_type type)
+static sb_t build(sb_graph *g, const resnet *v, const resnet_keys *own, const sb_encoder_input *input)
 {
-    sb_t t = sb_encoder_pixels(g, channels, type);
+    sb_t t = sb_encoder_pixels(g, input->channels, input->type);
     t = conv(g, own, t, "conv1",
              (sb_conv_how){ STEM_WIDTH, .kernel = stems[own->stem].kernel, .stride = stems[own->stem].stride,
                             .pad = stems[own->stem].pad });
@@ -109,16 +109,16 @@ static sb_t build(sb_graph *g, const resnet *v, const resnet_keys *own, int chan
 }
 
 /* torchvision's model of that name, with the layers that differ from its own. */
-static void show(FILE *out, const char *name, const resnet_keys *own, int channels)
+static void show(FILE *out, const char *name, const resnet_keys *own, const sb_encoder_input *input)
 {
     const int kernel = stems[own->stem].kernel, stride = stems[own->stem].stride;
     fprintf(out, "import torch, torchvision, safetensors.torch\nmodel = torchvision.models.%s(", name);
     if (own->norm == SB_ENCODER_GROUP)
         fprintf(out, "norm_layer=lambda c: torch.nn.GroupNorm(%d, c)", GROUPS);
     fprintf(out, ")\n");
-    if (channels != 3 || own->stem == STEM_SMALL)
+    if (input->channels != 3 || own->stem == STEM_SMALL)
         fprintf(out, "model.conv1 = torch.nn.Conv2d(%d, %d, %d, stride=%d, padding=%d, bias=False)\n",
-                channels, STEM_WIDTH, kernel, stride, stems[own->stem].pad);
+                input->channels, STEM_WIDTH, kernel, stride, stems[own->stem].pad);
     else if (own->stem == STEM_STRIDE4)
         fprintf(out, "model.conv1.stride = (%d, %d)\n", stride, stride);
     if (!stems[own->stem].pool)
@@ -129,13 +129,13 @@ static void show(FILE *out, const char *name, const resnet_keys *own, int channe
 static sb_encoder_norm norm_of(const void *own) { return ((const resnet_keys *)own)->norm; }
 
 #define RESNET(number, ...)                                                                               \
-    static sb_t build##number(sb_graph *g, const void *own, int channels, sb_type type)                   \
+    static sb_t build##number(sb_graph *g, const void *own, const sb_encoder_input *input)                \
     {                                                                                                     \
-        return build(g, &(const resnet)__VA_ARGS__, own, channels, type);                                 \
+        return build(g, &(const resnet)__VA_ARGS__, own, input);                                          \
     }                                                                                                     \
-    static void show##number(FILE *out, const void *own, int channels)                                    \
+    static void show##number(FILE *out, const void *own, const sb_encoder_input *input)                   \
     {                                                                                                     \
-        show(out, "resnet" #number, own, channels);                                                       \
+        show(out, "resnet" #number, own, input);                                                          \
     }                                                                                                     \
     const sb_encoder_kind sb_encoder_resnet##number = { .name = "resnet" #number,                         \
                                                         .keys = SB_KEY_TABLE("encoder", "resnet" #number, \

@@ -4,6 +4,7 @@
 #ifndef SB_TRAINER_GRAPH_BUILD_H
 #define SB_TRAINER_GRAPH_BUILD_H
 
+#include "kernels/op/attention.h"
 #include "kernels/op/avgpool.h"
 #include "kernels/op/batchnorm.h"
 #include "kernels/op/centre.h"
@@ -38,6 +39,7 @@
 #include "kernels/op/softmax.h"
 #include "kernels/op/softplus.h"
 #include "kernels/op/times.h"
+#include "kernels/op/tokens.h"
 #include "kernels/op/unit_columns.h"
 #include "kernels/op/unit_rows.h"
 #include "kernels/op/wasserstein.h"
@@ -56,7 +58,11 @@
 #define sb_depthwise(g, x, name, ...) \
     SB_APPLY(g, SB_OP_DEPTHWISE, name, 0, x, SB_NONE, (&(sb_depthwise_how){ __VA_ARGS__ }))
 #define sb_maxpool(g, x) SB_APPLY_PLAIN(g, SB_OP_MAXPOOL, "maxpool", x, SB_NONE)
-#define sb_avgpool(g, x) SB_APPLY_PLAIN(g, SB_OP_AVGPOOL, "avgpool", x, SB_NONE)
+
+/* Over all places, or over .count of them from .first on. */
+#define sb_avgpool(g, x, ...) \
+    SB_APPLY(g, SB_OP_AVGPOOL, "avgpool", 0, x, SB_NONE, (&(sb_avgpool_how){ __VA_ARGS__ }))
+
 #define sb_linear(g, x, name, ...) \
     SB_APPLY(g, SB_OP_LINEAR, name, 0, x, SB_NONE, (&(sb_linear_how){ __VA_ARGS__ }))
 #define sb_unit_rows(g, x) SB_APPLY_PLAIN(g, SB_OP_UNIT_ROWS, "unit_rows", x, SB_NONE)
@@ -152,6 +158,11 @@
     SB_APPLY(g, SB_OP_LAYERNORM, name, 0, x, SB_NONE, (&(sb_layernorm_how){ __VA_ARGS__ }))
 
 #define sb_gelu(g, x, name, ...) SB_APPLY(g, SB_OP_GELU, name, 0, x, SB_NONE, (&(sb_gelu_how){ __VA_ARGS__ }))
+
+#define sb_attention(g, x, ...) \
+    SB_APPLY(g, SB_OP_ATTENTION, "attention", 0, x, SB_NONE, (&(sb_attention_how){ __VA_ARGS__ }))
+#define sb_tokens(g, x, name, ...) \
+    SB_APPLY(g, SB_OP_TOKENS, name, 0, x, SB_NONE, (&(sb_tokens_how){ __VA_ARGS__ }))
 
 /* r + x, or r + gamma x where .scaled. */
 #define sb_residual(g, x, r, name, ...) \

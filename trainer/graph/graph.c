@@ -103,11 +103,13 @@ sb_entry *sb_weight_of(sb_graph *g, sb_t t, int k)
     return !n || n->leaf || n->w[k] < 0 ? NULL : &g->store->entries[n->w[k]];
 }
 
-/* A node without a name of its own: its weights are its scope's ("layer1.0.gamma"). */
+/* A node without a name of its own: its weights are its scope's ("layer1.0.gamma"), or have none before
+ * theirs
+ * ("pos_embed"). */
 static bool name_is_scope(const char *name)
 {
     const size_t length = strlen(name);
-    return length > 0 && name[length - 1] == '.';
+    return length == 0 || name[length - 1] == '.';
 }
 
 /* Finds or adds the entry of each of the node's weights. */

@@ -67,8 +67,8 @@ sb_t sb_stop(sb_t t);
 void sb_scope(sb_graph *graph, const char *format, ...) __attribute__((format(printf, 2, 3)));
 sb_t sb_leave(sb_graph *graph, sb_t t);
 
-/* Any operation. name: of its weights ("conv1": conv1.weight; "" in a scope: SCOPE.weight), and for errors.
- * without: a bit for each weight that is left out. */
+/* Any operation. name: of its weights ("conv1": conv1.weight; "" in a scope: SCOPE.weight, elsewhere weight),
+ * and for errors. without: a bit for each weight that is left out. */
 sb_t sb_apply(sb_graph *graph, sb_op_id op, const sb_t x[SB_INPUTS_MAX], const char *name, unsigned without,
               const void *how, size_t how_bytes);
 

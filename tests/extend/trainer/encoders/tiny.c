@@ -8,11 +8,11 @@ typedef struct {
 
 static const sb_key keys[] = { SB_KEY_INT(tiny_keys, width, "24", 1, 4096, "of the features") };
 
-static sb_t build(sb_graph *g, const void *own, int channels, sb_type type)
+static sb_t build(sb_graph *g, const void *own, const sb_encoder_input *input)
 {
     const tiny_keys *k = own;
-    const sb_input_how normalise = { .mean = { 0.5f, 0.5f, 0.5f }, .std = { 0.25f, 0.25f, 0.25f }, .type = type };
-    sb_t t = sb_leaf(g, "pixels", (sb_shape){ 1, 32, 32, channels, SB_U8 }, false);
+    const sb_input_how normalise = { .mean = { 0.5f, 0.5f, 0.5f }, .std = { 0.25f, 0.25f, 0.25f }, .type = input->type };
+    sb_t t = sb_leaf(g, "pixels", (sb_shape){ 1, 32, 32, input->channels, SB_U8 }, false);
     t = SB_APPLY(g, SB_OP_INPUT, "input", 0, t, SB_NONE, &normalise);
     t = sb_conv(g, t, "conv1", .out = 8, .kernel = 3, .stride = 2, .pad = 1);
     t = sb_batchnorm(g, t, SB_NONE, "bn1", .relu = true);
