@@ -21,6 +21,7 @@ PEER = ROOT / "tests/bench/peer.py"
 PHOTOGRAPHS = sorted((ROOT / "data/demo").glob("*.jpg"))
 CORES = os.cpu_count()
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "VIPS_CONCURRENCY": "1"}
+PATCHES = {"vit_tiny": ("encoder.patch=32",)}
 figures = []
 
 
@@ -107,6 +108,16 @@ def view():
                f"{1e3 * mine:.1f} ms against {1e3 * theirs:.0f} ms")
 
 
+def products(encoder, side, batch, precision):
+    """Seconds of an encoder's convolutions, linear layers and attention alone, forward and backward: a step cannot be faster."""
+    floor = Worker(TOOLS / "conv_tool", 2 * batch, f"encoder.name={encoder}", f"data.view={side}", f"trainer.precision={precision}",
+                   f"trainer.threads={CORES}", *PATCHES.get(encoder, ()))
+    floor.ask(1)
+    seconds = min(floor.ask(1)[0] for _ in range(3))
+    floor.end()
+    return seconds
+
+
 def step():
     """A training step of ResNet-18 against PyTorch's, all cores; memory above what the process held before."""
     device = subprocess.run([ROOT / "build/tests/kernels/test_cpu", "device"], cwd=ROOT, stdout=subprocess.PIPE, check=True, text=True).stdout
@@ -117,16 +128,33 @@ def step():
             peer = Worker(PEER, "step", side, batch, precision, CORES)
             ratio, mine, theirs, memory, peer_memory = pairs(ours, peer, repeats)
             ours.end(), peer.end()
-            floor = Worker(TOOLS / "conv_tool", side, 2 * batch, precision, CORES)
-            floor.ask(1)
-            convolutions = min(floor.ask(1)[0] for _ in range(3))
-            floor.end()
+            convolutions = products("resnet18", side, batch, precision)
             views = 2 * batch
             figure(f"step {side} {precision}: PyTorch / ours", ratio, "x", ">= 1.1", ratio >= 1.1,
                    f"{views / mine:.1f} views/s against {views / theirs:.1f}; convolutions alone {views / convolutions:.1f}")
             bounded = side != 64
             figure(f"memory {side} {precision}: ours / PyTorch", memory / peer_memory, "x", "<= 0.8" if bounded else "",
                    memory / peer_memory <= 0.8 if bounded else None, f"{memory >> 20} MiB against {peer_memory >> 20} MiB")
+
+
+def encoders():
+    """The same step of other encoders in f32, against timm's in the faster of PyTorch's layouts."""
+    if not (ROOT / "build/timm").is_dir():
+        return print("encoders: timm from PyPI is missing")
+    side, batch = 224, 8
+    for encoder in ("mobilenetv4_conv_small", "convnext_atto", "vit_tiny"):
+        ours = step_worker(side, batch, f"encoder.name={encoder}", *PATCHES.get(encoder, ()))
+        last, first = (Worker(PEER, "step", side, batch, "f32", CORES, encoder, layout) for layout in ("last", "first"))
+        (mine, *theirs), memory = rounds((ours, last, first), 1, 5)
+        for worker in ours, last, first:
+            worker.end()
+        peer = min(theirs, key=statistics.median)
+        ratio, views = ratio_of(peer, mine), 2 * batch
+        figure(f"step {encoder} {side} f32: PyTorch / ours", ratio, "x", ">= 1.0", ratio >= 1,
+               f"{views / statistics.median(mine):.1f} views/s against {views / statistics.median(peer):.1f} (channels "
+               f"{'last' if peer is theirs[0] else 'first'}); products alone {views / products(encoder, side, batch, 'f32'):.1f}")
+        share = memory[0] / min(memory[1:])
+        figure(f"memory {encoder} {side} f32: ours / PyTorch", share, "x", "<= 0.8", share <= 0.8, f"{memory[0] >> 20} MiB against {min(memory[1:]) >> 20} MiB")
 
 
 def step_worker(side, batch, *keys):
@@ -275,7 +303,7 @@ def wait():
            f"{with_it:.3f} s against {without:.3f} s")
 
 
-ALL = {f.__name__: f for f in (decode, view, step, cache, loss, loaders, wait)}
+ALL = {f.__name__: f for f in (decode, view, step, encoders, cache, loss, loaders, wait)}
 
 
 def main():

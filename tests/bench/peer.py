@@ -1,16 +1,19 @@
 #!/usr/bin/python3
-"""The peers of bench.py as workers (worker.h): `step SIDE BATCH f32|bf16 THREADS`: PyTorch's training step of the same network, loss and
-optimiser, channels last; `cache SIDE BATCH CHUNK last|first THREADS`: the same in f32 with the batch in chunks of views by a gradient cache
+"""The peers of bench.py as workers (worker.h): `step SIDE BATCH f32|bf16 THREADS [ENCODER last|first]`: PyTorch's training step of the same
+network, ResNet-18 or one of timm's, loss and optimiser, channels last or first; `cache SIDE BATCH CHUNK last|first THREADS`: the same in f32 with the batch in chunks of views by a gradient cache
 (Gao et al. 2021), residual blocks checkpointed, channels last or first; `view TILE SIDE`: two views of torchvision's SimCLR chain of a PIL
 image, one thread; `loss SAMPLES WIDTH THREADS`: the denominators of DCL by the matrix of all pairs, and their gradient."""
 import sys
 import time
+from pathlib import Path
 
 import numpy
 import torch
 import torchvision
 from torch.utils.checkpoint import checkpoint
 from torchvision import transforms
+
+sys.path.append(str(Path(__file__).parents[2] / "build/timm"))
 
 
 def memory(name):
@@ -28,13 +31,24 @@ def serve(work, base):
         print(time.perf_counter() - begin, time.process_time() - busy, memory("VmHWM") - base, flush=True)
 
 
-def network():
-    """ResNet-18, the projector and their optimiser, as step_tool's configuration has them."""
-    backbone = torchvision.models.resnet18()
-    backbone.fc = torch.nn.Identity()
+def of_timm(encoder, side):
+    """As our encoder is; MobileNet's last layer is timm's own, and a projector's first here."""
+    import timm
+    if encoder.startswith("vit"):
+        return timm.create_model(f"{encoder}_patch16_224", num_classes=0, img_size=side, patch_size=32, class_token=False, global_pool="avg")
+    return timm.create_model(encoder, num_classes=0)
+
+
+def network(encoder="resnet18", side=0):
+    """The encoder, the projector and their optimiser, as step_tool's configuration has them."""
+    backbone, width = (torchvision.models.resnet18(), 512) if encoder == "resnet18" else (of_timm(encoder, side), None)
+    if width:
+        backbone.fc = torch.nn.Identity()
+    else:
+        width = 1280 if encoder.startswith("mobilenet") else backbone.num_features
     linear, norm = torch.nn.Linear, torch.nn.BatchNorm1d
-    projector = torch.nn.Sequential(linear(512, 512, bias=False), norm(512), torch.nn.ReLU(inplace=True),
-                                    linear(512, 128, bias=False), norm(128))
+    projector = torch.nn.Sequential(linear(width, width, bias=False), norm(width), torch.nn.ReLU(inplace=True),
+                                    linear(width, 128, bias=False), norm(128))
     optimiser = torch.optim.SGD([*backbone.parameters(), *projector.parameters()], lr=1e-4, momentum=0.9, weight_decay=1e-4)
     return backbone, projector, optimiser
 
@@ -63,16 +77,19 @@ def dcl(batch):
     return of
 
 
-def step(side, batch, precision, threads):
+def step(side, batch, precision, threads, encoder="resnet18", layout="last"):
     torch.set_num_threads(threads)
     torch.manual_seed(1)
+    if encoder != "resnet18":
+        import timm  # noqa: F401, what it takes is not the step's
     base = memory("VmRSS")
-    backbone, projector, optimiser = network()
-    backbone = backbone.to(memory_format=torch.channels_last)
+    backbone, projector, optimiser = network(encoder, side)
+    form = {"last": torch.channels_last, "first": torch.contiguous_format}[layout]
+    backbone = backbone.to(memory_format=form)
     pixels, loss_of = random_pixels(2 * batch, side), dcl(batch)
 
     def work():
-        x = normalise(pixels)
+        x = normalise(pixels).contiguous(memory_format=form)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16"):
             features = backbone(x)
         loss = loss_of(projector(features.float()))
@@ -143,7 +160,7 @@ def loss(samples, width, threads):
 
 
 if sys.argv[1] == "step":
-    step(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], int(sys.argv[5]))
+    step(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], int(sys.argv[5]), *sys.argv[6:])
 elif sys.argv[1] == "cache":
     cache(*map(int, sys.argv[2:5]), sys.argv[5], int(sys.argv[6]))
 elif sys.argv[1] == "loss":
