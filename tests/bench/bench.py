@@ -54,6 +54,12 @@ class Worker:
         return rest
 
 
+def peer_worker(*arguments, environment=None):
+    """PyTorch with OpenBLAS, as its own wheels have a fast BLAS, too."""
+    folder = next((ROOT / "build/openblas/usr/lib").glob("*/openblas-pthread"))
+    return Worker(PEER, *arguments, environment={"LD_LIBRARY_PATH": str(folder), **(environment or {})})
+
+
 def rounds(workers, repeats, count):
     """[worker][round] seconds of one repeat, all workers in turn, and [worker] bytes."""
     for worker in workers:
@@ -101,7 +107,7 @@ def view():
     """Two views from a 1024 tile against torchvision's chain on PIL images, one core."""
     for side, bound, repeats in ((224, 10, 5), (1024, 20, 1)):
         ours = Worker(TOOLS / "view_tool", 1024, side, environment=ONE_THREAD)
-        peer = Worker(PEER, "view", 1024, side, environment=ONE_THREAD)
+        peer = peer_worker("view", 1024, side, environment=ONE_THREAD)
         ratio, mine, theirs, _, _ = pairs(ours, peer, repeats)
         ours.end(), peer.end()
         figure(f"two views of {side}: torchvision / ours", ratio, "x", f">= {bound}", ratio >= bound,
@@ -125,7 +131,7 @@ def step():
         for precision in ("f32", "bf16") if "bf16 native" in device else ("f32",):
             ours = Worker(TOOLS / "step_tool", f"data.view={side}", f"trainer.batch={batch}", f"trainer.precision={precision}",
                           f"trainer.threads={CORES}", "method.name=dcl")
-            peer = Worker(PEER, "step", side, batch, precision, CORES)
+            peer = peer_worker("step", side, batch, precision, CORES)
             ratio, mine, theirs, memory, peer_memory = pairs(ours, peer, repeats)
             ours.end(), peer.end()
             convolutions = products("resnet18", side, batch, precision)
@@ -144,7 +150,7 @@ def encoders():
     side, batch = 224, 8
     for encoder in ("mobilenetv4_conv_small", "convnext_atto", "vit_tiny"):
         ours = step_worker(side, batch, f"encoder.name={encoder}", *PATCHES.get(encoder, ()))
-        last, first = (Worker(PEER, "step", side, batch, "f32", CORES, encoder, layout) for layout in ("last", "first"))
+        last, first = (peer_worker("step", side, batch, "f32", CORES, encoder, layout) for layout in ("last", "first"))
         (mine, *theirs), memory = rounds((ours, last, first), 1, 5)
         for worker in ours, last, first:
             worker.end()
@@ -164,7 +170,7 @@ def step_worker(side, batch, *keys):
 
 def faster_layout(*command):
     """The peer whose first answer came earlier: channels last or first."""
-    peers = {form: Worker(PEER, *command, form, CORES) for form in ("last", "first")}
+    peers = {form: peer_worker(*command, form, CORES) for form in ("last", "first")}
     seconds = {form: peer.ask(1)[0] for form, peer in peers.items()}
     form = min(seconds, key=seconds.get)
     peers.pop("first" if form == "last" else "last").end()
@@ -214,7 +220,7 @@ def loss():
     width = 128
     for samples in (1024, 4096):
         ours = Worker(TOOLS / "loss_tool", samples, width, CORES)
-        peer = Worker(PEER, "loss", samples, width, CORES)
+        peer = peer_worker("loss", samples, width, CORES)
         ratio, mine, theirs, memory, peer_memory = pairs(ours, peer, 1)
         ours.end(), peer.end()
         figure(f"loss of {samples} samples: all pairs / ours", ratio, "x", ">= 1", ratio >= 1, f"{mine:.2f} s against {theirs:.2f} s")
