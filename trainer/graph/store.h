@@ -29,12 +29,12 @@ typedef struct {
      * (sb_weight_of). */
     int64_t frozen_until; /* it stays as it is for so many steps; 0; where it was given, all */
     float rate;           /* its learning rate is the optimiser's times this; 1 */
+    int grid;             /* of a table of positions, [1, rows, c]: the side of the grid of places that its
+                             last rows are of, which `init` may resize; 0: it is none */
     bool steady;          /* it learns at the schedule's peak throughout: no warm-up, no decay */
     bool stem;            /* filters over pixels: `init` may resize others to them (init.h) */
-    int grid;       /* of a table of positions, [1, rows, c]: the side of the grid of places that its last
-                       rows are of, which `init` may resize; 0: it is none */
-    bool unit_rows; /* its rows [side[0]] have length 1, from the start on and after each step. Of a
-                       method's state: from the start on */
+    bool unit_rows;       /* its rows [side[0]] have length 1, from the start on and after each step. Of a
+                             method's state: from the start on */
 } sb_entry;
 
 /* Whether a norm gathers it from batch to batch. */
