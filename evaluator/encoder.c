@@ -59,7 +59,9 @@ int sb_encoder_create(sb_encoder **out, sb_device *device, const sb_settings *co
     const sb_shape pixels = { e->chunk, side, side, config->data.channels, SB_U8 };
     const sb_plan_options options = { .training = false };
     if (rc == 0)
-        rc = sb_plan_create(&e->plan, e->graph, &pixels, &options);
+        rc = sb_plan_create(&e->plan, e->graph, &pixels, &options) != 0
+                 ? sb_context("views of %d x %d (data.view) cannot go through the encoder", side, side)
+                 : 0;
     if (rc == 0 && (allocate(e, sb_plan_arena_bytes(e->plan), &e->arena) != 0 ||
                     allocate(e, sb_plan_packed_bytes(e->plan), &e->packed) != 0 ||
                     allocate(e, sb_shape_bytes(&pixels), &e->pixels) != 0 ||

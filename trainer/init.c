@@ -436,6 +436,13 @@ static int take_resized(taking *t, const wanted *w)
     return rc;
 }
 
+/* Whether the file is a checkpoint of a run whose network makes its filters standard, too. */
+static bool standard_in_use(const sb_safetensors *file)
+{
+    const char *config = sb_safetensors_metadata(file, "smallbatch.config");
+    return config && strstr(config, "\n  norm: group\n") && !strstr(config, "\n  standardise: false\n");
+}
+
 /* Looks at the first row, where what computes with it makes rows standard: whether that changes it. */
 static int look_standard(taking *t, wanted *w)
 {
@@ -454,9 +461,10 @@ static int look_standard(taking *t, wanted *w)
 
 static int take_all(taking *t)
 {
+    const bool look = !standard_in_use(&t->file);
     for (int i = 0; i < t->count; i++) {
         wanted *w = &t->list[i];
-        if (look_standard(t, w) != 0 || (w->fate == TAKEN && take(t, w) != 0) ||
+        if ((look && look_standard(t, w) != 0) || (w->fate == TAKEN && take(t, w) != 0) ||
             (w->fate == RESIZED && take_resized(t, w) != 0))
             return sb_context("tensor %s", w->tensor.name);
     }

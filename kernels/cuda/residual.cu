@@ -13,8 +13,7 @@ static __global__ void residual_forward(size_t rows, int channels, sb_type type,
     }
 }
 
-/* dr first: x and r may be one tensor. sums: of dy x, to be dgamma;
- * NULL: not wanted. */
+/* dr first: x and r may be one tensor. sums: of dy x, to be dgamma; NULL: not wanted. */
 static __global__ void residual_backward(size_t rows, int channels, sb_type type, const void *x,
                                          const float *gamma, const void *dy, void *dx, bool add, void *dr,
                                          bool add_dr, float *sums)

@@ -178,6 +178,8 @@ ok "refused: no such recipe" says 1 'there is no recipe demon.yaml; there are .*
 ok "refused: a batch larger than an epoch" refused 'an epoch has .* samples, a batch needs 64: lower trainer.batch' data.tile=400 trainer.batch=64
 ok "refused: a chunk larger than the batch" refused 'command line: trainer.chunk = 17: a batch has only 16 views' trainer.chunk=17
 ok "refused: a batch too small for the method" refused 'command line: trainer.batch = 1: method .* needs at least 2' trainer.batch=1
+ok "refused: views too small for the encoder" says 1 'views of 16 x 16 \(data.view, views.N.size\) cannot go through the encoder' \
+    ./run train demo data.path="$work/images" run.dir="$work/refused" device=cpu encoder.name=convnext_atto data.tile=64 data.view=16
 ok "refused: no such data" refused "data.path = .*/nowhere: No such file" data.path="$work/nowhere"
 ok "refused: no such device" refused "device = cuda: there is no /nowhere.so" device=cuda cuda.plugin=/nowhere.so
 ok "refused: no such init" refused "init: opening .*/nowhere: No such file" init="$work/nowhere"

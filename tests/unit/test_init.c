@@ -126,12 +126,18 @@ static void put(contents *c, const char *name, sb_tensor_type type, size_t bytes
     put(c, name, type, sizeof(data), data, (int)(sizeof((int64_t[]){ __VA_ARGS__ }) / 8), \
         (int64_t[]){ __VA_ARGS__ })
 
-static int take(network *n, const contents *c, const size_t *whole, char **report)
+static int take_with(network *n, const contents *c, const char *const *metadata, const size_t *whole,
+                     char **report)
 {
     char path[PATH_MAX];
     in_folder(path, "file.safetensors");
-    assert_int_equal(sb_safetensors_write(path, c->tensors, c->count, NULL, look, NULL), 0);
+    assert_int_equal(sb_safetensors_write(path, c->tensors, c->count, metadata, look, NULL), 0);
     return sb_init_take(&n->view, path, whole, report);
+}
+
+static int take(network *n, const contents *c, const size_t *whole, char **report)
+{
+    return take_with(n, c, NULL, whole, report);
 }
 
 /* ---- tests --------------------------------------------------------------------------------------------- */
@@ -287,6 +293,37 @@ static void test_positions(void **state)
     drop(&n);
 }
 
+/* Whether the report says that a network which makes its filters standard computes something else with these,
+ * in a file with this configuration (NULL: of somebody else's). */
+static bool says_changed(const float filters[6], const char *config)
+{
+    network n;
+    contents c = { 0 };
+    char *report;
+    const char *const metadata[] = { "smallbatch.config", config, NULL };
+    make(&n, 1, 2, true);
+    n.store.entries[2].extent.standardised = true;
+    put(&c, "conv2.weight", SB_TENSOR_F32, 6 * sizeof *filters, filters, 4, (int64_t[]){ 3, OUT, 1, 1 });
+    if (take_with(&n, &c, config ? metadata : NULL, NULL, &report) != 0)
+        fail_msg("%s", sb_error());
+    const bool says = strstr(report, "the filters of 1 tensors are not standardised in the file") != NULL;
+    free(report);
+    drop(&n);
+    return says;
+}
+
+static void test_standard(void **state)
+{
+    (void)state;
+    static const float standard[6] = { -1, 1, 1, -1, 1, -1 }, other[6] = { 1, 2, 3, 4, 5, 6 };
+    assert_false(says_changed(standard, NULL));
+    assert_true(says_changed(other, NULL));
+    assert_true(says_changed(other, "encoder:\n  norm: batch\n"));
+    assert_true(says_changed(other, "encoder:\n  norm: group\n  standardise: false\n"));
+    assert_false(says_changed(other, "encoder:\n  norm: group\n  standardise: true\n"));
+    assert_false(says_changed(other, "encoder:\n  norm: group\n")); /* from before there was a choice */
+}
+
 static void refused(network *n, const contents *c, const size_t *whole, const char *error)
 {
     char *report;
@@ -369,8 +406,8 @@ static void test_pickles(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_taken),   cmocka_unit_test(test_resized), cmocka_unit_test(test_positions),
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_pickles),
+        cmocka_unit_test(test_taken),    cmocka_unit_test(test_resized), cmocka_unit_test(test_positions),
+        cmocka_unit_test(test_standard), cmocka_unit_test(test_refused), cmocka_unit_test(test_pickles),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -103,8 +103,7 @@ sb_entry *sb_weight_of(sb_graph *g, sb_t t, int k)
     return !n || n->leaf || n->w[k] < 0 ? NULL : &g->store->entries[n->w[k]];
 }
 
-/* A node without a name of its own: its weights are its scope's ("layer1.0.gamma"), or have none before
- * theirs
+/* A node without a name of its own: its weights have its scope's before theirs ("layer1.0.gamma"), or none
  * ("pos_embed"). */
 static bool name_is_scope(const char *name)
 {

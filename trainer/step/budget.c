@@ -65,9 +65,7 @@ static int sized_pieces(const sb_step *s, int most, piece list[SB_STEP_PLANS_MAX
         *p = (piece){ .side = side, .n = n, .chunks = c % 2 ? 1 : cuts[c / 2].rows / n };
         if (sb_plan_size(&p->bytes, s->encoder, &pixels,
                          &(sb_plan_options){ .training = true, .again = s->again }) != 0)
-            return sb_context("a chunk of %d views of %d x %d cannot be planned; lower trainer.chunk or "
-                              "trainer.batch",
-                              n, side, side);
+            return sb_step_cannot_plan(s, n, side);
     }
     return count;
 }

@@ -6,6 +6,19 @@
 #include "proto/random.h"
 #include "trainer/step/private.h"
 
+int sb_step_cannot_plan(const sb_step *s, int n, int side)
+{
+    const sb_shape one = { 1, side, side, s->config->data.channels, SB_U8 };
+    sb_plan_bytes bytes;
+    if (sb_plan_size(&bytes, s->encoder, &one, &(sb_plan_options){ .training = true, .again = s->again }) !=
+        0)
+        return sb_context("views of %d x %d (data.view, views.N.size) cannot go through the encoder, not one",
+                          side, side);
+    return sb_context("a chunk of %d views of %d x %d cannot be planned; lower trainer.chunk or "
+                      "trainer.batch",
+                      n, side, side);
+}
+
 static sb_step_plan *plan_for(sb_step *s, int side, int n)
 {
     for (int i = 0; i < s->plan_count; i++)
@@ -15,8 +28,7 @@ static sb_step_plan *plan_for(sb_step *s, int side, int n)
     const sb_shape pixels = { n, side, side, s->config->data.channels, SB_U8 };
     const sb_plan_options options = { .training = true, .again = s->again };
     if (sb_plan_create(&p->plan, s->encoder, &pixels, &options) != 0) {
-        sb_context("a chunk of %d views of %d x %d cannot be planned; lower trainer.chunk or trainer.batch",
-                   n, side, side);
+        sb_step_cannot_plan(s, n, side);
         return NULL;
     }
     p->side = side;

@@ -106,6 +106,10 @@ int sb_step_cut_batch(const sb_settings *config, int most, sb_step_cut out[SB_VI
 int sb_step_lay_out(sb_step *step, int most);
 void sb_step_drop_plans(sb_step *step);
 
+/* chunks.c. -1: says why the encoder has no plan for n views of side x side, whose error there is: not for a
+ * single one, which is smaller than what it needs, or not for so many. */
+int sb_step_cannot_plan(const sb_step *step, int n, int side);
+
 /* chunks.c. Sets the order of the samples in this batch, and tells the device: view 0 as they come, every
  * other view permuted, by (seed, batch, view), where there are several chunks. Of a replica all views are of
  * its own samples. again: another permutation, over the replicas, too. */
