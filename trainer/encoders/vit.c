@@ -83,8 +83,9 @@ static sb_t build(sb_graph *g, int width, const vit_keys *own, const sb_encoder_
     const bool mean = own->pool == POOL_MEAN;
     const int grid = grid_of(own, input), prefix = !mean + own->registers;
     if (grid < 1)
-        return sb_fail("encoder.patch = %d: an image of %d pixels a side has no patch of that size",
-                       patch_of(own), own->image > 0 ? own->image : input->side);
+        return sb_fail("encoder.patch = %d: an image of %d pixels a side (%s) has no patch of that size",
+                       patch_of(own), own->image > 0 ? own->image : input->side,
+                       own->image > 0 ? "encoder.image" : "data.view");
     sb_t t = sb_tokens(g, patches(g, own, width, input), "", .grid = grid, .class_token = !mean,
                        .registers = own->registers);
     sb_entry *table = sb_weight_of(g, t, SB_TOKENS_POSITIONS);
