@@ -236,6 +236,9 @@ static void print_memory(const sb_settings *c, sb_step *sketch, const sb_step_bu
 static int print_time(const sb_settings *c)
 {
     sb_calibration k;
+    if (fflush(stdout) != 0) /* a step may take a minute: what is known is seen before */
+        return sb_fail_errno("writing the plan");
+    fprintf(stderr, "plan: measuring steps on this machine\n");
     if (sb_calibrate(c, &k) != 0)
         return -1;
     const double hours = k.step_s * (double)c->trainer.steps / 3600;
