@@ -3,6 +3,7 @@
 # nothing, and leaves what was there as it was.
 # shellcheck source=tests/pipeline/common.sh
 source "$(dirname "$0")/common.sh"
+unset SB_BUILD # ./run looks for packages and builds before each command, as it does for users
 
 # What makes a command subject to permissions where root runs the tests; `bounded` puts it before what a test runs.
 bound=() plain_user=()
