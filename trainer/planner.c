@@ -8,7 +8,6 @@
 #include "proto/error.h"
 #include "trainer/calibrate.h"
 #include "trainer/precision.h"
-#include "trainer/step/step.h"
 #include "trainer/train.h"
 
 #define NORM_VIEWS 32               /* in a norm: fewer make its statistics noise (MoCo's groups have 32) */
@@ -68,6 +67,12 @@ static choice choose_chunk(sb_step *sketch, const sb_settings *c, size_t availab
     return best;
 }
 
+size_t sb_planner_card(size_t memory)
+{
+    const size_t held = OWN + (memory / 25 > RESERVE ? memory / 25 : RESERVE);
+    return memory > held ? memory - held : 0;
+}
+
 /* What there is with so many of MARGINS parts of the margin left free. */
 enum { MARGINS = 8 };
 static size_t less_margin(size_t available, int parts)
@@ -87,8 +92,7 @@ static choice choose(sb_step *sketch, const sb_settings *c, size_t available)
     return chosen;
 }
 
-/* The largest chunk with one way of making again, in the same way; 0: none fits. */
-static int choose_fit(sb_step *sketch, sb_recompute r, size_t available)
+int sb_planner_fit(sb_step *sketch, sb_recompute r, size_t available)
 {
     int chunk = 0;
     for (int parts = MARGINS; parts >= 0 && chunk == 0; parts--)
@@ -182,7 +186,7 @@ static int print_rows(sb_device *device, const sb_settings *settings, double sca
     const int whole = sb_step_largest_chunk(&c);
     for (sb_recompute r = SB_RECOMPUTE_NONE; r < SB_RECOMPUTE_AUTO && rc == 0; r++) {
         sb_step_budget b;
-        const int chunk = choose_fit(sketch, r, available);
+        const int chunk = sb_planner_fit(sketch, r, available);
         if (chunk <= 0)
             printf("  %4d px   %-6s   does not fit\n", largest, names[r]);
         else if (sb_step_size(sketch, chunk, r, &b) != 0)
@@ -299,8 +303,7 @@ int sb_planner_print(const sb_settings *settings, size_t memory)
     if (memory == 0 && sb_precision_settle(device, settings->trainer.precision, &has) != 0) {
         rc = sb_context("a plan for this machine (for another: --device-memory 8GiB)");
     } else if (memory > 0) {
-        const size_t held = OWN + (memory / 25 > RESERVE ? memory / 25 : RESERVE);
-        available = memory > held ? memory - held : 0;
+        available = sb_planner_card(memory);
     } else {
         rc = device->available(device, &available);
     }

@@ -5,6 +5,7 @@
 
 #include "kernels/device.h"
 #include "trainer/configuration.h"
+#include "trainer/step/step.h"
 
 /* Chooses trainer.precision, trainer.chunk and trainer.recompute where they are auto, and writes them into
  * the settings and the configuration: a chunk is the group of the norms, so a run keeps it wherever it goes
@@ -17,6 +18,14 @@ int sb_planner_settle(sb_settings *settings, sb_config *config);
 
 /* The same on a device that is open. */
 int sb_planner_settle_on(sb_device *device, sb_settings *settings, sb_config *config);
+
+/* What a step may take of a device of so many bytes that is not here: all but the reserve and the libraries'.
+ */
+size_t sb_planner_card(size_t memory);
+
+/* The largest chunk that fits into so many bytes if this is made again, beside the margin or, where nothing
+ * does, beside as much of it as can be (sb_step_fit). 0: none fits. */
+int sb_planner_fit(sb_step *sketch, sb_recompute recompute, size_t available);
 
 /* Prints what the recipe takes, as ./run plan shows it. memory: the bytes of a device that is not here; 0:
  * what is free on this machine's. */

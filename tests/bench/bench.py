@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""Benchmarks: ratios against a named peer in one run on this machine, each with its bound. `./run bench [NAME...] [--json FILE]`.
+"""Benchmarks: ratios against a named peer in one run on this machine, each with its bound; and a table of the encoders, which has none.
+`./run bench [NAME...] [--json FILE]`.
 
 A figure is the median over interleaved pairs (ours, peer, ours, peer, ...) of peer's time / our time, so that what else the machine does
 falls on both. Workers (worker.h, peer.py) live through all pairs: nothing is measured cold."""
@@ -22,7 +23,9 @@ PHOTOGRAPHS = sorted((ROOT / "data/demo").glob("*.jpg"))
 CORES = os.cpu_count()
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "VIPS_CONCURRENCY": "1"}
 PATCHES = {"vit_tiny": ("encoder.patch=32",)}
+MIB = 2**20
 figures = []
+table = []  # of encoders()
 
 
 def figure(name, value, unit, bound, good, note=""):
@@ -125,7 +128,8 @@ def products(encoder, side, batch, precision):
 
 
 def step():
-    """A training step of ResNet-18 against PyTorch's, all cores; memory above what the process held before."""
+    """A training step of ResNet-18 against PyTorch's, all cores, and of three other encoders against timm's; memory above what the process
+    held before."""
     device = subprocess.run([ROOT / "build/tests/kernels/test_cpu", "device"], cwd=ROOT, stdout=subprocess.PIPE, check=True, text=True).stdout
     for side, batch, repeats in ((64, 64, 2), (224, 16, 1), (1024, 2, 1)):
         for precision in ("f32", "bf16") if "bf16 native" in device else ("f32",):
@@ -141,12 +145,13 @@ def step():
             bounded = side != 64
             figure(f"memory {side} {precision}: ours / PyTorch", memory / peer_memory, "x", "<= 0.8" if bounded else "",
                    memory / peer_memory <= 0.8 if bounded else None, f"{memory >> 20} MiB against {peer_memory >> 20} MiB")
+    against_timm()
 
 
-def encoders():
+def against_timm():
     """The same step of other encoders in f32, against timm's in the faster of PyTorch's layouts."""
     if not (ROOT / "build/timm").is_dir():
-        return print("encoders: timm from PyPI is missing")
+        return print("step of other encoders: timm from PyPI is missing")
     side, batch = 224, 8
     for encoder in ("mobilenetv4_conv_small", "convnext_atto", "vit_tiny"):
         ours = step_worker(side, batch, f"encoder.name={encoder}", *PATCHES.get(encoder, ()))
@@ -160,12 +165,51 @@ def encoders():
                f"{views / statistics.median(mine):.1f} views/s against {views / statistics.median(peer):.1f} (channels "
                f"{'last' if peer is theirs[0] else 'first'}); products alone {views / products(encoder, side, batch, 'f32'):.1f}")
         share = memory[0] / min(memory[1:])
-        figure(f"memory {encoder} {side} f32: ours / PyTorch", share, "x", "<= 0.8", share <= 0.8, f"{memory[0] >> 20} MiB against {min(memory[1:]) >> 20} MiB")
+        figure(f"memory {encoder} {side} f32: ours / PyTorch", share, "x", "", None, f"{memory[0] >> 20} MiB against {min(memory[1:]) >> 20} MiB")
 
 
 def step_worker(side, batch, *keys):
     return Worker(TOOLS / "step_tool", f"data.view={side}", f"trainer.batch={batch}", "trainer.precision=f32", f"trainer.threads={CORES}",
                   "method.name=dcl", *keys)
+
+
+def views_a_second(worker, views):
+    """Of one that is warm: the median of three repeats, or one that takes long. Ends it."""
+    long = worker.ask(1)[0] > 1.5
+    seconds = statistics.median(worker.ask(1)[0] for _ in range(1 if long else 3))
+    worker.end()
+    return views / seconds
+
+
+def short(value):
+    """Three digits, and no exponent."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+# In the order of the table: name, keys.
+ENCODERS = (("resnet18", ()), ("resnet18", ("encoder.stem=stride4",)), ("resnet50", ()), ("mobilenetv4_conv_small", ()), ("convnext_atto", ()),
+            ("convnext_nano", ()), ("convnext_tiny", ()), ("vit_tiny", ("encoder.patch=16",)), ("vit_tiny", ("encoder.patch=32",)),
+            ("vit_small", ("encoder.patch=32",)))
+
+
+def encoders():
+    """A table of the encoders, without bounds, by name only since it takes ten minutes and 5 GB: what a view is in products and in memory, how
+    many a card of 8 GiB holds at once (arithmetic, as ./run plan's), and views/s here in f32, all cores, forward alone as embed has it, and in
+    training (MMCR, which takes one sample of two views; AdamW)."""
+    print("| encoder | pixels | GMAC a view | weights, M | MiB a view in training, f32 | bf16 | views on a card of 8 GiB, bf16 | views/s, embed "
+          "| train |\n|---|---|---|---|---|---|---|---|---|")
+    for encoder, own in ENCODERS:
+        for side, samples in ((224, 8), (1024, 1)):
+            keys = (f"encoder.name={encoder}", *own, f"data.view={side}", f"trainer.threads={CORES}", "method.name=mmcr")
+            sizes = subprocess.run([TOOLS / "encoder_tool", *keys], cwd=ROOT, stdout=subprocess.PIPE, check=True, text=True).stdout
+            products, weights, f32, bf16, held = map(int, sizes.split())
+            chunk = 32 if side == 224 else 2  # that embed has
+            embed = views_a_second(Worker(TOOLS / "embed_tool", chunk, *keys), chunk)
+            train = views_a_second(Worker(TOOLS / "step_tool", *keys, "trainer.precision=f32", f"trainer.batch={samples}"), 2 * samples)
+            table.append({"encoder": encoder, "keys": own, "pixels": side, "multiply_adds": products, "weights": weights, "bytes_f32": f32,
+                          "bytes_bf16": bf16, "views_8gib_bf16": held, "embed_views_per_second": embed, "train_views_per_second": train})
+            cells = map(short, (products / 1e9, weights / 1e6, f32 / MIB, bf16 / MIB, held, embed, train))
+            print(f"| {' '.join((encoder, *own))} | {side} | {' | '.join(cells)} |", flush=True)
 
 
 def faster_layout(*command):
@@ -313,16 +357,16 @@ ALL = {f.__name__: f for f in (decode, view, step, encoders, cache, loss, loader
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="./run bench", description="Benchmarks with peers and bounds; all of them by default.")
+    parser = argparse.ArgumentParser(prog="./run bench", description="Benchmarks with peers and bounds; all but the table of encoders by default.")
     parser.add_argument("name", nargs="*", choices=[[], *ALL], metavar="NAME", help=", ".join(f"{n}: {f.__doc__}" for n, f in ALL.items()))
     parser.add_argument("--json", metavar="FILE", help="writes the figures there too")
     options = parser.parse_args()
     processor = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
     print(f"{processor}, {CORES} cores; medians of interleaved pairs")
-    for name in options.name or ALL:
+    for name in options.name or [n for n in ALL if n != "encoders"]:
         ALL[name]()
     if options.json:
-        Path(options.json).write_text(json.dumps({"processor": processor, "cores": CORES, "figures": figures}, indent=1) + "\n")
+        Path(options.json).write_text(json.dumps({"processor": processor, "cores": CORES, "figures": figures, "encoders": table}, indent=1) + "\n")
     failed = sum(f["pass"] is False for f in figures)
     print(f"{sum(f['pass'] is True for f in figures)} bounds kept, {failed} not")
     sys.exit(failed > 0)

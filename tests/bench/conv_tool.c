@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "proto/error.h"
+#include "tests/bench/counts.h"
 #include "tests/bench/worker.h"
 #include "trainer/configuration.h"
 #include "trainer/encoder.h"
@@ -25,11 +26,6 @@ typedef struct {
     int count;
     void *scratch;
 } bench;
-
-static bool is_product(sb_op_id op)
-{
-    return op == SB_OP_CONV || op == SB_OP_DEPTHWISE || op == SB_OP_ATTENTION;
-}
 
 static int take(bench *b, layer *l, size_t bytes, void *out)
 {
@@ -99,7 +95,7 @@ static int prepare(bench *b, int views)
         ys[i].h = ys[i].w = b->config.data.view;
         if (!n->leaf)
             rc = sb_op_shape(n->op, n->how, xs, &ys[i]);
-        if (rc == 0 && !n->leaf && is_product(n->op))
+        if (rc == 0 && !n->leaf && sb_counts_product(n->op))
             rc = add(b, n, &xs[0], &scratch);
     }
     free(ys);

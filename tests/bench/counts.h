@@ -31,6 +31,13 @@ typedef struct {
     int chunks;
 } sb_counts;
 
+/* Whether it is one of the operations that multiply in an encoder: a convolution (a linear layer of places
+ * or tokens is one) or attention. */
+static inline bool sb_counts_product(sb_op_id op)
+{
+    return op == SB_OP_CONV || op == SB_OP_DEPTHWISE || op == SB_OP_ATTENTION;
+}
+
 /* Counts one step of these settings. */
 int sb_counts_step(const sb_settings *config, const sb_peak *peaks, int peak_count, sb_counts *out);
 
