@@ -200,7 +200,7 @@ int sb_gpu_main(int argc, char **argv, int (*open)(sb_device **out, int threads)
     const char *mode = argc > 1 ? argv[1] : "";
     bool steps = strcmp(mode, "step") == 0 && argc > 2;
     if (!steps && strcmp(mode, "time") != 0)
-        return sb_cases_main(argc, argv, open, threads, NULL);
+        return sb_cases_main(argc, argv, open, threads, false, NULL);
     sb_stopwatch stopwatch = { .start = start, .stop = stop };
     sb_device *device = NULL;
     int rc = open(&device, threads[0]) != 0 || find_peak(&stopwatch.peak) != 0 ? -1 : start_watching();
@@ -217,7 +217,7 @@ int sb_gpu_main(int argc, char **argv, int (*open)(sb_device **out, int threads)
     if (rc != 0)
         fprintf(stderr, "%s\n", sb_error());
     else if (!steps)
-        rc = sb_cases_main(argc, argv, open, threads, &stopwatch);
+        rc = sb_cases_main(argc, argv, open, threads, false, &stopwatch);
     stop_watching();
     return rc != 0;
 }

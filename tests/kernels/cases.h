@@ -173,8 +173,10 @@ void sb_bound_print(const char *name, double bound, double measured);
  *                         median, and how many times the bound that is
  *   list [NAME]           names of all cases
  *   device                what the device says of itself
- * NAME: only cases whose name begins so. Returns the exit status. */
+ * NAME: only cases whose name begins so. differences: compares the references' gradients with finite
+ * differences, too; that says nothing of the device, so one device's program does it. Returns the exit
+ * status. */
 int sb_cases_main(int argc, char **argv, int (*open)(sb_device **out, int threads), const int *threads,
-                  const sb_stopwatch *watch);
+                  bool differences, const sb_stopwatch *watch);
 
 #endif

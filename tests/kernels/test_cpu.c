@@ -3,5 +3,5 @@
 
 int main(int argc, char **argv)
 {
-    return sb_cases_main(argc, argv, sb_device_cpu, (const int[]){ 2, 1, 3, 7, 0 }, NULL);
+    return sb_cases_main(argc, argv, sb_device_cpu, (const int[]){ 2, 1, 3, 7, 0 }, true, NULL);
 }

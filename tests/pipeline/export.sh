@@ -102,7 +102,7 @@ else
     skip "what libraries have is begun from and exported as it was" "timm and safetensors from PyPI are missing"
 fi
 ok "scales of last norms begin at 0" run_encoder zero encoder.zero_gamma=true optimiser.lr=0
-begins_zero() { /usr/bin/python3 - "$work/zero.safetensors" <<'END'
+begins_zero() { /usr/bin/python3 - "$work/zero/backbone.safetensors" <<'END'
 import sys
 sys.path.insert(0, "tests/oracle")
 import reference
