@@ -11,11 +11,11 @@
 #include <unistd.h>
 
 #include "kernels/op/standard_rows.h"
-#include "kernels/share/resample.h"
 #include "kernels/staging.h"
 #include "proto/error.h"
 #include "proto/memory.h"
 #include "proto/rundir.h"
+#include "trainer/resize.h"
 #include "trainer/safetensors.h"
 
 #define NAMED 6 /* names of a kind in a report */
@@ -188,30 +188,71 @@ static bool same_shape(const sb_tensor *a, const sb_tensor *b)
     return same;
 }
 
-/* A table of positions in the file, [1, rows, c], with as many in front of its grid's as are wanted or with
- * one more, a class token's: the side of its grid, and how many rows in front are left out. 0: it is none. */
-static int64_t grid_in_file(const wanted *w, int64_t *left_out)
+/* How the rows of a table of positions lie: that of the class token, if there is one, those of registers, and
+ * those of side x side places. side = 0: it is no table. */
+typedef struct {
+    int64_t class_token, registers, side;
+} table;
+
+static int64_t in_front(const table *t) { return t->class_token + t->registers; }
+
+static int64_t root(int64_t square)
 {
-    const int64_t *is = w->found->shape, *be = w->tensor.shape, grid = w->entry->grid;
-    const bool table = grid > 0 && w->found->dims == 3 && is[0] == 1 && is[2] == be[2];
-    for (*left_out = 0; table && *left_out < 2; ++*left_out) {
-        const int64_t places = is[1] - (be[1] - grid * grid) - *left_out,
-                      side = places > 0 ? (int64_t)lround(sqrt((double)places)) : 0;
-        if (side > 0 && side * side == places)
-            return side;
-    }
-    return 0;
+    const int64_t side = square > 0 ? (int64_t)lround(sqrt((double)square)) : 0;
+    return side * side == square ? side : 0;
+}
+
+/* What the file has under the name of w, or another name in its place; NULL: nothing. */
+static const sb_tensor *beside(const taking *t, const wanted *w, const char *name)
+{
+    char full[SB_TENSOR_NAME];
+    const int prefix = (int)(strlen(w->found->name) - strlen(w->tensor.name));
+    return snprintf(full, sizeof full, "%.*s%s", prefix, w->found->name, name) < (int)sizeof full
+               ? sb_safetensors_find(&t->file, full)
+               : NULL;
+}
+
+/* Of the file: what it has of tokens stands in front, or only places have positions (timm's no_embed_class).
+ */
+static table table_in_file(const taking *t, const wanted *w)
+{
+    const int64_t *is = w->found->shape, *be = w->tensor.shape;
+    if (w->entry->grid == 0 || w->found->dims != 3 || is[0] != 1 || is[2] != be[2])
+        return (table){ 0 };
+    const sb_tensor *registers = beside(t, w, "reg_token");
+    table of = { .class_token = beside(t, w, "cls_token") != NULL,
+                 .registers = registers && registers->dims == 3 ? registers->shape[1] : 0 };
+    of.side = root(is[1] - in_front(&of));
+    return of.side > 0 ? of : (table){ .side = root(is[1]) };
+}
+
+/* Of the network. */
+static table table_wanted(const taking *t, const wanted *w)
+{
+    table of = { .side = w->entry->grid };
+    for (int i = 0; i < t->count; i++)
+        of.class_token |= strcmp(t->list[i].tensor.name, "cls_token") == 0;
+    of.registers = w->tensor.shape[1] - of.side * of.side - of.class_token;
+    return of;
 }
 
 /* Whether what the file has can become what is wanted: filters [out, in, height, width], or positions. */
-static bool resizable(const wanted *w)
+static bool resizable(const taking *t, const wanted *w)
 {
     const int64_t *is = w->found->shape, *be = w->tensor.shape;
-    int64_t left_out;
-    if (grid_in_file(w, &left_out) > 0)
+    if (table_in_file(t, w).side > 0)
         return true;
     return w->entry->stem && w->found->dims == 4 && w->tensor.dims == 4 && is[0] == be[0] &&
            (is[1] == be[1] || is[1] == 1 || be[1] == 1) && is[1] > 0 && is[2] > 0 && is[3] > 0;
+}
+
+/* Row for row; tables of one shape may be of other tokens. */
+static bool same(const taking *t, const wanted *w)
+{
+    if (!same_shape(w->found, &w->tensor) || w->entry->grid == 0)
+        return same_shape(w->found, &w->tensor);
+    const table is = table_in_file(t, w), be = table_wanted(t, w);
+    return is.class_token == be.class_token && is.registers == be.registers;
 }
 
 static const sb_tensor *find(const taking *t, const char *prefix, const wanted *w)
@@ -250,10 +291,7 @@ static void find_all(taking *t)
         if (!w->found)
             continue;
         t->used[w->found - t->file.tensors] = true;
-        w->fate = !is_float(w->found)                ? OTHER
-                  : same_shape(w->found, &w->tensor) ? TAKEN
-                  : resizable(w)                     ? RESIZED
-                                                     : OTHER;
+        w->fate = !is_float(w->found) ? OTHER : same(t, w) ? TAKEN : resizable(t, w) ? RESIZED : OTHER;
     }
 }
 
@@ -340,71 +378,34 @@ static int take(taking *t, const wanted *w)
     return 0;
 }
 
-/* How much of place `old`, of k, lies under place `at`, of m. */
-static double overlap(int64_t old, int64_t k, int64_t at, int64_t m)
+static int send(taking *t, const float *from, float *to, size_t count)
 {
-    const double scale = (double)k / (double)m, begin = scale * (double)at, end = scale * (double)(at + 1);
-    return fmax(fmin(end, (double)(old + 1)) - fmax(begin, (double)old), 0);
+    int rc = 0;
+    for (size_t at = 0, n; rc == 0 && at < count; at += n) {
+        n = piece_at(at, count);
+        memcpy(sb_staging_room(&t->staging, to + at), from + at, n * sizeof *from);
+        rc = sb_staging_send(&t->staging, to + at, n * sizeof *from);
+    }
+    return rc;
 }
 
-/* One value of a resized filter, of the sum over the channels of the old one, [channels, k[0], k[1]]. */
-static double resized(const float *old, int64_t channels, const int64_t *k, int64_t y, int64_t x,
-                      const int64_t *m)
+/* Positions of tokens that the file has not stay as initialised. made: room for the grid's. */
+static int take_positions(taking *t, const wanted *w, const float *from, float *made)
 {
-    double sum = 0;
-    for (int64_t c = 0; c < channels; c++)
-        for (int64_t i = 0; i < k[0]; i++)
-            for (int64_t j = 0; j < k[1]; j++)
-                sum += overlap(i, k[0], y, m[0]) * overlap(j, k[1], x, m[1]) *
-                       (double)old[(c * k[0] + i) * k[1] + j];
-    return sum;
-}
-
-static void resize(const float *from, const int64_t *is, float *to, const int64_t *be)
-{
-    const int64_t summed = is[1] == be[1] ? 1 : is[1], old = is[2] * is[3];
-    const double share = is[1] == be[1] ? 1 : (double)be[1]; /* one of the two is 1 where they differ */
-    for (int64_t o = 0; o < be[0]; o++)
-        for (int64_t c = 0; c < be[1]; c++)
-            for (int64_t y = 0; y < be[2]; y++)
-                for (int64_t x = 0; x < be[3]; x++)
-                    *to++ = (float)(resized(from + (o * is[1] + (is[1] == be[1] ? c : 0)) * old, summed,
-                                            is + 2, y, x, be + 2) /
-                                    share);
-}
-
-/* Row i of a table, resized along both axes: the sum over the old grid's places. matrix: [be, is]. */
-static void resize_place(const float *from, int64_t is, const float *down, const float *across, int64_t width,
-                         float *to)
-{
-    for (int64_t c = 0; c < width; c++)
-        to[c] = 0;
-    for (int64_t i = 0; i < is; i++)
-        for (int64_t j = 0; j < is; j++) {
-            const float share = down[i] * across[j], *row = from + (i * is + j) * width;
-            for (int64_t c = 0; share != 0 && c < width; c++)
-                to[c] += share * row[c];
-        }
-}
-
-/* A table of positions: what is in front of the grid is taken, the grid is resized as tokens.h does it. */
-static int resize_positions(const wanted *w, const float *from, float *to)
-{
-    int64_t left_out;
-    const int64_t is = grid_in_file(w, &left_out), be = w->entry->grid, width = w->tensor.shape[2],
-                  front = (w->tensor.shape[1] - be * be) * width;
-    float *matrix = sb_grown(NULL, (size_t)(is * be), sizeof *matrix, "a matrix of positions");
-    if (!matrix)
+    const table is = table_in_file(t, w), be = table_wanted(t, w);
+    const int64_t width = w->tensor.shape[2];
+    float *to = (float *)(uintptr_t)w->tensor.data;
+    for (int64_t row = 0; row < in_front(&be); row++) {
+        const bool class_token = row < be.class_token;
+        const int64_t number = row - be.class_token, old = class_token ? 0 : is.class_token + number;
+        if (class_token ? is.class_token == 0 : number >= is.registers)
+            continue;
+        if (send(t, from + old * width, to + row * width, (size_t)width) != 0)
+            return -1;
+    }
+    if (sb_resize_grid(from + in_front(&is) * width, is.side, made, be.side, width) != 0)
         return -1;
-    for (int64_t i = 0; i < be; i++)
-        sb_cubic_row((int)is, (int)be, (int)i, matrix + i * is);
-    from += left_out * width;
-    memcpy(to, from, (size_t)front * sizeof *to);
-    for (int64_t i = 0; i < be * be; i++)
-        resize_place(from + front, is, matrix + i / be * is, matrix + i % be * is, width,
-                     to + front + i * width);
-    free(matrix);
-    return 0;
+    return send(t, made, to + in_front(&be) * width, (size_t)(be.side * be.side * width));
 }
 
 /* Filters over pixels and positions are small: both kinds lie in the host's memory as a whole. */
@@ -415,21 +416,17 @@ static int take_resized(taking *t, const wanted *w)
         old *= (size_t)w->found->shape[d];
     const size_t count = w->tensor.bytes / sizeof(float);
     float *from = sb_grown(NULL, old, sizeof *from, "what init has"),
-          *made = sb_grown(NULL, count, sizeof *made, "what is made of it"),
-          *to = (float *)(uintptr_t)w->tensor.data;
+          *made = sb_grown(NULL, count, sizeof *made, "what is made of it");
     int rc = from && made ? 0 : -1;
     for (size_t at = 0, n; rc == 0 && at < old; at += n) {
         n = piece_at(at, old);
         rc = read_floats(t, w->found, at, n, from + at);
     }
-    if (rc == 0 && w->entry->grid > 0)
-        rc = resize_positions(w, from, made);
-    else if (rc == 0)
-        resize(from, w->found->shape, made, w->tensor.shape);
-    for (size_t at = 0, n; rc == 0 && at < count; at += n) {
-        n = piece_at(at, count);
-        memcpy(sb_staging_room(&t->staging, to + at), made + at, n * sizeof *made);
-        rc = sb_staging_send(&t->staging, to + at, n * sizeof *made);
+    if (rc == 0 && w->entry->grid > 0) {
+        rc = take_positions(t, w, from, made);
+    } else if (rc == 0) {
+        sb_resize_filters(from, w->found->shape, made, w->tensor.shape);
+        rc = send(t, made, (float *)(uintptr_t)w->tensor.data, count);
     }
     free(from);
     free(made);
@@ -495,13 +492,17 @@ static void say_rest(FILE *out, int count)
 }
 
 /* By which rules filters and positions were resized. */
-static const char *rule_of(const wanted *w)
+static const char *rule_of(const taking *t, const wanted *w)
 {
     const int64_t *is = w->found->shape, *be = w->tensor.shape;
     const bool size = is[2] != be[2] || is[3] != be[3];
-    int64_t left_out = 0;
-    if (w->entry->grid > 0 && grid_in_file(w, &left_out) > 0)
-        return left_out > 0 ? ", without the class token's, bicubic" : ", bicubic";
+    if (w->entry->grid > 0) {
+        const table has = table_in_file(t, w), needs = table_wanted(t, w);
+        return needs.class_token > has.class_token || needs.registers > has.registers
+                   ? ", bicubic, those of new tokens as initialised"
+               : has.class_token > needs.class_token ? ", bicubic, without the class token's"
+                                                     : ", bicubic";
+    }
     if (is[1] > be[1])
         return size ? ", sums over channels, sums over areas" : ", sums over channels";
     if (is[1] < be[1])
@@ -522,7 +523,7 @@ static void say_fate(FILE *out, const taking *t, fate which, const char *what)
             continue;
         if (w->found)
             snprintf(text, sizeof text, "%s: %s to %s%s", w->tensor.name, sb_tensor_describe(w->found, has),
-                     sb_tensor_describe(&w->tensor, needs), which == RESIZED ? rule_of(w) : "");
+                     sb_tensor_describe(&w->tensor, needs), which == RESIZED ? rule_of(t, w) : "");
         say_name(out, ++number, w->found ? text : w->tensor.name);
     }
     say_rest(out, count);

@@ -95,7 +95,7 @@ if [ -d build/timm ]; then # and PyPI's safetensors
         encoder.name=vit_tiny encoder.pool=class data.view=64
     ok "  features are timm's" same_features vit_tiny
     patches=(encoder.name=vit_tiny encoder.patch=32 data.view=64)
-    other_grid() { run_encoder patches "${patches[@]}" init="$work/vit_tiny.library.safetensors" 2>&1 | grep "2 resized (patch_embed.proj.weight: .*, pos_embed: .*without the class token's, bicubic)"; }
+    other_grid() { run_encoder patches "${patches[@]}" init="$work/vit_tiny.library.safetensors" 2>&1 | grep "2 resized (patch_embed.proj.weight: .*, pos_embed: .*bicubic, without the class token's)"; }
     ok "  a network of other patches takes its positions" other_grid
     ok "  and is exported, with timm's features" same_features patches
 else

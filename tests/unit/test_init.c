@@ -60,8 +60,8 @@ static void add(network *n, const char *name, sb_entry_kind kind, const sb_exten
 }
 
 /* Filters over `channels` of `side` x `side` pixels, a norm, filters over features, and a head; and, where
- * grid is no 0, a table of positions. */
-static void make_with(network *n, int channels, int side, bool staged, int grid)
+ * grid is no 0, a table of positions, with tokens of a class and of two registers in front or none. */
+static void make_with(network *n, int channels, int side, bool staged, int grid, bool tokens)
 {
     *n = (network){ 0 };
     assert_int_equal(sb_device_cpu(&n->device, 1), 0);
@@ -74,8 +74,12 @@ static void make_with(network *n, int channels, int side, bool staged, int grid)
     add(n, "projector.0.weight", SB_ENTRY_WEIGHT, &(sb_extent){ .dims = 2, .side = { 4, 3 } }, false);
     if (grid > 0) {
         add(n, "pos_embed", SB_ENTRY_WEIGHT,
-            &(sb_extent){ .dims = 3, .side = { 1, (int64_t)grid * grid, 2 } }, false);
+            &(sb_extent){ .dims = 3, .side = { 1, (tokens ? 3 : 0) + (int64_t)grid * grid, 2 } }, false);
         n->store.entries[n->store.count - 1].grid = grid;
+    }
+    if (tokens) {
+        add(n, "cls_token", SB_ENTRY_WEIGHT, &(sb_extent){ .dims = 3, .side = { 1, 1, 2 } }, false);
+        add(n, "reg_token", SB_ENTRY_WEIGHT, &(sb_extent){ .dims = 3, .side = { 1, 2, 2 } }, false);
     }
     assert_int_equal(sb_section_create(&n->section, &n->store, NULL, false, 1, NULL), 0);
     n->view = (sb_checkpoint_view){
@@ -91,7 +95,10 @@ static void make_with(network *n, int channels, int side, bool staged, int grid)
         n->section.statistic[i] = -1;
 }
 
-static void make(network *n, int channels, int side, bool staged) { make_with(n, channels, side, staged, 0); }
+static void make(network *n, int channels, int side, bool staged)
+{
+    make_with(n, channels, side, staged, 0, false);
+}
 
 static void drop(network *n)
 {
@@ -267,7 +274,7 @@ static void test_resized(void **state)
 static void test_positions(void **state)
 {
     (void)state;
-    static const float old[5 * 2] = { 7, 8, 0, 5, 1, 5, 10, 5, 11, 5 };
+    static const float old[5 * 2] = { 7, 8, 0, 5, 1, 5, 10, 5, 11, 5 }, class_token[2] = { 1, 2 };
     /* The centres 1/3, 1 and 5/3 of an axis of [0.5, 1.5]: distances 1/6 and 7/6, and 1/2 twice. */
     const double near = 1.5 / 216 - 2.5 / 36 + 1, d = 7.0 / 6,
                  far = -0.5 * d * d * d + 2.5 * d * d - 4 * d + 2, share = far / (near + far),
@@ -275,14 +282,15 @@ static void test_positions(void **state)
     network n;
     contents c = { 0 };
     char *report;
-    make_with(&n, 1, 2, true, 3);
+    make_with(&n, 1, 2, true, 3, false);
     const sb_entry *table = &n.store.entries[n.store.count - 1];
     PUT(&c, "pos_embed", SB_TENSOR_F32, old, 1, 5, 2);
+    PUT(&c, "cls_token", SB_TENSOR_F32, class_token, 1, 1, 2);
     PUT(&c, "bn1.running_mean", SB_TENSOR_F32, means, OUT);
     if (take(&n, &c, NULL, &report) != 0)
         fail_msg("%s", sb_error());
-    if (!strstr(report, "1 resized (pos_embed: f32 [1, 5, 2] to f32 [1, 9, 2], without the class token's, "
-                        "bicubic)"))
+    if (!strstr(report, "1 resized (pos_embed: f32 [1, 5, 2] to f32 [1, 9, 2], bicubic, without the class "
+                        "token's)"))
         fail_msg("%s", report);
     free(report);
     for (int i = 0; i < 9; i++) {
@@ -291,6 +299,50 @@ static void test_positions(void **state)
         assert_true(fabsf(got[1] - 5) < 1e-5f);
     }
     drop(&n);
+}
+
+/* Positions of tokens that the file has, and of those that it has not. first: the file's first row of its
+ * grid. */
+static void take_tokens(const float *old, int64_t rows, bool class_token, bool registers, int first,
+                        const char *rule)
+{
+    static const float token[2 * 2] = { 1, 2, 3, 4 };
+    network n;
+    contents c = { 0 };
+    char *report;
+    make_with(&n, 1, 2, true, 2, true);
+    const sb_entry *table = &n.store.entries[n.store.count - 3];
+    put(&c, "pos_embed", SB_TENSOR_F32, (size_t)rows * 2 * sizeof *old, old, 3, (int64_t[]){ 1, rows, 2 });
+    PUT(&c, "bn1.running_mean", SB_TENSOR_F32, means, OUT);
+    if (class_token)
+        put(&c, "cls_token", SB_TENSOR_F32, 2 * sizeof *token, token, 3, (int64_t[]){ 1, 1, 2 });
+    if (registers)
+        PUT(&c, "reg_token", SB_TENSOR_F32, token, 1, 2, 2);
+    if (take(&n, &c, NULL, &report) != 0)
+        fail_msg("%s", sb_error());
+    if (!strstr(report, rule))
+        fail_msg("%s", report);
+    free(report);
+    const float *got = n.section.weight + table->offset;
+    const bool has[3] = { class_token && first > 0, registers && first > 0, registers && first > 0 };
+    for (size_t row = 0, is = 0; row < 3; row++) {
+        for (size_t i = 0; i < 2; i++)
+            assert_true(got[2 * row + i] == (has[row] ? old[2 * is + i] : -1));
+        is += has[row];
+    }
+    if (rows - first == 4) /* of one size: the grid stays as it is */
+        same(got + 6, old + 2 * (size_t)first, 4 * 2);
+    drop(&n);
+}
+
+static void test_tokens(void **state)
+{
+    (void)state;
+    static const float old[9 * 2] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14 };
+    take_tokens(old, 7, true, true, 3, "4 tensors taken; 0 resized;");
+    take_tokens(old, 5, true, false, 1, "[1, 5, 2] to f32 [1, 7, 2], bicubic, those of new tokens as init");
+    take_tokens(old, 6, false, true, 2, "[1, 6, 2] to f32 [1, 7, 2], bicubic, those of new tokens as init");
+    take_tokens(old, 9, true, true, 0, "[1, 9, 2] to f32 [1, 7, 2], bicubic, those of new tokens as init");
 }
 
 /* Whether the report says that a network which makes its filters standard computes something else with these,
@@ -406,8 +458,9 @@ static void test_pickles(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_taken),    cmocka_unit_test(test_resized), cmocka_unit_test(test_positions),
-        cmocka_unit_test(test_standard), cmocka_unit_test(test_refused), cmocka_unit_test(test_pickles),
+        cmocka_unit_test(test_taken),   cmocka_unit_test(test_resized),  cmocka_unit_test(test_positions),
+        cmocka_unit_test(test_tokens),  cmocka_unit_test(test_standard), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_pickles),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
