@@ -37,12 +37,12 @@ static double multiply_adds(const sb_settings *c)
 /* -1: it cannot be planned. */
 static double bytes_of_view(sb_step *sketch, const sb_settings *c)
 {
-    const int chunk = sb_step_largest_chunk(c);
+    const int chunk = sb_step_largest_chunk(c), less = chunk / 2, views = chunk - less;
     sb_step_budget whole, half;
     if (sb_step_size(sketch, chunk, SB_RECOMPUTE_NONE, &whole) != 0 ||
-        sb_step_size(sketch, chunk / 2, SB_RECOMPUTE_NONE, &half) != 0)
+        sb_step_size(sketch, less, SB_RECOMPUTE_NONE, &half) != 0)
         return -1;
-    return (double)(whole.activations - half.activations) / (chunk - chunk / 2);
+    return (double)(whole.activations - half.activations) / views;
 }
 
 /* Whether a batch of so many samples fits whole. 1; 0; -1. */

@@ -189,10 +189,17 @@ same_weights() {
     cmp "$work/$1/backbone.safetensors" "$work/$2/backbone.safetensors" && cmp "$work/$1/checkpoints/$newest" "$work/$2/checkpoints/$newest"
 }
 
-# No process names the test's folder, and /dev/shm is as it was. Beside other runs a segment's name lives
-# there for a moment.
+# No process names the test's folder, or has a run there: one that was killed names nothing while it dies, and
+# keeps its lock until then. And /dev/shm is as it was. Beside other runs a segment's name lives there for a
+# moment.
 nothing_left() {
-    nobody() { ! pgrep -f "$work/" >/dev/null; }
+    unlocked() {
+        local lock
+        for lock in "$work"/*/lock; do
+            [ ! -e "$lock" ] || flock -n "$lock" true || return 1
+        done
+    }
+    nobody() { ! pgrep -f "$work/" >/dev/null && unlocked; }
     no_names() { ! compgen -G '/dev/shm/smallbatch*' >/dev/null; }
     until_true "the end of every process" nobody && until_true "the end of names in /dev/shm" no_names
 }
