@@ -705,7 +705,7 @@ int sb_cases_main(int argc, char **argv, opener open, const int *threads, bool d
     fill_list();
     int status = 0;
     if (strcmp(mode, "compare") == 0)
-        status = compare(name, open, only[0] > 0 ? only : threads, differences);
+        status = only[0] > 0 ? compare(name, open, only, false) : compare(name, open, threads, differences);
     else if (strcmp(mode, "time") == 0)
         status = time_all(name, argc > 3 ? strtod(argv[3], NULL) : 0.2, open, threads[0], watch);
     else if (strcmp(mode, "device") == 0)

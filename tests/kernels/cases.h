@@ -167,7 +167,8 @@ void sb_bound_print(const char *name, double bound, double measured);
 
 /* The main of a device's test program. `open` opens the device with so many threads; each of `threads`
  * (ended by 0) is used in turn.
- *   [compare] [NAME] [N]  compares, as TAP: a line a case. The default. N > 0: with so many threads alone
+ *   [compare] [NAME] [N]  compares, as TAP: a line a case. The default. N > 0: with so many threads alone,
+ *                         and without finite differences, which say nothing of threads
  *   time [NAME] [S]       times the real shapes, each for S seconds (default 0.2): median, least, and the
  *                         rates of the least; with a stopwatch (else NULL: the host's clock) the bound, the
  *                         median, and how many times the bound that is
