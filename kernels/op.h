@@ -63,7 +63,7 @@ SB_SHARED size_t sb_shape_at(const sb_shape *s, size_t row, size_t channel)
 
 /* How an entry begins: zeros; ones; all `size`; normal numbers of deviation `size`; normal numbers after He
  * et al. 2015, by the values that meet in an output (fan-in, side[1] and what follows) or that an input goes
- * to (fan-out, side[0] and from side[2]); uniform ones up to 1 / sqrt(fan-in); means of 0 and variances of 1,
+ * to (fan-out, side[0] and from side[2]); uniform ones from -`size` to `size`; means of 0 and variances of 1,
  * for what a norm gathers and nobody learns. */
 typedef enum {
     SB_INIT_ZERO,

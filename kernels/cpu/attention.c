@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "kernels/cpu/cpu.h"
+#include "kernels/cpu/exponential.h"
 #include "proto/error.h"
 
 #define ROWS 64
@@ -32,29 +33,8 @@ typedef struct {
 static int least(int a, int b) { return a < b ? a : b; }
 static size_t row_at(int row, int width) { return (size_t)row * (size_t)width; }
 
-/* exp(x) for x <= 0, off by less than 2 units in the last place; below -87, exp(-87), which is nothing beside
- * exp(0) and still a normal number; NAN stays. 2^n times a polynomial in x - n log 2, which is within half of
- * log 2 from 0: its Taylor series, whose next term is below 2^-27. */
-static inline float exponential(float x)
-{
-    const float clamped = x < -87.0f ? -87.0f : x,
-                whole = 12582912.0f, /* 1.5 2^23: digits behind the point go */
-        shifted = clamped * 1.44269504f + whole, n = shifted - whole,
-                r = clamped - n * 0.693359375f + n * 2.12194440e-4f;
-    float p = 1.0f / 5040;
-    p = p * r + 1.0f / 720;
-    p = p * r + 1.0f / 120;
-    p = p * r + 1.0f / 24;
-    p = p * r + 1.0f / 6;
-    p = p * r + 0.5f;
-    p = p * r * r + r + 1;
-    uint32_t bits;
-    float power;
-    memcpy(&bits, &shifted, sizeof bits);
-    bits = (bits << 23) + 0x3F800000u;
-    memcpy(&power, &bits, sizeof power);
-    return p * power;
-}
+/* exp(x) for x <= 0; below -87, exp(-87), which is nothing beside exp(0). */
+static inline float exponential(float x) { return sb_cpu_exponential(x < -87.0f ? -87.0f : x); }
 
 /* x[i] = exp(x[i] - most), and their sum. */
 static float exponentials(float *x, int count, float most)

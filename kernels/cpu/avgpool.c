@@ -3,7 +3,7 @@
 
 #include "kernels/cpu/cpu.h"
 
-#define BLOCK 64 /* channels that are given back at once */
+#define BLOCK 64 /* channels that are worked on at once */
 
 static int forward(sb_device *device, const sb_call *call)
 {
@@ -13,16 +13,22 @@ static int forward(sb_device *device, const sb_call *call)
     float *y = call->y;
     const size_t places = (size_t)x->h * (size_t)x->w, c = (size_t)x->c, first = (size_t)how->first,
                  count = (size_t)sb_avgpool_count(how, x);
-#pragma omp parallel for schedule(static)
-    for (int n = 0; n < x->n; n++) {
-        float *out = y + (size_t)n * c;
-        for (size_t k = 0; k < c; k++) {
-            double sum = 0;
-            for (size_t p = first; p < first + count; p++)
-                sum += sb_cpu_load(call->x[0], x->type, ((size_t)n * places + p) * c + k);
-            out[k] = (float)(sum / (double)count);
+#pragma omp parallel for collapse(2) schedule(static)
+    for (int n = 0; n < x->n; n++)
+        for (size_t k = 0; k < c; k += BLOCK) {
+            const int channels = c - k < BLOCK ? (int)(c - k) : BLOCK;
+            double sum[BLOCK] = { 0 };
+            float buffer[BLOCK];
+            for (size_t p = first; p < first + count; p++) {
+                const float *row = sb_cpu_row(call->x[0], x->type, ((size_t)n * places + p) * c + k, channels,
+                                              buffer);
+#pragma omp simd
+                for (int i = 0; i < channels; i++)
+                    sum[i] += (double)row[i];
+            }
+            for (int i = 0; i < channels; i++)
+                y[(size_t)n * c + k + (size_t)i] = (float)(sum[i] / (double)count);
         }
-    }
     return 0;
 }
 

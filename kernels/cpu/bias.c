@@ -4,16 +4,6 @@
 /* Columns that one thread sums: a cache line of f32, so that no two threads read the same. */
 #define COLUMNS 16
 
-void sb_cpu_bias_add(const sb_shape *y, const float *bias, void *values)
-{
-    const size_t rows = sb_shape_rows(y), c = (size_t)y->c;
-#pragma omp parallel for schedule(static)
-    for (size_t r = 0; r < rows; r++)
-#pragma omp simd
-        for (size_t i = 0; i < c; i++)
-            sb_cpu_store(values, y->type, r * c + i, sb_cpu_load(values, y->type, r * c + i) + bias[i]);
-}
-
 static void add_sums(const sb_shape *y, const void *dy, size_t first, size_t count, float *dbias)
 {
     const size_t rows = sb_shape_rows(y), c = (size_t)y->c;

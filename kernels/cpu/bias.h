@@ -1,11 +1,9 @@
-/* bias.h: a bias of every channel, for the operations that have one. Private to kernels/cpu. */
+/* bias.h: the gradient of a bias of every channel, for the operations that have one. Private to kernels/cpu.
+ */
 #ifndef SB_KERNELS_CPU_BIAS_H
 #define SB_KERNELS_CPU_BIAS_H
 
 #include "kernels/cpu/cpu.h"
-
-/* values, rows of this shape, += bias [c]. */
-void sb_cpu_bias_add(const sb_shape *y, const float *bias, void *values);
 
 /* dbias [c] += the sums of the columns of dy: in f64, in the order of the rows. */
 void sb_cpu_bias_back(const sb_shape *y, const void *dy, float *dbias);

@@ -10,38 +10,10 @@
 
 #include "kernels/cpu/columns.h"
 #include "kernels/cpu/cpu.h"
+#include "kernels/cpu/exponential.h"
 
 /* 13.2, as bits: exp(-t^2/2) is below f32's least normal number from here on. */
 #define T_MOST 0x41533333u
-
-/* a b + c, rounded once where the processor has an instruction for it. */
-static inline float add_product(float a, float b, float c)
-{
-#ifdef __FMA__
-    return __builtin_fmaf(a, b, c);
-#else
-    return a * b + c;
-#endif
-}
-
-/* 2^v for -126 <= v <= 0: the nearest whole number goes into the exponent, what is left into a polynomial
- * (relative error 2e-9). */
-static inline float power_of_two(float v)
-{
-    const float round = 12582912.0f; /* 1.5 2^23: the sum's last digit is 1 */
-    sb_float_bits whole, scale;
-    whole.f = v + round;
-    const float f = v - (whole.f - round);
-    float p = 0.00015345742576755583f;
-    p = add_product(p, f, 0.0013399928575381637f);
-    p = add_product(p, f, 0.009618489071726799f);
-    p = add_product(p, f, 0.05550328642129898f);
-    p = add_product(p, f, 0.24022646248340607f);
-    p = add_product(p, f, 0.6931471824645996f);
-    p = add_product(p, f, 1.0f);
-    scale.u = (whole.u - 0x4B400000u + 127u) << 23;
-    return p * scale.f;
-}
 
 /* Phi(u), and exp(-u^2/2); of NaN, any numbers. Choices are made of bits: of comparisons the compiler makes
  * branches, and gives up. */
@@ -53,18 +25,18 @@ static inline float distribution(float u, float *bell)
     t.u &= 0x7FFFFFFFu;
     const uint32_t inside = 0 - ((t.u - T_MOST) >> 31);
     t.u = t.u < T_MOST ? t.u : T_MOST;
-    e.f = power_of_two(t.f * t.f * -0.72134752044448170f); /* log2(e) / 2 */
+    e.f = sb_cpu_exponential(t.f * t.f * -0.5f);
     e.u &= inside;
     float above = 0.004077430814504623f, below = 0.010220475494861603f;
-    above = add_product(above, t.f, 0.04037141799926758f);
-    below = add_product(below, t.f, 0.10120294988155365f);
-    above = add_product(above, t.f, 0.1824585646390915f);
-    below = add_product(below, t.f, 0.46742042899131775f);
-    above = add_product(above, t.f, 0.4372466504573822f);
-    below = add_product(below, t.f, 1.199277400970459f);
-    above = add_product(above, t.f, 0.5f);
-    below = add_product(below, t.f, 1.6723783016204834f);
-    below = add_product(below, t.f, 1.0f);
+    above = sb_cpu_fma(above, t.f, 0.04037141799926758f);
+    below = sb_cpu_fma(below, t.f, 0.10120294988155365f);
+    above = sb_cpu_fma(above, t.f, 0.1824585646390915f);
+    below = sb_cpu_fma(below, t.f, 0.46742042899131775f);
+    above = sb_cpu_fma(above, t.f, 0.4372466504573822f);
+    below = sb_cpu_fma(below, t.f, 1.199277400970459f);
+    above = sb_cpu_fma(above, t.f, 0.5f);
+    below = sb_cpu_fma(below, t.f, 1.6723783016204834f);
+    below = sb_cpu_fma(below, t.f, 1.0f);
     const float left = e.f * above / below;
     *bell = e.f;
     return left + right.f * (1 - 2 * left);
@@ -112,7 +84,7 @@ static void backward_piece(const sb_call *call, size_t at, int first, int count,
     for (int i = 0; i < count; i++) {
         const float u = x[i] + bias[i];
         float bell, phi = distribution(u, &bell);
-        dx[i] = dy[i] * add_product(u, bell * 0.39894228040143268f, phi); /* 1 / sqrt(2 pi) */
+        dx[i] = dy[i] * sb_cpu_fma(u, bell * 0.39894228040143268f, phi); /* 1 / sqrt(2 pi) */
     }
     if (sums) {
 #pragma omp simd

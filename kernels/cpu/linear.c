@@ -2,6 +2,14 @@
 #include "kernels/cpu/bias.h"
 #include "kernels/op/linear.h"
 
+static void add_bias(int rows, int columns, const float *bias, float *y)
+{
+#pragma omp parallel for schedule(static)
+    for (int r = 0; r < rows; r++)
+        for (int c = 0; c < columns; c++)
+            y[(size_t)r * (size_t)columns + (size_t)c] += bias[c];
+}
+
 static int forward(sb_device *device, const sb_call *call)
 {
     (void)device;
@@ -10,7 +18,7 @@ static int forward(sb_device *device, const sb_call *call)
     if (sb_cpu_sgemm(false, true, rows, out, in, 1, call->x[0], call->w[0], 0, call->y) != 0)
         return -1;
     if (how->bias)
-        sb_cpu_bias_add(&call->ys, call->w[1], call->y);
+        add_bias(rows, out, call->w[1], call->y);
     return 0;
 }
 

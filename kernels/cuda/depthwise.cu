@@ -4,7 +4,7 @@
  * gradient: a block has WARP channels, a run of places of dy, and up to TAPS places of a row of the kernel;
  * its threads share the places, its partial sums go to scratch, and a second kernel adds the blocks in order
  * in f64. */
-#include "kernels/cuda/launch.h"
+#include "kernels/cuda/spot.h"
 #include "kernels/op/depthwise.h"
 
 #define LANES (THREADS / WARP)
@@ -45,29 +45,6 @@ static __global__ void depthwise_pack(int channels, int places, const float *w, 
     size_t i = global_thread(), c = (size_t)channels;
     if (i < (size_t)places * c)
         to[i] = w[i % c * (size_t)places + i / c];
-}
-
-typedef struct {
-    int n, row, column, channel;
-} spot;
-
-/* Element i of [n, h, w, c]. */
-static __device__ inline spot spot_of(size_t i, const sb_shape &shape)
-{
-    spot s;
-    s.channel = (int)(i % (size_t)shape.c);
-    i /= (size_t)shape.c;
-    s.column = (int)(i % (size_t)shape.w);
-    i /= (size_t)shape.w;
-    s.row = (int)(i % (size_t)shape.h);
-    s.n = (int)(i / (size_t)shape.h);
-    return s;
-}
-
-static __device__ inline size_t index_of(int n, int row, int column, int channel, const sb_shape &s)
-{
-    return (((size_t)n * (size_t)s.h + (size_t)row) * (size_t)s.w + (size_t)column) * (size_t)s.c +
-           (size_t)channel;
 }
 
 static __global__ void depthwise_forward(sb_depthwise_how how, sb_shape xs, sb_shape ys, const void *x,

@@ -24,7 +24,7 @@ static __global__ void gelu_forward(size_t rows, int channels, sb_type type, con
 
 /* sums: of dx, to be db; NULL: not wanted. */
 static __global__ void gelu_backward(size_t rows, int channels, sb_type type, const void *x,
-                                     const float *bias, const void *dy, void *dx, bool add, float *sums)
+                                     const float *bias, const void *dy, void *dx, bool add, double *sums)
 {
     tile_part p = my_part(rows, channels);
     float sum = 0;
@@ -56,7 +56,7 @@ static int forward(sb_device *device, const sb_call *c)
 
 static int backward(sb_device *device, const sb_call *c)
 {
-    float *sums = c->dw[0] ? (float *)c->scratch : NULL;
+    double *sums = c->dw[0] ? (double *)c->scratch : NULL;
     LAUNCH(gelu_backward, tiles_over(&c->ys), dim3(WARP, LANES), 0, sb_cuda_compute(device),
            sb_shape_rows(&c->ys), c->ys.c, c->ys.type, c->x[0], c->w[0], c->dy, c->dx[0], c->add[0], sums);
     add_tiles(device, &c->ys, sums, c->dw[0]);

@@ -33,8 +33,8 @@ static __global__ void layernorm_forward(size_t rows, int channels, sb_type type
 
 /* products: of dy xhat; sums: of dy. */
 static __global__ void layernorm_weights(size_t rows, int channels, sb_type type, const void *x,
-                                         const void *dy, const float *statistics, float *products,
-                                         float *sums)
+                                         const void *dy, const float *statistics, double *products,
+                                         double *sums)
 {
     tile_part p = my_part(rows, channels);
     float product = 0, sum = 0;
@@ -90,7 +90,7 @@ static int backward(sb_device *device, const sb_call *c)
 {
     size_t rows = sb_shape_rows(&c->ys);
     const float *statistics = (const float *)c->aux;
-    float *products = (float *)c->scratch, *sums = products + tile_sums_bytes(&c->ys) / sizeof(float);
+    double *products = (double *)c->scratch, *sums = products + tile_sums_bytes(&c->ys) / sizeof(double);
     if (c->dw[0] || c->dw[1]) {
         LAUNCH(layernorm_weights, tiles_over(&c->ys), dim3(WARP, LANES), 0, sb_cuda_compute(device), rows,
                c->ys.c, c->ys.type, c->x[0], c->dy, statistics, products, sums);

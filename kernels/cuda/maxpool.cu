@@ -1,29 +1,6 @@
 /* maxpool.cu: max pooling on a GPU. */
-#include "kernels/cuda/launch.h"
+#include "kernels/cuda/spot.h"
 #include "kernels/op/maxpool.h"
-
-typedef struct {
-    int n, row, column, channel;
-} spot;
-
-/* Element i of [n, h, w, c]. */
-static __device__ inline spot spot_of(size_t i, const sb_shape &shape)
-{
-    spot s;
-    s.channel = (int)(i % (size_t)shape.c);
-    i /= (size_t)shape.c;
-    s.column = (int)(i % (size_t)shape.w);
-    i /= (size_t)shape.w;
-    s.row = (int)(i % (size_t)shape.h);
-    s.n = (int)(i / (size_t)shape.h);
-    return s;
-}
-
-static __device__ inline size_t index_of(int n, int row, int column, int channel, const sb_shape &s)
-{
-    return (((size_t)n * (size_t)s.h + (size_t)row) * (size_t)s.w + (size_t)column) * (size_t)s.c +
-           (size_t)channel;
-}
 
 static __global__ void maxpool_forward(sb_shape xs, sb_shape ys, const void *x, void *y, uint8_t *places)
 {

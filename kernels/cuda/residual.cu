@@ -16,7 +16,7 @@ static __global__ void residual_forward(size_t rows, int channels, sb_type type,
 /* dr first: x and r may be one tensor. sums: of dy x, to be dgamma; NULL: not wanted. */
 static __global__ void residual_backward(size_t rows, int channels, sb_type type, const void *x,
                                          const float *gamma, const void *dy, void *dx, bool add, void *dr,
-                                         bool add_dr, float *sums)
+                                         bool add_dr, double *sums)
 {
     tile_part p = my_part(rows, channels);
     float sum = 0;
@@ -49,7 +49,7 @@ static int forward(sb_device *device, const sb_call *c)
 
 static int backward(sb_device *device, const sb_call *c)
 {
-    float *sums = c->dw[0] ? (float *)c->scratch : NULL;
+    double *sums = c->dw[0] ? (double *)c->scratch : NULL;
     void *dr = c->dx[1] == c->dy ? NULL : c->dx[1]; /* over dy: it is there already */
     LAUNCH(residual_backward, tiles_over(&c->ys), dim3(WARP, LANES), 0, sb_cuda_compute(device),
            sb_shape_rows(&c->ys), c->ys.c, c->ys.type, c->x[0], c->w[0], c->dy, c->dx[0], c->add[0], dr,

@@ -1,7 +1,7 @@
 /* tiles.h: passes over rows [rows, channels] on a GPU, and sums over rows, channel by channel, for gradients
  * of weights. A block of WARP x LANES threads has WARP channels and a run of rows: thread (x, y) channel x,
- * and the rows y, y + LANES, ... of the run. Sums of blocks go to scratch in f32 and are added in order in
- * f64. Private to kernels/cuda. */
+ * and the rows y, y + LANES, ... of the run. A block adds its lanes up, and
+ * then the blocks are added, in order and in f64. Private to kernels/cuda. */
 #ifndef SB_KERNELS_CUDA_TILES_H
 #define SB_KERNELS_CUDA_TILES_H
 
@@ -27,7 +27,7 @@ static inline dim3 tiles_over(const sb_shape *s) { return column_blocks(tile_run
 /* One sum: of every run and channel. */
 static inline size_t tile_sums_bytes(const sb_shape *s)
 {
-    return tile_runs(sb_shape_rows(s)) * (size_t)s->c * sizeof(float);
+    return tile_runs(sb_shape_rows(s)) * (size_t)s->c * sizeof(double);
 }
 
 /* A thread's part: rows begin, begin + LANES, ... < end. One without a channel has no rows. */
@@ -50,9 +50,9 @@ static __device__ inline tile_part my_part(size_t rows, int channels)
 
 /* Adds a channel's sum up over the lanes, in order, and writes it to sums [runs, channels]. All threads of
  * the block take part. */
-static __device__ inline void write_tile_sum(const tile_part *p, int channels, float value, float *sums)
+static __device__ inline void write_tile_sum(const tile_part *p, int channels, double value, double *sums)
 {
-    __shared__ float parts[LANES][WARP];
+    __shared__ double parts[LANES][WARP];
     parts[threadIdx.y][threadIdx.x] = value;
     __syncthreads();
     if (threadIdx.y == 0 && p->channel < channels) {
@@ -63,7 +63,7 @@ static __device__ inline void write_tile_sum(const tile_part *p, int channels, f
     __syncthreads();
 }
 
-static __global__ void fold_tiles(size_t runs, int channels, const float *sums, float *dw)
+static __global__ void fold_tiles(size_t runs, int channels, const double *sums, float *dw)
 {
     int c = (int)global_thread();
     if (c >= channels)
@@ -75,7 +75,7 @@ static __global__ void fold_tiles(size_t runs, int channels, const float *sums, 
 }
 
 /* Adds the sums to dw [channels]; NULL: it does nothing. */
-static inline void add_tiles(sb_device *device, const sb_shape *s, const float *sums, float *dw)
+static inline void add_tiles(sb_device *device, const sb_shape *s, const double *sums, float *dw)
 {
     if (!dw)
         return;

@@ -1,62 +1,16 @@
 /* conv.c: convolutions, forward and backward. */
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "kernels/op/conv.h"
 #include "kernels/op/standard_rows.h"
-#include "tests/kernels/op_cases.h"
+#include "tests/kernels/convolve.h"
 
-typedef enum { FORWARD, DATA, WEIGHT } direction;
-
-/* Every product of the convolution once; `which` says where it is added. */
-static void convolve(const sb_reference *r, direction which, const double *x_in, const double *w_in,
-                     const double *y_in, double *out)
+static void compute(const sb_reference *r, sb_convolved which, double terms, double *out, double *bound)
 {
     const sb_conv_how *how = r->how;
-    const sb_shape *xs = &r->xs[0], *ys = &r->ys;
-    for (int n = 0; n < ys->n; n++)
-        for (int i = 0; i < ys->h; i++)
-            for (int j = 0; j < ys->w; j++)
-                for (int a = 0; a < how->kernel; a++)
-                    for (int b = 0; b < how->kernel; b++) {
-                        int row = i * how->stride - how->pad + a, column = j * how->stride - how->pad + b;
-                        if (row < 0 || row >= xs->h || column < 0 || column >= xs->w)
-                            continue;
-                        long x = (((long)n * xs->h + row) * xs->w + column) * xs->c,
-                             y = (((long)n * ys->h + i) * ys->w + j) * ys->c;
-                        for (int o = 0; o < ys->c; o++)
-                            for (int c = 0; c < xs->c; c++) {
-                                long w = (((long)o * xs->c + c) * how->kernel + a) * how->kernel + b;
-                                if (which == FORWARD)
-                                    out[y + o] += x_in[x + c] * w_in[w];
-                                else if (which == DATA)
-                                    out[x + c] += y_in[y + o] * w_in[w];
-                                else
-                                    out[w] += y_in[y + o] * x_in[x + c];
-                            }
-                    }
-}
-
-/* One direction with its bounds: the magnitudes are the same convolution of absolute values. */
-static void compute(const sb_reference *r, direction which, double terms, double *out, double *bound)
-{
-    const size_t counts[] = { [FORWARD] = sb_shape_elements(&r->ys),
-                              [DATA] = sb_shape_elements(&r->xs[0]),
-                              [WEIGHT] = sb_extent_count(&r->ws[0]) };
-    memset(out, 0, counts[which] * sizeof *out);
-    convolve(r, which, r->x[0], r->w[0], r->dy, out);
-    if (!bound)
-        return;
-    double *x = sb_doubles_absolute(counts[DATA], r->x[0]), *w = sb_doubles_absolute(counts[WEIGHT], r->w[0]);
-    double *dy = r->dy ? sb_doubles_absolute(counts[FORWARD], r->dy) : NULL;
-    memset(bound, 0, counts[which] * sizeof *bound);
-    convolve(r, which, x, w, dy, bound);
-    for (size_t i = 0; i < counts[which]; i++)
-        bound[i] *= sb_growth(terms) * SB_UNIT_F32;
-    free(x);
-    free(w);
-    free(dy);
+    sb_convolve(r, &(sb_convolution){ how->kernel, how->stride, how->pad, .apart = false }, which, terms, out,
+                bound);
 }
 
 static int taps(const sb_reference *r)
@@ -82,24 +36,9 @@ static void add_bias(sb_reference *r)
     }
 }
 
-/* The column sums are f64's. */
-static void bias_gradient(sb_reference *r)
-{
-    const size_t rows = sb_shape_rows(&r->ys), c = (size_t)r->ys.c;
-    for (size_t i = 0; i < c; i++) {
-        double sum = 0, magnitude = 0;
-        for (size_t k = 0; k < rows; k++) {
-            sum += r->dy[k * c + i];
-            magnitude += fabs(r->dy[k * c + i]);
-        }
-        r->dw[1][i] = sum;
-        r->dw_bound[1][i] = (double)rows * 0x1p-53 * magnitude;
-    }
-}
-
 static void forward(sb_reference *r)
 {
-    compute(r, FORWARD, taps(r) * r->xs[0].c, r->y, r->y_bound);
+    compute(r, SB_CONVOLVE_FORWARD, taps(r) * r->xs[0].c, r->y, r->y_bound);
     if (r->w[1])
         add_bias(r);
 }
@@ -107,10 +46,10 @@ static void forward(sb_reference *r)
 static void backward(sb_reference *r)
 {
     if (r->dx[0])
-        compute(r, DATA, taps(r) * r->ys.c, r->dx[0], r->dx_bound[0]);
-    compute(r, WEIGHT, (double)r->ys.n * r->ys.h * r->ys.w, r->dw[0], r->dw_bound[0]);
-    if (r->dw[1])
-        bias_gradient(r);
+        compute(r, SB_CONVOLVE_DATA, taps(r) * r->ys.c, r->dx[0], r->dx_bound[0]);
+    compute(r, SB_CONVOLVE_WEIGHT, (double)r->ys.n * r->ys.h * r->ys.w, r->dw[0], r->dw_bound[0]);
+    if (r->dw[1]) /* the column sums are f64's */
+        sb_bias_reference(r, (double)sb_shape_rows(&r->ys) * 0x1p-53);
 }
 
 /* ---- standardised filters ------------------------------------------------------------------------------ */
@@ -152,7 +91,7 @@ static void forward_standardised(sb_reference *r)
 {
     sb_reference s = standardised(r);
     const double terms = (double)fan_in(r);
-    compute(&s, FORWARD, terms, r->y, r->y_bound);
+    compute(&s, SB_CONVOLVE_FORWARD, terms, r->y, r->y_bound);
     add_rounding(r, terms, sb_shape_elements(&r->ys), r->y_bound);
     if (r->w[1])
         add_bias(r);

@@ -2,67 +2,8 @@
 #include "kernels/op/depthwise.h"
 
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "tests/kernels/op_cases.h"
-
-typedef enum { FORWARD, DATA, WEIGHT } direction;
-
-/* Every product once; `which` says where it is added. */
-static void convolve(const sb_reference *r, direction which, const double *x_in, const double *w_in,
-                     const double *y_in, double *out)
-{
-    const sb_depthwise_how *how = r->how;
-    const sb_shape *xs = &r->xs[0], *ys = &r->ys;
-    for (int n = 0; n < ys->n; n++)
-        for (int i = 0; i < ys->h; i++)
-            for (int j = 0; j < ys->w; j++)
-                for (int a = 0; a < how->kernel; a++)
-                    for (int b = 0; b < how->kernel; b++) {
-                        int row = i * how->stride - how->pad + a, column = j * how->stride - how->pad + b;
-                        if (row < 0 || row >= xs->h || column < 0 || column >= xs->w)
-                            continue;
-                        long x = (((long)n * xs->h + row) * xs->w + column) * xs->c,
-                             y = (((long)n * ys->h + i) * ys->w + j) * ys->c;
-                        for (int c = 0; c < xs->c; c++) {
-                            long w = ((long)c * how->kernel + a) * how->kernel + b;
-                            if (which == FORWARD)
-                                out[y + c] += x_in[x + c] * w_in[w];
-                            else if (which == DATA)
-                                out[x + c] += y_in[y + c] * w_in[w];
-                            else
-                                out[w] += y_in[y + c] * x_in[x + c];
-                        }
-                    }
-}
-
-/* One direction with its bounds: the magnitudes are the same sums of absolute values. */
-static void compute(const sb_reference *r, direction which, double terms, double *out, double *bound)
-{
-    const size_t counts[] = { [FORWARD] = sb_shape_elements(&r->ys),
-                              [DATA] = sb_shape_elements(&r->xs[0]),
-                              [WEIGHT] = sb_extent_count(&r->ws[0]) };
-    const size_t c = (size_t)r->ys.c;
-    memset(out, 0, counts[which] * sizeof *out);
-    convolve(r, which, r->x[0], r->w[0], r->dy, out);
-    for (size_t i = 0; which == FORWARD && r->w[1] && i < counts[FORWARD]; i++)
-        out[i] += r->w[1][i % c];
-    if (!bound)
-        return;
-    double *x = sb_doubles_absolute(counts[DATA], r->x[0]), *w = sb_doubles_absolute(counts[WEIGHT], r->w[0]);
-    double *dy = r->dy ? sb_doubles_absolute(counts[FORWARD], r->dy) : NULL;
-    memset(bound, 0, counts[which] * sizeof *bound);
-    convolve(r, which, x, w, dy, bound);
-    for (size_t i = 0; i < counts[which]; i++) {
-        if (which == FORWARD && r->w[1])
-            bound[i] += fabs(r->w[1][i % c]);
-        bound[i] *= sb_growth(terms) * SB_UNIT_F32;
-    }
-    free(x);
-    free(w);
-    free(dy);
-}
+#include "tests/kernels/convolve.h"
 
 static double taps(const sb_reference *r)
 {
@@ -70,23 +11,33 @@ static double taps(const sb_reference *r)
     return kernel * kernel;
 }
 
-static void forward(sb_reference *r) { compute(r, FORWARD, taps(r), r->y, r->y_bound); }
+static void compute(const sb_reference *r, sb_convolved which, double terms, double *out, double *bound)
+{
+    const sb_depthwise_how *how = r->how;
+    sb_convolve(r, &(sb_convolution){ how->kernel, how->stride, how->pad, .apart = true }, which, terms, out,
+                bound);
+}
+
+/* The bias is one more term of a sum. */
+static void forward(sb_reference *r)
+{
+    compute(r, SB_CONVOLVE_FORWARD, taps(r), r->y, r->y_bound);
+    for (size_t i = 0; r->w[1] && i < sb_shape_elements(&r->ys); i++) {
+        const double bias = r->w[1][i % (size_t)r->ys.c];
+        r->y[i] += bias;
+        if (r->y_bound)
+            r->y_bound[i] += sb_growth(taps(r)) * SB_UNIT_F32 * fabs(bias);
+    }
+}
 
 static void backward(sb_reference *r)
 {
-    const size_t rows = sb_shape_rows(&r->ys), c = (size_t)r->ys.c;
+    const double rows = (double)sb_shape_rows(&r->ys);
     if (r->dx[0])
-        compute(r, DATA, taps(r), r->dx[0], r->dx_bound[0]);
-    compute(r, WEIGHT, (double)rows, r->dw[0], r->dw_bound[0]);
-    for (size_t k = 0; r->dw[1] && k < c; k++) {
-        double sum = 0, magnitude = 0;
-        for (size_t i = 0; i < rows; i++) {
-            sum += r->dy[i * c + k];
-            magnitude += fabs(r->dy[i * c + k]);
-        }
-        r->dw[1][k] = sum;
-        r->dw_bound[1][k] = sb_growth((double)rows) * SB_UNIT_F32 * magnitude;
-    }
+        compute(r, SB_CONVOLVE_DATA, taps(r), r->dx[0], r->dx_bound[0]);
+    compute(r, SB_CONVOLVE_WEIGHT, rows, r->dw[0], r->dw_bound[0]);
+    if (r->dw[1])
+        sb_bias_reference(r, sb_growth(rows) * SB_UNIT_F32);
 }
 
 static const sb_op_test test = {

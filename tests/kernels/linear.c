@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-#include "tests/kernels/op_cases.h"
+#include "tests/kernels/convolve.h"
 
 static void forward(sb_reference *r)
 {
@@ -52,28 +52,14 @@ static void weight_gradient(sb_reference *r, size_t rows, size_t in, size_t out)
         }
 }
 
-/* The column sums are f64's. */
-static void bias_gradient(sb_reference *r, size_t rows, size_t out)
-{
-    for (size_t o = 0; o < out; o++) {
-        double sum = 0, magnitude = 0;
-        for (size_t i = 0; i < rows; i++) {
-            sum += r->dy[i * out + o];
-            magnitude += fabs(r->dy[i * out + o]);
-        }
-        r->dw[1][o] = sum;
-        r->dw_bound[1][o] = (double)rows * 0x1p-53 * magnitude;
-    }
-}
-
 static void backward(sb_reference *r)
 {
     size_t rows = sb_shape_rows(&r->xs[0]), in = (size_t)r->xs[0].c, out = (size_t)r->ys.c;
     weight_gradient(r, rows, in, out);
     if (r->dx[0])
         input_gradient(r, rows, in, out);
-    if (r->dw[1])
-        bias_gradient(r, rows, out);
+    if (r->dw[1]) /* the column sums are f64's */
+        sb_bias_reference(r, (double)rows * 0x1p-53);
 }
 
 static const sb_op_test linear = {
