@@ -17,8 +17,8 @@ readme_has() { # NAME: what its lines have beside those of a plain one
     while read -r line; do grep -qF "\`$line\`" README.md || { echo "$line"; return 1; }; done < <(diff "$work/resnet18.py" "$work/$1.py" | sed -n '/load_file/d; s/^> //p')
 }
 
-library_file() { # NAME MODEL...: random weights, as a library has them, to $work/NAME.library.safetensors
-    PYTHONPATH=build/timm /usr/bin/python3 - "$work/$1.library.safetensors" "$2" <<'END'
+their_file() { # NAME MODEL...: random weights, as a library has them, to $work/NAME.theirs.safetensors
+    PYTHONPATH=build/timm /usr/bin/python3 - "$work/$1.theirs.safetensors" "$2" <<'END'
 import sys
 import safetensors.torch, torch, torchvision
 sys.path.insert(0, "tests/oracle")
@@ -29,7 +29,7 @@ safetensors.torch.save_file({name: t.clone() for name, t in model.state_dict().i
 END
 }
 same_tensors() { # NAME: the export of run NAME has what the library's file has, but the classifier and counts of batches
-    /usr/bin/python3 - "$work/$1.library.safetensors" "$work/$1.safetensors" <<'END'
+    /usr/bin/python3 - "$work/$1.theirs.safetensors" "$work/$1.safetensors" <<'END'
 import sys
 sys.path.insert(0, "tests/oracle")
 import reference
@@ -41,7 +41,7 @@ for name, t in ours.items():
 END
 }
 unchanged() { # NAME MODEL [KEY=VALUE...]: what the library has comes back as it was
-    library_file "$1" "$2" && run_encoder "$1" "${@:3}" optimiser.lr=0 init="$work/$1.library.safetensors" && loads "$1" && same_tensors "$1"
+    their_file "$1" "$2" && run_encoder "$1" "${@:3}" optimiser.lr=0 init="$work/$1.theirs.safetensors" && loads "$1" && same_tensors "$1"
 }
 in_torchvision() { # ATTO: with the lines of docs/convnext.md this file and another of the tiny one, to the bit
     PYTHONPATH=build/timm /usr/bin/python3 - "$1" "$work/tiny.safetensors" <<'END'
@@ -82,7 +82,7 @@ if [ -d build/timm ]; then # and PyPI's safetensors
     ok "torchvision's ResNet with group norm is begun from and exported as it was" unchanged plain \
         'torchvision.models.resnet18(norm_layer=lambda c: torch.nn.GroupNorm(32, c))' "${plain[@]}"
     ok "  features are torchvision's" same_features plain
-    says_changed() { run_encoder changed encoder.norm=group data.view=32 init="$work/plain.library.safetensors" 2>&1 | grep "filters of 20 tensors are not standardised in the file"; }
+    says_changed() { run_encoder changed encoder.norm=group data.view=32 init="$work/plain.theirs.safetensors" 2>&1 | grep "filters of 20 tensors are not standardised in the file"; }
     ok "  filters that the network standardises are named" says_changed
     ok "timm's MobileNetV4 is begun from and exported as it was, its last layer too" unchanged mobilenet \
         'timm.create_model("mobilenetv4_conv_small", num_classes=0)' encoder.name=mobilenetv4_conv_small data.view=64
@@ -95,7 +95,7 @@ if [ -d build/timm ]; then # and PyPI's safetensors
         encoder.name=vit_tiny encoder.pool=class data.view=64
     ok "  features are timm's" same_features vit_tiny
     patches=(encoder.name=vit_tiny encoder.patch=32 data.view=64)
-    other_grid() { run_encoder patches "${patches[@]}" init="$work/vit_tiny.library.safetensors" 2>&1 | grep "2 resized (patch_embed.proj.weight: .*, pos_embed: .*bicubic, without the class token's)"; }
+    other_grid() { run_encoder patches "${patches[@]}" init="$work/vit_tiny.theirs.safetensors" 2>&1 | grep "2 resized (patch_embed.proj.weight: .*, pos_embed: .*bicubic, without the class token's)"; }
     ok "  a network of other patches takes its positions" other_grid
     ok "  and is exported, with timm's features" same_features patches
 else

@@ -4,11 +4,9 @@
  * at 1e-6, and added to what the block was given. Every norm is of one place by itself, the last one of one
  * view's features: nothing couples views. */
 #include "trainer/encoder.h"
-#include "trainer/encoders/pixels.h"
+#include "trainer/encoders/parts.h"
 #include "trainer/graph/build.h"
 
-#define EPSILON 1e-6f
-#define DEVIATION 0.02f /* of the numbers that weights begin with */
 #define GAMMA 1e-6f
 
 typedef struct {
@@ -21,37 +19,24 @@ static const convnext atto = { "convnext_atto", { 2, 2, 6, 2 }, 40, false },
                       nano = { "convnext_nano", { 2, 2, 8, 2 }, 80, false },
                       tiny = { "convnext_tiny", { 3, 3, 9, 3 }, 96, true };
 
-/* What t was made with begins as small normal numbers. */
-static sb_t begin(sb_graph *g, sb_t t)
-{
-    sb_entry *weight = sb_weight_of(g, t, 0);
-    if (weight) {
-        weight->extent.init = SB_INIT_NORMAL;
-        weight->extent.size = DEVIATION;
-    }
-    return t;
-}
-
 /* Of patches of so many pixels a side. */
 static sb_t patches(sb_graph *g, sb_t x, const char *name, int side, int width)
 {
-    return begin(g, sb_conv(g, x, name, .out = width, .kernel = side, .stride = side, .bias = true));
+    return sb_encoder_small(g,
+                            sb_conv(g, x, name, .out = width, .kernel = side, .stride = side, .bias = true));
 }
 
 static sb_t linear(sb_graph *g, const convnext *v, sb_t x, const char *name, int out, bool bias)
 {
-    return begin(g, sb_conv(g, x, name, .out = out, .kernel = 1, .stride = 1, .bias = bias, .flat = v->flat));
-}
-
-static sb_t norm(sb_graph *g, sb_t x, const char *name)
-{
-    return sb_layernorm(g, x, name, .epsilon = EPSILON);
+    return sb_encoder_small(
+        g, sb_conv(g, x, name, .out = out, .kernel = 1, .stride = 1, .bias = bias, .flat = v->flat));
 }
 
 static sb_t block(sb_graph *g, const convnext *v, sb_t x, int width)
 {
-    sb_t t = begin(g, sb_depthwise(g, x, "conv_dw", .kernel = 7, .stride = 1, .pad = 3, .bias = true));
-    t = linear(g, v, norm(g, t, "norm"), "mlp.fc1", 4 * width, false);
+    sb_t t = sb_encoder_small(
+        g, sb_depthwise(g, x, "conv_dw", .kernel = 7, .stride = 1, .pad = 3, .bias = true));
+    t = linear(g, v, sb_encoder_layernorm(g, t, "norm"), "mlp.fc1", 4 * width, false);
     t = sb_gelu(g, t, "mlp.fc1", .bias = true);
     t = linear(g, v, t, "mlp.fc2", width, true);
     return sb_residual(g, t, x, "", .scaled = true, .initial = GAMMA);
@@ -63,18 +48,18 @@ static sb_t build(sb_graph *g, const convnext *v, const sb_encoder_input *input)
     sb_entry *filters = sb_weight_of(g, t, 0);
     if (filters)
         filters->stem = true;
-    t = norm(g, t, "stem.1");
+    t = sb_encoder_layernorm(g, t, "stem.1");
     for (int stage = 0, width = v->width; stage < 4; stage++, width *= 2) {
         if (stage > 0) {
             sb_scope(g, "stages.%d", stage);
-            t = sb_leave(g, patches(g, norm(g, t, "downsample.0"), "downsample.1", 2, width));
+            t = sb_leave(g, patches(g, sb_encoder_layernorm(g, t, "downsample.0"), "downsample.1", 2, width));
         }
         for (int i = 0; i < v->blocks[stage]; i++) {
             sb_scope(g, "stages.%d.blocks.%d", stage, i);
             t = sb_leave(g, block(g, v, t, width));
         }
     }
-    return sb_output(g, norm(g, sb_avgpool(g, t), "head.norm"), true);
+    return sb_output(g, sb_encoder_layernorm(g, sb_avgpool(g, t), "head.norm"), true);
 }
 
 /* timm's model of that name. */
@@ -85,8 +70,6 @@ static void show(FILE *out, const convnext *v, const sb_encoder_input *input)
         fprintf(out, ", in_chans=%d", input->channels);
     fprintf(out, ")\n");
 }
-
-static sb_encoder_norm norm_of(const void *own) { return (void)own, SB_ENCODER_GROUP; }
 
 #define CONVNEXT(size)                                                                                  \
     static sb_t build_##size(sb_graph *g, const void *own, const sb_encoder_input *input)               \
@@ -103,7 +86,7 @@ static sb_encoder_norm norm_of(const void *own) { return (void)own, SB_ENCODER_G
                                                                                     "convnext_" #size), \
                                                          .build = build_##size,                         \
                                                          .show = show_##size,                           \
-                                                         .norm = norm_of };
+                                                         .norm = sb_encoder_uncoupled };
 CONVNEXT(atto)
 CONVNEXT(nano)
 CONVNEXT(tiny)

@@ -4,7 +4,7 @@
  * comes before, 960 numbers, and that layer is the projector's first (encoder.h, `head`). Stem `small`: of
  * stride 1, for images of 28 to 64 pixels. */
 #include "trainer/encoder.h"
-#include "trainer/encoders/pixels.h"
+#include "trainer/encoders/parts.h"
 #include "trainer/graph/build.h"
 
 #define STEM_WIDTH 32

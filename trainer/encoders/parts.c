@@ -1,5 +1,5 @@
-/* pixels.c: see pixels.h. */
-#include "trainer/encoders/pixels.h"
+/* parts.c: see parts.h. */
+#include "trainer/encoders/parts.h"
 
 #include <string.h>
 
@@ -19,3 +19,20 @@ sb_t sb_encoder_pixels(sb_graph *g, int channels, sb_type type)
     sb_t pixels = sb_leaf(g, "pixels", (sb_shape){ 1, NOMINAL_SIDE, NOMINAL_SIDE, channels, SB_U8 }, false);
     return SB_APPLY(g, SB_OP_INPUT, "input", 0, pixels, SB_NONE, &how);
 }
+
+sb_t sb_encoder_small(sb_graph *g, sb_t t)
+{
+    sb_entry *weight = sb_weight_of(g, t, 0);
+    if (weight) {
+        weight->extent.init = SB_INIT_NORMAL;
+        weight->extent.size = 0.02f;
+    }
+    return t;
+}
+
+sb_t sb_encoder_layernorm(sb_graph *g, sb_t x, const char *name)
+{
+    return sb_layernorm(g, x, name, .epsilon = 1e-6f);
+}
+
+sb_encoder_norm sb_encoder_uncoupled(const void *keys) { return (void)keys, SB_ENCODER_GROUP; }

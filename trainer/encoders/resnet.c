@@ -4,7 +4,7 @@
  * pixels and more: a quarter of the places in every layer. Norms `group`: GroupNorm of 32 groups (Wu and He
  * 2018), by default behind convolutions whose filters are standardised (Qiao et al. 2019). */
 #include "trainer/encoder.h"
-#include "trainer/encoders/pixels.h"
+#include "trainer/encoders/parts.h"
 #include "trainer/graph/build.h"
 
 #define STEM_WIDTH 64

@@ -4,15 +4,15 @@
  * class token, behind a last LayerNorm. Every norm is of one token by itself: nothing couples views. The
  * table of positions has a grid of the first view's patches; for views of other sizes it is resized
  * (tokens.h). */
+#include <math.h>
+
 #include "proto/error.h"
 #include "trainer/encoder.h"
-#include "trainer/encoders/pixels.h"
+#include "trainer/encoders/parts.h"
 #include "trainer/graph/build.h"
 
 #define DEPTH 12
 #define HEAD 64 /* channels of a head */
-#define EPSILON 1e-6f
-#define DEVIATION 0.02f /* of the numbers that weights begin with */
 
 typedef enum { PATCH_16, PATCH_32 } vit_patch;
 typedef enum { POOL_MEAN, POOL_CLASS } vit_pool;
@@ -42,26 +42,17 @@ static int grid_of(const vit_keys *own, const sb_encoder_input *input)
 
 static sb_t linear(sb_graph *g, sb_t x, const char *name, int out, bool bias)
 {
-    sb_t t = sb_conv(g, x, name, .out = out, .kernel = 1, .stride = 1, .bias = bias, .flat = true);
-    sb_entry *weight = sb_weight_of(g, t, 0);
-    if (weight) {
-        weight->extent.init = SB_INIT_NORMAL;
-        weight->extent.size = DEVIATION;
-    }
-    return t;
-}
-
-static sb_t norm(sb_graph *g, sb_t x, const char *name)
-{
-    return sb_layernorm(g, x, name, .epsilon = EPSILON);
+    return sb_encoder_small(
+        g, sb_conv(g, x, name, .out = out, .kernel = 1, .stride = 1, .bias = bias, .flat = true));
 }
 
 static sb_t block(sb_graph *g, sb_t x, int width)
 {
-    sb_t t = linear(g, norm(g, x, "norm1"), "attn.qkv", 3 * width, true);
+    sb_t t = linear(g, sb_encoder_layernorm(g, x, "norm1"), "attn.qkv", 3 * width, true);
     t = linear(g, sb_attention(g, t, .heads = width / HEAD), "attn.proj", width, true);
     x = sb_residual(g, t, x, "attn.add", .scaled = false);
-    t = sb_gelu(g, linear(g, norm(g, x, "norm2"), "mlp.fc1", 4 * width, false), "mlp.fc1", .bias = true);
+    t = sb_gelu(g, linear(g, sb_encoder_layernorm(g, x, "norm2"), "mlp.fc1", 4 * width, false), "mlp.fc1",
+                .bias = true);
     return sb_residual(g, linear(g, t, "mlp.fc2", width, true), x, "mlp.add", .scaled = false);
 }
 
@@ -70,9 +61,11 @@ static sb_t patches(sb_graph *g, const vit_keys *own, int width, const sb_encode
     const int side = patch_of(own);
     sb_t t = sb_conv(g, sb_encoder_pixels(g, input->channels, input->type), "patch_embed.proj", .out = width,
                      .kernel = side, .stride = side, .bias = true);
-    sb_entry *filters = sb_weight_of(g, t, 0);
-    if (filters) {
-        filters->extent.init = SB_INIT_UNIFORM;
+    sb_entry *filters = sb_weight_of(g, t, 0), *bias = sb_weight_of(g, t, 1);
+    if (filters && bias) { /* PyTorch's own: up to 1 / sqrt(values that meet) */
+        const float most = 1 / sqrtf((float)(side * side * input->channels));
+        filters->extent.init = bias->extent.init = SB_INIT_UNIFORM;
+        filters->extent.size = bias->extent.size = most;
         filters->stem = true;
     }
     return t;
@@ -96,7 +89,7 @@ static sb_t build(sb_graph *g, int width, const vit_keys *own, const sb_encoder_
         t = sb_leave(g, block(g, t, width));
     }
     t = sb_avgpool(g, t, .first = mean ? prefix : 0, .count = mean ? 0 : 1);
-    return sb_output(g, norm(g, t, mean ? "fc_norm" : "norm"), true);
+    return sb_output(g, sb_encoder_layernorm(g, t, mean ? "fc_norm" : "norm"), true);
 }
 
 /* timm's model of that name, for images as the table of positions is for. */
@@ -116,8 +109,6 @@ static void show(FILE *out, const char *size, const vit_keys *own, const sb_enco
     fprintf(out, ")\n# with dynamic_img_size=True it takes images of other sizes, too\n");
 }
 
-static sb_encoder_norm norm_of(const void *own) { return (void)own, SB_ENCODER_GROUP; }
-
 #define VIT(size, width)                                                                                    \
     static sb_t build_##size(sb_graph *g, const void *own, const sb_encoder_input *input)                   \
     {                                                                                                       \
@@ -132,6 +123,6 @@ static sb_encoder_norm norm_of(const void *own) { return (void)own, SB_ENCODER_G
                                                                          keys),                             \
                                                     .build = build_##size,                                  \
                                                     .show = show_##size,                                    \
-                                                    .norm = norm_of };
+                                                    .norm = sb_encoder_uncoupled };
 VIT(tiny, 192)
 VIT(small, 384)

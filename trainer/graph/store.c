@@ -100,7 +100,7 @@ static void initialise(const sb_entry *e, uint64_t seed, int stream, float *out)
     switch (e->extent.init) {
     case SB_INIT_FAN_OUT: fill_normal(e, sqrt(2.0 / (double)(side[0] * taps)), seed, stream, out); break;
     case SB_INIT_FAN_IN: fill_normal(e, sqrt(2.0 / (double)(side[1] * taps)), seed, stream, out); break;
-    case SB_INIT_UNIFORM: fill_uniform(e, 1 / sqrt((double)(side[1] * taps)), seed, stream, out); break;
+    case SB_INIT_UNIFORM: fill_uniform(e, (double)e->extent.size, seed, stream, out); break;
     case SB_INIT_NORMAL: fill_normal(e, (double)e->extent.size, seed, stream, out); break;
     case SB_INIT_CONSTANT: fill_with(e, e->extent.size, out); break;
     case SB_INIT_ZERO: fill_with(e, 0, out); break;
