@@ -28,6 +28,7 @@
 #include "kernels/op/logsumexp_pairs.h"
 #include "kernels/op/map.h"
 #include "kernels/op/mask.h"
+#include "kernels/op/match.h"
 #include "kernels/op/maxpool.h"
 #include "kernels/op/mean.h"
 #include "kernels/op/nearest_row.h"
@@ -106,6 +107,10 @@
 /* Of each row of x, the nearest of the first `used` rows of a queue. */
 #define sb_nearest_row(g, x, queue, used) \
     sb_apply(g, SB_OP_NEAREST_ROW, (const sb_t[SB_INPUTS_MAX]){ x, queue, used }, "nearest_row", 0, NULL, 0)
+
+/* For each place of a map a, what map v has where map b of the same image is most like it. */
+#define sb_match(g, a, b, v) \
+    sb_apply(g, SB_OP_MATCH, (const sb_t[SB_INPUTS_MAX]){ a, b, v }, "match", 0, NULL, 0)
 
 /* Of logits x; the first `used` columns, and of samples whose places do not overlap (SB_NONE: all). */
 #define sb_logsumexp(g, x, used, places, ...)                                                    \
