@@ -17,6 +17,7 @@
 #include "kernels/op/epps_pulley.h"
 #include "kernels/op/gather.h"
 #include "kernels/op/gelu.h"
+#include "kernels/op/gridpool.h"
 #include "kernels/op/groupnorm.h"
 #include "kernels/op/identity_distance.h"
 #include "kernels/op/input.h"
@@ -62,6 +63,10 @@
 /* Over all places, or over .count of them from .first on. */
 #define sb_avgpool(g, x, ...) \
     SB_APPLY(g, SB_OP_AVGPOOL, "avgpool", 0, x, SB_NONE, (&(sb_avgpool_how){ __VA_ARGS__ }))
+
+/* To a grid of at most .most x .most cells; of tokens, without the .first leading ones. */
+#define sb_gridpool(g, x, ...) \
+    SB_APPLY(g, SB_OP_GRIDPOOL, "gridpool", 0, x, SB_NONE, (&(sb_gridpool_how){ __VA_ARGS__ }))
 
 #define sb_linear(g, x, name, ...) \
     SB_APPLY(g, SB_OP_LINEAR, name, 0, x, SB_NONE, (&(sb_linear_how){ __VA_ARGS__ }))
