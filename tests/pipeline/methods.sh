@@ -72,38 +72,53 @@ assert len(losses) == 2 and all(abs(loss) <= 0.01 for loss in losses)
 END
 }
 
+# What else holds of a run of method $1.
+more() {
+    case $1 in
+        byol)
+            ok "its target and predictor are not exported" exported byol
+            ok "it keeps its target network" keeps byol target.layer1 ;;
+        sogclr)
+            ok "it keeps the averages of images" keeps sogclr log_u
+            ok "  and which it has seen" keeps sogclr seen ;;
+        swav)
+            ok "its prototypes and queues are not exported" exported swav
+            ok "it keeps its queues" keeps swav queue.1
+            ok "an evaluation of views of two sizes" within ./run evaluate "$work/swav"
+            ok "  every view is shown" sheet swav 8 ;;
+        dino)
+            ok "it keeps its centre" keeps dino centre
+            ok "  and the target's own prototypes" keeps dino target.prototypes ;;
+        instances)
+            ok "it keeps a vector for each image" keeps instances vectors
+            ok "  which are not exported" exported instances
+            ok "  and takes a batch of one sample" train instances alone trainer.batch=1 ;;
+        lejepa)
+            ok "embeddings of views of two sizes" within ./run embed "$work/lejepa" "$work/images" -o "$work/features.npy" ;;
+    esac
+}
+# both NAME METHOD [KEY=VALUE...]: a run that ends, the same one killed and resumed, and what they have in common. A run takes half a gigabyte,
+# so the killed one goes at once.
+both() {
+    ok "$1: a run ends" train "$2" "$1" "${@:3}"
+    ok "$1: killed and resumed" killed "$2" "$1.killed" "${@:3}"
+    ok "$1:   the same weights, and all that is kept" same_weights "$1" "$1.killed"
+    rm -rf "$work/$1.killed"
+}
+
 make_images
 ok "what holds a trainer" make_fault
 for recipe in recipes/methods/*.yaml; do
     method=$(basename "$recipe" .yaml)
-    ok "$method: a run ends" train "$method" "$method"
-    ok "$method: killed and resumed" killed "$method" "$method.killed"
-    ok "$method:   the same weights, and all that is kept" same_weights "$method" "$method.killed"
+    both "$method" "$method"
+    more "$method"
+    rm -rf "${work:?}/$method"
 done
-ok "a bank" train dcl bank method.bank=24
-ok "  killed and resumed" killed dcl bank.killed method.bank=24
-ok "  the same weights" same_weights bank bank.killed
-ok "tiles that overlap are no negatives" overlapping
-ok "chunks of 8 views" train swav chunks trainer.chunk=8
-ok "  killed and resumed" killed swav chunks.killed trainer.chunk=8
-ok "  the same weights" same_weights chunks chunks.killed
-ok "as two replicas would" train byol replicas trainer.replicas=2
-ok "  killed and resumed" killed byol replicas.killed trainer.replicas=2
-ok "  the same weights" same_weights replicas replicas.killed
-ok "byol's target and predictor are not exported" exported byol
-ok "nor are swav's prototypes and queues" exported swav
-ok "byol keeps its target network" keeps byol target.layer1
-ok "sogclr keeps the averages of images" keeps sogclr log_u
-ok "  and which it has seen" keeps sogclr seen
-ok "swav keeps its queues" keeps swav queue.1
+both bank dcl method.bank=24
 ok "a bank is kept" keeps bank bank.1
-ok "dino keeps its centre" keeps dino centre
-ok "  and the target's own prototypes" keeps dino target.prototypes
-ok "instances keeps a vector for each image" keeps instances vectors
-ok "  which are not exported" exported instances
-ok "  and takes a batch of one sample" train instances alone trainer.batch=1
-ok "an evaluation of views of two sizes" within ./run evaluate "$work/swav"
-ok "  every view is shown" sheet swav 8
-ok "embeddings of views of two sizes" within ./run embed "$work/lejepa" "$work/images" -o "$work/features.npy"
+rm -rf "$work/bank"
+ok "tiles that overlap are no negatives" overlapping
+both chunks swav trainer.chunk=8 # chunks of 8 views
+both replicas byol trainer.replicas=2
 ok "nothing is left behind" nothing_left
 finish
