@@ -24,7 +24,7 @@ typedef struct {
 /* Whether the entry is one of the part's weights; of all weights where there is one part. */
 static bool is_of(const sb_step *s, const update *u, part which, const sb_entry *e)
 {
-    const bool backbone = e->offset + e->count <= s->backbone[SB_ENTRY_WEIGHT];
+    const bool backbone = e->offset + e->count <= s->backbone.floats[SB_ENTRY_WEIGHT];
     return e->kind == SB_ENTRY_WEIGHT && (u->parts == 1 || backbone == (which == BACKBONE));
 }
 
