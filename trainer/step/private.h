@@ -50,8 +50,9 @@ struct sb_step {
     int width;                       /* of a feature */
     size_t backbone[SB_ENTRY_KINDS]; /* floats */
     void *update;                    /* the optimiser's table (update.c) */
-    float *state;
+    float *state;                    /* state_arrays arrays, one behind the other */
     int state_arrays;
+    sb_state_layout state_layout;
     sb_step_budget budget;
     sb_precision precision; /* not auto */
     bool scaled;            /* f16: there is a scale, an entry of the store */
