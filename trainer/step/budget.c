@@ -124,8 +124,7 @@ static size_t list_wants(sb_step *s, const piece pieces[], int piece_count, want
         arena = passing;
     const want others[] = {
         { sb_section_bytes(s->store.floats, true), &s->section_memory, &s->budget.weights },
-        { (size_t)s->state_arrays * s->store.floats[SB_ENTRY_WEIGHT] * sizeof(float), &s->state,
-          &s->budget.weights },
+        { (size_t)s->state_arrays * s->state_layout.floats * sizeof(float), &s->state, &s->budget.weights },
         { s->update_bytes[0], &s->update_packed[0], &s->budget.weights },
         { s->update_bytes[1], &s->update_packed[1], &s->budget.weights },
         { statistics * sizeof(float), &s->running, &s->budget.weights },

@@ -61,8 +61,9 @@ struct sb_step {
     sb_step_input *inputs; /* [rows]: in the order in which they go through the backbone */
     int rows;              /* views * batch */
     void *update;          /* the optimiser's table (update.c) */
-    float *state;
+    float *state;          /* state_arrays arrays, one behind the other */
     int state_arrays;
+    sb_state_layout state_layout;
     sb_step_budget budget;
     sb_precision precision; /* not auto */
     bool scaled;            /* f16: there is a scale, an entry of the store */

@@ -183,6 +183,8 @@ float *sb_step_state(const sb_step *s, int *state_arrays)
     return s->state;
 }
 
+const sb_state_layout *sb_step_state_layout(const sb_step *s) { return &s->state_layout; }
+
 const size_t *sb_step_backbone(const sb_step *s) { return s->backbone.floats; }
 
 sb_checkpoint_view sb_step_kept(const sb_step *s, int64_t number, const char *config_text)
@@ -203,8 +205,9 @@ sb_checkpoint_view sb_step_kept(const sb_step *s, int64_t number, const char *co
     for (int k = 0; k < s->state_arrays; k++) {
         sb_checkpoint_part *p = &v.parts[v.part_count++];
         *p = (sb_checkpoint_part){ .kind = SB_ENTRY_WEIGHT,
-                                   .memory = s->state + (size_t)k * weights,
-                                   .floats = weights };
+                                   .memory = s->state + (size_t)k * s->state_layout.floats,
+                                   .floats = s->state_layout.floats,
+                                   .state = &s->state_layout };
         snprintf(p->prefix, sizeof p->prefix, "optimiser.%d.", k);
     }
     return v;
