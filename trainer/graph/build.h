@@ -19,6 +19,7 @@
 #include "kernels/op/gelu.h"
 #include "kernels/op/gridpool.h"
 #include "kernels/op/groupnorm.h"
+#include "kernels/op/grn.h"
 #include "kernels/op/identity_distance.h"
 #include "kernels/op/input.h"
 #include "kernels/op/layernorm.h"
@@ -158,6 +159,8 @@
 #define sb_groupnorm(g, x, residual, name, ...)        \
     SB_APPLY(g, SB_OP_GROUPNORM, name, 0, x, residual, \
              (&(sb_groupnorm_how){ .epsilon = SB_NORM_EPSILON, __VA_ARGS__ }))
+
+#define sb_grn(g, x, name, ...) SB_APPLY(g, SB_OP_GRN, name, 0, x, SB_NONE, (&(sb_grn_how){ __VA_ARGS__ }))
 
 #define sb_layernorm(g, x, name, ...) \
     SB_APPLY(g, SB_OP_LAYERNORM, name, 0, x, SB_NONE, (&(sb_layernorm_how){ __VA_ARGS__ }))
