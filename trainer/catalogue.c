@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "proto/error.h"
+#include "trainer/backbone.h"
 #include "trainer/configuration.h"
 
 #define BATCH 64 /* that the memory is said for */
@@ -17,7 +18,7 @@ typedef struct {
     sb_store store;
     sb_graph *encoder, *loss, *target;
     sb_method method;
-    size_t backbone[SB_ENTRY_KINDS]; /* floats */
+    sb_backbone backbone;
 } sketch;
 
 static int read_settings(sketch *s)
@@ -45,11 +46,11 @@ static int build(sketch *s)
     if (read_settings(s) != 0 || sb_graph_create(&s->encoder, &s->store) != 0 ||
         sb_graph_create(&s->loss, &s->store) != 0 || sb_graph_create(&s->target, &s->store) != 0)
         return -1;
-    sb_t features = sb_encoder_build(s->encoder, &s->settings, SB_F32);
-    if (features < 0)
+    sb_shape rows[SB_BACKBONE_ROWS];
+    if (sb_backbone_build(&s->backbone, s->encoder, &s->settings, SB_F32) != 0 ||
+        sb_backbone_rows(&s->backbone, &s->settings, rows) != 0)
         return -1;
-    memcpy(s->backbone, s->store.floats, sizeof s->backbone);
-    return sb_method_build(&s->method, s->loss, s->target, &s->settings, sb_shape_of(s->encoder, features).c);
+    return sb_method_build(&s->method, s->loss, s->target, &s->settings, rows);
 }
 
 static void discard(sketch *s)

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "kernels/share/codes.h"
 #include "kernels/staging.h"
 #include "proto/error.h"
 #include "proto/memory.h"
@@ -18,11 +19,13 @@
 #include "trainer/safetensors.h"
 
 #define GIVEN "given.safetensors"
+#define CODES ".codes"
+#define MAXIMA ".maxima"
 
 /* ---- tensors of a view --------------------------------------------------------------------------------- */
 
 typedef struct {
-    sb_tensor *tensors; /* data: F32 in device memory, I64 in the host's */
+    sb_tensor *tensors; /* data: in device memory; I64 in the host's */
     int count;
     int64_t step; /* num_batches_tracked */
     sb_staging staging;
@@ -52,8 +55,28 @@ static int add_statistic(listing *l, const sb_checkpoint_part *p, const sb_entry
                     ".num_batches_tracked");
 }
 
-static int add_entry(listing *l, const sb_checkpoint_part *p, const sb_entry *e)
+/* Of an optimiser, of entry number i. */
+static int add_state(listing *l, const sb_checkpoint_part *p, const sb_store *store, int i)
 {
+    const sb_entry *e = &store->entries[i];
+    const int64_t blocks = (int64_t)sb_codes_blocks(e->count);
+    if (!sb_state_coded(p->state, e))
+        return add(l, SB_TENSOR_F32, e->extent.dims, e->extent.side, p->memory + p->state->at[i],
+                   e->count * sizeof(float), p->prefix, e->name, "");
+    return add(l, SB_TENSOR_U8, e->extent.dims, e->extent.side, sb_state_codes(p->state, store, i, p->memory),
+               e->count, p->prefix, e->name, CODES) != 0
+               ? -1
+               : add(l, SB_TENSOR_F32, 1, &blocks, sb_state_maxima(p->state, i, p->memory),
+                     (size_t)blocks * sizeof(float), p->prefix, e->name, MAXIMA);
+}
+
+static int add_entry(listing *l, const sb_checkpoint_part *p, const sb_store *store, int i)
+{
+    const sb_entry *e = &store->entries[i];
+    if (p->state)
+        return sb_state_has(e) ? add_state(l, p, store, i) : 0;
+    if (e->kind != p->kind || e->offset + e->count > p->floats)
+        return 0;
     if (e->kind == SB_ENTRY_STATISTIC)
         return add_statistic(l, p, e);
     return add(l, SB_TENSOR_F32, e->extent.dims, e->extent.side, p->memory + e->offset,
@@ -70,11 +93,8 @@ static int list(const sb_checkpoint_view *v, listing *l)
     int rc = l->tensors ? sb_staging_open(&l->staging, v->store->device) : -1;
     for (int p = 0; rc == 0 && p < v->part_count; p++) {
         const sb_checkpoint_part *part = &v->parts[p];
-        for (int i = 0; rc == 0 && i < v->store->count; i++) {
-            const sb_entry *e = &v->store->entries[i];
-            if (e->kind == part->kind && e->offset + e->count <= part->floats)
-                rc = add_entry(l, part, e);
-        }
+        for (int i = 0; rc == 0 && i < v->store->count; i++)
+            rc = add_entry(l, part, v->store, i);
     }
     return rc;
 }
@@ -89,7 +109,7 @@ static const void *look(void *context, const sb_tensor *t, size_t at, size_t byt
 {
     listing *l = context;
     const char *from = (const char *)t->data + at;
-    return t->type == SB_TENSOR_F32 ? sb_staging_fetch(&l->staging, from, bytes) : from;
+    return t->type != SB_TENSOR_I64 ? sb_staging_fetch(&l->staging, from, bytes) : from;
 }
 
 static bool fits(const sb_tensor *wanted, const sb_tensor *t)
@@ -104,7 +124,7 @@ static bool fits(const sb_tensor *wanted, const sb_tensor *t)
 static int load_tensor(const sb_safetensors *file, const sb_tensor *t, listing *l, const sb_tensor *wanted)
 {
     char *to = (char *)(uintptr_t)wanted->data;
-    for (size_t at = 0, n; wanted->type == SB_TENSOR_F32 && at < t->bytes; at += n) {
+    for (size_t at = 0, n; wanted->type != SB_TENSOR_I64 && at < t->bytes; at += n) {
         n = t->bytes - at < SB_STAGING_BYTES ? t->bytes - at : SB_STAGING_BYTES;
         if (sb_safetensors_read(file, t, at, sb_staging_room(&l->staging, to + at), n) != 0 ||
             sb_staging_send(&l->staging, to + at, n) != 0)
@@ -188,13 +208,27 @@ int sb_checkpoint_save(const char *run_dir, const sb_checkpoint_view *v, int kee
     return 0;
 }
 
+/* Why the file has no tensor of that name: the same state in another form, or none at all. Always -1. */
+static int missing(const sb_safetensors *file, const char *name)
+{
+    char other[SB_TENSOR_NAME];
+    const size_t length = strlen(name), ending = sizeof CODES - 1;
+    const bool coded = length > ending && strcmp(name + length - ending, CODES) == 0;
+    snprintf(other, sizeof other, "%.*s%s", (int)(coded ? length - ending : length), name,
+             coded ? "" : CODES);
+    return sb_safetensors_find(file, other)
+               ? sb_fail("it has the optimiser's state in %s, and this run in %s (optimiser.state)",
+                         coded ? "f32" : "8 bits", coded ? "8 bits" : "f32")
+               : sb_fail("tensor %s is missing", name);
+}
+
 /* All that is wanted is looked for before the first of it is taken. */
 static int take_all(const sb_safetensors *file, listing *l)
 {
     for (int i = 0; i < l->count; i++) {
         const sb_tensor *wanted = &l->tensors[i], *t = sb_safetensors_find(file, wanted->name);
         if (!t)
-            return sb_fail("tensor %s is missing", wanted->name);
+            return missing(file, wanted->name);
         char has[SB_TENSOR_DESCRIBED], needs[SB_TENSOR_DESCRIBED];
         if (!fits(wanted, t))
             return sb_fail("tensor %s is %s, and this configuration and data set need %s", wanted->name,

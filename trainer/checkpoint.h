@@ -3,23 +3,27 @@
  *
  * A checkpoint is a pure function of configuration, data and step: no run directory, time, pid or host is in
  * it. Names are torchvision's; a head's begin with its own ("projector."), and what is there beside the
- * weights has a prefix of its own ("optimiser.K." for state array K). A damaged checkpoint is noticed
- * (checksum, names, shapes) before anything of it is loaded; then the one before it is used. Tensors go
- * between file and device piece by piece (kernels/staging.h): the host holds no copy of them. */
+ * weights has a prefix of its own ("optimiser.K." for state array K). A state of 8 bits is two tensors:
+ * NAME.codes, U8 with the weight's shape, and NAME.maxima, F32, one for each of its blocks. A damaged
+ * checkpoint is noticed (checksum, names, shapes) before anything of it is loaded; then the one before it is
+ * used. Tensors go between file and device piece by piece (kernels/staging.h): the host holds no copy of
+ * them. */
 #ifndef SB_TRAINER_CHECKPOINT_H
 #define SB_TRAINER_CHECKPOINT_H
 
-#include "trainer/graph/store.h"
+#include "trainer/graph/state.h"
 
 #define SB_CHECKPOINT_PARTS 16
 #define SB_CHECKPOINT_PREFIX 32
 
-/* One array of device memory, laid out as the store lays out the entries of a kind. */
+/* One array of device memory, laid out as the store lays out the entries of a kind, or as an optimiser's
+ * state. */
 typedef struct {
     char prefix[SB_CHECKPOINT_PREFIX]; /* of its names in the file */
     sb_entry_kind kind;
     float *memory;
-    size_t floats; /* of the array; entries that lie behind them are not in it */
+    size_t floats;                /* of the array; entries that lie behind them are not in it */
+    const sb_state_layout *state; /* NULL: as the store */
 } sb_checkpoint_part;
 
 /* What is saved or loaded. Anything else in a file is passed over: a store that knows only a backbone reads

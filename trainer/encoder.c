@@ -3,24 +3,32 @@
 
 #include "trainer/configuration.h"
 
-static sb_encoder_input input_of(const sb_settings *settings, sb_type type)
+static sb_encoder_input input_of(const sb_settings *settings, sb_type type, bool masked)
 {
     const sb_sides *sides = &settings->views[0].size;
     int most = 0;
     for (int i = 0; i < sides->count; i++)
         most = sides->sides[i] > most ? sides->sides[i] : most;
-    return (sb_encoder_input){ settings->data.channels, most, type };
+    return (sb_encoder_input){ settings->data.channels, most, type, masked };
 }
 
 sb_t sb_encoder_build(sb_graph *graph, const sb_settings *settings, sb_type type)
 {
-    const sb_encoder_input input = input_of(settings, type);
-    return settings->encoder->build(graph, settings->encoder_keys, &input);
+    sb_encoder_map map;
+    return sb_encoder_build_map(graph, settings, type, false, &map);
+}
+
+sb_t sb_encoder_build_map(sb_graph *graph, const sb_settings *settings, sb_type type, bool masked,
+                          sb_encoder_map *map)
+{
+    const sb_encoder_input input = input_of(settings, type, masked);
+    *map = (sb_encoder_map){ .map = SB_NONE };
+    return settings->encoder->build(graph, settings->encoder_keys, &input, map);
 }
 
 void sb_encoder_show(FILE *out, const sb_settings *settings)
 {
-    const sb_encoder_input input = input_of(settings, SB_F32);
+    const sb_encoder_input input = input_of(settings, SB_F32, false);
     settings->encoder->show(out, settings->encoder_keys, &input);
 }
 

@@ -15,18 +15,33 @@ typedef struct sb_settings sb_settings; /* trainer/configuration.h */
 typedef enum { SB_ENCODER_BATCH, SB_ENCODER_GROUP, SB_ENCODER_FROZEN } sb_encoder_norm;
 
 /* What a backbone is built for: channels of an image; the largest side that the first view has in the run,
- * for what learns something of each place (other sides are taken, too); the type of the activations. */
+ * for what learns something of each place (other sides are taken, too); the type of the activations; whether
+ * only a part of each view is encoded. */
 typedef struct {
     int channels, side;
     sb_type type;
+    bool masked;
 } sb_encoder_input;
 
+/* What the features are the mean of, in the type of the activations: a map [n, h, w, c], or tokens [n, 1,
+ * prefix + h w, c], the first `prefix` of which are of no place. Where only a part is encoded, the tokens of
+ * that part. */
+typedef struct {
+    sb_t map;
+    int prefix;
+} sb_encoder_map;
+
 /* Builds a backbone: leaf 0 is the views' pixels, 8-bit [n, side, side, channels]; output 0 the features, f32
- * [n, width], at which a gradient comes in. Returns the features. */
+ * [n, width], at which a gradient comes in. Where only a part is encoded, leaf 1 says which, i32
+ * [n, 1, count, 1]: the numbers of the visible cells of each view, ascending. Returns the features, and says
+ * what they are the mean of. */
 typedef struct {
     const char *name;
     sb_key_table keys; /* of this one alone: encoder.* */
-    sb_t (*build)(sb_graph *graph, const void *keys, const sb_encoder_input *input);
+    sb_t (*build)(sb_graph *graph, const void *keys, const sb_encoder_input *input, sb_encoder_map *map);
+
+    /* Pixels of a cell's side: what is visible or hidden as a whole. NULL: it encodes all of a view only. */
+    int (*cell)(const void *keys);
 
     /* Layers behind the features with which other libraries keep this encoder: features [n, width] -> [n, c].
      * They are the first of the projector, so that they are trained with it and the features are what comes
@@ -45,8 +60,12 @@ typedef struct {
 #include "trainer/encoders/encoders.def"
 #undef SB_ENCODER
 
-/* Of the chosen one. */
+/* Of the chosen one, which encodes all of a view. */
 sb_t sb_encoder_build(sb_graph *graph, const sb_settings *settings, sb_type type);
+
+/* The same; masked: only a part of it. */
+sb_t sb_encoder_build_map(sb_graph *graph, const sb_settings *settings, sb_type type, bool masked,
+                          sb_encoder_map *map);
 void sb_encoder_show(FILE *out, const sb_settings *settings); /* where there is a `show` */
 sb_encoder_norm sb_encoder_norm_of(const sb_settings *settings);
 

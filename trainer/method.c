@@ -222,6 +222,16 @@ sb_t sb_target_embedding(sb_method *m, int view)
     return together(m) ? sb_view_rows(m, target(m, 0), view) : target(m, view);
 }
 
+sb_t sb_map_of_views(sb_method *m) { return m->rows[SB_ROW_MAP]; }
+
+sb_t sb_target_map(sb_method *m)
+{
+    if (m->target_map == SB_NONE)
+        m->target_map = leaf(m, "target map", sb_shape_of(m->graph, m->rows[SB_ROW_MAP]),
+                             (sb_given){ .kind = SB_GIVEN_TARGET_MAP });
+    return m->target_map;
+}
+
 sb_t sb_view_rows(sb_method *m, sb_t t, int view)
 {
     return sb_rows(m->graph, t, .first = view * m->samples, .count = m->samples);
@@ -260,7 +270,27 @@ static sb_t add_guides(sb_method *m, sb_t loss)
 
 bool sb_method_fills(const sb_method *m, int64_t step) { return step < m->samples / m->batch - 1; }
 
-int sb_method_build(sb_method *m, sb_graph *graph, sb_graph *target, const sb_settings *config, int width)
+/* The leaves that the backbone gives, in the order of its rows. */
+static int add_rows(sb_method *m, const sb_shape rows[SB_BACKBONE_ROWS])
+{
+    static const char *const names[] = { "features", "map", "losses" };
+    for (int k = 0; k < SB_BACKBONE_ROWS; k++) {
+        sb_shape all = rows[k];
+        all.n = m->views * m->batch;
+        m->rows[k] = SB_NONE;
+        if (all.c == 0)
+            continue;
+        m->given[m->graph->leaf_count] = (sb_given){ .kind = SB_GIVEN_BACKBONE, .index = k };
+        m->rows[k] = sb_leaf(m->graph, names[k], all, true);
+        if (m->rows[k] < 0 ||
+            (m->kind->momentum && k != SB_ROW_LOSS && sb_leaf(m->target, names[k], all, false) < 0))
+            return -1;
+    }
+    return 0;
+}
+
+int sb_method_build(sb_method *m, sb_graph *graph, sb_graph *target, const sb_settings *config,
+                    const sb_shape rows[SB_BACKBONE_ROWS])
 {
     *m = (sb_method){ .kind = config->method,
                       .config = config,
@@ -270,18 +300,20 @@ int sb_method_build(sb_method *m, sb_graph *graph, sb_graph *target, const sb_se
                       .step_samples = config->trainer.batch * config->trainer.accumulate,
                       .views = config->view_count,
                       .steps = config->trainer.steps,
-                      .width = width,
+                      .width = rows[SB_ROW_FEATURES].c,
                       .images = config->images,
                       .image_index = SB_NONE,
+                      .target_map = SB_NONE,
                       .graph = graph,
                       .target = target };
     for (int v = 0; v < SB_VIEWS_MAX; v++)
         m->embeddings[v] = m->targets[v] = m->compared[v] = SB_NONE;
-    const sb_shape features = { m->views * m->batch, 1, 1, width, SB_F32 };
-    m->given[0] = (sb_given){ .kind = SB_GIVEN_FEATURES };
-    if (sb_leaf(graph, "features", features, true) < 0 ||
-        (m->kind->momentum &&
-         (check_bank(m, "a target network") != 0 || sb_leaf(target, "target features", features, false) < 0)))
+    if (!m->kind->build && config->projector.layers > 0)
+        return sb_fail(
+            "projector.layers = %d: the loss of method %s is not of embeddings, so it has no projector: "
+            "set 0",
+            config->projector.layers, m->kind->name);
+    if ((m->kind->momentum && check_bank(m, "a target network") != 0) || add_rows(m, rows) != 0)
         return -1;
     /* Projector and head come first in the store, behind the backbone: a target network is the three. */
     for (int v = 0; v < (together(m) ? 1 : m->views); v++)
@@ -290,7 +322,8 @@ int sb_method_build(sb_method *m, sb_graph *graph, sb_graph *target, const sb_se
     if (m->kind->head && m->kind->head(m, graph, m->embeddings[0]) < 0)
         return -1;
     memcpy(m->projector, graph->store->floats, sizeof m->projector);
-    const sb_t loss = add_guides(m, m->kind->build(m)); /* both add outputs of their own */
+    const sb_t own = m->kind->build ? m->kind->build(m) : sb_mean(graph, m->rows[SB_ROW_LOSS]),
+               loss = add_guides(m, own); /* both add outputs of their own */
     m->loss_output = graph->output_count;
     return sb_output(graph, loss, true) < 0 ? -1 : 0;
 }

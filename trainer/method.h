@@ -11,6 +11,11 @@
  * kept for each image. Where a step has several batches (trainer.accumulate), the networks and this graph run
  * once for each, and what is left behind comes after the last: a method that keeps anything is refused there.
  *
+ * A method may want more of the backbone than the features (sb_backbone_row): a map of each view, of the
+ * target's too, or the loss of each view by itself, which a graph behind the encoder makes where the view is
+ * in the backbone (`inside`). Where that is all of the loss, its gradient is known before its value, and one
+ * pass through the backbone is enough.
+ *
  * With a bank (method.bank) the loss compares more samples than a batch has: behind the rows of a batch stand
  * those of the batches before it, without a gradient. A method does not notice: it has the embeddings of
  * `samples` samples, and what it keeps itself would be kept twice, so that is refused. Until the bank is full
@@ -33,6 +38,7 @@
 #include "proto/config.h"
 #include "trainer/graph/graph.h"
 #include "trainer/heads/mlp.h"
+#include "trainer/masks.h"
 
 typedef struct sb_settings sb_settings; /* trainer/configuration.h */
 
@@ -44,19 +50,28 @@ typedef struct sb_method sb_method;
 /* A number that follows from the step: 0 is the first of `steps`. */
 typedef double (*sb_schedule)(const sb_method *method, int64_t step, int64_t steps);
 
+/* What the backbone gives of each view. */
+typedef enum {
+    SB_ROW_FEATURES,
+    SB_ROW_MAP,  /* what the features are the mean of, in cells: f32 [g, g, c] */
+    SB_ROW_LOSS, /* of the view by itself */
+    SB_BACKBONE_ROWS
+} sb_backbone_row;
+
 /* What a leaf of the graph is given before it runs. */
 typedef enum {
-    SB_GIVEN_FEATURES, /* the backbone's, of all views */
-    SB_GIVEN_PLACES,   /* where the samples lie; NULL where none overlap */
-    SB_GIVEN_TARGET,   /* output `index` of the target's graph */
-    SB_GIVEN_STATE,    /* the store's entry `index` */
-    SB_GIVEN_NUMBER,   /* `number` of this step */
-    SB_GIVEN_NORMAL,   /* normal numbers, drawn anew for each step */
-    SB_GIVEN_IMAGES,   /* which image each sample is of */
-    SB_GIVEN_OTHERS,   /* images of which no sample is, drawn anew for each step */
-    SB_GIVEN_ROWS,     /* the rows of table `index` for the images of the batch */
-    SB_GIVEN_SAID,     /* of which samples the column of guide `index` says something (heads/guide.h) */
-    SB_GIVEN_TOLD      /* what it says */
+    SB_GIVEN_BACKBONE,   /* the backbone's row `index` (sb_backbone_row), of all views */
+    SB_GIVEN_PLACES,     /* where the samples lie; NULL where none overlap */
+    SB_GIVEN_TARGET,     /* output `index` of the target's graph */
+    SB_GIVEN_TARGET_MAP, /* the target backbone's, of all views */
+    SB_GIVEN_STATE,      /* the store's entry `index` */
+    SB_GIVEN_NUMBER,     /* `number` of this step */
+    SB_GIVEN_NORMAL,     /* normal numbers, drawn anew for each step */
+    SB_GIVEN_IMAGES,     /* which image each sample is of */
+    SB_GIVEN_OTHERS,     /* images of which no sample is, drawn anew for each step */
+    SB_GIVEN_ROWS,       /* the rows of table `index` for the images of the batch */
+    SB_GIVEN_SAID,       /* of which samples the column of guide `index` says something (heads/guide.h) */
+    SB_GIVEN_TOLD        /* what it says */
 } sb_given_kind;
 typedef struct {
     sb_given_kind kind;
@@ -68,8 +83,8 @@ typedef struct {
  * what is on the device. */
 static inline size_t sb_given_bytes(sb_given_kind kind, const sb_shape *shape)
 {
-    const bool on_device = kind == SB_GIVEN_FEATURES || kind == SB_GIVEN_TARGET || kind == SB_GIVEN_STATE ||
-                           kind == SB_GIVEN_ROWS;
+    const bool on_device = kind == SB_GIVEN_BACKBONE || kind == SB_GIVEN_TARGET || kind == SB_GIVEN_STATE ||
+                           kind == SB_GIVEN_ROWS || kind == SB_GIVEN_TARGET_MAP;
     return on_device ? 0 : (sb_shape_bytes(shape) + 255) / 256 * 256;
 }
 
@@ -97,6 +112,15 @@ typedef enum {
     SB_NEGATIVES_OF_QUEUE
 } sb_negatives;
 
+/* The graph of the encoder, which is made longer: what `inside` has to go on from. pixels: as they came,
+ * 8-bit [n, side, side, channels]; map and prefix: encoder.h; visible, predicted: the numbers of these cells
+ * of each view, i32 [n, 1, count, 1], where the method masks. */
+typedef struct {
+    sb_graph *graph;
+    sb_t pixels, map, visible, predicted;
+    int prefix;
+} sb_inside;
+
 typedef struct {
     const char *name;
     const char *summary;  /* what it does, in half a line */
@@ -110,10 +134,14 @@ typedef struct {
     const char *const *defaults; /* "key=value" for keys of others, where the recipe says nothing; ends with
                                     NULL; NULL: none */
     int views_least, views_most;
-    int samples_least;                /* a smaller batch is refused with this number */
-    sb_schedule momentum;             /* of the target network; NULL: there is none */
-    bool images;                      /* it keeps something for each image */
-    sb_t (*build)(sb_method *method); /* the loss [1, 1]; SB_FAILED */
+    int samples_least;                             /* a smaller batch is refused with this number */
+    sb_schedule momentum;                          /* of the target network; NULL: there is none */
+    bool images;                                   /* it keeps something for each image */
+    void (*mask)(const void *keys, sb_masks *out); /* says block, hidden, predicted. NULL: nothing is hidden,
+                                                      and all of a view is encoded */
+    int (*map)(const void *keys); /* cells of the map's side at most; NULL: it wants no map */
+    sb_t (*inside)(const void *keys, const sb_inside *in); /* f32 [n, 1], a loss of each view; NULL: none */
+    sb_t (*build)(sb_method *method); /* the loss [1, 1]; SB_FAILED. NULL: the mean of those of all views */
 
     /* What stands behind the projector in the target network, too, over embeddings z of a graph: the target's
      * embeddings are what it makes of them. NULL: nothing. */
@@ -127,10 +155,11 @@ struct sb_method {
     const void *keys;          /* the method's own, filled */
     int batch;                 /* samples that go through the network */
     int samples, views, width; /* samples: that the loss compares, of batch and bank; width: of a feature */
-    int step_samples;          /* of an optimiser step: of its batches together */
-    int images;                /* of the data set */
-    int64_t steps;             /* of the run */
-    sb_graph *graph, *target;  /* target: its projector, over the target's features, which are leaf 0 */
+    sb_t rows[SB_BACKBONE_ROWS], target_map; /* SB_NONE: there are none */
+    int step_samples;                        /* of an optimiser step: of its batches together */
+    int images;                              /* of the data set */
+    int64_t steps;                           /* of the run */
+    sb_graph *graph, *target; /* target: its projector, over the target's features, which are leaf 0 */
     sb_given given[SB_LEAVES_MAX];
     sb_t embeddings[SB_VIEWS_MAX], targets[SB_VIEWS_MAX]; /* of the batch; SB_NONE: not asked for yet */
     sb_t compared[SB_VIEWS_MAX];                          /* embeddings of batch and bank, in the same way */
@@ -144,9 +173,11 @@ struct sb_method {
     sb_t image_index; /* SB_NONE: not asked for yet */
 };
 
-/* Builds heads and loss over features [views * samples, width] into two empty graphs of one store, the
- * target's if the method has one. `out` is kept as long as the graphs are. */
-int sb_method_build(sb_method *out, sb_graph *graph, sb_graph *target, const sb_settings *config, int width);
+/* Builds heads and loss into two empty graphs of one store, the target's if the method has one, over what the
+ * backbone gives of each view (n is 1; c is 0: nothing): leaf k of the graph is the k-th that is given, of
+ * all views. `out` is kept as long as the graphs are. */
+int sb_method_build(sb_method *out, sb_graph *graph, sb_graph *target, const sb_settings *config,
+                    const sb_shape rows[SB_BACKBONE_ROWS]);
 
 /* Whether the bank is not full yet in this step. */
 bool sb_method_fills(const sb_method *method, int64_t step);
@@ -174,6 +205,11 @@ sb_t sb_view_rows(sb_method *method, sb_t t, int view);
 /* i32 [samples, 4]: the place of each sample (kernels/share/overlap.h). Those that overlap are never each
  * other's negatives; what is in a bank overlaps nothing. */
 sb_t sb_places(sb_method *method);
+
+/* The map of all views, f32 [views * samples, g, g, c], and the target network's, to which no gradient goes.
+ */
+sb_t sb_map_of_views(sb_method *method);
+sb_t sb_target_map(sb_method *method);
 
 /* [rows, width], zeros at first: what the last step pushed in its place (an average over the steps). */
 sb_t sb_kept(sb_method *method, const char *name, int rows, int width);

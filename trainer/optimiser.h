@@ -8,6 +8,7 @@
 #include "proto/key.h"
 
 typedef enum { SB_SCALING_NONE, SB_SCALING_LINEAR, SB_SCALING_SQRT } sb_lr_scaling;
+typedef enum { SB_STATE_F32, SB_STATE_8BIT } sb_state_form;
 
 /* optimiser.* */
 typedef struct {
@@ -17,6 +18,7 @@ typedef struct {
     double warmup;         /* share of the steps, linear from 0 */
     double final_lr;       /* share of the peak where the cosine ends */
     double weight_decay;
+    sb_state_form state;
 } sb_optimiser_keys;
 
 extern const sb_key_table sb_optimiser_table;
@@ -26,7 +28,7 @@ typedef struct {
     const char *name;
     sb_key_table keys; /* of this one alone */
     sb_update_rule rule;
-    int state_arrays; /* each as large as the weights */
+    int state_arrays; /* each with a value for every weight (graph/state.h) */
     /* Writes its keys into the values of a step; all other values are there already. */
     void (*set)(const void *keys, sb_update_values *values);
 } sb_optimiser_kind;

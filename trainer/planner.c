@@ -206,7 +206,7 @@ static double checkpoint_bytes(sb_step *sketch)
     const sb_method *m = sb_step_method(sketch);
     int arrays;
     sb_step_state(sketch, &arrays);
-    size_t floats = (size_t)arrays * store->floats[SB_ENTRY_WEIGHT];
+    size_t floats = (size_t)arrays * sb_step_state_layout(sketch)->floats;
     for (int k = 0; k < SB_ENTRY_KINDS; k++)
         floats += store->floats[k] + (m->kind->momentum ? m->projector[k] : 0);
     return (double)(floats * sizeof(float));

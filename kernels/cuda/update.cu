@@ -1,14 +1,19 @@
 /* update.cu: the optimisers' steps on a GPU.
  *
  * The arrays are cut into chunks of CHUNK elements, one block each; the tables of arrays and of chunks are
- * what is packed. LARS first sums the squares of every chunk in f64, then each array's chunks in order. */
+ * what is packed. LARS first sums the squares of every chunk in f64, then each array's chunks in order.
+ * Arrays whose state is coded have a kernel of their own, which reads and writes whole blocks of codes. */
 #include <stdlib.h>
 
 #include "kernels/cuda/launch.h"
 #include "kernels/op/update.h"
+#include "kernels/share/codes.h"
 #include "kernels/share/optimiser.h"
 
 #define CHUNK 4096
+#define EACH (SB_CODES_BLOCK / THREADS) /* values of a block of codes that a thread has in registers */
+static_assert(CHUNK % SB_CODES_BLOCK == 0 && THREADS == SB_CODES,
+              "chunks are whole blocks; a thread fills a row of the tables");
 
 typedef struct {
     int array;
@@ -74,7 +79,7 @@ static __global__ void momentum_step(const sb_update_array *arrays, const chunk 
     chunk c = chunks[blockIdx.x];
     const sb_update_array *a = &arrays[c.array];
     size_t end = c.begin + CHUNK < a->count ? c.begin + CHUNK : a->count;
-    if (v.step <= a->frozen_until)
+    if (v.step <= a->frozen_until || a->coded)
         return;
     float decay = a->decayed ? v.weight_decay : 0, scale = v.adapt && a->decayed ? trust[c.array] : 1,
           lr = sb_update_lr(a, v.lr, v.steady_lr) * a->rate;
@@ -82,20 +87,101 @@ static __global__ void momentum_step(const sb_update_array *arrays, const chunk 
         sb_momentum_element(&a->weight[i], &a->state[i], a->gradient[i], lr, v.momentum, decay, scale);
 }
 
+/* AdamW's values for an array. */
+static __device__ inline sb_adamw_values adamw_of(const sb_update_array *a, const values *v)
+{
+    sb_adamw_values mine = v->adamw;
+    float lr = sb_update_lr(a, v->lr, v->steady_lr);
+    if (a->frozen_until > 0 || a->steady)
+        mine = sb_adamw_of(v->beta1, v->beta2, mine.epsilon, lr, (double)(v->step - a->frozen_until));
+    return sb_adamw_at(mine, lr, a->decayed ? v->weight_decay : 0, a->rate);
+}
+
 static __global__ void adamw_step(const sb_update_array *arrays, const chunk *chunks, values v)
 {
     chunk c = chunks[blockIdx.x];
     const sb_update_array *a = &arrays[c.array];
     size_t end = c.begin + CHUNK < a->count ? c.begin + CHUNK : a->count;
-    if (v.step <= a->frozen_until)
+    if (v.step <= a->frozen_until || a->coded)
         return;
-    sb_adamw_values mine = v.adamw;
-    float lr = sb_update_lr(a, v.lr, v.steady_lr);
-    if (a->frozen_until > 0 || a->steady)
-        mine = sb_adamw_of(v.beta1, v.beta2, mine.epsilon, lr, (double)(v.step - a->frozen_until));
-    mine = sb_adamw_at(mine, lr, a->decayed ? v.weight_decay : 0, a->rate);
+    sb_adamw_values mine = adamw_of(a, &v);
     for (size_t i = c.begin + threadIdx.x; i < end; i += THREADS)
         sb_adamw_element(&a->weight[i], &a->state[i], &a->state[a->state_stride + i], a->gradient[i], &mine);
+}
+
+/* The largest magnitude of a block's values, in every thread. */
+static __device__ inline float largest(const float values[EACH], uint32_t parts[THREADS / WARP])
+{
+    uint32_t most = 0;
+    for (int k = 0; k < EACH; k++) {
+        uint32_t bits = sb_magnitude_bits(values[k]);
+        most = bits > most ? bits : most;
+    }
+    for (int distance = WARP / 2; distance > 0; distance /= 2) {
+        uint32_t other = __shfl_xor_sync(0xFFFFFFFFu, most, distance);
+        most = other > most ? other : most;
+    }
+    __syncthreads(); /* parts: of the block of codes before */
+    if (threadIdx.x % WARP == 0)
+        parts[threadIdx.x / WARP] = most;
+    __syncthreads();
+    for (int w = 0; w < THREADS / WARP; w++)
+        most = parts[w] > most ? parts[w] : most;
+    return sb_magnitude_from(most);
+}
+
+/* Of the largest magnitude of a block; where that is 0, so are all. */
+static __device__ inline float share_of(float value, float most) { return most != 0 ? value / most : 0; }
+
+/* The steps of coded arrays, by all rules: blocks of codes one after the other, in registers between. */
+static __global__ void coded_step(const sb_update_array *arrays, const chunk *chunks, values v, bool adamw,
+                                  const float *trust)
+{
+    __shared__ float plain[SB_CODES], with_sign[SB_CODES];
+    __shared__ uint32_t parts[THREADS / WARP];
+    chunk c = chunks[blockIdx.x];
+    const sb_update_array *a = &arrays[c.array];
+    size_t end = c.begin + CHUNK < a->count ? c.begin + CHUNK : a->count;
+    if (v.step <= a->frozen_until || !a->coded)
+        return;
+    plain[threadIdx.x] = sb_unsigned_value((int)threadIdx.x);
+    with_sign[threadIdx.x] = sb_signed_value((int)threadIdx.x);
+    __syncthreads();
+    sb_adamw_values mine = adamw_of(a, &v);
+    float decay = a->decayed ? v.weight_decay : 0, scale = v.adapt && a->decayed ? trust[c.array] : 1,
+          lr = sb_update_lr(a, v.lr, v.steady_lr) * a->rate;
+    for (size_t begin = c.begin; begin < end; begin += SB_CODES_BLOCK) {
+        const size_t block = begin / SB_CODES_BLOCK;
+        const float m_most = a->maxima[0][block], s_most = adamw ? a->maxima[1][block] : 0;
+        float m[EACH], s[EACH];
+        for (int k = 0; k < EACH; k++) {
+            size_t i = begin + (size_t)k * THREADS + threadIdx.x;
+            m[k] = s[k] = 0;
+            if (i >= end)
+                continue;
+            m[k] = with_sign[a->codes[0][i]] * m_most;
+            if (adamw) {
+                s[k] = plain[a->codes[1][i]] * s_most;
+                sb_adamw_element(&a->weight[i], &m[k], &s[k], a->gradient[i], &mine);
+            } else {
+                sb_momentum_element(&a->weight[i], &m[k], a->gradient[i], lr, v.momentum, decay, scale);
+            }
+        }
+        const float m_new = largest(m, parts), s_new = largest(s, parts);
+        if (threadIdx.x == 0) {
+            a->maxima[0][block] = m_new;
+            if (adamw)
+                a->maxima[1][block] = s_new;
+        }
+        for (int k = 0; k < EACH; k++) {
+            size_t i = begin + (size_t)k * THREADS + threadIdx.x;
+            if (i >= end)
+                continue;
+            a->codes[0][i] = (uint8_t)sb_signed_code(share_of(m[k], m_new));
+            if (adamw)
+                a->codes[1][i] = (uint8_t)sb_unsigned_code(share_of(s[k], s_new));
+        }
+    }
 }
 
 /* ---- host ---------------------------------------------------------------------------------------------- */
@@ -164,9 +250,19 @@ static int pack(sb_device *device, const sb_call *call)
     return rc;
 }
 
+static bool any_coded(const sb_update_how *how)
+{
+    for (int a = 0; a < how->count; a++)
+        if (how->arrays[a].coded)
+            return true;
+    return false;
+}
+
 static int forward(sb_device *device, const sb_call *call)
 {
-    const sb_update_values *v = &((const sb_update_how *)call->how)->values;
+    const sb_update_how *how = (const sb_update_how *)call->how;
+    const sb_update_values *v = &how->values;
+    const bool adamw = v->rule == SB_UPDATE_ADAMW;
     const tables t = tables_of(call);
     if (t.chunk_count == 0)
         return 0;
@@ -181,18 +277,20 @@ static int forward(sb_device *device, const sb_call *call)
     now.step = v->step;
     now.beta1 = v->beta1;
     now.beta2 = v->beta2;
-    if (v->rule == SB_UPDATE_ADAMW) {
+    if (adamw)
         now.adamw = sb_adamw_of(v->beta1, v->beta2, v->epsilon, v->lr, (double)v->step);
-        LAUNCH(adamw_step, blocks, THREADS, 0, stream, t.arrays, t.chunks, now);
-        return sb_cuda_launched("adamw_step");
-    }
     if (now.adapt) {
         LAUNCH(sum_squares, blocks, THREADS, 0, stream, t.arrays, t.chunks, v->weight_decay, t.squares);
         LAUNCH(trust_of, blocks_for((size_t)t.count), THREADS, 0, stream, t.count, t.first, t.squares,
                v->trust, t.trust);
     }
-    LAUNCH(momentum_step, blocks, THREADS, 0, stream, t.arrays, t.chunks, now, t.trust);
-    return sb_cuda_launched("momentum_step");
+    if (any_coded(how))
+        LAUNCH(coded_step, blocks, THREADS, 0, stream, t.arrays, t.chunks, now, adamw, t.trust);
+    if (adamw)
+        LAUNCH(adamw_step, blocks, THREADS, 0, stream, t.arrays, t.chunks, now);
+    else
+        LAUNCH(momentum_step, blocks, THREADS, 0, stream, t.arrays, t.chunks, now, t.trust);
+    return sb_cuda_launched(adamw ? "adamw_step" : "momentum_step");
 }
 
 extern "C" const sb_kernel sb_cuda_update = { .packed = packed, .pack = pack, .forward = forward };

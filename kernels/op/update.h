@@ -15,6 +15,9 @@
  *
  * Through step `frozen_until` of an array, neither it nor its state is touched.
  *
+ * The state of an array that is `coded` is codes of 8 bits and the largest magnitudes of their blocks
+ * (share/codes.h): a step reads them into f32, is made as above, and its new state goes back into codes.
+ *
  * `packed` are the bytes of the table as a device wants it, which follow from the arrays' counts alone;
  * `pack` makes it. `forward` makes a step over the table that was packed, with the values that `how` holds
  * when it is called. */
@@ -23,13 +26,18 @@
 
 #include "kernels/op.h"
 
-/* One array of weights. The optimiser's state is 1 (SGD, LARS) or 2 (AdamW) arrays of `count`, array k at
- * state + k * state_stride. */
+#define SB_UPDATE_STATES 2
+
+/* One array of weights. The optimiser's state is 1 (SGD, LARS) or 2 (AdamW) arrays of `count`: array k at
+ * state + k * state_stride, or, coded, in codes[k] [count] and maxima[k] [blocks]. */
 typedef struct {
     float *weight;
     const float *gradient;
     float *state;
     size_t state_stride;
+    uint8_t *codes[SB_UPDATE_STATES];
+    float *maxima[SB_UPDATE_STATES];
+    bool coded;
     size_t count;
     bool decayed;         /* weight decay and LARS's factor apply: to matrices, not to biases nor to norms */
     float rate;           /* of the learning rate; 1 is all of it */

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "proto/error.h"
-#include "trainer/encoder.h"
+#include "trainer/backbone.h"
 #include "trainer/graph/plan.h"
 #include "trainer/method.h"
 #include "trainer/precision.h"
@@ -75,8 +75,9 @@ sb_tally sb_counts_sum(const sb_counts *n)
 typedef struct {
     sb_store store;
     sb_graph *encoder, *loss, *target;
+    sb_backbone backbone;
     sb_method method;
-    int width;
+    sb_shape rows[SB_BACKBONE_ROWS];
 } graphs;
 
 static void free_graphs(graphs *g)
@@ -94,29 +95,35 @@ static int build(graphs *g, const sb_settings *config, sb_type type)
     if (sb_graph_create(&g->encoder, &g->store) != 0 || sb_graph_create(&g->loss, &g->store) != 0 ||
         sb_graph_create(&g->target, &g->store) != 0)
         return -1;
-    sb_t features = sb_encoder_build(g->encoder, config, type);
-    g->width = sb_shape_of(g->encoder, features).c;
-    return features < 0 ? -1 : sb_method_build(&g->method, g->loss, g->target, config, g->width);
+    if (sb_backbone_build(&g->backbone, g->encoder, config, type) != 0 ||
+        sb_backbone_rows(&g->backbone, config, g->rows) != 0)
+        return -1;
+    return sb_method_build(&g->method, g->loss, g->target, config, g->rows);
 }
 
 /* A chunk of n views: there and back, and there once more where the batch has several. */
-static int count_chunk(const counter *c, const graphs *g, int n, int side, int channels, int passes,
-                       size_t *arena)
+static int count_chunk(const counter *c, const graphs *g, const sb_settings *config, int n, int side,
+                       int passes, size_t *arena)
 {
-    const sb_shape pixels = { n, side, side, channels, SB_U8 };
+    sb_shape leaves[SB_LEAVES_MAX];
     const sb_plan_options options = { .training = true };
     sb_plan *plan;
-    if (sb_plan_create(&plan, g->encoder, &pixels, &options) != 0)
+    if (sb_backbone_leaves(config, n, side, leaves) < 0 ||
+        sb_plan_create(&plan, g->encoder, leaves, &options) != 0)
         return -1;
     for (int i = 0; i < passes; i++)
         sb_plan_visit(plan, false, count_call, (void *)(uintptr_t)c);
     sb_plan_visit(plan, true, count_call, (void *)(uintptr_t)c);
-    const sb_shape rows[] = { { n, 1, 1, 1, SB_I32 }, { n, 1, 1, g->width, SB_F32 } };
-    count(c, &c->out->rows, /* features out, their gradient in */
-          sb_op_scatter.cost(NULL, rows, false).bytes + sb_op_gather.cost(NULL, rows, false).bytes, 0,
-          SB_F32);
-    c->out->index += (double)sb_shape_bytes(&rows[0]);
-    c->out->pixels += (double)passes * (double)sb_shape_bytes(&pixels);
+    const sb_shape index = { n, 1, 1, 1, SB_I32 };
+    for (int k = 0; k < SB_BACKBONE_ROWS; k++) { /* features out, their gradient in */
+        const sb_shape moved[] = { index, { n, g->rows[k].h, g->rows[k].w, g->rows[k].c, SB_F32 } };
+        if (g->rows[k].c > 0)
+            count(c, &c->out->rows,
+                  sb_op_scatter.cost(NULL, moved, false).bytes + sb_op_gather.cost(NULL, moved, false).bytes,
+                  0, SB_F32);
+    }
+    c->out->index += (double)sb_shape_bytes(&index);
+    c->out->pixels += (double)passes * (double)sb_shape_bytes(&leaves[0]);
     *arena = sb_plan_arena_bytes(plan) > *arena ? sb_plan_arena_bytes(plan) : *arena;
     sb_plan_destroy(&plan);
     return 0;
@@ -134,7 +141,7 @@ static int count_encoder(const counter *c, const graphs *g, const sb_settings *c
             int n = rows - done < most ? rows - done : most;
             bool last = s == size_count - 1 && done + n == rows; /* still there for the way back */
             c->out->chunks++;
-            if (count_chunk(c, g, n, sizes[s], config->data.channels, last ? 1 : 2, arena) != 0)
+            if (count_chunk(c, g, config, n, sizes[s], last ? 1 : 2, arena) != 0)
                 return -1;
         }
     }

@@ -28,8 +28,9 @@
 #define MARGIN (512 * MIB)           /* of the planner */
 #define STEPS 2
 
-static sb_t build(sb_graph *g, const void *keys, const sb_encoder_input *input)
+static sb_t build(sb_graph *g, const void *keys, const sb_encoder_input *input, sb_encoder_map *map)
 {
+    (void)map;
     (void)keys;
     sb_t t = test_input(g, SIDE, input->channels, input->type);
     t = sb_batchnorm(g, sb_conv(g, t, "a", .out = 8, .kernel = 3, .stride = 2, .pad = 1), SB_NONE, "an",

@@ -54,8 +54,9 @@ static void draw(void)
 }
 
 /* No ReLU, at whose kinks a gradient may be any. */
-static sb_t build(sb_graph *g, const void *keys, const sb_encoder_input *input)
+static sb_t build(sb_graph *g, const void *keys, const sb_encoder_input *input, sb_encoder_map *map)
 {
+    (void)map;
     (void)keys;
     sb_t t = test_input(g, SIDE, input->channels, input->type);
     t = sb_conv(g, t, "a", .out = 16, .kernel = 3, .stride = 1, .pad = 1);

@@ -31,8 +31,9 @@ static size_t total_of(const sb_step_budget *b) { return b->weights + b->packed 
 
 /* A backbone that is made at once: those of the recipes are laid out as any graph is (sizes.c), and what
  * heads and loss take does not depend on it. */
-static sb_t build(sb_graph *g, const void *keys, const sb_encoder_input *input)
+static sb_t build(sb_graph *g, const void *keys, const sb_encoder_input *input, sb_encoder_map *map)
 {
+    (void)map;
     (void)keys;
     sb_t t = test_input(g, 32, input->channels, input->type);
     t = sb_conv(g, t, "a", .out = 512, .kernel = 7, .stride = 8, .pad = 3);

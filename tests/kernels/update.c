@@ -1,9 +1,11 @@
-/* update.c: the optimisers' steps, over three arrays at once. */
+/* update.c: the optimisers' steps, over three arrays at once, the last of which may have its state in codes.
+ */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "kernels/op/update.h"
+#include "kernels/share/codes.h"
 #include "tests/kernels/cases.h"
 
 #define TABLE 3
@@ -14,15 +16,34 @@ typedef struct {
     float rate[TABLE];
     bool steady[TABLE];
     int64_t frozen_until[TABLE];
+    bool coded; /* the last */
 } parameters;
 
 /* Of array i of the table: weight, gradient and state are arrays 3 i, 3 i + 1 and 3 i + 2. The first is not
- * decayed; the second starts at 0. */
-enum { WEIGHT, GRADIENT, STATE, EACH };
+ * decayed; the second starts at 0. Behind them codes and maxima of the last one's state, array by array. */
+enum { WEIGHT, GRADIENT, STATE, EACH, CODES = TABLE * EACH, MAXIMA };
 
 static const parameters *of(const sb_trial *t) { return t->parameters; }
 
 static bool adamw(const sb_trial *t) { return of(t)->values.rule == SB_UPDATE_ADAMW; }
+
+static bool coded(const sb_trial *t, int i) { return of(t)->coded && i == TABLE - 1; }
+
+static int states(const sb_trial *t) { return adamw(t) ? 2 : 1; }
+
+/* Any codes but that of -0, which none is made of. */
+static void prepare_codes(sb_trial *t, size_t count)
+{
+    const bool first = of(t)->values.step == 1;
+    for (int k = 0; k < states(t); k++) {
+        sb_array *codes = sb_array_add(t, "codes", SB_ARRAY_U8, SB_ARRAY_UPDATED, count),
+                 *maxima = sb_array_add(t, "maxima", SB_ARRAY_F32, SB_ARRAY_UPDATED, sb_codes_blocks(count));
+        sb_fill_uniform(t, maxima, 0, first ? 0 : 0.1);
+        sb_fill_uniform(t, codes, 0, first ? 0 : 255);
+        for (size_t i = 0; i < count; i++)
+            codes->value[i] = codes->value[i] == 128 ? 127 : codes->value[i];
+    }
+}
 
 static void prepare(sb_trial *t)
 {
@@ -32,13 +53,15 @@ static void prepare(sb_trial *t)
                        i == 1 ? 0 : 1);
         sb_fill_normal(t, sb_array_add(t, "gradient", SB_ARRAY_F32, SB_ARRAY_GIVEN, count), 0, 0.1);
         sb_array *state = sb_array_add(t, "state", SB_ARRAY_F32, SB_ARRAY_UPDATED,
-                                       adamw(t) ? 2 * count : count);
+                                       coded(t, i) ? 0 : (size_t)states(t) * count);
         sb_fill_normal(t, state, 0, 0.1);
         for (size_t k = count; k < state->count; k++) /* squares */
             state->value[k] = fabs(state->value[k]);
         for (size_t k = 0; k < state->count && of(t)->values.step == 1; k++)
             state->value[k] = 0;
     }
+    if (of(t)->coded)
+        prepare_codes(t, of(t)->counts[TABLE - 1]);
 }
 
 typedef struct {
@@ -52,7 +75,7 @@ typedef struct {
  */
 static int before(sb_trial *t, sb_device *device)
 {
-    const sb_kernel *k = device->kernels[SB_OP_UPDATE];
+    const sb_kernel *kernel = device->kernels[SB_OP_UPDATE];
     planned *p = calloc(1, sizeof *p);
     if (!p)
         abort();
@@ -65,12 +88,17 @@ static int before(sb_trial *t, sb_device *device)
                                           .decayed = i > 0,
                                           .rate = of(t)->rate[i],
                                           .steady = of(t)->steady[i],
-                                          .frozen_until = of(t)->frozen_until[i] };
+                                          .frozen_until = of(t)->frozen_until[i],
+                                          .coded = coded(t, i) };
+    for (int k = 0; of(t)->coded && k < states(t); k++) {
+        p->arrays[TABLE - 1].codes[k] = sb_memory(t, CODES + 2 * k);
+        p->arrays[TABLE - 1].maxima[k] = sb_memory(t, MAXIMA + 2 * k);
+    }
     p->how = (sb_update_how){ .arrays = p->arrays, .count = TABLE };
     p->call.how = &p->how;
     t->plan = p;
-    if (k->packed && (device->alloc(device, k->packed(device, &p->call), &p->call.packed) != 0 ||
-                      k->pack(device, &p->call) != 0))
+    if (kernel->packed && (device->alloc(device, kernel->packed(device, &p->call), &p->call.packed) != 0 ||
+                           kernel->pack(device, &p->call) != 0))
         return -1;
     p->how.values = of(t)->values;
     return 0;
@@ -163,20 +191,102 @@ static void bound(sb_array *weight, const sb_array *gradient, sb_array *state, c
     }
 }
 
+/* What a code stands for, as codes.h says it in words. */
+static double code_value(int code, bool with_sign)
+{
+    const int magnitude = with_sign ? code % 128 : code;
+    if (magnitude == 0)
+        return 0;
+    const int ends = (int)floor(log2(magnitude)), steps = 1 << ends;
+    const double value = pow(10, ends - (with_sign ? 6 : 7)) * (0.1 + 0.9 * (magnitude - steps + 1) / steps);
+    return with_sign && code > 128 ? -value : value;
+}
+
+/* The nearest code to x, 0 .. 1 of either sign; wrong: how far from it a device's x may be. Another code is
+ * allowed only where two are as near. */
+static void want_code(double x, double wrong, bool with_sign, double *wanted, double *bound)
+{
+    int below = with_sign ? 127 : 255;
+    const double size = fabs(x);
+    while (below > 0 && code_value(below, with_sign) > size)
+        below--;
+    const double low = code_value(below, with_sign),
+                 middle = below < (with_sign ? 127 : 255) ? (low + code_value(below + 1, with_sign)) / 2 : 2;
+    int code = size < middle ? below : below + 1;
+    if (!with_sign && code == 0 && x > 0)
+        code = 1;
+    *wanted = with_sign && code > 0 && x < 0 ? 128 + code : code;
+    *bound = fabs(size - middle) <= wrong ? 255 : 0;
+}
+
+/* The state that the codes stand for, before the step. */
+static void read_codes(const sb_trial *t, size_t count, double *state)
+{
+    for (int k = 0; k < states(t); k++)
+        for (size_t i = 0; i < count; i++)
+            state[(size_t)k * count + i] = code_value((int)sb_value(t, CODES + 2 * k)[i], k == 0) *
+                                           sb_value(t, MAXIMA + 2 * k)[i / SB_CODES_BLOCK];
+}
+
+/* The codes of the state after it. */
+static void want_codes(sb_trial *t, size_t count, const sb_array *state)
+{
+    for (int k = 0; k < states(t); k++) {
+        sb_array *codes = &t->arrays[CODES + 2 * k], *maxima = &t->arrays[MAXIMA + 2 * k];
+        const double *now = state->wanted + (size_t)k * count, *wrong = state->bound + (size_t)k * count;
+        for (size_t b = 0; b < maxima->count; b++) {
+            const size_t begin = b * SB_CODES_BLOCK,
+                         end = begin + SB_CODES_BLOCK < count ? begin + SB_CODES_BLOCK : count;
+            double most = 0;
+            for (size_t i = begin; i < end; i++) {
+                most = fmax(most, fabs(now[i]));
+                maxima->bound[b] = fmax(maxima->bound[b], wrong[i]);
+            }
+            maxima->wanted[b] = most;
+            for (size_t i = begin; i < end; i++)
+                want_code(now[i] / most, (wrong[i] + 8 * SB_UNIT_F32 * fabs(now[i])) / most, k == 0,
+                          &codes->wanted[i], &codes->bound[i]);
+        }
+    }
+}
+
+/* Frozen, with its state: to the bit. */
+static void keep(sb_array *a)
+{
+    for (size_t i = 0; i < a->count; i++)
+        a->wanted[i] = a->value[i];
+}
+
 static void reference(sb_trial *t)
 {
     for (int i = 0; i < TABLE; i++) {
         sb_array *weight = &t->arrays[EACH * i + WEIGHT], *gradient = &t->arrays[EACH * i + GRADIENT],
-                 *state = &t->arrays[EACH * i + STATE];
-        if (weight->count == 0)
+                 *state = &t->arrays[EACH * i + STATE], decoded = { 0 };
+        const size_t count = weight->count, values = (size_t)states(t) * count;
+        if (count == 0)
             continue;
-        memcpy(weight->wanted, weight->value, weight->count * sizeof(double));
-        memcpy(state->wanted, state->value, state->count * sizeof(double));
+        keep(weight);
+        keep(state);
+        for (int k = 0; coded(t, i) && k < 2 * states(t); k++)
+            keep(&t->arrays[CODES + k]);
         sb_update_values v = values_of(of(t), i);
         if (v.step <= 0)
-            continue; /* frozen, with its state: to the bit */
-        make_step(&v, i > 0, weight->count, weight->wanted, gradient->value, state->wanted);
+            continue;
+        if (coded(t, i)) {
+            decoded = (sb_array){ .value = sb_doubles(values),
+                                  .wanted = sb_doubles(values),
+                                  .bound = sb_doubles(values) };
+            read_codes(t, count, decoded.value);
+            memcpy(decoded.wanted, decoded.value, values * sizeof(double));
+            state = &decoded;
+        }
+        make_step(&v, i > 0, count, weight->wanted, gradient->value, state->wanted);
         bound(weight, gradient, state, &v, i > 0);
+        if (coded(t, i))
+            want_codes(t, count, &decoded);
+        free(decoded.value);
+        free(decoded.wanted);
+        free(decoded.bound);
     }
 }
 
@@ -205,6 +315,7 @@ void sb_cases_update(void)
           { SB_UPDATE_ADAMW, 1e-4f, 0, 0, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8f, .step = 100000 } },
     };
     const size_t sizes[][TABLE] = { { 1, 1, 1 }, { 0, 33, 1 }, { 33, 31, 255 }, { 257, 1, 10007 } };
+    const size_t blocks[] = { 1, SB_CODES_BLOCK - 1, SB_CODES_BLOCK, 2 * SB_CODES_BLOCK + 1 };
     for (size_t r = 0; r < sizeof rules / sizeof *rules; r++) {
         parameters p = { .values = rules[r].values, .rate = { 1, 1, 1 } };
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
@@ -226,7 +337,19 @@ void sb_cases_update(void)
         own.values.steady_lr = 3 * own.values.lr;
         sb_case_add(&update, false, &own, sizeof own, "%s, rates, two arrays steady, one frozen",
                     rules[r].name);
+        own.coded = true;
+        sb_case_add(&update, false, &own, sizeof own, "%s, rates, coded and steady", rules[r].name);
+        own.frozen_until[2] = step;
+        sb_case_add(&update, false, &own, sizeof own, "%s, rates, coded and frozen", rules[r].name);
+        p.coded = true;
+        for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) {
+            p.counts[2] = blocks[i];
+            sb_case_add(&update, false, &p, sizeof p, "%s, %zu weights coded", rules[r].name, blocks[i]);
+        }
         memcpy(p.counts, (size_t[]){ 2048, 1 << 20, 1 << 22 }, sizeof p.counts);
+        sb_case_add(&update, true, &p, sizeof p, "%s, five million weights, four of them coded",
+                    rules[r].name);
+        p.coded = false;
         sb_case_add(&update, true, &p, sizeof p, "%s, five million weights", rules[r].name);
     }
 }

@@ -38,7 +38,7 @@ typedef enum {
 
 static kind now;
 
-static sb_t build(sb_graph *g, const void *keys, const sb_encoder_input *input)
+static sb_t build(sb_graph *g, const void *keys, const sb_encoder_input *input, sb_encoder_map *map)
 {
     (void)keys;
     sb_t t = test_input(g, SIDE, input->channels, input->type);
@@ -55,6 +55,7 @@ static sb_t build(sb_graph *g, const void *keys, const sb_encoder_input *input)
     if (now == KINKS)
         t = sb_maxpool(g, t);
     t = sb_conv(g, t, "c", .out = 20, .kernel = 1, .stride = 1);
+    map->map = t;
     return sb_output(g, sb_avgpool(g, t), true);
 }
 
@@ -236,6 +237,75 @@ static void test_smooth(void **state)
                          tensor);
         }
     }
+}
+
+/* ---- what a loss may be of ----------------------------------------------------------------------------- */
+
+/* One loss in three forms: the mean over views of |f|^2, f the mean of the map: of the features; of maps of
+ * one cell; of the views' own, each made behind the encoder. */
+static sb_t of_features(sb_method *m)
+{
+    const sb_t f = m->rows[SB_ROW_FEATURES];
+    return sb_mean(m->graph, sb_row_dot(m->graph, f, f));
+}
+
+static int one_cell(const void *keys) { return (void)keys, 1; }
+
+static sb_t of_maps(sb_method *m)
+{
+    const sb_t f = sb_map_of_views(m);
+    return sb_mean(m->graph, sb_row_dot(m->graph, f, f));
+}
+
+static sb_t of_view(const void *keys, const sb_inside *in)
+{
+    (void)keys;
+    const sb_t f = sb_avgpool(in->graph, in->map);
+    return sb_row_dot(in->graph, f, f);
+}
+
+static const sb_method_kind forms[] = {
+    { .name = "features", .views_least = 1, .views_most = 2, .build = of_features },
+    { .name = "maps", .views_least = 1, .views_most = 2, .map = one_cell, .build = of_maps },
+    { .name = "views", .views_least = 1, .views_most = 2, .inside = of_view },
+};
+
+/* The gradient of a form, and the loss; once more over what that left. */
+static float *gradient_of(const sb_method_kind *form, sb_device *device, int chunk, size_t *count,
+                          double *loss)
+{
+    static source s;
+    draw(&s, 1);
+    sb_settings config = configure(&sb_method_simclr, SMOOTH, 1, BATCH, chunk);
+    config.method = form;
+    config.projector.layers = 0;
+    sb_step *step = create(SMOOTH, device, &config);
+    assert_int_equal(sb_step_begin(step), 0);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(
+            sb_step_gradient(step, i, 0, &(sb_step_source){ .context = &s, .fetch = fetch }, loss), 0);
+    *count = sb_step_store(step)->floats[SB_ENTRY_WEIGHT];
+    float *gradient = read_floats(device, sb_step_section(step)->gradient, *count);
+    sb_step_destroy(&step);
+    return gradient;
+}
+
+static void test_forms(void **state)
+{
+    size_t count, own;
+    double loss, first;
+    float *right = gradient_of(&forms[0], *state, 0, &count, &first);
+    assert_true(first > 0.01);
+    for (size_t f = 0; f < sizeof forms / sizeof *forms; f++)
+        for (size_t c = 0; c < sizeof chunks / sizeof *chunks; c++) {
+            float *gradient = gradient_of(&forms[f], *state, chunks[c], &own, &loss);
+            assert_int_equal(own, count);
+            if (!(distance(gradient, right, count) < 1e-5 && fabs(loss - first) < 1e-5 * first))
+                fail_msg("%s, chunk %d: the gradient is off by %.1e, the loss %g and not %g", forms[f].name,
+                         chunks[c], distance(gradient, right, count), loss, first);
+            free(gradient);
+        }
+    free(right);
 }
 
 static int ascending(const void *a, const void *b)
@@ -543,11 +613,12 @@ static void test_short_of_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_smooth),          cmocka_unit_test(test_kinks),
-        cmocka_unit_test(test_methods),         cmocka_unit_test(test_recompute),
-        cmocka_unit_test(test_norms),           cmocka_unit_test(test_given_up),
-        cmocka_unit_test(test_memory),          cmocka_unit_test(test_shared),
-        cmocka_unit_test(test_short_of_memory), cmocka_unit_test(test_no_number),
+        cmocka_unit_test(test_forms),     cmocka_unit_test(test_smooth),
+        cmocka_unit_test(test_kinks),     cmocka_unit_test(test_methods),
+        cmocka_unit_test(test_recompute), cmocka_unit_test(test_norms),
+        cmocka_unit_test(test_given_up),  cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_shared),    cmocka_unit_test(test_short_of_memory),
+        cmocka_unit_test(test_no_number),
     };
     return cmocka_run_group_tests(tests, test_open_cpu, test_close_cpu);
 }

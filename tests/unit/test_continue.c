@@ -27,8 +27,9 @@
 
 static bool plain; /* without batch norm, whose groups are chunks */
 
-static sb_t build(sb_graph *g, const void *keys, const sb_encoder_input *input)
+static sb_t build(sb_graph *g, const void *keys, const sb_encoder_input *input, sb_encoder_map *map)
 {
+    (void)map;
     (void)keys;
     sb_t t = test_input(g, SIDE, input->channels, input->type);
     t = sb_conv(g, t, "a", .out = 16, .kernel = 3, .stride = 2, .pad = 1);

@@ -37,8 +37,9 @@ static char folder[64] = "/tmp/smallbatch-images-XXXXXX";
 
 /* ---- a network and a method ---------------------------------------------------------------------------- */
 
-static sb_t build_encoder(sb_graph *g, const void *keys, const sb_encoder_input *input)
+static sb_t build_encoder(sb_graph *g, const void *keys, const sb_encoder_input *input, sb_encoder_map *map)
 {
+    (void)map;
     (void)keys;
     sb_t t = test_input(g, SIDE, input->channels, input->type);
     t = sb_conv(g, t, "conv", .out = 16, .kernel = 3, .stride = 2, .pad = 1);

@@ -28,8 +28,9 @@
 #define VIEW_BYTES (3 * PIXELS)
 #define LOOKS 12
 
-static sb_t build(sb_graph *g, const void *keys, const sb_encoder_input *input)
+static sb_t build(sb_graph *g, const void *keys, const sb_encoder_input *input, sb_encoder_map *map)
 {
+    (void)map;
     (void)keys;
     sb_t t = test_input(g, SIDE, input->channels, input->type);
     t = sb_batchnorm(g, t, SB_NONE, "norm");

@@ -14,7 +14,7 @@
 #include "proto/error.h"
 #include "trainer/masks.h"
 
-#define CELLS_MAX (64 * 64)
+#define CELLS_MAX 4096 /* 64 x 64 */
 
 typedef struct {
     sb_masks masks;

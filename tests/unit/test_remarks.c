@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "proto/error.h"
+#include "trainer/backbone.h"
 #include "trainer/configuration.h"
 
 /* Warnings of a run with this recipe (NULL: none) and these keys, which end with NULL. `batch` (NULL: not
@@ -31,8 +32,11 @@ static int warnings_of(const char *recipe, const char *const *keys, int *batch)
     assert_int_equal(sb_graph_create(&encoder, &store), 0);
     assert_int_equal(sb_graph_create(&loss, &store), 0);
     assert_int_equal(sb_graph_create(&target, &store), 0);
-    sb_t features = sb_encoder_build(encoder, &settings, SB_F32);
-    if (sb_method_build(&method, loss, target, &settings, sb_shape_of(encoder, features).c) != 0)
+    sb_backbone backbone;
+    sb_shape rows[SB_BACKBONE_ROWS];
+    if (sb_backbone_build(&backbone, encoder, &settings, SB_F32) != 0 ||
+        sb_backbone_rows(&backbone, &settings, rows) != 0 ||
+        sb_method_build(&method, loss, target, &settings, rows) != 0)
         fail_msg("%s", sb_error());
     int found = sb_remarks(&settings, &method);
     if (batch)

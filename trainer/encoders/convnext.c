@@ -42,7 +42,7 @@ static sb_t block(sb_graph *g, const convnext *v, sb_t x, int width)
     return sb_residual(g, t, x, "", .scaled = true, .initial = GAMMA);
 }
 
-static sb_t build(sb_graph *g, const convnext *v, const sb_encoder_input *input)
+static sb_t build(sb_graph *g, const convnext *v, const sb_encoder_input *input, sb_encoder_map *map)
 {
     sb_t t = patches(g, sb_encoder_pixels(g, input->channels, input->type), "stem.0", 4, v->width);
     sb_entry *filters = sb_weight_of(g, t, 0);
@@ -59,6 +59,7 @@ static sb_t build(sb_graph *g, const convnext *v, const sb_encoder_input *input)
             t = sb_leave(g, block(g, v, t, width));
         }
     }
+    map->map = t;
     return sb_output(g, sb_encoder_layernorm(g, sb_avgpool(g, t), "head.norm"), true);
 }
 
@@ -72,9 +73,10 @@ static void show(FILE *out, const convnext *v, const sb_encoder_input *input)
 }
 
 #define CONVNEXT(size)                                                                                  \
-    static sb_t build_##size(sb_graph *g, const void *own, const sb_encoder_input *input)               \
+    static sb_t build_##size(sb_graph *g, const void *own, const sb_encoder_input *input,               \
+                             sb_encoder_map *map)                                                       \
     {                                                                                                   \
-        return (void)own, build(g, &(size), input);                                                     \
+        return (void)own, build(g, &(size), input, map);                                                \
     }                                                                                                   \
     static void show_##size(FILE *out, const void *own, const sb_encoder_input *input)                  \
     {                                                                                                   \

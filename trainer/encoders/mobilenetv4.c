@@ -74,7 +74,7 @@ static sb_t block(sb_graph *g, const mobilenet_keys *own, sb_t x, const bottlene
 
 static int stem_stride(const mobilenet_keys *own) { return own->stem == STEM_SMALL ? 1 : 2; }
 
-static sb_t build(sb_graph *g, const void *keys_of, const sb_encoder_input *input)
+static sb_t build(sb_graph *g, const void *keys_of, const sb_encoder_input *input, sb_encoder_map *map)
 {
     const mobilenet_keys *own = keys_of;
     sb_t t = sb_conv(g, sb_encoder_pixels(g, input->channels, input->type), "conv_stem", .out = STEM_WIDTH,
@@ -90,6 +90,7 @@ static sb_t build(sb_graph *g, const void *keys_of, const sb_encoder_input *inpu
     for (size_t i = 0; i < sizeof bottlenecks / sizeof *bottlenecks; i++)
         t = block(g, own, t, &bottlenecks[i]);
     t = layer(g, own, t, 4, 0, (sb_conv_how){ .out = WIDTH, .kernel = 1, .stride = 1 });
+    map->map = t;
     return sb_output(g, sb_avgpool(g, t), true);
 }
 

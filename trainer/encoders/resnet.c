@@ -88,7 +88,8 @@ static sb_t block(sb_graph *g, const resnet_keys *own, sb_t x, bool bottleneck, 
     return t;
 }
 
-static sb_t build(sb_graph *g, const resnet *v, const resnet_keys *own, const sb_encoder_input *input)
+static sb_t build(sb_graph *g, const resnet *v, const resnet_keys *own, const sb_encoder_input *input,
+                  sb_encoder_map *map)
 {
     sb_t t = sb_encoder_pixels(g, input->channels, input->type);
     t = conv(g, own, t, "conv1",
@@ -105,6 +106,7 @@ static sb_t build(sb_graph *g, const resnet *v, const resnet_keys *own, const sb
             sb_scope(g, "layer%d.%d", stage + 1, i);
             t = sb_leave(g, block(g, own, t, v->bottleneck, 64 << stage, stage > 0 && i == 0 ? 2 : 1));
         }
+    map->map = t;
     return sb_output(g, sb_avgpool(g, t), true);
 }
 
@@ -129,9 +131,10 @@ static void show(FILE *out, const char *name, const resnet_keys *own, const sb_e
 static sb_encoder_norm norm_of(const void *own) { return ((const resnet_keys *)own)->norm; }
 
 #define RESNET(number, ...)                                                                               \
-    static sb_t build##number(sb_graph *g, const void *own, const sb_encoder_input *input)                \
+    static sb_t build##number(sb_graph *g, const void *own, const sb_encoder_input *input,                \
+                              sb_encoder_map *map)                                                        \
     {                                                                                                     \
-        return build(g, &(const resnet)__VA_ARGS__, own, input);                                          \
+        return build(g, &(const resnet)__VA_ARGS__, own, input, map);                                     \
     }                                                                                                     \
     static void show##number(FILE *out, const void *own, const sb_encoder_input *input)                   \
     {                                                                                                     \

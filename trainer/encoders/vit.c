@@ -71,7 +71,8 @@ static sb_t patches(sb_graph *g, const vit_keys *own, int width, const sb_encode
     return t;
 }
 
-static sb_t build(sb_graph *g, int width, const vit_keys *own, const sb_encoder_input *input)
+static sb_t build(sb_graph *g, int width, const vit_keys *own, const sb_encoder_input *input,
+                  sb_encoder_map *map)
 {
     const bool mean = own->pool == POOL_MEAN;
     const int grid = grid_of(own, input), prefix = !mean + own->registers;
@@ -88,6 +89,7 @@ static sb_t build(sb_graph *g, int width, const vit_keys *own, const sb_encoder_
         sb_scope(g, "blocks.%d", i);
         t = sb_leave(g, block(g, t, width));
     }
+    *map = (sb_encoder_map){ t, prefix };
     t = sb_avgpool(g, t, .first = mean ? prefix : 0, .count = mean ? 0 : 1);
     return sb_output(g, sb_encoder_layernorm(g, t, mean ? "fc_norm" : "norm"), true);
 }
@@ -110,9 +112,10 @@ static void show(FILE *out, const char *size, const vit_keys *own, const sb_enco
 }
 
 #define VIT(size, width)                                                                                    \
-    static sb_t build_##size(sb_graph *g, const void *own, const sb_encoder_input *input)                   \
+    static sb_t build_##size(sb_graph *g, const void *own, const sb_encoder_input *input,                   \
+                             sb_encoder_map *map)                                                           \
     {                                                                                                       \
-        return build(g, width, own, input);                                                                 \
+        return build(g, width, own, input, map);                                                            \
     }                                                                                                       \
     static void show_##size(FILE *out, const void *own, const sb_encoder_input *input)                      \
     {                                                                                                       \

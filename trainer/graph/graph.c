@@ -103,6 +103,27 @@ sb_entry *sb_weight_of(sb_graph *g, sb_t t, int k)
     return !n || n->leaf || n->w[k] < 0 ? NULL : &g->store->entries[n->w[k]];
 }
 
+int sb_graph_shape(const sb_graph *g, const sb_shape *leaves, sb_t t, sb_shape *out)
+{
+    sb_shape *shapes = sb_zeroed((size_t)g->count, sizeof *shapes, "the shapes of a graph");
+    int rc = shapes ? 0 : -1, leaf = 0;
+    for (int i = 0; i <= t && rc == 0; i++) {
+        const sb_node *n = &g->nodes[i];
+        sb_shape xs[SB_INPUTS_MAX] = { 0 };
+        for (int k = 0; k < SB_INPUTS_MAX && !n->leaf; k++)
+            if (n->x[k] >= 0)
+                xs[k] = shapes[n->x[k]];
+        if (n->leaf)
+            shapes[i] = leaves[leaf++];
+        else if (sb_op_shape(n->op, n->how, xs, &shapes[i]) != 0)
+            rc = sb_context("%s", n->name);
+    }
+    if (rc == 0)
+        *out = shapes[t];
+    free(shapes);
+    return rc;
+}
+
 /* A node without a name of its own: its weights have its scope's before theirs ("layer1.0.gamma"), or none
  * ("pos_embed"). */
 static bool name_is_scope(const char *name)

@@ -76,6 +76,9 @@ sb_t sb_apply(sb_graph *graph, sb_op_id op, const sb_t x[SB_INPUTS_MAX], const c
  * SB_FAILED. */
 sb_entry *sb_weight_of(sb_graph *graph, sb_t t, int k);
 
+/* The shape of node or leaf t where the leaves have these shapes [leaf_count]. 0; -1. */
+int sb_graph_shape(const sb_graph *graph, const sb_shape *leaves, sb_t t, sb_shape *out);
+
 /* The nominal shape of a tensor (its channels hold for every plan); zeros after a failure. */
 static inline sb_shape sb_shape_of(const sb_graph *graph, sb_t t)
 {

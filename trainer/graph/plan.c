@@ -211,10 +211,6 @@ static int make_turns(sb_plan *p)
     for (int i = p->backward_from; i < p->turn_count && rc == 0; i++) /* known from now on, as kernels ask */
         if (p->turns[i].kind == SB_TURN_BACKWARD)
             memcpy(p->nodes[p->turns[i].node].call.add, p->turns[i].add, sizeof p->turns[i].add);
-    for (int k = 0; k < g->leaf_count && rc == 0; k++)
-        if (g->nodes[g->leaves[k]].gradient && p->nodes[g->leaves[k]].gradient.kind == SB_AT_NOWHERE)
-            rc = sb_fail("%s: its gradient is wanted, and no output that has one depends on it",
-                         g->nodes[g->leaves[k]].name);
     return rc;
 }
 

@@ -65,7 +65,8 @@ void sb_plan_bind(sb_plan *plan, void *arena, void *packed);
 typedef struct {
     const sb_section *section;
     const void *leaf[SB_LEAVES_MAX];
-    void *dleaf[SB_LEAVES_MAX];          /* backward: where a leaf's gradient goes, if the graph wants it */
+    void *dleaf[SB_LEAVES_MAX];          /* backward: where a leaf's gradient goes, if the graph wants it;
+                                            it stays as it was where no output with a gradient depends on the leaf */
     const void *doutput[SB_OUTPUTS_MAX]; /* backward: the gradient at each output that is given one */
 } sb_feed;
 

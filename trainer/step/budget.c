@@ -28,16 +28,22 @@ typedef struct {
     size_t *account; /* of the budget */
 } want;
 
-enum { WANTS_MAX = 26 + 2 * SB_STEP_PLANS_MAX };
+enum { WANTS_MAX = 24 + 4 * SB_BACKBONE_ROWS + 2 * SB_STEP_PLANS_MAX };
 
 /* A chunk, how many there are of its kind, and what its plan takes. */
 typedef struct {
     int side, n, chunks;
     sb_plan_bytes bytes;
+    size_t cells;                 /* bytes of which are visible and predicted */
     void *packed, *target_packed; /* of the pointers that are to be set; NULL: a question alone */
 } piece;
 
 static size_t align(size_t bytes) { return (bytes + ALIGN - 1) / ALIGN * ALIGN; }
+
+static size_t cells_of(const sb_masks *m, int n)
+{
+    return (size_t)n * ((size_t)m->visible_count + (size_t)m->predicted_count) * sizeof(int32_t);
+}
 
 /* The chunks as they are laid out. Returns how many differ. */
 static int planned_pieces(sb_step *s, piece list[SB_STEP_PLANS_MAX])
@@ -46,7 +52,8 @@ static int planned_pieces(sb_step *s, piece list[SB_STEP_PLANS_MAX])
         sb_step_plan *p = &s->plans[i];
         const sb_plan_bytes bytes = { sb_plan_arena_bytes(p->plan), sb_plan_kept_bytes(p->plan),
                                       sb_plan_packed_bytes(p->plan) };
-        list[i] = (piece){ p->side, p->n, p->chunks, bytes, &p->packed, &p->target_packed };
+        list[i] = (piece){ p->side,          p->n, p->chunks, bytes, cells_of(&p->masks, p->n), &p->packed,
+                           &p->target_packed };
     }
     return s->plan_count;
 }
@@ -58,12 +65,18 @@ static int sized_pieces(const sb_step *s, int most, piece list[SB_STEP_PLANS_MAX
     int sizes = sb_step_cut_batch(s->config, most, cuts), count = 0;
     for (int c = 0; c < 2 * sizes; c++) {
         const int side = cuts[c / 2].side, n = c % 2 ? cuts[c / 2].rest : cuts[c / 2].whole;
-        const sb_shape pixels = { n, side, side, s->config->data.channels, SB_U8 };
+        sb_shape leaves[SB_LEAVES_MAX];
         if (n == 0)
             continue;
         piece *p = &list[count++];
         *p = (piece){ .side = side, .n = n, .chunks = c % 2 ? 1 : cuts[c / 2].rows / n };
-        if (sb_plan_size(&p->bytes, s->encoder, &pixels,
+        sb_masks masks;
+        if (sb_backbone_masks(s->config, side, &masks) != 0)
+            return -1;
+        p->cells = cells_of(&masks, n);
+        sb_masks_free(&masks);
+        if (sb_backbone_leaves(s->config, n, side, leaves) < 0 ||
+            sb_plan_size(&p->bytes, s->encoder, leaves,
                          &(sb_plan_options){ .training = true, .again = s->again }) != 0)
             return sb_step_cannot_plan(s, n, side);
     }
@@ -85,8 +98,8 @@ static size_t unit_rows(const sb_step *s)
 /* All that a step with these chunks needs. Returns the bytes, and fills the list. */
 static size_t list_wants(sb_step *s, const piece pieces[], int piece_count, want list[WANTS_MAX], int *count)
 {
-    size_t rows = (size_t)s->rows, width = (size_t)s->width, statistics = s->store.floats[SB_ENTRY_STATISTIC];
-    size_t arena = 0, pixels = 0, largest = 0, total = 0;
+    const size_t rows = (size_t)s->rows, statistics = s->store.floats[SB_ENTRY_STATISTIC];
+    size_t arena = 0, pixels = 0, cells = 0, largest = 0, total = 0;
     int chunks = 0;
     const bool target_network = s->method.kind->momentum != NULL;
     const sb_plan_bytes heads = s->heads_bytes, target_heads = s->target_heads_bytes;
@@ -99,6 +112,7 @@ static size_t list_wants(sb_step *s, const piece pieces[], int piece_count, want
         size_t views = n * side * side * (size_t)s->config->data.channels;
         arena = p->bytes.arena > arena ? p->bytes.arena : arena;
         pixels = views > pixels ? views : pixels;
+        cells = p->cells > cells ? p->cells : cells;
         largest = n > largest ? n : largest;
         chunks += p->chunks;
         list[(*count)++] = (want){ p->bytes.packed, p->packed, &s->budget.packed };
@@ -110,8 +124,7 @@ static size_t list_wants(sb_step *s, const piece pieces[], int piece_count, want
         arena = passing;
     const want others[] = {
         { sb_section_bytes(s->store.floats, true), &s->section_memory, &s->budget.weights },
-        { (size_t)s->state_arrays * s->store.floats[SB_ENTRY_WEIGHT] * sizeof(float), &s->state,
-          &s->budget.weights },
+        { (size_t)s->state_arrays * s->state_layout.floats * sizeof(float), &s->state, &s->budget.weights },
         { s->update_bytes[0], &s->update_packed[0], &s->budget.weights },
         { s->update_bytes[1], &s->update_packed[1], &s->budget.weights },
         { statistics * sizeof(float), &s->running, &s->budget.weights },
@@ -119,9 +132,8 @@ static size_t list_wants(sb_step *s, const piece pieces[], int piece_count, want
         { arena, &s->arena, &s->budget.activations }, /* behind what the heads keep */
         { pixels, &s->pixels[0], &s->budget.activations },
         { pixels, &s->pixels[1], &s->budget.activations },
-        { largest * width * sizeof(float), &s->chunk_dfeatures, &s->budget.activations },
-        { rows * width * sizeof(float), &s->features, &s->budget.batch },
-        { rows * width * sizeof(float), &s->dfeatures, &s->budget.batch },
+        { cells, &s->cells[0], &s->budget.activations },
+        { cells, &s->cells[1], &s->budget.activations },
         { rows * sizeof(int32_t), &s->index, &s->budget.batch },
         { heads.packed, &s->heads_packed, &s->budget.packed },
         { sizeof(float), &s->share, &s->budget.batch },
@@ -133,10 +145,20 @@ static size_t list_wants(sb_step *s, const piece pieces[], int piece_count, want
     };
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         list[(*count)++] = others[i];
+    for (int i = 0; i < SB_BACKBONE_ROWS; i++) {
+        sb_step_rows *r = &s->given_rows[i];
+        const size_t bytes = r->width * sizeof(float);
+        if (bytes == 0)
+            continue;
+        list[(*count)++] = (want){ largest * bytes, &r->chunk_drows, &s->budget.activations };
+        list[(*count)++] = (want){ rows * bytes, &r->rows, &s->budget.batch };
+        list[(*count)++] = (want){ rows * bytes, &r->drows, &s->budget.batch };
+        if (target_network && i != SB_ROW_LOSS)
+            list[(*count)++] = (want){ rows * bytes, &r->target, &s->budget.batch };
+    }
     const want target[] = {
         { sb_section_bytes(s->method.projector, false), &s->target_memory, &s->budget.weights },
         { s->method.projector[SB_ENTRY_STATISTIC] * sizeof(float), &s->target_running, &s->budget.weights },
-        { rows * width * sizeof(float), &s->target_features, &s->budget.batch },
         { s->shares ? 0 : target_heads.arena, &s->target_arena, &s->budget.batch },
         { target_heads.packed, &s->target_packed, &s->budget.packed },
     };
@@ -271,6 +293,22 @@ static int take(sb_step *s, size_t bytes)
     return rc != 0 ? -1 : 0;
 }
 
+/* Which cells of a chunk are visible and predicted. */
+static int take_cells(sb_step *s)
+{
+    size_t most = 0;
+    for (int i = 0; i < s->plan_count; i++) {
+        const size_t bytes = cells_of(&s->plans[i].masks, s->plans[i].n);
+        most = bytes > most ? bytes : most;
+    }
+    for (int i = 0; i < 2 && most > 0; i++) {
+        s->cells_host[i] = sb_zeroed(most, 1, "the masks of a chunk");
+        if (!s->cells_host[i])
+            return -1;
+    }
+    return 0;
+}
+
 /* What the host keeps beside it. */
 static int take_host_memory(sb_step *s)
 {
@@ -280,7 +318,7 @@ static int take_host_memory(sb_step *s)
     s->places_sorted = sb_zeroed(batch, sizeof *s->places_sorted, "the places of a batch");
     s->said_host = sb_zeroed(batch, sizeof *s->said_host, "what a column says of a batch");
     s->given_host = sb_zeroed(s->given_floats + 1, sizeof *s->given_host, "a method's numbers of a step");
-    if (take_images(s) != 0)
+    if (take_images(s) != 0 || take_cells(s) != 0)
         return -1;
     return s->index_host && s->permutation && s->places_sorted && s->said_host && s->given_host ? 0 : -1;
 }
@@ -313,6 +351,8 @@ void sb_step_free_memory(sb_step *s)
     if (s->memory)
         s->device->release(s->device, s->memory);
     free(s->index_host);
+    free(s->cells_host[0]);
+    free(s->cells_host[1]);
     free(s->permutation);
     free(s->given_host);
     free(s->said_host);

@@ -8,10 +8,10 @@
 
 int sb_step_cannot_plan(const sb_step *s, int n, int side)
 {
-    const sb_shape one = { 1, side, side, s->config->data.channels, SB_U8 };
+    sb_shape one[SB_LEAVES_MAX];
     sb_plan_bytes bytes;
-    if (sb_plan_size(&bytes, s->encoder, &one, &(sb_plan_options){ .training = true, .again = s->again }) !=
-        0)
+    if (sb_backbone_leaves(s->config, 1, side, one) < 0 ||
+        sb_plan_size(&bytes, s->encoder, one, &(sb_plan_options){ .training = true, .again = s->again }) != 0)
         return sb_context("views of %d x %d (data.view, views.N.size) cannot go through the encoder, not one",
                           side, side);
     return sb_context("a chunk of %d views of %d x %d cannot be planned; lower trainer.chunk or "
@@ -25,10 +25,15 @@ static sb_step_plan *plan_for(sb_step *s, int side, int n)
         if (s->plans[i].side == side && s->plans[i].n == n)
             return &s->plans[i];
     sb_step_plan *p = &s->plans[s->plan_count];
-    const sb_shape pixels = { n, side, side, s->config->data.channels, SB_U8 };
+    sb_shape leaves[SB_LEAVES_MAX];
     const sb_plan_options options = { .training = true, .again = s->again };
-    if (sb_plan_create(&p->plan, s->encoder, &pixels, &options) != 0) {
+    if (sb_backbone_leaves(s->config, n, side, leaves) < 0 ||
+        sb_plan_create(&p->plan, s->encoder, leaves, &options) != 0) {
         sb_step_cannot_plan(s, n, side);
+        return NULL;
+    }
+    if (sb_backbone_masks(s->config, side, &p->masks) != 0) {
+        sb_plan_destroy(&p->plan);
         return NULL;
     }
     p->side = side;
@@ -40,8 +45,10 @@ static sb_step_plan *plan_for(sb_step *s, int side, int n)
 
 void sb_step_drop_plans(sb_step *s)
 {
-    for (int i = 0; i < s->plan_count; i++)
+    for (int i = 0; i < s->plan_count; i++) {
         sb_plan_destroy(&s->plans[i].plan);
+        sb_masks_free(&s->plans[i].masks);
+    }
     s->plan_count = 0;
 }
 
@@ -128,11 +135,27 @@ int sb_step_order(sb_step *s, sb_step_grouping grouping)
                            (size_t)s->rows * sizeof *s->index, SB_TO_DEVICE);
 }
 
+/* Which cells of a chunk's views are visible and predicted in this batch. */
+static int upload_cells(sb_step *s, sb_chunk *k, int32_t *host, int32_t *to)
+{
+    sb_masks *m = &k->plan->masks;
+    const size_t seen = (size_t)m->visible_count, predicted = (size_t)m->predicted_count, n = (size_t)k->n;
+    k->cells = to;
+    for (size_t i = 0; i < n; i++) {
+        const sb_step_input *in = &s->inputs[(size_t)k->start + i];
+        sb_masks_draw(m, s->config->common.seed, (uint32_t)s->batch_number, (uint32_t)in->view,
+                      (uint32_t)in->sample, host + i * seen, host + n * seen + i * predicted);
+    }
+    return s->device->copy(s->device, SB_STREAM_UPLOAD, to, host, n * (seen + predicted) * sizeof *host,
+                           SB_TO_DEVICE);
+}
+
 int sb_step_upload(sb_step *s, const sb_step_source *source, int number)
 {
     sb_chunk *k = &s->chunks[number];
     size_t bytes = (size_t)k->plan->side * (size_t)k->plan->side * (size_t)s->config->data.channels;
-    uint8_t *to = s->pixels[s->uploads++ % 2];
+    const unsigned which = s->uploads++ % 2;
+    uint8_t *to = s->pixels[which];
     for (int i = 0; i < k->n; i++) {
         const sb_step_input *in = &s->inputs[k->start + i];
         const uint8_t *pixels;
@@ -144,6 +167,8 @@ int sb_step_upload(sb_step *s, const sb_step_source *source, int number)
             return -1;
     }
     k->pixels = to;
+    if (s->cells_host[which] && upload_cells(s, k, s->cells_host[which], s->cells[which]) != 0)
+        return -1;
     s->uploaded = true;
     return 0;
 }
@@ -151,21 +176,37 @@ int sb_step_upload(sb_step *s, const sb_step_source *source, int number)
 /* The rows of a chunk among those of the batch. */
 static const int32_t *index_of(const sb_step *s, const sb_chunk *k) { return s->index + k->start; }
 
-int sb_step_gather(sb_step *s, const sb_chunk *k, const float *batch, float *rows)
+int sb_step_gather(sb_step *s, const sb_chunk *k)
 {
-    const sb_shape index = { k->n, 1, 1, 1, SB_I32 }, x = { s->rows, 1, 1, s->width, SB_F32 },
-                   y = { k->n, 1, 1, s->width, SB_F32 };
-    const sb_call call = { .xs = { index, x }, .ys = y, .x = { index_of(s, k), batch }, .y = rows };
-    return sb_forward(s->device, SB_OP_GATHER, &call);
+    for (int i = 0; i < SB_BACKBONE_ROWS; i++) {
+        const sb_step_rows *r = &s->given_rows[i];
+        const sb_shape index = { k->n, 1, 1, 1, SB_I32 }, x = { s->rows, 1, 1, (int)r->width, SB_F32 },
+                       y = { k->n, 1, 1, (int)r->width, SB_F32 };
+        const sb_call call = {
+            .xs = { index, x }, .ys = y, .x = { index_of(s, k), r->drows }, .y = r->chunk_drows
+        };
+        if (r->width > 0 && sb_forward(s->device, SB_OP_GATHER, &call) != 0)
+            return -1;
+    }
+    return 0;
 }
 
-int sb_step_scatter(sb_step *s, const sb_chunk *k, const float *rows, float *batch)
+int sb_step_scatter(sb_step *s, const sb_chunk *k, bool target)
 {
     const sb_scatter_how how = { .rows = s->rows };
-    const sb_shape index = { k->n, 1, 1, 1, SB_I32 }, x = { k->n, 1, 1, s->width, SB_F32 },
-                   y = { s->rows, 1, 1, s->width, SB_F32 };
-    const sb_call call = {
-        .how = &how, .xs = { index, x }, .ys = y, .x = { index_of(s, k), rows }, .y = batch
-    };
-    return sb_forward(s->device, SB_OP_SCATTER, &call);
+    for (int i = 0; i < SB_BACKBONE_ROWS; i++) {
+        const sb_step_rows *r = &s->given_rows[i];
+        if (r->width == 0 || (target && !r->target))
+            continue;
+        const sb_shape index = { k->n, 1, 1, 1, SB_I32 }, x = { k->n, 1, 1, (int)r->width, SB_F32 },
+                       y = { s->rows, 1, 1, (int)r->width, SB_F32 };
+        const sb_call call = { .how = &how,
+                               .xs = { index, x },
+                               .ys = y,
+                               .x = { index_of(s, k), sb_plan_output(k->plan->plan, s->backbone.outputs[i]) },
+                               .y = target ? r->target : r->rows };
+        if (sb_forward(s->device, SB_OP_SCATTER, &call) != 0)
+            return -1;
+    }
+    return 0;
 }

@@ -76,7 +76,10 @@ static int send_numbers(sb_step *s, int64_t number, const sb_step_source *source
 /* The target's projector, over the target's features. */
 static int run_target(sb_step *s)
 {
-    const sb_feed feed = { .section = &s->target, .leaf = { s->target_features } };
+    sb_feed feed = { .section = &s->target };
+    for (int i = 0, leaf = 0; i < SB_BACKBONE_ROWS; i++)
+        if (s->given_rows[i].target)
+            feed.leaf[leaf++] = s->given_rows[i].target;
     if (sb_plan_forward(s->target_heads, &feed) != 0)
         return -1;
     return sb_plan_update_running(s->target_heads, s->target_running);
@@ -86,7 +89,8 @@ static const void *given_to(const sb_step *s, int leaf)
 {
     const sb_given *given = &s->method.given[leaf];
     switch (given->kind) {
-    case SB_GIVEN_FEATURES: return s->features;
+    case SB_GIVEN_BACKBONE: return s->given_rows[given->index].rows;
+    case SB_GIVEN_TARGET_MAP: return s->given_rows[SB_ROW_MAP].target;
     case SB_GIVEN_PLACES: return s->overlapping ? s->given + s->given_offset[leaf] : NULL;
     case SB_GIVEN_TARGET: return sb_plan_output(s->target_heads, given->index);
     case SB_GIVEN_STATE: return s->section.state + s->store.entries[given->index].offset;
@@ -107,9 +111,12 @@ static int forward(sb_step *s, int64_t number, const sb_step_source *source, sb_
     if (send_numbers(s, number, source) != 0 || sb_step_get_rows(s) != 0 ||
         (s->target_heads && run_target(s) != 0))
         return -1;
-    *feed = (sb_feed){ .section = &s->section, .dleaf = { s->dfeatures } };
-    for (int k = 0; k < s->loss->leaf_count; k++)
+    *feed = (sb_feed){ .section = &s->section };
+    for (int k = 0; k < s->loss->leaf_count; k++) {
         feed->leaf[k] = given_to(s, k);
+        if (s->method.given[k].kind == SB_GIVEN_BACKBONE)
+            feed->dleaf[k] = s->given_rows[s->method.given[k].index].drows;
+    }
     for (int t = 0; t < s->method.table_count; t++)
         feed->dleaf[s->method.tables[t].leaf] = s->table_gradient + s->table_offset[t];
     feed->doutput[s->method.loss_output] = s->share;
@@ -130,6 +137,18 @@ int sb_step_heads_loss(sb_step *s, int64_t number, const sb_step_source *source,
     return 0;
 }
 
+/* At what the backbone gives. */
+static int zero_gradients(const sb_step *s)
+{
+    for (int i = 0; i < SB_BACKBONE_ROWS; i++) {
+        const sb_step_rows *r = &s->given_rows[i];
+        if (r->width > 0 &&
+            s->device->zero(s->device, r->drows, (size_t)s->rows * r->width * sizeof(float)) != 0)
+            return -1;
+    }
+    return 0;
+}
+
 int sb_step_heads(sb_step *s, int64_t number, const sb_step_source *source, double *loss)
 {
     sb_device *d = s->device;
@@ -144,12 +163,11 @@ int sb_step_heads(sb_step *s, int64_t number, const sb_step_source *source, doub
             return -1;
     if (sb_method_fills(&s->method, number)) { /* the bank: what a loss makes of its zeros says nothing */
         *loss = 0;
-        return d->zero(d, s->dfeatures, (size_t)s->rows * (size_t)s->width * sizeof(float)) != 0
-                   ? -1
-                   : d->wait(d, SB_STREAM_COMPUTE);
+        return zero_gradients(s) != 0 ? -1 : d->wait(d, SB_STREAM_COMPUTE);
     }
     if (d->copy(d, SB_STREAM_COMPUTE, &value, sb_plan_output(s->heads, s->method.loss_output), sizeof value,
                 SB_TO_HOST) != 0 ||
+        zero_gradients(s) != 0 || /* the loss may not be of all of it */
         sb_plan_backward(s->heads, &feed) != 0 || d->wait(d, SB_STREAM_COMPUTE) != 0)
         return -1;
     *loss = (double)value;
@@ -179,9 +197,10 @@ static int unit_rows(sb_step *s, const sb_section *section)
 /* target <- momentum target + (1 - momentum) trained. */
 static int average(sb_step *s, int64_t number, double momentum)
 {
-    const size_t first = sb_schedule_heads_alone(&s->config->continuing, number)
-                             ? s->backbone[SB_ENTRY_WEIGHT] /* the average of equals would be rounded */
-                             : 0;
+    const size_t first =
+        sb_schedule_heads_alone(&s->config->continuing, number)
+            ? s->backbone.floats[SB_ENTRY_WEIGHT] /* the average of equals would be rounded */
+            : 0;
     if (s->target.floats[SB_ENTRY_WEIGHT] <= first) /* a step without a backbone, or without a projector */
         return 0;
     const float others = (float)(1 - momentum);

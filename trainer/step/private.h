@@ -6,6 +6,7 @@
 #ifndef SB_TRAINER_STEP_PRIVATE_H
 #define SB_TRAINER_STEP_PRIVATE_H
 
+#include "trainer/backbone.h"
 #include "trainer/graph/plan.h"
 #include "trainer/method.h"
 #include "trainer/step/step.h"
@@ -17,19 +18,30 @@
 typedef struct {
     sb_plan *plan;
     int side, n, chunks;
+    sb_masks masks;               /* of views of this side */
     void *packed, *target_packed; /* the weights of the trained network, and of the target */
 } sb_step_plan;
 
-/* Inputs start .. start + n of a size: a piece of `inputs`. pixels: where it was uploaded to last. */
+/* Inputs start .. start + n of a size: a piece of `inputs`. pixels, and cells (the visible ones of each, then
+ * the predicted of each): where they were uploaded to last. */
 typedef struct {
     sb_step_plan *plan;
     int start, n;
     uint8_t *pixels;
+    int32_t *cells;
 } sb_chunk;
 
 typedef struct {
     int view, sample;
 } sb_step_input;
+
+/* What the backbone gives of each view (sb_backbone_row), of the whole batch. Device memory. */
+typedef struct {
+    size_t width;        /* floats of a row; 0: none */
+    float *rows, *drows; /* [views * batch, width]: row view * batch + sample, and the gradient there */
+    float *chunk_drows;  /* [largest chunk, width] */
+    float *target;       /* as rows, the target network's */
+} sb_step_rows;
 
 struct sb_step {
     sb_device *device;
@@ -38,6 +50,7 @@ struct sb_step {
     sb_section section, target; /* target: of backbone and projector; empty where the method has none */
     sb_method method;
     sb_graph *encoder, *loss, *target_projector;   /* heads and loss; the projector of the target network */
+    sb_backbone backbone;                          /* the encoder's graph */
     sb_plan *heads, *target_heads;                 /* of the last two; target_heads: NULL without a target */
     sb_plan_bytes heads_bytes, target_heads_bytes; /* what they take; in a sketch what they would at most */
     bool *again; /* [nodes of the encoder]: what is made again instead of kept */
@@ -45,13 +58,12 @@ struct sb_step {
     int plan_count;
     sb_chunk *chunks;
     int chunk_count;
-    sb_step_input *inputs;           /* [rows]: in the order in which they go through the backbone */
-    int rows;                        /* views * batch */
-    int width;                       /* of a feature */
-    size_t backbone[SB_ENTRY_KINDS]; /* floats */
-    void *update;                    /* the optimiser's table (update.c) */
-    float *state;
+    sb_step_input *inputs; /* [rows]: in the order in which they go through the backbone */
+    int rows;              /* views * batch */
+    void *update;          /* the optimiser's table (update.c) */
+    float *state;          /* state_arrays arrays, one behind the other */
     int state_arrays;
+    sb_state_layout state_layout;
     sb_step_budget budget;
     sb_precision precision; /* not auto */
     bool scaled;            /* f16: there is a scale, an entry of the store */
@@ -64,12 +76,12 @@ struct sb_step {
     size_t update_bytes[SB_UPDATE_PARTS];
     bool shares; /* heads and loss work where the chunks do: the last chunk is gone when its gradient comes */
     void *arena, *heads_arena, *heads_packed, *target_arena, *target_packed;
-    uint8_t *pixels[2];                            /* a chunk is uploaded while the one before computes */
-    unsigned uploads;                              /* so far: which of the two is next */
-    bool uploaded;                                 /* the chunk that comes next has been */
-    float *features, *dfeatures, *target_features; /* [rows, width]: row view * batch + sample */
-    int32_t *index;                                /* [rows]: of each of `inputs`, its row in these */
-    float *chunk_dfeatures;                        /* [largest chunk, width] */
+    uint8_t *pixels[2]; /* a chunk is uploaded while the one before computes */
+    int32_t *cells[2];  /* with it */
+    unsigned uploads;   /* so far: which of the two is next */
+    bool uploaded;      /* the chunk that comes next has been */
+    sb_step_rows given_rows[SB_BACKBONE_ROWS];
+    int32_t *index;                  /* [rows]: of each of `inputs`, its row in these */
     float *running, *target_running; /* [statistic floats of the section]: as they are after the step */
     int32_t *wrong;       /* [2]: whether a gradient is not finite, of the backbone and of the rest */
     float *share;         /* 1 / accumulate: the gradient at the loss of a batch */
@@ -82,6 +94,7 @@ struct sb_step {
 
     const sb_step_embedded *embedded; /* what sb_step_loss was given */
     int32_t *index_host;              /* [rows] */
+    int32_t *cells_host[2];           /* NULL where nothing is masked */
     uint32_t *permutation;            /* [batch] */
     int32_t *all_images;              /* [images]: in their order; NULL where nothing draws from them */
     int32_t *swapped;                 /* [images] */
@@ -120,9 +133,10 @@ int sb_step_order(sb_step *step, sb_step_grouping grouping);
  */
 int sb_step_upload(sb_step *step, const sb_step_source *source, int number);
 
-/* chunks.c. Rows of a chunk from the batch's order to its own, and back. */
-int sb_step_gather(sb_step *step, const sb_chunk *chunk, const float *batch, float *rows);
-int sb_step_scatter(sb_step *step, const sb_chunk *chunk, const float *rows, float *batch);
+/* chunks.c. The gradient at what the backbone gives, from the batch's order to the chunk's; and what it gave
+ * of the chunk, in the trained network or in the target, to its rows of the batch. */
+int sb_step_gather(sb_step *step, const sb_chunk *chunk);
+int sb_step_scatter(sb_step *step, const sb_chunk *chunk, bool target);
 
 /* heads.c. Plans heads and loss, and the target's projector; says how many numbers they are given. sketch:
  * how large they would be is enough. */

@@ -53,9 +53,14 @@ int sb_step_read_scale(sb_step *s)
 int sb_step_scale_gradient(sb_step *s)
 {
     const sb_combine_how how = { .alpha = s->scale.factor };
-    const sb_shape all = { s->rows, 1, 1, s->width, SB_F32 };
-    const sb_call call = { .how = &how, .xs = { all }, .ys = all, .x = { s->dfeatures }, .y = s->dfeatures };
-    return s->scaled ? sb_forward(s->device, SB_OP_COMBINE, &call) : 0;
+    for (int i = 0; i < SB_BACKBONE_ROWS && s->scaled; i++) {
+        const sb_step_rows *r = &s->given_rows[i];
+        const sb_shape all = { s->rows, 1, 1, (int)r->width, SB_F32 };
+        const sb_call call = { .how = &how, .xs = { all }, .ys = all, .x = { r->drows }, .y = r->drows };
+        if (r->width > 0 && sb_forward(s->device, SB_OP_COMBINE, &call) != 0)
+            return -1;
+    }
+    return 0;
 }
 
 /* Divides `count` gradients by a scale, and sets *wrong where one is not finite. */
@@ -73,7 +78,7 @@ static int unscale(const sb_step *s, float *gradient, size_t count, float scale,
 int sb_step_unscale(sb_step *s, bool alone)
 {
     sb_device *d = s->device;
-    const size_t backbone = s->backbone[SB_ENTRY_WEIGHT], all = s->store.floats[SB_ENTRY_WEIGHT];
+    const size_t backbone = s->backbone.weights, all = s->store.floats[SB_ENTRY_WEIGHT];
     int32_t wrong[2];
     if (!s->scaled)
         return 0;

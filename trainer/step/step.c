@@ -19,11 +19,8 @@ static int build_encoder(sb_step *s)
     const sb_settings *c = s->config;
     if (sb_graph_create(&s->encoder, &s->store) != 0)
         return -1;
-    sb_t features = sb_encoder_build(s->encoder, c, sb_precision_type(s->precision));
-    if (features < 0)
-        return sb_context("the encoder");
-    s->width = sb_shape_of(s->encoder, features).c;
-    memcpy(s->backbone, s->store.floats, sizeof s->backbone);
+    if (sb_backbone_build(&s->backbone, s->encoder, c, sb_precision_type(s->precision)) != 0)
+        return -1;
     s->again = sb_zeroed((size_t)s->encoder->count, sizeof *s->again, "what is made again");
     if (!s->again)
         return -1;
@@ -45,13 +42,20 @@ static int check_parts(const sb_step *s)
                    s->config->trainer.accumulate, s->store.entries[entry].name);
 }
 
-/* The graphs of heads and loss. */
-static int build_heads(sb_step *s)
+/* The graphs of heads and loss. width: of the embeddings that are given; 0: there is a backbone. */
+static int build_heads(sb_step *s, int width)
 {
     const sb_settings *c = s->config;
+    sb_shape rows[SB_BACKBONE_ROWS] = { [SB_ROW_FEATURES] = { 1, 1, 1, width, SB_F32 } };
+    if (width > 0 && (c->method->map || c->method->inside))
+        return sb_fail("method %s: its loss is of more than the embeddings of a batch", c->method->name);
+    if (width == 0 && sb_backbone_rows(&s->backbone, c, rows) != 0)
+        return -1;
+    for (int k = 0; k < SB_BACKBONE_ROWS; k++)
+        s->given_rows[k].width = rows[k].c > 0 ? sb_shape_elements(&rows[k]) : 0;
     if (sb_graph_create(&s->loss, &s->store) != 0 || sb_graph_create(&s->target_projector, &s->store) != 0)
         return -1;
-    if (sb_method_build(&s->method, s->loss, s->target_projector, c, s->width) != 0 || check_parts(s) != 0)
+    if (sb_method_build(&s->method, s->loss, s->target_projector, c, rows) != 0 || check_parts(s) != 0)
         return sb_context("method %s", c->method->name);
     return 0;
 }
@@ -83,15 +87,13 @@ static int build(sb_step **out, sb_device *device, const sb_settings *config, in
     sb_step *s = sb_zeroed(1, sizeof *s, "a step");
     if (!s)
         return -1;
-    *s = (sb_step){
-        .device = device, .config = config, .rows = config->trainer.batch * config->view_count, .width = width
-    };
+    *s = (sb_step){ .device = device, .config = config, .rows = config->trainer.batch * config->view_count };
     *out = s;
     sb_store_init(&s->store, device);
     s->precision = sb_precision_on(device, width == 0 ? config->trainer.precision : SB_PRECISION_F32);
     device->rounds = s->precision == SB_PRECISION_TF32;
     s->scaled = s->precision == SB_PRECISION_F16;
-    if ((width == 0 && build_encoder(s) != 0) || build_heads(s) != 0)
+    if ((width == 0 && build_encoder(s) != 0) || build_heads(s, width) != 0)
         return -1;
     return s->scaled ? sb_step_make_scale(s) : 0;
 }
@@ -181,7 +183,9 @@ float *sb_step_state(const sb_step *s, int *state_arrays)
     return s->state;
 }
 
-const size_t *sb_step_backbone(const sb_step *s) { return s->backbone; }
+const sb_state_layout *sb_step_state_layout(const sb_step *s) { return &s->state_layout; }
+
+const size_t *sb_step_backbone(const sb_step *s) { return s->backbone.floats; }
 
 sb_checkpoint_view sb_step_kept(const sb_step *s, int64_t number, const char *config_text)
 {
@@ -201,8 +205,9 @@ sb_checkpoint_view sb_step_kept(const sb_step *s, int64_t number, const char *co
     for (int k = 0; k < s->state_arrays; k++) {
         sb_checkpoint_part *p = &v.parts[v.part_count++];
         *p = (sb_checkpoint_part){ .kind = SB_ENTRY_WEIGHT,
-                                   .memory = s->state + (size_t)k * weights,
-                                   .floats = weights };
+                                   .memory = s->state + (size_t)k * s->state_layout.floats,
+                                   .floats = s->state_layout.floats,
+                                   .state = &s->state_layout };
         snprintf(p->prefix, sizeof p->prefix, "optimiser.%d.", k);
     }
     return v;
@@ -245,10 +250,18 @@ int sb_step_begin(sb_step *s)
 
 /* ---- gradient ------------------------------------------------------------------------------------------ */
 
-/* What the encoder is given for a chunk: its pixels, and the gradient at its features. */
+/* What the encoder is given for a chunk: its pixels, and the gradient at what it gives. */
 static sb_feed feed_of(const sb_step *s, const sb_chunk *k)
 {
-    return (sb_feed){ .section = &s->section, .leaf = { k->pixels }, .doutput = { s->chunk_dfeatures } };
+    sb_feed feed = { .section = &s->section, .leaf = { k->pixels } };
+    if (k->cells) {
+        feed.leaf[1] = k->cells;
+        feed.leaf[2] = k->cells + (size_t)k->n * (size_t)k->plan->masks.visible_count;
+    }
+    for (int i = 0; i < SB_BACKBONE_ROWS; i++)
+        if (s->given_rows[i].width > 0)
+            feed.doutput[s->backbone.outputs[i]] = s->given_rows[i].chunk_drows;
+    return feed;
 }
 
 /* Chunk `number`, which the call before may have uploaded, comes to where the compute stream may read it. */
@@ -281,6 +294,14 @@ static bool gathers(const sb_step *s, const sb_chunk *k)
     return (k - s->chunks) % s->config->trainer.replicas == 0;
 }
 
+/* What a chunk that went forward leaves for the batch. */
+static int keep_rows(sb_step *s, const sb_chunk *k)
+{
+    if (sb_step_scatter(s, k, false) != 0)
+        return -1;
+    return gathers(s, k) ? sb_plan_update_running(k->plan->plan, s->running) : 0;
+}
+
 /* The target network over a chunk that was brought. Its norms take the statistics of the chunk, too. */
 static int forward_target(sb_step *s, const sb_chunk *k)
 {
@@ -288,7 +309,7 @@ static int forward_target(sb_step *s, const sb_chunk *k)
     sb_plan *plan = k->plan->plan;
     use(s, k->plan, &s->target);
     int rc = sb_plan_forward(plan, &feed);
-    if (rc == 0 && (sb_step_scatter(s, k, sb_plan_output(plan, 0), s->target_features) != 0 ||
+    if (rc == 0 && (sb_step_scatter(s, k, true) != 0 ||
                     (gathers(s, k) && sb_plan_update_running(plan, s->target_running) != 0)))
         rc = -1;
     use(s, k->plan, &s->section);
@@ -299,7 +320,7 @@ static int backward(sb_step *s, int number)
 {
     const sb_chunk *k = &s->chunks[number];
     const sb_feed feed = feed_of(s, k);
-    if (sb_step_gather(s, k, s->dfeatures, s->chunk_dfeatures) != 0)
+    if (sb_step_gather(s, k) != 0)
         return -1;
     return sb_plan_backward(k->plan->plan, &feed);
 }
@@ -338,24 +359,49 @@ static int begin_step(sb_step *s)
     return s->device->zero(s->device, s->section.gradient, bytes) != 0 ? -1 : copy_statistics(s, false, 0);
 }
 
+/* Whether the heads learn alone: nothing goes back through the backbone. What stands behind the encoder in
+ * its graph (sb_method_kind.inside) is such a head, and there the gradient goes through it. */
+static bool heads_alone(const sb_step *s, int64_t number)
+{
+    return sb_schedule_heads_alone(&s->config->continuing, number) && s->given_rows[SB_ROW_LOSS].width == 0;
+}
+
+/* Whether the loss is the mean over the views' own. */
+static bool is_mean(const sb_step *s) { return !s->method.kind->build && s->config->guide_count == 0; }
+
+/* One pass: what the loss is the mean of has a gradient that is known before it. So heads and loss go there
+ * and back first, over what the last step left, and there once more for the value. */
+static int gradient_of_mean(sb_step *s, int64_t number, const sb_step_source *source, double *loss)
+{
+    int rc;
+    if (sb_step_heads(s, number, source, loss) != 0 || sb_step_scale_gradient(s) != 0)
+        return -1;
+    for (int i = 0; i < s->chunk_count; i++)
+        if ((rc = bring(s, source, i)) != 0 ||
+            (rc = forward(s, source, i, i + 1 < s->chunk_count ? i + 1 : -1)) != 0 ||
+            (rc = keep_rows(s, &s->chunks[i])) != 0 || (rc = backward(s, i)) != 0)
+            return rc;
+    return sb_step_heads_loss(s, number, source, loss);
+}
+
 int sb_step_gradient(sb_step *s, int64_t number, int part, const sb_step_source *source, double *loss)
 {
     s->uploaded = false; /* what a call that failed left */
     s->batch_number = number * s->config->trainer.accumulate + part;
     if (sb_step_order(s, SB_GROUP_STEP) != 0 || (part == 0 && begin_step(s) != 0))
         return -1;
-    const bool alone = sb_schedule_heads_alone(&s->config->continuing, number);
+    if (is_mean(s))
+        return gradient_of_mean(s, number, source, loss);
+    const bool alone = heads_alone(s, number);
     int last = s->chunk_count - 1, rc;
     for (int i = 0; i <= last; i++) {
-        sb_plan *plan = s->chunks[i].plan->plan;
         if ((rc = bring(s, source, i)) != 0)
             return rc;
         if (s->target_heads && forward_target(s, &s->chunks[i]) != 0)
             return -1;
         if ((rc = forward(s, source, i, i < last ? i + 1 : last > 0 && !alone ? 0 : -1)) != 0)
             return rc;
-        if (sb_step_scatter(s, &s->chunks[i], sb_plan_output(plan, 0), s->features) != 0 ||
-            (gathers(s, &s->chunks[i]) && sb_plan_update_running(plan, s->running) != 0))
+        if (keep_rows(s, &s->chunks[i]) != 0)
             return -1;
     }
     if (sb_step_heads(s, number, source, loss) != 0)
@@ -392,7 +438,7 @@ int sb_step_regrouped(sb_step *s, int64_t number, const sb_step_source *source, 
             return -1;
         if ((rc = forward(s, source, i, i < last ? i + 1 : -1)) != 0)
             return rc;
-        if (sb_step_scatter(s, k, sb_plan_output(k->plan->plan, 0), s->features) != 0)
+        if (sb_step_scatter(s, k, false) != 0)
             return -1;
     }
     return sb_step_heads_loss(s, number, source, loss);
@@ -426,7 +472,8 @@ static int given_guide(void *context, int guide, float *said)
 int sb_step_loss(sb_step *s, int64_t number, const sb_step_embedded *batch, double *loss, float *gradient)
 {
     sb_device *d = s->device;
-    const size_t bytes = (size_t)s->rows * (size_t)s->width * sizeof(float),
+    const sb_step_rows *features = &s->given_rows[SB_ROW_FEATURES];
+    const size_t bytes = (size_t)s->rows * features->width * sizeof(float),
                  weights = s->store.floats[SB_ENTRY_WEIGHT] * sizeof(float);
     const sb_step_source source = { .context = s,
                                     .places = batch->places ? given_places : NULL,
@@ -435,12 +482,12 @@ int sb_step_loss(sb_step *s, int64_t number, const sb_step_embedded *batch, doub
     s->embedded = batch;
     s->batch_number = number;
     if ((weights > 0 && d->zero(d, s->section.gradient, weights) != 0) || copy_statistics(s, false, 0) != 0 ||
-        d->copy(d, SB_STREAM_COMPUTE, s->features, batch->embeddings, bytes, SB_TO_DEVICE) != 0 ||
+        d->copy(d, SB_STREAM_COMPUTE, features->rows, batch->embeddings, bytes, SB_TO_DEVICE) != 0 ||
         (s->target_heads &&
-         d->copy(d, SB_STREAM_COMPUTE, s->target_features, batch->target ? batch->target : batch->embeddings,
+         d->copy(d, SB_STREAM_COMPUTE, features->target, batch->target ? batch->target : batch->embeddings,
                  bytes, SB_TO_DEVICE) != 0) ||
         sb_step_heads(s, number, &source, loss) != 0 ||
-        d->copy(d, SB_STREAM_COMPUTE, gradient, s->dfeatures, bytes, SB_TO_HOST) != 0 ||
+        d->copy(d, SB_STREAM_COMPUTE, gradient, features->drows, bytes, SB_TO_HOST) != 0 ||
         sb_step_follow(s, number, 1) != 0)
         return -1;
     return d->wait(d, SB_STREAM_COMPUTE);
@@ -451,11 +498,11 @@ double sb_step_guide_loss(const sb_step *s, int guide) { return (double)s->guide
 int sb_step_commit(sb_step *s, int64_t number, double lr)
 {
     const bool alone = sb_schedule_heads_alone(&s->config->continuing, number);
-    const int skipped = sb_step_unscale(s, alone);
+    const int skipped = sb_step_unscale(s, heads_alone(s, number));
     if (skipped != 0)
         return skipped;
     if (sb_step_update(s, number, lr) != 0 ||
-        copy_statistics(s, true, alone ? s->backbone[SB_ENTRY_STATISTIC] : 0) != 0 ||
+        copy_statistics(s, true, alone ? s->backbone.floats[SB_ENTRY_STATISTIC] : 0) != 0 ||
         sb_step_follow(s, number, lr) != 0)
         return -1;
     return pack(s);

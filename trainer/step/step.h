@@ -90,11 +90,12 @@ int sb_step_fit(sb_step *sketch, sb_recompute recompute, size_t available);
 int sb_step_create_loss(sb_step **out, sb_device *device, const sb_settings *config, int width);
 void sb_step_measure(const sb_step *step, sb_step_budget *out);
 
-/* The names of all that is trained, its arrays, and the optimiser's state: state_arrays arrays of
- * floats[SB_ENTRY_WEIGHT], laid out as the weights. */
+/* The names of all that is trained, its arrays, and the optimiser's state: state_arrays arrays, each as the
+ * layout says. Where all weights have a state and none is coded, that is as the weights lie. */
 const sb_store *sb_step_store(const sb_step *step);
 const sb_section *sb_step_section(const sb_step *step);
 float *sb_step_state(const sb_step *step, int *state_arrays);
+const sb_state_layout *sb_step_state_layout(const sb_step *step);
 
 /* The target network, the beginning of each of the store's arrays; empty where the method has none. */
 const sb_section *sb_step_target(const sb_step *step);

@@ -24,7 +24,7 @@ typedef struct {
 /* Whether the entry is one of the part's weights; of all weights where there is one part. */
 static bool is_of(const sb_step *s, const update *u, part which, const sb_entry *e)
 {
-    const bool backbone = e->offset + e->count <= s->backbone[SB_ENTRY_WEIGHT];
+    const bool backbone = e->offset + e->count <= s->backbone.floats[SB_ENTRY_WEIGHT];
     return e->kind == SB_ENTRY_WEIGHT && (u->parts == 1 || backbone == (which == BACKBONE));
 }
 
@@ -42,7 +42,8 @@ static int list_part(sb_step *s, update *u, part which)
         const sb_entry *e = &s->store.entries[i];
         const bool later = which == BACKBONE && e->frozen_until < heads;
         if (is_of(s, u, which, e))
-            arrays[how->count++] = (sb_update_array){ .state_stride = s->store.floats[SB_ENTRY_WEIGHT],
+            arrays[how->count++] = (sb_update_array){ .state_stride = s->state_layout.floats,
+                                                      .coded = sb_state_coded(&s->state_layout, e),
                                                       .count = e->count,
                                                       .decayed = e->extent.decayed,
                                                       .rate = e->rate,
@@ -63,6 +64,8 @@ int sb_step_list_update(sb_step *s)
     s->update = u;
     s->state_arrays = s->config->optimiser_kind->state_arrays;
     u->parts = s->config->continuing.enabled ? SB_UPDATE_PARTS : 1;
+    if (sb_state_layout_make(&s->state_layout, &s->store, s->config->optimiser.state == SB_STATE_8BIT) != 0)
+        return -1;
     for (int p = 0; p < u->parts; p++)
         if (list_part(s, u, (part)p) != 0)
             return -1;
@@ -74,7 +77,7 @@ int sb_step_set_update(sb_step *s)
     const sb_kernel *kernel = s->device->kernels[SB_OP_UPDATE];
     update *u = s->update;
     if (s->device->zero(s->device, s->state,
-                        (size_t)s->state_arrays * s->store.floats[SB_ENTRY_WEIGHT] * sizeof(float)) != 0)
+                        (size_t)s->state_arrays * s->state_layout.floats * sizeof(float)) != 0)
         return -1;
     for (int p = 0; p < u->parts; p++) {
         sb_update_array *array = u->part[p].arrays;
@@ -84,7 +87,12 @@ int sb_step_set_update(sb_step *s)
                 continue;
             array->weight = s->section.weight + e->offset;
             array->gradient = s->section.gradient + e->offset;
-            array->state = s->state + e->offset;
+            array->state = s->state + s->state_layout.at[i];
+            for (int k = 0; array->coded && k < s->state_arrays; k++) {
+                float *state = s->state + (size_t)k * s->state_layout.floats;
+                array->maxima[k] = sb_state_maxima(&s->state_layout, i, state);
+                array->codes[k] = sb_state_codes(&s->state_layout, &s->store, i, state);
+            }
             array++;
         }
         u->part[p].call.packed = s->update_packed[p];
@@ -99,6 +107,7 @@ void sb_step_free_update(sb_step *s)
     update *u = s->update;
     for (int p = 0; u && p < u->parts; p++)
         free(u->part[p].arrays);
+    sb_state_layout_free(&s->state_layout);
     free(u);
 }
 

@@ -8,8 +8,9 @@ typedef struct {
 
 static const sb_key keys[] = { SB_KEY_INT(tiny_keys, width, "24", 1, 4096, "of the features") };
 
-static sb_t build(sb_graph *g, const void *own, const sb_encoder_input *input)
+static sb_t build(sb_graph *g, const void *own, const sb_encoder_input *input, sb_encoder_map *map)
 {
+    (void)map;
     const tiny_keys *k = own;
     const sb_input_how normalise = { .mean = { 0.5f, 0.5f, 0.5f }, .std = { 0.25f, 0.25f, 0.25f }, .type = input->type };
     sb_t t = sb_leaf(g, "pixels", (sb_shape){ 1, 32, 32, input->channels, SB_U8 }, false);

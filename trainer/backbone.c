@@ -1,0 +1,99 @@
+/* backbone.c: see backbone.h. */
+#include "trainer/backbone.h"
+
+#include <string.h>
+
+#include "proto/error.h"
+#include "trainer/graph/build.h"
+
+int sb_backbone_build(sb_backbone *b, sb_graph *g, const sb_settings *c, sb_type type)
+{
+    const sb_method_kind *method = c->method;
+    const sb_shape any = { 1, 1, 1, 1, SB_I32 };
+    sb_encoder_map map;
+    *b = (sb_backbone){ .graph = g, .outputs = { [SB_ROW_MAP] = -1, [SB_ROW_LOSS] = -1 } };
+    if (method->mask && !c->encoder->cell)
+        return sb_fail("method %s: encoder %s cannot encode the visible part of a view alone: "
+                       "encoder.name=vit_tiny can",
+                       method->name, c->encoder->name);
+    if (sb_encoder_build_map(g, c, type, method->mask, &map) < 0)
+        return sb_context("the encoder");
+    memcpy(b->floats, g->store->floats, sizeof b->floats);
+    if (method->map) {
+        b->outputs[SB_ROW_MAP] = g->output_count;
+        if (sb_output(g, sb_gridpool(g, map.map, .first = map.prefix, .most = method->map(c->method_keys)),
+                      true) < 0)
+            return sb_context("the encoder's map");
+    }
+    if (method->inside) {
+        const sb_inside in = { .graph = g,
+                               .pixels = g->leaves[0],
+                               .map = map.map,
+                               .prefix = map.prefix,
+                               .visible = method->mask ? g->leaves[1] : SB_NONE,
+                               .predicted = method->mask ? sb_leaf(g, "predicted cells", any, false)
+                                                         : SB_NONE };
+        b->outputs[SB_ROW_LOSS] = g->output_count;
+        if (sb_output(g, method->inside(c->method_keys, &in), true) < 0)
+            return sb_context("method %s", method->name);
+    }
+    b->weights = g->store->floats[SB_ENTRY_WEIGHT];
+    return 0;
+}
+
+int sb_backbone_leaves(const sb_settings *c, int n, int side, sb_shape leaves[SB_LEAVES_MAX])
+{
+    sb_masks masks;
+    if (sb_backbone_masks(c, side, &masks) != 0)
+        return -1;
+    leaves[0] = (sb_shape){ n, side, side, c->data.channels, SB_U8 };
+    leaves[1] = (sb_shape){ n, 1, masks.visible_count, 1, SB_I32 };
+    leaves[2] = (sb_shape){ n, 1, masks.predicted_count, 1, SB_I32 };
+    sb_masks_free(&masks);
+    return 0;
+}
+
+int sb_backbone_masks(const sb_settings *c, int side, sb_masks *out)
+{
+    *out = (sb_masks){ 0 };
+    if (!c->method->mask)
+        return 0;
+    out->rows = out->columns = side / c->encoder->cell(c->encoder_keys);
+    c->method->mask(c->method_keys, out);
+    return sb_masks_create(out) == 0 ? 0 : sb_context("views of %d x %d", side, side);
+}
+
+/* Of the views of one side. */
+static int rows_of(const sb_backbone *b, const sb_settings *c, int side, sb_shape rows[SB_BACKBONE_ROWS])
+{
+    sb_shape leaves[SB_LEAVES_MAX];
+    if (sb_backbone_leaves(c, 1, side, leaves) < 0)
+        return -1;
+    for (int k = 0; k < SB_BACKBONE_ROWS; k++) {
+        rows[k] = (sb_shape){ 0 };
+        if (b->outputs[k] >= 0 &&
+            sb_graph_shape(b->graph, leaves, b->graph->outputs[b->outputs[k]], &rows[k]) != 0)
+            return sb_context(
+                "views of %d x %d (data.view, views.N.size) cannot go through the encoder, not one", side,
+                side);
+    }
+    return 0;
+}
+
+int sb_backbone_rows(const sb_backbone *b, const sb_settings *c, sb_shape rows[SB_BACKBONE_ROWS])
+{
+    sb_shape others[SB_BACKBONE_ROWS];
+    if (rows_of(b, c, c->views[0].side, rows) != 0)
+        return -1;
+    for (int v = 1; v < c->view_count; v++) {
+        if (rows_of(b, c, c->views[v].side, others) != 0)
+            return -1;
+        if (memcmp(&rows[SB_ROW_MAP], &others[SB_ROW_MAP], sizeof *rows) != 0)
+            return sb_fail(
+                "method %s compares maps, and views of %d x %d have one of %d x %d cells, those of %d x %d "
+                "one of %d x %d: lower the side of its grid, or give all views one size",
+                c->method->name, c->views[0].side, c->views[0].side, rows[SB_ROW_MAP].h, rows[SB_ROW_MAP].w,
+                c->views[v].side, c->views[v].side, others[SB_ROW_MAP].h, others[SB_ROW_MAP].w);
+    }
+    return 0;
+}
