@@ -14,10 +14,10 @@ static int shape(const void *how, const sb_shape *xs, sb_shape *y)
         side < 1 || side > pixels->h || side > pixels->w)
         return sb_fail("patch_error of %d images by cells of %d x %d pixels in %s [%d, %d, %d, %d]", xs->n,
                        side, side, sb_type_name(pixels->type), pixels->n, pixels->h, pixels->w, pixels->c);
-    if (xs->h != 1 || xs->w != cells->c || (int64_t)side * side * pixels->c != xs->c)
+    if (xs->h != 1 || xs->w != cells->w || (int64_t)side * side * pixels->c != xs->c)
         return sb_fail("patch_error of %d x %d patches of %d values: %d of %d x %d pixels and %d channels "
                        "were expected",
-                       xs->h, xs->w, xs->c, cells->c, side, side, pixels->c);
+                       xs->h, xs->w, xs->c, cells->w, side, side, pixels->c);
     *y = (sb_shape){ xs->n, 1, 1, 1, SB_F32 };
     return 0;
 }

@@ -6,7 +6,7 @@
  *
  * with the variance that divides by one less than the values of a patch (of one value: none, t = 0).
  * x[0]: predictions, f32, bf16 or f16 [n, 1, m, side^2 channels], pixels of a patch row by row and channels
- * fastest. x[1]: pixels, u8 [n, h, w, channels]. x[2]: cells, i32 [n, 1, 1, m], numbers in the grid of w /
+ * fastest. x[1]: pixels, u8 [n, h, w, channels]. x[2]: cells, i32 [n, 1, m, 1], numbers in the grid of w /
  * side columns, which no device looks at. y: f32 [n, 1, 1, 1]. aux: f32 [n, 1, m, 2], each patch's mean and
  * what its values are multiplied by. The gradient is that of the predictions. */
 #ifndef SB_KERNELS_OP_PATCH_ERROR_H

@@ -2,7 +2,7 @@
  *
  *     y_n = [x_n's first `prefix` rows, x_n's row prefix + index_nk for k = 0, 1, ...]
  *
- * x[0]: f32, bf16 or f16 [n, h, w, c], h w - prefix places. x[1]: index, i32 [n, 1, 1, k], each from 0 on and
+ * x[0]: f32, bf16 or f16 [n, h, w, c], h w - prefix places. x[1]: index, i32 [n, 1, k, 1], each from 0 on and
  * none of them twice in an image: no device looks, so whoever uploads numbers has checked them. y: [n, 1,
  * prefix + k, c]. Backward: dx has the rows of dy where they came from, and zeros elsewhere; given to add, it
  * touches no row that is not taken. */
@@ -25,7 +25,7 @@ static inline sb_pick sb_pick_of(const sb_call *call)
 {
     const sb_shape *x = &call->xs[0];
     return (sb_pick){ x->type,       x->n, x->h * x->w, ((const sb_pick_how *)call->how)->prefix,
-                      call->xs[1].c, x->c };
+                      call->xs[1].w, x->c };
 }
 
 /* Row r of image n of y is which row of x, of all images'. */

@@ -16,7 +16,7 @@ static int shape(const void *how, const sb_shape *xs, sb_shape *y)
     if (h->width < 4 || h->width % 4 != 0 || !sb_type_real(h->type))
         return sb_fail("queries of %d channels of %s: a multiple of 4 in f32, bf16 or f16 was expected",
                        h->width, sb_type_name(h->type));
-    *y = (sb_shape){ xs->n, 1, xs->c, h->width, h->type };
+    *y = (sb_shape){ xs->n, 1, xs->w, h->width, h->type };
     return sb_shape_check_real("queries", y);
 }
 

@@ -3,7 +3,7 @@
  *
  *     y_nk = token + position(row and column of cell_nk)
  *
- * x[0]: cells, i32 [n, 1, 1, k]: numbers in the grid, row by row, which no device looks at. x[1]: pixels, u8
+ * x[0]: cells, i32 [n, 1, k, 1]: numbers in the grid, row by row, which no device looks at. x[1]: pixels, u8
  * [n, h, w, channels], of which the shape alone is read: the grid has w / side columns. y: of how.type, [n,
  * 1, k, width]. Weight: "mask_token" [1, 1, width]. */
 #ifndef SB_KERNELS_OP_QUERIES_H

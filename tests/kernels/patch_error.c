@@ -41,7 +41,7 @@ static void find_patch(const sb_reference *r, int n, int k, patch *p)
 {
     const sb_patch_error_how *how = r->how;
     const int side = how->side, channels = r->xs[1].c, columns = r->xs[1].w / side, count = r->xs[0].c,
-              cell = (int)r->x[2][n * r->xs[2].c + k];
+              cell = (int)r->x[2][n * r->xs[2].w + k];
     double sum = 0, squares = 0, largest = 0;
     for (int i = 0; i < count; i++) {
         const int c = i % channels, column = cell % columns * side + i / channels % side,
@@ -139,7 +139,7 @@ static void add(const sb_op_test *test, int cells, sb_shape pixels, int side, sb
 {
     const sb_shape xs[] = { { pixels.n, 1, cells, side * side * pixels.c, type },
                             pixels,
-                            { pixels.n, 1, 1, cells, SB_I32 } };
+                            { pixels.n, 1, cells, 1, SB_I32 } };
     sb_patch_error_how how = as_trainer;
     how.side = side;
     sb_op_case_add(test, &how, xs, (sb_op_options){ .timed = timed },
@@ -152,7 +152,7 @@ static int shape_of(sb_shape x, sb_shape pixels, int cells, int side)
     sb_patch_error_how how = as_trainer;
     sb_shape y;
     how.side = side;
-    return sb_op_patch_error.shape(&how, (sb_shape[]){ x, pixels, { 2, 1, 1, cells, SB_I32 } }, &y);
+    return sb_op_patch_error.shape(&how, (sb_shape[]){ x, pixels, { 2, 1, cells, 1, SB_I32 } }, &y);
 }
 
 static int refuse_values(sb_device *d)

@@ -9,7 +9,7 @@
 static void fill(sb_trial *t, sb_reference *r)
 {
     const sb_pick_how *how = r->how;
-    const int places = r->xs[0].h * r->xs[0].w - how->prefix, taken = r->xs[1].c;
+    const int places = r->xs[0].h * r->xs[0].w - how->prefix, taken = r->xs[1].w;
     sb_fill_normal(t, sb_array_x(t, 0), 0, 1);
     for (int n = 0; n < r->xs[0].n; n++) {
         const int step = places > 4 && places % 3 != 0 ? 3 : 1; /* without a common divisor */
@@ -22,7 +22,7 @@ static void fill(sb_trial *t, sb_reference *r)
 /* Row r of image n of y is a row of x. */
 static size_t row_of(const sb_reference *r, int n, int row)
 {
-    const int prefix = ((const sb_pick_how *)r->how)->prefix, taken = r->xs[1].c,
+    const int prefix = ((const sb_pick_how *)r->how)->prefix, taken = r->xs[1].w,
               place = row < prefix ? row : prefix + (int)r->x[1][n * taken + row - prefix];
     return (size_t)(n * r->xs[0].h * r->xs[0].w + place);
 }
@@ -52,7 +52,7 @@ static const sb_op_test test = {
 
 static void add(sb_shape x, int prefix, int taken, sb_op_options options)
 {
-    const sb_shape xs[] = { x, { x.n, 1, 1, taken, SB_I32 } };
+    const sb_shape xs[] = { x, { x.n, 1, taken, 1, SB_I32 } };
     sb_op_case_add(&test, &(sb_pick_how){ prefix }, xs, options, "%s %d of [%d, %d, %d, %d] behind %d",
                    sb_type_name(x.type), taken, x.n, x.h, x.w, x.c, prefix);
 }
@@ -64,9 +64,9 @@ static int shape_of(sb_shape index, int prefix)
 }
 
 static int refuse_reals(sb_device *d) { return (void)d, shape_of((sb_shape){ 2, 1, 1, 3, SB_F32 }, 1); }
-static int refuse_images(sb_device *d) { return (void)d, shape_of((sb_shape){ 3, 1, 1, 3, SB_I32 }, 1); }
-static int refuse_more(sb_device *d) { return (void)d, shape_of((sb_shape){ 2, 1, 1, 9, SB_I32 }, 1); }
-static int refuse_prefix(sb_device *d) { return (void)d, shape_of((sb_shape){ 2, 1, 1, 3, SB_I32 }, -1); }
+static int refuse_images(sb_device *d) { return (void)d, shape_of((sb_shape){ 3, 1, 3, 1, SB_I32 }, 1); }
+static int refuse_more(sb_device *d) { return (void)d, shape_of((sb_shape){ 2, 1, 9, 1, SB_I32 }, 1); }
+static int refuse_prefix(sb_device *d) { return (void)d, shape_of((sb_shape){ 2, 1, 3, 1, SB_I32 }, -1); }
 
 void sb_cases_pick(void)
 {

@@ -60,7 +60,7 @@ static const sb_op_test test = { .op = SB_OP_QUERIES,
 
 static void add(int images, int h, int w, int count, sb_queries_how how, bool timed)
 {
-    const sb_shape xs[] = { { images, 1, 1, count, SB_I32 }, { images, h, w, 1, SB_U8 } };
+    const sb_shape xs[] = { { images, 1, count, 1, SB_I32 }, { images, h, w, 1, SB_U8 } };
     sb_op_case_add(&test, &how, xs, (sb_op_options){ .timed = timed },
                    "%s [%d, %d, %d] of %d x %d pixels, cells of %d", sb_type_name(how.type), images, count,
                    how.width, h, w, how.side);
@@ -78,11 +78,11 @@ static int refuse_reals(sb_device *d)
 }
 static int refuse_side(sb_device *d)
 {
-    return (void)d, shape_of((sb_shape){ 2, 1, 1, 3, SB_I32 }, (sb_queries_how){ 33, 8, SB_F32 });
+    return (void)d, shape_of((sb_shape){ 2, 1, 3, 1, SB_I32 }, (sb_queries_how){ 33, 8, SB_F32 });
 }
 static int refuse_width(sb_device *d)
 {
-    return (void)d, shape_of((sb_shape){ 2, 1, 1, 3, SB_I32 }, (sb_queries_how){ 16, 6, SB_F32 });
+    return (void)d, shape_of((sb_shape){ 2, 1, 3, 1, SB_I32 }, (sb_queries_how){ 16, 6, SB_F32 });
 }
 
 void sb_cases_queries(void)
