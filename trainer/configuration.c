@@ -138,6 +138,11 @@ static int check_continue(const sb_settings *s, const sb_config *c)
                        ", and its backbone would stay as it was given (%s)",
                        sb_config_place(c, "continue.heads"), s->continuing.heads, s->trainer.steps,
                        sb_config_place(c, "trainer.steps"));
+    if (s->continuing.enabled && s->continuing.lora > 0 && s->optimiser_kind->rule == SB_UPDATE_LARS)
+        return sb_fail(
+            "%s: continue.lora = %d with optimiser.name = lars: its steps are a share of a weight's norm, "
+            "and half of the adapters begin at 0 (%s)",
+            sb_config_place(c, "continue.lora"), s->continuing.lora, sb_config_place(c, "optimiser.name"));
     return 0;
 }
 
