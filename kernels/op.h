@@ -63,8 +63,9 @@ SB_SHARED size_t sb_shape_at(const sb_shape *s, size_t row, size_t channel)
 
 /* How an entry begins: zeros; ones; all `size`; normal numbers of deviation `size`; normal numbers after He
  * et al. 2015, by the values that meet in an output (fan-in, side[1] and what follows) or that an input goes
- * to (fan-out, side[0] and from side[2]); uniform ones from -`size` to `size`; means of 0 and variances of 1,
- * for what a norm gathers and nobody learns. */
+ * to (fan-out, side[0] and from side[2]); uniform ones from -`size` to `size`; the fixed positions of a grid
+ * (share/sincos.h) behind rows of zeros; means of 0 and variances of 1, for what a norm gathers and nobody
+ * learns. */
 typedef enum {
     SB_INIT_ZERO,
     SB_INIT_ONE,
@@ -73,6 +74,7 @@ typedef enum {
     SB_INIT_FAN_IN,
     SB_INIT_FAN_OUT,
     SB_INIT_UNIFORM,
+    SB_INIT_POSITIONS,
     SB_INIT_STATISTIC
 } sb_init;
 

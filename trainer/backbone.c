@@ -30,6 +30,7 @@ int sb_backbone_build(sb_backbone *b, sb_graph *g, const sb_settings *c, sb_type
                                .pixels = g->leaves[0],
                                .map = map.map,
                                .prefix = map.prefix,
+                               .cell = c->encoder->cell ? c->encoder->cell(c->encoder_keys) : 0,
                                .visible = method->mask ? g->leaves[1] : SB_NONE,
                                .predicted = method->mask ? sb_leaf(g, "predicted cells", any, false)
                                                          : SB_NONE };

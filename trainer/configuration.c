@@ -87,6 +87,9 @@ static int choose_method(sb_settings *s, sb_config *config)
         return -1;
     s->method = sb_methods[method.name];
     s->bank = method.bank;
+    if (strcmp(sb_config_place(config, "views"), "default") == 0 &&
+        config->view_count > s->method->views_most)
+        config->view_count = s->method->views_most;
     snprintf(place, sizeof place, "method %s", s->method->name);
     for (const char *const *d = s->method->defaults; d && *d; d++)
         if (sb_config_suggest(config, place, *d) != 0)
@@ -116,6 +119,7 @@ static int fill(sb_settings *s, const sb_config *config)
     if (fill_choice(config, &s->optimiser_kind->keys, s->optimiser_keys) != 0 ||
         sb_config_fill(config, &sb_evaluate_table, &s->evaluate) != 0)
         return -1;
+
     s->view_count = config->view_count;
     s->images = 2 * s->trainer.batch;
     for (int i = 0; i < s->data.guide_count; i++)
@@ -134,6 +138,11 @@ static int check_continue(const sb_settings *s, const sb_config *c)
                        ", and its backbone would stay as it was given (%s)",
                        sb_config_place(c, "continue.heads"), s->continuing.heads, s->trainer.steps,
                        sb_config_place(c, "trainer.steps"));
+    if (s->continuing.enabled && s->continuing.lora > 0 && s->optimiser_kind->rule == SB_UPDATE_LARS)
+        return sb_fail(
+            "%s: continue.lora = %d with optimiser.name = lars: its steps are a share of a weight's norm, "
+            "and half of the adapters begin at 0 (%s)",
+            sb_config_place(c, "continue.lora"), s->continuing.lora, sb_config_place(c, "optimiser.name"));
     return 0;
 }
 

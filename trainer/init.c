@@ -164,7 +164,7 @@ static int want_all(taking *t, const sb_checkpoint_view *v)
         const sb_checkpoint_part *part = &v->parts[p];
         for (int i = 0; part->prefix[0] == '\0' && part->kind != SB_ENTRY_STATE && i < v->store->count; i++) {
             const sb_entry *e = &v->store->entries[i];
-            if (e->kind == part->kind && e->offset + e->count <= part->floats &&
+            if (e->kind == part->kind && !e->adapter && e->offset + e->count <= part->floats &&
                 want_entry(t, e, part->memory + e->offset) != 0)
                 return -1;
         }

@@ -15,6 +15,10 @@ static const sb_key continue_keys[] = {
     SB_KEY_INT64(sb_continue_keys, ramp, "100", 0, 1e12,
                  "steps after these in which the backbone's learning rate rises from 0, linear"),
     SB_KEY_REAL(sb_continue_keys, lr, "0.1", 0, 1, "where it ends: as a share of the optimiser's"),
+    SB_KEY_INT(
+        sb_continue_keys, lora, "0", 0, 4096,
+        "rank of adapters that learn in place of the backbone's matrices, which stay as given; 0: none"),
+    SB_KEY_REAL(sb_continue_keys, lora_alpha, "16", 0, 1e6, "what they add is scaled by this over the rank"),
     SB_KEY_REAL(sb_continue_keys, stop, "0.02", 0, 1,
                 "what held-out quality may lose against the weights as given before ./run evaluate says to "
                 "stop",

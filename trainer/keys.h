@@ -32,7 +32,9 @@ typedef struct {
     int64_t heads; /* steps in which the heads learn alone */
     int64_t ramp;  /* steps after these in which the backbone's learning rate rises to `lr` */
     double lr;     /* of the optimiser's, for the backbone */
-    double stop;   /* what held-out quality may lose before an evaluator says to stop */
+    int lora;      /* rank of the backbone's adapters; 0: it learns itself (step/lora.c) */
+    double lora_alpha;
+    double stop; /* what held-out quality may lose before an evaluator says to stop */
 } sb_continue_keys;
 
 /* run.* */

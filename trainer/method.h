@@ -118,7 +118,7 @@ typedef enum {
 typedef struct {
     sb_graph *graph;
     sb_t pixels, map, visible, predicted;
-    int prefix;
+    int prefix, cell; /* cell: its side in pixels; 0: the encoder has none */
 } sb_inside;
 
 typedef struct {

@@ -22,7 +22,9 @@
 #define LANES 16 /* a sum of so many partial sums: a fixed order that vectorises */
 #define RUNS_A_THREAD 4
 
-enum { Q, K, V };
+#define Q SB_ATTENTION_Q
+#define K SB_ATTENTION_K
+#define V SB_ATTENTION_V
 
 /* What a thread works in: tiles of x, y and their gradients, and of all pairs. */
 typedef struct {
@@ -67,11 +69,13 @@ static void load_rows(const void *from, sb_type type, size_t at, size_t step, in
     }
 }
 
-static void load_x(const sb_call *call, const sb_attention *s, int which, size_t row, int head, int rows,
-                   float scale, float *to)
+/* Rows of a part of an image, from `first` on. */
+static void load_x(const sb_call *call, const sb_attention *s, sb_attention_part part, int image, int first,
+                   int head, int rows, float scale, float *to)
 {
-    load_rows(call->x[0], s->type, sb_attention_x(s, which, row, head), (size_t)call->xs[0].c, rows, s->size,
-              scale, to);
+    const int from = sb_attention_input(s, part);
+    load_rows(call->x[from], s->type, sb_attention_x(s, part, sb_attention_row(s, part, image, first), head),
+              (size_t)call->xs[from].c, rows, s->size, scale, to);
 }
 
 static float scale_of(const sb_attention *s) { return 1 / sqrtf((float)s->size); }
@@ -96,20 +100,20 @@ static void soften(float *p, int columns, int size, float *most, double *sum, fl
 
 static int forward_rows(const sb_call *call, const sb_attention *s, int image, int head, int first, work *w)
 {
-    const size_t row = (size_t)image * (size_t)s->places;
-    const int rows = least(ROWS, s->places - first), size = s->size;
+    const size_t row = sb_attention_row(s, Q, image, first);
+    const int rows = least(ROWS, s->queries - first), size = s->size;
     float most[ROWS];
     double sum[ROWS];
-    load_x(call, s, Q, row + (size_t)first, head, rows, scale_of(s), w->q);
+    load_x(call, s, Q, image, first, head, rows, scale_of(s), w->q);
     memset(w->y, 0, (size_t)rows * (size_t)size * sizeof *w->y);
     for (int r = 0; r < rows; r++) {
         most[r] = -INFINITY;
         sum[r] = 0;
     }
-    for (int key = 0; key < s->places; key += KEYS) {
-        const int keys = least(KEYS, s->places - key);
-        load_x(call, s, K, row + (size_t)key, head, keys, 1, w->k);
-        load_x(call, s, V, row + (size_t)key, head, keys, 1, w->v);
+    for (int key = 0; key < s->keys; key += KEYS) {
+        const int keys = least(KEYS, s->keys - key);
+        load_x(call, s, K, image, key, head, keys, 1, w->k);
+        load_x(call, s, V, image, key, head, keys, 1, w->v);
         if (sb_cpu_sgemm(false, true, rows, keys, size, 1, w->q, w->k, 0, w->p) != 0)
             return -1;
         for (int r = 0; r < rows; r++)
@@ -118,7 +122,7 @@ static int forward_rows(const sb_call *call, const sb_attention *s, int image, i
             return -1;
     }
     for (int r = 0; r < rows; r++) {
-        const size_t at = row + (size_t)(first + r);
+        const size_t at = row + (size_t)r;
         const float share = (float)(1 / sum[r]);
         float *y = w->y + row_at(r, size);
         for (int c = 0; c < size; c++)
@@ -134,7 +138,7 @@ static int forward(sb_device *device, const sb_call *call)
 {
     (void)device;
     const sb_attention s = sb_attention_of(call);
-    const int tiles = (s.places + ROWS - 1) / ROWS;
+    const int tiles = (s.queries + ROWS - 1) / ROWS;
     work *all = call->scratch;
     int failed = 0;
 #pragma omp parallel for collapse(3) schedule(static) reduction(| : failed)
@@ -142,7 +146,7 @@ static int forward(sb_device *device, const sb_call *call)
         for (int head = 0; head < s.heads; head++)
             for (int tile = 0; tile < tiles; tile++)
                 failed |= forward_rows(call, &s, image, head, tile * ROWS, &all[omp_get_thread_num()]) != 0;
-    return failed ? sb_fail("attention: a product of %d rows failed", s.places) : 0;
+    return failed ? sb_fail("attention: a product of %d by %d rows failed", s.queries, s.keys) : 0;
 }
 
 /* ---- backward ------------------------------------------------------------------------------------------ */
@@ -151,18 +155,18 @@ static int forward(sb_device *device, const sb_call *call)
 typedef struct {
     int runs, run;   /* of a head's keys: how many, and the keys of one */
     float *along;    /* <dy_i, y_i>, [rows, heads] */
-    float *dq;       /* [images, heads, runs][places, size] */
+    float *dq;       /* [images, heads, runs][queries, size] */
     size_t dq_count; /* of one run */
 } backward_work;
 
 static backward_work plan_backward(const sb_device *device, const sb_attention *s)
 {
-    const int tiles = (s->places + KEYS - 1) / KEYS, pairs = s->images * s->heads,
+    const int tiles = (s->keys + KEYS - 1) / KEYS, pairs = s->images * s->heads,
               wanted = (RUNS_A_THREAD * device->threads + pairs - 1) / pairs,
               each = (tiles + wanted - 1) / wanted;
     return (backward_work){ .runs = (tiles + each - 1) / each,
                             .run = each * KEYS,
-                            .dq_count = (size_t)s->places * (size_t)s->size };
+                            .dq_count = (size_t)s->queries * (size_t)s->size };
 }
 
 /* From logits and <dy, v> of a query to p and e. */
@@ -177,13 +181,13 @@ static void give_pairs(float *p, float *e, int columns, float lse, float along)
 }
 
 /* A tile of queries beside a tile of keys, whose k, v, dk and dv are in w. */
-static int backward_tile(const sb_call *call, const sb_attention *s, const backward_work *b, size_t row,
+static int backward_tile(const sb_call *call, const sb_attention *s, const backward_work *b, int image,
                          int head, int first, int keys, float *dq, work *w)
 {
-    const int rows = least(ROWS, s->places - first), size = s->size;
-    const size_t at = row + (size_t)first, width = (size_t)s->heads * (size_t)size;
+    const int rows = least(ROWS, s->queries - first), size = s->size;
+    const size_t at = sb_attention_row(s, Q, image, first), width = (size_t)s->heads * (size_t)size;
     const float *lse = call->aux, beta = first > 0 ? 1 : 0;
-    load_x(call, s, Q, at, head, rows, scale_of(s), w->q);
+    load_x(call, s, Q, image, first, head, rows, scale_of(s), w->q);
     load_rows(call->dy, s->type, sb_attention_y(s, at, head), width, rows, size, 1, w->y);
     if (sb_cpu_sgemm(false, true, rows, keys, size, 1, w->q, w->k, 0, w->p) != 0 ||
         sb_cpu_sgemm(false, true, rows, keys, size, 1, w->y, w->v, 0, w->e) != 0)
@@ -199,29 +203,31 @@ static int backward_tile(const sb_call *call, const sb_attention *s, const backw
                : 0;
 }
 
-static void give_rows(const sb_call *call, const sb_attention *s, int which, size_t row, int head, int rows,
-                      float *from)
+/* Rows of a part's gradient, where it is wanted. */
+static void give_rows(const sb_call *call, const sb_attention *s, sb_attention_part part, int image,
+                      int first, int head, int rows, float *from)
 {
-    for (int r = 0; r < rows; r++, from += s->size)
-        sb_cpu_give_row(call->dx[0], s->type, sb_attention_x(s, which, row + (size_t)r, head), s->size, from,
-                        call->add[0]);
+    const int to = sb_attention_input(s, part);
+    const size_t row = sb_attention_row(s, part, image, first);
+    for (int r = 0; call->dx[to] && r < rows; r++, from += s->size)
+        sb_cpu_give_row(call->dx[to], s->type, sb_attention_x(s, part, row + (size_t)r, head), s->size, from,
+                        call->add[to]);
 }
 
 static int backward_run(const sb_call *call, const sb_attention *s, const backward_work *b, int image,
                         int head, int run, work *w)
 {
-    const size_t row = (size_t)image * (size_t)s->places;
     float *dq = b->dq + (size_t)((image * s->heads + head) * b->runs + run) * b->dq_count;
     memset(dq, 0, b->dq_count * sizeof *dq);
-    for (int key = run * b->run; key < least((run + 1) * b->run, s->places); key += KEYS) {
-        const int keys = least(KEYS, s->places - key);
-        load_x(call, s, K, row + (size_t)key, head, keys, 1, w->k);
-        load_x(call, s, V, row + (size_t)key, head, keys, 1, w->v);
-        for (int first = 0; first < s->places; first += ROWS)
-            if (backward_tile(call, s, b, row, head, first, keys, dq + row_at(first, s->size), w) != 0)
+    for (int key = run * b->run; key < least((run + 1) * b->run, s->keys); key += KEYS) {
+        const int keys = least(KEYS, s->keys - key);
+        load_x(call, s, K, image, key, head, keys, 1, w->k);
+        load_x(call, s, V, image, key, head, keys, 1, w->v);
+        for (int first = 0; first < s->queries; first += ROWS)
+            if (backward_tile(call, s, b, image, head, first, keys, dq + row_at(first, s->size), w) != 0)
                 return -1;
-        give_rows(call, s, K, row + (size_t)key, head, keys, w->dk);
-        give_rows(call, s, V, row + (size_t)key, head, keys, w->dv);
+        give_rows(call, s, K, image, key, head, keys, w->dk);
+        give_rows(call, s, V, image, key, head, keys, w->dv);
     }
     return 0;
 }
@@ -229,7 +235,7 @@ static int backward_run(const sb_call *call, const sb_attention *s, const backwa
 static void find_along(const sb_call *call, const sb_attention *s, float *along)
 {
 #pragma omp parallel for schedule(static)
-    for (size_t row = 0; row < (size_t)s->images * (size_t)s->places; row++)
+    for (size_t row = 0; row < (size_t)s->images * (size_t)s->queries; row++)
         for (int head = 0; head < s->heads; head++) {
             float y[SIZE], dy[SIZE], sum = 0;
             sb_cpu_load_row(call->y, s->type, sb_attention_y(s, row, head), s->size, y);
@@ -246,7 +252,7 @@ static void give_queries(const sb_call *call, const sb_attention *s, const backw
 #pragma omp parallel for collapse(3) schedule(static)
     for (int image = 0; image < s->images; image++)
         for (int head = 0; head < s->heads; head++)
-            for (int i = 0; i < s->places; i++) {
+            for (int i = 0; i < s->queries; i++) {
                 float *dq = b->dq + (size_t)((image * s->heads + head) * b->runs) * b->dq_count +
                             (size_t)i * (size_t)s->size;
                 for (int run = 1; run < b->runs; run++)
@@ -254,7 +260,7 @@ static void give_queries(const sb_call *call, const sb_attention *s, const backw
                         dq[c] += dq[(size_t)run * b->dq_count + (size_t)c];
                 for (int c = 0; c < s->size; c++)
                     dq[c] *= scale;
-                give_rows(call, s, Q, (size_t)image * (size_t)s->places + (size_t)i, head, 1, dq);
+                give_rows(call, s, Q, image, i, head, 1, dq);
             }
 }
 
@@ -265,7 +271,7 @@ static int backward(sb_device *device, const sb_call *call)
     work *all = call->scratch;
     int failed = 0;
     b.along = (float *)(all + device->threads);
-    b.dq = b.along + (size_t)s.images * (size_t)s.places * (size_t)s.heads;
+    b.dq = b.along + (size_t)s.images * (size_t)s.queries * (size_t)s.heads;
     find_along(call, &s, b.along);
 #pragma omp parallel for collapse(3) schedule(static) reduction(| : failed)
     for (int image = 0; image < s.images; image++)
@@ -273,7 +279,7 @@ static int backward(sb_device *device, const sb_call *call)
             for (int run = 0; run < b.runs; run++)
                 failed |= backward_run(call, &s, &b, image, head, run, &all[omp_get_thread_num()]) != 0;
     if (failed)
-        return sb_fail("attention: a product of %d rows failed", s.places);
+        return sb_fail("attention: a product of %d by %d rows failed", s.queries, s.keys);
     give_queries(call, &s, &b);
     return 0;
 }
@@ -283,7 +289,8 @@ static size_t scratch(sb_device *device, const sb_call *call)
     const sb_attention s = sb_attention_of(call);
     const backward_work b = plan_backward(device, &s);
     const size_t heads = (size_t)s.images * (size_t)s.heads;
-    const size_t back = call->gradient[0] ? heads * ((size_t)s.places + (size_t)b.runs * b.dq_count) : 0;
+    const bool wanted = call->gradient[0] || call->gradient[1];
+    const size_t back = wanted ? heads * ((size_t)s.queries + (size_t)b.runs * b.dq_count) : 0;
     return (size_t)device->threads * sizeof(work) + back * sizeof(float);
 }
 

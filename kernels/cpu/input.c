@@ -9,12 +9,8 @@ static int forward(sb_device *device, const sb_call *call)
     const sb_input_how *how = call->how;
     const sb_shape *x = &call->xs[0];
     const uint8_t *pixels = call->x[0];
-    float scale[SB_INPUT_CHANNELS_MAX], offset[SB_INPUT_CHANNELS_MAX];
-    int c = x->c;
-    for (int k = 0; k < c; k++) {
-        scale[k] = sb_input_scale(how, k);
-        offset[k] = sb_input_offset(how, k);
-    }
+    const sb_input_line line = sb_input_line_of(how, x->c);
+    const int c = x->c;
     size_t row = (size_t)x->w * (size_t)c;
     long rows = (long)x->n * x->h;
 #pragma omp parallel for schedule(static)
@@ -22,7 +18,7 @@ static int forward(sb_device *device, const sb_call *call)
         for (int p = 0; p < x->w; p++)
             for (int k = 0; k < c; k++) {
                 size_t at = (size_t)r * row + (size_t)(p * c + k);
-                sb_cpu_store(call->y, how->type, at, (float)pixels[at] * scale[k] + offset[k]);
+                sb_cpu_store(call->y, how->type, at, (float)pixels[at] * line.scale[k] + line.offset[k]);
             }
     return 0;
 }

@@ -14,35 +14,43 @@
 #define WIDE (SIZE / SIDE) /* columns of a head that a thread has */
 #define ROW (SIZE + 1)     /* of a tile in shared memory: one more against bank conflicts */
 
-enum { Q, K, V };
+#define Q SB_ATTENTION_Q
+#define K SB_ATTENTION_K
+#define V SB_ATTENTION_V
 
-/* What all threads of a block are about: row is the first of the image's, in all rows. */
+/* What all threads of a block are about: MANY rows of a part, from `first` on, of a head of an image. */
 typedef struct {
-    size_t row;
-    int head, first;
+    int image, head, first;
 } place;
 
-static __device__ inline place my_place(const sb_attention *s)
+static __host__ __device__ inline unsigned tiles_of(const sb_attention *s, sb_attention_part part)
 {
-    const unsigned tiles = (unsigned)(s->places + MANY - 1) / MANY, heads = (unsigned)s->heads;
+    return (unsigned)(sb_attention_rows(s, part) + MANY - 1) / MANY;
+}
+
+static __device__ inline place my_place(const sb_attention *s, sb_attention_part part)
+{
+    const unsigned tiles = tiles_of(s, part), heads = (unsigned)s->heads;
     place p;
-    p.row = (size_t)(blockIdx.x / tiles / heads) * (size_t)s->places;
+    p.image = (int)(blockIdx.x / tiles / heads);
     p.head = (int)(blockIdx.x / tiles % heads);
     p.first = (int)(blockIdx.x % tiles) * MANY;
     return p;
 }
 
-/* `rows` places of an image's q, k or v from `first` on, zeros behind the last one, as a tile. */
-static __device__ inline void load_x(const sb_attention *s, const void *x, int which, const place *p,
-                                     int first, int rows, float scale, float *tile)
+/* `rows` places of a part of an image from `first` on, zeros behind the last one, as a tile. x: its input. */
+static __device__ inline void load_x(const sb_attention *s, const void *x, sb_attention_part part,
+                                     const place *p, int first, int rows, float scale, float *tile)
 {
+    const int all = sb_attention_rows(s, part);
     for (int i = (int)(threadIdx.y * SIDE + threadIdx.x); i < rows * SIZE; i += SIDE * SIDE) {
         const int r = i / SIZE, c = i % SIZE;
-        tile[r * ROW + c] = first + r < s->places && c < s->size
-                                ? scale *
-                                      load(x, s->type,
-                                           sb_attention_x(s, which, p->row + (size_t)(first + r), p->head) +
-                                               (size_t)c)
+        tile[r * ROW + c] = first + r < all && c < s->size
+                                ? scale * load(x, s->type,
+                                               sb_attention_x(s, part,
+                                                              sb_attention_row(s, part, p->image, first + r),
+                                                              p->head) +
+                                                   (size_t)c)
                                 : 0;
     }
 }
@@ -53,10 +61,11 @@ static __device__ inline void load_y(const sb_attention *s, const void *y, const
 {
     for (int i = (int)(threadIdx.y * SIDE + threadIdx.x); i < rows * SIZE; i += SIDE * SIDE) {
         const int r = i / SIZE, c = i % SIZE;
-        tile[r * ROW + c] = first + r < s->places && c < s->size
-                                ? load(y, s->type,
-                                       sb_attention_y(s, p->row + (size_t)(first + r), p->head) + (size_t)c)
-                                : 0;
+        tile[r * ROW + c] =
+            first + r < s->queries && c < s->size
+                ? load(y, s->type,
+                       sb_attention_y(s, sb_attention_row(s, Q, p->image, first + r), p->head) + (size_t)c)
+                : 0;
     }
 }
 
@@ -97,15 +106,16 @@ static __device__ inline void add_product(const float *weights, int step, int ac
         }
 }
 
-/* The rows of a product as those of q, k or v of dx. */
-static __device__ inline void give_x(const sb_attention *s, void *dx, int which, const place *p,
+/* The rows of a product as those of a part's gradient. */
+static __device__ inline void give_x(const sb_attention *s, void *dx, sb_attention_part part, const place *p,
                                      const float sum[EACH][WIDE], float scale, bool add)
 {
     for (int i = 0; i < EACH; i++)
         for (int j = 0; j < WIDE; j++) {
             const int r = p->first + (int)threadIdx.y + SIDE * i, c = (int)threadIdx.x + SIDE * j;
-            if (r < s->places && c < s->size)
-                give(dx, s->type, sb_attention_x(s, which, p->row + (size_t)r, p->head) + (size_t)c,
+            if (r < sb_attention_rows(s, part) && c < s->size)
+                give(dx, s->type,
+                     sb_attention_x(s, part, sb_attention_row(s, part, p->image, r), p->head) + (size_t)c,
                      scale * sum[i][j], add);
         }
 }
@@ -114,25 +124,25 @@ static __device__ inline float scale_of(const sb_attention *s) { return 1 / sqrt
 
 /* Four blocks a multiprocessor. */
 static __global__ void __launch_bounds__(THREADS, 4)
-    attention_forward(sb_attention s, const void *x, void *y, float *lse)
+    attention_forward(sb_attention s, const void *of_q, const void *of_kv, void *y, float *lse)
 {
     __shared__ float q[MANY * ROW], kv[MANY * ROW], p[MANY * (MANY + 1)];
-    const place here = my_place(&s);
+    const place here = my_place(&s, Q);
     float sum[EACH][WIDE] = {}, most[EACH], total[EACH];
     for (int i = 0; i < EACH; i++) {
         most[i] = -INFINITY;
         total[i] = 0;
     }
-    load_x(&s, x, Q, &here, here.first, MANY, scale_of(&s), q);
-    for (int key = 0; key < s.places; key += MANY) {
-        load_x(&s, x, K, &here, key, MANY, 1, kv);
+    load_x(&s, of_q, Q, &here, here.first, MANY, scale_of(&s), q);
+    for (int key = 0; key < s.keys; key += MANY) {
+        load_x(&s, of_kv, K, &here, key, MANY, 1, kv);
         __syncthreads(); /* for q, too */
         for (int i = 0; i < EACH; i++) {
             const int r = (int)threadIdx.y + SIDE * i;
             float logit[EACH], now = -INFINITY, part = 0;
             for (int j = 0; j < EACH; j++) {
                 const int k = (int)threadIdx.x + SIDE * j;
-                logit[j] = key + k < s.places ? dot(q + r * ROW, kv + k * ROW, s.size) : -INFINITY;
+                logit[j] = key + k < s.keys ? dot(q + r * ROW, kv + k * ROW, s.size) : -INFINITY;
                 now = fmaxf(now, logit[j]);
             }
             now = fmaxf(most[i], side_max(now));
@@ -148,16 +158,16 @@ static __global__ void __launch_bounds__(THREADS, 4)
                 sum[i][j] *= earlier;
         }
         __syncthreads();
-        load_x(&s, x, V, &here, key, MANY, 1, kv);
+        load_x(&s, of_kv, V, &here, key, MANY, 1, kv);
         __syncthreads();
         add_product<EACH>(p, 1, MANY + 1, kv, MANY, sum);
         __syncthreads();
     }
     for (int i = 0; i < EACH; i++) {
         const int r = here.first + (int)threadIdx.y + SIDE * i;
-        if (r >= s.places)
+        if (r >= s.queries)
             continue;
-        const size_t at = here.row + (size_t)r;
+        const size_t at = sb_attention_row(&s, Q, here.image, r);
         if (lse && threadIdx.x == 0)
             lse[at * (size_t)s.heads + (size_t)here.head] = most[i] + logf(total[i]);
         for (int j = 0; j < WIDE; j++) {
@@ -172,7 +182,7 @@ static __global__ void __launch_bounds__(THREADS, 4)
 static __global__ void attention_along(sb_attention s, const void *y, const void *dy, float *along)
 {
     const size_t at = global_thread() / WARP;
-    if (at >= (size_t)s.images * (size_t)s.places * (size_t)s.heads)
+    if (at >= (size_t)s.images * (size_t)s.queries * (size_t)s.heads)
         return;
     double sum = 0;
     for (int c = (int)(threadIdx.x % WARP); c < s.size; c += WARP) {
@@ -194,26 +204,26 @@ static __device__ inline pair pair_of(const sb_attention *s, const place *here, 
                                       const float *lse, const float *along)
 {
     pair out = { 0, 0 };
-    if (query >= s->places || key >= s->places)
+    if (query >= s->queries || key >= s->keys)
         return out;
-    const size_t at = (here->row + (size_t)query) * (size_t)s->heads + (size_t)here->head;
+    const size_t at = sb_attention_row(s, Q, here->image, query) * (size_t)s->heads + (size_t)here->head;
     out.p = expf(dot(q, k, s->size) - lse[at]);
     out.e = out.p * (dot(dy, v, s->size) - along[at]);
     return out;
 }
 
 static __global__ void __launch_bounds__(THREADS, 4)
-    attention_keys(sb_attention s, const void *x, const void *dy, const float *lse, const float *along,
-                   void *dx, bool add)
+    attention_keys(sb_attention s, const void *of_q, const void *of_kv, const void *dy, const float *lse,
+                   const float *along, void *dx, bool add)
 {
     __shared__ float k[MANY * ROW], v[MANY * ROW], q[SIDE * ROW], dys[SIDE * ROW], p[SIDE * (MANY + 1)],
         e[SIDE * (MANY + 1)];
-    const place here = my_place(&s);
+    const place here = my_place(&s, K);
     float dk[EACH][WIDE] = {}, dv[EACH][WIDE] = {};
-    load_x(&s, x, K, &here, here.first, MANY, 1, k);
-    load_x(&s, x, V, &here, here.first, MANY, 1, v);
-    for (int query = 0; query < s.places; query += SIDE) {
-        load_x(&s, x, Q, &here, query, SIDE, scale_of(&s), q);
+    load_x(&s, of_kv, K, &here, here.first, MANY, 1, k);
+    load_x(&s, of_kv, V, &here, here.first, MANY, 1, v);
+    for (int query = 0; query < s.queries; query += SIDE) {
+        load_x(&s, of_q, Q, &here, query, SIDE, scale_of(&s), q);
         load_y(&s, dy, &here, query, SIDE, dys);
         __syncthreads();
         for (int j = 0; j < EACH; j++) {
@@ -233,17 +243,17 @@ static __global__ void __launch_bounds__(THREADS, 4)
 }
 
 static __global__ void __launch_bounds__(THREADS, 4)
-    attention_queries(sb_attention s, const void *x, const void *dy, const float *lse, const float *along,
-                      void *dx, bool add)
+    attention_queries(sb_attention s, const void *of_q, const void *of_kv, const void *dy, const float *lse,
+                      const float *along, void *dx, bool add)
 {
     __shared__ float q[MANY * ROW], dys[MANY * ROW], k[SIDE * ROW], v[SIDE * ROW], e[MANY * (SIDE + 1)];
-    const place here = my_place(&s);
+    const place here = my_place(&s, Q);
     float dq[EACH][WIDE] = {};
-    load_x(&s, x, Q, &here, here.first, MANY, scale_of(&s), q);
+    load_x(&s, of_q, Q, &here, here.first, MANY, scale_of(&s), q);
     load_y(&s, dy, &here, here.first, MANY, dys);
-    for (int key = 0; key < s.places; key += SIDE) {
-        load_x(&s, x, K, &here, key, SIDE, 1, k);
-        load_x(&s, x, V, &here, key, SIDE, 1, v);
+    for (int key = 0; key < s.keys; key += SIDE) {
+        load_x(&s, of_kv, K, &here, key, SIDE, 1, k);
+        load_x(&s, of_kv, V, &here, key, SIDE, 1, v);
         __syncthreads();
         for (int i = 0; i < EACH; i++) {
             const int r = (int)threadIdx.y + SIDE * i, c = (int)threadIdx.x;
@@ -258,15 +268,15 @@ static __global__ void __launch_bounds__(THREADS, 4)
     give_x(&s, dx, Q, &here, dq, scale_of(&s), add);
 }
 
-static unsigned blocks(const sb_attention *s)
+static unsigned blocks(const sb_attention *s, sb_attention_part part)
 {
-    return (unsigned)((s->places + MANY - 1) / MANY) * (unsigned)(s->images * s->heads);
+    return tiles_of(s, part) * (unsigned)(s->images * s->heads);
 }
 
 static size_t scratch(sb_device *device, const sb_call *c)
 {
     (void)device;
-    return c->gradient[0]
+    return c->gradient[0] || c->gradient[1]
                ? sb_shape_rows(&c->xs[0]) * (size_t)((const sb_attention_how *)c->how)->heads * sizeof(float)
                : 0;
 }
@@ -274,26 +284,32 @@ static size_t scratch(sb_device *device, const sb_call *c)
 static int forward(sb_device *device, const sb_call *c)
 {
     const sb_attention s = sb_attention_of(c);
-    LAUNCH(attention_forward, blocks(&s), dim3(SIDE, SIDE), 0, sb_cuda_compute(device), s, c->x[0], c->y,
-           (float *)c->aux);
+    LAUNCH(attention_forward, blocks(&s, Q), dim3(SIDE, SIDE), 0, sb_cuda_compute(device), s, c->x[0],
+           c->x[sb_attention_input(&s, K)], c->y, (float *)c->aux);
     return sb_cuda_launched("attention_forward");
 }
 
 static int backward(sb_device *device, const sb_call *c)
 {
     const sb_attention s = sb_attention_of(c);
+    const int of_keys = sb_attention_input(&s, K);
     float *along = (float *)c->scratch;
     const size_t rows = sb_shape_rows(&c->xs[0]) * (size_t)s.heads;
     LAUNCH(attention_along, blocks_for(rows * WARP), THREADS, 0, sb_cuda_compute(device), s, c->y, c->dy,
            along);
     if (sb_cuda_launched("attention_along") != 0)
         return -1;
-    LAUNCH(attention_keys, blocks(&s), dim3(SIDE, SIDE), 0, sb_cuda_compute(device), s, c->x[0], c->dy,
-           (const float *)c->aux, (const float *)along, c->dx[0], c->add[0]);
-    if (sb_cuda_launched("attention_keys") != 0)
-        return -1;
-    LAUNCH(attention_queries, blocks(&s), dim3(SIDE, SIDE), 0, sb_cuda_compute(device), s, c->x[0], c->dy,
-           (const float *)c->aux, (const float *)along, c->dx[0], c->add[0]);
+    if (c->dx[of_keys]) {
+        LAUNCH(attention_keys, blocks(&s, K), dim3(SIDE, SIDE), 0, sb_cuda_compute(device), s, c->x[0],
+               c->x[of_keys], c->dy, (const float *)c->aux, (const float *)along, c->dx[of_keys],
+               c->add[of_keys]);
+        if (sb_cuda_launched("attention_keys") != 0)
+            return -1;
+    }
+    if (!c->dx[0])
+        return 0;
+    LAUNCH(attention_queries, blocks(&s, Q), dim3(SIDE, SIDE), 0, sb_cuda_compute(device), s, c->x[0],
+           c->x[of_keys], c->dy, (const float *)c->aux, (const float *)along, c->dx[0], c->add[0]);
     return sb_cuda_launched("attention_queries");
 }
 

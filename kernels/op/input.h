@@ -12,15 +12,19 @@ typedef struct {
     sb_type type;
 } sb_input_how;
 
-/* The same as x scale + offset. */
-static inline float sb_input_scale(const sb_input_how *how, int channel)
-{
-    return 1.0f / (255.0f * how->std[channel]);
-}
+/* The same as x scale + offset, of every channel. */
+typedef struct {
+    float scale[SB_INPUT_CHANNELS_MAX], offset[SB_INPUT_CHANNELS_MAX];
+} sb_input_line;
 
-static inline float sb_input_offset(const sb_input_how *how, int channel)
+static inline sb_input_line sb_input_line_of(const sb_input_how *how, int channels)
 {
-    return -how->mean[channel] / how->std[channel];
+    sb_input_line line = { { 0 }, { 0 } };
+    for (int k = 0; k < channels; k++) {
+        line.scale[k] = 1.0f / (255.0f * how->std[k]);
+        line.offset[k] = -how->mean[k] / how->std[k];
+    }
+    return line;
 }
 
 #endif

@@ -41,10 +41,12 @@ SB_SHARED int sb_magnitude_code(float x, int bits)
 {
     int decade = 0, power = 1, nine = 9;
     float ten = 10;
-    for (int d = 1; d < bits; d++, nine *= 10, ten *= 10) {
+    for (int d = 1; d < bits; d++) {
         const int below = x <= 1 / ten;
         decade += below;
         power += below * nine;
+        nine *= 10;
+        ten *= 10;
     }
     /* The steps of a decade begin at 0.1 of its end, which is the code before. Of the last there is one, and
      * it begins at 0. */

@@ -30,6 +30,7 @@ static const char *const plans[][KEYS_MAX] = {
     { "trainer.precision=bf16", "trainer.chunk=3", "encoder.name=resnet50", "optimiser.name=sgd",
       "data.channels=1" },
     { "trainer.precision=f32", "encoder.name=convnext_atto" },
+    { "trainer.precision=f32", "encoder.name=convnextv2_atto" },
     { "trainer.precision=bf16", "encoder.name=vit_tiny", "encoder.registers=1" },
 };
 

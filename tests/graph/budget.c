@@ -78,7 +78,8 @@ void budget_is_taken(sb_device *device, size_t (*used)(void))
         for (size_t i = 0; i < found.gl_pathc; i++) {
             sb_settings settings;
             good(sb_settings_of(&settings, found.gl_pathv[i], keys, 3));
-            settings.encoder = &small;
+            if (!settings.method->mask) /* which needs an encoder of its own */
+                settings.encoder = &small;
             sb_precision has;
             if (sb_precision_settle(device, settings.trainer.precision, &has) != 0)
                 settings.trainer.precision = SB_PRECISION_AUTO;
@@ -98,14 +99,14 @@ void budget_is_taken(sb_device *device, size_t (*used)(void))
  * proportion. */
 static sb_step_budget size_of(sb_device *device, const char *recipe, int side, int batch, int chunk)
 {
-    char size[32], cut[32];
+    char size[32];
     sb_settings settings;
     sb_step *step = NULL;
     sb_step_budget budget;
     snprintf(size, sizeof size, "trainer.batch=%d", batch);
-    snprintf(cut, sizeof cut, "trainer.chunk=%d", chunk);
-    const char *const keys[] = { "data.path=none", "data.tile=1024", "trainer.recompute=none", size, cut };
-    good(sb_settings_of(&settings, recipe, keys, 5));
+    const char *const keys[] = { "data.path=none", "data.tile=1024", "trainer.recompute=none", size };
+    good(sb_settings_of(&settings, recipe, keys, 4));
+    settings.trainer.chunk = chunk;
     for (int v = settings.view_count - 1; v >= 0; v--)
         settings.views[v].side = settings.views[v].side * side / settings.views[0].side;
     good(sb_step_sketch(&step, device, &settings));
@@ -129,6 +130,8 @@ void budget_is_flat(sb_device *device)
                 const int batch = cases[c].batch[b];
                 if (strstr(found.gl_pathv[i], "wmse") &&
                     batch < 32) /* its covariances need as many samples */
+                    continue;
+                if (strstr(found.gl_pathv[i], "mae") && batch < cases[c].chunk) /* of one view a sample */
                     continue;
                 const sb_step_budget budget = size_of(device, found.gl_pathv[i], cases[c].side, batch,
                                                       cases[c].chunk);

@@ -134,7 +134,7 @@ def convnext(keys):
     net = timm.create_model(keys["encoder.name"], num_classes=0, in_chans=keys["data.channels"])
     for name, p in net.named_parameters():
         if p.ndim == 1:
-            torch.nn.init.normal_(p, 0 if name.endswith("bias") else 0.25 if name.endswith("gamma") else 1, 0.1)
+            torch.nn.init.normal_(p, 0 if name.endswith(("bias", "grn.weight")) else 0.25 if name.endswith("gamma") else 1, 0.1)
     return net, net.num_features
 
 

@@ -66,6 +66,7 @@ CASES = [
     ("MobileNetV4, frozen norms, chunks of 3, 3 and 2", 2, 0.1, {"encoder.name": "mobilenetv4_conv_small", "encoder.norm": "frozen", "data.view": 64,
                                                                "trainer.chunk": 3}),
     ("ConvNeXt atto, chunks of 3, 3 and 2", 2, 0.1, {"encoder.name": "convnext_atto", "data.view": 64, "trainer.chunk": 3}),
+    ("ConvNeXt V2 atto, chunks of 3, 3 and 2", 2, 0.1, {"encoder.name": "convnextv2_atto", "data.view": 64, "trainer.chunk": 3}),
     ("ConvNeXt tiny, grey", 1, 0.1, {"encoder.name": "convnext_tiny", "data.channels": 1}),
     ("ViT tiny, a class token and registers, chunks of 3, 3 and 2", 2, 0.1, {"encoder.name": "vit_tiny", "encoder.pool": "class", "encoder.registers": 4,
                                                                              "data.view": 48, "trainer.chunk": 3}),

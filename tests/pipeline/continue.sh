@@ -65,6 +65,25 @@ same_as_reference() {
     for file in backbone given checkpoints/step-000000006; do cmp "$work/reference/$file.safetensors" "$work/$1/$file.safetensors" || return 1; done
 }
 
+# Of a run with adapters: its export has the names of any other, and its optimiser keeps nothing of what stays.
+adapted() {
+    /usr/bin/python3 - "$work" <<'END_PYTHON'
+import json, sys
+def names(path):
+    data = open(f"{sys.argv[1]}/{path}.safetensors", "rb").read()
+    return set(json.loads(data[8:8 + int.from_bytes(data[:8], "little")]))
+assert names("adapted/backbone") == names("reference/backbone")
+kept = names("adapted/checkpoints/step-000000006")
+assert {"lora.conv1.weight.base", "lora.conv1.weight.A", "optimiser.0.lora.conv1.weight.A", "optimiser.0.bn1.weight"} <= kept, sorted(kept)
+assert "optimiser.0.conv1.weight" not in kept
+END_PYTHON
+}
+# As if killed behind its first checkpoint.
+adapted_again() {
+    cp -r "$work/adapted" "$work/adapted.again" && rm "$work/adapted.again/backbone.safetensors" "$work"/adapted.again/checkpoints/step-*{4,6}.safetensors &&
+        within ./run resume "$work/adapted.again" && same_weights adapted adapted.again
+}
+
 make_images
 make_fault
 ok "a network to go on from" run_small first trainer.steps=2
@@ -81,6 +100,9 @@ ok "  what was taken, resized, new and left over" grep -E "init: .*: 99 tensors 
 ok "  the heads learn alone, then all" phases reference
 ok "killed before its first checkpoint, without the file of init" killed_early
 ok "  the same weights" same_as_reference early
+ok "with low-rank adapters" continued adapted continue.lora=4
+ok "  the export is as any, and what stays has no state" adapted
+ok "  cut back and resumed: the same weights" adapted_again
 rm "$work/given.safetensors"
 ok "behind the heads' phase" cut_back
 ok "  the row as given is that of what is trained, without the file of init" evaluates resumed 2

@@ -91,6 +91,9 @@ if [ -d build/timm ]; then # and PyPI's safetensors
         encoder.name=convnext_atto data.view=32
     ok "  features are timm's" same_features convnext_atto
     ok "  docs/convnext.md takes it and the tiny one to torchvision" in_torchvision "$work/convnext_atto.safetensors"
+    ok "timm's convnextv2_atto is begun from and exported as it was" unchanged convnextv2_atto "timm.create_model('convnextv2_atto', num_classes=0)" \
+        encoder.name=convnextv2_atto data.view=32
+    ok "  features are timm's" same_features convnextv2_atto
     ok "timm's vit_tiny is begun from and exported as it was" unchanged vit_tiny "timm.create_model('vit_tiny_patch16_224', img_size=64, num_classes=0)" \
         encoder.name=vit_tiny encoder.pool=class data.view=64
     ok "  features are timm's" same_features vit_tiny

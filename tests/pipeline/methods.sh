@@ -16,6 +16,7 @@ also() {
         dino) echo method.prototypes=24 ;;
         swav) echo method.prototypes=24 method.queue=16 method.queue_from=0.3 method.frozen=0.2 ;;
         lejepa) echo method.directions=64 ;;
+        mae) echo method.block=1 method.decoder_width=32 method.decoder_blocks=1 ;;
     esac
 }
 
@@ -47,6 +48,15 @@ data = open(sys.argv[1], "rb").read()
 names = set(json.loads(data[8:8 + int.from_bytes(data[:8], "little")])) - {"__metadata__"}
 wanted = {name for name in torchvision.models.resnet18().state_dict() if not name.startswith("fc.")}
 assert names == wanted, sorted(names ^ wanted)
+END
+}
+# Nothing of a decoder's.
+encoder_alone() {
+    /usr/bin/python3 - "$work/$1/backbone.safetensors" <<'END'
+import json, sys
+data = open(sys.argv[1], "rb").read()
+names = set(json.loads(data[8:8 + int.from_bytes(data[:8], "little")])) - {"__metadata__"}
+assert "pos_embed" in names and "blocks.11.mlp.fc2.bias" in names and not any(name.startswith("decoder") for name in names), sorted(names)
 END
 }
 # The contact sheet has a column for the tile and for each view.
@@ -89,6 +99,9 @@ more() {
         dino)
             ok "it keeps its centre" keeps dino centre
             ok "  and the target's own prototypes" keeps dino target.prototypes ;;
+        mae)
+            ok "its decoder is not exported" encoder_alone mae
+            ok "  and it takes a batch of one sample" train mae mae.alone trainer.batch=1 ;;
         instances)
             ok "it keeps a vector for each image" keeps instances vectors
             ok "  which are not exported" exported instances

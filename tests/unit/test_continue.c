@@ -272,6 +272,131 @@ static void test_chunks(void **state)
     forget(&after[1]);
 }
 
+/* ---- adapters ------------------------------------------------------------------------------------------ */
+
+#define RANK 3
+#define ALPHA 6.0
+
+/* All of a step's weights, their gradient and what is kept. */
+typedef struct {
+    float *weight, *gradient, *state;
+} arrays;
+
+static arrays arrays_of(const sb_step *step, sb_device *device)
+{
+    const sb_section *s = sb_step_section(step);
+    return (arrays){ read_floats(device, s->weight, s->floats[SB_ENTRY_WEIGHT]),
+                     read_floats(device, s->gradient, s->floats[SB_ENTRY_WEIGHT]),
+                     read_floats(device, s->state, s->floats[SB_ENTRY_STATE]) };
+}
+
+static void forget_arrays(arrays *a)
+{
+    free(a->weight);
+    free(a->gradient);
+    free(a->state);
+}
+
+static const sb_entry *entry_of(const sb_step *step, const char *name)
+{
+    const sb_store *store = sb_step_store(step);
+    for (int i = 0; i < store->count; i++)
+        if (strcmp(store->entries[i].name, name) == 0)
+            return &store->entries[i];
+    fail_msg("there is no %s", name);
+    return NULL;
+}
+
+/* Whether |a - b| is rounding beside sums of such terms. */
+static void assert_near(double a, double b, double terms, const char *what)
+{
+    if (!(fabs(a - b) <= 1e-6 * terms + 1e-12))
+        fail_msg("%s: %g, not %g", what, a, b);
+}
+
+/* One matrix: what a step made of it and of its factors, from what was there before and the gradient of W. */
+static void check_adapter(const sb_step *step, const char *name, const arrays *before, const arrays *after)
+{
+    char full[3][64];
+    static const char *const parts[] = { "base", "A", "B" };
+    for (int i = 0; i < 3; i++)
+        snprintf(full[i], sizeof full[i], "lora.%s.%s", name, parts[i]);
+    const sb_entry *w = entry_of(step, name), *base = entry_of(step, full[0]), *a = entry_of(step, full[1]),
+                   *b = entry_of(step, full[2]);
+    const size_t out = (size_t)w->extent.side[0], columns = w->count / out;
+    const double scale = ALPHA / RANK;
+    assert_int_equal(a->count, RANK * columns);
+    assert_int_equal(b->count, RANK * out);
+    assert_memory_equal(before->state + base->offset, after->state + base->offset, w->count * sizeof(float));
+    for (size_t i = 0; i < out; i++)
+        for (size_t j = 0; j < columns; j++) {
+            double wanted = (double)after->state[base->offset + i * columns + j], terms = fabs(wanted);
+            for (size_t r = 0; r < RANK; r++) {
+                const double term = scale * (double)after->weight[b->offset + r * out + i] *
+                                    (double)after->weight[a->offset + r * columns + j];
+                wanted += term;
+                terms += fabs(term);
+            }
+            assert_near((double)after->weight[w->offset + i * columns + j], wanted, terms, name);
+        }
+    for (size_t r = 0; r < RANK; r++) {
+        for (size_t j = 0; j < columns; j++) {
+            double wanted = 0, terms = 0;
+            for (size_t i = 0; i < out; i++) {
+                const double term = scale * (double)before->weight[b->offset + r * out + i] *
+                                    (double)after->gradient[w->offset + i * columns + j];
+                wanted += term;
+                terms += fabs(term);
+            }
+            assert_near((double)after->gradient[a->offset + r * columns + j], wanted, terms, full[1]);
+        }
+        for (size_t i = 0; i < out; i++) {
+            double wanted = 0, terms = 0;
+            for (size_t j = 0; j < columns; j++) {
+                const double term = scale * (double)before->weight[a->offset + r * columns + j] *
+                                    (double)after->gradient[w->offset + i * columns + j];
+                wanted += term;
+                terms += fabs(term);
+            }
+            assert_near((double)after->gradient[b->offset + r * out + i], wanted, terms, full[2]);
+        }
+    }
+}
+
+/* A matrix is what was given and the product of its factors, which have the gradient that follows from its
+ * own; vectors learn as ever; and the optimiser has a state of what learns alone. */
+static void test_adapters(void **state)
+{
+    sb_device *device = *state;
+    static source s;
+    draw(&s);
+    sb_settings config = configure("byol", "adamw", 4, true);
+    config.continuing.lora = RANK;
+    config.continuing.lora_alpha = ALPHA;
+    sb_step *step = create(device, &config);
+    arrays given = arrays_of(step, device), before = arrays_of(step, device);
+    const size_t filters = entry_of(step, "a.weight")->offset,
+                 bytes = entry_of(step, "a.weight")->count * sizeof(float);
+    for (int64_t n = 0; n < HEADS_STEPS + 3; n++) {
+        step_once(step, &s, n);
+        arrays now = arrays_of(step, device);
+        const bool stays = memcmp(now.weight + filters, given.weight + filters, bytes) == 0;
+        assert_int_equal(stays, n < HEADS_STEPS);
+        if (n >= HEADS_STEPS) {
+            check_adapter(step, "a.weight", &before, &now);
+            check_adapter(step, "b.weight", &before, &now);
+        }
+        forget_arrays(&before);
+        before = now;
+    }
+    const sb_entry *norm = entry_of(step, "norm.weight");
+    assert_memory_not_equal(before.weight + norm->offset, given.weight + norm->offset,
+                            norm->count * sizeof(float));
+    forget_arrays(&before);
+    forget_arrays(&given);
+    sb_step_destroy(&step);
+}
+
 /* What the keys say together. */
 static void test_keys(void **state)
 {
@@ -280,15 +405,18 @@ static void test_keys(void **state)
     const struct {
         const char *keys[3], *error;
         bool enabled;
-    } cases[] = { { { "init=x" }, NULL, false },
-                  { { "init=x", "continue=true" }, NULL, true },
-                  { { "init=x", "continue.enabled=true" }, NULL, true },
-                  { { "init=x", "continue.ramp=5" }, NULL, true },
-                  { { "init=x", "continue.ramp=5", "continue=false" }, NULL, false },
-                  { { "continue=true" }, "init=FILE names them", false },
-                  { { "init=x", "continue=yes" }, "continue.enabled = yes: must be true or false", false },
-                  { { "init=x", "continue.head=5" }, "the nearest is continue.heads", false },
-                  { { "init=x", "continue.heads=7", "trainer.steps=7" }, "trainer.steps = 7", false } };
+    } cases[] = {
+        { { "init=x" }, NULL, false },
+        { { "init=x", "continue=true" }, NULL, true },
+        { { "init=x", "continue.enabled=true" }, NULL, true },
+        { { "init=x", "continue.ramp=5" }, NULL, true },
+        { { "init=x", "continue.ramp=5", "continue=false" }, NULL, false },
+        { { "continue=true" }, "init=FILE names them", false },
+        { { "init=x", "continue=yes" }, "continue.enabled = yes: must be true or false", false },
+        { { "init=x", "continue.head=5" }, "the nearest is continue.heads", false },
+        { { "init=x", "continue.lora=4", "optimiser.name=lars" }, "with optimiser.name = lars", false },
+        { { "init=x", "continue.heads=7", "trainer.steps=7" }, "trainer.steps = 7", false }
+    };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const char *all[4] = { "data.path=." };
         int count = 1;
@@ -308,7 +436,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_keys),          cmocka_unit_test(test_heads_alone),
         cmocka_unit_test(test_heads_as_ever), cmocka_unit_test(test_share),
-        cmocka_unit_test(test_chunks),
+        cmocka_unit_test(test_chunks),        cmocka_unit_test(test_adapters),
     };
     return cmocka_run_group_tests(tests, test_open_cpu, test_close_cpu);
 }

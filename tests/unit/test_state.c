@@ -99,7 +99,7 @@ static int fetch(void *context, int view, int sample, const uint8_t **pixels)
     sb_random random;
     sb_random_init(&random, 1, SB_RANDOM_VIEW, (uint32_t)*number, (uint32_t)sample, (uint32_t)view);
     for (int p = 0; p < VIEW_BYTES; p++)
-        drawn[p] = (uint8_t)(60 + 30 * sample + 60 * sb_random_uniform(&random));
+        drawn[p] = (uint8_t)((float)(60 + 30 * sample) + 60 * sb_random_uniform(&random));
     *pixels = drawn;
     return 0;
 }

@@ -1,8 +1,8 @@
 /* convnext.c: ConvNeXt (Liu et al. 2022) atto, nano and tiny with timm's layout and names: patches of 4 x 4
  * pixels, four stages of blocks, each at half the side of the one before: a depthwise convolution of 7 x 7,
  * then LayerNorm and two linear layers with GELU between them at every place, scaled by gamma, which begins
- * at 1e-6, and added to what the block was given. Every norm is of one place by itself, the last one of one
- * view's features: nothing couples views. */
+ * at 1e-6, and added to what the block was given. ConvNeXt V2 (Woo et al. 2023) has global response
+ * normalisation behind GELU, and no gamma. Every norm is of one view by itself: nothing couples views. */
 #include "trainer/encoder.h"
 #include "trainer/encoders/parts.h"
 #include "trainer/graph/build.h"
@@ -13,11 +13,15 @@ typedef struct {
     const char *name;
     int blocks[4], width; /* of the first stage; each has twice that of the one before */
     bool flat;            /* linear layers have weights [out, in], not [out, in, 1, 1] */
+    bool v2;
 } convnext;
 
-static const convnext atto = { "convnext_atto", { 2, 2, 6, 2 }, 40, false },
-                      nano = { "convnext_nano", { 2, 2, 8, 2 }, 80, false },
-                      tiny = { "convnext_tiny", { 3, 3, 9, 3 }, 96, true };
+static const convnext convnext_atto = { "convnext_atto", { 2, 2, 6, 2 }, 40, false, false },
+                      convnext_nano = { "convnext_nano", { 2, 2, 8, 2 }, 80, false, false },
+                      convnext_tiny = { "convnext_tiny", { 3, 3, 9, 3 }, 96, true, false },
+                      convnextv2_atto = { "convnextv2_atto", { 2, 2, 6, 2 }, 40, false, true },
+                      convnextv2_nano = { "convnextv2_nano", { 2, 2, 8, 2 }, 80, false, true },
+                      convnextv2_tiny = { "convnextv2_tiny", { 3, 3, 9, 3 }, 96, true, true };
 
 /* Of patches of so many pixels a side. */
 static sb_t patches(sb_graph *g, sb_t x, const char *name, int side, int width)
@@ -38,8 +42,10 @@ static sb_t block(sb_graph *g, const convnext *v, sb_t x, int width)
         g, sb_depthwise(g, x, "conv_dw", .kernel = 7, .stride = 1, .pad = 3, .bias = true));
     t = linear(g, v, sb_encoder_layernorm(g, t, "norm"), "mlp.fc1", 4 * width, false);
     t = sb_gelu(g, t, "mlp.fc1", .bias = true);
+    if (v->v2)
+        t = sb_grn(g, t, "mlp.grn", .epsilon = 1e-6f);
     t = linear(g, v, t, "mlp.fc2", width, true);
-    return sb_residual(g, t, x, "", .scaled = true, .initial = GAMMA);
+    return sb_residual(g, t, x, v->v2 ? "add" : "", .scaled = !v->v2, .initial = GAMMA);
 }
 
 static sb_t build(sb_graph *g, const convnext *v, const sb_encoder_input *input, sb_encoder_map *map)
@@ -72,23 +78,25 @@ static void show(FILE *out, const convnext *v, const sb_encoder_input *input)
     fprintf(out, ")\n");
 }
 
-#define CONVNEXT(size)                                                                                  \
-    static sb_t build_##size(sb_graph *g, const void *own, const sb_encoder_input *input,               \
-                             sb_encoder_map *map)                                                       \
-    {                                                                                                   \
-        return (void)own, build(g, &(size), input, map);                                                \
-    }                                                                                                   \
-    static void show_##size(FILE *out, const void *own, const sb_encoder_input *input)                  \
-    {                                                                                                   \
-        (void)own;                                                                                      \
-        show(out, &(size), input);                                                                      \
-    }                                                                                                   \
-    const sb_encoder_kind sb_encoder_convnext_##size = { .name = "convnext_" #size,                     \
-                                                         .keys = SB_KEY_TABLE_EMPTY("encoder",          \
-                                                                                    "convnext_" #size), \
-                                                         .build = build_##size,                         \
-                                                         .show = show_##size,                           \
-                                                         .norm = sb_encoder_uncoupled };
-CONVNEXT(atto)
-CONVNEXT(nano)
-CONVNEXT(tiny)
+#define CONVNEXT(model)                                                                         \
+    static sb_t build_##model(sb_graph *g, const void *own, const sb_encoder_input *input,      \
+                              sb_encoder_map *map)                                              \
+    {                                                                                           \
+        return (void)own, build(g, &(model), input, map);                                       \
+    }                                                                                           \
+    static void show_##model(FILE *out, const void *own, const sb_encoder_input *input)         \
+    {                                                                                           \
+        (void)own;                                                                              \
+        show(out, &(model), input);                                                             \
+    }                                                                                           \
+    const sb_encoder_kind sb_encoder_##model = { .name = #model,                                \
+                                                 .keys = SB_KEY_TABLE_EMPTY("encoder", #model), \
+                                                 .build = build_##model,                        \
+                                                 .show = show_##model,                          \
+                                                 .norm = sb_encoder_uncoupled };
+CONVNEXT(convnext_atto)
+CONVNEXT(convnext_nano)
+CONVNEXT(convnext_tiny)
+CONVNEXT(convnextv2_atto)
+CONVNEXT(convnextv2_nano)
+CONVNEXT(convnextv2_tiny)

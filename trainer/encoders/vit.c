@@ -3,7 +3,8 @@
  * layers with GELU between them, a LayerNorm before each. The features are the mean over the patches or the
  * class token, behind a last LayerNorm. Every norm is of one token by itself: nothing couples views. The
  * table of positions has a grid of the first view's patches; for views of other sizes it is resized
- * (tokens.h). */
+ * (tokens.h). Where only a part of a view is encoded, the other patches are left out behind the positions,
+ * and cost nothing from there on. */
 #include <math.h>
 
 #include "proto/error.h"
@@ -85,6 +86,9 @@ static sb_t build(sb_graph *g, int width, const vit_keys *own, const sb_encoder_
     sb_entry *table = sb_weight_of(g, t, SB_TOKENS_POSITIONS);
     if (table)
         table->grid = grid;
+    if (input->masked)
+        t = sb_pick(g, t, sb_leaf(g, "visible cells", (sb_shape){ 1, 1, 1, 1, SB_I32 }, false),
+                    .prefix = prefix);
     for (int i = 0; i < DEPTH; i++) {
         sb_scope(g, "blocks.%d", i);
         t = sb_leave(g, block(g, t, width));
@@ -93,6 +97,8 @@ static sb_t build(sb_graph *g, int width, const vit_keys *own, const sb_encoder_
     t = sb_avgpool(g, t, .first = mean ? prefix : 0, .count = mean ? 0 : 1);
     return sb_output(g, sb_encoder_layernorm(g, t, mean ? "fc_norm" : "norm"), true);
 }
+
+static int cell(const void *own) { return patch_of(own); }
 
 /* timm's model of that name, for images as the table of positions is for. */
 static void show(FILE *out, const char *size, const vit_keys *own, const sb_encoder_input *input)
@@ -125,6 +131,7 @@ static void show(FILE *out, const char *size, const vit_keys *own, const sb_enco
                                                     .keys = SB_KEY_TABLE("encoder", "vit_" #size, vit_keys, \
                                                                          keys),                             \
                                                     .build = build_##size,                                  \
+                                                    .cell = cell,                                           \
                                                     .show = show_##size,                                    \
                                                     .norm = sb_encoder_uncoupled };
 VIT(tiny, 192)

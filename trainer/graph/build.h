@@ -19,6 +19,7 @@
 #include "kernels/op/gelu.h"
 #include "kernels/op/gridpool.h"
 #include "kernels/op/groupnorm.h"
+#include "kernels/op/grn.h"
 #include "kernels/op/identity_distance.h"
 #include "kernels/op/input.h"
 #include "kernels/op/layernorm.h"
@@ -33,8 +34,11 @@
 #include "kernels/op/mean.h"
 #include "kernels/op/nearest_row.h"
 #include "kernels/op/nuclear_norm.h"
+#include "kernels/op/patch_error.h"
+#include "kernels/op/pick.h"
 #include "kernels/op/product.h"
 #include "kernels/op/relations.h"
+#include "kernels/op/queries.h"
 #include "kernels/op/residual.h"
 #include "kernels/op/row_dot.h"
 #include "kernels/op/rows.h"
@@ -170,6 +174,8 @@
     SB_APPLY(g, SB_OP_GROUPNORM, name, 0, x, residual, \
              (&(sb_groupnorm_how){ .epsilon = SB_NORM_EPSILON, __VA_ARGS__ }))
 
+#define sb_grn(g, x, name, ...) SB_APPLY(g, SB_OP_GRN, name, 0, x, SB_NONE, (&(sb_grn_how){ __VA_ARGS__ }))
+
 #define sb_layernorm(g, x, name, ...) \
     SB_APPLY(g, SB_OP_LAYERNORM, name, 0, x, SB_NONE, (&(sb_layernorm_how){ __VA_ARGS__ }))
 
@@ -177,6 +183,19 @@
 
 #define sb_attention(g, x, ...) \
     SB_APPLY(g, SB_OP_ATTENTION, "attention", 0, x, SB_NONE, (&(sb_attention_how){ __VA_ARGS__ }))
+/* Queries x to keys and values of other places. */
+#define sb_cross_attention(g, x, keys, ...) \
+    SB_APPLY(g, SB_OP_ATTENTION, "attention", 0, x, keys, (&(sb_attention_how){ __VA_ARGS__ }))
+
+/* Behind `.prefix` tokens the rows of these cells; what a decoder asks with for cells; and how far it is off.
+ */
+#define sb_pick(g, x, cells, ...) \
+    SB_APPLY(g, SB_OP_PICK, "pick", 0, x, cells, (&(sb_pick_how){ __VA_ARGS__ }))
+#define sb_queries(g, cells, pixels, name, ...) \
+    SB_APPLY(g, SB_OP_QUERIES, name, 0, cells, pixels, (&(sb_queries_how){ __VA_ARGS__ }))
+#define sb_patch_error(g, x, pixels, cells, ...)                                                      \
+    sb_apply(g, SB_OP_PATCH_ERROR, (const sb_t[SB_INPUTS_MAX]){ x, pixels, cells }, "patch_error", 0, \
+             &(sb_patch_error_how){ __VA_ARGS__ }, sizeof(sb_patch_error_how))
 #define sb_tokens(g, x, name, ...) \
     SB_APPLY(g, SB_OP_TOKENS, name, 0, x, SB_NONE, (&(sb_tokens_how){ __VA_ARGS__ }))
 

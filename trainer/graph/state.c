@@ -6,7 +6,7 @@
 #include "kernels/share/codes.h"
 #include "proto/memory.h"
 
-bool sb_state_has(const sb_entry *e) { return e->kind == SB_ENTRY_WEIGHT; }
+bool sb_state_has(const sb_entry *e) { return e->kind == SB_ENTRY_WEIGHT && !e->fixed; }
 
 bool sb_state_coded(const sb_state_layout *l, const sb_entry *e)
 {

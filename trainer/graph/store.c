@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/share/sincos.h"
 #include "proto/error.h"
 #include "proto/memory.h"
 #include "trainer/graph/normal.h"
@@ -76,6 +77,18 @@ static void fill_with(const sb_entry *e, float value, float *out)
         out[i] = value;
 }
 
+/* Of a table [1, rows, width], whose last rows are of a grid of places. */
+static void fill_positions(const sb_entry *e, float *out)
+{
+    const int width = (int)e->extent.side[2], half = width / 2,
+              first = (int)e->extent.side[1] - e->grid * e->grid;
+    for (int row = 0; row < (int)e->extent.side[1]; row++)
+        for (int i = 0; i < width; i++) {
+            const int place = i < half ? (row - first) % e->grid : (row - first) / e->grid;
+            *out++ = row < first ? 0 : sb_sincos_axis(width, place, i % half);
+        }
+}
+
 /* The rows of a weight that is to have rows of unit length. */
 static void make_unit_rows(const sb_entry *e, float *rows)
 {
@@ -102,6 +115,7 @@ static void initialise(const sb_entry *e, uint64_t seed, int stream, float *out)
     case SB_INIT_FAN_IN: fill_normal(e, sqrt(2.0 / (double)(side[1] * taps)), seed, stream, out); break;
     case SB_INIT_UNIFORM: fill_uniform(e, (double)e->extent.size, seed, stream, out); break;
     case SB_INIT_NORMAL: fill_normal(e, (double)e->extent.size, seed, stream, out); break;
+    case SB_INIT_POSITIONS: fill_positions(e, out); break;
     case SB_INIT_CONSTANT: fill_with(e, e->extent.size, out); break;
     case SB_INIT_ZERO: fill_with(e, 0, out); break;
     case SB_INIT_ONE: fill_with(e, 1, out); break;

@@ -25,7 +25,7 @@ typedef struct {
     size_t offset, count;     /* floats, in the array of its kind */
     sb_entry_kind kind;
 
-    /* Of a weight. Whoever builds the graph may set these six after the builder was called
+    /* Of a weight. Whoever builds the graph may set these eight after the builder was called
      * (sb_weight_of). */
     int64_t frozen_until; /* it stays as it is for so many steps; 0; where it was given, all */
     float rate;           /* its learning rate is the optimiser's times this; 1 */
@@ -33,6 +33,8 @@ typedef struct {
                              last rows are of, which `init` may resize; 0: it is none */
     bool steady;          /* it learns at the schedule's peak throughout: no warm-up, no decay */
     bool stem;            /* filters over pixels: `init` may resize others to them (init.h) */
+    bool fixed;           /* it never learns, and no optimiser keeps anything of it */
+    bool adapter;         /* it belongs to the run, not to a network: `init` leaves it (step/lora.c) */
     bool unit_rows;       /* its rows [side[0]] have length 1, from the start on and after each step. Of a
                              method's state: from the start on */
 } sb_entry;

@@ -2,7 +2,8 @@
 #include "trainer/heads/projector.h"
 
 static const sb_key projector_keys[] = {
-    SB_KEY_INT(sb_projector_keys, layers, "2", 1, 8, "linear layers of the head"),
+    SB_KEY_INT(sb_projector_keys, layers, "2", 0, 8,
+               "linear layers of the head; 0: the embeddings are the features"),
     SB_KEY_INT(sb_projector_keys, hidden, "0", 0, 65536,
                "width of its hidden layers; 0: that of what comes in"),
     SB_KEY_INT(sb_projector_keys, out, "128", 1, 65536, "width of an embedding"),

@@ -2,7 +2,7 @@
  * through the backbone together, and how they come to the device), heads.c (heads and loss: what they are
  * given, what a step leaves behind), images.c (what a method keeps for each image), places.c (where the
  * samples lie), guides.c (what columns say of them), budget.c (memory), recompute.c (what is made again),
- * update.c (optimiser), scale.c (f16's gradients). */
+ * update.c (optimiser), lora.c (low-rank adapters), scale.c (f16's gradients). */
 #ifndef SB_TRAINER_STEP_PRIVATE_H
 #define SB_TRAINER_STEP_PRIVATE_H
 
@@ -43,6 +43,8 @@ typedef struct {
     float *target;       /* as rows, the target network's */
 } sb_step_rows;
 
+typedef struct sb_step_adapter sb_step_adapter;
+
 struct sb_step {
     sb_device *device;
     const sb_settings *config;
@@ -58,10 +60,12 @@ struct sb_step {
     int plan_count;
     sb_chunk *chunks;
     int chunk_count;
-    sb_step_input *inputs; /* [rows]: in the order in which they go through the backbone */
-    int rows;              /* views * batch */
-    void *update;          /* the optimiser's table (update.c) */
-    float *state;          /* state_arrays arrays, one behind the other */
+    sb_step_input *inputs;     /* [rows]: in the order in which they go through the backbone */
+    int rows;                  /* views * batch */
+    sb_step_adapter *adapters; /* of the backbone (lora.c) */
+    int adapter_count;
+    void *update; /* the optimiser's table (update.c) */
+    float *state; /* state_arrays arrays, one behind the other */
     int state_arrays;
     sb_state_layout state_layout;
     sb_step_budget budget;
@@ -169,6 +173,14 @@ int sb_step_keep_rows(sb_step *step, double lr);
  * not fit, with the largest chunk that would. */
 int sb_step_take_memory(sb_step *step);
 void sb_step_free_memory(sb_step *step);
+
+/* lora.c. All do nothing where there are no adapters. add: when all other entries are there. begin: the
+ * weights are as they were given. gradients: of a step, from those of the weights. merge: the weights again,
+ * after the optimiser's step. */
+int sb_step_add_adapters(sb_step *step);
+int sb_step_begin_adapters(sb_step *step);
+int sb_step_adapter_gradients(sb_step *step);
+int sb_step_merge_adapters(sb_step *step);
 
 /* scale.c. All do nothing where gradients are not scaled, but the first, which adds the entry. */
 int sb_step_make_scale(sb_step *step);

@@ -12,7 +12,7 @@ void sb_step_recompute(sb_step *s, sb_recompute what)
     for (int i = 0; i < s->encoder->count; i++) {
         const sb_node *n = &s->encoder->nodes[i];
         const bool cheap = (n->op == SB_OP_BATCHNORM || n->op == SB_OP_GROUPNORM ||
-                            n->op == SB_OP_LAYERNORM || n->op == SB_OP_GELU) &&
+                            n->op == SB_OP_LAYERNORM || n->op == SB_OP_GELU || n->op == SB_OP_GRN) &&
                            !n->block;
         s->again[i] = !n->leaf && (n->op == SB_OP_INPUT || (what == SB_RECOMPUTE_NORMS && cheap) ||
                                    (what == SB_RECOMPUTE_BLOCKS && !n->block));

@@ -95,7 +95,9 @@ static int build(sb_step **out, sb_device *device, const sb_settings *config, in
     s->scaled = s->precision == SB_PRECISION_F16;
     if ((width == 0 && build_encoder(s) != 0) || build_heads(s, width) != 0)
         return -1;
-    return s->scaled ? sb_step_make_scale(s) : 0;
+    if (s->scaled && sb_step_make_scale(s) != 0)
+        return -1;
+    return width == 0 ? sb_step_add_adapters(s) : 0;
 }
 
 static int create(sb_step **out, sb_device *device, const sb_settings *config, int width)
@@ -163,6 +165,7 @@ void sb_step_destroy(sb_step **step)
     free(s->chunks);
     free(s->inputs);
     free(s->again);
+    free(s->adapters);
     free(s);
     *step = NULL;
 }
@@ -243,7 +246,8 @@ sb_precision sb_step_precision(const sb_step *s) { return s->precision; }
 
 int sb_step_begin(sb_step *s)
 {
-    if (s->target_heads && sb_section_assign(&s->target, &s->store, &s->section) != 0)
+    if (sb_step_begin_adapters(s) != 0 ||
+        (s->target_heads && sb_section_assign(&s->target, &s->store, &s->section) != 0))
         return -1;
     return sb_step_weights_changed(s);
 }
@@ -501,7 +505,8 @@ int sb_step_commit(sb_step *s, int64_t number, double lr)
     const int skipped = sb_step_unscale(s, heads_alone(s, number));
     if (skipped != 0)
         return skipped;
-    if (sb_step_update(s, number, lr) != 0 ||
+    if ((!alone && sb_step_adapter_gradients(s) != 0) || sb_step_update(s, number, lr) != 0 ||
+        (!alone && sb_step_merge_adapters(s) != 0) ||
         copy_statistics(s, true, alone ? s->backbone.floats[SB_ENTRY_STATISTIC] : 0) != 0 ||
         sb_step_follow(s, number, lr) != 0)
         return -1;

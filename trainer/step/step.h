@@ -22,6 +22,9 @@
  * left out, and of the backbone and its target neither weights nor running statistics change. Norms of the
  * backbone use the batch's statistics as ever, so that the heads learn on what they will be given later.
  *
+ * Where low-rank adapters learn in place of the backbone's matrices (continue.lora; lora.c), their gradients
+ * follow from those of the matrices when the step is committed.
+ *
  * A step of several batches (trainer.accumulate) averages their gradients. Each batch has its own loss, over
  * its own samples; norms gather from one after the other. What a method keeps from batch to batch would have
  * to change within a step, so such a method is refused.

@@ -24,8 +24,8 @@ typedef struct {
 /* Whether the entry is one of the part's weights; of all weights where there is one part. */
 static bool is_of(const sb_step *s, const update *u, part which, const sb_entry *e)
 {
-    const bool backbone = e->offset + e->count <= s->backbone.floats[SB_ENTRY_WEIGHT];
-    return e->kind == SB_ENTRY_WEIGHT && (u->parts == 1 || backbone == (which == BACKBONE));
+    const bool backbone = e->adapter || e->offset + e->count <= s->backbone.floats[SB_ENTRY_WEIGHT];
+    return sb_state_has(e) && (u->parts == 1 || backbone == (which == BACKBONE));
 }
 
 static int list_part(sb_step *s, update *u, part which)
