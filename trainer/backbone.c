@@ -6,6 +6,12 @@
 #include "proto/error.h"
 #include "trainer/graph/build.h"
 
+/* Cells along a side of the map at most; 0: nobody wants it. */
+static int grid_of(const sb_settings *c)
+{
+    return c->method->map ? c->method->map(c->method_keys) : c->dense.weight > 0 ? c->dense.grid : 0;
+}
+
 int sb_backbone_build(sb_backbone *b, sb_graph *g, const sb_settings *c, sb_type type)
 {
     const sb_method_kind *method = c->method;
@@ -19,10 +25,9 @@ int sb_backbone_build(sb_backbone *b, sb_graph *g, const sb_settings *c, sb_type
     if (sb_encoder_build_map(g, c, type, method->mask, &map) < 0)
         return sb_context("the encoder");
     memcpy(b->floats, g->store->floats, sizeof b->floats);
-    if (method->map) {
+    if (grid_of(c) > 0) {
         b->outputs[SB_ROW_MAP] = g->output_count;
-        if (sb_output(g, sb_gridpool(g, map.map, .first = map.prefix, .most = method->map(c->method_keys)),
-                      true) < 0)
+        if (sb_output(g, sb_gridpool(g, map.map, .first = map.prefix, .most = grid_of(c)), true) < 0)
             return sb_context("the encoder's map");
     }
     if (method->inside) {
@@ -90,11 +95,12 @@ int sb_backbone_rows(const sb_backbone *b, const sb_settings *c, sb_shape rows[S
         if (rows_of(b, c, c->views[v].side, others) != 0)
             return -1;
         if (memcmp(&rows[SB_ROW_MAP], &others[SB_ROW_MAP], sizeof *rows) != 0)
-            return sb_fail(
-                "method %s compares maps, and views of %d x %d have one of %d x %d cells, those of %d x %d "
-                "one of %d x %d: lower the side of its grid, or give all views one size",
-                c->method->name, c->views[0].side, c->views[0].side, rows[SB_ROW_MAP].h, rows[SB_ROW_MAP].w,
-                c->views[v].side, c->views[v].side, others[SB_ROW_MAP].h, others[SB_ROW_MAP].w);
+            return sb_fail("the loss (method %s) compares maps, and views of %d x %d have one of %d x %d "
+                           "cells, those of %d x %d "
+                           "one of %d x %d: lower the side of its grid, or give all views one size",
+                           c->method->name, c->views[0].side, c->views[0].side, rows[SB_ROW_MAP].h,
+                           rows[SB_ROW_MAP].w, c->views[v].side, c->views[v].side, others[SB_ROW_MAP].h,
+                           others[SB_ROW_MAP].w);
     }
     return 0;
 }

@@ -57,16 +57,17 @@ static const sb_key_table method_table = SB_KEY_TABLE("method", NULL, method_cho
 #define SB_METHOD(name) &sb_method_##name.keys,
 #define SB_ENCODER(name) &sb_encoder_##name.keys,
 #define SB_OPTIMISER(name) &sb_optimiser_##name.keys,
-const sb_key_table *const sb_tables[] = { &sb_common_table,    &sb_start_table,   &sb_continue_table,
-                                          &sb_cuda_table,      &sb_run_table,     &sb_data_table,
-                                          &sb_guide_table,     &sb_loader_table,  &sb_batch_table,
+const sb_key_table *const sb_tables[] = { &sb_common_table,    &sb_start_table,  &sb_continue_table,
+                                          &sb_cuda_table,      &sb_run_table,    &sb_data_table,
+                                          &sb_guide_table,     &sb_loader_table, &sb_batch_table,
                                           &method_table,
 #include "trainer/methods/methods.def"
                                           &encoder_table,
 #include "trainer/encoders/encoders.def"
-                                          &sb_projector_table, &sb_trainer_table, &sb_optimiser_table,
+                                          &sb_projector_table, &sb_dense_table,  &sb_trainer_table,
+                                          &sb_optimiser_table,
 #include "trainer/optimisers/optimisers.def"
-                                          &sb_evaluate_table,  &sb_view_table,    NULL };
+                                          &sb_evaluate_table,  &sb_view_table,   NULL };
 
 /* ---- reading ------------------------------------------------------------------------------------------- */
 
@@ -112,6 +113,7 @@ static int fill(sb_settings *s, const sb_config *config)
     s->encoder = encoders[encoder.name];
     if (fill_choice(config, &s->encoder->keys, s->encoder_keys) != 0 ||
         sb_config_fill(config, &sb_projector_table, &s->projector) != 0 ||
+        sb_config_fill(config, &sb_dense_table, &s->dense) != 0 ||
         sb_config_fill(config, &sb_trainer_table, &s->trainer) != 0 ||
         sb_config_fill(config, &sb_optimiser_table, &s->optimiser) != 0)
         return -1;

@@ -10,6 +10,7 @@
 
 #include "augment/keys.h"
 #include "evaluator/keys.h"
+#include "trainer/dense.h"
 #include "trainer/encoder.h"
 #include "trainer/heads/guide.h"
 #include "trainer/heads/projector.h"
@@ -28,6 +29,7 @@ struct sb_settings {
     sb_data_keys data;
     sb_loader_keys loader;
     sb_projector_keys projector;
+    sb_dense_keys dense;
     sb_trainer_keys trainer;
     sb_optimiser_keys optimiser;
     sb_evaluate_keys evaluate;

@@ -6,6 +6,7 @@
 
 #include "proto/error.h"
 #include "trainer/configuration.h"
+#include "trainer/dense.h"
 #include "trainer/graph/build.h"
 #include "trainer/heads/guide.h"
 
@@ -202,17 +203,23 @@ sb_t sb_embedding(sb_method *m, int view)
     return m->compared[view];
 }
 
+sb_t sb_target_output(sb_method *m, sb_t t, const char *name)
+{
+    const int index = m->target->output_count;
+    t = sb_output(m->target, t, false);
+    return t < 0 ? SB_FAILED
+                 : leaf(m, name, sb_shape_of(m->target, t),
+                        (sb_given){ .kind = SB_GIVEN_TARGET, .index = index });
+}
+
 /* The outputs of the target's graph as leaves of the method's: the first to ask adds them all, in the order
  * of the views, which is that in which the target's norms gather. */
 static sb_t target(sb_method *m, int view)
 {
     for (int v = 0; v < (together(m) ? 1 : m->views) && m->targets[v] == SB_NONE; v++) {
-        const int index = m->target->output_count;
-        const sb_t z = project(m, m->target, v),
-                   t = sb_output(m->target, m->kind->head ? m->kind->head(m, m->target, z) : z, false);
-        m->targets[v] = t < 0 ? SB_FAILED
-                              : leaf(m, "target embeddings", sb_shape_of(m->target, t),
-                                     (sb_given){ .kind = SB_GIVEN_TARGET, .index = index });
+        const sb_t z = project(m, m->target, v);
+        m->targets[v] = sb_target_output(m, m->kind->head ? m->kind->head(m, m->target, z) : z,
+                                         "target embeddings");
     }
     return m->targets[view];
 }
@@ -321,9 +328,16 @@ int sb_method_build(sb_method *m, sb_graph *graph, sb_graph *target, const sb_se
             return -1;
     if (m->kind->head && m->kind->head(m, graph, m->embeddings[0]) < 0)
         return -1;
+    sb_dense dense;
+    const bool places = config->dense.weight > 0;
+    if (places && sb_dense_begin(m, &dense) != 0)
+        return -1;
     memcpy(m->projector, graph->store->floats, sizeof m->projector);
-    const sb_t own = m->kind->build ? m->kind->build(m) : sb_mean(graph, m->rows[SB_ROW_LOSS]),
-               loss = add_guides(m, own); /* both add outputs of their own */
+    sb_t own = m->kind->build ? m->kind->build(m) : sb_mean(graph, m->rows[SB_ROW_LOSS]);
+    if (places)
+        own = sb_combine(graph, own, sb_dense_loss(m, &dense), .alpha = (float)(1 - config->dense.weight),
+                         .beta = (float)config->dense.weight);
+    const sb_t loss = add_guides(m, own); /* all add outputs of their own */
     m->loss_output = graph->output_count;
     return sb_output(graph, loss, true) < 0 ? -1 : 0;
 }

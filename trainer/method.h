@@ -211,6 +211,10 @@ sb_t sb_places(sb_method *method);
 sb_t sb_map_of_views(sb_method *method);
 sb_t sb_target_map(sb_method *method);
 
+/* Of the target's graph, whose leaves are the target's features and its map, where there is one: tensor t of
+ * it as a leaf of the method's graph. */
+sb_t sb_target_output(sb_method *method, sb_t t, const char *name);
+
 /* [rows, width], zeros at first: what the last step pushed in its place (an average over the steps). */
 sb_t sb_kept(sb_method *method, const char *name, int rows, int width);
 

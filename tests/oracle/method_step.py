@@ -20,6 +20,7 @@ import torch
 from torch.nn import functional
 
 from method import Program
+import dense
 from methods import unit
 from philox import normals
 
@@ -58,6 +59,13 @@ CASES = [
     ("ten steps of vicreg", GOLDEN, [16, 16], {"method.name": "vicreg", "method.invariance_weight": 2.5, "method.variance_weight": 2.5,
                                                 "method.covariance_weight": 0.1, "projector.last": "plain", "projector.views": "apart"}),
     ("sigmoid, whose scale and bias are learnt", [0, 9], [16, 16], {"method.name": "sigmoid", "method.scale": 2, "method.bias": -1, "projector.last": "bias"}),
+    ("simclr and the dense term, maps of 4 x 4 averaged to 3 x 3", [0, 1, 30], [16, 16],
+     {"method.name": "simclr", "projector.last": "norm", "dense.weight": 0.3, "dense.grid": 3, "dense.hidden": 11, "dense.out": 6, "dense.queue": 4 * SAMPLES,
+      "dense.temperature": 0.3}),
+    ("ten steps of moco2 and the dense term", GOLDEN, [16, 16],
+     {"method.name": "moco2", "method.queue": 4 * SAMPLES, "method.momentum": 0.8, "method.momentum_batch": SAMPLES, "projector.last": "bias",
+      "projector.views": "apart", "dense.weight": 0.5, "dense.grid": 16, "dense.hidden": 11, "dense.out": 6, "dense.queue": 3 * SAMPLES,
+      "dense.temperature": 0.2}),
     ("lejepa, multi-crop", [0, 11], MULTICROP, {"method.name": "lejepa", "method.directions": 33, "method.lambda": 0.3, "projector.last": "bias"}),
 ]
 
@@ -87,13 +95,15 @@ class Net:
 
     def encode(self, pixels, chunks):
         """Views of several sizes, each [samples, side, side, 3] -> features of each; chunks: lists of view * samples + sample."""
-        rows = [None] * (SAMPLES * len(pixels))
+        rows, maps = [None] * (SAMPLES * len(pixels)), [None] * (SAMPLES * len(pixels))
         for chunk in chunks:
             x = torch.stack([pixels[i // SAMPLES][i % SAMPLES] for i in chunk])
             x = ((x / 255 - 0.5) / 0.25).permute(0, 3, 1, 2)
-            x = self.norm(functional.conv2d(x, self.w["conv.weight"], stride=4), "norm").mean((2, 3))
-            for i, row in zip(chunk, x):
-                rows[i] = row
+            x = self.norm(functional.conv2d(x, self.w["conv.weight"], stride=4), "norm")
+            for i, one in zip(chunk, x):
+                rows[i], maps[i] = one.mean((1, 2)), one
+        if len({one.shape for one in maps}) == 1:
+            self.maps = torch.stack(maps).unflatten(0, (len(pixels), SAMPLES))
         return torch.stack(rows).unflatten(0, (len(pixels), SAMPLES))
 
     def project(self, features, keys):
@@ -204,12 +214,16 @@ class Case:
         with torch.no_grad():
             answer = target.project(target.encode(pixels, chunks), self.keys) if target.w else None
         seen = Seen(self, net, z, answer, copy(start["kept"]), number)
-        loss = self.reference.loss(seen)
+        loss, places = self.reference.loss(seen), self.keys.get("dense.weight", 0)
+        if places:
+            loss = (1 - places) * loss + places * dense.loss(seen, target)
         loss.backward()
         gradient = {"gradient of " + n: torch.zeros_like(x) if x.grad is None else x.grad for n, x in net.w.items()}
         near = min(net.nearest, target.nearest)
         with torch.no_grad():
             left = self.reference.after(seen) if hasattr(self.reference, "after") else {}
+            if places:
+                left.update(dense.after(seen, target))
         kept = {n: left[n] for n in self.kept}
         return {"loss": loss.detach(), "embeddings": z.detach(), **gradient, **net.s, **{"target " + n: x for n, x in target.s.items()}}, kept, near
 

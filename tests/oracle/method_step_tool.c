@@ -16,7 +16,7 @@ sb_t sb_encoder_build_map(sb_graph *g, const sb_settings *config, sb_type type, 
     sb_t t = test_input(g, 16, config->data.channels, type);
     t = sb_conv(g, t, "conv", .out = WIDTH, .kernel = PATCH, .stride = PATCH, .pad = 0);
     t = sb_batchnorm(g, t, SB_NONE, "norm", .relu = false);
-    map->map = t;
+    *map = (sb_encoder_map){ .map = t };
     return sb_output(g, sb_avgpool(g, t), true);
 }
 

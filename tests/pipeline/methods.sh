@@ -131,6 +131,10 @@ both bank dcl method.bank=24
 ok "a bank is kept" keeps bank bank.1
 rm -rf "$work/bank"
 ok "tiles that overlap are no negatives" overlapping
+both dense moco2 dense.weight=0.5 dense.hidden=16 dense.out=8 dense.queue=16 # beside it the loss of places
+ok "  its queue is kept" keeps dense dense.queue
+ok "    and its layers are not exported" exported dense
+rm -rf "$work/dense"
 both chunks swav trainer.chunk=8 # chunks of 8 views
 both replicas byol trainer.replicas=2
 ok "nothing is left behind" nothing_left
