@@ -20,7 +20,7 @@ room proto 'proto/[a-z]+\.h'
 room kernels '(proto|kernels|kernels/[a-z]+)/[a-z0-9_]+\.h|kernels/ops\.def'
 room loader '(proto|loader)/[a-z]+\.h'
 room augment '(proto|augment)/[a-z]+\.h|(loader|trainer)/keys\.h|kernels/(device|open)\.h|kernels/op/view\.h|loader/(index|decode|quarantine)\.h'
-room trainer '(proto|trainer|trainer/(encoders|graph|heads|methods|step))/[a-z_]+\.h|(loader|augment|evaluator)/keys\.h|loader/index\.h|trainer/(methods/methods|encoders/encoders|optimisers/optimisers)\.def|kernels/(device|op|open|staging)\.h|kernels/op/[a-z_]+\.h|kernels/share/(overlap|resample)\.h'
+room trainer '(proto|trainer|trainer/(encoders|graph|heads|methods|step))/[a-z_]+\.h|(loader|augment|evaluator)/keys\.h|loader/index\.h|trainer/(methods/methods|encoders/encoders|optimisers/optimisers)\.def|kernels/(device|op|open|staging)\.h|kernels/op/[a-z_]+\.h|kernels/share/(codes|overlap|resample|sincos)\.h'
 room evaluator '(proto|evaluator|evaluator/metrics)/[a-z]+\.h|evaluator/metrics/metrics\.def|kernels/device\.h|loader/(index|decode)\.h|augment/(order|view)\.h|kernels/op/view\.h|(loader|augment)/keys\.h|trainer/(configuration|encoder|checkpoint|npy|publish|spread|status)\.h|trainer/graph/plan\.h'
 
 room sweep '(proto|sweep)/[a-z]+\.h|evaluator/measure\.h|trainer/(configuration|status)\.h'

@@ -4,6 +4,7 @@
 #include "kernels/op/grn.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "kernels/cpu/columns.h"
 #include "kernels/cpu/cpu.h"
@@ -12,17 +13,13 @@
 
 static size_t places_of(const sb_call *call) { return (size_t)call->xs[0].h * (size_t)call->xs[0].w; }
 
-/* Of a strip of an image from element `at` on, the sums of a b over its places, and those of a where `plain`
- * is not NULL. */
+/* Of a strip of an image from element `at` on, the sums of a b over its places, and those of a. */
 static void sum_strip(const sb_call *call, const void *a, const void *b, size_t at, int count,
                       double *products, double *plain)
 {
     const size_t places = places_of(call), c = (size_t)call->xs[0].c;
     const sb_type type = call->xs[0].type;
-    for (int k = 0; k < count; k++)
-        products[k] = 0;
-    for (int k = 0; k < count && plain; k++)
-        plain[k] = 0;
+    double both[STRIP] = { 0 }, one[STRIP] = { 0 };
     for (size_t first = 0; first < places; first += SB_CPU_BLOCK) {
         float product[STRIP] = { 0 }, sum[STRIP] = { 0 }, x_row[STRIP], y_row[STRIP];
         const size_t end = first + SB_CPU_BLOCK < places ? first + SB_CPU_BLOCK : places;
@@ -35,11 +32,13 @@ static void sum_strip(const sb_call *call, const void *a, const void *b, size_t 
                 sum[k] += x[k];
             }
         }
-        for (int k = 0; k < count; k++)
-            products[k] += (double)product[k];
-        for (int k = 0; k < count && plain; k++)
-            plain[k] += (double)sum[k];
+        for (int k = 0; k < count; k++) {
+            both[k] += (double)product[k];
+            one[k] += (double)sum[k];
+        }
     }
+    memcpy(products, both, (size_t)count * sizeof *both);
+    memcpy(plain, one, (size_t)count * sizeof *one);
 }
 
 /* Of all images: products and plain [n, c]. */
@@ -51,15 +50,14 @@ static void sum_all(const sb_call *call, const void *a, const void *b, double *p
         const size_t image = (size_t)(t / strips), first = (size_t)(t % strips) * STRIP,
                      to = image * (size_t)c + first;
         const int count = c - (int)first < STRIP ? c - (int)first : STRIP;
-        sum_strip(call, a, b, image * places_of(call) * (size_t)c + first, count, products + to,
-                  plain ? plain + to : NULL);
+        sum_strip(call, a, b, image * places_of(call) * (size_t)c + first, count, products + to, plain + to);
     }
 }
 
 /* ---- forward ------------------------------------------------------------------------------------------- */
 
-/* What scratch has: of each image the squared lengths of its channels, [n, c], and what a place is multiplied
- * by. */
+/* Values of a sum of each channel of each image. Scratch has two such sums in f64, then what a place is
+ * multiplied by. */
 static size_t matrix(const sb_call *call) { return (size_t)call->xs[0].n * (size_t)call->xs[0].c; }
 
 /* Of an image: lengths from their squares, which go to aux [c + 1] (NULL: nowhere), and the factors. */
@@ -87,7 +85,7 @@ static void forward_row(const sb_call *call, size_t row)
 {
     const int c = call->xs[0].c;
     const sb_type type = call->xs[0].type;
-    const float *factors = (const float *)((const double *)call->scratch + matrix(call)) +
+    const float *factors = (const float *)(const void *)((const double *)call->scratch + 2 * matrix(call)) +
                            row / places_of(call) * (size_t)c;
     float buffer[SB_CPU_PIECE];
     for (int first = 0; first < c; first += SB_CPU_PIECE) {
@@ -107,9 +105,9 @@ static int forward(sb_device *device, const sb_call *call)
 {
     const size_t c = (size_t)call->xs[0].c, rows = sb_shape_rows(&call->xs[0]);
     double *squares = call->scratch;
-    float *factors = (float *)(squares + matrix(call)), *aux = call->aux;
+    float *factors = (float *)(void *)(squares + 2 * matrix(call)), *aux = call->aux;
     (void)device;
-    sum_all(call, call->x[0], call->x[0], squares, NULL);
+    sum_all(call, call->x[0], call->x[0], squares, squares + matrix(call));
 #pragma omp parallel for schedule(static)
     for (int i = 0; i < call->xs[0].n; i++)
         set_factors(call, squares + (size_t)i * c, aux ? aux + (size_t)i * (c + 1) : NULL,
@@ -181,7 +179,7 @@ static int backward(sb_device *device, const sb_call *call)
 {
     const size_t c = (size_t)call->xs[0].c, rows = sb_shape_rows(&call->xs[0]);
     double *products = call->scratch, *plain = products + matrix(call);
-    float *factors = (float *)(plain + matrix(call)), *of_x = factors + matrix(call);
+    float *factors = (float *)(void *)(plain + matrix(call)), *of_x = factors + matrix(call);
     const float *aux = call->aux;
     (void)device;
     sum_all(call, call->dy, call->x[0], products, plain);

@@ -11,7 +11,7 @@
 /* Number i of the width / 2 that say where `place` lies on an axis. */
 SB_SHARED float sb_sincos_axis(int width, int place, int i)
 {
-    const int frequencies = width / 4;
+    const int frequencies = width > 3 ? width / 4 : 1;
     const double angle = place * pow(10000.0, -(double)(i % frequencies) / frequencies);
     return (float)(i < frequencies ? sin(angle) : cos(angle));
 }

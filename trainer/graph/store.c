@@ -80,11 +80,11 @@ static void fill_with(const sb_entry *e, float value, float *out)
 /* Of a table [1, rows, width], whose last rows are of a grid of places. */
 static void fill_positions(const sb_entry *e, float *out)
 {
-    const int width = (int)e->extent.side[2], half = width / 2,
-              first = (int)e->extent.side[1] - e->grid * e->grid;
+    const int width = (int)e->extent.side[2], half = width > 1 ? width / 2 : 1,
+              grid = e->grid > 0 ? e->grid : 1, first = (int)e->extent.side[1] - grid * grid;
     for (int row = 0; row < (int)e->extent.side[1]; row++)
         for (int i = 0; i < width; i++) {
-            const int place = i < half ? (row - first) % e->grid : (row - first) / e->grid;
+            const int place = i < half ? (row - first) % grid : (row - first) / grid;
             *out++ = row < first ? 0 : sb_sincos_axis(width, place, i % half);
         }
 }

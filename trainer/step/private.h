@@ -57,15 +57,13 @@ struct sb_step {
     sb_plan_bytes heads_bytes, target_heads_bytes; /* what they take; in a sketch what they would at most */
     bool *again; /* [nodes of the encoder]: what is made again instead of kept */
     sb_step_plan plans[SB_STEP_PLANS_MAX];
-    int plan_count;
     sb_chunk *chunks;
-    int chunk_count;
+    int plan_count, chunk_count;
     sb_step_input *inputs;     /* [rows]: in the order in which they go through the backbone */
-    int rows;                  /* views * batch */
     sb_step_adapter *adapters; /* of the backbone (lora.c) */
-    int adapter_count;
-    void *update; /* the optimiser's table (update.c) */
-    float *state; /* state_arrays arrays, one behind the other */
+    int rows, adapter_count;   /* rows: views * batch */
+    void *update;              /* the optimiser's table (update.c) */
+    float *state;              /* state_arrays arrays, one behind the other */
     int state_arrays;
     sb_state_layout state_layout;
     sb_step_budget budget;
