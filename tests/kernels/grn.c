@@ -14,7 +14,7 @@ static void forward_image(sb_reference *r, size_t image)
     const size_t c = width_of(r), p = places_of(r), at = image * p * c;
     const double of_length = sb_growth((double)p) * SB_UNIT_F32,
                  of_mean = of_length + sb_growth((double)c) * SB_UNIT_F32;
-    double lengths[1024], mean = 0;
+    double lengths[1024] = { 0 }, mean = 0;
     for (size_t k = 0; k < c; k++) {
         double squares = 0;
         for (size_t i = 0; i < p; i++)
