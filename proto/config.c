@@ -236,6 +236,7 @@ static int read_views(reader *r, yaml_node_t *node)
     if (node->type != YAML_SEQUENCE_NODE || node->data.sequence.items.start == node->data.sequence.items.top)
         return sb_fail("%s: views is a list of one view or more", place);
     r->config->view_count = 0;
+    r->config->views_given = true;
     for (yaml_node_item_t *item = node->data.sequence.items.start; item < node->data.sequence.items.top;
          item++)
         if (read_view(r, yaml_document_get_node(&r->document, *item)) != 0)

@@ -22,6 +22,7 @@ typedef struct {
     sb_setting *settings; /* [count]; of two with one name the later counts */
     int count, room;
     int view_count; /* of the list `views`; two where none is given */
+    bool views_given;
 } sb_config;
 
 /* Nothing is set. */

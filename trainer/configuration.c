@@ -88,8 +88,7 @@ static int choose_method(sb_settings *s, sb_config *config)
         return -1;
     s->method = sb_methods[method.name];
     s->bank = method.bank;
-    if (strcmp(sb_config_place(config, "views"), "default") == 0 &&
-        config->view_count > s->method->views_most)
+    if (!config->views_given && config->view_count > s->method->views_most)
         config->view_count = s->method->views_most;
     snprintf(place, sizeof place, "method %s", s->method->name);
     for (const char *const *d = s->method->defaults; d && *d; d++)
@@ -121,7 +120,6 @@ static int fill(sb_settings *s, const sb_config *config)
     if (fill_choice(config, &s->optimiser_kind->keys, s->optimiser_keys) != 0 ||
         sb_config_fill(config, &sb_evaluate_table, &s->evaluate) != 0)
         return -1;
-
     s->view_count = config->view_count;
     s->images = 2 * s->trainer.batch;
     for (int i = 0; i < s->data.guide_count; i++)

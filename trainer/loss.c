@@ -181,6 +181,7 @@ static int read_settings(loss *l)
     char name[128], batch[64];
     sb_config_init(&config);
     config.view_count = l->views;
+    config.views_given = true;
     snprintf(name, sizeof name, "method.name=%s", r->arguments[0]);
     snprintf(batch, sizeof batch, "trainer.batch=%d", l->samples);
     int rc = sb_config_set(&config, name);

@@ -24,20 +24,22 @@ static __global__ void gridpool_forward(size_t count, sb_gridpool s, sb_type typ
 static __global__ void gridpool_backward(size_t count, sb_gridpool s, sb_type type, const float *dy, void *dx,
                                          bool add)
 {
-    const size_t to = global_thread(), c = (size_t)s.channels, grid = (size_t)s.grid, side = (size_t)s.side,
-                 first = (size_t)s.first;
+    const size_t to = global_thread();
     if (to >= count)
         return;
-    const size_t channel = to % c, row = to / c, n = row / (first + side * side),
-                 place = row % (first + side * side);
+    const int places = s.first + s.side * s.side, channel = (int)(to % (size_t)s.channels),
+              row = (int)(to / (size_t)s.channels), n = row / places, place = row % places - s.first;
     double sum = 0;
-    if (place >= first) {
-        const int y = (int)((place - first) / side), x = (int)((place - first) % side),
-                  bottom = sb_gridpool_end(y, s.grid, s.side), right = sb_gridpool_end(x, s.grid, s.side);
-        for (int i = sb_gridpool_begin(y, s.grid, s.side); i < bottom; i++)
+    if (place >= 0) {
+        const int y = place / s.side, x = place % s.side, bottom = sb_gridpool_end(y, s.grid, s.side),
+                  right = sb_gridpool_end(x, s.grid, s.side);
+        for (int i = sb_gridpool_begin(y, s.grid, s.side); i < bottom; i++) {
+            const int height = sb_gridpool_length(i, s.side, s.grid);
             for (int j = sb_gridpool_begin(x, s.grid, s.side); j < right; j++)
-                sum += (double)dy[((n * grid + (size_t)i) * grid + (size_t)j) * c + channel] /
-                       (sb_gridpool_length(i, s.side, s.grid) * sb_gridpool_length(j, s.side, s.grid));
+                sum += (double)dy[(size_t)((n * s.grid + i) * s.grid + j) * (size_t)s.channels +
+                                  (size_t)channel] /
+                       (height * sb_gridpool_length(j, s.side, s.grid));
+        }
     }
     give(dx, type, to, (float)sum, add);
 }

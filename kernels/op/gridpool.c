@@ -1,6 +1,8 @@
 /* gridpool.c: see gridpool.h. */
 #include "kernels/op/gridpool.h"
 
+#include <limits.h>
+
 #include "proto/error.h"
 
 static int shape(const void *how, const sb_shape *xs, sb_shape *y)
@@ -14,6 +16,9 @@ static int shape(const void *how, const sb_shape *xs, sb_shape *y)
     if (xs->h == 1 ? s.side == 0 : xs->w != xs->h || h->first > 0)
         return sb_fail("gridpool of %d x %d places, %d of them in front: the rest must be a square", xs->h,
                        xs->w, h->first);
+    if (s.side > SB_GRIDPOOL_SIDE_MAX || sb_shape_rows(xs) > INT_MAX)
+        return sb_fail("gridpool of %d maps of %d x %d places: a side of %d, and %d rows, are the most",
+                       xs->n, s.side, s.side, SB_GRIDPOOL_SIDE_MAX, INT_MAX);
     *y = (sb_shape){ s.images, s.grid, s.grid, s.channels, SB_F32 };
     return 0;
 }

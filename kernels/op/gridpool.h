@@ -10,6 +10,8 @@
 
 #include "kernels/op.h"
 
+#define SB_GRIDPOOL_SIDE_MAX 32767 /* so that (side + 1) side fits an int */
+
 typedef struct {
     int first, most;
 } sb_gridpool_how;
@@ -37,11 +39,8 @@ static inline sb_gridpool sb_gridpool_of(const sb_gridpool_how *how, const sb_sh
 
 /* What cell i of `grid` covers of a side: begin .. end - 1. With both sizes changed about, the cells that
  * cover place i. */
-SB_SHARED int sb_gridpool_begin(int i, int side, int grid) { return (int)((int64_t)i * side / grid); }
-SB_SHARED int sb_gridpool_end(int i, int side, int grid)
-{
-    return (int)((((int64_t)i + 1) * side + grid - 1) / grid);
-}
+SB_SHARED int sb_gridpool_begin(int i, int side, int grid) { return i * side / grid; }
+SB_SHARED int sb_gridpool_end(int i, int side, int grid) { return ((i + 1) * side + grid - 1) / grid; }
 SB_SHARED int sb_gridpool_length(int i, int side, int grid)
 {
     return sb_gridpool_end(i, side, grid) - sb_gridpool_begin(i, side, grid);

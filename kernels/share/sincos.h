@@ -13,7 +13,11 @@ SB_SHARED float sb_sincos_axis(int width, int place, int i)
 {
     const int frequencies = width > 3 ? width / 4 : 1;
     const double angle = place * pow(10000.0, -(double)(i % frequencies) / frequencies);
+#ifdef __CUDA_ARCH__ /* nvcc's sin and cos take local memory, for angles beyond a hundred thousand */
+    return (float)(i < frequencies ? sinpi(angle * M_1_PI) : cospi(angle * M_1_PI));
+#else
     return (float)(i < frequencies ? sin(angle) : cos(angle));
+#endif
 }
 
 #endif

@@ -209,7 +209,8 @@ static void add_cross(const sb_op_test *test, sb_shape q, int keys, int heads, s
 static int shape_of(int channels, int heads, sb_type type)
 {
     sb_shape y;
-    return sb_op_attention.shape(&(sb_attention_how){ heads }, &(sb_shape){ 2, 1, 4, channels, type }, &y);
+    return sb_op_attention.shape(&(sb_attention_how){ heads },
+                                 (sb_shape[]){ { 2, 1, 4, channels, type }, { 0 } }, &y);
 }
 
 static int cross_of(sb_shape keys)

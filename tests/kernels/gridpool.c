@@ -115,6 +115,15 @@ static int refuse_tokens(sb_device *d) { return (void)d, shape_of((sb_shape){ 2,
 static int refuse_none(sb_device *d) { return (void)d, shape_of((sb_shape){ 2, 1, 2, 8, SB_F32 }, 2, 2); }
 static int refuse_first(sb_device *d) { return (void)d, shape_of((sb_shape){ 2, 4, 4, 8, SB_F32 }, 1, 2); }
 static int refuse_most(sb_device *d) { return (void)d, shape_of((sb_shape){ 2, 4, 4, 8, SB_F32 }, 0, 0); }
+static int refuse_side(sb_device *d)
+{
+    return (void)d,
+           shape_of((sb_shape){ 1, SB_GRIDPOOL_SIDE_MAX + 1, SB_GRIDPOOL_SIDE_MAX + 1, 8, SB_F32 }, 0, 2);
+}
+static int refuse_rows(sb_device *d)
+{
+    return (void)d, shape_of((sb_shape){ 3, SB_GRIDPOOL_SIDE_MAX, SB_GRIDPOOL_SIDE_MAX, 8, SB_F32 }, 0, 2);
+}
 static int refuse_bytes(sb_device *d) { return (void)d, shape_of((sb_shape){ 2, 4, 4, 8, SB_U8 }, 0, 2); }
 
 void sb_cases_gridpool(void)
@@ -138,5 +147,7 @@ void sb_cases_gridpool(void)
     sb_case_add_refusal("gridpool: of no token behind those in front", refuse_none);
     sb_case_add_refusal("gridpool: of a map with tokens in front", refuse_first);
     sb_case_add_refusal("gridpool: to no cell", refuse_most);
+    sb_case_add_refusal("gridpool: of a longer side than places are counted along", refuse_side);
+    sb_case_add_refusal("gridpool: of more rows than an int counts", refuse_rows);
     sb_case_add_refusal("gridpool: of u8", refuse_bytes);
 }

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Masked autoencoding (trainer/methods/mae.c) against PyTorch in f64: the loss, and the gradient of every tensor, of steps of the program's own
 (step_tool), through an encoder and a decoder written down a second time, with masks drawn a second time. The whole batch and in chunks; a batch of one; hidden
 blocks; a class token and registers; grey. A gradient that is 0.001 too large would be found. Prints TAP."""
