@@ -18,6 +18,9 @@
 #include "proto/memory.h"
 #include "proto/process.h"
 
+#define HELD_S 5 /* that a killed process with gigabytes needs to die, and more */
+#define POLL_US 20000
+
 int sb_rundir_path(char *out, const char *dir, const char *format, ...)
 {
     va_list arguments;
@@ -80,7 +83,11 @@ int sb_rundir_lock(const char *dir, const char *lock_name)
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (fd < 0)
         return sb_fail_errno("opening %s", path);
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    const uint64_t end = sb_now() + HELD_S * UINT64_C(1000000000);
+    int rc;
+    while ((rc = flock(fd, LOCK_EX | LOCK_NB)) != 0 && errno == EWOULDBLOCK && sb_now() < end)
+        usleep(POLL_US);
+    if (rc != 0) {
         int error = errno;
         ssize_t got = pread(fd, holder, sizeof holder - 1, 0);
         close(fd);

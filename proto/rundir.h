@@ -25,8 +25,9 @@ int sb_rundir_path(char *out, const char *dir, const char *format, ...) __attrib
  * it) is an error. */
 int sb_rundir_create(const char *dir);
 
-/* Takes DIR/lock exclusively for the life of the process; the error names the holder's pid. Returns the
- * descriptor (close-on-exec). */
+/* Takes DIR/lock_name exclusively for the life of the process. Who holds it is given some seconds, since one
+ * that was killed holds it until it is dead; then the error names the holder's pid. Returns the descriptor
+ * (close-on-exec). */
 int sb_rundir_lock(const char *dir, const char *lock_name);
 
 /* True while the run has a supervisor (./run, which writes its pid into DIR/lock): it starts a trainer again
