@@ -12,7 +12,7 @@ static int forward(sb_device *device, const sb_call *call)
     (void)device;
     const sb_pick s = sb_pick_of(call);
     const size_t bytes = (size_t)s.width * sb_type_bytes(s.type);
-    const int rows = s.prefix + s.taken;
+    const int rows = s.rows;
 #pragma omp parallel for collapse(2) schedule(static)
     for (int n = 0; n < s.images; n++)
         for (int r = 0; r < rows; r++)
@@ -25,7 +25,7 @@ static int backward(sb_device *device, const sb_call *call)
 {
     (void)device;
     const sb_pick s = sb_pick_of(call);
-    const int rows = s.prefix + s.taken;
+    const int rows = s.rows;
     if (!call->add[0])
         memset(call->dx[0], 0, sb_shape_bytes(&call->xs[0]));
 #pragma omp parallel for collapse(2) schedule(static)

@@ -5,7 +5,7 @@
 /* Where value `at` of y lies in x. */
 static __device__ inline size_t place_of(const sb_pick *s, const int32_t *index, size_t at)
 {
-    const size_t width = (size_t)s->width, rows = (size_t)(s->prefix + s->taken), row = at / width;
+    const size_t width = (size_t)s->width, rows = (size_t)s->rows, row = at / width;
     return sb_pick_row(s, index, (int)(row / rows), (int)(row % rows)) * width + at % width;
 }
 

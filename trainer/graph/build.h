@@ -48,6 +48,7 @@
 #include "kernels/op/tokens.h"
 #include "kernels/op/unit_columns.h"
 #include "kernels/op/unit_rows.h"
+#include "kernels/op/unpick.h"
 #include "kernels/op/wasserstein.h"
 #include "kernels/op/whiten.h"
 #include "trainer/graph/graph.h"
@@ -181,10 +182,13 @@
 #define sb_cross_attention(g, x, keys, ...) \
     SB_APPLY(g, SB_OP_ATTENTION, "attention", 0, x, keys, (&(sb_attention_how){ __VA_ARGS__ }))
 
-/* Behind `.prefix` tokens the rows of these cells; what a decoder asks with for cells; and how far it is off.
- */
+/* Behind `.prefix` tokens the rows of these cells, or cells of `.side` places; in their places again; what a
+ * decoder asks with for cells; and how far it is off. */
 #define sb_pick(g, x, cells, ...) \
     SB_APPLY(g, SB_OP_PICK, "pick", 0, x, cells, (&(sb_pick_how){ __VA_ARGS__ }))
+#define sb_unpick(g, x, cells, pixels, name, ...)                                       \
+    sb_apply(g, SB_OP_UNPICK, (const sb_t[SB_INPUTS_MAX]){ x, cells, pixels }, name, 0, \
+             &(sb_unpick_how){ __VA_ARGS__ }, sizeof(sb_unpick_how))
 #define sb_queries(g, cells, pixels, name, ...) \
     SB_APPLY(g, SB_OP_QUERIES, name, 0, cells, pixels, (&(sb_queries_how){ __VA_ARGS__ }))
 #define sb_patch_error(g, x, pixels, cells, ...)                                                      \
