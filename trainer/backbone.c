@@ -64,7 +64,13 @@ int sb_backbone_masks(const sb_settings *c, int side, sb_masks *out)
     *out = (sb_masks){ 0 };
     if (!c->method->mask)
         return 0;
-    out->rows = out->columns = side / c->encoder->cell(c->encoder_keys);
+    const int cell = c->encoder->cell(c->encoder_keys);
+    if (side % cell != 0)
+        return sb_fail(
+            "views of %d x %d (data.view, views.N.size): method %s hides cells of %d x %d pixels of "
+            "encoder %s, and a side has to be a multiple of that",
+            side, side, c->method->name, cell, cell, c->encoder->name);
+    out->rows = out->columns = side / cell;
     c->method->mask(c->method_keys, out);
     return sb_masks_create(out) == 0 ? 0 : sb_context("views of %d x %d", side, side);
 }

@@ -17,6 +17,7 @@ also() {
         swav) echo method.prototypes=24 method.queue=16 method.queue_from=0.3 method.frozen=0.2 ;;
         lejepa) echo method.directions=64 ;;
         mae) echo method.block=1 method.decoder_width=32 method.decoder_blocks=1 ;;
+        fcmae) echo data.tile=96 data.view=96 method.decoder_width=32 ;;
     esac
 }
 
@@ -50,13 +51,13 @@ wanted = {name for name in torchvision.models.resnet18().state_dict() if not nam
 assert names == wanted, sorted(names ^ wanted)
 END
 }
-# Nothing of a decoder's.
+# These weights of the encoder's, and nothing of a decoder's.
 encoder_alone() {
-    /usr/bin/python3 - "$work/$1/backbone.safetensors" <<'END'
+    /usr/bin/python3 - "$work/$1/backbone.safetensors" "${@:2}" <<'END'
 import json, sys
 data = open(sys.argv[1], "rb").read()
 names = set(json.loads(data[8:8 + int.from_bytes(data[:8], "little")])) - {"__metadata__"}
-assert "pos_embed" in names and "blocks.11.mlp.fc2.bias" in names and not any(name.startswith("decoder") for name in names), sorted(names)
+assert set(sys.argv[2:]) <= names and not any(name.startswith("decoder") for name in names), sorted(names)
 END
 }
 # The contact sheet has a column for the tile and for each view.
@@ -100,8 +101,12 @@ more() {
             ok "it keeps its centre" keeps dino centre
             ok "  and the target's own prototypes" keeps dino target.prototypes ;;
         mae)
-            ok "its decoder is not exported" encoder_alone mae
+            ok "its decoder is not exported" encoder_alone mae pos_embed blocks.11.mlp.fc2.bias
             ok "  and it takes a batch of one sample" train mae mae.alone trainer.batch=1 ;;
+        fcmae)
+            ok "its decoder is not exported" encoder_alone fcmae stages.3.blocks.1.mlp.grn.weight
+            ok "  and it takes a batch of one sample, and a ResNet" train fcmae fcmae.alone trainer.batch=1 encoder.name=resnet18
+            ok "  an evaluation, of whole tiles" within ./run evaluate "$work/fcmae" ;;
         instances)
             ok "it keeps a vector for each image" keeps instances vectors
             ok "  which are not exported" exported instances

@@ -2,12 +2,15 @@
  * pixels, four stages of blocks, each at half the side of the one before: a depthwise convolution of 7 x 7,
  * then LayerNorm and two linear layers with GELU between them at every place, scaled by gamma, which begins
  * at 1e-6, and added to what the block was given. ConvNeXt V2 (Woo et al. 2023) has global response
- * normalisation behind GELU, and no gamma. Every norm is of one view by itself: nothing couples views. */
+ * normalisation behind GELU, and no gamma. Every norm is of one view by itself: nothing couples views. Where
+ * a part of each view is encoded, everything but the depthwise convolutions is computed for that part alone.
+ */
 #include "trainer/encoder.h"
 #include "trainer/encoders/parts.h"
 #include "trainer/graph/build.h"
 
 #define GAMMA 1e-6f
+#define CELL 32 /* pixels from place to place of the last map */
 
 typedef struct {
     const char *name;
@@ -36,10 +39,13 @@ static sb_t linear(sb_graph *g, const convnext *v, sb_t x, const char *name, int
         g, sb_conv(g, x, name, .out = out, .kernel = 1, .stride = 1, .bias = bias, .flat = v->flat));
 }
 
-static sb_t block(sb_graph *g, const convnext *v, sb_t x, int width)
+/* Over a map with `stride` pixels from place to place. */
+static sb_t block(sb_graph *g, const convnext *v, const sb_encoder_cells *cells, sb_t x, int width,
+                  int stride)
 {
-    sb_t t = sb_encoder_small(
-        g, sb_depthwise(g, x, "conv_dw", .kernel = 7, .stride = 1, .pad = 3, .bias = true));
+    sb_t t = sb_encoder_small(g, sb_depthwise(g, sb_encoder_whole(g, cells, x, stride), "conv_dw",
+                                              .kernel = 7, .stride = 1, .pad = 3, .bias = true));
+    t = sb_encoder_visible(g, cells, t, stride);
     t = linear(g, v, sb_encoder_layernorm(g, t, "norm"), "mlp.fc1", 4 * width, false);
     t = sb_gelu(g, t, "mlp.fc1", .bias = true);
     if (v->v2)
@@ -48,9 +54,17 @@ static sb_t block(sb_graph *g, const convnext *v, sb_t x, int width)
     return sb_residual(g, t, x, v->v2 ? "add" : "", .scaled = !v->v2, .initial = GAMMA);
 }
 
+sb_t sb_encoder_convnext_block(sb_graph *g, sb_t x, int width)
+{
+    const sb_encoder_cells all = { .visible = SB_NONE };
+    return block(g, &convnextv2_tiny, &all, x, width, 1);
+}
+
 static sb_t build(sb_graph *g, const convnext *v, const sb_encoder_input *input, sb_encoder_map *map)
 {
-    sb_t t = patches(g, sb_encoder_pixels(g, input->channels, input->type), "stem.0", 4, v->width);
+    sb_t t = sb_encoder_pixels(g, input->channels, input->type);
+    const sb_encoder_cells cells = sb_encoder_cells_of(g, input, CELL);
+    t = patches(g, sb_encoder_visible(g, &cells, t, 1), "stem.0", 4, v->width);
     sb_entry *filters = sb_weight_of(g, t, 0);
     if (filters)
         filters->stem = true;
@@ -62,12 +76,14 @@ static sb_t build(sb_graph *g, const convnext *v, const sb_encoder_input *input,
         }
         for (int i = 0; i < v->blocks[stage]; i++) {
             sb_scope(g, "stages.%d.blocks.%d", stage, i);
-            t = sb_leave(g, block(g, v, t, width));
+            t = sb_leave(g, block(g, v, &cells, t, width, 4 << stage));
         }
     }
     map->map = t;
     return sb_output(g, sb_encoder_layernorm(g, sb_avgpool(g, t), "head.norm"), true);
 }
+
+static int cell(const void *own) { return (void)own, CELL; }
 
 /* timm's model of that name. */
 static void show(FILE *out, const convnext *v, const sb_encoder_input *input)
@@ -92,6 +108,7 @@ static void show(FILE *out, const convnext *v, const sb_encoder_input *input)
     const sb_encoder_kind sb_encoder_##model = { .name = #model,                                \
                                                  .keys = SB_KEY_TABLE_EMPTY("encoder", #model), \
                                                  .build = build_##model,                        \
+                                                 .cell = cell,                                  \
                                                  .show = show_##model,                          \
                                                  .norm = sb_encoder_uncoupled };
 CONVNEXT(convnext_atto)

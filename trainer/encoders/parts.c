@@ -5,7 +5,7 @@
 
 #include "trainer/graph/build.h"
 
-#define NOMINAL_SIDE 224
+#define NOMINAL_SIDE 256 /* a multiple of every cell */
 
 static const float mean_colour[] = { 0.485f, 0.456f, 0.406f }, std_colour[] = { 0.229f, 0.224f, 0.225f };
 static const float mean_grey[] = { 0.449f }, std_grey[] = { 0.226f };
@@ -39,6 +39,25 @@ sb_t sb_encoder_small(sb_graph *g, sb_t t)
 sb_t sb_encoder_layernorm(sb_graph *g, sb_t x, const char *name)
 {
     return sb_layernorm(g, x, name, .epsilon = 1e-6f);
+}
+
+sb_encoder_cells sb_encoder_cells_of(sb_graph *g, const sb_encoder_input *input, int side)
+{
+    if (!input->masked)
+        return (sb_encoder_cells){ .visible = SB_NONE };
+    return (sb_encoder_cells){ sb_leaf(g, "visible cells", (sb_shape){ 1, 1, 1, 1, SB_I32 }, false), side };
+}
+
+sb_t sb_encoder_visible(sb_graph *g, const sb_encoder_cells *cells, sb_t x, int stride)
+{
+    return cells->side == 0 ? x : sb_pick(g, x, cells->visible, .side = cells->side / stride);
+}
+
+sb_t sb_encoder_whole(sb_graph *g, const sb_encoder_cells *cells, sb_t x, int stride)
+{
+    return cells->side == 0 ? x
+                            : sb_unpick(g, x, cells->visible, g->leaves[0], "unpick",
+                                        .side = cells->side / stride, .stride = stride);
 }
 
 sb_encoder_norm sb_encoder_uncoupled(const void *keys) { return (void)keys, SB_ENCODER_GROUP; }

@@ -1,7 +1,8 @@
 /* resnet.c: ResNet-18, 34 and 50 (He et al. 2016) with torchvision's layout and names: stride in the 3 x 3 of
  * a bottleneck (v1.5), a projection shortcut where shapes change. Stem `small`: 3 x 3, stride 1, no pooling,
  * for images of 28 to 64 pixels. Stem `stride4`: ImageNet's weights at twice the stride, for images of 512
- * pixels and more: a quarter of the places in every layer. Norms `group`: GroupNorm of 32 groups (Wu and He
+ * pixels and more: a quarter of the places in every layer. Where a part of each view is encoded, norms and
+ * convolutions of 1 x 1 are computed for that part alone. Norms `group`: GroupNorm of 32 groups (Wu and He
  * 2018), by default behind convolutions whose filters are standardised (Qiao et al. 2019). */
 #include "trainer/encoder.h"
 #include "trainer/encoders/parts.h"
@@ -47,10 +48,25 @@ static const struct {
     [STEM_IMAGENET] = { 7, 2, 3, true }, [STEM_SMALL] = { 3, 1, 1, false }, [STEM_STRIDE4] = { 7, 4, 3, true }
 };
 
+/* Pixels from place to place behind the stem. */
+static int stem_stride(const resnet_keys *own) { return stems[own->stem].stride << stems[own->stem].pool; }
+
+/* And of the last map, which three stages have made smaller. */
+static int cell(const void *own) { return stem_stride(own) << 3; }
+
 static sb_t conv(sb_graph *g, const resnet_keys *own, sb_t x, const char *name, sb_conv_how how)
 {
     how.standardised = own->norm == SB_ENCODER_GROUP && own->standardise;
     return SB_APPLY(g, SB_OP_CONV, name, 0, x, SB_NONE, &how);
+}
+
+/* Of 3 x 3, over a map with `from` pixels from place to place. */
+static sb_t conv3(sb_graph *g, const resnet_keys *own, const sb_encoder_cells *cells, sb_t x,
+                  const char *name, int width, int from, int stride)
+{
+    sb_t t = conv(g, own, sb_encoder_whole(g, cells, x, from), name,
+                  (sb_conv_how){ width, .kernel = 3, .stride = stride, .pad = 1 });
+    return sb_encoder_visible(g, cells, t, from * stride);
 }
 
 /* Of x, with the residual (or SB_NONE) added, then ReLU where `relu`. */
@@ -61,21 +77,22 @@ static sb_t norm(sb_graph *g, const resnet_keys *own, sb_t x, sb_t residual, con
                : sb_batchnorm(g, x, residual, name, .relu = relu, .frozen = own->norm == SB_ENCODER_FROZEN);
 }
 
-/* x [n, h, w, in] -> [n, h / stride, w / stride, width], or 4 width of a bottleneck. */
-static sb_t block(sb_graph *g, const resnet_keys *own, sb_t x, bool bottleneck, int width, int stride)
+/* x [n, h, w, in] -> [n, h / stride, w / stride, width], or 4 width of a bottleneck. from: conv3. */
+static sb_t block(sb_graph *g, const resnet_keys *own, const sb_encoder_cells *cells, sb_t x, bool bottleneck,
+                  int width, int from, int stride)
 {
     int out = bottleneck ? 4 * width : width;
     sb_t shortcut = x, t;
     if (bottleneck) {
         t = conv(g, own, x, "conv1", (sb_conv_how){ width, .kernel = 1, .stride = 1 });
         t = norm(g, own, t, SB_NONE, "bn1", true);
-        t = conv(g, own, t, "conv2", (sb_conv_how){ width, .kernel = 3, .stride = stride, .pad = 1 });
+        t = conv3(g, own, cells, t, "conv2", width, from, stride);
         t = norm(g, own, t, SB_NONE, "bn2", true);
         t = conv(g, own, t, "conv3", (sb_conv_how){ out, .kernel = 1, .stride = 1 });
     } else {
-        t = conv(g, own, x, "conv1", (sb_conv_how){ width, .kernel = 3, .stride = stride, .pad = 1 });
+        t = conv3(g, own, cells, x, "conv1", width, from, stride);
         t = norm(g, own, t, SB_NONE, "bn1", true);
-        t = conv(g, own, t, "conv2", (sb_conv_how){ width, .kernel = 3, .stride = 1, .pad = 1 });
+        t = conv3(g, own, cells, t, "conv2", width, from * stride, 1);
     }
     if (stride != 1 || sb_shape_of(g, x).c != out) {
         shortcut = conv(g, own, x, "downsample.0", (sb_conv_how){ out, .kernel = 1, .stride = stride });
@@ -92,19 +109,25 @@ static sb_t build(sb_graph *g, const resnet *v, const resnet_keys *own, const sb
                   sb_encoder_map *map)
 {
     sb_t t = sb_encoder_pixels(g, input->channels, input->type);
+    const sb_encoder_cells cells = sb_encoder_cells_of(g, input, cell(own));
+    int stride = stems[own->stem].stride;
+    t = sb_encoder_whole(g, &cells, sb_encoder_visible(g, &cells, t, 1), 1);
     t = conv(g, own, t, "conv1",
-             (sb_conv_how){ STEM_WIDTH, .kernel = stems[own->stem].kernel, .stride = stems[own->stem].stride,
+             (sb_conv_how){ STEM_WIDTH, .kernel = stems[own->stem].kernel, .stride = stride,
                             .pad = stems[own->stem].pad });
     sb_entry *filters = sb_weight_of(g, t, 0);
     if (filters)
         filters->stem = true;
-    t = norm(g, own, t, SB_NONE, "bn1", true);
+    t = norm(g, own, sb_encoder_visible(g, &cells, t, stride), SB_NONE, "bn1", true);
     if (stems[own->stem].pool)
-        t = sb_maxpool(g, t);
+        t = sb_encoder_visible(g, &cells, sb_maxpool(g, sb_encoder_whole(g, &cells, t, stride)), 2 * stride);
+    stride = stem_stride(own);
     for (int stage = 0; stage < 4; stage++)
         for (int i = 0; i < v->blocks[stage]; i++) {
+            const int step = stage > 0 && i == 0 ? 2 : 1;
             sb_scope(g, "layer%d.%d", stage + 1, i);
-            t = sb_leave(g, block(g, own, t, v->bottleneck, 64 << stage, stage > 0 && i == 0 ? 2 : 1));
+            t = sb_leave(g, block(g, own, &cells, t, v->bottleneck, 64 << stage, stride, step));
+            stride *= step;
         }
     map->map = t;
     return sb_output(g, sb_avgpool(g, t), true);
@@ -144,6 +167,7 @@ static sb_encoder_norm norm_of(const void *own) { return ((const resnet_keys *)o
                                                         .keys = SB_KEY_TABLE("encoder", "resnet" #number, \
                                                                              resnet_keys, keys),          \
                                                         .build = build##number,                           \
+                                                        .cell = cell,                                     \
                                                         .show = show##number,                             \
                                                         .norm = norm_of };
 RESNET(18, { { 2, 2, 2, 2 }, .bottleneck = false })
