@@ -20,7 +20,7 @@ int sb_backbone_build(sb_backbone *b, sb_graph *g, const sb_settings *c, sb_type
     *b = (sb_backbone){ .graph = g, .outputs = { [SB_ROW_MAP] = -1, [SB_ROW_LOSS] = -1 } };
     if (method->mask && !c->encoder->cell)
         return sb_fail("method %s: encoder %s cannot encode the visible part of a view alone: "
-                       "encoder.name=vit_tiny can",
+                       "ViT, ConvNeXt and ResNet can",
                        method->name, c->encoder->name);
     if (sb_encoder_build_map(g, c, type, method->mask, &map) < 0)
         return sb_context("the encoder");
