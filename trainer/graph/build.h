@@ -38,6 +38,7 @@
 #include "kernels/op/pick.h"
 #include "kernels/op/product.h"
 #include "kernels/op/queries.h"
+#include "kernels/op/relations.h"
 #include "kernels/op/residual.h"
 #include "kernels/op/row_dot.h"
 #include "kernels/op/rows.h"
@@ -116,6 +117,11 @@
 /* For each place of a map a, what map v has where map b of the same image is most like it. */
 #define sb_match(g, a, b, v) \
     sb_apply(g, SB_OP_MATCH, (const sb_t[SB_INPUTS_MAX]){ a, b, v }, "match", 0, NULL, 0)
+
+/* How the places of map s relate to each other, against how those of map t do, through which no gradient goes
+ * back. */
+#define sb_relations(g, s, t, ...) \
+    SB_APPLY(g, SB_OP_RELATIONS, "relations", 0, s, sb_stop(t), (&(sb_relations_how){ __VA_ARGS__ }))
 
 /* Of logits x; the first `used` columns, and of samples whose places do not overlap (SB_NONE: all). */
 #define sb_logsumexp(g, x, used, places, ...)                                                    \
