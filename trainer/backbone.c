@@ -12,6 +12,27 @@ static int grid_of(const sb_settings *c)
     return c->method->map ? c->method->map(c->method_keys) : c->dense.weight > 0 ? c->dense.grid : 0;
 }
 
+/* The maps of encoder and teacher in the cells of the coarser one, as it is for the views of this run. The
+ * graph's nominal shapes are others, and alike in both. */
+static int add_places(const sb_backbone *b, const sb_settings *c, const sb_encoder_map *map, sb_inside *in)
+{
+    sb_graph *g = b->graph;
+    const int side = c->views[0].side;
+    const sb_shape pixels = { 1, side, side, c->data.channels, SB_U8 };
+    sb_shape of_teacher, own;
+    if (sb_teacher_shape(&b->teacher, 1, side, SB_TEACHER_MAP, &of_teacher) != 0)
+        return -1;
+    if (sb_graph_shape(g, &pixels, map->map, &own) != 0)
+        return -1;
+    const sb_gridpool_how how = { .first = map->prefix, .most = of_teacher.h };
+    const int grid = sb_gridpool_of(&how, &own).grid;
+    in->places = sb_gridpool(g, map->map, .first = map->prefix, .most = grid);
+    const int nominal = sb_shape_of(g, in->places).h;
+    in->teacher = sb_leaf(g, "teacher's map", (sb_shape){ 1, nominal, nominal, of_teacher.c, SB_F32 }, false);
+    in->teacher = sb_gridpool(g, in->teacher, .most = grid);
+    return in->places < 0 || in->teacher < 0 ? -1 : 0;
+}
+
 int sb_backbone_build(sb_backbone *b, sb_graph *g, const sb_settings *c, sb_type type)
 {
     const sb_method_kind *method = c->method;
@@ -25,20 +46,25 @@ int sb_backbone_build(sb_backbone *b, sb_graph *g, const sb_settings *c, sb_type
     if (sb_encoder_build_map(g, c, type, method->mask, &map) < 0)
         return sb_context("the encoder");
     memcpy(b->floats, g->store->floats, sizeof b->floats);
-    if (grid_of(c) > 0) {
+    if (method->teacher && sb_teacher_build(&b->teacher, g->store->device, c, type, grid_of(c)) != 0)
+        return -1;
+    if (grid_of(c) > 0 && !method->teacher) {
         b->outputs[SB_ROW_MAP] = g->output_count;
         if (sb_output(g, sb_gridpool(g, map.map, .first = map.prefix, .most = grid_of(c)), true) < 0)
             return sb_context("the encoder's map");
     }
-    if (method->inside) {
-        const sb_inside in = { .graph = g,
-                               .pixels = g->leaves[0],
-                               .map = map.map,
-                               .prefix = map.prefix,
-                               .cell = c->encoder->cell ? c->encoder->cell(c->encoder_keys) : 0,
-                               .visible = method->mask ? g->leaves[1] : SB_NONE,
-                               .predicted = method->mask ? sb_leaf(g, "predicted cells", any, false)
-                                                         : SB_NONE };
+    if (method->inside && (!method->teacher || b->teacher.places)) {
+        sb_inside in = { .graph = g,
+                         .pixels = g->leaves[0],
+                         .map = map.map,
+                         .prefix = map.prefix,
+                         .cell = c->encoder->cell ? c->encoder->cell(c->encoder_keys) : 0,
+                         .visible = method->mask ? g->leaves[1] : SB_NONE,
+                         .predicted = method->mask ? sb_leaf(g, "predicted cells", any, false) : SB_NONE,
+                         .places = SB_NONE,
+                         .teacher = SB_NONE };
+        if (b->teacher.places && add_places(b, c, &map, &in) != 0)
+            return sb_context("the encoder's map and the teacher's");
         b->outputs[SB_ROW_LOSS] = g->output_count;
         if (sb_output(g, method->inside(c->method_keys, &in), true) < 0)
             return sb_context("method %s", method->name);
@@ -47,7 +73,10 @@ int sb_backbone_build(sb_backbone *b, sb_graph *g, const sb_settings *c, sb_type
     return 0;
 }
 
-int sb_backbone_leaves(const sb_settings *c, int n, int side, sb_shape leaves[SB_LEAVES_MAX])
+void sb_backbone_free(sb_backbone *b) { sb_teacher_free(&b->teacher); }
+
+int sb_backbone_leaves(const sb_backbone *b, const sb_settings *c, int n, int side,
+                       sb_shape leaves[SB_LEAVES_MAX])
 {
     sb_masks masks;
     if (sb_backbone_masks(c, side, &masks) != 0)
@@ -56,7 +85,7 @@ int sb_backbone_leaves(const sb_settings *c, int n, int side, sb_shape leaves[SB
     leaves[1] = (sb_shape){ n, 1, masks.visible_count, 1, SB_I32 };
     leaves[2] = (sb_shape){ n, 1, masks.predicted_count, 1, SB_I32 };
     sb_masks_free(&masks);
-    return 0;
+    return b->teacher.places ? sb_teacher_shape(&b->teacher, n, side, SB_TEACHER_MAP, &leaves[1]) : 0;
 }
 
 int sb_backbone_masks(const sb_settings *c, int side, sb_masks *out)
@@ -76,10 +105,10 @@ int sb_backbone_masks(const sb_settings *c, int side, sb_masks *out)
 }
 
 /* Of the views of one side. */
-static int rows_of(const sb_backbone *b, const sb_settings *c, int side, sb_shape rows[SB_BACKBONE_ROWS])
+static int rows_of(const sb_backbone *b, const sb_settings *c, int side, sb_shape rows[SB_METHOD_ROWS])
 {
     sb_shape leaves[SB_LEAVES_MAX];
-    if (sb_backbone_leaves(c, 1, side, leaves) < 0)
+    if (sb_backbone_leaves(b, c, 1, side, leaves) < 0)
         return -1;
     for (int k = 0; k < SB_BACKBONE_ROWS; k++) {
         rows[k] = (sb_shape){ 0 };
@@ -89,12 +118,15 @@ static int rows_of(const sb_backbone *b, const sb_settings *c, int side, sb_shap
                 "views of %d x %d (data.view, views.N.size) cannot go through the encoder, not one", side,
                 side);
     }
-    return 0;
+    rows[SB_ROW_TEACHER] = (sb_shape){ 0 };
+    return b->teacher.graph
+               ? sb_teacher_shape(&b->teacher, 1, side, SB_TEACHER_FEATURES, &rows[SB_ROW_TEACHER])
+               : 0;
 }
 
-int sb_backbone_rows(const sb_backbone *b, const sb_settings *c, sb_shape rows[SB_BACKBONE_ROWS])
+int sb_backbone_rows(const sb_backbone *b, const sb_settings *c, sb_shape rows[SB_METHOD_ROWS])
 {
-    sb_shape others[SB_BACKBONE_ROWS];
+    sb_shape others[SB_METHOD_ROWS];
     if (rows_of(b, c, c->views[0].side, rows) != 0)
         return -1;
     for (int v = 1; v < c->view_count; v++) {

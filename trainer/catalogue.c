@@ -46,7 +46,7 @@ static int build(sketch *s)
     if (read_settings(s) != 0 || sb_graph_create(&s->encoder, &s->store) != 0 ||
         sb_graph_create(&s->loss, &s->store) != 0 || sb_graph_create(&s->target, &s->store) != 0)
         return -1;
-    sb_shape rows[SB_BACKBONE_ROWS];
+    sb_shape rows[SB_METHOD_ROWS];
     if (sb_backbone_build(&s->backbone, s->encoder, &s->settings, SB_F32) != 0 ||
         sb_backbone_rows(&s->backbone, &s->settings, rows) != 0)
         return -1;
@@ -58,6 +58,7 @@ static void discard(sketch *s)
     sb_graph_destroy(&s->encoder);
     sb_graph_destroy(&s->loss);
     sb_graph_destroy(&s->target);
+    sb_backbone_free(&s->backbone);
     sb_store_free(&s->store);
 }
 
@@ -71,6 +72,8 @@ static void say_parts(const sketch *s)
     printf("projector");
     if (s->kind->momentum)
         printf(", target network");
+    if (s->kind->teacher)
+        printf(", teacher (%s)", s->settings.teacher_encoder->name);
     for (int i = 0; i < s->store.count; i++) {
         const sb_entry *e = &s->store.entries[i];
         const int length = part_of(e->name);
@@ -88,7 +91,8 @@ static double memory(const sketch *s)
     double floats = 0;
     for (int k = 0; k < SB_ENTRY_KINDS; k++)
         floats += (double)(s->store.floats[k] - s->method.projector[k]) +
-                  (s->kind->momentum ? (double)s->method.projector[k] : 0);
+                  (s->kind->momentum ? (double)s->method.projector[k] : 0) +
+                  (double)s->backbone.teacher.store.floats[k];
     return 4 * floats;
 }
 
@@ -101,8 +105,8 @@ static int say(const sb_method_kind *kind)
         printf("%-12s %s\n%-12s ", kind->name, kind->summary, "");
         say_parts(&s);
         printf("; %d%s views of an image, %d encoded; %.1f MiB more\n%-12s ", views,
-               kind->views_most > views ? " or more" : "", kind->momentum ? 2 * views : views,
-               memory(&s) / (1 << 20), "");
+               kind->views_most > views ? " or more" : "",
+               kind->momentum || kind->teacher ? 2 * views : views, memory(&s) / (1 << 20), "");
         if (kind->works_from > 0)
             printf("known to work from batch %d: %s\n\n", kind->works_from, kind->evidence);
         else

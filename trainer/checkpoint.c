@@ -183,8 +183,15 @@ static int write_file(const char *path, const sb_checkpoint_view *v)
     char step[32];
     listing l;
     snprintf(step, sizeof step, "%" PRId64, v->step);
-    const char *metadata[] = { "format",       "pt", "smallbatch.step", step, "smallbatch.config",
-                               v->config_text, NULL };
+    const char *metadata[] = { "format",
+                               "pt",
+                               "smallbatch.step",
+                               step,
+                               "smallbatch.config",
+                               v->config_text,
+                               v->teacher ? "smallbatch.teacher" : NULL,
+                               v->teacher,
+                               NULL };
     int rc = list(v, &l);
     if (rc == 0)
         rc = sb_safetensors_write(path, l.tensors, l.count, metadata, look, &l);
@@ -252,6 +259,15 @@ static int read_step(const sb_safetensors *file, int64_t *out)
     return 0;
 }
 
+static int check_teacher(const sb_safetensors *file, const char *mark)
+{
+    const char *has = sb_safetensors_metadata(file, "smallbatch.teacher");
+    return !mark || (has && strcmp(has, mark) == 0)
+               ? 0
+               : sb_fail("its run has another teacher: teacher.file is not what it was (checksum %s, now %s)",
+                         has ? has : "none", mark);
+}
+
 static int load(const char *path, sb_checkpoint_view *v)
 {
     sb_safetensors file;
@@ -262,6 +278,8 @@ static int load(const char *path, sb_checkpoint_view *v)
     int rc = list(v, &l);
     if (rc == 0)
         rc = read_step(&file, &step);
+    if (rc == 0)
+        rc = check_teacher(&file, v->teacher);
     if (rc == 0)
         rc = take_all(&file, &l);
     if (rc == 0)

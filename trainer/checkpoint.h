@@ -34,6 +34,8 @@ typedef struct {
     int part_count;
     int64_t step;
     const char *config_text; /* save: kept in the file */
+    const char *teacher; /* mark of the teacher's file (teacher.h): a checkpoint of a run with another one is
+                            not used; NULL: the run has none, or it does not matter */
 } sb_checkpoint_view;
 
 /* Writes the view's checkpoint and removes all but the newest `keep`. */

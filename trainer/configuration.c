@@ -57,17 +57,17 @@ static const sb_key_table method_table = SB_KEY_TABLE("method", NULL, method_cho
 #define SB_METHOD(name) &sb_method_##name.keys,
 #define SB_ENCODER(name) &sb_encoder_##name.keys,
 #define SB_OPTIMISER(name) &sb_optimiser_##name.keys,
-const sb_key_table *const sb_tables[] = { &sb_common_table,    &sb_start_table,  &sb_continue_table,
-                                          &sb_cuda_table,      &sb_run_table,    &sb_data_table,
-                                          &sb_guide_table,     &sb_loader_table, &sb_batch_table,
+const sb_key_table *const sb_tables[] = { &sb_common_table,    &sb_start_table,     &sb_continue_table,
+                                          &sb_cuda_table,      &sb_run_table,       &sb_data_table,
+                                          &sb_guide_table,     &sb_loader_table,    &sb_batch_table,
                                           &method_table,
 #include "trainer/methods/methods.def"
                                           &encoder_table,
 #include "trainer/encoders/encoders.def"
-                                          &sb_projector_table, &sb_dense_table,  &sb_trainer_table,
-                                          &sb_optimiser_table,
+                                          &sb_projector_table, &sb_dense_table,     &sb_teacher_table,
+                                          &sb_trainer_table,   &sb_optimiser_table,
 #include "trainer/optimisers/optimisers.def"
-                                          &sb_evaluate_table,  &sb_view_table,   NULL };
+                                          &sb_evaluate_table,  &sb_view_table,      NULL };
 
 /* ---- reading ------------------------------------------------------------------------------------------- */
 
@@ -97,9 +97,54 @@ static int choose_method(sb_settings *s, sb_config *config)
     return 0;
 }
 
-static int fill(sb_settings *s, const sb_config *config)
+static int choose_encoder(const sb_config *config, const sb_encoder_kind **kind, unsigned char *keys)
 {
     encoder_choice encoder;
+    if (sb_config_fill(config, &encoder_table, &encoder) != 0)
+        return -1;
+    *kind = encoders[encoder.name];
+    return fill_choice(config, &(*kind)->keys, keys);
+}
+
+/* Of "NAME KEY=VALUE...": the keys are as `encoder` has them. */
+static int read_teacher(sb_config *config, sb_settings *s)
+{
+    char text[sizeof s->teacher.encoder], *rest = text, *word, name[SB_KEY_NAME_MAX];
+    int rc = 0;
+    memcpy(text, s->teacher.encoder, sizeof text);
+    for (bool first = true; rc == 0 && (word = strtok_r(rest, " ", &rest)); first = false)
+        rc = snprintf(name, sizeof name, first ? "encoder.name=%s" : "encoder.%s", word) < (int)sizeof name
+                 ? sb_config_set(config, name)
+                 : sb_fail("%s is too long", word);
+    if (rc == 0 && config->count == 0)
+        rc = sb_fail("the name of an encoder was expected");
+    return rc != 0 || sb_config_check(config, sb_tables) != 0
+               ? -1
+               : choose_encoder(config, &s->teacher_encoder, s->teacher_encoder_keys);
+}
+
+static int choose_teacher(sb_settings *s, const sb_config *config)
+{
+    char whole[PATH_MAX];
+    if (sb_config_fill(config, &sb_teacher_table, &s->teacher) != 0)
+        return -1;
+    if (!s->method->teacher)
+        return s->teacher.file[0] == '\0' ? 0
+                                          : sb_fail("%s: teacher.file: method %s has no teacher",
+                                                    sb_config_place(config, "teacher.file"), s->method->name);
+    if (realpath(s->teacher.file, whole))
+        memcpy(s->teacher.file, whole, sizeof whole);
+    sb_config own;
+    sb_config_init(&own);
+    const int rc = read_teacher(&own, s);
+    sb_config_free(&own);
+    return rc == 0 ? 0
+                   : sb_context("%s: teacher.encoder = %s", sb_config_place(config, "teacher.encoder"),
+                                s->teacher.encoder);
+}
+
+static int fill(sb_settings *s, const sb_config *config)
+{
     if (sb_config_fill(config, &sb_common_table, &s->common) != 0 ||
         sb_config_fill(config, &sb_start_table, &s->start) != 0 ||
         sb_config_fill(config, &sb_continue_table, &s->continuing) != 0 ||
@@ -107,10 +152,7 @@ static int fill(sb_settings *s, const sb_config *config)
         sb_config_fill(config, &sb_run_table, &s->run) != 0 ||
         sb_loader_keys_read(config, &s->data, &s->loader) != 0 ||
         fill_choice(config, &s->method->keys, s->method_keys) != 0 ||
-        sb_config_fill(config, &encoder_table, &encoder) != 0)
-        return -1;
-    s->encoder = encoders[encoder.name];
-    if (fill_choice(config, &s->encoder->keys, s->encoder_keys) != 0 ||
+        choose_encoder(config, &s->encoder, s->encoder_keys) != 0 || choose_teacher(s, config) != 0 ||
         sb_config_fill(config, &sb_projector_table, &s->projector) != 0 ||
         sb_config_fill(config, &sb_dense_table, &s->dense) != 0 ||
         sb_config_fill(config, &sb_trainer_table, &s->trainer) != 0 ||
@@ -197,9 +239,10 @@ static int settle(sb_settings *s, sb_config *config)
         if (s->views[v].size.count == 1 && settle_number(config, name, s->views[v].side) != 0)
             return -1;
     }
-    return settle_number(config, "trainer.threads", s->trainer.threads) != 0
-               ? -1
-               : sb_config_settle(config, "data.path", s->data.path);
+    if (settle_number(config, "trainer.threads", s->trainer.threads) != 0 ||
+        (s->teacher.file[0] != '\0' && sb_config_settle(config, "teacher.file", s->teacher.file) != 0))
+        return -1;
+    return sb_config_settle(config, "data.path", s->data.path);
 }
 
 int sb_settings_read(sb_settings *out, sb_config *config)

@@ -17,6 +17,7 @@
 #include "trainer/keys.h"
 #include "trainer/method.h"
 #include "trainer/optimiser.h"
+#include "trainer/teacher.h"
 
 #define SB_CHOICE_BYTES 512 /* of one choice's own keys at most */
 
@@ -30,6 +31,7 @@ struct sb_settings {
     sb_loader_keys loader;
     sb_projector_keys projector;
     sb_dense_keys dense;
+    sb_teacher_keys teacher;
     sb_trainer_keys trainer;
     sb_optimiser_keys optimiser;
     sb_evaluate_keys evaluate;
@@ -39,11 +41,11 @@ struct sb_settings {
     int view_count;
     sb_view_keys views[SB_VIEWS_MAX];
     int bank; /* samples that a loss compares, of this batch and of earlier ones; 0: of this one alone */
-    const sb_method_kind *method; /* what was chosen, and its own keys */
-    const sb_encoder_kind *encoder;
+    const sb_method_kind *method;                     /* what was chosen, and its own keys */
+    const sb_encoder_kind *encoder, *teacher_encoder; /* the teacher's: NULL: the method has none */
     const sb_optimiser_kind *optimiser_kind;
     _Alignas(max_align_t) unsigned char method_keys[SB_CHOICE_BYTES], encoder_keys[SB_CHOICE_BYTES],
-        optimiser_keys[SB_CHOICE_BYTES];
+        teacher_encoder_keys[SB_CHOICE_BYTES], optimiser_keys[SB_CHOICE_BYTES];
 };
 
 /* Every table, in the order in which a configuration is written; ends with NULL. */

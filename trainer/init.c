@@ -318,8 +318,8 @@ static int check(const taking *t, const size_t *whole)
         if (w->entry->extent.given)
             return sb_fail("tensor %s stays as the file has it, and the file has %s", w->tensor.name, has);
         if (whole && w->entry->offset + w->entry->count <= whole[w->entry->kind])
-            return sb_fail("continue goes on from a whole backbone: of tensor %s %s the file has %s",
-                           w->tensor.name, sb_tensor_describe(&w->tensor, needs), has);
+            return sb_fail("a whole network is needed: of tensor %s %s the file has %s", w->tensor.name,
+                           sb_tensor_describe(&w->tensor, needs), has);
     }
     return 0;
 }

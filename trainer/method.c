@@ -231,6 +231,10 @@ sb_t sb_target_embedding(sb_method *m, int view)
 
 sb_t sb_map_of_views(sb_method *m) { return m->rows[SB_ROW_MAP]; }
 
+sb_t sb_losses_of_views(sb_method *m) { return m->rows[SB_ROW_LOSS]; }
+
+sb_t sb_teacher_features(sb_method *m) { return m->rows[SB_ROW_TEACHER]; }
+
 sb_t sb_target_map(sb_method *m)
 {
     if (m->target_map == SB_NONE)
@@ -278,26 +282,26 @@ static sb_t add_guides(sb_method *m, sb_t loss)
 bool sb_method_fills(const sb_method *m, int64_t step) { return step < m->samples / m->batch - 1; }
 
 /* The leaves that the backbone gives, in the order of its rows. */
-static int add_rows(sb_method *m, const sb_shape rows[SB_BACKBONE_ROWS])
+static int add_rows(sb_method *m, const sb_shape rows[SB_METHOD_ROWS])
 {
-    static const char *const names[] = { "features", "map", "losses" };
-    for (int k = 0; k < SB_BACKBONE_ROWS; k++) {
+    static const char *const names[] = { "features", "map", "losses", "teacher's features" };
+    for (int k = 0; k < SB_METHOD_ROWS; k++) {
         sb_shape all = rows[k];
         all.n = m->views * m->batch;
         m->rows[k] = SB_NONE;
         if (all.c == 0)
             continue;
         m->given[m->graph->leaf_count] = (sb_given){ .kind = SB_GIVEN_BACKBONE, .index = k };
-        m->rows[k] = sb_leaf(m->graph, names[k], all, true);
+        m->rows[k] = sb_leaf(m->graph, names[k], all, k < SB_BACKBONE_ROWS);
         if (m->rows[k] < 0 ||
-            (m->kind->momentum && k != SB_ROW_LOSS && sb_leaf(m->target, names[k], all, false) < 0))
+            (m->kind->momentum && k < SB_ROW_LOSS && sb_leaf(m->target, names[k], all, false) < 0))
             return -1;
     }
     return 0;
 }
 
 int sb_method_build(sb_method *m, sb_graph *graph, sb_graph *target, const sb_settings *config,
-                    const sb_shape rows[SB_BACKBONE_ROWS])
+                    const sb_shape rows[SB_METHOD_ROWS])
 {
     *m = (sb_method){ .kind = config->method,
                       .config = config,
@@ -333,7 +337,7 @@ int sb_method_build(sb_method *m, sb_graph *graph, sb_graph *target, const sb_se
     if (places && sb_dense_begin(m, &dense) != 0)
         return -1;
     memcpy(m->projector, graph->store->floats, sizeof m->projector);
-    sb_t own = m->kind->build ? m->kind->build(m) : sb_mean(graph, m->rows[SB_ROW_LOSS]);
+    sb_t own = m->kind->build ? m->kind->build(m) : sb_mean(graph, sb_losses_of_views(m));
     if (places)
         own = sb_combine(graph, own, sb_dense_loss(m, &dense), .alpha = (float)(1 - config->dense.weight),
                          .beta = (float)config->dense.weight);

@@ -5,16 +5,21 @@
  * does the rest (views, chunks, target network, optimiser, checkpoints). Row v * samples + i of what covers
  * all views is view v of sample i.
  *
- * What is built is run in this order in each step: the target network over all views, if one was asked for;
- * the backbone; this graph over the whole batch, there and back; the optimiser's step; then, at once, what a
- * step leaves behind: the target's average, the queues' rows, rows that are to have unit length, and what is
- * kept for each image. Where a step has several batches (trainer.accumulate), the networks and this graph run
- * once for each, and what is left behind comes after the last: a method that keeps anything is refused there.
+ * What is built is run in this order in each step: the target network or the teacher over all views, if one
+ * was asked for; the backbone; this graph over the whole batch, there and back; the optimiser's step; then,
+ * at once, what a step leaves behind: the target's average, the queues' rows, rows that are to have unit
+ * length, and what is kept for each image. Where a step has several batches (trainer.accumulate), the
+ * networks and this graph run once for each, and what is left behind comes after the last: a method that
+ * keeps anything is refused there.
  *
  * A method may want more of the backbone than the features (sb_backbone_row): a map of each view, of the
  * target's too, or the loss of each view by itself, which a graph behind the encoder makes where the view is
  * in the backbone (`inside`). Where that is all of the loss, its gradient is known before its value, and one
  * pass through the backbone is enough.
+ *
+ * A method may learn from a teacher (teacher.h), which goes over each chunk of views before the backbone. Its
+ * features are the whole batch's. Its map is there with the chunk alone, for `inside`, so that memory does
+ * not grow with the batch; a batch of several chunks goes through the teacher twice.
  *
  * With a bank (method.bank) the loss compares more samples than a batch has: behind the rows of a batch stand
  * those of the batches before it, without a gradient. A method does not notice: it has the embeddings of
@@ -50,17 +55,19 @@ typedef struct sb_method sb_method;
 /* A number that follows from the step: 0 is the first of `steps`. */
 typedef double (*sb_schedule)(const sb_method *method, int64_t step, int64_t steps);
 
-/* What the backbone gives of each view. */
+/* What the backbone gives of each view; and what the method is given beside it, without a gradient. */
 typedef enum {
     SB_ROW_FEATURES,
     SB_ROW_MAP,  /* what the features are the mean of, in cells: f32 [g, g, c] */
     SB_ROW_LOSS, /* of the view by itself */
-    SB_BACKBONE_ROWS
+    SB_BACKBONE_ROWS,
+    SB_ROW_TEACHER = SB_BACKBONE_ROWS, /* the teacher's features */
+    SB_METHOD_ROWS
 } sb_backbone_row;
 
 /* What a leaf of the graph is given before it runs. */
 typedef enum {
-    SB_GIVEN_BACKBONE,   /* the backbone's row `index` (sb_backbone_row), of all views */
+    SB_GIVEN_BACKBONE,   /* row `index` (sb_backbone_row), of all views */
     SB_GIVEN_PLACES,     /* where the samples lie; NULL where none overlap */
     SB_GIVEN_TARGET,     /* output `index` of the target's graph */
     SB_GIVEN_TARGET_MAP, /* the target backbone's, of all views */
@@ -114,10 +121,12 @@ typedef enum {
 
 /* The graph of the encoder, which is made longer: what `inside` has to go on from. pixels: as they came,
  * 8-bit [n, side, side, channels]; map and prefix: encoder.h; visible, predicted: the numbers of these cells
- * of each view, i32 [n, 1, count, 1], where the method masks. */
+ * of each view, i32 [n, 1, count, 1], where the method masks; places, teacher: where there is a teacher and
+ * its map is wanted, the map and the teacher's in the same cells, f32 [n, g, g, c] each, the latter without a
+ * gradient. */
 typedef struct {
     sb_graph *graph;
-    sb_t pixels, map, visible, predicted;
+    sb_t pixels, map, visible, predicted, places, teacher;
     int prefix, cell; /* cell: its side in pixels; 0: the encoder has none */
 } sb_inside;
 
@@ -134,9 +143,11 @@ typedef struct {
     const char *const *defaults; /* "key=value" for keys of others, where the recipe says nothing; ends with
                                     NULL; NULL: none */
     int views_least, views_most;
-    int samples_least;                             /* a smaller batch is refused with this number */
-    sb_schedule momentum;                          /* of the target network; NULL: there is none */
-    bool images;                                   /* it keeps something for each image */
+    int samples_least;    /* a smaller batch is refused with this number */
+    sb_schedule momentum; /* of the target network; NULL: there is none */
+    bool images;          /* it keeps something for each image */
+    bool teacher; /* it learns from another network (teacher.h); its map, if any, is as large as `map` says,
+                     and then only `inside` has maps */
     void (*mask)(const void *keys, sb_masks *out); /* says block, hidden, predicted. NULL: nothing is hidden,
                                                       and all of a view is encoded */
     int (*map)(const void *keys); /* cells of the map's side at most; NULL: it wants no map */
@@ -155,10 +166,10 @@ struct sb_method {
     const void *keys;          /* the method's own, filled */
     int batch;                 /* samples that go through the network */
     int samples, views, width; /* samples: that the loss compares, of batch and bank; width: of a feature */
-    sb_t rows[SB_BACKBONE_ROWS], target_map; /* SB_NONE: there are none */
-    int step_samples;                        /* of an optimiser step: of its batches together */
-    int images;                              /* of the data set */
-    int64_t steps;                           /* of the run */
+    sb_t rows[SB_METHOD_ROWS], target_map; /* SB_NONE: there are none */
+    int step_samples;                      /* of an optimiser step: of its batches together */
+    int images;                            /* of the data set */
+    int64_t steps;                         /* of the run */
     sb_graph *graph, *target; /* target: its projector, over the target's features, which are leaf 0 */
     sb_given given[SB_LEAVES_MAX];
     sb_t embeddings[SB_VIEWS_MAX], targets[SB_VIEWS_MAX]; /* of the batch; SB_NONE: not asked for yet */
@@ -174,10 +185,10 @@ struct sb_method {
 };
 
 /* Builds heads and loss into two empty graphs of one store, the target's if the method has one, over what the
- * backbone gives of each view (n is 1; c is 0: nothing): leaf k of the graph is the k-th that is given, of
- * all views. `out` is kept as long as the graphs are. */
+ * backbone and the teacher give of each view (n is 1; c is 0: nothing): leaf k of the graph is the k-th that
+ * is given, of all views. `out` is kept as long as the graphs are. */
 int sb_method_build(sb_method *out, sb_graph *graph, sb_graph *target, const sb_settings *config,
-                    const sb_shape rows[SB_BACKBONE_ROWS]);
+                    const sb_shape rows[SB_METHOD_ROWS]);
 
 /* Whether the bank is not full yet in this step. */
 bool sb_method_fills(const sb_method *method, int64_t step);
@@ -210,6 +221,11 @@ sb_t sb_places(sb_method *method);
  */
 sb_t sb_map_of_views(sb_method *method);
 sb_t sb_target_map(sb_method *method);
+
+/* The losses of all views, which `inside` makes, [views * samples, 1]; and of a teacher the features, which
+ * have no gradient, [views * samples, width]. */
+sb_t sb_losses_of_views(sb_method *method);
+sb_t sb_teacher_features(sb_method *method);
 
 /* Of the target's graph, whose leaves are the target's features and its map, where there is one: tensor t of
  * it as a leaf of the method's graph. */

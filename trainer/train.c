@@ -35,6 +35,7 @@
 #include "trainer/schedule.h"   /* sb_schedule_lr */
 #include "trainer/status.h"     /* sb_status, sb_metrics_* */
 #include "trainer/step/step.h"  /* sb_step_* */
+#include "trainer/teacher.h"    /* sb_teacher_take */
 
 #define POLL_MS 20
 
@@ -42,6 +43,7 @@ typedef struct {
     const char *run_dir;
     sb_settings config;
     char *config_text;
+    char teacher[SB_TEACHER_MARK]; /* of its file; "": there is none */
     sb_guides guides;
     sb_images images; /* none where the method asks for none */
     sb_device *device;
@@ -208,10 +210,32 @@ static int publish_weights(train *t)
     return sb_publish_weights(&t->publisher, t->device, t->number, sb_step_section(t->step));
 }
 
-static int save(train *t)
+/* All that a checkpoint has, and which teacher it belongs to. */
+static sb_checkpoint_view kept(const train *t)
 {
     sb_checkpoint_view view = sb_step_kept(t->step, t->number, t->config_text);
+    view.teacher = t->teacher[0] ? t->teacher : NULL;
+    return view;
+}
+
+static int save(train *t)
+{
+    const sb_checkpoint_view view = kept(t);
     return sb_checkpoint_save(t->run_dir, &view, t->config.trainer.checkpoint_keep);
+}
+
+/* The teacher's weights, where the method has one. */
+static int take_teacher(train *t)
+{
+    if (!t->config.method->teacher)
+        return 0;
+    const sb_checkpoint_view view = sb_step_teacher(t->step);
+    char *report;
+    if (sb_teacher_take(&view, &t->config, &report, t->teacher) != 0)
+        return -1;
+    sb_note("teacher: %s: %s", t->config.teacher.file, report);
+    free(report);
+    return 0;
 }
 
 /* Weights of the file that `init` names, if it names one. */
@@ -247,7 +271,9 @@ static int take_given(const train *t, const sb_checkpoint_view *view)
 /* From the newest checkpoint; else from `init`; else as initialised. */
 static int restore(train *t)
 {
-    sb_checkpoint_view view = sb_step_kept(t->step, t->number, t->config_text);
+    if (take_teacher(t) != 0)
+        return -1;
+    sb_checkpoint_view view = kept(t);
     int found = sb_checkpoint_load_latest(t->run_dir, &view);
     if (found < 0)
         return -1;
@@ -670,8 +696,10 @@ int sb_train_check(const sb_settings *config)
 {
     train t = { .config = *config };
     int rc = make_step(&t);
+    if (rc == 0)
+        rc = take_teacher(&t);
     if (rc == 0) {
-        sb_checkpoint_view view = sb_step_kept(t.step, t.number, t.config_text);
+        const sb_checkpoint_view view = kept(&t);
         rc = take_init(&t, &view);
     }
     teardown(&t);

@@ -77,7 +77,7 @@ typedef struct {
     sb_graph *encoder, *loss, *target;
     sb_backbone backbone;
     sb_method method;
-    sb_shape rows[SB_BACKBONE_ROWS];
+    sb_shape rows[SB_METHOD_ROWS];
 } graphs;
 
 static void free_graphs(graphs *g)
@@ -85,6 +85,7 @@ static void free_graphs(graphs *g)
     sb_graph_destroy(&g->encoder);
     sb_graph_destroy(&g->loss);
     sb_graph_destroy(&g->target);
+    sb_backbone_free(&g->backbone);
     sb_store_free(&g->store);
 }
 
@@ -101,6 +102,21 @@ static int build(graphs *g, const sb_settings *config, sb_type type)
     return sb_method_build(&g->method, g->loss, g->target, config, g->rows);
 }
 
+/* The teacher over a chunk of n views. */
+static int count_teacher(const counter *c, const sb_teacher *teacher, int n, int side, int passes,
+                         size_t *arena)
+{
+    const sb_shape pixels = sb_teacher_pixels(teacher, n, side);
+    sb_plan *plan;
+    if (sb_plan_create(&plan, teacher->graph, &pixels, &(sb_plan_options){ 0 }) != 0)
+        return -1;
+    for (int i = 0; i < (teacher->places ? passes : 1); i++)
+        sb_plan_visit(plan, false, count_call, (void *)(uintptr_t)c);
+    *arena = sb_plan_arena_bytes(plan) > *arena ? sb_plan_arena_bytes(plan) : *arena;
+    sb_plan_destroy(&plan);
+    return 0;
+}
+
 /* A chunk of n views: there and back, and there once more where the batch has several. */
 static int count_chunk(const counter *c, const graphs *g, const sb_settings *config, int n, int side,
                        int passes, size_t *arena)
@@ -108,7 +124,8 @@ static int count_chunk(const counter *c, const graphs *g, const sb_settings *con
     sb_shape leaves[SB_LEAVES_MAX];
     const sb_plan_options options = { .training = true };
     sb_plan *plan;
-    if (sb_backbone_leaves(config, n, side, leaves) < 0 ||
+    if ((g->backbone.teacher.graph && count_teacher(c, &g->backbone.teacher, n, side, passes, arena) != 0) ||
+        sb_backbone_leaves(&g->backbone, config, n, side, leaves) < 0 ||
         sb_plan_create(&plan, g->encoder, leaves, &options) != 0)
         return -1;
     for (int i = 0; i < passes; i++)

@@ -33,11 +33,10 @@ static size_t total_of(const sb_step_budget *b) { return b->weights + b->packed 
  * heads and loss take does not depend on it. */
 static sb_t build(sb_graph *g, const void *keys, const sb_encoder_input *input, sb_encoder_map *map)
 {
-    (void)map;
     (void)keys;
     sb_t t = test_input(g, 32, input->channels, input->type);
     t = sb_conv(g, t, "a", .out = 512, .kernel = 7, .stride = 8, .pad = 3);
-    t = sb_batchnorm(g, t, SB_NONE, "norm", .relu = true);
+    map->map = t = sb_batchnorm(g, t, SB_NONE, "norm", .relu = true);
     return sb_output(g, sb_avgpool(g, t), true);
 }
 
@@ -131,7 +130,8 @@ void budget_is_flat(sb_device *device)
                 if (strstr(found.gl_pathv[i], "wmse") &&
                     batch < 32) /* its covariances need as many samples */
                     continue;
-                if (strstr(found.gl_pathv[i], "mae") && batch < cases[c].chunk) /* of one view a sample */
+                if ((strstr(found.gl_pathv[i], "mae") || strstr(found.gl_pathv[i], "distillation")) &&
+                    batch < cases[c].chunk) /* of one view a sample */
                     continue;
                 const sb_step_budget budget = size_of(device, found.gl_pathv[i], cases[c].side, batch,
                                                       cases[c].chunk);

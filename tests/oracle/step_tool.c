@@ -1,6 +1,6 @@
 /* Drives the training step (trainer/step/step.h) with states and pixels from outside, for
  * tests/oracle/step.py, and with a small encoder for tests/oracle/method_step.py (method_step_tool.c).
- * Arguments: a recipe, or none, and KEY=VALUEs.
+ * Arguments: a recipe, or none, and KEY=VALUEs. A teacher's weights are taken from its file.
  *
  * It writes what it has, a line each, and an empty line:
  *     parameter NAME SIDE...      in the order of the flat arrays
@@ -26,6 +26,7 @@
 
 #include "proto/error.h"
 #include "trainer/step/step.h"
+#include "trainer/teacher.h"
 
 static int64_t allocations;
 
@@ -174,6 +175,17 @@ static void introduce(const tool *t, int arrays)
 static size_t weight_floats(const tool *t) { return sb_step_store(t->step)->floats[SB_ENTRY_WEIGHT]; }
 static size_t statistic_floats(const tool *t) { return sb_step_store(t->step)->floats[SB_ENTRY_STATISTIC]; }
 
+static int take_teacher(const tool *t)
+{
+    char mark[SB_TEACHER_MARK], *report = NULL;
+    if (!t->config.method->teacher)
+        return 0;
+    const sb_checkpoint_view view = sb_step_teacher(t->step);
+    const int rc = sb_teacher_take(&view, &t->config, &report, mark);
+    free(report);
+    return rc;
+}
+
 static int setup(tool *t, int argc, char **argv)
 {
     static char path[] = "data.path=."; /* one that is there, in place of the program's name */
@@ -182,7 +194,7 @@ static int setup(tool *t, int argc, char **argv)
     if (sb_settings_of(&t->config, recipe, (const char *const *)argv + (recipe ? 1 : 0),
                        argc - (recipe ? 1 : 0)) != 0 ||
         sb_device_cpu(&t->device, t->config.trainer.threads) != 0 ||
-        sb_step_create(&t->step, t->device, &t->config) != 0)
+        sb_step_create(&t->step, t->device, &t->config) != 0 || take_teacher(t) != 0)
         return -1;
     int arrays, width, batch = t->config.trainer.batch, rows = t->config.view_count * batch;
     sb_step_state(t->step, &arrays);

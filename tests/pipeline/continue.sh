@@ -93,7 +93,7 @@ prepare() { build/sb_trainer prepare --recipe recipes/demo.yaml data.path="$work
 says() { grep -E "$1" <(prepare "${@:2}"); }
 ok "refused: nothing to continue from" says "continue: there are no weights to go on from: init=FILE" continue=true
 ok "refused: a pickle; how to convert it is said" says "torch.load.* '$work/weights.pth' '$work/weights.safetensors'$" init="$work/weights.pth"
-ok "refused: a part of a backbone" says "continue goes on from a whole backbone: of tensor layer1.2.conv1.weight .* the file has none" continue=true encoder.name=resnet34 \
+ok "refused: a part of a backbone" says "a whole network is needed: of tensor layer1.2.conv1.weight .* the file has none" continue=true encoder.name=resnet34 \
     init="$work/given.safetensors"
 ok "a run continues" reports
 ok "  what was taken, resized, new and left over" grep -E "init: .*: 99 tensors taken; 1 resized \(conv1.weight: f32 \[64, 3, 3, 3\] to f32 \[64, 1, 3, 3\], sums over channels\); 0 of .*; [0-9]+ new: .*\(projector.*; 0 left over" "$work/out"

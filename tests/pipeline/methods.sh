@@ -16,6 +16,7 @@ also() {
         dino) echo method.prototypes=24 ;;
         swav) echo method.prototypes=24 method.queue=16 method.queue_from=0.3 method.frozen=0.2 ;;
         lejepa) echo method.directions=64 ;;
+        distillation) echo data.view=64 teacher.encoder=resnet18 teacher.file="$work/teacher.safetensors" method.queue=16 ;;
         mae) echo method.block=1 method.decoder_width=32 method.decoder_blocks=1 ;;
         fcmae) echo data.tile=96 data.view=96 method.decoder_width=32 ;;
     esac
@@ -100,6 +101,10 @@ more() {
         dino)
             ok "it keeps its centre" keeps dino centre
             ok "  and the target's own prototypes" keeps dino target.prototypes ;;
+        distillation)
+            ok "it keeps its queue" keeps distillation queue
+            ok "  and exports nothing of what imitates" exported distillation
+            ok "  and takes a batch of one sample" train distillation distillation.alone trainer.batch=1 ;;
         mae)
             ok "its decoder is not exported" encoder_alone mae pos_embed blocks.11.mlp.fc2.bias
             ok "  and it takes a batch of one sample" train mae mae.alone trainer.batch=1 ;;
@@ -126,6 +131,10 @@ both() {
 
 make_images
 ok "what holds a trainer" make_fault
+# For methods that have a teacher: a run as any.
+ok "a network that may teach" train dcl teacher trainer.steps=4
+cp "$work/teacher/backbone.safetensors" "$work/teacher.safetensors"
+rm -rf "$work/teacher"
 for recipe in recipes/methods/*.yaml; do
     method=$(basename "$recipe" .yaml)
     both "$method" "$method"

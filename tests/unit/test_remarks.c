@@ -33,7 +33,7 @@ static int warnings_of(const char *recipe, const char *const *keys, int *batch)
     assert_int_equal(sb_graph_create(&loss, &store), 0);
     assert_int_equal(sb_graph_create(&target, &store), 0);
     sb_backbone backbone;
-    sb_shape rows[SB_BACKBONE_ROWS];
+    sb_shape rows[SB_METHOD_ROWS];
     if (sb_backbone_build(&backbone, encoder, &settings, SB_F32) != 0 ||
         sb_backbone_rows(&backbone, &settings, rows) != 0 ||
         sb_method_build(&method, loss, target, &settings, rows) != 0)
@@ -44,6 +44,7 @@ static int warnings_of(const char *recipe, const char *const *keys, int *batch)
     sb_graph_destroy(&encoder);
     sb_graph_destroy(&loss);
     sb_graph_destroy(&target);
+    sb_backbone_free(&backbone);
     sb_store_free(&store);
     return found;
 }

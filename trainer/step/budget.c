@@ -28,14 +28,15 @@ typedef struct {
     size_t *account; /* of the budget */
 } want;
 
-enum { WANTS_MAX = 24 + 4 * SB_BACKBONE_ROWS + 2 * SB_STEP_PLANS_MAX };
+enum { WANTS_MAX = 27 + 4 * SB_BACKBONE_ROWS + 3 * SB_STEP_PLANS_MAX };
 
 /* A chunk, how many there are of its kind, and what its plan takes. */
 typedef struct {
     int side, n, chunks;
-    sb_plan_bytes bytes;
-    size_t cells;                 /* bytes of which are visible and predicted */
-    void *packed, *target_packed; /* of the pointers that are to be set; NULL: a question alone */
+    sb_plan_bytes bytes, teacher;
+    size_t cells, map; /* bytes of which are visible and predicted; of the teacher's map */
+    void *packed, *target_packed, *teacher_packed; /* of the pointers that are to be set; NULL: a question
+                                                      alone */
 } piece;
 
 static size_t align(size_t bytes) { return (bytes + ALIGN - 1) / ALIGN * ALIGN; }
@@ -45,15 +46,30 @@ static size_t cells_of(const sb_masks *m, int n)
     return (size_t)n * ((size_t)m->visible_count + (size_t)m->predicted_count) * sizeof(int32_t);
 }
 
+static sb_plan_bytes bytes_of(const sb_plan *plan)
+{
+    return (sb_plan_bytes){ sb_plan_arena_bytes(plan), sb_plan_kept_bytes(plan), sb_plan_packed_bytes(plan) };
+}
+
 /* The chunks as they are laid out. Returns how many differ. */
 static int planned_pieces(sb_step *s, piece list[SB_STEP_PLANS_MAX])
 {
     for (int i = 0; i < s->plan_count; i++) {
         sb_step_plan *p = &s->plans[i];
-        const sb_plan_bytes bytes = { sb_plan_arena_bytes(p->plan), sb_plan_kept_bytes(p->plan),
-                                      sb_plan_packed_bytes(p->plan) };
-        list[i] = (piece){ p->side,          p->n, p->chunks, bytes, cells_of(&p->masks, p->n), &p->packed,
-                           &p->target_packed };
+        list[i] = (piece){ .side = p->side,
+                           .n = p->n,
+                           .chunks = p->chunks,
+                           .bytes = bytes_of(p->plan),
+                           .cells = cells_of(&p->masks, p->n),
+                           .packed = &p->packed,
+                           .target_packed = &p->target_packed,
+                           .teacher_packed = &p->teacher_packed };
+        if (p->teacher)
+            list[i].teacher = bytes_of(p->teacher);
+        if (p->teacher && s->backbone.teacher.places) {
+            const sb_shape map = sb_plan_output_shape(p->teacher, SB_TEACHER_MAP);
+            list[i].map = sb_shape_bytes(&map);
+        }
     }
     return s->plan_count;
 }
@@ -75,7 +91,8 @@ static int sized_pieces(const sb_step *s, int most, piece list[SB_STEP_PLANS_MAX
             return -1;
         p->cells = cells_of(&masks, n);
         sb_masks_free(&masks);
-        if (sb_backbone_leaves(s->config, n, side, leaves) < 0 ||
+        if (sb_backbone_leaves(&s->backbone, s->config, n, side, leaves) < 0 ||
+            sb_step_size_teacher(s, n, side, &p->teacher, &p->map) != 0 ||
             sb_plan_size(&p->bytes, s->encoder, leaves,
                          &(sb_plan_options){ .training = true, .again = s->again }) != 0)
             return sb_step_cannot_plan(s, n, side);
@@ -99,9 +116,9 @@ static size_t unit_rows(const sb_step *s)
 static size_t list_wants(sb_step *s, const piece pieces[], int piece_count, want list[WANTS_MAX], int *count)
 {
     const size_t rows = (size_t)s->rows, statistics = s->store.floats[SB_ENTRY_STATISTIC];
-    size_t arena = 0, pixels = 0, cells = 0, largest = 0, total = 0;
+    size_t arena = 0, pixels = 0, cells = 0, map = 0, largest = 0, total = 0;
     int chunks = 0;
-    const bool target_network = s->method.kind->momentum != NULL;
+    const bool target_network = s->method.kind->momentum != NULL, teacher = s->backbone.teacher.graph != NULL;
     const sb_plan_bytes heads = s->heads_bytes, target_heads = s->target_heads_bytes;
     const size_t passing = heads.arena - heads.kept +
                            target_heads.arena; /* gone when the gradient is there */
@@ -112,12 +129,16 @@ static size_t list_wants(sb_step *s, const piece pieces[], int piece_count, want
         size_t views = n * side * side * (size_t)s->config->data.channels;
         arena = p->bytes.arena > arena ? p->bytes.arena : arena;
         pixels = views > pixels ? views : pixels;
+        arena = p->teacher.arena > arena ? p->teacher.arena : arena; /* before the backbone has it */
         cells = p->cells > cells ? p->cells : cells;
+        map = p->map > map ? p->map : map;
         largest = n > largest ? n : largest;
         chunks += p->chunks;
         list[(*count)++] = (want){ p->bytes.packed, p->packed, &s->budget.packed };
         if (target_network)
             list[(*count)++] = (want){ p->bytes.packed, p->target_packed, &s->budget.packed };
+        if (teacher)
+            list[(*count)++] = (want){ p->teacher.packed, p->teacher_packed, &s->budget.packed };
     }
     s->shares = chunks >= SHARING_CHUNKS && passing > arena / SHARING_GAIN;
     if (s->shares && passing > arena)
@@ -164,6 +185,14 @@ static size_t list_wants(sb_step *s, const piece pieces[], int piece_count, want
     };
     for (size_t i = 0; target_network && i < sizeof target / sizeof *target; i++)
         list[(*count)++] = target[i];
+    const want of_teacher[] = {
+        { sb_section_bytes(s->backbone.teacher.store.floats, false), &s->teacher_memory, &s->budget.weights },
+        { map, &s->teacher_map, &s->budget.activations },
+        { rows * s->given_rows[SB_ROW_TEACHER].width * sizeof(float), &s->given_rows[SB_ROW_TEACHER].rows,
+          &s->budget.batch },
+    };
+    for (size_t i = 0; teacher && i < sizeof of_teacher / sizeof *of_teacher; i++)
+        list[(*count)++] = of_teacher[i];
     for (int i = 0; i < *count; i++)
         total += list[i].bytes = align(list[i].bytes);
     return total;
@@ -338,8 +367,11 @@ int sb_step_take_memory(sb_step *s)
         s->target_arena = (char *)s->arena + s->heads_bytes.arena - s->heads_bytes.kept;
     add_up(s, list, count);
     s->budget.chunks = s->chunk_count;
-    for (int i = 0; i < s->plan_count; i++)
+    for (int i = 0; i < s->plan_count; i++) {
         sb_plan_bind(s->plans[i].plan, s->arena, s->plans[i].packed);
+        if (s->plans[i].teacher)
+            sb_plan_bind(s->plans[i].teacher, s->arena, s->plans[i].teacher_packed);
+    }
     sb_plan_bind(s->heads, s->heads_arena, s->heads_packed);
     if (s->target_heads)
         sb_plan_bind(s->target_heads, s->target_arena, s->target_packed);

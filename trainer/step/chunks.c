@@ -10,7 +10,7 @@ int sb_step_cannot_plan(const sb_step *s, int n, int side)
 {
     sb_shape one[SB_LEAVES_MAX];
     sb_plan_bytes bytes;
-    if (sb_backbone_leaves(s->config, 1, side, one) < 0 ||
+    if (sb_backbone_leaves(&s->backbone, s->config, 1, side, one) < 0 ||
         sb_plan_size(&bytes, s->encoder, one, &(sb_plan_options){ .training = true, .again = s->again }) != 0)
         return sb_context("views of %d x %d (data.view, views.N.size) cannot go through the encoder, not one",
                           side, side);
@@ -27,18 +27,17 @@ static sb_step_plan *plan_for(sb_step *s, int side, int n)
     sb_step_plan *p = &s->plans[s->plan_count];
     sb_shape leaves[SB_LEAVES_MAX];
     const sb_plan_options options = { .training = true, .again = s->again };
-    if (sb_backbone_leaves(s->config, n, side, leaves) < 0 ||
+    *p = (sb_step_plan){ .side = side, .n = n };
+    if (sb_backbone_leaves(&s->backbone, s->config, n, side, leaves) < 0 ||
         sb_plan_create(&p->plan, s->encoder, leaves, &options) != 0) {
         sb_step_cannot_plan(s, n, side);
         return NULL;
     }
-    if (sb_backbone_masks(s->config, side, &p->masks) != 0) {
+    if (sb_step_plan_teacher(s, p) != 0 || sb_backbone_masks(s->config, side, &p->masks) != 0) {
         sb_plan_destroy(&p->plan);
+        sb_plan_destroy(&p->teacher);
         return NULL;
     }
-    p->side = side;
-    p->n = n;
-    p->chunks = 0;
     s->plan_count++;
     return p;
 }
@@ -47,6 +46,7 @@ void sb_step_drop_plans(sb_step *s)
 {
     for (int i = 0; i < s->plan_count; i++) {
         sb_plan_destroy(&s->plans[i].plan);
+        sb_plan_destroy(&s->plans[i].teacher);
         sb_masks_free(&s->plans[i].masks);
     }
     s->plan_count = 0;

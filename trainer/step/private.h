@@ -1,8 +1,8 @@
 /* private.h: a step as its own files see it: step.c (creation, the two passes), chunks.c (which views go
  * through the backbone together, and how they come to the device), heads.c (heads and loss: what they are
  * given, what a step leaves behind), images.c (what a method keeps for each image), places.c (where the
- * samples lie), guides.c (what columns say of them), budget.c (memory), recompute.c (what is made again),
- * update.c (optimiser), lora.c (low-rank adapters), scale.c (f16's gradients). */
+ * samples lie), guides.c (what columns say of them), teacher.c (the teacher), budget.c (memory), recompute.c
+ * (what is made again), update.c (optimiser), lora.c (low-rank adapters), scale.c (f16's gradients). */
 #ifndef SB_TRAINER_STEP_PRIVATE_H
 #define SB_TRAINER_STEP_PRIVATE_H
 
@@ -16,10 +16,10 @@
 
 /* The encoder's plan for n views of side x side, and how many chunks go through it. */
 typedef struct {
-    sb_plan *plan;
+    sb_plan *plan, *teacher; /* teacher: NULL where there is none */
     int side, n, chunks;
-    sb_masks masks;               /* of views of this side */
-    void *packed, *target_packed; /* the weights of the trained network, and of the target */
+    sb_masks masks;                                /* of views of this side */
+    void *packed, *target_packed, *teacher_packed; /* weights of the trained network, and of the others */
 } sb_step_plan;
 
 /* Inputs start .. start + n of a size: a piece of `inputs`. pixels, and cells (the visible ones of each, then
@@ -35,10 +35,12 @@ typedef struct {
     int view, sample;
 } sb_step_input;
 
-/* What the backbone gives of each view (sb_backbone_row), of the whole batch. Device memory. */
+/* What the backbone and the teacher give of each view (sb_backbone_row), of the whole batch. Device memory.
+ */
 typedef struct {
     size_t width;        /* floats of a row; 0: none */
-    float *rows, *drows; /* [views * batch, width]: row view * batch + sample, and the gradient there */
+    float *rows, *drows; /* [views * batch, width]: row view * batch + sample, and the gradient there; a
+                            teacher has none */
     float *chunk_drows;  /* [largest chunk, width] */
     float *target;       /* as rows, the target network's */
 } sb_step_rows;
@@ -50,6 +52,7 @@ struct sb_step {
     const sb_settings *config;
     sb_store store;
     sb_section section, target; /* target: of backbone and projector; empty where the method has none */
+    sb_section teacher;         /* of its own store (teacher.h) */
     sb_method method;
     sb_graph *encoder, *loss, *target_projector;   /* heads and loss; the projector of the target network */
     sb_backbone backbone;                          /* the encoder's graph */
@@ -74,7 +77,7 @@ struct sb_step {
     sb_step_scale scale;
 
     /* Device memory: one piece, and what lies in it. */
-    void *memory, *section_memory, *target_memory, *update_packed[SB_UPDATE_PARTS];
+    void *memory, *section_memory, *target_memory, *teacher_memory, *update_packed[SB_UPDATE_PARTS];
     size_t update_bytes[SB_UPDATE_PARTS];
     bool shares; /* heads and loss work where the chunks do: the last chunk is gone when its gradient comes */
     void *arena, *heads_arena, *heads_packed, *target_arena, *target_packed;
@@ -82,7 +85,8 @@ struct sb_step {
     int32_t *cells[2];  /* with it */
     unsigned uploads;   /* so far: which of the two is next */
     bool uploaded;      /* the chunk that comes next has been */
-    sb_step_rows given_rows[SB_BACKBONE_ROWS];
+    sb_step_rows given_rows[SB_METHOD_ROWS];
+    float *teacher_map;              /* of the chunk that it went over last */
     int32_t *index;                  /* [rows]: of each of `inputs`, its row in these */
     float *running, *target_running; /* [statistic floats of the section]: as they are after the step */
     int32_t *wrong;       /* [2]: whether a gradient is not finite, of the backbone and of the rest */
@@ -166,6 +170,16 @@ int sb_step_number_images(sb_step *step, const sb_step_source *source);
 /* images.c. The rows that the loss is given; and after it, with that learning rate, what becomes of them. */
 int sb_step_get_rows(sb_step *step);
 int sb_step_keep_rows(sb_step *step, double lr);
+
+/* teacher.c. All do nothing where there is none. plan: that of a chunk. size: what that takes, and the map of
+ * a chunk. pack: after its weights were set. */
+int sb_step_plan_teacher(sb_step *step, sb_step_plan *plan);
+int sb_step_size_teacher(const sb_step *step, int n, int side, sb_plan_bytes *plan, size_t *map);
+int sb_step_pack_teacher(sb_step *step);
+
+/* teacher.c. The teacher over a chunk that was brought: its features to their rows of the batch, its map to
+ * teacher_map. */
+int sb_step_teach(sb_step *step, const sb_chunk *chunk);
 
 /* budget.c. Takes all of the device's memory, once everything is planned, and the host's; refuses what does
  * not fit, with the largest chunk that would. */

@@ -46,12 +46,12 @@ static int check_parts(const sb_step *s)
 static int build_heads(sb_step *s, int width)
 {
     const sb_settings *c = s->config;
-    sb_shape rows[SB_BACKBONE_ROWS] = { [SB_ROW_FEATURES] = { 1, 1, 1, width, SB_F32 } };
+    sb_shape rows[SB_METHOD_ROWS] = { [SB_ROW_FEATURES] = { 1, 1, 1, width, SB_F32 } };
     if (width > 0 && (c->method->map || c->method->inside))
         return sb_fail("method %s: its loss is of more than the embeddings of a batch", c->method->name);
     if (width == 0 && sb_backbone_rows(&s->backbone, c, rows) != 0)
         return -1;
-    for (int k = 0; k < SB_BACKBONE_ROWS; k++)
+    for (int k = 0; k < SB_METHOD_ROWS; k++)
         s->given_rows[k].width = rows[k].c > 0 ? sb_shape_elements(&rows[k]) : 0;
     if (sb_graph_create(&s->loss, &s->store) != 0 || sb_graph_create(&s->target_projector, &s->store) != 0)
         return -1;
@@ -60,11 +60,14 @@ static int build_heads(sb_step *s, int width)
     return 0;
 }
 
-/* The trained network, and its target: backbone and projector. */
+/* The trained network, and its target: backbone and projector; and the teacher. */
 static int make_sections(sb_step *s)
 {
     const uint64_t seed = s->config->common.seed;
     if (sb_section_create(&s->section, &s->store, NULL, true, seed, s->section_memory) != 0)
+        return -1;
+    if (s->backbone.teacher.graph &&
+        sb_section_create(&s->teacher, &s->backbone.teacher.store, NULL, false, seed, s->teacher_memory) != 0)
         return -1;
     return s->method.kind->momentum
                ? sb_section_create(&s->target, &s->store, s->method.projector, false, seed, s->target_memory)
@@ -158,6 +161,8 @@ void sb_step_destroy(sb_step **step)
     sb_step_free_update(s);
     sb_section_free(&s->section, &s->store);
     sb_section_free(&s->target, &s->store);
+    sb_section_free(&s->teacher, &s->backbone.teacher.store);
+    sb_backbone_free(&s->backbone);
     sb_graph_destroy(&s->encoder);
     sb_graph_destroy(&s->loss);
     sb_graph_destroy(&s->target_projector);
@@ -240,7 +245,10 @@ static int pack(sb_step *s)
     return sb_plan_pack(s->heads, &s->section);
 }
 
-int sb_step_weights_changed(sb_step *s) { return sb_step_read_scale(s) != 0 ? -1 : pack(s); }
+int sb_step_weights_changed(sb_step *s)
+{
+    return sb_step_read_scale(s) != 0 || sb_step_pack_teacher(s) != 0 ? -1 : pack(s);
+}
 
 sb_precision sb_step_precision(const sb_step *s) { return s->precision; }
 
@@ -254,7 +262,8 @@ int sb_step_begin(sb_step *s)
 
 /* ---- gradient ------------------------------------------------------------------------------------------ */
 
-/* What the encoder is given for a chunk: its pixels, and the gradient at what it gives. */
+/* What the encoder is given for a chunk: its pixels and what belongs to them, and the gradient at what it
+ * gives. */
 static sb_feed feed_of(const sb_step *s, const sb_chunk *k)
 {
     sb_feed feed = { .section = &s->section, .leaf = { k->pixels } };
@@ -262,6 +271,8 @@ static sb_feed feed_of(const sb_step *s, const sb_chunk *k)
         feed.leaf[1] = k->cells;
         feed.leaf[2] = k->cells + (size_t)k->n * (size_t)k->plan->masks.visible_count;
     }
+    if (s->backbone.teacher.places)
+        feed.leaf[1] = s->teacher_map;
     for (int i = 0; i < SB_BACKBONE_ROWS; i++)
         if (s->given_rows[i].width > 0)
             feed.doutput[s->backbone.outputs[i]] = s->given_rows[i].chunk_drows;
@@ -318,6 +329,14 @@ static int forward_target(sb_step *s, const sb_chunk *k)
         rc = -1;
     use(s, k->plan, &s->section);
     return rc;
+}
+
+/* The networks that no gradient goes to, over a chunk that was brought. */
+static int forward_others(sb_step *s, const sb_chunk *k)
+{
+    return (s->target_heads && forward_target(s, k) != 0) || (k->plan->teacher && sb_step_teach(s, k) != 0)
+               ? -1
+               : 0;
 }
 
 static int backward(sb_step *s, int number)
@@ -401,7 +420,7 @@ int sb_step_gradient(sb_step *s, int64_t number, int part, const sb_step_source 
     for (int i = 0; i <= last; i++) {
         if ((rc = bring(s, source, i)) != 0)
             return rc;
-        if (s->target_heads && forward_target(s, &s->chunks[i]) != 0)
+        if (forward_others(s, &s->chunks[i]) != 0)
             return -1;
         if ((rc = forward(s, source, i, i < last ? i + 1 : last > 0 && !alone ? 0 : -1)) != 0)
             return rc;
@@ -416,8 +435,9 @@ int sb_step_gradient(sb_step *s, int64_t number, int part, const sb_step_source 
         backward(s, last) != 0)
         return -1;
     for (int i = 0; i < last; i++)
-        if ((rc = bring(s, source, i)) != 0 || (rc = forward(s, source, i, i + 1 < last ? i + 1 : -1)) != 0 ||
-            (rc = backward(s, i)) != 0)
+        if ((rc = bring(s, source, i)) != 0 ||
+            (rc = s->backbone.teacher.places ? sb_step_teach(s, &s->chunks[i]) : 0) != 0 ||
+            (rc = forward(s, source, i, i + 1 < last ? i + 1 : -1)) != 0 || (rc = backward(s, i)) != 0)
             return rc;
     return 0;
 }
@@ -438,7 +458,7 @@ int sb_step_regrouped(sb_step *s, int64_t number, const sb_step_source *source, 
         const sb_chunk *k = &s->chunks[i];
         if ((rc = bring(s, source, i)) != 0)
             return rc;
-        if (s->target_heads && forward_target(s, k) != 0)
+        if (forward_others(s, k) != 0)
             return -1;
         if ((rc = forward(s, source, i, i < last ? i + 1 : -1)) != 0)
             return rc;

@@ -111,6 +111,10 @@ const sb_method *sb_step_method(const sb_step *step);
 /* All that a checkpoint of the step after `number` steps has. config_text stays the caller's. */
 sb_checkpoint_view sb_step_kept(const sb_step *step, int64_t number, const char *config_text);
 
+/* The teacher's arrays, in a store of its own, which no checkpoint has: before the first step they are to be
+ * taken from its file (sb_teacher_take). Only where the method has one. */
+sb_checkpoint_view sb_step_teacher(const sb_step *step);
+
 /* To be called after weights, or all that a checkpoint has, were set from outside. */
 int sb_step_weights_changed(sb_step *step);
 
