@@ -12,6 +12,7 @@ static float value(sb_map_function f, float x)
     case SB_MAP_ROOT: return x <= 0 ? 0 : sqrtf(x);
     case SB_MAP_INVERSE: return 1 / x;
     case SB_MAP_EXP: return (float)exp((double)x);
+    case SB_MAP_SMOOTH: return fabsf(x) >= 1 ? fabsf(x) - 0.5f : 0.5f * x * x;
     default: return (float)cos((double)x);
     }
 }
@@ -24,6 +25,7 @@ static float slope(sb_map_function f, float at)
     case SB_MAP_ROOT: return at <= 0 ? 0 : 0.5f / at;
     case SB_MAP_INVERSE: return -at * at;
     case SB_MAP_EXP: return at;
+    case SB_MAP_SMOOTH: return at >= 1 ? 1 : at <= -1 ? -1 : at;
     default: return -(float)sin((double)at);
     }
 }

@@ -14,6 +14,7 @@ static __global__ void map_forward(size_t count, sb_map_function f, const float 
     case SB_MAP_ROOT: y[i] = x[i] <= 0 ? 0 : sqrtf(x[i]); break;
     case SB_MAP_INVERSE: y[i] = 1 / x[i]; break;
     case SB_MAP_EXP: y[i] = (float)exp((double)x[i]); break;
+    case SB_MAP_SMOOTH: y[i] = fabsf(x[i]) >= 1 ? fabsf(x[i]) - 0.5f : 0.5f * x[i] * x[i]; break;
     default: sincospi(x[i] * M_1_PI, &sine, &cosine); y[i] = (float)cosine;
     }
 }
@@ -32,6 +33,7 @@ static __global__ void map_backward(size_t count, sb_map_function f, const float
     case SB_MAP_ROOT: slope = at[i] <= 0 ? 0 : 0.5f / at[i]; break;
     case SB_MAP_INVERSE: slope = -at[i] * at[i]; break;
     case SB_MAP_EXP: slope = at[i]; break;
+    case SB_MAP_SMOOTH: slope = at[i] >= 1 ? 1 : at[i] <= -1 ? -1 : at[i]; break;
     default: sincospi(at[i] * M_1_PI, &sine, &cosine); slope = -(float)sine;
     }
     give(dx, SB_F32, i, dy[i] * slope, add);

@@ -27,6 +27,7 @@ static void forward(sb_reference *r)
         case SB_MAP_ROOT: r->y[i] = x <= 0 ? 0 : sqrt(x); break;
         case SB_MAP_INVERSE: r->y[i] = 1 / x; break;
         case SB_MAP_EXP: r->y[i] = exp(x); break;
+        case SB_MAP_SMOOTH: r->y[i] = fabs(x) >= 1 ? fabs(x) - 0.5 : x * x / 2; break;
         default: r->y[i] = cos(x);
         }
         if (r->y_bound)
@@ -44,6 +45,7 @@ static void backward(sb_reference *r)
         case SB_MAP_ROOT: slope = r->y[i] <= 0 ? 0 : 1 / (2 * r->y[i]); break;
         case SB_MAP_INVERSE: slope = -r->y[i] * r->y[i]; break;
         case SB_MAP_EXP: slope = r->y[i]; break;
+        case SB_MAP_SMOOTH: slope = fabs(r->x[0][i]) >= 1 ? copysign(1, r->x[0][i]) : r->x[0][i]; break;
         default: slope = -sin(r->x[0][i]), off = angle_off(r->x[0][i]);
         }
         r->dx[0][i] = r->dy[i] * slope;
@@ -90,7 +92,7 @@ typedef enum { AWAY, ZERO, LARGE, NOT_NUMBERS, VALUES } values;
 static void (*const fills[VALUES])(sb_trial *t, sb_reference *r) = { fill_away, fill_zero, fill_large,
                                                                      fill_nan };
 static const char *const texts[VALUES] = { "", ", around 0", ", large", ", NaN" };
-static const char *const names[SB_MAPS] = { "relu", "root", "inverse", "exp", "cosine" };
+static const char *const names[SB_MAPS] = { "relu", "root", "inverse", "exp", "cosine", "smooth" };
 static sb_op_test tests[VALUES];
 
 static void add(values which, sb_map_function f, sb_shape x, bool timed)
