@@ -13,7 +13,7 @@ static int grid_of(const sb_settings *c)
 }
 
 /* The maps of encoder and teacher in the cells of the coarser one, as it is for the views of this run. The
- * graph's nominal shapes are others, and alike in both. */
+ * graph's nominal shapes are others, and alike in both. Of an encoder of a part of a view there is no map. */
 static int add_places(const sb_backbone *b, const sb_settings *c, const sb_encoder_map *map, sb_inside *in)
 {
     sb_graph *g = b->graph;
@@ -22,6 +22,12 @@ static int add_places(const sb_backbone *b, const sb_settings *c, const sb_encod
     sb_shape of_teacher, own;
     if (sb_teacher_shape(&b->teacher, 1, side, SB_TEACHER_MAP, &of_teacher) != 0)
         return -1;
+    if (c->method->mask) {
+        const sb_teacher *t = &b->teacher;
+        in->teacher = sb_leaf(g, "teacher's map", sb_shape_of(t->graph, t->graph->outputs[SB_TEACHER_MAP]),
+                              false);
+        return in->teacher < 0 ? -1 : 0;
+    }
     if (sb_graph_shape(g, &pixels, map->map, &own) != 0)
         return -1;
     const sb_gridpool_how how = { .first = map->prefix, .most = of_teacher.h };
@@ -73,6 +79,14 @@ int sb_backbone_build(sb_backbone *b, sb_graph *g, const sb_settings *c, sb_type
     return 0;
 }
 
+int sb_backbone_teacher_leaf(const sb_settings *c) { return c->method->mask ? 3 : 1; }
+
+void sb_backbone_limit_target(const sb_backbone *b, sb_method *m)
+{
+    if (m->kind->teacher == SB_TEACHER_AVERAGE)
+        memcpy(m->projector, b->teacher.store.floats, sizeof m->projector);
+}
+
 void sb_backbone_free(sb_backbone *b) { sb_teacher_free(&b->teacher); }
 
 int sb_backbone_leaves(const sb_backbone *b, const sb_settings *c, int n, int side,
@@ -85,7 +99,9 @@ int sb_backbone_leaves(const sb_backbone *b, const sb_settings *c, int n, int si
     leaves[1] = (sb_shape){ n, 1, masks.visible_count, 1, SB_I32 };
     leaves[2] = (sb_shape){ n, 1, masks.predicted_count, 1, SB_I32 };
     sb_masks_free(&masks);
-    return b->teacher.places ? sb_teacher_shape(&b->teacher, n, side, SB_TEACHER_MAP, &leaves[1]) : 0;
+    return b->teacher.places
+               ? sb_teacher_shape(&b->teacher, n, side, SB_TEACHER_MAP, &leaves[sb_backbone_teacher_leaf(c)])
+               : 0;
 }
 
 int sb_backbone_masks(const sb_settings *c, int side, sb_masks *out)
@@ -119,7 +135,7 @@ static int rows_of(const sb_backbone *b, const sb_settings *c, int side, sb_shap
                 side);
     }
     rows[SB_ROW_TEACHER] = (sb_shape){ 0 };
-    return b->teacher.graph
+    return c->method->teacher == SB_TEACHER_FILE
                ? sb_teacher_shape(&b->teacher, 1, side, SB_TEACHER_FEATURES, &rows[SB_ROW_TEACHER])
                : 0;
 }

@@ -30,8 +30,15 @@ void sb_backbone_free(sb_backbone *backbone);
  * there is none. All views have to give rows of the same shape. */
 int sb_backbone_rows(const sb_backbone *backbone, const sb_settings *config, sb_shape rows[SB_METHOD_ROWS]);
 
+/* Of a method that was built: a target network that is an average of the encoder alone has nothing behind it.
+ */
+void sb_backbone_limit_target(const sb_backbone *backbone, sb_method *method);
+
+/* The leaf that the teacher's map is, where there is one. */
+int sb_backbone_teacher_leaf(const sb_settings *config);
+
 /* The shapes of the graph's leaves for `n` views of side x side: pixels, and where the method masks the
- * visible and the predicted cells, or the teacher's map. 0; -1. */
+ * visible and the predicted cells, then the teacher's map. 0; -1. */
 int sb_backbone_leaves(const sb_backbone *backbone, const sb_settings *config, int n, int side,
                        sb_shape leaves[SB_LEAVES_MAX]);
 

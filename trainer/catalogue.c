@@ -50,7 +50,10 @@ static int build(sketch *s)
     if (sb_backbone_build(&s->backbone, s->encoder, &s->settings, SB_F32) != 0 ||
         sb_backbone_rows(&s->backbone, &s->settings, rows) != 0)
         return -1;
-    return sb_method_build(&s->method, s->loss, s->target, &s->settings, rows);
+    if (sb_method_build(&s->method, s->loss, s->target, &s->settings, rows) != 0)
+        return -1;
+    sb_backbone_limit_target(&s->backbone, &s->method);
+    return 0;
 }
 
 static void discard(sketch *s)
@@ -72,7 +75,7 @@ static void say_parts(const sketch *s)
     printf("projector");
     if (s->kind->momentum)
         printf(", target network");
-    if (s->kind->teacher)
+    if (s->kind->teacher == SB_TEACHER_FILE)
         printf(", teacher (%s)", s->settings.teacher_encoder->name);
     for (int i = 0; i < s->store.count; i++) {
         const sb_entry *e = &s->store.entries[i];
@@ -92,7 +95,7 @@ static double memory(const sketch *s)
     for (int k = 0; k < SB_ENTRY_KINDS; k++)
         floats += (double)(s->store.floats[k] - s->method.projector[k]) +
                   (s->kind->momentum ? (double)s->method.projector[k] : 0) +
-                  (double)s->backbone.teacher.store.floats[k];
+                  (s->kind->teacher == SB_TEACHER_FILE ? (double)s->backbone.teacher.store.floats[k] : 0);
     return 4 * floats;
 }
 

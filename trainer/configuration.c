@@ -128,7 +128,7 @@ static int choose_teacher(sb_settings *s, const sb_config *config)
     char whole[PATH_MAX];
     if (sb_config_fill(config, &sb_teacher_table, &s->teacher) != 0)
         return -1;
-    if (!s->method->teacher)
+    if (s->method->teacher != SB_TEACHER_FILE)
         return s->teacher.file[0] == '\0' ? 0
                                           : sb_fail("%s: teacher.file: method %s has no teacher",
                                                     sb_config_place(config, "teacher.file"), s->method->name);
@@ -188,6 +188,17 @@ static int check_continue(const sb_settings *s, const sb_config *c)
     return 0;
 }
 
+/* The target that an encoder of a part of each view has is run as evaluation runs it. */
+static int check_target(const sb_settings *s, const sb_config *c)
+{
+    if (s->method->teacher == SB_TEACHER_AVERAGE && sb_encoder_norm_of(s) == SB_ENCODER_BATCH)
+        return sb_fail(
+            "%s: encoder.name = %s has batch norms: method %s takes an encoder whose norms are of one "
+            "view by itself (ConvNeXt; ResNet with encoder.norm=group)",
+            sb_config_place(c, "encoder.name"), s->encoder->name, s->method->name);
+    return 0;
+}
+
 /* What no single table shows. */
 static int check(const sb_settings *s, const sb_config *c)
 {
@@ -218,7 +229,7 @@ static int check(const sb_settings *s, const sb_config *c)
                        "was expected (%s)",
                        sb_config_place(c, "method.bank"), s->bank, s->trainer.batch,
                        sb_config_place(c, "trainer.batch"));
-    return check_continue(s, c);
+    return check_target(s, c) != 0 ? -1 : check_continue(s, c);
 }
 
 static int settle_number(sb_config *config, const char *name, int value)

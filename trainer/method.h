@@ -119,11 +119,16 @@ typedef enum {
     SB_NEGATIVES_OF_QUEUE
 } sb_negatives;
 
+/* Another network that a method learns from: one that was trained before; or the target network, an average
+ * of the encoder alone, which sees all of a view where the encoder does not (so its map is what is wanted).
+ */
+typedef enum { SB_TEACHER_NONE, SB_TEACHER_FILE, SB_TEACHER_AVERAGE } sb_teacher_kind;
+
 /* The graph of the encoder, which is made longer: what `inside` has to go on from. pixels: as they came,
  * 8-bit [n, side, side, channels]; map and prefix: encoder.h; visible, predicted: the numbers of these cells
  * of each view, i32 [n, 1, count, 1], where the method masks; places, teacher: where there is a teacher and
- * its map is wanted, the map and the teacher's in the same cells, f32 [n, g, g, c] each, the latter without a
- * gradient. */
+ * its map is wanted, the map (not of a part of a view) and the teacher's in the same cells, f32 [n, g, g, c]
+ * each, the latter without a gradient. */
 typedef struct {
     sb_graph *graph;
     sb_t pixels, map, visible, predicted, places, teacher;
@@ -143,11 +148,11 @@ typedef struct {
     const char *const *defaults; /* "key=value" for keys of others, where the recipe says nothing; ends with
                                     NULL; NULL: none */
     int views_least, views_most;
-    int samples_least;    /* a smaller batch is refused with this number */
-    sb_schedule momentum; /* of the target network; NULL: there is none */
-    bool images;          /* it keeps something for each image */
-    bool teacher; /* it learns from another network (teacher.h); its map, if any, is as large as `map` says,
-                     and then only `inside` has maps */
+    int samples_least;       /* a smaller batch is refused with this number */
+    sb_schedule momentum;    /* of the target network; NULL: there is none */
+    bool images;             /* it keeps something for each image */
+    sb_teacher_kind teacher; /* it learns from another network (teacher.h); its map, if any, is as large as
+                                `map` says, and then only `inside` has maps */
     void (*mask)(const void *keys, sb_masks *out); /* says block, hidden, predicted. NULL: nothing is hidden,
                                                       and all of a view is encoded */
     int (*map)(const void *keys); /* cells of the map's side at most; NULL: it wants no map */

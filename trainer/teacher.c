@@ -36,8 +36,10 @@ static int build(sb_teacher *t, const sb_settings *c, sb_type type, int most)
     if (!own)
         return -1;
     *own = *c;
-    own->encoder = c->teacher_encoder;
-    memcpy(own->encoder_keys, c->teacher_encoder_keys, sizeof own->encoder_keys);
+    if (c->method->teacher == SB_TEACHER_FILE) {
+        own->encoder = c->teacher_encoder;
+        memcpy(own->encoder_keys, c->teacher_encoder_keys, sizeof own->encoder_keys);
+    }
     int rc = sb_encoder_build_map(t->graph, own, type, false, &map) < 0 ? -1 : 0;
     free(own);
     if (rc == 0 && most > 0) {

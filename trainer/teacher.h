@@ -1,6 +1,7 @@
 /* teacher.h: a teacher: a network that was trained before and stays as it is, which a method learns from
  * (sb_method_kind.teacher). It is any encoder of ours, in a graph and a store of its own, and its weights
- * come from a safetensors file with that encoder's names. It sees the pixels that the backbone sees; its
+ * come from a safetensors file with that encoder's names (or it is the target network, whose weights lie
+ * elsewhere: SB_TEACHER_AVERAGE). It sees the pixels that the backbone sees; its
  * norms take the statistics of the file; it has no gradient. No checkpoint has its weights: a run needs the
  * file whenever it starts, and refuses another one than it began with (checkpoint.h). */
 #ifndef SB_TRAINER_TEACHER_H

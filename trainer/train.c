@@ -227,7 +227,7 @@ static int save(train *t)
 /* The teacher's weights, where the method has one. */
 static int take_teacher(train *t)
 {
-    if (!t->config.method->teacher)
+    if (t->config.method->teacher != SB_TEACHER_FILE)
         return 0;
     const sb_checkpoint_view view = sb_step_teacher(t->step);
     char *report;

@@ -114,6 +114,14 @@ static sb_step_budget size_of(sb_device *device, const char *recipe, int side, i
     return budget;
 }
 
+static int views_of(const char *recipe)
+{
+    sb_settings settings;
+    const char *const keys[] = { "data.path=none" };
+    good(sb_settings_of(&settings, recipe, keys, 1));
+    return settings.view_count;
+}
+
 void budget_is_flat(sb_device *device)
 {
     static const struct {
@@ -130,8 +138,7 @@ void budget_is_flat(sb_device *device)
                 if (strstr(found.gl_pathv[i], "wmse") &&
                     batch < 32) /* its covariances need as many samples */
                     continue;
-                if ((strstr(found.gl_pathv[i], "mae") || strstr(found.gl_pathv[i], "distillation")) &&
-                    batch < cases[c].chunk) /* of one view a sample */
+                if (views_of(found.gl_pathv[i]) * batch < cases[c].chunk)
                     continue;
                 const sb_step_budget budget = size_of(device, found.gl_pathv[i], cases[c].side, batch,
                                                       cases[c].chunk);

@@ -178,7 +178,7 @@ static size_t statistic_floats(const tool *t) { return sb_step_store(t->step)->f
 static int take_teacher(const tool *t)
 {
     char mark[SB_TEACHER_MARK], *report = NULL;
-    if (!t->config.method->teacher)
+    if (t->config.method->teacher != SB_TEACHER_FILE)
         return 0;
     const sb_checkpoint_view view = sb_step_teacher(t->step);
     const int rc = sb_teacher_take(&view, &t->config, &report, mark);

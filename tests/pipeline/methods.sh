@@ -19,6 +19,7 @@ also() {
         distillation) echo data.view=64 teacher.encoder=resnet18 teacher.file="$work/teacher.safetensors" method.queue=16 ;;
         mae) echo method.block=1 method.decoder_width=32 method.decoder_blocks=1 ;;
         fcmae) echo data.tile=96 data.view=96 method.decoder_width=32 ;;
+        cnn_jepa) echo data.tile=96 data.view=96 method.block=1 ;;
     esac
 }
 
@@ -84,6 +85,11 @@ assert len(losses) == 2 and all(abs(loss) <= 0.01 for loss in losses)
 END
 }
 
+batch_norms() {
+    train cnn_jepa cnn_jepa.batch encoder.name=resnet18 >"$work/said" 2>&1
+    grep -q "resnet18 has batch norms: method cnn_jepa takes an encoder whose norms are of one view by itself" "$work/said"
+}
+
 # What else holds of a run of method $1.
 more() {
     case $1 in
@@ -112,6 +118,11 @@ more() {
             ok "its decoder is not exported" encoder_alone fcmae stages.3.blocks.1.mlp.grn.weight
             ok "  and it takes a batch of one sample, and a ResNet" train fcmae fcmae.alone trainer.batch=1 encoder.name=resnet18
             ok "  an evaluation, of whole tiles" within ./run evaluate "$work/fcmae" ;;
+        cnn_jepa)
+            ok "it keeps the average of its encoder" keeps cnn_jepa target.stages.3.blocks.1.mlp.grn.weight
+            ok "  and takes a batch of one sample, and a ResNet" \
+                train cnn_jepa cnn_jepa.alone trainer.batch=1 encoder.name=resnet18 encoder.norm=group
+            ok "  not with batch norms" batch_norms ;;
         instances)
             ok "it keeps a vector for each image" keeps instances vectors
             ok "  which are not exported" exported instances

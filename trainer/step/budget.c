@@ -118,7 +118,9 @@ static size_t list_wants(sb_step *s, const piece pieces[], int piece_count, want
     const size_t rows = (size_t)s->rows, statistics = s->store.floats[SB_ENTRY_STATISTIC];
     size_t arena = 0, pixels = 0, cells = 0, map = 0, largest = 0, total = 0;
     int chunks = 0;
-    const bool target_network = s->method.kind->momentum != NULL, teacher = s->backbone.teacher.graph != NULL;
+    const sb_method_kind *kind = s->method.kind;
+    const bool target = kind->momentum != NULL, teacher = kind->teacher != SB_TEACHER_NONE,
+               target_network = target && kind->teacher != SB_TEACHER_AVERAGE; /* as a whole */
     const sb_plan_bytes heads = s->heads_bytes, target_heads = s->target_heads_bytes;
     const size_t passing = heads.arena - heads.kept +
                            target_heads.arena; /* gone when the gradient is there */
@@ -177,16 +179,17 @@ static size_t list_wants(sb_step *s, const piece pieces[], int piece_count, want
         if (target_network && i != SB_ROW_LOSS)
             list[(*count)++] = (want){ rows * bytes, &r->target, &s->budget.batch };
     }
-    const want target[] = {
+    const want of_target[] = {
         { sb_section_bytes(s->method.projector, false), &s->target_memory, &s->budget.weights },
         { s->method.projector[SB_ENTRY_STATISTIC] * sizeof(float), &s->target_running, &s->budget.weights },
         { s->shares ? 0 : target_heads.arena, &s->target_arena, &s->budget.batch },
         { target_heads.packed, &s->target_packed, &s->budget.packed },
     };
-    for (size_t i = 0; target_network && i < sizeof target / sizeof *target; i++)
-        list[(*count)++] = target[i];
+    for (size_t i = 0; target && i < sizeof of_target / sizeof *of_target; i++)
+        list[(*count)++] = of_target[i];
     const want of_teacher[] = {
-        { sb_section_bytes(s->backbone.teacher.store.floats, false), &s->teacher_memory, &s->budget.weights },
+        { target ? 0 : sb_section_bytes(s->backbone.teacher.store.floats, false), &s->teacher_memory,
+          &s->budget.weights },
         { map, &s->teacher_map, &s->budget.activations },
         { rows * s->given_rows[SB_ROW_TEACHER].width * sizeof(float), &s->given_rows[SB_ROW_TEACHER].rows,
           &s->budget.batch },

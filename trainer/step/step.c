@@ -57,6 +57,7 @@ static int build_heads(sb_step *s, int width)
         return -1;
     if (sb_method_build(&s->method, s->loss, s->target_projector, c, rows) != 0 || check_parts(s) != 0)
         return sb_context("method %s", c->method->name);
+    sb_backbone_limit_target(&s->backbone, &s->method);
     return 0;
 }
 
@@ -66,12 +67,15 @@ static int make_sections(sb_step *s)
     const uint64_t seed = s->config->common.seed;
     if (sb_section_create(&s->section, &s->store, NULL, true, seed, s->section_memory) != 0)
         return -1;
-    if (s->backbone.teacher.graph &&
+    if (s->method.kind->teacher == SB_TEACHER_FILE &&
         sb_section_create(&s->teacher, &s->backbone.teacher.store, NULL, false, seed, s->teacher_memory) != 0)
         return -1;
-    return s->method.kind->momentum
-               ? sb_section_create(&s->target, &s->store, s->method.projector, false, seed, s->target_memory)
-               : 0;
+    if (s->method.kind->momentum &&
+        sb_section_create(&s->target, &s->store, s->method.projector, false, seed, s->target_memory) != 0)
+        return -1;
+    if (s->method.kind->teacher == SB_TEACHER_AVERAGE)
+        s->teacher = s->target; /* the encoder comes first in both stores */
+    return 0;
 }
 
 /* A loss without a backbone is no part of a step. */
@@ -161,7 +165,8 @@ void sb_step_destroy(sb_step **step)
     sb_step_free_update(s);
     sb_section_free(&s->section, &s->store);
     sb_section_free(&s->target, &s->store);
-    sb_section_free(&s->teacher, &s->backbone.teacher.store);
+    if (s->method.kind && s->method.kind->teacher == SB_TEACHER_FILE)
+        sb_section_free(&s->teacher, &s->backbone.teacher.store);
     sb_backbone_free(&s->backbone);
     sb_graph_destroy(&s->encoder);
     sb_graph_destroy(&s->loss);
@@ -240,14 +245,18 @@ static int pack(sb_step *s)
         if (sb_plan_pack(p->plan, &s->section) != 0)
             return -1;
     }
-    if (s->target_heads && sb_plan_pack(s->target_heads, &s->target) != 0)
+    if ((s->target_heads && sb_plan_pack(s->target_heads, &s->target) != 0) ||
+        (s->method.kind->teacher == SB_TEACHER_AVERAGE && sb_step_pack_teacher(s) != 0))
         return -1;
     return sb_plan_pack(s->heads, &s->section);
 }
 
 int sb_step_weights_changed(sb_step *s)
 {
-    return sb_step_read_scale(s) != 0 || sb_step_pack_teacher(s) != 0 ? -1 : pack(s);
+    return sb_step_read_scale(s) != 0 ||
+                   (s->method.kind->teacher == SB_TEACHER_FILE && sb_step_pack_teacher(s) != 0)
+               ? -1
+               : pack(s);
 }
 
 sb_precision sb_step_precision(const sb_step *s) { return s->precision; }
@@ -255,7 +264,7 @@ sb_precision sb_step_precision(const sb_step *s) { return s->precision; }
 int sb_step_begin(sb_step *s)
 {
     if (sb_step_begin_adapters(s) != 0 ||
-        (s->target_heads && sb_section_assign(&s->target, &s->store, &s->section) != 0))
+        (s->method.kind->momentum && sb_section_assign(&s->target, &s->store, &s->section) != 0))
         return -1;
     return sb_step_weights_changed(s);
 }
@@ -272,7 +281,7 @@ static sb_feed feed_of(const sb_step *s, const sb_chunk *k)
         feed.leaf[2] = k->cells + (size_t)k->n * (size_t)k->plan->masks.visible_count;
     }
     if (s->backbone.teacher.places)
-        feed.leaf[1] = s->teacher_map;
+        feed.leaf[sb_backbone_teacher_leaf(s->config)] = s->teacher_map;
     for (int i = 0; i < SB_BACKBONE_ROWS; i++)
         if (s->given_rows[i].width > 0)
             feed.doutput[s->backbone.outputs[i]] = s->given_rows[i].chunk_drows;
@@ -400,7 +409,7 @@ static int gradient_of_mean(sb_step *s, int64_t number, const sb_step_source *so
     if (sb_step_heads(s, number, source, loss) != 0 || sb_step_scale_gradient(s) != 0)
         return -1;
     for (int i = 0; i < s->chunk_count; i++)
-        if ((rc = bring(s, source, i)) != 0 ||
+        if ((rc = bring(s, source, i)) != 0 || (rc = forward_others(s, &s->chunks[i])) != 0 ||
             (rc = forward(s, source, i, i + 1 < s->chunk_count ? i + 1 : -1)) != 0 ||
             (rc = keep_rows(s, &s->chunks[i])) != 0 || (rc = backward(s, i)) != 0)
             return rc;

@@ -36,6 +36,17 @@ int sb_step_pack_teacher(sb_step *s)
     return 0;
 }
 
+static int keep_features(const sb_step *s, const sb_chunk *k, sb_plan *plan, const sb_step_rows *r)
+{
+    const sb_scatter_how how = { .rows = s->rows };
+    const sb_call call = { .how = &how,
+                           .xs = { { k->n, 1, 1, 1, SB_I32 }, { k->n, 1, 1, (int)r->width, SB_F32 } },
+                           .ys = { s->rows, 1, 1, (int)r->width, SB_F32 },
+                           .x = { s->index + k->start, sb_plan_output(plan, SB_TEACHER_FEATURES) },
+                           .y = r->rows };
+    return sb_forward(s->device, SB_OP_SCATTER, &call);
+}
+
 int sb_step_teach(sb_step *s, const sb_chunk *k)
 {
     sb_plan *plan = k->plan->teacher;
@@ -43,13 +54,7 @@ int sb_step_teach(sb_step *s, const sb_chunk *k)
     const sb_step_rows *r = &s->given_rows[SB_ROW_TEACHER];
     if (sb_plan_infer(plan, &feed) != 0)
         return sb_context("the teacher");
-    const sb_scatter_how how = { .rows = s->rows };
-    const sb_call call = { .how = &how,
-                           .xs = { { k->n, 1, 1, 1, SB_I32 }, { k->n, 1, 1, (int)r->width, SB_F32 } },
-                           .ys = { s->rows, 1, 1, (int)r->width, SB_F32 },
-                           .x = { s->index + k->start, sb_plan_output(plan, SB_TEACHER_FEATURES) },
-                           .y = r->rows };
-    if (sb_forward(s->device, SB_OP_SCATTER, &call) != 0)
+    if (r->width > 0 && keep_features(s, k, plan, r) != 0)
         return -1;
     if (!s->backbone.teacher.places)
         return 0;

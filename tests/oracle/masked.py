@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Masked autoencoding (trainer/methods/mae.c, fcmae.c) against PyTorch in f64: the loss, and the gradient of every tensor, of steps of the program's own
+"""Masked modelling (trainer/methods/mae.c, fcmae.c, cnn_jepa.c) against PyTorch in f64: the loss, and the gradient of every tensor, of steps of the program's own
 (step_tool), through an encoder and a decoder written down a second time, with masks drawn a second time. The convolutional encoders are written as the papers
 define them: whole maps, multiplied by what is visible. The whole batch and in chunks; a batch of one; hidden blocks; a class token and registers; grey. A
 gradient that is 0.001 too large would be found. Prints TAP."""
@@ -24,6 +24,7 @@ DEFAULTS = {"method.name": "mae", "encoder.name": "vit_tiny", "data.view": 64, "
             "method.decoder_blocks": 2, "encoder.pool": "mean", "encoder.registers": 0, "encoder.patch": 16, "trainer.chunk": 0}
 CONVOLUTIONS = {"method.name": "fcmae", "data.view": 96, "data.channels": 3, "trainer.batch": 4, "trainer.threads": 1, "trainer.precision": "f32",
                 "method.hidden": 0.6, "method.block": 1, "method.predicted": 1, "method.decoder_width": 40, "method.decoder_blocks": 1, "trainer.chunk": 0}
+JEPA = {**{k: v for k, v in CONVOLUTIONS.items() if "decoder" not in k}, "method.name": "cnn_jepa", "data.view": 128, "method.block": 2}
 CASES = [
     ("four views of 4 x 4 patches", {}),
     ("in chunks of 3 and 1", {"trainer.chunk": 3}),
@@ -37,6 +38,9 @@ CASES = [
                                                               "encoder.standardise": "false", "data.view": 32, "trainer.chunk": 2}),
     ("ResNet-18, group norms, stride 4", {**CONVOLUTIONS, "encoder.name": "resnet18", "encoder.stem": "stride4", "encoder.norm": "group",
                                           "encoder.standardise": "false", "data.view": 192, "trainer.batch": 2}),
+    ("what cells are like, ConvNeXt V2", {**JEPA, "encoder.name": "convnextv2_atto"}),
+    ("what cells are like, ResNet-18, in chunks, half of the hidden cells", {**JEPA, "encoder.name": "resnet18", "encoder.norm": "group",
+                                                                             "encoder.standardise": "false", "trainer.chunk": 3, "method.predicted": 0.5}),
     ("ConvNeXt under a decoder that attends", {**CONVOLUTIONS, "method.name": "mae", "encoder.name": "convnext_atto", "method.decoder_width": 64}),
 ]
 STEMS = {"imagenet": (2, 3, True), "small": (1, 1, False), "stride4": (4, 3, True)}  # stride, padding, whether pooled
@@ -231,8 +235,28 @@ def convolving(p, keys, t, mask, predicted):
     return torch.stack([one[cells] for one, cells in zip(t, predicted)])
 
 
-def loss_of(p, keys, x, masks):
-    """Of each view of x [n, channels, side, side], in the backbone at once."""
+def predicting(p, t, mask, predicted):
+    """CNN-JEPA's predictor: the same, of what the target has."""
+    layers = Layers(p)
+    t = torch.where(mask > 0, t, p["predictor.mask_token"][:, None, None])
+    for i in range(3):
+        name = f"predictor.{i}."
+        t = layers.conv(layers.conv(t, name + "depthwise", padding=1, groups=t.shape[1]), name + "pointwise")
+        if i < 2:
+            t = functional.relu(functional.group_norm(t, 32, p[name + "norm.weight"], p[name + "norm.bias"]))
+    return torch.stack([one[cells] for one, cells in zip(t.flatten(2).transpose(1, 2), predicted)])
+
+
+def features_off(p, target, keys, encoder, x, t, visible, predicted):
+    with torch.no_grad():
+        wanted = encoder(target, keys, x, torch.ones_like(visible)).flatten(2).transpose(1, 2)
+    wanted = functional.normalize(torch.stack([one[cells] for one, cells in zip(wanted, predicted)]), dim=2)
+    y = functional.normalize(predicting(p, t, visible, predicted), dim=2)
+    return functional.smooth_l1_loss(y, wanted, reduction="none").sum(2).mean(1)
+
+
+def loss_of(p, target, keys, x, masks):
+    """Of each view of x [n, channels, side, side], in the backbone at once. target: the weights of that network, where there is one."""
     side = cell_of(keys)
     grid, seen, predicted = keys["data.view"] // side, [m[0] for m in masks], [m[1] for m in masks]
     if keys["encoder.name"].startswith("vit"):
@@ -242,7 +266,10 @@ def loss_of(p, keys, x, masks):
         for one, cells in zip(visible, seen):
             one[0, cells] = 1
         visible = visible.reshape(-1, 1, grid, grid)
-        t = (resnet if keys["encoder.name"].startswith("resnet") else convnext)(p, keys, x, visible)
+        encoder = resnet if keys["encoder.name"].startswith("resnet") else convnext
+        t = encoder(p, keys, x, visible)
+        if keys["method.name"] == "cnn_jepa":
+            return features_off(p, target, keys, encoder, x, t, visible, predicted)
         if keys["method.name"] == "fcmae":
             y = convolving(p, keys, t, visible, predicted)
         else:
@@ -255,16 +282,18 @@ def loss_of(p, keys, x, masks):
 
 
 def introduced(process):
-    """The parameters' shapes, and how many running statistics there are."""
-    shapes, statistics = {}, 0
+    """The parameters' shapes; how many running statistics there are; and how many parameters, the first ones, a target network has."""
+    shapes, statistics, target = {}, 0, 0
     for line in iter(process.stdout.readline, b"\n"):
         word, *rest = line.decode().split()
         if word == "parameter":
             shapes[rest[0]] = tuple(map(int, rest[1:]))
         elif word == "statistic":
             statistics += 2 * int(rest[1])
+        elif word == "target":
+            target = int(rest[0])
     assert shapes, "step_tool does not start"
-    return shapes, statistics
+    return shapes, statistics, target
 
 
 def start(name, shape):
@@ -280,12 +309,19 @@ def start(name, shape):
 def run(keys, generator):
     """The program's loss and gradients, and PyTorch's."""
     process = subprocess.Popen([TOOL] + [f"{k}={v}" for k, v in keys.items() if k != "trainer.chunk" or v], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    shapes, statistics = introduced(process)
+    shapes, statistics, of_target = introduced(process)
     weights = {name: start(name, shape) for name, shape in shapes.items()}
+    target, rest = {}, of_target
+    for name, shape in shapes.items():
+        if rest > 0:
+            target[name] = start(name, shape)
+            rest -= target[name].numel()
+    assert rest == 0 and not any(name.startswith("predictor") for name in target), (rest, list(target))
     pixels = generator.integers(0, 256, (keys["trainer.batch"], keys["data.view"], keys["data.view"], keys["data.channels"]), dtype=numpy.uint8)
     number = 5
     process.stdin.write(numpy.int64(number).tobytes() + numpy.float64(0).tobytes() + b"".join(w.numpy().tobytes() for w in weights.values()))
-    process.stdin.write(bytes(4 * statistics + 8 * sum(w.numel() for w in weights.values())) + pixels.tobytes())  # and AdamW's state
+    process.stdin.write(bytes(4 * statistics + 8 * sum(w.numel() for w in weights.values())))  # and AdamW's state
+    process.stdin.write(b"".join(w.numpy().tobytes() for w in target.values()) + pixels.tobytes())
     process.stdin.flush()
     loss = numpy.frombuffer(process.stdout.read(8), numpy.float64)[0]
     ours = {name: torch.from_numpy(numpy.frombuffer(process.stdout.read(4 * int(numpy.prod(shape))), numpy.float32).reshape(shape).copy())
@@ -294,7 +330,7 @@ def run(keys, generator):
     process.wait()
     exact = {name: w.double().requires_grad_() for name, w in weights.items()}
     x, masks, most = normalised(pixels).double(), [mask(keys, number, i) for i in range(len(pixels))], keys["trainer.chunk"] or len(pixels)
-    wanted = torch.cat([loss_of(exact, keys, x[i:i + most], masks[i:i + most]) for i in range(0, len(x), most)]).mean()
+    wanted = torch.cat([loss_of(exact, {n: w.double() for n, w in target.items()}, keys, x[i:i + most], masks[i:i + most]) for i in range(0, len(x), most)]).mean()
     wanted.backward()
     return loss, wanted.item(), ours, {name: w.grad for name, w in exact.items()}
 
