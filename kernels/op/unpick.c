@@ -34,7 +34,8 @@ static void weights(const void *how, const sb_shape *xs, sb_extent w[SB_WEIGHTS_
 static sb_cost cost(const void *how, const sb_shape *xs, bool backward)
 {
     const sb_unpick_how *h = how;
-    const double map = (double)xs[2].n * (xs[2].h / h->stride) * (xs[2].w / h->stride) * xs->c;
+    const int rows = xs[2].h / h->stride, columns = xs[2].w / h->stride;
+    const double map = (double)xs[2].n * rows * columns * xs->c;
     return (sb_cost){ .bytes = (double)sb_type_bytes(xs->type) * map + (double)sb_shape_bytes(xs),
                       .operations = backward && h->token ? map : 0 };
 }

@@ -31,7 +31,7 @@ static long row_of(const sb_reference *r, int n, int row)
               x = row % r->ys.w, cell = y / side * (r->ys.w / side) + x / side;
     for (int k = 0; k < given; k++)
         if ((int)r->x[1][n * given + k] == cell)
-            return (long)n * side * given * side + (long)(y % side) * given * side + k * side + x % side;
+            return (((long)n * side + y % side) * given + k) * side + x % side;
     return -1;
 }
 
