@@ -72,7 +72,7 @@ static int part_of(const char *name) { return (int)strcspn(name, "."); }
 static void say_parts(const sketch *s)
 {
     const char *before = "";
-    printf("projector");
+    printf(s->settings.projector.layers > 0 ? "projector" : "no projector");
     if (s->kind->momentum)
         printf(", target network");
     if (s->kind->teacher == SB_TEACHER_FILE)
@@ -107,8 +107,8 @@ static int say(const sb_method_kind *kind)
         const int views = s.settings.view_count;
         printf("%-12s %s\n%-12s ", kind->name, kind->summary, "");
         say_parts(&s);
-        printf("; %d%s views of an image, %d encoded; %.1f MiB more\n%-12s ", views,
-               kind->views_most > views ? " or more" : "",
+        printf("; %d%s view%s of an image, %d encoded; %.1f MiB more\n%-12s ", views,
+               kind->views_most > views ? " or more" : "", views == 1 && kind->views_most == 1 ? "" : "s",
                kind->momentum || kind->teacher ? 2 * views : views, memory(&s) / (1 << 20), "");
         if (kind->works_from > 0)
             printf("known to work from batch %d: %s\n\n", kind->works_from, kind->evidence);

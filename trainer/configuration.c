@@ -185,6 +185,11 @@ static int check_continue(const sb_settings *s, const sb_config *c)
             "%s: continue.lora = %d with optimiser.name = lars: its steps are a share of a weight's norm, "
             "and half of the adapters begin at 0 (%s)",
             sb_config_place(c, "continue.lora"), s->continuing.lora, sb_config_place(c, "optimiser.name"));
+    if (s->continuing.enabled && s->continuing.lora > 0 && s->continuing.lora_alpha == 0)
+        return sb_fail("%s: continue.lora_alpha = 0: what the adapters of continue.lora = %d learn would be "
+                       "multiplied by 0 (%s)",
+                       sb_config_place(c, "continue.lora_alpha"), s->continuing.lora,
+                       sb_config_place(c, "continue.lora"));
     return 0;
 }
 

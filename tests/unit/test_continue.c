@@ -415,6 +415,7 @@ static void test_keys(void **state)
         { { "init=x", "continue=yes" }, "continue.enabled = yes: must be true or false", false },
         { { "init=x", "continue.head=5" }, "the nearest is continue.heads", false },
         { { "init=x", "continue.lora=4", "optimiser.name=lars" }, "with optimiser.name = lars", false },
+        { { "init=x", "continue.lora=4", "continue.lora_alpha=0" }, "would be multiplied by 0", false },
         { { "init=x", "continue.heads=7", "trainer.steps=7" }, "trainer.steps = 7", false }
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
