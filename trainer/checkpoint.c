@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -105,11 +106,27 @@ static void drop(listing *l)
     free(l->tensors);
 }
 
+/* A checkpoint is what a run goes back to, and what is exported: one that is not finite would push out a
+ * sound one. */
+static bool is_finite(const float *values, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!isfinite(values[i])) {
+            sb_fail("it has a value of %g: nothing is written, and what was saved before stays. Lower optimiser.lr or raise optimiser.warmup",
+                    (double)values[i]);
+            return false;
+        }
+    return true;
+}
+
 static const void *look(void *context, const sb_tensor *t, size_t at, size_t bytes)
 {
     listing *l = context;
     const char *from = (const char *)t->data + at;
-    return t->type != SB_TENSOR_I64 ? sb_staging_fetch(&l->staging, from, bytes) : from;
+    if (t->type == SB_TENSOR_I64)
+        return from;
+    const void *piece = sb_staging_fetch(&l->staging, from, bytes);
+    return piece && t->type == SB_TENSOR_F32 && !is_finite(piece, bytes / sizeof(float)) ? NULL : piece;
 }
 
 static bool fits(const sb_tensor *wanted, const sb_tensor *t)

@@ -103,6 +103,8 @@ int sb_metrics_append(const char *run_dir, const sb_step_metrics *m)
                              m->images_per_second, "waited", m->waited);
     if (root && m->continued)
         json_object_set_new(root, "backbone_lr", json_real(m->backbone_lr));
+    if (root && !m->skipped)
+        json_object_set_new(root, "gradient_norm", json_real(m->gradient_norm));
     if (root && m->scale > 0)
         json_object_update_new(root, json_pack("{s:f, s:b}", "scale", m->scale, "skipped", m->skipped));
     if (root && m->looked)

@@ -32,6 +32,7 @@ typedef struct {
     double loss, lr, images_per_second, waited;
     bool continued; /* from given weights: the backbone's learning rate is another */
     double backbone_lr;
+    double gradient_norm;
     double scale; /* of f16's gradients, after the step; 0: there is none */
     bool skipped; /* for gradients that were not finite */
     bool looked;

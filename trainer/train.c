@@ -369,6 +369,7 @@ static int report(train *t, double loss, double lr, bool skipped, uint64_t step_
                           .continued = t->config.continuing.enabled,
                           .images_per_second = rate,
                           .waited = waited,
+                          .gradient_norm = sb_step_gradient_norm(t->step),
                           .scale = scale ? (double)scale->factor : 0,
                           .skipped = skipped,
                           .looked = looks(t),

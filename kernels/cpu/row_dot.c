@@ -12,6 +12,7 @@ static int forward(sb_device *device, const sb_call *call)
         const float *a = (const float *)call->x[0] + r * columns,
                     *b = (const float *)call->x[1] + r * columns;
         double sum = 0;
+#pragma omp simd reduction(+ : sum)
         for (size_t c = 0; c < columns; c++)
             sum += (double)a[c] * b[c];
         y[r] = (float)sum;

@@ -195,6 +195,7 @@ static void count_weights(const counter *c, const graphs *g, const sb_settings *
         packed += g->store.entries[i].extent.dims == 4 ? (double)g->store.entries[i].count : 0;
     int lars = config->optimiser_kind->rule == SB_UPDATE_LARS;
     count(c, &c->out->forward[SB_OP_UPDATE], 4 * weights * (4 + 2 * state_arrays + 2 * lars), 0, SB_F32);
+    count(c, &c->out->forward[SB_OP_ROW_DOT], 4 * weights, 2 * weights, SB_F32); /* its length */
     count(c, &c->out->pack, packed * (4.0 + (double)sb_type_bytes(c->type)), 0, SB_F32);
 }
 

@@ -1,8 +1,9 @@
 /* Checkpoints: what is saved comes back, whether or not host addresses are the device's; a file that does not
  * fit changes nothing; and the host's memory for either does not grow with the network. Linked with
  * --wrap=malloc and so on, so that what our own objects take is counted. */
-#include <malloc.h>
 #include <limits.h>
+#include <malloc.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -204,6 +205,39 @@ static void test_part_with_a_bound(void **state)
     drop(&n);
 }
 
+/* What a run cannot go on from is not saved, wherever in its file the value would be: the sound one stays. */
+static void test_not_finite(void **state)
+{
+    (void)state;
+    static const struct {
+        int part;
+        size_t at;
+        float value;
+        const char *said;
+    } cases[] = { { 0, 0, NAN, "tensor fc.weight: it has a value of nan" },
+                  { 0, 31, INFINITY, "tensor projector.weight: it has a value of inf" },
+                  { 1, 5, -INFINITY, "tensor bn.running_var: it has a value of -inf" },
+                  { 2, 7, NAN, "tensor optimiser.0.fc.weight: it has a value of nan" } };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char path[PATH_MAX];
+        network n;
+        make(&n, 4, 5, i % 2 == 0);
+        fill(&n, 1);
+        save(&n, 25, 1);
+        fill(&n, 2);
+        n.view.parts[cases[i].part].memory[cases[i].at] = cases[i].value;
+        run_dir(path);
+        n.view.step = 26;
+        assert_int_equal(sb_checkpoint_save(path, &n.view, 1), -1);
+        if (!strstr(sb_error(), cases[i].said))
+            fail_msg("%s", sb_error());
+        assert_int_equal(load(&n), 1);
+        assert_int_equal(n.view.step, 25);
+        assert_true(filled(&n, 1));
+        drop(&n);
+    }
+}
+
 /* The tensor that does not fit comes last in the file, and all others have the right shape. */
 static void test_what_does_not_fit_changes_nothing(void **state)
 {
@@ -261,9 +295,8 @@ static void test_memory_is_flat(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_part_with_a_bound),
-        cmocka_unit_test(test_what_does_not_fit_changes_nothing),
+        cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_part_with_a_bound),
+        cmocka_unit_test(test_not_finite),     cmocka_unit_test(test_what_does_not_fit_changes_nothing),
         cmocka_unit_test(test_memory_is_flat),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -393,6 +393,63 @@ static void test_no_number(void **state)
     }
 }
 
+static int weight_tensors(const sb_store *store)
+{
+    int count = 0;
+    for (int i = 0; i < store->count; i++)
+        count += store->entries[i].kind == SB_ENTRY_WEIGHT;
+    return count;
+}
+
+/* A step says how long its gradient is. With a value in it that is not finite it changes nothing, and says
+ * where that is. */
+static void test_gradient_norm(void **state)
+{
+    sb_device *device = *state;
+    static source s;
+    draw(&s, 1);
+    sb_settings config = configure(&sb_method_simclr, HEADS, 1, BATCH, 4);
+    sb_step *step = create(HEADS, device, &config);
+    const sb_section *section = sb_step_section(step);
+    const sb_store *store = sb_step_store(step);
+    const size_t weights = store->floats[SB_ENTRY_WEIGHT];
+    const sb_step_source given = { .context = &s, .fetch = fetch };
+    double loss, squares = 0;
+    assert_int_equal(sb_step_gradient(step, 3, 0, &given, &loss), 0);
+    float *gradient = read_floats(device, section->gradient, weights);
+    for (size_t i = 0; i < weights; i++)
+        squares += (double)gradient[i] * (double)gradient[i];
+    assert_true(squares > 0);
+    assert_int_equal(sb_step_commit(step, 3, 0.1), 0);
+    if (!(fabs(sb_step_gradient_norm(step) - sqrt(squares)) <= 1e-6 * sqrt(squares)))
+        fail_msg("%g, and it is %g", sb_step_gradient_norm(step), sqrt(squares));
+    free(gradient);
+
+    const float wrong[] = { INFINITY, -INFINITY, NAN };
+    for (int i = 0; i < 3; i++) {
+        const sb_entry *e = store->entries; /* the i-th that is a weight */
+        char name[256];
+        for (int k = i; k > 0 || e->kind != SB_ENTRY_WEIGHT; e++)
+            k -= e->kind == SB_ENTRY_WEIGHT;
+        float *before = read_floats(device, section->weight, weights);
+        assert_int_equal(sb_step_gradient(step, 4, 0, &given, &loss), 0);
+        assert_int_equal(device->copy(device, SB_STREAM_COMPUTE, section->gradient + e->offset + e->count - 1,
+                                      &wrong[i], sizeof *wrong, SB_TO_DEVICE),
+                         0);
+        assert_int_equal(device->wait(device, SB_STREAM_COMPUTE), 0);
+        assert_int_equal(sb_step_commit(step, 4, 0.1), -1);
+        snprintf(name, sizeof name, "not finite in 1 of %d tensors, of which %s is", weight_tensors(store),
+                 e->name);
+        if (!strstr(sb_error(), name))
+            fail_msg("%s", sb_error());
+        float *after = read_floats(device, section->weight, weights);
+        assert_memory_equal(after, before, weights * sizeof *after);
+        free(after);
+        free(before);
+    }
+    sb_step_destroy(&step);
+}
+
 /* Wherever a step is given up: the next gives what it would have given, and running statistics have not
  * moved. */
 static void test_given_up(void **state)
@@ -615,12 +672,12 @@ static void test_short_of_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_forms),     cmocka_unit_test(test_smooth),
-        cmocka_unit_test(test_kinks),     cmocka_unit_test(test_methods),
-        cmocka_unit_test(test_recompute), cmocka_unit_test(test_norms),
-        cmocka_unit_test(test_given_up),  cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_shared),    cmocka_unit_test(test_short_of_memory),
-        cmocka_unit_test(test_no_number),
+        cmocka_unit_test(test_forms),           cmocka_unit_test(test_smooth),
+        cmocka_unit_test(test_kinks),           cmocka_unit_test(test_methods),
+        cmocka_unit_test(test_recompute),       cmocka_unit_test(test_norms),
+        cmocka_unit_test(test_gradient_norm),   cmocka_unit_test(test_given_up),
+        cmocka_unit_test(test_memory),          cmocka_unit_test(test_shared),
+        cmocka_unit_test(test_short_of_memory), cmocka_unit_test(test_no_number),
     };
     return cmocka_run_group_tests(tests, test_open_cpu, test_close_cpu);
 }

@@ -161,6 +161,7 @@ static size_t list_wants(sb_step *s, const piece pieces[], int piece_count, want
         { heads.packed, &s->heads_packed, &s->budget.packed },
         { sizeof(float), &s->share, &s->budget.batch },
         { 2 * sizeof(int32_t), &s->wrong, &s->budget.batch },
+        { sb_step_norm_pieces(s) * sizeof(float), &s->squares, &s->budget.batch },
         { s->given_floats * sizeof(float), &s->given, &s->budget.batch },
         { s->table_floats * sizeof(float), &s->table_rows, &s->budget.batch },
         { s->table_floats * sizeof(float), &s->table_gradient, &s->budget.batch },
@@ -350,9 +351,13 @@ static int take_host_memory(sb_step *s)
     s->places_sorted = sb_zeroed(batch, sizeof *s->places_sorted, "the places of a batch");
     s->said_host = sb_zeroed(batch, sizeof *s->said_host, "what a column says of a batch");
     s->given_host = sb_zeroed(s->given_floats + 1, sizeof *s->given_host, "a method's numbers of a step");
+    s->squares_host = sb_zeroed(sb_step_norm_pieces(s) + 1, sizeof *s->squares_host, "a gradient's squares");
     if (take_images(s) != 0 || take_cells(s) != 0)
         return -1;
-    return s->index_host && s->permutation && s->places_sorted && s->said_host && s->given_host ? 0 : -1;
+    return s->squares_host && s->index_host && s->permutation && s->places_sorted && s->said_host &&
+                   s->given_host
+               ? 0
+               : -1;
 }
 
 int sb_step_take_memory(sb_step *s)
@@ -386,6 +391,7 @@ void sb_step_free_memory(sb_step *s)
     if (s->memory)
         s->device->release(s->device, s->memory);
     free(s->index_host);
+    free(s->squares_host);
     free(s->cells_host[0]);
     free(s->cells_host[1]);
     free(s->permutation);

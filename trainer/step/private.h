@@ -2,7 +2,8 @@
  * through the backbone together, and how they come to the device), heads.c (heads and loss: what they are
  * given, what a step leaves behind), images.c (what a method keeps for each image), places.c (where the
  * samples lie), guides.c (what columns say of them), teacher.c (the teacher), budget.c (memory), recompute.c
- * (what is made again), update.c (optimiser), lora.c (low-rank adapters), scale.c (f16's gradients). */
+ * (what is made again), norm.c (the gradient's length), update.c (optimiser), lora.c (low-rank adapters),
+ * scale.c (f16's gradients). */
 #ifndef SB_TRAINER_STEP_PRIVATE_H
 #define SB_TRAINER_STEP_PRIVATE_H
 
@@ -90,6 +91,7 @@ struct sb_step {
     int32_t *index;                  /* [rows]: of each of `inputs`, its row in these */
     float *running, *target_running; /* [statistic floats of the section]: as they are after the step */
     int32_t *wrong;       /* [2]: whether a gradient is not finite, of the backbone and of the rest */
+    float *squares;       /* of the gradient, piece by piece (norm.c) */
     float *share;         /* 1 / accumulate: the gradient at the loss of a batch */
     int64_t batch_number; /* of the batch in work, counted over the run: what it draws follows from it */
     float *lengths;       /* of the rows of one weight that are to have length 1 */
@@ -100,14 +102,16 @@ struct sb_step {
 
     const sb_step_embedded *embedded; /* what sb_step_loss was given */
     int32_t *index_host;              /* [rows] */
-    int32_t *cells_host[2];           /* NULL where nothing is masked */
-    uint32_t *permutation;            /* [batch] */
-    int32_t *all_images;              /* [images]: in their order; NULL where nothing draws from them */
-    int32_t *swapped;                 /* [images] */
-    float *given_host;                /* [given_floats]: leaf k's from given_offset[k] on */
-    float *said_host;                 /* [batch]: what a column says */
-    sb_square *places_sorted;         /* [batch] */
-    float guide_loss[SB_GUIDES_MAX];  /* of the last batch */
+    float *squares_host;
+    double gradient_norm;            /* of the last step that was committed */
+    int32_t *cells_host[2];          /* NULL where nothing is masked */
+    uint32_t *permutation;           /* [batch] */
+    int32_t *all_images;             /* [images]: in their order; NULL where nothing draws from them */
+    int32_t *swapped;                /* [images] */
+    float *given_host;               /* [given_floats]: leaf k's from given_offset[k] on */
+    float *said_host;                /* [batch]: what a column says */
+    sb_square *places_sorted;        /* [batch] */
+    float guide_loss[SB_GUIDES_MAX]; /* of the last batch */
     size_t given_floats, given_offset[SB_LEAVES_MAX];
 };
 
@@ -202,6 +206,11 @@ int sb_step_scale_gradient(sb_step *step); /* at the features */
 /* scale.c. Of the weights, once all batches of a step were added; then the scale is the next step's. 0; 1:
  * the step is to be skipped; -1. alone: the heads learn alone, and nothing went back through the backbone. */
 int sb_step_unscale(sb_step *step, bool alone);
+
+/* norm.c. pieces: of `squares`. measure: the gradient of a step, before the optimiser has it; -1 where it is
+ * not finite. */
+size_t sb_step_norm_pieces(const sb_step *step);
+int sb_step_measure_gradient(sb_step *step);
 
 /* update.c. list: the optimiser's tables, without addresses, and how much of the device's memory they take.
  * set: with them, and the state zeroed. */

@@ -534,8 +534,8 @@ int sb_step_commit(sb_step *s, int64_t number, double lr)
     const int skipped = sb_step_unscale(s, heads_alone(s, number));
     if (skipped != 0)
         return skipped;
-    if ((!alone && sb_step_adapter_gradients(s) != 0) || sb_step_update(s, number, lr) != 0 ||
-        (!alone && sb_step_merge_adapters(s) != 0) ||
+    if (sb_step_measure_gradient(s) != 0 || (!alone && sb_step_adapter_gradients(s) != 0) ||
+        sb_step_update(s, number, lr) != 0 || (!alone && sb_step_merge_adapters(s) != 0) ||
         copy_statistics(s, true, alone ? s->backbone.floats[SB_ENTRY_STATISTIC] : 0) != 0 ||
         sb_step_follow(s, number, lr) != 0)
         return -1;

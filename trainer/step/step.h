@@ -154,8 +154,11 @@ int sb_step_loss(sb_step *step, int64_t number, const sb_step_embedded *batch, d
 double sb_step_guide_loss(const sb_step *step, int guide);
 
 /* Makes the optimiser's step with this learning rate, and updates the running statistics. 0; 1: the step was
- * skipped; -1. */
+ * skipped; -1: also where the gradient is not finite, and nothing has changed. */
 int sb_step_commit(sb_step *step, int64_t number, double lr);
+
+/* The length of the gradient of the last step that was not skipped, of all weights together. */
+double sb_step_gradient_norm(const sb_step *step);
 
 /* The scale of f16's gradients. All are numbers of a checkpoint's tensor "loss_scale". */
 typedef struct {
