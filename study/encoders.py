@@ -63,16 +63,18 @@ def report(o, results):
              f"Each encoder learns for {o.seconds} seconds from random weights on the photographs of `first-table.md`, in views of {SIDE} pixels, by DCL at batch "
              f"{BATCH} with the recipe of `study/elpv.yaml`: as many steps as fit by its own speed on this machine. Features are measured as in `parity.md`, on "
              f"{len(elpv.rows('test'))} held-out cells; mean and 95 % t interval over {len(o.seeds)} seeds, and of the difference seed by seed.", "",
-             "| encoder | images seen | kNN, % | against untrained | linear, % | against untrained |", "|---|---|---|---|---|---|"]
+             "| encoder | images seen | seconds | kNN, % | against untrained | linear, % | against untrained |", "|---|---|---|---|---|---|---|"]
     for encoder in ENCODERS:
         first, last = results[encoder, False], results[encoder, True]
         cells = []
         for key in ("knn", "linear"):
             cells += [figures.text([row[key] for row in last]), figures.text([a[key] - b[key] for a, b in zip(last, first)], "+")]
-        lines.append(f"| {encoder} | {BATCH * last[0]['steps']} | {' | '.join(cells)} |")
+        took = [row["took"] for row in last]
+        lines.append(f"| {encoder} | {BATCH * last[0]['steps']} | {min(took):.0f} to {max(took):.0f} | {' | '.join(cells)} |")
     half = 196 * (0.25 / len(elpv.rows("test"))) ** 0.5
     lines += ["", f"An accuracy from {len(elpv.rows('test'))} cells is uncertain by about ± {half:.0f} points by itself; a difference on the same cells is less so. "
-              "One recipe serves all: an encoder with its own rate may do better."]
+              "One recipe serves all: an encoder with its own rate may do better. Untrained means one step at no rate to speak of: running statistics "
+              "have seen a batch."]
     o.document.write_text("\n".join(lines) + "\n")
     print(f"study: {o.document}")
 
@@ -101,7 +103,8 @@ def main():
                         trained(run, encoder, steps, seed)
                     else: # a step as good as none
                         trained(run, encoder, 1, seed, ["optimiser.lr=1e-12"])
-                    row = {**name, "steps": steps, **measured(run)}
+                    took = sum(BATCH / json.loads(line)["images_per_second"] for line in open(run / "metrics.jsonl"))
+                    row = {**name, "steps": steps, "took": took, **measured(run)}
                     with open(path, "a") as file:
                         file.write(json.dumps(row) + "\n")
                 results.setdefault((encoder, learnt), []).append(row)

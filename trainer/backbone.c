@@ -9,26 +9,20 @@
 /* Cells along a side of the map at most; 0: nobody wants it. */
 static int grid_of(const sb_settings *c)
 {
-    return c->method->map ? c->method->map(c->method_keys) : c->dense.weight > 0 ? c->dense.grid : 0;
+    const bool places = c->dense.weight > 0 && !c->method->mask; /* a part of a view is no map */
+    return c->method->map ? c->method->map(c->method_keys) : places ? c->dense.grid : 0;
 }
 
 /* The maps of encoder and teacher in the cells of the coarser one, as it is for the views of this run. The
- * graph's nominal shapes are others, and alike in both. Of an encoder of a part of a view there is no map. */
+ * graph's nominal shapes are others, and alike in both. */
 static int add_places(const sb_backbone *b, const sb_settings *c, const sb_encoder_map *map, sb_inside *in)
 {
     sb_graph *g = b->graph;
     const int side = c->views[0].side;
     const sb_shape pixels = { 1, side, side, c->data.channels, SB_U8 };
     sb_shape of_teacher, own;
-    if (sb_teacher_shape(&b->teacher, 1, side, SB_TEACHER_MAP, &of_teacher) != 0)
-        return -1;
-    if (c->method->mask) {
-        const sb_teacher *t = &b->teacher;
-        in->teacher = sb_leaf(g, "teacher's map", sb_shape_of(t->graph, t->graph->outputs[SB_TEACHER_MAP]),
-                              false);
-        return in->teacher < 0 ? -1 : 0;
-    }
-    if (sb_graph_shape(g, &pixels, map->map, &own) != 0)
+    if (sb_teacher_shape(&b->teacher, 1, side, SB_TEACHER_MAP, &of_teacher) != 0 ||
+        sb_graph_shape(g, &pixels, map->map, &own) != 0)
         return -1;
     const sb_gridpool_how how = { .first = map->prefix, .most = of_teacher.h };
     const int grid = sb_gridpool_of(&how, &own).grid;
@@ -37,6 +31,28 @@ static int add_places(const sb_backbone *b, const sb_settings *c, const sb_encod
     in->teacher = sb_leaf(g, "teacher's map", (sb_shape){ 1, nominal, nominal, of_teacher.c, SB_F32 }, false);
     in->teacher = sb_gridpool(g, in->teacher, .most = grid);
     return in->places < 0 || in->teacher < 0 ? -1 : 0;
+}
+
+/* The map of a teacher that sees what is hidden: the encoder, which does not, has none. */
+static int add_whole(const sb_backbone *b, sb_inside *in)
+{
+    const sb_teacher *t = &b->teacher;
+    in->teacher = sb_leaf(b->graph, "teacher's map", sb_shape_of(t->graph, t->graph->outputs[SB_TEACHER_MAP]),
+                          false);
+    return in->teacher < 0 ? -1 : 0;
+}
+
+/* Whether views of each size that the run will have can be masked. */
+static int check_masks(const sb_settings *c)
+{
+    for (int v = 0; v < c->view_count; v++)
+        for (int i = 0; i < c->views[v].size.count; i++) {
+            sb_masks masks;
+            if (sb_backbone_masks(c, c->views[v].size.sides[i], &masks) != 0)
+                return -1;
+            sb_masks_free(&masks);
+        }
+    return 0;
 }
 
 int sb_backbone_build(sb_backbone *b, sb_graph *g, const sb_settings *c, sb_type type)
@@ -49,6 +65,8 @@ int sb_backbone_build(sb_backbone *b, sb_graph *g, const sb_settings *c, sb_type
         return sb_fail("method %s: encoder %s cannot encode the visible part of a view alone: "
                        "ViT, ConvNeXt and ResNet can",
                        method->name, c->encoder->name);
+    if (method->mask && check_masks(c) != 0)
+        return -1;
     if (sb_encoder_build_map(g, c, type, method->mask, &map) < 0)
         return sb_context("the encoder");
     memcpy(b->floats, g->store->floats, sizeof b->floats);
@@ -69,7 +87,7 @@ int sb_backbone_build(sb_backbone *b, sb_graph *g, const sb_settings *c, sb_type
                          .predicted = method->mask ? sb_leaf(g, "predicted cells", any, false) : SB_NONE,
                          .places = SB_NONE,
                          .teacher = SB_NONE };
-        if (b->teacher.places && add_places(b, c, &map, &in) != 0)
+        if (b->teacher.places && (method->mask ? add_whole(b, &in) : add_places(b, c, &map, &in)) != 0)
             return sb_context("the encoder's map and the teacher's");
         b->outputs[SB_ROW_LOSS] = g->output_count;
         if (sb_output(g, method->inside(c->method_keys, &in), true) < 0)

@@ -68,7 +68,14 @@ static void discard(sketch *s)
 /* The first part of an entry's name, "predictor" of "predictor.0.weight"; its length. */
 static int part_of(const char *name) { return (int)strcspn(name, "."); }
 
-/* What stands behind backbone and projector, each part once, in the order of the store. */
+/* A part of the method's that stands in the backbone's graph: a decoder. */
+static bool behind_encoder(const sketch *s, const sb_entry *e)
+{
+    return e->kind == SB_ENTRY_WEIGHT && e->offset >= s->backbone.floats[SB_ENTRY_WEIGHT] &&
+           e->offset < s->backbone.weights;
+}
+
+/* What stands behind encoder and projector, each part once, in the order of the store. */
 static void say_parts(const sketch *s)
 {
     const char *before = "";
@@ -80,7 +87,7 @@ static void say_parts(const sketch *s)
     for (int i = 0; i < s->store.count; i++) {
         const sb_entry *e = &s->store.entries[i];
         const int length = part_of(e->name);
-        if (e->offset < s->method.projector[e->kind] ||
+        if ((e->offset < s->method.projector[e->kind] && !behind_encoder(s, e)) ||
             (part_of(before) == length && strncmp(e->name, before, (size_t)length) == 0))
             continue;
         printf(", %.*s", length, e->name);
@@ -91,7 +98,9 @@ static void say_parts(const sketch *s)
 /* Bytes beside backbone and projector: what the method has of its own, and a target network. */
 static double memory(const sketch *s)
 {
-    double floats = 0;
+    double floats = s->kind->teacher == SB_TEACHER_AVERAGE
+                        ? 0 /* its target ends with the encoder, and the rest is counted below */
+                        : (double)(s->backbone.weights - s->backbone.floats[SB_ENTRY_WEIGHT]);
     for (int k = 0; k < SB_ENTRY_KINDS; k++)
         floats += (double)(s->store.floats[k] - s->method.projector[k]) +
                   (s->kind->momentum ? (double)s->method.projector[k] : 0) +

@@ -128,10 +128,14 @@ static int choose_teacher(sb_settings *s, const sb_config *config)
     char whole[PATH_MAX];
     if (sb_config_fill(config, &sb_teacher_table, &s->teacher) != 0)
         return -1;
-    if (s->method->teacher != SB_TEACHER_FILE)
-        return s->teacher.file[0] == '\0' ? 0
-                                          : sb_fail("%s: teacher.file: method %s has no teacher",
-                                                    sb_config_place(config, "teacher.file"), s->method->name);
+    if (s->method->teacher != SB_TEACHER_FILE) {
+        const char *set = s->teacher.file[0] != '\0' ? "teacher.file" : NULL;
+        if (strcmp(s->teacher.encoder, SB_TEACHER_ENCODER) != 0)
+            set = "teacher.encoder";
+        return set ? sb_fail("%s: %s: method %s takes no teacher from a file", sb_config_place(config, set),
+                             set, s->method->name)
+                   : 0;
+    }
     if (realpath(s->teacher.file, whole))
         memcpy(s->teacher.file, whole, sizeof whole);
     sb_config own;
@@ -193,13 +197,14 @@ static int check_continue(const sb_settings *s, const sb_config *c)
     return 0;
 }
 
-/* The target that an encoder of a part of each view has is run as evaluation runs it. */
+/* A target that sees all of a view where the encoder sees a part is run as evaluation runs it: batch norms
+ * would take statistics that were gathered over visible places alone. */
 static int check_target(const sb_settings *s, const sb_config *c)
 {
     if (s->method->teacher == SB_TEACHER_AVERAGE && sb_encoder_norm_of(s) == SB_ENCODER_BATCH)
         return sb_fail(
             "%s: encoder.name = %s has batch norms: method %s takes an encoder whose norms are of one "
-            "view by itself (ConvNeXt; ResNet with encoder.norm=group)",
+            "view by itself (ConvNeXt; ResNet with encoder.norm=group or frozen)",
             sb_config_place(c, "encoder.name"), s->encoder->name, s->method->name);
     return 0;
 }

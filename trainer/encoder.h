@@ -25,7 +25,7 @@ typedef struct {
 
 /* What the features are the mean of, in the type of the activations: a map [n, h, w, c], or tokens [n, 1,
  * prefix + h w, c], the first `prefix` of which are of no place. Where only a part is encoded, the tokens of
- * that part. */
+ * that part, or a convolutional net's places, [n, 1, count, c] where a place is a cell. */
 typedef struct {
     sb_t map;
     int prefix;

@@ -38,8 +38,9 @@ typedef struct {
     sb_staging staging;
     wanted *list;
     int count;
-    bool *used; /* [file.count]: tensors that were found */
-    void *raw;  /* a piece as the file has it; NULL: none was needed yet */
+    const char *prefix; /* of its names */
+    bool *used;         /* [file.count]: tensors that were found */
+    void *raw;          /* a piece as the file has it; NULL: none was needed yet */
 } taking;
 
 /* ---- pickles ------------------------------------------------------------------------------------------- */
@@ -226,6 +227,8 @@ static table table_in_file(const taking *t, const wanted *w)
     return of.side > 0 ? of : (table){ .side = root(is[1]) };
 }
 
+static const char *token_name(bool class_token) { return class_token ? "cls_token" : "reg_token"; }
+
 /* Of the network. */
 static table table_wanted(const taking *t, const wanted *w)
 {
@@ -284,10 +287,10 @@ static const char *choose_prefix(const taking *t)
 
 static void find_all(taking *t)
 {
-    const char *prefix = choose_prefix(t);
+    t->prefix = choose_prefix(t);
     for (int i = 0; i < t->count; i++) {
         wanted *w = &t->list[i];
-        w->found = find(t, prefix, w);
+        w->found = find(t, t->prefix, w);
         if (!w->found)
             continue;
         t->used[w->found - t->file.tensors] = true;
@@ -320,6 +323,38 @@ static int check(const taking *t, const size_t *whole)
         if (whole && w->entry->offset + w->entry->count <= whole[w->entry->kind])
             return sb_fail("a whole network is needed: of tensor %s %s the file has %s", w->tensor.name,
                            sb_tensor_describe(&w->tensor, needs), has);
+    }
+    return 0;
+}
+
+/* A tensor that only the file has. A count of batches is nothing that a network computes with. */
+static bool left_over(const taking *t, int i)
+{
+    const char *dot = strrchr(t->file.tensors[i].name, '.');
+    return !t->used[i] && !(dot && strcmp(dot, ".num_batches_tracked") == 0);
+}
+
+/* How much of a name stands before its second dot: "blocks.0" of "blocks.0.norm1.weight". */
+static size_t block_of(const char *name)
+{
+    const char *dot = strchr(name, '.');
+    dot = dot ? strchr(dot + 1, '.') : NULL;
+    return dot ? (size_t)(dot - name) : 0;
+}
+
+/* Fails where a block of ours has more in the file: what is left out there (a scale of a layer, a norm) would
+ * be missed. What the file has behind the encoder is nobody's. */
+static int check_blocks(const taking *t)
+{
+    const size_t skip = strlen(t->prefix);
+    for (int i = 0; i < t->file.count; i++) {
+        const char *name = t->file.tensors[i].name;
+        const size_t block = strncmp(name, t->prefix, skip) == 0 ? block_of(name + skip) : 0;
+        for (int k = 0; k < t->count && block > 0 && left_over(t, i); k++)
+            if (block_of(t->list[k].tensor.name) == block &&
+                strncmp(t->list[k].tensor.name, name + skip, block) == 0)
+                return sb_fail(
+                    "the file has %s, and no layer of the encoder has that: it is another network's", name);
     }
     return 0;
 }
@@ -389,8 +424,9 @@ static int send(taking *t, const float *from, float *to, size_t count)
     return rc;
 }
 
-/* Positions of tokens that the file has not stay as initialised. made: room for the grid's. */
-static int take_positions(taking *t, const wanted *w, const float *from, float *made)
+/* Positions of tokens that the file has not stay as initialised; what it has of those that have none there is
+ * 0. made: room for the grid's; nothing: as many zeros as a row. */
+static int take_positions(taking *t, const wanted *w, const float *from, float *made, const float *nothing)
 {
     const table is = table_in_file(t, w), be = table_wanted(t, w);
     const int64_t width = w->tensor.shape[2];
@@ -398,8 +434,12 @@ static int take_positions(taking *t, const wanted *w, const float *from, float *
     for (int64_t row = 0; row < in_front(&be); row++) {
         const bool class_token = row < be.class_token;
         const int64_t number = row - be.class_token, old = class_token ? 0 : is.class_token + number;
-        if (class_token ? is.class_token == 0 : number >= is.registers)
+        if (class_token ? is.class_token == 0 : number >= is.registers) {
+            if (beside(t, w, token_name(class_token)) &&
+                send(t, nothing, to + row * width, (size_t)width) != 0)
+                return -1;
             continue;
+        }
         if (send(t, from + old * width, to + row * width, (size_t)width) != 0)
             return -1;
     }
@@ -423,7 +463,9 @@ static int take_resized(taking *t, const wanted *w)
         rc = read_floats(t, w->found, at, n, from + at);
     }
     if (rc == 0 && w->entry->grid > 0) {
-        rc = take_positions(t, w, from, made);
+        float *nothing = sb_zeroed((size_t)w->tensor.shape[2], sizeof *nothing, "a position");
+        rc = nothing ? take_positions(t, w, from, made, nothing) : -1;
+        free(nothing);
     } else if (rc == 0) {
         sb_resize_filters(from, w->found->shape, made, w->tensor.shape);
         rc = send(t, made, (float *)(uintptr_t)w->tensor.data, count);
@@ -470,13 +512,6 @@ static int take_all(taking *t)
 
 /* ---- the report ---------------------------------------------------------------------------------------- */
 
-/* A tensor that only the file has. A count of batches is nothing that a network computes with. */
-static bool left_over(const taking *t, int i)
-{
-    const char *dot = strrchr(t->file.tensors[i].name, '.');
-    return !t->used[i] && !(dot && strcmp(dot, ".num_batches_tracked") == 0);
-}
-
 static void say_name(FILE *out, int number, const char *name)
 {
     if (number <= NAMED)
@@ -498,8 +533,11 @@ static const char *rule_of(const taking *t, const wanted *w)
     const bool size = is[2] != be[2] || is[3] != be[3];
     if (w->entry->grid > 0) {
         const table has = table_in_file(t, w), needs = table_wanted(t, w);
-        return needs.class_token > has.class_token || needs.registers > has.registers
-                   ? ", bicubic, those of new tokens as initialised"
+        const bool lacks = needs.class_token > has.class_token || needs.registers > has.registers,
+                   known = (needs.class_token <= has.class_token || beside(t, w, token_name(true))) &&
+                           (needs.registers <= has.registers || beside(t, w, token_name(false)));
+        return lacks && known                        ? ", bicubic, and 0 for tokens that have none there"
+               : lacks                               ? ", bicubic, those of new tokens as initialised"
                : has.class_token > needs.class_token ? ", bicubic, without the class token's"
                                                      : ", bicubic";
     }
@@ -558,7 +596,8 @@ static int write_report(const taking *t, char **report)
     return fclose(out) == 0 ? 0 : sb_fail_errno("the report on %s", t->path);
 }
 
-int sb_init_take(const sb_checkpoint_view *v, const char *path, const size_t *whole, char **report)
+int sb_init_take(const sb_checkpoint_view *v, const char *path, const size_t *whole, bool exact,
+                 char **report)
 {
     taking t = { .path = path, .file = { .fd = -1 } };
     *report = NULL;
@@ -568,7 +607,8 @@ int sb_init_take(const sb_checkpoint_view *v, const char *path, const size_t *wh
         rc = t.used && sb_staging_open(&t.staging, v->store->device) == 0 ? want_all(&t, v) : -1;
         if (rc == 0)
             find_all(&t);
-        if (rc == 0 && (check(&t, whole) != 0 || take_all(&t) != 0 || write_report(&t, report) != 0))
+        if (rc == 0 && (check(&t, whole) != 0 || (exact && check_blocks(&t) != 0) || take_all(&t) != 0 ||
+                        write_report(&t, report) != 0))
             rc = -1;
         if (rc != 0)
             sb_context("%s", path);

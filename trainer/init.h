@@ -12,7 +12,7 @@
  *
  * A table of positions (sb_entry.grid) of another grid is resized by bicubic interpolation, anti-aliased
  * where the grid shrinks (kernels/op/tokens.h); those in front of the grid are taken, but a class token's
- * where the network has none.
+ * where the network has none. A token that the file has without a position (timm's no_embed_class) gets 0.
  *
  * All else stays as it was initialised. The report names everything: what was taken, resized, of another
  * shape, new (not in the file), left over (in the file alone). */
@@ -23,9 +23,10 @@
 
 /* Takes weights and running statistics, the view's parts without a prefix, from the file. *report: malloc'ed.
  * whole (by sb_entry_kind; NULL: nothing): floats at the beginning of each array that must all be taken. An
- * error if one of these is not, or one that stays as it was given (sb_extent), or if nothing matches: then
- * nothing was changed. For a pickle of PyTorch's (by its name or what it holds) the error shows the
- * command that converts it. */
-int sb_init_take(const sb_checkpoint_view *view, const char *path, const size_t *whole, char **report);
+ * error if one of these is not, or one that stays as it was given (sb_extent), or if nothing matches, or,
+ * where `exact`, if a block of the network has more in the file: then nothing was changed. For a pickle of
+ * PyTorch's (by its name or what it holds) the error shows the command that converts it. */
+int sb_init_take(const sb_checkpoint_view *view, const char *path, const size_t *whole, bool exact,
+                 char **report);
 
 #endif

@@ -156,7 +156,7 @@ static int read_files(loss *l)
     const sb_loss_request *r = l->request;
     while (1 + l->views < r->argument_count && !strchr(r->arguments[1 + l->views], '='))
         l->views++;
-    if (r->argument_count < 1 || l->views < 2 || l->views > SB_VIEWS_MAX)
+    if (r->argument_count < 1 || l->views < 1 || l->views > SB_VIEWS_MAX)
         return sb_fail(
             "loss METHOD A.npy B.npy [more views...] [KEY=VALUE...] -o FOLDER: name a method and a "
             "file for each view");

@@ -324,6 +324,9 @@ int sb_method_build(sb_method *m, sb_graph *graph, sb_graph *target, const sb_se
             "projector.layers = %d: the loss of method %s is not of embeddings, so it has no projector: "
             "set 0",
             config->projector.layers, m->kind->name);
+    if (!m->kind->build && config->bank > 0)
+        return sb_fail("method.bank = %d: method %s compares no samples with each other", config->bank,
+                       m->kind->name);
     if ((m->kind->momentum && check_bank(m, "a target network") != 0) || add_rows(m, rows) != 0)
         return -1;
     /* Projector and head come first in the store, behind the backbone: a target network is the three. */

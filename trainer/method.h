@@ -164,6 +164,12 @@ typedef struct {
     sb_t (*head)(sb_method *method, sb_graph *graph, sb_t z);
 } sb_method_kind;
 
+/* Whether the target network is a second one of backbone and projector, which sees what they see. */
+static inline bool sb_method_mirrored(const sb_method_kind *kind)
+{
+    return kind->momentum && kind->teacher != SB_TEACHER_AVERAGE;
+}
+
 /* What a method builds with, and what it asked for. */
 struct sb_method {
     const sb_method_kind *kind;

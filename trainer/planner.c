@@ -162,12 +162,13 @@ int sb_planner_settle(sb_settings *s, sb_config *config)
 static const double scales[] = { 0.5, 1, 2, 4 };
 enum { VIEW_LEAST = 16, VIEW_MOST = 1024 };
 
-/* Passes of a step: there is 1, back 2; a batch that is cut goes there twice, and so does what is made again
- * but for norms, which are some per cent of a pass. */
-static double passes(bool cut, sb_recompute r)
+/* Passes of a step: there is 1, back 2; a batch that is cut goes there twice, but where the loss is the mean
+ * of the views' own, and so does what is made again but for norms, which are some per cent of a pass. A
+ * teacher's are not counted. */
+static double passes(const sb_settings *c, bool cut, sb_recompute r)
 {
     static const double again[] = { 0, 0.12, 1 };
-    return (3 + cut + again[r]) / 3;
+    return (3 + (cut && c->method->build) + again[r]) / 3;
 }
 
 /* Rows of the table: this size of views with all that can be made again. */
@@ -175,8 +176,11 @@ static int print_rows(sb_device *device, const sb_settings *settings, double sca
 {
     sb_settings c = *settings;
     int largest = 0;
+    const int whole_cells = c.method->mask ? c.encoder->cell(c.encoder_keys) : 1;
     for (int v = 0; v < c.view_count; v++) {
-        c.views[v].side = (int)(c.views[v].side * scale);
+        c.views[v].side = (int)(c.views[v].side * scale) / whole_cells * whole_cells;
+        if (scale < 1 && c.views[v].side < 2 * whole_cells) /* too few to hide some */
+            return 0;
         if (c.views[v].side < VIEW_LEAST || c.views[v].side > VIEW_MOST)
             return 0;
         largest = c.views[v].side > largest ? c.views[v].side : largest;
@@ -193,7 +197,7 @@ static int print_rows(sb_device *device, const sb_settings *settings, double sca
             rc = -1;
         else
             printf("  %4d px   %-6s   %5d of %-5d %8.0f MiB   %.2f\n", largest, names[r], chunk, whole,
-                   (double)total_of(&b) / MIB, passes(chunk < whole, r));
+                   (double)total_of(&b) / MIB, passes(&c, chunk < whole, r));
     }
     sb_step_destroy(&sketch);
     return rc;

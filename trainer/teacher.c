@@ -18,7 +18,7 @@
 #define PIECE ((size_t)4 << 20)
 
 static const sb_key keys[] = {
-    SB_KEY_TEXT(sb_teacher_keys, encoder, "resnet50",
+    SB_KEY_TEXT(sb_teacher_keys, encoder, SB_TEACHER_ENCODER,
                 "the teacher's encoder, for methods that have one; behind its name keys of its own: "
                 "vit_small pool=class registers=4"),
     SB_KEY_TEXT(sb_teacher_keys, file, "", "safetensors file with its weights (torchvision or timm names)",
@@ -107,7 +107,7 @@ int sb_teacher_take(const sb_checkpoint_view *view, const sb_settings *c, char *
         return sb_fail("teacher.file is not set: method %s learns from a teacher (teacher.encoder = %s), and "
                        "a safetensors file has its weights",
                        c->method->name, c->teacher.encoder);
-    if (sb_init_take(view, path, view->store->floats, report) == 0 && sum_file(path, mark) == 0)
+    if (sb_init_take(view, path, view->store->floats, true, report) == 0 && sum_file(path, mark) == 0)
         return 0;
     free(*report);
     *report = NULL;

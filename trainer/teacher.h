@@ -1,9 +1,11 @@
-/* teacher.h: a teacher: a network that was trained before and stays as it is, which a method learns from
- * (sb_method_kind.teacher). It is any encoder of ours, in a graph and a store of its own, and its weights
- * come from a safetensors file with that encoder's names (or it is the target network, whose weights lie
- * elsewhere: SB_TEACHER_AVERAGE). It sees the pixels that the backbone sees; its
- * norms take the statistics of the file; it has no gradient. No checkpoint has its weights: a run needs the
- * file whenever it starts, and refuses another one than it began with (checkpoint.h). */
+/* teacher.h: a teacher: a network that a method learns from (sb_method_kind.teacher), in a graph and a store
+ * of its own. It sees the pixels that the backbone sees, runs as evaluation runs it, and has no gradient.
+ *
+ * SB_TEACHER_FILE: any encoder of ours that was trained before and stays as it is. Its weights and its norms'
+ * statistics come from a safetensors file with that encoder's names. No checkpoint has them: a run needs the
+ * file whenever it starts, and refuses another one than it began with (checkpoint.h).
+ * SB_TEACHER_AVERAGE: the run's own encoder, over all of a view. Its weights are the target network's, which
+ * checkpoints have. */
 #ifndef SB_TRAINER_TEACHER_H
 #define SB_TRAINER_TEACHER_H
 
@@ -14,6 +16,8 @@
 #include "trainer/graph/graph.h"
 
 typedef struct sb_settings sb_settings; /* trainer/configuration.h */
+
+#define SB_TEACHER_ENCODER "resnet50" /* by default */
 
 /* teacher.* */
 typedef struct {

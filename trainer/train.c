@@ -249,7 +249,7 @@ static int take_init(const train *t, const sb_checkpoint_view *view)
                          "encoder.norm = frozen keeps the statistics of a network that was trained before: "
                          "init=FILE names it")
                    : 0;
-    if (sb_init_take(view, c->start.init, c->continuing.enabled ? sb_step_backbone(t->step) : NULL,
+    if (sb_init_take(view, c->start.init, c->continuing.enabled ? sb_step_backbone(t->step) : NULL, false,
                      &report) != 0)
         return sb_context("init");
     sb_note("init: %s: %s", c->start.init, report);

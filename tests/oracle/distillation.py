@@ -13,7 +13,7 @@ import torch
 import torchvision
 from torch.nn import functional
 
-from mae import BOUND, SEED, TOOL, Layers, start, vit
+from masked import BOUND, SEED, TOOL, Layers, start, vit
 from reference import normalised
 
 DEFAULTS = {"method.name": "distillation", "encoder.name": "vit_tiny", "encoder.patch": 16, "encoder.pool": "mean", "encoder.registers": 0, "data.view": 96,

@@ -32,15 +32,17 @@ CASES = [
     ("a class token and registers, grey", {"encoder.pool": "class", "encoder.registers": 2, "data.channels": 1, "method.hidden": 0.5, "method.predicted": 1}),
     ("ConvNeXt V2", {**CONVOLUTIONS, "encoder.name": "convnextv2_atto"}),
     ("ConvNeXt V2 in chunks, two blocks", {**CONVOLUTIONS, "encoder.name": "convnextv2_atto", "trainer.chunk": 3, "method.decoder_blocks": 2}),
-    ("ConvNeXt, grey, half of the hidden cells", {**CONVOLUTIONS, "encoder.name": "convnext_atto", "data.channels": 1, "method.predicted": 0.5}),
+    ("ConvNeXt, grey, half of the hidden cells, norms and copies made again", {**CONVOLUTIONS, "encoder.name": "convnext_atto", "data.channels": 1,
+                                                                               "method.predicted": 0.5, "trainer.recompute": "norms"}),
     ("ResNet-18, batch norms, hidden blocks", {**CONVOLUTIONS, "encoder.name": "resnet18", "data.view": 160, "method.block": 2}),
     ("ResNet-50, group norms, small stem, in chunks of two", {**CONVOLUTIONS, "encoder.name": "resnet50", "encoder.stem": "small", "encoder.norm": "group",
                                                               "encoder.standardise": "false", "data.view": 32, "trainer.chunk": 2}),
     ("ResNet-18, group norms, stride 4", {**CONVOLUTIONS, "encoder.name": "resnet18", "encoder.stem": "stride4", "encoder.norm": "group",
                                           "encoder.standardise": "false", "data.view": 192, "trainer.batch": 2}),
     ("what cells are like, ConvNeXt V2", {**JEPA, "encoder.name": "convnextv2_atto"}),
-    ("what cells are like, ResNet-18, in chunks, half of the hidden cells", {**JEPA, "encoder.name": "resnet18", "encoder.norm": "group",
-                                                                             "encoder.standardise": "false", "trainer.chunk": 3, "method.predicted": 0.5}),
+    ("what cells are like, ResNet-18, in chunks, half of the hidden cells, blocks made again",
+     {**JEPA, "encoder.name": "resnet18", "encoder.norm": "group", "encoder.standardise": "false", "trainer.chunk": 3, "method.predicted": 0.5,
+      "trainer.recompute": "blocks"}),
     ("ConvNeXt under a decoder that attends", {**CONVOLUTIONS, "method.name": "mae", "encoder.name": "convnext_atto", "method.decoder_width": 64}),
 ]
 STEMS = {"imagenet": (2, 3, True), "small": (1, 1, False), "stride4": (4, 3, True)}  # stride, padding, whether pooled
@@ -297,9 +299,9 @@ def introduced(process):
 
 
 def start(name, shape):
-    """A weight. Behind a ResNet's norms nothing is near the kink of a ReLU, where f32 may fall on the other side and a whole gradient be gone."""
+    """A weight. Behind a ResNet's norms, and a predictor's, nothing is near the kink of a ReLU, where f32 may fall on the other side and a whole gradient be gone."""
     t = torch.randn(shape)
-    if "bn" in name or "downsample.1" in name:
+    if "bn" in name or "downsample.1" in name or "predictor" in name and "norm" in name:
         return 0.3 + 0.03 * t if name.endswith("weight") else 2 + 0.1 * t
     if len(shape) == 1:
         return 0.1 * t + (1 if "norm" in name and name.endswith("weight") else 0)

@@ -100,7 +100,9 @@ ok "one dimension" refused "flat.npy: a matrix [N, d]" dcl flat.npy a.npy -o out
 ok "a file that is cut short" refused "cut.npy is not as long as its shape says" dcl cut.npy a.npy -o out
 ok "a file that is no array" refused "no array in numpy's format" dcl said a.npy -o out
 ok "a file that is not there" refused "opening none.npy" dcl none.npy a.npy -o out
-ok "one view" refused "a file for each view" dcl a.npy -o out
+ok "one view" refused "compares 2 views of a sample, not 1" dcl a.npy -o out
+ok "no view" refused "a file for each view" dcl -o out
+ok "a method that compares no samples" refused "its loss is of more than the embeddings of a batch" mae a.npy -o out
 ok "three views" refused "compares 2 views of a sample, not 3" dcl a.npy b.npy a.npy -o out
 ok "another method" refused "must be one of simclr|dcl|" dlc a.npy b.npy -o out
 ok "another key" refused "the nearest is method.temperature" dcl a.npy b.npy method.temprature=1 -o out

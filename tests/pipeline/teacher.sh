@@ -31,6 +31,19 @@ text = json.dumps(head).encode()
 open(f"{sys.argv[1]}/two.safetensors", "wb").write(len(text).to_bytes(8, "little") + text + made)
 END
 }
+# The teacher with a scale of its last block.
+one_more() {
+    /usr/bin/python3 - "$work" <<'END'
+import json, sys
+data = open(f"{sys.argv[1]}/teacher.safetensors", "rb").read()
+size = int.from_bytes(data[:8], "little")
+head, data = json.loads(data[8:8 + size]), data[8 + size:]
+del head["__metadata__"]
+head["layer4.1.ls1.gamma"] = {"dtype": "F32", "shape": [2], "data_offsets": [len(data), len(data) + 8]}
+text = json.dumps(head).encode()
+open(f"{sys.argv[1]}/more.safetensors", "wb").write(len(text).to_bytes(8, "little") + text + data + bytes(8))
+END
+}
 # What a checkpoint of run $1 has: of the teacher nothing but its mark.
 nothing_of_it() {
     /usr/bin/python3 - "$work/$1" <<'END'
@@ -68,11 +81,15 @@ ok "refused: the weights of a smaller encoder" says "teacher.encoder = resnet34,
     teacher.encoder=resnet34 teacher.file="$work/teacher.safetensors"
 ok "refused: those of another encoder" says "none of its [0-9]+ tensors has a name and shape of this encoder" teacher.encoder="vit_tiny pool=class" \
     teacher.file="$work/teacher.safetensors"
+ok "refused: more in a block" one_more
 ok "refused: filters of other channels" two_channels
 ok "  which are named" says "of tensor conv1.weight f32 \[64, 3, 7, 7\] the file has f32 \[64, 2, 7, 7\]" teacher.file="$work/two.safetensors" data.channels=3
 ok "refused: an encoder that does not exist" says "teacher.encoder = vit_huge: .*must be one of resnet18" teacher.encoder=vit_huge
 ok "refused: a key that it has not" says "teacher.encoder = resnet18 pool=class: .*no key encoder.pool with encoder resnet18" teacher.encoder="resnet18 pool=class"
-ok "refused: a teacher of a method that has none" grep "teacher.file: method dcl has no teacher" <(build/sb_trainer prepare data.path="$work/images" teacher.file="$work/teacher.safetensors" 2>&1)
+ok "refused: a teacher of a method that has none" grep "teacher.file: method dcl takes no teacher from a file" <(build/sb_trainer prepare data.path="$work/images" teacher.file="$work/teacher.safetensors" 2>&1)
+ok "refused: an encoder for a teacher that there is not" grep "teacher.encoder: method dcl takes no teacher from a file" \
+    <(build/sb_trainer prepare data.path="$work/images" teacher.encoder=resnet18 2>&1)
+ok "refused: a file of a network with more in a block" says "the file has layer4.1.ls1.gamma, and no layer of the encoder has that" teacher.file="$work/more.safetensors"
 ok "refused: a queue of less than a batch" says "method.queue = 7 is less than a batch of 8" method.queue=7 teacher.file="$work/teacher.safetensors"
 
 ok "a run ends" learn run

@@ -74,6 +74,7 @@ static sb_t inside(const void *own, const sb_inside *in)
         sb_scope(g, "predictor.%d", i);
         x = sb_leave(g, layer(g, x, width, i == LAYERS - 1));
     }
+    /* A grid as large as the map is the map in f32, as the target's is. */
     sb_t p = sb_pick(g, sb_gridpool(g, x, .most = SB_GRIDPOOL_SIDE_MAX), in->predicted, .side = 1),
          t = sb_pick(g, in->teacher, in->predicted, .side = 1);
     sb_t off = sb_combine(g, sb_unit_rows(g, p), sb_unit_rows(g, t), .alpha = 1, .beta = -1);

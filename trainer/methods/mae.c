@@ -1,6 +1,7 @@
 /* mae.c: masked autoencoding (He et al. 2022) with a decoder whose queries look at the visible patches alone
- * (CrossMAE; Fu et al. 2024): most patches of a view are hidden, a transformer encodes the rest, and a small
- * decoder says from them what the hidden ones look like.
+ * (CrossMAE; Fu et al. 2024): most patches of a view are hidden, a transformer encodes the rest (or a
+ * convolutional net, cells as fcmae.c has them), and a small decoder says from them what the hidden ones look
+ * like.
  *
  *     L = mean over views, predicted patches and their values of (prediction - target)^2
  *     target: the pixels of a patch, less their mean and over their deviation
@@ -49,10 +50,15 @@ static void init_glorot(sb_entry *e)
     e->extent.size = (float)sqrt(6 / (rows + columns));
 }
 
-/* What the encoder has begins as in the paper: matrices after Glorot, the patches' filters as one, biases 0;
- * and positions stay where they are. */
+/* What a transformer has begins as in the paper: matrices after Glorot, the patches' filters as one, biases
+ * 0; and positions stay where they are. */
 static void begin_encoder(const sb_graph *g)
 {
+    bool positions = false;
+    for (int i = 0; i < g->store->count; i++)
+        positions |= g->store->entries[i].grid > 0;
+    if (!positions) /* a convolutional net, which begins as it does */
+        return;
     for (int i = 0; i < g->store->count; i++) {
         sb_entry *e = &g->store->entries[i];
         const bool bias = e->extent.dims == 1 && e->extent.init != SB_INIT_ONE;

@@ -28,7 +28,7 @@ typedef struct {
     size_t *account; /* of the budget */
 } want;
 
-enum { WANTS_MAX = 27 + 4 * SB_BACKBONE_ROWS + 3 * SB_STEP_PLANS_MAX };
+enum { WANTS_MAX = 32 + 4 * SB_BACKBONE_ROWS + 3 * SB_STEP_PLANS_MAX }; /* more than list_wants has */
 
 /* A chunk, how many there are of its kind, and what its plan takes. */
 typedef struct {
@@ -120,7 +120,7 @@ static size_t list_wants(sb_step *s, const piece pieces[], int piece_count, want
     int chunks = 0;
     const sb_method_kind *kind = s->method.kind;
     const bool target = kind->momentum != NULL, teacher = kind->teacher != SB_TEACHER_NONE,
-               target_network = target && kind->teacher != SB_TEACHER_AVERAGE; /* as a whole */
+               target_network = sb_method_mirrored(kind);
     const sb_plan_bytes heads = s->heads_bytes, target_heads = s->target_heads_bytes;
     const size_t passing = heads.arena - heads.kept +
                            target_heads.arena; /* gone when the gradient is there */

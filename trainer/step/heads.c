@@ -40,7 +40,7 @@ int sb_step_plan_heads(sb_step *s, bool sketch)
     }
     if (plan_graph(sketch ? NULL : &s->heads, &s->heads_bytes, s->loss, true) != 0)
         return sb_context("heads and loss");
-    if (s->method.kind->momentum && s->method.kind->teacher != SB_TEACHER_AVERAGE &&
+    if (sb_method_mirrored(s->method.kind) &&
         plan_graph(sketch ? NULL : &s->target_heads, &s->target_heads_bytes, s->target_projector, false) != 0)
         return sb_context("the target's projector");
     return 0;

@@ -53,7 +53,7 @@ struct sb_step {
     const sb_settings *config;
     sb_store store;
     sb_section section, target; /* target: of backbone and projector; empty where the method has none */
-    sb_section teacher;         /* of its own store (teacher.h) */
+    sb_section teacher; /* of its own store (teacher.h), or `target`, which then has the encoder alone */
     sb_method method;
     sb_graph *encoder, *loss, *target_projector;   /* heads and loss; the projector of the target network */
     sb_backbone backbone;                          /* the encoder's graph */

@@ -112,7 +112,7 @@ const sb_method *sb_step_method(const sb_step *step);
 sb_checkpoint_view sb_step_kept(const sb_step *step, int64_t number, const char *config_text);
 
 /* The teacher's arrays, in a store of its own, which no checkpoint has: before the first step they are to be
- * taken from its file (sb_teacher_take). Only where the method has one. */
+ * taken from its file (sb_teacher_take). Only with SB_TEACHER_FILE. */
 sb_checkpoint_view sb_step_teacher(const sb_step *step);
 
 /* To be called after weights, or all that a checkpoint has, were set from outside. */
