@@ -188,7 +188,7 @@ def short(value):
 
 # In the order of the table: name, keys.
 ENCODERS = (("resnet18", ()), ("resnet18", ("encoder.stem=stride4",)), ("resnet50", ()), ("mobilenetv4_conv_small", ()), ("convnext_atto", ()),
-            ("convnext_nano", ()), ("convnext_tiny", ()), ("vit_tiny", ("encoder.patch=16",)), ("vit_tiny", ("encoder.patch=32",)),
+            ("convnextv2_atto", ()), ("convnext_nano", ()), ("convnext_tiny", ()), ("vit_tiny", ("encoder.patch=16",)), ("vit_tiny", ("encoder.patch=32",)),
             ("vit_small", ("encoder.patch=32",)))
 
 
