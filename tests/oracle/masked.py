@@ -16,7 +16,7 @@ from philox import philox
 from reference import normalised
 
 TOOL = Path(__file__).parents[2] / "build/tests/oracle/step_tool"
-BOUND = 1e-4  # of a tensor's norm; f32 is about 1e-6 off, and 5e-5 behind batch norms
+BOUND = {True: 2e-5, False: 1e-4}  # of a tensor's norm, of transformers and of convolutions; f32 is about 1e-6 off, and 5e-5 behind batch norms
 SEED = 1
 
 DEFAULTS = {"method.name": "mae", "encoder.name": "vit_tiny", "data.view": 64, "data.channels": 3, "trainer.batch": 4, "trainer.threads": 1,
@@ -352,11 +352,12 @@ def main(part=""):
     for name, own in CASES:
         if part not in name:
             continue
-        loss, wanted, ours, exact = run(own if "encoder.name" in own else {**DEFAULTS, **own}, generator)
-        errors = distances(ours, exact)
+        keys = own if "encoder.name" in own else {**DEFAULTS, **own}
+        loss, wanted, ours, exact = run(keys, generator)
+        errors, bound = distances(ours, exact), BOUND[keys["encoder.name"].startswith("vit")]
         worst = max(errors, key=errors.get)
         for what, good, seen in (("the loss", abs(loss - wanted) <= 1e-5 * wanted, f"{loss:.6f}, {abs(loss - wanted):.1e} off"),
-                                 ("every gradient", errors[worst] <= BOUND, f"{len(errors)} tensors, {errors[worst]:.1e} off at most, {worst}")):
+                                 ("every gradient", errors[worst] <= bound, f"{len(errors)} tensors, {errors[worst]:.1e} off at most, {worst}")):
             count += 1
             failed += not good
             print(f"{'' if good else 'not '}ok {count} - {name}: {what}: {seen}", flush=True)

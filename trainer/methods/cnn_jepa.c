@@ -63,10 +63,9 @@ static sb_t inside(const void *own, const sb_inside *in)
     sb_graph *g = in->graph;
     const int width = sb_shape_of(g, in->map).c;
     if (in->prefix > 0 || width % GROUPS != 0)
-        return sb_fail(
-            "method cnn_jepa: a map of a multiple of %d channels was expected, without tokens of no "
-            "place: ConvNeXt and ResNet have one",
-            GROUPS);
+        return sb_fail("a map of a multiple of %d channels was expected, without tokens of no "
+                       "place: ConvNeXt and ResNet have one",
+                       GROUPS);
     sb_scope(g, "predictor");
     sb_t x = sb_leave(
         g, sb_unpick(g, in->map, in->visible, in->pixels, "", .side = 1, .stride = in->cell, .token = true));

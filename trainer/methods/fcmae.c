@@ -45,8 +45,7 @@ static sb_t inside(const void *own, const sb_inside *in)
     sb_graph *g = in->graph;
     const int width = k->decoder_width, channels = sb_shape_of(g, in->pixels).c;
     if (in->prefix > 0)
-        return sb_fail(
-            "method fcmae: a map was expected, and behind this encoder there are tokens of no place");
+        return sb_fail("a map was expected, and behind this encoder there are tokens of no place");
     sb_scope(g, "decoder");
     sb_t x = sb_unpick(g, linear(g, in->map, "proj", width), in->visible, in->pixels, "", .side = 1,
                        .stride = in->cell, .token = true);
