@@ -6,18 +6,16 @@ gradient that is 0.001 too large would be found. Prints TAP."""
 import math
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy
 import torch
 from torch.nn import functional
 
+from gradients import SEED, TOOL, compared, prove
 from philox import philox
 from reference import normalised
 
-TOOL = Path(__file__).parents[2] / "build/tests/oracle/step_tool"
 BOUND = {True: 2e-5, False: 1e-4}  # of a tensor's norm, of transformers and of convolutions; f32 is about 1e-6 off, and 5e-5 behind batch norms
-SEED = 1
 
 DEFAULTS = {"method.name": "mae", "encoder.name": "vit_tiny", "data.view": 64, "data.channels": 3, "trainer.batch": 4, "trainer.threads": 1,
             "trainer.precision": "f32", "method.hidden": 0.75, "method.block": 1, "method.predicted": 0.33, "method.decoder_width": 64,
@@ -337,33 +335,10 @@ def run(keys, generator):
     return loss, wanted.item(), ours, {name: w.grad for name, w in exact.items()}
 
 
-def distances(ours, exact):
-    """Of each gradient, in units of its norm. What is 0 but for rounding (a bias before a norm) has to be small beside the others."""
-    largest = max(g.norm() for g in exact.values() if g is not None)
-    return {name: (ours[name].norm() / largest if g is None or g.norm() < 1e-12 * largest else (ours[name].double() - g).norm() / g.norm()).item()
-            for name, g in exact.items()}
-
-
-def main(part=""):
-    torch.manual_seed(SEED)
-    torch.set_num_threads(1)
-    generator = numpy.random.default_rng(SEED)
-    count = failed = 0
-    for name, own in CASES:
-        if part not in name:
-            continue
-        keys = own if "encoder.name" in own else {**DEFAULTS, **own}
-        loss, wanted, ours, exact = run(keys, generator)
-        errors, bound = distances(ours, exact), BOUND[keys["encoder.name"].startswith("vit")]
-        worst = max(errors, key=errors.get)
-        for what, good, seen in (("the loss", abs(loss - wanted) <= 1e-5 * wanted, f"{loss:.6f}, {abs(loss - wanted):.1e} off"),
-                                 ("every gradient", errors[worst] <= bound, f"{len(errors)} tensors, {errors[worst]:.1e} off at most, {worst}")):
-            count += 1
-            failed += not good
-            print(f"{'' if good else 'not '}ok {count} - {name}: {what}: {seen}", flush=True)
-    print(f"1..{count}")
-    return failed > 0
+def check(generator, own):
+    keys = own if "encoder.name" in own else {**DEFAULTS, **own}
+    return compared(*run(keys, generator), BOUND[keys["encoder.name"].startswith("vit")])
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(prove(CASES, check, *sys.argv[1:]))
