@@ -134,7 +134,10 @@ int sb_backbone_masks(const sb_settings *c, int side, sb_masks *out)
             "encoder %s, and a side has to be a multiple of that",
             side, side, c->method->name, cell, cell, c->encoder->name);
     out->rows = out->columns = side / cell;
-    c->method->mask(c->method_keys, out);
+    const sb_mask_keys *keys = c->method->mask(c->method_keys);
+    out->block = keys->block;
+    out->hidden = keys->hidden;
+    out->predicted = keys->predicted;
     return sb_masks_create(out) == 0 ? 0 : sb_context("views of %d x %d", side, side);
 }
 

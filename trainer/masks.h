@@ -12,7 +12,32 @@
 #ifndef SB_TRAINER_MASKS_H
 #define SB_TRAINER_MASKS_H
 
+#include <stddef.h>
 #include <stdint.h>
+
+#include "proto/key.h"
+
+/* The keys that the methods which mask share. */
+typedef struct {
+    double hidden, predicted;
+    int block;
+} sb_mask_keys;
+
+/* The rows of a method's table, for the field `member` of its struct; as texts the first share that is
+ * hidden, side of a block and share of it that is predicted. cells: what the method calls a cell, in the
+ * plural. */
+#define SB_KEYS_MASK(type, member, hide, side, predict, cells)                                       \
+    SB_KEY_MASK(SB_KIND_REAL, type, member, hidden, hide, 0.01, 0.99,                                \
+                "share of the " cells " that the encoder does not see"),                             \
+        SB_KEY_MASK(SB_KIND_INT, type, member, block, side, 1, 64,                                   \
+                    cells " are hidden in squares of so many a side: larger ones for large images"), \
+        SB_KEY_MASK(SB_KIND_REAL, type, member, predicted, predict, 0.001, 1,                        \
+                    "share of the hidden " cells " that are predicted")
+#define SB_KEY_MASK(kind_, type, member, field, first, low, high, what)                      \
+    {                                                                                        \
+        .name = #field, .kind = (kind_), .initial = (first), .least = (low), .most = (high), \
+        .offset = offsetof(type, member) + offsetof(sb_mask_keys, field), .meaning = what    \
+    }
 
 typedef struct {
     int rows, columns;             /* of the grid */

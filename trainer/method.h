@@ -153,8 +153,8 @@ typedef struct {
     bool images;             /* it keeps something for each image */
     sb_teacher_kind teacher; /* it learns from another network (teacher.h); its map, if any, is as large as
                                 `map` says, and then only `inside` has maps */
-    void (*mask)(const void *keys, sb_masks *out); /* says block, hidden, predicted. NULL: nothing is hidden,
-                                                      and all of a view is encoded */
+    const sb_mask_keys *(*mask)(const void *keys); /* of its own keys. NULL: nothing is hidden, and all of a
+                                                      view is encoded */
     int (*map)(const void *keys); /* cells of the map's side at most; NULL: it wants no map */
     sb_t (*inside)(const void *keys, const sb_inside *in); /* f32 [n, 1], a loss of each view; NULL: none */
     sb_t (*build)(sb_method *method); /* the loss [1, 1]; SB_FAILED. NULL: the mean of those of all views */

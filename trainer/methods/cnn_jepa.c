@@ -19,26 +19,16 @@
 #define LAYERS 3
 
 typedef struct {
-    double hidden, predicted;
-    int block;
+    sb_mask_keys mask;
     sb_momentum_keys target;
 } cnn_jepa_keys;
 
 static const sb_key keys[] = {
-    SB_KEY_REAL(cnn_jepa_keys, hidden, "0.6", 0.01, 0.99, "share of the cells that the encoder does not see"),
-    SB_KEY_INT(cnn_jepa_keys, block, "2", 1, 64,
-               "cells are hidden in squares of so many a side: larger ones for large images"),
-    SB_KEY_REAL(cnn_jepa_keys, predicted, "1", 0.001, 1, "share of the hidden cells that are predicted"),
+    SB_KEYS_MASK(cnn_jepa_keys, mask, "0.6", "2", "1", "cells"),
     SB_KEYS_MOMENTUM(cnn_jepa_keys, target, "0.996", "128", "cosine"),
 };
 
-static void mask(const void *own, sb_masks *out)
-{
-    const cnn_jepa_keys *k = own;
-    out->hidden = k->hidden;
-    out->predicted = k->predicted;
-    out->block = k->block;
-}
+static const sb_mask_keys *mask(const void *own) { return &((const cnn_jepa_keys *)own)->mask; }
 
 /* The target's, as it is. */
 static int map(const void *own) { return (void)own, SB_GRIDPOOL_SIDE_MAX; }

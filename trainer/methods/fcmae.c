@@ -13,26 +13,17 @@
 #include "trainer/method.h"
 
 typedef struct {
-    double hidden, predicted;
-    int block, decoder_width, decoder_blocks;
+    sb_mask_keys mask;
+    int decoder_width, decoder_blocks;
 } fcmae_keys;
 
 static const sb_key keys[] = {
-    SB_KEY_REAL(fcmae_keys, hidden, "0.6", 0.01, 0.99, "share of the cells that the encoder does not see"),
-    SB_KEY_INT(fcmae_keys, block, "1", 1, 64,
-               "cells are hidden in squares of so many a side: larger ones for large images"),
-    SB_KEY_REAL(fcmae_keys, predicted, "1", 0.001, 1, "share of the hidden cells that are predicted"),
+    SB_KEYS_MASK(fcmae_keys, mask, "0.6", "1", "1", "cells"),
     SB_KEY_INT(fcmae_keys, decoder_width, "512", 8, 4096, "channels of the decoder"),
     SB_KEY_INT(fcmae_keys, decoder_blocks, "1", 1, 32, "its blocks"),
 };
 
-static void mask(const void *own, sb_masks *out)
-{
-    const fcmae_keys *k = own;
-    out->hidden = k->hidden;
-    out->predicted = k->predicted;
-    out->block = k->block;
-}
+static const sb_mask_keys *mask(const void *own) { return &((const fcmae_keys *)own)->mask; }
 
 static sb_t linear(sb_graph *g, sb_t x, const char *name, int out)
 {

@@ -19,26 +19,17 @@
 #define HEAD 32 /* channels of a head of the decoder */
 
 typedef struct {
-    double hidden, predicted;
-    int block, decoder_width, decoder_blocks;
+    sb_mask_keys mask;
+    int decoder_width, decoder_blocks;
 } mae_keys;
 
 static const sb_key keys[] = {
-    SB_KEY_REAL(mae_keys, hidden, "0.75", 0.01, 0.99, "share of the patches that the encoder does not see"),
-    SB_KEY_INT(mae_keys, block, "1", 1, 64,
-               "patches are hidden in squares of so many a side: larger ones for large images"),
-    SB_KEY_REAL(mae_keys, predicted, "0.33", 0.001, 1, "share of the hidden patches that are predicted"),
+    SB_KEYS_MASK(mae_keys, mask, "0.75", "1", "0.33", "patches"),
     SB_KEY_INT(mae_keys, decoder_width, "256", HEAD, 4096, "channels of the decoder, a multiple of 32"),
     SB_KEY_INT(mae_keys, decoder_blocks, "4", 1, 32, "its blocks"),
 };
 
-static void mask(const void *own, sb_masks *out)
-{
-    const mae_keys *k = own;
-    out->hidden = k->hidden;
-    out->predicted = k->predicted;
-    out->block = k->block;
-}
+static const sb_mask_keys *mask(const void *own) { return &((const mae_keys *)own)->mask; }
 
 /* Glorot and Bengio 2010: uniform, by the values that meet and those that come out. */
 static void init_glorot(sb_entry *e)
