@@ -16,6 +16,7 @@ import elpv
 import figures
 import parity
 import table
+from kept import Kept
 
 ROOT = elpv.ROOT
 ARMS = {"continue=true": ["continue=true"], "without it": []}
@@ -90,16 +91,11 @@ def main():
     elpv.fetch()
     o.output.mkdir(parents=True, exist_ok=True)
     o.output = o.output.resolve()
-    path, results = o.output / "measured.jsonl", {}
-    known = [json.loads(line) for line in open(path)] if path.exists() else []
+    kept, results = Kept(o.output / "measured.jsonl"), {}
 
     def once(name, seed, weights):
         what = {"weights": name, "seed": seed, "steps": o.steps, "images": o.images, "lr": o.lr}
-        row = next((k for k in known if {key: k.get(key) for key in what} == what), None)
-        if not row:
-            row = {**what, **parity.measured(parity.load_file(weights()))}
-            with open(path, "a") as file:
-                file.write(json.dumps(row) + "\n")
+        row = kept.row(what, lambda: parity.measured(parity.load_file(weights())))
         print(row, flush=True)
         results.setdefault(name, []).append(row)
 

@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import elpv
 import figures
 import parity
+from kept import Kept
 
 ROOT = elpv.ROOT
 ENCODERS = ["resnet18", "resnet18 stem=stride4", "mobilenetv4_conv_small", "convnext_atto", "vit_tiny"]
@@ -56,6 +57,15 @@ def measured(run):
     return {"knn": figures.knn(*parts["test"]), "linear": parity.linear(*parts["train"], *parts["test"])}
 
 
+def learn(o, encoder, steps, seed, learnt):
+    """Untrained is a step as good as none."""
+    run = o.output / f"{encoder.replace(' ', '-')}-{seed}-{steps if learnt else 'untrained'}"
+    trained(run, encoder, steps if learnt else 1, seed, [] if learnt else ["optimiser.lr=1e-12"])
+    with open(run / "metrics.jsonl") as metrics:
+        took = sum(BATCH / json.loads(line)["images_per_second"] for line in metrics)
+    return {"steps": steps, "took": took, **measured(run)}
+
+
 def report(o, results):
     lines = ["# Encoders at equal time", "",
              f"Written by `./run study encoders --seconds {o.seconds} --seeds {','.join(map(str, o.seeds))}` on {datetime.date.today().isoformat()}; "
@@ -89,25 +99,13 @@ def main():
     elpv.fetch()
     o.output.mkdir(parents=True, exist_ok=True)
     o.output = o.output.resolve()
-    path, results = o.output / "measured.jsonl", {}
-    known = [json.loads(line) for line in open(path)] if path.exists() else []
+    kept, results = Kept(o.output / "measured.jsonl"), {}
     for encoder in ENCODERS:
         steps = max(1, round(o.seconds / seconds_a_step(o, encoder)))
         for seed in o.seeds:
             for learnt in (False, True):
                 name = {"encoder": encoder, "seed": seed, "seconds": o.seconds, "learnt": learnt}
-                row = next((k for k in known if {key: k[key] for key in name} == name), None)
-                if not row:
-                    run = o.output / f"{encoder.replace(' ', '-')}-{seed}-{steps if learnt else 'untrained'}"
-                    if learnt:
-                        trained(run, encoder, steps, seed)
-                    else: # a step as good as none
-                        trained(run, encoder, 1, seed, ["optimiser.lr=1e-12"])
-                    took = sum(BATCH / json.loads(line)["images_per_second"] for line in open(run / "metrics.jsonl"))
-                    row = {**name, "steps": steps, "took": took, **measured(run)}
-                    with open(path, "a") as file:
-                        file.write(json.dumps(row) + "\n")
-                results.setdefault((encoder, learnt), []).append(row)
+                results.setdefault((encoder, learnt), []).append(kept.row(name, lambda: learn(o, encoder, steps, seed, learnt)))
     report(o, results)
 
 

@@ -4,7 +4,6 @@ number of steps, rates and evaluation, three seeds each. The draws are not the s
 docs/parity.md. `./run study parity [--images N]`."""
 import argparse
 import datetime
-import json
 import math
 import subprocess
 import sys
@@ -20,6 +19,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "tes
 import elpv
 import figures
 import view
+from kept import Kept
 from methods import logsumexp, unit
 from reference import load_file, optimiser
 
@@ -232,17 +232,11 @@ def main():
     elpv.fetch()
     subprocess.run(["make", "-s", "build/tests/oracle/view_tool"], cwd=ROOT, check=True)
     o.output.mkdir(parents=True, exist_ok=True)
-    path, results = o.output / "measured.jsonl", {}
-    known = [json.loads(line) for line in open(path)] if path.exists() else []
+    kept, results = Kept(o.output / "measured.jsonl"), {}
 
     def once(method, by, seed, weights):
         name = {"method": method, "by": by, "seed": seed, "steps": o.steps}
-        row = next((k for k in known if {key: k[key] for key in name} == name), None)
-        if not row:
-            row = {**name, **measured(weights())}
-            with open(path, "a") as file:
-                file.write(json.dumps(row) + "\n")
-        results.setdefault((method, by), []).append(row)
+        results.setdefault((method, by), []).append(kept.row(name, lambda: measured(weights())))
 
     for seed in o.seeds:
         torch.manual_seed(seed)
