@@ -10,38 +10,21 @@ prepare() { build/sb_trainer prepare --recipe recipes/methods/distillation.yaml 
 says() { grep -E "$1" <(prepare "${@:2}"); }
 learn() { within ./run train methods/distillation run.dir="$work/$1" "${student[@]}" teacher.file="$work/teacher.safetensors" "${@:2}"; }
 
-# The teacher with the first filters of two channels.
-two_channels() {
-    /usr/bin/python3 - "$work" <<'END'
+# made FILE CHANGE: the teacher's file after a change, in Python, to `tensors`: by name what the header says, and the bytes.
+made() {
+    /usr/bin/python3 - "$work/teacher.safetensors" "$work/$1" "$2" <<'END'
 import json, sys
-data = open(f"{sys.argv[1]}/teacher.safetensors", "rb").read()
+data = open(sys.argv[1], "rb").read()
 size = int.from_bytes(data[:8], "little")
-head, data = json.loads(data[8:8 + size]), data[8 + size:]
-del head["__metadata__"]
-made = b""
-for name, t in head.items():
-    begin, end = t["data_offsets"]
-    piece = data[begin:end]
-    if name == "conv1.weight":
-        assert t["shape"] == [64, 3, 7, 7], t
-        t["shape"], piece = [64, 2, 7, 7], piece[:len(piece) // 3 * 2]
-    t["data_offsets"] = [len(made), len(made) + len(piece)]
-    made += piece
-text = json.dumps(head).encode()
-open(f"{sys.argv[1]}/two.safetensors", "wb").write(len(text).to_bytes(8, "little") + text + made)
-END
-}
-# The teacher with a scale of its last block.
-one_more() {
-    /usr/bin/python3 - "$work" <<'END'
-import json, sys
-data = open(f"{sys.argv[1]}/teacher.safetensors", "rb").read()
-size = int.from_bytes(data[:8], "little")
-head, data = json.loads(data[8:8 + size]), data[8 + size:]
-del head["__metadata__"]
-head["layer4.1.ls1.gamma"] = {"dtype": "F32", "shape": [2], "data_offsets": [len(data), len(data) + 8]}
-text = json.dumps(head).encode()
-open(f"{sys.argv[1]}/more.safetensors", "wb").write(len(text).to_bytes(8, "little") + text + data + bytes(8))
+header, data = json.loads(data[8:8 + size]), data[8 + size:]
+tensors = {name: (t, data[slice(*t["data_offsets"])]) for name, t in header.items() if name != "__metadata__"}
+exec(sys.argv[3])
+header, at = {}, 0
+for name, (t, piece) in tensors.items():
+    header[name] = {**t, "data_offsets": [at, at + len(piece)]}
+    at += len(piece)
+text = json.dumps(header).encode()
+open(sys.argv[2], "wb").write(len(text).to_bytes(8, "little") + text + b"".join(piece for _, piece in tensors.values()))
 END
 }
 # What a checkpoint of run $1 has: of the teacher nothing but its mark.
@@ -81,9 +64,10 @@ ok "refused: the weights of a smaller encoder" says "teacher.encoder = resnet34,
     teacher.encoder=resnet34 teacher.file="$work/teacher.safetensors"
 ok "refused: those of another encoder" says "none of its [0-9]+ tensors has a name and shape of this encoder" teacher.encoder="vit_tiny pool=class" \
     teacher.file="$work/teacher.safetensors"
-ok "refused: more in a block" one_more
-ok "refused: filters of other channels" two_channels
-ok "  which are named" says "of tensor conv1.weight f32 \[64, 3, 7, 7\] the file has f32 \[64, 2, 7, 7\]" teacher.file="$work/two.safetensors" data.channels=3
+ok "a file with a scale in a block" made more.safetensors 'tensors["layer4.1.ls1.gamma"] = {"dtype": "F32", "shape": [2]}, bytes(8)'
+ok "a file whose first filters have two channels" made two.safetensors \
+    't, piece = tensors["conv1.weight"]; tensors["conv1.weight"] = {**t, "shape": [64, 2, 7, 7]}, piece[:len(piece) // 3 * 2]'
+ok "refused: filters of other channels" says "of tensor conv1.weight f32 \[64, 3, 7, 7\] the file has f32 \[64, 2, 7, 7\]" teacher.file="$work/two.safetensors" data.channels=3
 ok "refused: an encoder that does not exist" says "teacher.encoder = vit_huge: .*must be one of resnet18" teacher.encoder=vit_huge
 ok "refused: a key that it has not" says "teacher.encoder = resnet18 pool=class: .*no key encoder.pool with encoder resnet18" teacher.encoder="resnet18 pool=class"
 ok "refused: a teacher of a method that has none" grep "teacher.file: method dcl takes no teacher from a file" <(build/sb_trainer prepare data.path="$work/images" teacher.file="$work/teacher.safetensors" 2>&1)
