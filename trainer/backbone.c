@@ -67,7 +67,7 @@ int sb_backbone_build(sb_backbone *b, sb_graph *g, const sb_settings *c, sb_type
                        method->name, c->encoder->name);
     if (method->mask && check_masks(c) != 0)
         return -1;
-    if (sb_encoder_build_map(g, c, type, method->mask, &map) < 0)
+    if (sb_encoder_build_map(g, c->encoder, c->encoder_keys, c, type, method->mask, &map) < 0)
         return sb_context("the encoder");
     memcpy(b->floats, g->store->floats, sizeof b->floats);
     if (method->teacher && sb_teacher_build(&b->teacher, g->store->device, c, type, grid_of(c)) != 0)

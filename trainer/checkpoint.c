@@ -112,9 +112,10 @@ static bool is_finite(const float *values, size_t count)
 {
     for (size_t i = 0; i < count; i++)
         if (!isfinite(values[i])) {
-            sb_fail("it has a value of %g: nothing is written, and what was saved before stays. Lower "
-                    "optimiser.lr or raise optimiser.warmup",
-                    (double)values[i]);
+            sb_fail(
+                "it has a value of %g: nothing is written, and what was saved before stays. Where training "
+                "made it, lower optimiser.lr or raise optimiser.warmup",
+                (double)values[i]);
             return false;
         }
     return true;

@@ -15,15 +15,16 @@ static sb_encoder_input input_of(const sb_settings *settings, sb_type type, bool
 sb_t sb_encoder_build(sb_graph *graph, const sb_settings *settings, sb_type type)
 {
     sb_encoder_map map;
-    return sb_encoder_build_map(graph, settings, type, false, &map);
+    return sb_encoder_build_map(graph, settings->encoder, settings->encoder_keys, settings, type, false,
+                                &map);
 }
 
-sb_t sb_encoder_build_map(sb_graph *graph, const sb_settings *settings, sb_type type, bool masked,
-                          sb_encoder_map *map)
+sb_t sb_encoder_build_map(sb_graph *graph, const sb_encoder_kind *kind, const void *keys,
+                          const sb_settings *settings, sb_type type, bool masked, sb_encoder_map *map)
 {
     const sb_encoder_input input = input_of(settings, type, masked);
     *map = (sb_encoder_map){ .map = SB_NONE };
-    return settings->encoder->build(graph, settings->encoder_keys, &input, map);
+    return kind->build(graph, keys, &input, map);
 }
 
 void sb_encoder_show(FILE *out, const sb_settings *settings)

@@ -63,9 +63,9 @@ typedef struct {
 /* Of the chosen one, which encodes all of a view. */
 sb_t sb_encoder_build(sb_graph *graph, const sb_settings *settings, sb_type type);
 
-/* The same; masked: only a part of it. */
-sb_t sb_encoder_build_map(sb_graph *graph, const sb_settings *settings, sb_type type, bool masked,
-                          sb_encoder_map *map);
+/* Of any, with its own keys, for views as the settings have them; masked: only a part of a view. */
+sb_t sb_encoder_build_map(sb_graph *graph, const sb_encoder_kind *kind, const void *keys,
+                          const sb_settings *settings, sb_type type, bool masked, sb_encoder_map *map);
 void sb_encoder_show(FILE *out, const sb_settings *settings); /* where there is a `show` */
 sb_encoder_norm sb_encoder_norm_of(const sb_settings *settings);
 

@@ -31,18 +31,11 @@ const sb_key_table sb_teacher_table = SB_KEY_TABLE("teacher", NULL, sb_teacher_k
 
 static int build(sb_teacher *t, const sb_settings *c, sb_type type, int most)
 {
-    sb_settings *own = sb_zeroed(1, sizeof *own, "a teacher's settings");
+    const bool other = c->method->teacher == SB_TEACHER_FILE;
     sb_encoder_map map;
-    if (!own)
-        return -1;
-    *own = *c;
-    if (c->method->teacher == SB_TEACHER_FILE) {
-        own->encoder = c->teacher_encoder;
-        memcpy(own->encoder_keys, c->teacher_encoder_keys, sizeof own->encoder_keys);
-    }
-    int rc = sb_encoder_build_map(t->graph, own, type, false, &map) < 0 ? -1 : 0;
-    free(own);
-    if (rc == 0 && most > 0) {
+    int rc = sb_encoder_build_map(t->graph, other ? c->teacher_encoder : c->encoder,
+                                  other ? c->teacher_encoder_keys : c->encoder_keys, c, type, false, &map);
+    if (rc >= 0 && most > 0) {
         t->places = true;
         rc = sb_output(t->graph, sb_gridpool(t->graph, map.map, .first = map.prefix, .most = most), false);
     }

@@ -9,10 +9,10 @@
 #define PATCH 4
 #define WIDTH 12
 
-sb_t sb_encoder_build_map(sb_graph *g, const sb_settings *config, sb_type type, bool masked,
-                          sb_encoder_map *map)
+sb_t sb_encoder_build_map(sb_graph *g, const sb_encoder_kind *kind, const void *keys,
+                          const sb_settings *config, sb_type type, bool masked, sb_encoder_map *map)
 {
-    (void)masked;
+    (void)kind, (void)keys, (void)masked;
     sb_t t = test_input(g, 16, config->data.channels, type);
     t = sb_conv(g, t, "conv", .out = WIDTH, .kernel = PATCH, .stride = PATCH, .pad = 0);
     t = sb_batchnorm(g, t, SB_NONE, "norm", .relu = false);

@@ -24,6 +24,12 @@ healthy() { train "$@" && [ "$(alarms "$1")" -eq 0 ]; }
 collapses() { train "$@" && [ "$(alarms "$1")" -ge 1 ]; }
 stops() { ! train "$@" trainer.on_collapse=stop && [ "$(alarms "$1")" -ge 1 ] && [ "$(lines "$work/$1/metrics.jsonl")" -lt 24 ]; }
 flat() { jitter=0 grey=0 "$@"; }
+# jepa ALARMS NAME KEY=VALUE: cnn_jepa, whose features are looked at themselves, raises as many.
+jepa() {
+    within ./run train methods/cnn_jepa run.dir="$work/$2" data.path="$work/images" data.tile=96 data.view=96 method.block=1 trainer.batch=8 \
+        trainer.steps=12 trainer.look_every=1 trainer.checkpoint_every=12 trainer.threads=2 trainer.precision=f32 optimiser.scaling=none \
+        optimiser.warmup=0 "$3" && [ "$(alarms "$2")" -eq "$1" ]
+}
 logged() { grep -q '"deviation":0\.[0-9]*,"rank":[1-9]' "$work/$1/metrics.jsonl"; }
 
 make_images
@@ -35,7 +41,7 @@ for i in range(12):
 
 for method in $(sed -n 's/^SB_METHOD(\(.*\))/\1/p' trainer/methods/methods.def); do
     out=32
-    case $method in mae | fcmae | cnn_jepa | distillation) continue ;; esac # of one view, and without a projector
+    case $method in mae | fcmae | cnn_jepa | distillation) continue ;; esac # of one view, and without a projector: below
     [ "$method" != wmse ] || out=4 # it whitens half as many columns as there are samples
     ok "$method: no alarm" healthy "$method" "$method" images trainer.steps=6 trainer.checkpoint_every=6 projector.out=$out encoder.stem=imagenet
 done
@@ -45,6 +51,8 @@ ok "prototypes: assignments that say nothing, and a large learning rate" collaps
 for method in byol simsiam vicreg; do
     ok "$method: images of one colour" flat collapses $method.flat $method flat
 done
+ok "cnn_jepa: no alarm" jepa 0 cnn_jepa optimiser.lr=0.00015
+ok "cnn_jepa: a rate that is far too large" jepa 1 cnn_jepa.rate optimiser.lr=0.05
 ok "the run ends where it is to" flat stops dcl.flat dcl flat
 ok "nothing is left behind" nothing_left
 finish
