@@ -85,9 +85,10 @@ assert len(losses) == 2 and all(abs(loss) <= 0.01 for loss in losses)
 END
 }
 
-batch_norms() {
-    train cnn_jepa cnn_jepa.batch encoder.name=resnet18 >"$work/said" 2>&1
-    grep -q "resnet18 has batch norms: method cnn_jepa takes an encoder whose norms are of one view by itself" "$work/said"
+# refused METHOD TEXT KEY=VALUE...: before anything starts.
+refused() {
+    local said
+    ! said=$(build/sb_trainer needs --recipe "recipes/methods/$1.yaml" data.path="$work/images" "${@:3}" 2>&1) && echo "$said" && [[ $said == *"$2"* ]]
 }
 
 # What else holds of a run of method $1.
@@ -117,12 +118,18 @@ more() {
         fcmae)
             ok "its decoder is not exported" encoder_alone fcmae stages.3.blocks.1.mlp.grn.weight
             ok "  and it takes a batch of one sample, and a ResNet" train fcmae fcmae.alone trainer.batch=1 encoder.name=resnet18
-            ok "  an evaluation, of whole tiles" within ./run evaluate "$work/fcmae" ;;
+            ok "  an evaluation, of whole tiles" within ./run evaluate "$work/fcmae"
+            ok "refused: a size that cuts cells, later in the run" refused fcmae "views of 100 x 100" "views.0.size=96 100@0.5 128@0.9"
+            ok "refused: an encoder without cells" refused fcmae "ViT, ConvNeXt and ResNet can" encoder.name=mobilenetv4_conv_small
+            ok "refused: tokens of no place" refused fcmae "tokens of no place" encoder.name=vit_tiny encoder.pool=class
+            ok "refused: a bank" refused fcmae "compares no samples with each other" method.bank=64
+            ok "refused: a loss of places beside it" refused fcmae "the loss of method fcmae is of places already" dense.weight=0.5 ;;
         cnn_jepa)
             ok "it keeps the average of its encoder" keeps cnn_jepa target.stages.3.blocks.1.mlp.grn.weight
             ok "  and takes a batch of one sample, and a ResNet" \
                 train cnn_jepa cnn_jepa.alone trainer.batch=1 encoder.name=resnet18 encoder.norm=group
-            ok "  not with batch norms" batch_norms ;;
+            ok "  not with batch norms" refused cnn_jepa "resnet18 has batch norms: method cnn_jepa takes an encoder whose norms are of one view by itself" \
+                encoder.name=resnet18 ;;
         instances)
             ok "it keeps a vector for each image" keeps instances vectors
             ok "  which are not exported" exported instances

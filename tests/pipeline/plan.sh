@@ -46,6 +46,11 @@ more_fits() {
     echo "$few" "$many"
     paste <(echo "$few") <(echo "$many") | awk '!($1 <= $2 && $1 >= last) { bad = 1 } { last = $1 } END { exit bad || NR != 3 }'
 }
+# Where a method hides cells, the table's sizes are of whole cells.
+whole_cells() {
+    build/sb_trainer plan --recipe recipes/methods/fcmae.yaml --device-memory 8GiB data.path="$work" data.view=160 trainer.batch=8 >"$work/plan" &&
+        [ "$(awk '$2 == "px" && $3 == "none" { print $1 }' "$work/plan" | tr '\n' ' ')" = "64 160 320 640 " ]
+}
 too_small() { build/sb_trainer plan --recipe recipes/demo.yaml --device-memory 400MiB | tee "$work/plan" && grep -q "DOES NOT FIT" "$work/plan" && grep -q "does not fit" "$work/plan"; }
 # refused TEXT ARGUMENTS...
 refused() {
@@ -63,6 +68,7 @@ ok "every recipe on five devices" every_recipe
 ok "a recipe for a card fits it" cards_fit
 if [ "$(head -c 4 $plugin 2>/dev/null)" = $'\x7fELF' ]; then ok "as README shows" as_shown; else ok "as README shows # SKIP the emulated device was not built" true; fi
 ok "more memory, larger chunks" more_fits
+ok "sizes of views are of whole cells" whole_cells
 ok "a device that is too small" too_small
 ok "on this machine it says how long" timed
 ok "what is chosen stands in the run's configuration" kept
