@@ -36,7 +36,7 @@ typedef struct {
 #define SB_KEY_MASK(kind_, type, member, field, first, low, high, what)                      \
     {                                                                                        \
         .name = #field, .kind = (kind_), .initial = (first), .least = (low), .most = (high), \
-        .offset = offsetof(type, member) + offsetof(sb_mask_keys, field), .meaning = what    \
+        .offset = offsetof(type, member) + offsetof(sb_mask_keys, field), .meaning = (what)  \
     }
 
 typedef struct {
