@@ -149,12 +149,6 @@ bool sb_process_times(pid_t pid, sb_process_time *out)
     return known;
 }
 
-bool sb_process_is(pid_t pid, const char *program)
-{
-    facts known;
-    return pid > 0 && look_up(pid, &known) == 0 && known.state != 'Z' && strcmp(known.name, program) == 0;
-}
-
 int sb_process_signal(int pidfd, int signal)
 {
     if (syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0) != 0)
@@ -192,12 +186,16 @@ static void on_stop(int signal)
 
 int sb_stop_install(void)
 {
-    struct sigaction action = { .sa_handler = on_stop };
-    struct sigaction ignore = { .sa_handler = SIG_IGN };
-    if (sigaction(SIGINT, &action, NULL) != 0 || sigaction(SIGTERM, &action, NULL) != 0 ||
-        sigaction(SIGPIPE, &ignore, NULL) != 0)
-        return sb_fail_errno("installing signal handlers");
-    return 0;
+    const int stopping[] = { SIGINT, SIGTERM, SIGHUP };
+    const struct sigaction action = { .sa_handler = on_stop }, ignore = { .sa_handler = SIG_IGN };
+    struct sigaction before;
+    int rc = sigaction(SIGPIPE, &ignore, NULL);
+    for (size_t i = 0; rc == 0 && i < sizeof stopping / sizeof *stopping; i++) {
+        rc = sigaction(stopping[i], NULL, &before);
+        if (rc == 0 && before.sa_handler != SIG_IGN)
+            rc = sigaction(stopping[i], &action, NULL);
+    }
+    return rc == 0 ? 0 : sb_fail_errno("installing signal handlers");
 }
 
 int sb_stop_requested(void) { return atomic_load(&stops); }

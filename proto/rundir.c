@@ -34,8 +34,7 @@ int sb_rundir_path(char *out, const char *dir, const char *format, ...)
     return 0;
 }
 
-/* As mkdir -p. */
-static int make_directories(const char *dir)
+int sb_make_directories(const char *dir)
 {
     char path[PATH_MAX];
     if (snprintf(path, sizeof path, "%s", dir) >= (int)sizeof path)
@@ -64,7 +63,7 @@ int sb_rundir_create(const char *dir)
         return -1;
     if (access(path, F_OK) == 0)
         return sb_fail("%s is a run already: resume it (./run resume %s), or name another run.dir", dir, dir);
-    if (make_directories(dir) != 0)
+    if (sb_make_directories(dir) != 0)
         return -1;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         if (sb_rundir_path(path, dir, "%s", parts[i].name) != 0)
@@ -105,19 +104,6 @@ int sb_rundir_lock(const char *dir, const char *lock_name)
         return -1;
     }
     return fd;
-}
-
-/* The lock itself is not tried: for a moment it would be held, and a supervisor that starts just then would
- * believe the run in use. */
-bool sb_rundir_supervised(const char *dir)
-{
-    char path[PATH_MAX], *text = NULL;
-    size_t bytes;
-    if (sb_rundir_path(path, dir, "lock") != 0 || sb_file_read(path, 64, &text, &bytes) != 0)
-        return false;
-    long pid = strtol(text, NULL, 10);
-    free(text);
-    return pid > 0 && pid <= INT_MAX && sb_process_is((pid_t)pid, "run");
 }
 
 /* At byte `at` of the file; -1: behind what was written so far. */

@@ -7,7 +7,7 @@
  *     metrics.jsonl            one object a step        evaluation.jsonl  one object an evaluation
  *     status.json              now (renamed into place once a second)
  *     checkpoints/step-N.safetensors, backbone.safetensors
- *     log/PROGRAM.log, ipc/ (sockets, 0700), lock, pictures *.png
+ *     log/PROGRAM.log, ipc/ (sockets, 0700; request.h says whether the run is alive), lock, pictures *.png
  *
  * Files appear whole: written under a temporary name in the same directory, synced, renamed. */
 #ifndef SB_PROTO_RUNDIR_H
@@ -21,6 +21,9 @@
 /* "DIR/NAME" into out (PATH_MAX bytes); -1 if too long. */
 int sb_rundir_path(char *out, const char *dir, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/* As mkdir -p. */
+int sb_make_directories(const char *dir);
+
 /* Creates the directory with checkpoints/, log/ and ipc/ (0700). An existing run directory (config.yaml in
  * it) is an error. */
 int sb_rundir_create(const char *dir);
@@ -29,10 +32,6 @@ int sb_rundir_create(const char *dir);
  * that was killed holds it until it is dead; then the error names the holder's pid. Returns the descriptor
  * (close-on-exec). */
 int sb_rundir_lock(const char *dir, const char *lock_name);
-
-/* True while the run has a supervisor (./run, which writes its pid into DIR/lock): it starts a trainer again
- * and again until the run ends. */
-bool sb_rundir_supervised(const char *dir);
 
 /* Replaces `path` by the given bytes, atomically and durably. */
 int sb_file_replace(const char *path, const void *data, size_t bytes);

@@ -1,4 +1,4 @@
-/* main.c of sb_trainer: prepares, trains, reports and exports a run. */
+/* main.c of sb_trainer: prepares, trains and exports a run. */
 #include <argp.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -18,10 +18,8 @@
 #include "trainer/catalogue.h"     /* sb_catalogue */
 #include "trainer/configuration.h" /* sb_settings_* */
 #include "trainer/export.h"        /* sb_export_backbone */
-#include "trainer/follow.h"        /* sb_follow */
 #include "trainer/loss.h"          /* sb_loss */
 #include "trainer/planner.h"       /* sb_planner_* */
-#include "trainer/status.h"        /* sb_status_read, sb_status_line */
 #include "trainer/train.h"         /* sb_train */
 
 typedef struct arguments arguments;
@@ -37,9 +35,6 @@ typedef struct {
 struct arguments {
     const command *command;
     const char *recipe, *output, *arrays, *places, *images, *guides;
-    bool follow, has_seen;
-    int watch;
-    long seen[SB_LOGS];
     int64_t step;
     size_t memory[SIZES_MAX]; /* bytes of devices; none: of the one that is here */
     int memory_count;
@@ -179,19 +174,6 @@ static int say_time(const arguments *a)
     return 0;
 }
 
-static int status(const arguments *a)
-{
-    const char *run_dir = a->rest[0];
-    if (a->follow)
-        return sb_follow(run_dir, a->watch, a->has_seen ? a->seen : NULL);
-    sb_status now;
-    char line[256];
-    if (sb_status_read(run_dir, &now) != 0 || sb_status_line(&now, line, sizeof line) != 0)
-        return -1;
-    printf("%s\n", line);
-    return 0;
-}
-
 static int train(const arguments *a)
 {
     if (sb_stop_install() != 0 || sb_process_die_with_supervisor() != 0)
@@ -235,7 +217,6 @@ static const command commands[] = {
     { "keys", 0, 1, keys },
     { "methods", 0, 1, methods },
     { "train", 1, 1, train },
-    { "status", 1, 1, status },
     { "export", 1, 1, export },
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
@@ -249,19 +230,7 @@ static const command *command_of(const char *name)
     return NULL;
 }
 
-enum {
-    KEY_RECIPE = 0x100,
-    KEY_FOLLOW,
-    KEY_WATCH,
-    KEY_SEEN,
-    KEY_TARGET,
-    KEY_ARRAYS,
-    KEY_PLACES,
-    KEY_IMAGES,
-    KEY_GUIDES,
-    KEY_STEP,
-    KEY_MEMORY
-};
+enum { KEY_RECIPE = 0x100, KEY_TARGET, KEY_ARRAYS, KEY_PLACES, KEY_IMAGES, KEY_GUIDES, KEY_STEP, KEY_MEMORY };
 
 /* A whole number of an option. */
 static long long number(struct argp_state *state, const char *option, const char *text, long long least,
@@ -292,13 +261,6 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     arguments *a = state->input;
     switch (key) {
     case KEY_RECIPE: a->recipe = argument; break;
-    case KEY_FOLLOW: a->follow = true; break;
-    case KEY_WATCH: a->watch = (int)number(state, "--watch", argument, 1, INT_MAX); break;
-    case KEY_SEEN:
-        a->has_seen = sscanf(argument, "%ld %ld %ld", &a->seen[0], &a->seen[1], &a->seen[2]) == SB_LOGS;
-        if (!a->has_seen)
-            argp_error(state, "--seen %s: not three numbers of bytes", argument);
-        break;
     case KEY_TARGET:
         if (a->target_count == SB_VIEWS_MAX)
             argp_error(state, "--target: at most %d", SB_VIEWS_MAX);
@@ -339,14 +301,6 @@ int main(int argc, char **argv)
         { "recipe", KEY_RECIPE, "FILE", 0, "prepare, plan, needs, time: YAML recipe", 0 },
         { "device-memory", KEY_MEMORY, "SIZE", 0,
           "plan: of a device that is not here, 8GiB or 6000MiB; once for each", 0 },
-        { "follow", KEY_FOLLOW, NULL, 0, "status: go on until the run ends", 0 },
-        { "watch", KEY_WATCH, "PID", 0, "status --follow: end with this process", 0 },
-        { "seen", KEY_SEEN, "BYTES", 0,
-          "status --follow: of the logs of trainer, augment and loaders, that are not shown; else all that "
-          "is there",
-          0 },
-        { "output", 'o', "PATH", 0, "export: the file of the backbone. loss: the folder of the gradients",
-          0 },
         { "target", KEY_TARGET, "FILE", 0,
           "loss: the target network's embeddings, once for each view; else the views' own", 0 },
         { "arrays", KEY_ARRAYS, "FOLDER", 0,
@@ -371,9 +325,9 @@ int main(int argc, char **argv)
             "prepare [KEY=VALUE...]\nplan [KEY=VALUE...]\nkeys [CHOICE]\nmethods [NAME]\nmemory\nneeds "
             "[KEY=VALUE...]\ntime "
             "[KEY=VALUE...]\nloss "
-            "METHOD A.npy B.npy [KEY=VALUE...] -o FOLDER\ntrain RUN_DIR\nstatus RUN_DIR\nexport "
+            "METHOD A.npy B.npy [KEY=VALUE...] -o FOLDER\ntrain RUN_DIR\nexport "
             "RUN_DIR -o FILE",
-        .doc = "Prepares, trains, reports and exports a run. Used by ./run.\v"
+        .doc = "Prepares, trains and exports a run. Used by ./run.\v"
                "train exits with 0 when the run is finished, 3 when it was asked to stop and has saved its "
                "last finished step, 5 when it has saved it because its views have another size from the next "
                "step on, and is to be started again; 1 when it cannot go on.\n\n"
