@@ -59,7 +59,8 @@ all_damaged() {
     half_done all
     truncate -s 1000000 "$work/all/checkpoints/step-000000002.safetensors"
     hurt "$work/all/checkpoints/step-000000004.safetensors"
-    says 1 "none of the 2 checkpoints in $work/all/checkpoints can be used" ./run resume "$work/all" && nothing_left
+    says 1 "none of the 2 checkpoints in $work/all/checkpoints can be used" ./run resume "$work/all" && nothing_left &&
+        says 0 "$work/all: failed, .*: trainer cannot go on: .*none of the 2 checkpoints" ./run status "$work/all"
 }
 
 # damaged FILE SED PATTERN: the reference's FILE after SED; the error matches PATTERN.
@@ -81,16 +82,25 @@ changed_files() {
 
 second_supervisor() {
     run_small busy trainer.steps=10000 --detach || return 1
-    local holder status
-    holder=$(cat "$work/busy/lock")
-    says 1 "$work/busy is in use by process $holder" ./run resume "$work/busy" &&
-        says 1 "$work/busy is in use by process $holder" ./run resume "$work/busy" --detach &&
-        says 1 "$work/busy is in use by process $holder" ./run supervise "$work/busy" &&
+    local status
+    says 1 "$work/busy is running already: ./run status" ./run resume "$work/busy" &&
+        says 1 "$work/busy is running already: ./run status" ./run resume "$work/busy" --detach &&
         says 1 "$work/busy is a run already: resume it" ./run train demo data.path="$work/images" run.dir="$work/busy" "${small[@]}"
     status=$?
-    # Twice Ctrl-C: at once, even where the trainer does not answer.
-    wait_step "$work/busy" 1 && pause trainer busy && kill -TERM "$holder" && until_true "the trainer's being told" is_told "sb_trainer train $work/busy" &&
-        kill -TERM "$holder" && nothing_left && return $status
+    # At once, even where the trainer does not answer; and nothing is left that answers.
+    wait_step "$work/busy" 1 && pause trainer busy && says 0 "stopped at once; go on from the newest checkpoint" ./run stop "$work/busy" --now &&
+        nothing_left && says 1 "$work/busy is not running" ./run stop "$work/busy" && says 1 "$work/busy is not running" ./run scale "$work/busy" loaders=3 &&
+        says 0 "$work/busy: stopped, .*; go on with" ./run status && return $status
+}
+
+# A lock that names a process of somebody else: it is not signalled, and the run goes on.
+strange_lock() {
+    sleep 1000 &
+    local bystander=$!
+    half_done strange
+    echo $bystander >"$work/strange/lock"
+    says 1 "is not running" ./run stop "$work/strange" && says 0 "ended without a word|has not trained yet" ./run status "$work/strange" &&
+        ./run resume "$work/strange" && same strange reference && kill $bystander
 }
 
 # in_space SCRIPT: as root of an own mount namespace.
@@ -202,10 +212,11 @@ for verb in train resume status stop scale export "evaluate $work/reference" "em
     ok "${verb% *}: a wrong option" bash -c "./run $verb --wrong >$work/out 2>&1 </dev/null && exit 1; cat $work/out; grep -qE 'wrong|unrecognized' $work/out"
     ok "${verb% *} --help" says 0 "usage:" ./run "${verb% *}" --help
 done
-for program in loader augment trainer evaluator; do
+for program in loader augment trainer evaluator supervisor; do
     ok "sb_$program: --help and a wrong option" eval 'says 0 "Usage: " build/sb_$program --help && says 64 "unrecognized option .--wrong" build/sb_$program --wrong'
 done
-ok "a second supervisor, a taken directory, Ctrl-C twice" second_supervisor
+ok "a second supervisor, a taken directory, a stop at once" second_supervisor
+ok "a lock with the number of somebody else's process" strange_lock
 
 # Run directories
 ok "the newest checkpoint is damaged: the one before is used" newest_damaged
