@@ -112,7 +112,7 @@ lint:
 	cppcheck --quiet -j$(shell nproc) --error-exitcode=1 --std=c11 --enable=warning,portability --inline-suppr \
 	  --suppress=missingIncludeSystem -I. -D_GNU_SOURCE $(SOURCES)
 	printf '%s\n' $(SOURCES) | xargs -P$(shell nproc) -I{} clang-tidy --quiet {} -- $(CPPFLAGS) -std=c17 -fopenmp 2>/dev/null
-	shellcheck -x -S warning run .ci/run $(wildcard tests/*.sh tests/*/*.sh)
+	shellcheck -x -S warning run .ci/run $(wildcard launch/*.sh tests/*.sh tests/*/*.sh)
 
 format:
 	clang-format -i $(LAID_OUT)

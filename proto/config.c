@@ -2,6 +2,7 @@
 #include "proto/config.h"
 
 #include <ctype.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 
 #include "proto/error.h"
 #include "proto/memory.h"
+#include "proto/path.h"
 #include "proto/rundir.h"
 
 #define VIEWS "views.N" /* the section of a table whose keys each entry of the list has */
@@ -470,6 +472,30 @@ static int settle_own(sb_config *c, const sb_key_table *table)
     return other && !find(c, own) ? put(c, 0, other->place, own, "true") : 0;
 }
 
+/* Makes paths whole. */
+static int settle_paths(sb_config *c, const sb_key_table *const *tables)
+{
+    char whole[PATH_MAX];
+    for (int i = 0; i < c->count; i++) {
+        sb_setting *s = &c->settings[i];
+        bool path = false;
+        for (const sb_key_table *const *t = tables; *t && s->value && !path; t++) {
+            const sb_key *key = key_of(*t, s->name);
+            path = key && key->path && s->value[0] != '\0';
+        }
+        if (!path)
+            continue;
+        if (sb_path_whole(s->value, whole) != 0)
+            return sb_context("%s: %s = %s", s->place, s->name, s->value);
+        char *value = copy_of(whole);
+        if (!value)
+            return -1;
+        free(s->value);
+        s->value = value;
+    }
+    return 0;
+}
+
 int sb_config_check(sb_config *config, const sb_key_table *const *tables)
 {
     for (const sb_key_table *const *t = tables; *t; t++)
@@ -482,7 +508,7 @@ int sb_config_check(sb_config *config, const sb_key_table *const *tables)
             if (config->settings[i].value &&
                 check_setting(config, tables, &config->settings[i], pass == 1) != 0)
                 return -1;
-    return 0;
+    return settle_paths(config, tables);
 }
 
 int sb_config_fill_view(const sb_config *config, const sb_key_table *table, int view, void *out)

@@ -48,7 +48,8 @@ int sb_config_settle(sb_config *config, const char *name, const char *value);
 
 /* Checks that every key that was set is in a table, and that the table allows its value. A key that belongs
  * only to a choice that was not made is refused; the error names the choices it belongs to. `tables` ends
- * with NULL. What was set for a section becomes its own key's (sb_key_table). */
+ * with NULL. What was set for a section becomes its own key's (sb_key_table). A path becomes whole: "~/" is
+ * the user's home, and a relative one lies in the folder that the process works in. */
 int sb_config_check(sb_config *config, const sb_key_table *const *tables);
 
 /* Fills an owner's struct (`table->bytes`) with its keys' values. An error names the key and its place. */

@@ -3,7 +3,7 @@
 
 static const sb_key start_keys[] = {
     SB_KEY_TEXT(sb_start_keys, init, "", "safetensors file to start from (torchvision or timm names)",
-                .apart = true),
+                .apart = true, .path = true),
 };
 
 static const sb_key continue_keys[] = {
@@ -26,7 +26,8 @@ static const sb_key continue_keys[] = {
 };
 
 static const sb_key run_keys[] = {
-    SB_KEY_TEXT(sb_run_keys, dir, "", "the run directory; empty: runs/DATE-RECIPE", .apart = true),
+    SB_KEY_TEXT(sb_run_keys, dir, "", "the run directory; empty: runs/DATE-RECIPE", .apart = true,
+                .path = true),
     SB_KEY_INT(sb_run_keys, loaders, "2", 1, 256, "loaders at the start; ./run scale changes it",
                .apart = true),
 };

@@ -301,6 +301,8 @@ int main(int argc, char **argv)
         { "recipe", KEY_RECIPE, "FILE", 0, "prepare, plan, needs, time: YAML recipe", 0 },
         { "device-memory", KEY_MEMORY, "SIZE", 0,
           "plan: of a device that is not here, 8GiB or 6000MiB; once for each", 0 },
+        { "output", 'o', "PATH", 0, "export: the file of the backbone. loss: the folder of the gradients",
+          0 },
         { "target", KEY_TARGET, "FILE", 0,
           "loss: the target network's embeddings, once for each view; else the views' own", 0 },
         { "arrays", KEY_ARRAYS, "FOLDER", 0,

@@ -452,6 +452,7 @@ static void test_not_running(void **state)
     assert_int_equal(sb_request_connect(run_dir), -1);
     assert_non_null(strstr(sb_error(), "is not running"));
     launch(NULL);
+    wait_lines("augment.starts", 1);
     wait_lines("loader.starts", 2); /* none is between its fork and its exec, with the socket open */
     assert_int_equal(kill(supervisor, SIGKILL), 0);
     assert_int_equal(waitpid(supervisor, NULL, 0), supervisor);
