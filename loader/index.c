@@ -972,22 +972,26 @@ void sb_index_note_skipped(const sb_index *x)
 
 uint32_t sb_index_changed(const sb_index *x)
 {
-    uint32_t changed = 0;
+    uint32_t changed = 0, touched = 0;
     for (uint32_t i = 0; i < x->count; i++) {
         const sb_image *m = &x->images[i];
         struct stat info;
         if (i > 0 && strcmp(m->path, m[-1].path) == 0)
             continue;
         bool there = stat(m->path, &info) == 0;
-        if (there && info.st_size == m->bytes &&
-            (int64_t)info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec == m->mtime_ns)
+        if (there && info.st_size == m->bytes) {
+            touched += (int64_t)info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec != m->mtime_ns;
             continue;
+        }
         if (++changed <= NOTED_MAX)
             sb_note("%s %s since the run began", m->path, there ? "was changed" : "has vanished");
     }
     if (changed > NOTED_MAX)
         sb_note("%" PRIu32 " files more were changed or have vanished", changed - NOTED_MAX);
-    return changed;
+    if (touched > 0) /* data that were moved may be copies */
+        sb_note("%" PRIu32 " of the files have another time than when the run began, and the same size",
+                touched);
+    return changed + touched;
 }
 
 size_t sb_index_largest(const sb_index *x, int channels)

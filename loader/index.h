@@ -97,7 +97,8 @@ const char *sb_index_name(const sb_index *index, const sb_image *image, char *ou
 /* Notes the first few of `skipped` by name. */
 void sb_index_note_skipped(const sb_index *index);
 
-/* Notes the first few images whose file has another size or time than indexed. Returns how many there are. */
+/* Notes the first few images whose file has another size than indexed, and how many have only another time.
+ * Returns how many there are. */
 uint32_t sb_index_changed(const sb_index *index);
 
 /* Bytes of the largest image that is decoded whole: the least cache that a decoder of this index needs. */
