@@ -683,8 +683,9 @@ typedef struct {
 static int compare(comparison *c, const sb_key *key, const char *name, const char *const set[2])
 {
     char printed[2][PATH_MAX];
-    for (int i = 0; i < 2 && set[i]; i++)
-        print_value(key, set[i], printed[i]);
+    for (int i = 0; i < 2; i++)
+        if (set[i])
+            print_value(key, set[i], printed[i]);
     if ((!set[0] && !set[1]) || (set[0] && set[1] && strcmp(printed[0], printed[1]) == 0))
         return 0;
     sb_config_change *grown = sb_grown(c->changes, (size_t)c->count + 1, sizeof *grown,
