@@ -236,14 +236,14 @@ int sb_resume_check(const char *run_dir, int64_t *step)
 
 /* ---- the data -------------------------------------------------------------------------------------------- */
 
-/* Whether a file's first row is this one, and the file is as it was indexed but for its time. */
+/* Whether the files are there, as they were indexed but for their times. */
 static int check_files(const resume *r, const sb_index *x, bool moved)
 {
     const char *path = r->settings.data.path, *other = x->images[0].path;
+    struct stat info;
     uint32_t files = 0, here = 0, same = 0;
     for (uint32_t i = 0; i < x->count; i++) {
         const sb_image *m = &x->images[i];
-        struct stat info;
         if (i > 0 && strcmp(m->path, m[-1].path) == 0)
             continue;
         const bool there = stat(m->path, &info) == 0;
@@ -254,6 +254,9 @@ static int check_files(const resume *r, const sb_index *x, bool moved)
         else if (same == files - 1)
             other = m->path;
     }
+    if (moved && x->root && stat(path, &info) == 0 && S_ISDIR(info.st_mode) == x->beside)
+        return sb_fail("data.path = %s: a %s was expected, as when the run began", path,
+                       x->beside ? "CSV manifest" : "folder");
     if (moved && !x->root)
         return sb_fail("data.path = %s: %s/index.csv has the whole path of each file, and they are read from "
                        "there, as %s",
