@@ -41,15 +41,15 @@ sb_resume_verdict sb_resume_judge(const sb_config_change *change, bool begun, bo
 
 typedef struct {
     const char *run_dir;
-    bool begun, indexed;
     int64_t step;
     sb_config reached; /* of the step that was finished last, if begun */
-    bool known;        /* its configuration is */
     sb_config old;     /* config.yaml */
     sb_config new;     /* with the keys that were given */
     sb_settings settings;
     char refused[SB_ERROR_MAX];
     int refusals;
+    bool begun, indexed;
+    bool known;     /* what `reached` is */
     bool other_run; /* may have what was refused */
 } resume;
 
