@@ -105,8 +105,9 @@ static uint32_t file_of(const sb_dispatch *d, uint32_t image) { return d->index-
 static int quarantine_report(const sb_dispatch *d, uint32_t image, const sb_tile *only, const char *reason)
 {
     const sb_image *row = &d->index->images[image];
+    char name[PATH_MAX];
     sb_note("quarantined %s: %s", row->path, reason);
-    return sb_quarantine_append(d->run_dir, row->path, row->page, only, reason);
+    return sb_quarantine_append(d->run_dir, sb_index_name(d->index, row, name), row->page, only, reason);
 }
 
 /* Draws the job's tile: the first attempt from `attempt` on whose image is not quarantined. */
@@ -145,10 +146,10 @@ static int quarantine_tile(sb_dispatch *d, job *j, const char *reason)
     return job_draw(d, j, j->attempt + 1);
 }
 
-static void keep_out(void *context, const char *path, int page)
+static void keep_out(void *context, const char *name, int page)
 {
     sb_dispatch *d = context;
-    uint32_t file = sb_index_find(d->index, path, page);
+    uint32_t file = sb_index_find(d->index, name, page);
     if (file != UINT32_MAX && d->bad[file])
         return;
     if (file == UINT32_MAX)

@@ -236,7 +236,7 @@ static int loop(augment *a)
 static int read_run(augment *a)
 {
     if (sb_augment_keys_of_run(&a->keys, run_dir) != 0 ||
-        sb_index_read(&a->index, run_dir, a->keys.data.tile) != 0 ||
+        sb_index_read(&a->index, run_dir, &a->keys.data) != 0 ||
         sb_order_create(&a->order, &a->index, &a->keys) != 0)
         return -1;
     return 0;

@@ -5,6 +5,7 @@
  * again. A signal that kills it while it decodes is written into the slot, so that a file on which the
  * decoder crashes or hangs is told from a killed process. */
 #include <argp.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <signal.h>
@@ -220,7 +221,7 @@ static int serve(const char *run_dir)
     int rc = -1;
     if (sb_stop_install() == 0 && sb_process_die_with_supervisor() == 0 && install_fault_handler() == 0 &&
         sb_loader_keys_of_run(run_dir, &l.data, &l.keys) == 0 &&
-        sb_index_read(&l.index, run_dir, l.data.tile) == 0 &&
+        sb_index_read(&l.index, run_dir, &l.data) == 0 &&
         sb_decoder_create(&l.decoder, l.data.channels, cache_bytes(&l), l.data.untrusted) == 0 &&
         sb_socket_connect(&l.socket, run_dir, "augment") == 0)
         rc = serve_loop(&l);
@@ -281,6 +282,9 @@ static void print_report(const sb_index *x, const sb_data_keys *data, int test_t
 static int freeze(const sb_index *x, const sb_data_keys *data, const char *run_dir)
 {
     double files = x->skipped_count;
+    char quarantine[PATH_MAX];
+    if (sb_rundir_path(quarantine, run_dir, "quarantine.jsonl") != 0)
+        return -1;
     for (uint32_t i = 0; i < x->count; i++)
         files += x->images[i].file == i;
     sb_index_note_skipped(x);
@@ -289,6 +293,8 @@ static int freeze(const sb_index *x, const sb_data_keys *data, const char *run_d
                        "mend or remove the files, or raise "
                        "data.max_bad",
                        x->skipped_count, files, data->path, data->max_bad);
+    if (unlink(quarantine) != 0 && errno != ENOENT) /* of one that was interrupted */
+        return sb_fail_errno("removing %s", quarantine);
     for (uint32_t i = 0; i < x->skipped_count; i++)
         if (sb_quarantine_append(run_dir, x->skipped[i].path, x->skipped[i].page, NULL,
                                  x->skipped[i].reason) != 0)

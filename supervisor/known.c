@@ -30,7 +30,7 @@ static int find_folder(bool make, char out[PATH_MAX])
         length = snprintf(out, PATH_MAX, "%s/.local/state/smallbatch", home);
     if (length < 0 || length >= PATH_MAX)
         return sb_fail("there is no folder for states");
-    return make ? sb_make_directories(out) : 0;
+    return make && sb_rundir_new(out) < 0 ? -1 : 0;
 }
 
 /* The list, a path a line; "" where there is none. NULL: no memory. */

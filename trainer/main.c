@@ -20,6 +20,7 @@
 #include "trainer/export.h"        /* sb_export_backbone */
 #include "trainer/loss.h"          /* sb_loss */
 #include "trainer/planner.h"       /* sb_planner_* */
+#include "trainer/resume.h"        /* sb_resume */
 #include "trainer/train.h"         /* sb_train */
 
 typedef struct arguments arguments;
@@ -44,8 +45,8 @@ struct arguments {
     int target_count;
 };
 
-/* runs/DATE-TIME-RECIPE, with a number where that is taken. */
-static int name_run(sb_run_keys *run, const char *recipe)
+/* Makes runs/DATE-TIME-RECIPE, with a number where that is taken. */
+static int make_named(sb_run_keys *run, const char *recipe)
 {
     char stamp[32], name[64];
     time_t now = time(NULL);
@@ -59,8 +60,9 @@ static int name_run(sb_run_keys *run, const char *recipe)
         *dot = '\0';
     for (int attempt = 0; attempt < 100; attempt++) {
         snprintf(run->dir, sizeof run->dir, attempt ? "runs/%s-%s-%d" : "runs/%s-%s", stamp, name, attempt);
-        if (access(run->dir, F_OK) != 0)
-            return 0;
+        const int made = sb_rundir_new(run->dir);
+        if (made != 0)
+            return made < 0 ? -1 : 0;
     }
     return sb_fail("%s and a hundred names like it are taken", run->dir);
 }
@@ -81,11 +83,8 @@ static int read_recipe(const arguments *a, const char *data, sb_settings *settin
 /* The run directory with the whole configuration in it. */
 static int make_run(const sb_config *config, const char *dir)
 {
-    char *text = sb_config_text(config, sb_tables, false), path[PATH_MAX];
-    int rc = 0;
-    if (!text || sb_rundir_create(dir) != 0 || sb_rundir_path(path, dir, "config.yaml") != 0 ||
-        sb_file_replace(path, text, strlen(text)) != 0)
-        rc = -1;
+    char *text = sb_config_text(config, sb_tables, false);
+    const int rc = text && sb_rundir_create(dir) == 0 ? sb_rundir_take(dir, text) : -1;
     free(text);
     return rc;
 }
@@ -98,7 +97,7 @@ static int prepare(const arguments *a)
     int rc = -1;
     if (read_recipe(a, NULL, &settings, &config) == 0 && sb_planner_settle(&settings, &config) == 0 &&
         sb_train_check(&settings) == 0 &&
-        (settings.run.dir[0] != '\0' || name_run(&settings.run, a->recipe ? a->recipe : "run") == 0) &&
+        (settings.run.dir[0] != '\0' || make_named(&settings.run, a->recipe ? a->recipe : "run") == 0) &&
         sb_config_settle(&config, "run.dir", settings.run.dir) == 0)
         rc = make_run(&config, settings.run.dir);
     sb_config_free(&config);
@@ -174,6 +173,8 @@ static int say_time(const arguments *a)
     return 0;
 }
 
+static int resume(const arguments *a) { return sb_resume(a->rest[0], a->rest + 1, a->rest_count - 1); }
+
 static int train(const arguments *a)
 {
     if (sb_stop_install() != 0 || sb_process_die_with_supervisor() != 0)
@@ -216,6 +217,7 @@ static const command commands[] = {
     { "loss", 0, INT_MAX, loss },
     { "keys", 0, 1, keys },
     { "methods", 0, 1, methods },
+    { "resume", 1, INT_MAX, resume },
     { "train", 1, 1, train },
     { "export", 1, 1, export },
 };
@@ -327,15 +329,19 @@ int main(int argc, char **argv)
             "prepare [KEY=VALUE...]\nplan [KEY=VALUE...]\nkeys [CHOICE]\nmethods [NAME]\nmemory\nneeds "
             "[KEY=VALUE...]\ntime "
             "[KEY=VALUE...]\nloss "
-            "METHOD A.npy B.npy [KEY=VALUE...] -o FOLDER\ntrain RUN_DIR\nexport "
+            "METHOD A.npy B.npy [KEY=VALUE...] -o FOLDER\nresume RUN_DIR [KEY=VALUE...]\ntrain "
+            "RUN_DIR\nexport "
             "RUN_DIR -o FILE",
-        .doc = "Prepares, trains and exports a run. Used by ./run.\v"
-               "train exits with 0 when the run is finished, 3 when it was asked to stop and has saved its "
-               "last finished step, 5 when it has saved it because its views have another size from the next "
-               "step on, and is to be started again; 1 when it cannot go on.\n\n"
-               "loss prints a method's loss of embeddings from files, f32 [N, d] a view, and writes into the "
-               "folder gradient.V.npy for each view V, and what the method has of its own: arrays/, "
-               "gradients/ and after/NAME.npy.",
+        .doc =
+            "Prepares, trains and exports a run. Used by ./run.\v"
+            "train exits with 0 when the run is finished, 3 when it was asked to stop and has saved its "
+            "last finished step, 5 when it has saved it because its views have another size from the next "
+            "step on, and is to be started again; 1 when it cannot go on.\n\n"
+            "resume makes a run ready for train: it applies keys and checks the configuration. It exits with "
+            "6 when the run is finished; 1 when it cannot go on so.\n\n"
+            "loss prints a method's loss of embeddings from files, f32 [N, d] a view, and writes into the "
+            "folder gradient.V.npy for each view V, and what the method has of its own: arrays/, "
+            "gradients/ and after/NAME.npy.",
     };
     arguments a = { 0 };
     argp_parse(&argp, argc, argv, 0, NULL, &a);

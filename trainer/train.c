@@ -25,6 +25,7 @@
 #include "trainer/collapse.h"   /* sb_collapse_look */
 #include "trainer/control.h"    /* sb_control_* */
 #include "trainer/export.h"     /* sb_export_backbone */
+#include "trainer/finish.h"     /* sb_finish */
 #include "trainer/guides.h"     /* sb_guides_* */
 #include "trainer/images.h"     /* sb_images_* */
 #include "trainer/leak.h"       /* sb_leak_look */
@@ -32,6 +33,7 @@
 #include "trainer/precision.h"  /* sb_precision_* */
 #include "trainer/publish.h"    /* sb_publish_* */
 #include "trainer/remarks.h"    /* sb_remarks */
+#include "trainer/resume.h"     /* sb_resume_check */
 #include "trainer/schedule.h"   /* sb_schedule_lr */
 #include "trainer/status.h"     /* sb_status, sb_metrics_* */
 #include "trainer/step/step.h"  /* sb_step_* */
@@ -609,6 +611,15 @@ static int read_guides(train *t)
     return 0;
 }
 
+/* Whether it can go on from where it is, with its configuration as it is now. */
+static int open_run(train *t)
+{
+    if (sb_settings_of_run(&t->config, t->run_dir, &t->config_text) != 0 ||
+        sb_rundir_lock(t->run_dir, "trainer.lock") < 0)
+        return -1;
+    return sb_resume_check(t->run_dir, &t->number);
+}
+
 static bool sizes_change(const train *t)
 {
     bool change = false;
@@ -618,14 +629,9 @@ static bool sizes_change(const train *t)
 }
 
 /* Gives the views the sizes that they have after the newest checkpoint. */
-static int set_sizes(train *t)
+static void set_sizes(train *t)
 {
-    char path[PATH_MAX];
-    int64_t step = 0;
-    if (sizes_change(t) && sb_checkpoint_latest(t->run_dir, path, &step) < 0)
-        return -1;
-    t->until = sb_view_sides_at(t->config.views, t->config.view_count, step, t->config.trainer.steps);
-    return 0;
+    t->until = sb_view_sides_at(t->config.views, t->config.view_count, t->number, t->config.trainer.steps);
 }
 
 /* The checkpoint that was restored asks for the sizes that were set: it need not be the newest, if that is
@@ -652,9 +658,8 @@ static int check_sizes(train *t)
 
 static int setup(train *t)
 {
-    if (sb_settings_of_run(&t->config, t->run_dir, &t->config_text) != 0 ||
-        sb_rundir_lock(t->run_dir, "trainer.lock") < 0 || count_images(t) != 0 || read_guides(t) != 0 ||
-        set_sizes(t) != 0 || make_step(t) != 0)
+    set_sizes(t);
+    if (count_images(t) != 0 || read_guides(t) != 0 || make_step(t) != 0)
         return -1;
     sb_device_introduce(t->device);
     int width, rows = t->config.view_count * t->config.trainer.batch;
@@ -718,9 +723,16 @@ static int finish(train *t)
 sb_train_end sb_train(const char *run_dir)
 {
     train t = { .run_dir = run_dir };
-    sb_train_end end = setup(&t) != 0 ? SB_TRAIN_FAILED : run_steps(&t);
-    if (end == SB_TRAIN_FINISHED && finish(&t) != 0)
-        end = SB_TRAIN_FAILED;
+    sb_train_end end = SB_TRAIN_FAILED;
+    const bool opened = open_run(&t) == 0;
+    if (opened && t.number == t.config.trainer.steps) { /* it was killed behind its last checkpoint */
+        if (sb_finish(run_dir, t.number) == 0)
+            end = SB_TRAIN_FINISHED;
+    } else if (opened && setup(&t) == 0) {
+        end = run_steps(&t);
+        if (end == SB_TRAIN_FINISHED && finish(&t) != 0)
+            end = SB_TRAIN_FAILED;
+    }
     sb_control_stop(&t.control, end == SB_TRAIN_FINISHED  ? "finished"
                                 : end == SB_TRAIN_STOPPED ? "stopped"
                                 : end == SB_TRAIN_RESIZED ? "training"

@@ -72,12 +72,13 @@ damaged() {
 changed_files() {
     half_done changed
     cp -a "$work/images" "$work/kept"
-    touch "$work/images/03.jpg"
-    mv "$work/images/07.jpg" "$work/07.jpg"
-    says 0 "03.jpg was changed since the run began" ./run resume "$work/changed"
+    touch "$work/images/05.jpg"
+    echo >>"$work/images/03.jpg"
+    rm "$work/images/07.jpg"
+    says 0 "03.jpg was changed since the run began" build/sb_augment --check "$work/changed"
     local status=$?
-    mv "$work/07.jpg" "$work/images/07.jpg"
-    [ $status -eq 0 ] && grep -q "07.jpg has vanished since the run began" "$work/out"
+    cp -a "$work"/kept/* "$work/images"
+    [ $status -eq 0 ] && grep -q "07.jpg has vanished since the run began" "$work/out" && grep -q "1 of the files have another time than when the run began" "$work/out"
 }
 
 second_supervisor() {

@@ -56,7 +56,7 @@ static int set_up(void **state)
     (void)state;
     assert_int_equal(sb_rundir_path(run_dir, folder, "run%d", number++), 0);
     assert_int_equal(sb_rundir_path(programs, folder, "programs"), 0);
-    assert_int_equal(sb_make_directories(programs), 0);
+    assert_true(sb_rundir_new(programs) >= 0);
     assert_int_equal(sb_rundir_create(run_dir), 0);
     assert_int_equal(sb_rundir_path(path, run_dir, "config.yaml"), 0);
     assert_int_equal(sb_file_replace(path, "run:\n  loaders: 2\n", 18), 0);
