@@ -22,8 +22,9 @@
 #define MANIFEST_BYTES_MAX (1u << 30)
 #define COLUMNS_MAX 32
 #define GROUPS_FOR_SPLIT 10
-#define GUIDE "guide." /* stands before the names of columns that guide */
-#define NOTED_MAX 20   /* files named on standard error */
+#define GUIDE "guide."             /* stands before the names of columns that guide */
+#define NOTED_MAX 20               /* files named on standard error */
+#define PROCESS ((size_t)24 << 20) /* a loader: 15 were seen, libvips with it */
 
 /* ---- a growing index ----------------------------------------------------------------------------------- */
 
@@ -928,6 +929,15 @@ size_t sb_index_largest(const sb_index *x, int channels)
             largest = bytes;
     }
     return largest;
+}
+
+size_t sb_index_beside(const sb_index *x)
+{
+    size_t largest = 0;
+    for (uint32_t i = 0; i < x->count; i++)
+        if (!x->images[i].random_access && (size_t)x->images[i].bytes > largest)
+            largest = (size_t)x->images[i].bytes;
+    return PROCESS + largest;
 }
 
 uint32_t sb_index_find(const sb_index *x, const char *path, int page)
