@@ -25,6 +25,7 @@
 #define GUIDE "guide." /* stands before the names of columns that guide */
 #define BESIDE "../"   /* stands before the names of files that lie beside their manifest, or below */
 #define NOTED_MAX 20   /* files named on standard error */
+#define PROCESS ((size_t)24 << 20) /* a loader: 15 were seen, libvips with it */
 
 /* ---- names ---------------------------------------------------------------------------------------------- */
 
@@ -1004,6 +1005,15 @@ size_t sb_index_largest(const sb_index *x, int channels)
             largest = bytes;
     }
     return largest;
+}
+
+size_t sb_index_beside(const sb_index *x)
+{
+    size_t largest = 0;
+    for (uint32_t i = 0; i < x->count; i++)
+        if (!x->images[i].random_access && (size_t)x->images[i].bytes > largest)
+            largest = (size_t)x->images[i].bytes;
+    return PROCESS + largest;
 }
 
 uint32_t sb_index_find(const sb_index *x, const char *name, int page)

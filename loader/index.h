@@ -104,6 +104,9 @@ uint32_t sb_index_changed(const sb_index *index);
 /* Bytes of the largest image that is decoded whole: the least cache that a decoder of this index needs. */
 size_t sb_index_largest(const sb_index *index, int channels);
 
+/* Bytes that a loader of this index takes beside decoded images: itself, and the largest file. */
+size_t sb_index_beside(const sb_index *index);
+
 /* The first row of the file of that name (sb_index_name) and page; UINT32_MAX: none. */
 uint32_t sb_index_find(const sb_index *index, const char *name, int page);
 

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "proto/error.h"
+#include "proto/group.h"
 
 /* What /proc/PID/stat says: fields 2, 3, 4 and 22. */
 typedef struct {
@@ -147,6 +148,28 @@ bool sb_process_times(pid_t pid, sb_process_time *out)
     if (threads)
         closedir(threads);
     return known;
+}
+
+size_t sb_process_siblings_hold(void)
+{
+    static const char *const parts[] = { "Pss_Anon:", "Pss_Shmem:" };
+    const char *supervisor = getenv("SB_SUPERVISOR");
+    size_t all = 0, kib;
+    DIR *processes = supervisor ? opendir("/proc") : NULL;
+    for (struct dirent *entry; processes && (entry = readdir(processes));) {
+        char folder[sizeof "/proc/" + sizeof entry->d_name];
+        facts known;
+        const pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
+        if (pid <= 0 || pid == getpid() || look_up(pid, &known) != 0 || known.parent != getppid())
+            continue;
+        snprintf(folder, sizeof folder, "/proc/%s", entry->d_name);
+        for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+            if (sb_line_number(folder, "smaps_rollup", parts[i], &kib))
+                all += kib * 1024;
+    }
+    if (processes)
+        closedir(processes);
+    return all;
 }
 
 int sb_process_signal(int pidfd, int signal)

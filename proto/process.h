@@ -8,6 +8,7 @@
 
 #include <signal.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -41,6 +42,11 @@ typedef struct {
     bool ready;
 } sb_process_time;
 bool sb_process_times(pid_t pid, sb_process_time *out);
+
+/* Bytes of memory behind which there is no file, held by the other processes that this one's supervisor
+ * (SB_SUPERVISOR) started; of what is shared, their part. 0 without a supervisor, or where the kernel does
+ * not say. */
+size_t sb_process_siblings_hold(void);
 
 /* Sends a signal through the pidfd. */
 int sb_process_signal(int pidfd, int signal);

@@ -104,6 +104,14 @@ strange_lock() {
         ./run resume "$work/strange" && same strange reference && kill $bystander
 }
 
+on_one=(taskset -c "$(taskset -cp $$ | sed 's/.*: //; s/[-,].*//')") # the first processor that this shell may use
+one_core() { says 0 "device: CPU, 1 thread," "${on_one[@]}" ./run train demo data.path="$work/images" run.dir="$work/one" "${small[@]}" trainer.steps=2 trainer.threads=0; }
+
+fewer_cores() {
+    half_done fewer && rm "$work/fewer/checkpoints/step-000000004.safetensors" && "${on_one[@]}" ./run resume "$work/fewer" &&
+        grep -q "resuming after step 2" "$work/fewer/log/trainer.log" && same fewer reference
+}
+
 # in_space SCRIPT: as root of an own mount namespace.
 in_space() { unshare -rm bash -c "$1"; }
 export work DEADLINE
@@ -207,6 +215,10 @@ if "${plain_user[@]}" true && ! "${plain_user[@]}" ls "$work/locked" 2>/dev/null
 else
     for what in "unreadable data" "an unreadable image" "no permission to write"; do ok "refused: $what # SKIP root cannot give up its privileges here" true; done
 fi
+
+# Processors
+ok "bound to one processor: one thread" one_core
+ok "resumed with fewer processors: the same weights" fewer_cores
 
 # Commands
 for verb in train resume status stop scale export "evaluate $work/reference" "embed $work/reference" index check; do
