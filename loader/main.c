@@ -27,6 +27,7 @@
 
 #define HELLO_MS 500
 #define WANT_MS 200
+#define AWAY_US 200000
 
 typedef struct {
     const char *command, *path;
@@ -128,6 +129,34 @@ static size_t cache_bytes(const loader *l, uint64_t memory)
     return bytes > l->largest ? bytes : l->largest;
 }
 
+/* Whether the folder, or the manifest, of the data set can be seen. */
+static bool is_there(const loader *l) { return access(l->data.path, F_OK) == 0; }
+
+static void wait_for_data(const loader *l)
+{
+    if (!is_there(l))
+        sb_note("data.path = %s is away: waiting for it", l->data.path);
+    while (!is_there(l) && !sb_stop_requested())
+        usleep(AWAY_US);
+}
+
+/* Decodes the tile of *meta. As sb_decoder_tile; but data that are away (a disk on a network) blame no file:
+ * they are waited for. Since they may be back when that is looked for, what has failed is tried once more. */
+static int decode(loader *l, const sb_image *image, sb_slot_meta *meta, void *tile, sb_message *done)
+{
+    const sb_decode_source source = sb_index_source(image);
+    for (bool again = false;; again = true) {
+        current_read_ns = image->random_access ? NULL : &done->done.read_ns;
+        current = meta;
+        const int bad = sb_decoder_tile(l->decoder, &source, meta->left, meta->top, meta->side, tile,
+                                        &done->done.read_ns, &done->done.decode_ns);
+        current = NULL;
+        if (bad <= 0 || (again && is_there(l)) || sb_stop_requested())
+            return bad;
+        wait_for_data(l);
+    }
+}
+
 static int on_work(loader *l, const sb_message *m)
 {
     uint64_t segment = l->ring.segment.ticket.id;
@@ -151,7 +180,6 @@ static int on_work(loader *l, const sb_message *m)
                             .height = m->work.side,
                             .channels = l->data.channels,
                             .label = image->label };
-    const sb_decode_source source = sb_index_source(image);
     sb_message done = { .type = SB_MESSAGE_DONE };
     done.done.segment = segment;
     done.done.incarnation = l->incarnation;
@@ -159,13 +187,11 @@ static int on_work(loader *l, const sb_message *m)
     done.done.sample = m->work.sample;
     done.done.image = m->work.image;
     sb_decoder_bound(l->decoder, cache_bytes(l, m->work.memory));
-    current_read_ns = image->random_access ? NULL : &done.done.read_ns;
-    current = meta;
-    int bad = sb_decoder_tile(l->decoder, &source, m->work.left, m->work.top, m->work.side,
-                              sb_ring_data(&l->ring, m->work.slot), &done.done.read_ns, &done.done.decode_ns);
-    current = NULL;
+    const int bad = decode(l, image, meta, sb_ring_data(&l->ring, m->work.slot), &done);
     if (bad < 0)
         return -1;
+    if (bad > 0 && sb_stop_requested())
+        return 0; /* it may have waited for the data: another loader says whether the tile is bad */
     if (bad > 0) {
         done.done.bad = (uint32_t)bad;
         snprintf(done.done.reason, sizeof done.done.reason, "%.*s", SB_MESSAGE_TEXT - 1, sb_error());

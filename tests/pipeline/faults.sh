@@ -88,6 +88,15 @@ vanishing() {
     [ $status -eq 0 ] && grep -q "08.jpg.*No such file" "$work/vanish/quarantine.jsonl"
 }
 
+# The whole data folder is away while loaders need it, and comes back: no file is blamed.
+away() {
+    local run
+    held 1 away run_bad away run.loaders=2 data.window=1 loader.cache_mb=1 || return 1
+    mv "$work/images" "$work/elsewhere"
+    go_on trainer away
+    until_true "the loaders' waiting" grep -q "data.path = $work/images is away: waiting for it" "$work/away/log/loader.log" && mv "$work/elsewhere" "$work/images" && wait "$run"
+}
+
 make_images
 ok "the library that crashes and hangs loaders" make_fault
 ok "a run without any fault" run_bad sound
@@ -102,6 +111,9 @@ ok "  which counts for nothing" not_quarantined stop
 ok "a disk hangs three times at one image" faulty open:hang 03.jpg 3 run_bad disk loader.timeout=0.5 run.loaders=1
 ok "  which counts for nothing" not_quarantined disk
 ok "the whole run is stopped and goes on: no loader is blamed" stopped_and_continued
+ok "the folder of the data is away for a while" away
+ok "  no file is blamed for it" not_quarantined away
+ok "  the same weights" same sound away
 ok "two files crash the decoder" faulty decode:11 '1?.jpg' 0 run_bad crash run.loaders=1
 ok "  each is quarantined" quarantine_is crash 10.jpg 11.jpg
 ok "one file aborts the decoder, three loaders" faulty open:6 05.jpg 0 run_bad abort run.loaders=3
