@@ -15,6 +15,7 @@
 #include "evaluator/held.h"     /* sb_held_say */
 #include "evaluator/pictures.h" /* sb_picture_* */
 #include "proto/error.h"        /* sb_fail, sb_note */
+#include "proto/program.h"      /* sb_program_* */
 #include "trainer/status.h"     /* sb_status_read */
 
 #define POLL_US 500000
@@ -196,8 +197,8 @@ int main(int argc, char **argv)
                "Used by ./run.",
     };
     arguments a = { .pictures = true };
+    sb_program_begin("evaluator");
     argp_parse(&argp, argc, argv, 0, NULL, &a);
-    sb_note_program("evaluator");
     int rc;
     if (strcmp(a.command, "evaluate") == 0)
         rc = evaluate(&a);
@@ -207,7 +208,5 @@ int main(int argc, char **argv)
                  : sb_fail("embed needs DATA and -o FILE");
     else
         rc = sb_fail("no command `%s`; there are evaluate and embed", a.command);
-    if (rc != 0)
-        sb_note("%s", sb_error());
-    return rc == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return sb_program_end(rc);
 }

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/error.h"   /* sb_fail, sb_note */
 #include "proto/process.h" /* sb_stop_install */
+#include "proto/program.h" /* sb_program_* */
 #include "sweep/cells.h"   /* sb_sweep_* */
 #include "sweep/table.h"   /* sb_table_write */
 
@@ -98,10 +98,7 @@ int main(int argc, char **argv)
                "failed; 130, stopped.",
     };
     arguments a = { .jobs = 1 };
+    sb_program_begin("sweep");
     argp_parse(&argp, argc, argv, 0, NULL, &a);
-    sb_note_program("sweep");
-    int status = sb_stop_install() == 0 ? sweep(&a) : -1;
-    if (status < 0)
-        sb_note("%s", sb_error());
-    return status < 0 ? EXIT_FAILURE : status;
+    return sb_program_end(sb_stop_install() == 0 ? sweep(&a) : -1);
 }

@@ -338,7 +338,8 @@ static int run(loss *l)
         sb_step_loss(l->step, r->step, &batch, &value, l->gradient) != 0 || write_gradients(l) != 0 ||
         write_arrays(l, "gradients", true) != 0 || write_arrays(l, "after", false) != 0)
         return -1;
-    return printf("loss %.9g\n", value) > 0 && fflush(stdout) == 0 ? 0 : sb_fail_errno("writing");
+    printf("loss %.9g\n", value);
+    return 0;
 }
 
 int sb_loss(const sb_loss_request *request)

@@ -10,9 +10,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "proto/error.h"           /* sb_fail, sb_note */
+#include "proto/error.h"           /* sb_fail */
 #include "proto/memory.h"          /* sb_memory_available */
 #include "proto/process.h"         /* sb_stop_install */
+#include "proto/program.h"         /* sb_program_* */
 #include "proto/rundir.h"          /* sb_rundir_* */
 #include "trainer/calibrate.h"     /* sb_calibrate */
 #include "trainer/catalogue.h"     /* sb_catalogue */
@@ -382,10 +383,7 @@ int main(int argc, char **argv)
                "gradients/ and after/NAME.npy.",
     };
     arguments a = { 0 };
+    sb_program_begin("trainer");
     argp_parse(&argp, argc, argv, 0, NULL, &a);
-    sb_note_program("trainer");
-    int rc = a.command->run(&a);
-    if (rc < 0)
-        sb_note("%s", sb_error());
-    return rc < 0 ? EXIT_FAILURE : rc;
+    return sb_program_end(a.command->run(&a));
 }
