@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,10 +64,30 @@ static void open_descriptors(void)
             _exit(EXIT_FAILURE);
 }
 
-static void on_end(int number)
+static atomic_bool held;
+static atomic_int came; /* a signal's number */
+
+static void end_by(int number)
 {
     sb_unfinished_remove();
     raise(number); /* SA_RESETHAND: now it ends the program */
+}
+
+/* On any thread. Either this finds `held` down, or sb_program_go_on finds what came. */
+static void on_end(int number)
+{
+    atomic_store(&came, number); /* partner: the load in sb_program_go_on */
+    if (!atomic_load(&held))
+        end_by(number);
+}
+
+void sb_program_hold(void) { atomic_store(&held, true); }
+
+void sb_program_go_on(void)
+{
+    atomic_store(&held, false); /* partner: the load in on_end */
+    if (atomic_load(&came))
+        end_by(atomic_load(&came));
 }
 
 static void set_signals(void)

@@ -32,4 +32,10 @@ int sb_program_end(int rc);
  * A program that only prints may end then; sb_program_end knows whether that is a failure. */
 bool sb_program_flush(void);
 
+/* Between hold and go_on no signal that sb_program_begin prepares for ends the program: one that comes
+ * meanwhile ends it at go_on. For what must be done whole, as long as it takes no longer than a user waits.
+ */
+void sb_program_hold(void);
+void sb_program_go_on(void);
+
 #endif

@@ -12,6 +12,7 @@
 
 #include "proto/error.h"           /* sb_fail */
 #include "proto/memory.h"          /* sb_memory_available */
+#include "proto/outfile.h"         /* sb_outfile_* */
 #include "proto/process.h"         /* sb_stop_install */
 #include "proto/program.h"         /* sb_program_* */
 #include "proto/rundir.h"          /* sb_rundir_* */
@@ -105,7 +106,8 @@ static int prepare(const arguments *a)
     if (read_recipe(a, NULL, &settings, &config) == 0 && sb_planner_settle(&settings, &config) == 0 &&
         sb_train_check(&settings) == 0 &&
         (settings.run.dir[0] != '\0' || name_run(&settings.run, a->recipe ? a->recipe : "run") == 0) &&
-        sb_config_settle(&config, "run.dir", settings.run.dir) == 0)
+        sb_config_settle(&config, "run.dir", settings.run.dir) == 0 &&
+        sb_outfile_check_run_dir(settings.run.dir) == 0)
         rc = make_run(&config, settings.run.dir);
     sb_config_free(&config);
     if (rc == 0)
@@ -204,6 +206,9 @@ static int export(const arguments *a)
 {
     if (!a->output)
         return sb_fail("export needs -o FILE");
+    const sb_outfile out = sb_outfile_look(a->output);
+    if (sb_outfile_check(&out) != 0 || sb_outfile_check_run(&out, a->rest[0]) != 0)
+        return -1;
     return sb_export_backbone(a->rest[0], a->output) == 0 ? sb_export_show(a->rest[0], a->output) : -1;
 }
 
