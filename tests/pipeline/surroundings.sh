@@ -57,6 +57,13 @@ without_descriptors() {
         build/sb_evaluator evaluate "$work/silent" <&- >&- 2>&- && [ "$(last silent)" = "$(last reference)" ] && ! grep -aqsE "smallbatch [a-z]+:|held-out tiles" "$work"/silent/*.* "$work"/silent/pictures/*
 }
 
+# The note about an image that is left out goes to the descriptor that the features would have.
+without_errors() {
+    local embed=(build/sb_evaluator embed "$work/reference" "$work/few" data.view=16 -o)
+    mkdir "$work/few" && cp "$work"/images/0[12].jpg "$work/few" && head -c 5000 "$work/images/03.jpg" >"$work/few/00.jpg" && "${embed[@]}" "$work/open.npy" && "${embed[@]}" "$work/shut.npy" 2>&- &&
+        cmp "$work/open.npy" "$work/shut.npy" && cmp "$work/open.csv" "$work/shut.csv"
+}
+
 # unread COMMAND...: its standard output is a pipe that nobody reads. Status 0, and not a word.
 unread() {
     perl -e 'pipe R, W; close R; open STDOUT, ">&", W; exec @ARGV' "$@" 2>"$work/errors"
@@ -103,6 +110,7 @@ ok "  no gnuplot in PATH: one line" without_path
 ok "umask 077: the same run, and nobody else's" closed_to_others
 ok "umask 0777: what programs make they can use" closed_to_all
 ok "closed descriptors: the same run, and no message in a file" without_descriptors
+ok "  and none in features" without_errors
 ok "nobody reads: methods" unread ./run methods
 ok "  every key" unread ./run help keys
 ok "  an index" unread ./run index "$work/images" data.tile=64
