@@ -40,8 +40,8 @@ TESTS    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c
 CASES    := $(filter-out $(wildcard tests/kernels/test_*.c),$(wildcard tests/kernels/*.c))
 HELPERS  := $(patsubst tests/%.c,$(BUILD)/tests/%,$(filter-out $(wildcard tests/*/test_*.c tests/emulated/*.c tests/cuda/*.c tests/bench/counts.c tests/graph/*.c) $(CASES),$(wildcard tests/*/*.c)))
 
-# A plug-in leaves its reasons in the program's sb_error.
-LDFLAGS  += $(foreach f,sb_fail sb_fail_errno sb_context sb_error,-Wl,--export-dynamic-symbol=$(f))
+# A plug-in leaves its reasons in the program's sb_error, and the names of what it writes where a signal finds them.
+LDFLAGS  += $(foreach f,sb_fail sb_fail_errno sb_context sb_error sb_unfinished_begin sb_unfinished_end,-Wl,--export-dynamic-symbol=$(f))
 
 .PHONY: all tests cuda lint format clean help
 .DELETE_ON_ERROR:

@@ -17,10 +17,11 @@
 #include "augment/viewer.h"   /* sb_viewer_* */
 #include "kernels/open.h"     /* sb_device_* */
 #include "loader/index.h"     /* sb_index_read */
-#include "proto/error.h"      /* sb_fail, sb_note */
+#include "proto/error.h"      /* sb_fail */
 #include "proto/hello.h"      /* sb_hello */
 #include "proto/layout.h"     /* sb_layout_* */
 #include "proto/process.h"    /* sb_process_*, sb_stop_* */
+#include "proto/program.h"    /* sb_program_* */
 #include "proto/random.h"     /* sb_random_init */
 #include "proto/ring.h"       /* sb_ring_* */
 #include "proto/rundir.h"     /* sb_rundir_* */
@@ -303,18 +304,16 @@ int main(int argc, char **argv)
         .doc = "Makes the views of a run: hands tiles to its loaders, and views of them to its trainer. "
                "Started by ./run; one for a run."
     };
+    sb_program_begin("augment");
     argp_parse(&argp, argc, argv, 0, NULL, NULL);
-    sb_note_program("augment");
     augment a = { .trainer_pidfd = -1, .trainer = { .directory = -1 } };
     uint64_t first = 0;
     if (only_check) {
-        int bad = read_run(&a);
+        const int bad = read_run(&a);
         if (bad == 0)
             sb_index_changed(&a.index);
-        else
-            sb_note("%s", sb_error());
         teardown(&a);
-        return bad == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        return sb_program_end(bad);
     }
     int rc = -1;
     if (sb_stop_install() == 0 && sb_process_die_with_supervisor() == 0 && read_run(&a) == 0)
@@ -326,8 +325,7 @@ int main(int argc, char **argv)
         else
             rc = loop(&a);
     }
-    if (rc < 0)
-        sb_note("%s", sb_error());
+    const int status = sb_program_end(rc);
     teardown(&a);
-    return rc < 0 ? EXIT_FAILURE : rc;
+    return status;
 }

@@ -97,8 +97,9 @@ int sb_picture_curves(const char *run_dir)
         return -1;
     if (stat(metrics, &info) != 0 || info.st_size == 0)
         return 0; /* no step yet, nothing to draw */
-    if (sb_gnuplot_begin(&plot, path, 900, 1050) != 0)
-        return -1;
-    int rc = draw(plot.commands, run_dir);
+    int rc = sb_gnuplot_begin(&plot, path, 900, 1050);
+    if (rc != 1)
+        return rc;
+    rc = draw(plot.commands, run_dir);
     return sb_gnuplot_end(&plot) != 0 ? -1 : rc;
 }

@@ -2,7 +2,6 @@
 #include "evaluator/embed.h"
 
 #include <csv.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -16,14 +15,18 @@
 #include "loader/index.h"
 #include "proto/error.h"
 #include "proto/memory.h"
+#include "proto/outfile.h"
 #include "proto/process.h"
+#include "proto/program.h"
 #include "proto/rundir.h"
 #include "trainer/npy.h"
 
 #define BATCH 32 /* tiles that are encoded at once */
 #define NOTE_NS 10000000000ull
+#define HEAD "path,page,left,top,side,label\n" /* of the list of tiles: by it a list of ours is known */
 
 typedef struct {
+    sb_outfile npy_output, csv_output;
     sb_settings config;
     sb_index index;
     sb_device *device;
@@ -37,20 +40,21 @@ typedef struct {
     uint64_t rows, left_out;
     uint32_t
         unusable; /* sb_image.file of the last image that cannot be decoded: its other tiles are not tried */
-    FILE *npy, *csv;
+    sb_new_file npy, csv; /* begun: */
+    bool npy_begun, csv_begun;
+    FILE *list; /* writes to `csv` */
     uint64_t begun, noted;
 } embed;
 
 /* Written again when the number of rows is known. */
-static int write_header(embed *e)
+static int write_header(embed *e, bool again)
 {
     char header[SB_NPY_HEADER];
     const sb_npy array = { .dims = 2, .side = { (int64_t)e->rows, sb_encoder_width(e->encoder) } };
     if (sb_npy_header(header, &array) != 0)
         return -1;
-    return fseek(e->npy, 0, SEEK_SET) == 0 && fwrite(header, sizeof header, 1, e->npy) == 1
-               ? 0
-               : sb_fail_errno("writing features");
+    return again ? sb_new_file_rewrite(&e->npy, 0, header, sizeof header)
+                 : sb_new_file_write(&e->npy, header, sizeof header);
 }
 
 static int encode(embed *e)
@@ -58,10 +62,9 @@ static int encode(embed *e)
     if (e->waiting == 0)
         return 0;
     size_t floats = (size_t)e->waiting * (size_t)sb_encoder_width(e->encoder);
-    if (sb_encoder_features(e->encoder, e->views, e->waiting, e->features) != 0)
+    if (sb_encoder_features(e->encoder, e->views, e->waiting, e->features) != 0 ||
+        sb_new_file_write(&e->npy, e->features, floats * sizeof *e->features) != 0)
         return -1;
-    if (fwrite(e->features, sizeof *e->features, floats, e->npy) != floats)
-        return sb_fail_errno("writing features");
     e->waiting = 0;
     if (sb_now() - e->noted >= NOTE_NS) {
         e->noted = sb_now();
@@ -96,9 +99,9 @@ static int add(embed *e, const sb_image *image, int left, int top)
     if (rc < 0 || sb_view(e->device, &how, tile, e->pixels, e->scratch) != 0)
         return -1;
     const char *label = image->label == UINT32_MAX ? "" : e->index.labels[image->label];
-    if (csv_fwrite(e->csv, image->path, strlen(image->path)) != 0 ||
-        fprintf(e->csv, ",%d,%d,%d,%d,", image->page, left, top, e->tile) < 0 ||
-        csv_fwrite(e->csv, label, strlen(label)) != 0 || fputc('\n', e->csv) == EOF)
+    if (csv_fwrite(e->list, image->path, strlen(image->path)) != 0 ||
+        fprintf(e->list, ",%d,%d,%d,%d,", image->page, left, top, e->tile) < 0 ||
+        csv_fwrite(e->list, label, strlen(label)) != 0 || fputc('\n', e->list) == EOF)
         return sb_fail_errno("writing the list of tiles");
     e->rows++;
     e->waiting++;
@@ -135,14 +138,54 @@ static int read_keys(sb_settings *out, const char *run_dir, const char *data, ch
     return rc;
 }
 
-static int setup(embed *e, const char *run_dir, const char *data, char *const *assignments,
-                 int assignment_count, int threads)
+/* Before the data set is looked through. */
+static int check_output(const embed *e, const sb_outfile *o, const char *run_dir)
 {
-    int64_t step;
-    if (read_keys(&e->config, run_dir, data, assignments, assignment_count) != 0 ||
+    return sb_outfile_check(o) != 0 || sb_outfile_check_run(o, run_dir) != 0 ||
+                   sb_outfile_check_input(o, e->config.data.path) != 0
+               ? -1
+               : 0;
+}
+
+/* Neither output is an image of the data set, nor a file that was meant to be one. */
+static int check_images(const embed *e)
+{
+    const sb_outfile *const outputs[] = { &e->npy_output, &e->csv_output };
+    for (int k = 0; k < 2; k++) {
+        for (uint32_t i = 0; i < e->index.count; i++)
+            if (e->index.images[i].file == i &&
+                sb_outfile_check_input(outputs[k], e->index.images[i].path) != 0)
+                return -1;
+        for (uint32_t i = 0; i < e->index.skipped_count; i++)
+            if (sb_outfile_check_input(outputs[k], e->index.skipped[i].path) != 0)
+                return -1;
+    }
+    return 0;
+}
+
+/* What is read, and where it goes: all that can be wrong with names, before anything is computed. */
+static int open_files(embed *e, const char *run_dir, const char *data, char *const *assignments, int count)
+{
+    if (read_keys(&e->config, run_dir, data, assignments, count) != 0 ||
+        check_output(e, &e->npy_output, run_dir) != 0 || check_output(e, &e->csv_output, run_dir) != 0 ||
+        sb_outfile_check_ours(&e->csv_output, HEAD, "a list of tiles that embed wrote") != 0 ||
         sb_index_scan(&e->index, &e->config.data, &e->config.loader) != 0)
         return -1;
     sb_index_note_skipped(&e->index);
+    if (check_images(e) != 0)
+        return -1;
+    e->npy_begun = sb_new_file_begin(&e->npy, e->npy_output.path) == 0;
+    e->csv_begun = e->npy_begun && sb_new_file_begin(&e->csv, e->csv_output.path) == 0;
+    if (!e->csv_begun)
+        return -1;
+    const int fd = dup(e->csv.fd);
+    e->list = fd < 0 ? NULL : fdopen(fd, "w");
+    return e->list ? 0 : sb_fail_errno("%s", e->csv_output.path);
+}
+
+static int setup(embed *e, const char *run_dir, int threads)
+{
+    int64_t step;
     int channels = e->config.data.channels;
     e->tile = e->config.data.tile;
     e->side = e->config.evaluate.size ? e->config.evaluate.size : e->config.data.view;
@@ -170,8 +213,10 @@ static int setup(embed *e, const char *run_dir, const char *data, char *const *a
 static int write_all(embed *e)
 {
     e->begun = e->noted = sb_now();
-    if (write_header(e) != 0 || fputs("path,page,left,top,side,label\n", e->csv) == EOF)
-        return sb_fail_errno("writing features");
+    if (write_header(e, false) != 0)
+        return -1;
+    if (fputs(HEAD, e->list) == EOF)
+        return sb_fail_errno("writing the list of tiles");
     for (uint32_t i = 0; i < e->index.count; i++)
         if (add_image(e, &e->index.images[i]) != 0)
             return -1;
@@ -179,47 +224,47 @@ static int write_all(embed *e)
         return -1;
     if (e->rows == 0)
         return sb_fail("none of %" PRIu32 " images can be decoded", e->index.count);
-    return write_header(e);
+    return write_header(e, true);
 }
 
-static int close_file(FILE **file, const char *path)
+/* Both files or neither: a signal that comes meanwhile waits. */
+static int close_files(embed *e, bool whole)
 {
-    int rc = *file && (fflush(*file) != 0 || fsync(fileno(*file)) != 0) ? sb_fail_errno("writing %s", path)
-                                                                        : 0;
-    if (*file && fclose(*file) != 0 && rc == 0)
-        rc = sb_fail_errno("writing %s", path);
-    *file = NULL;
+    int rc = whole ? 0 : -1;
+    sb_program_hold();
+    if (e->list && fclose(e->list) != 0 && rc == 0)
+        rc = sb_fail_errno("writing %s", e->csv_output.path);
+    if (e->npy_begun && sb_new_file_end(&e->npy, rc == 0) != 0)
+        rc = -1;
+    if (e->csv_begun && sb_new_file_end(&e->csv, rc == 0) != 0)
+        rc = -1;
+    sb_program_go_on();
     return rc;
 }
 
 int sb_embed(const char *run_dir, const char *data, char *const *assignments, int assignment_count,
              int threads, const char *output)
 {
-    char csv[PATH_MAX], npy_part[PATH_MAX], csv_part[PATH_MAX];
+    char csv[PATH_MAX];
     size_t length = strlen(output),
            stem = length > 4 && strcmp(output + length - 4, ".npy") == 0 ? length - 4 : length;
-    if (snprintf(csv, sizeof csv, "%.*s.csv", (int)stem, output) >= (int)sizeof csv ||
-        snprintf(npy_part, sizeof npy_part, "%s.part", output) >= (int)sizeof npy_part ||
-        snprintf(csv_part, sizeof csv_part, "%s.part", csv) >= (int)sizeof csv_part)
+    if (snprintf(csv, sizeof csv, "%.*s.csv", (int)stem, output) >= (int)sizeof csv)
         return sb_fail("%s: the path is too long", output);
-    embed e = { .unusable = UINT32_MAX };
-    int rc = setup(&e, run_dir, data, assignments, assignment_count, threads);
-    if (rc == 0 && (!(e.npy = fopen(npy_part, "we")) || !(e.csv = fopen(csv_part, "we"))))
-        rc = sb_fail_errno("creating %s", e.npy ? csv_part : npy_part);
+    embed e = { .unusable = UINT32_MAX,
+                .npy_output = sb_outfile_look(output),
+                .csv_output = sb_outfile_look(csv) };
+    int rc = open_files(&e, run_dir, data, assignments, assignment_count);
+    if (rc == 0)
+        rc = setup(&e, run_dir, threads);
     if (rc == 0 && write_all(&e) != 0)
         rc = sb_context("%s", output);
-    if (close_file(&e.npy, npy_part) != 0 || close_file(&e.csv, csv_part) != 0)
+    if (close_files(&e, rc == 0) != 0)
         rc = -1;
-    if (rc == 0 && (rename(csv_part, csv) != 0 || rename(npy_part, output) != 0))
-        rc = sb_fail_errno("renaming to %s", output);
     if (rc == 0) {
         printf("%s: %" PRIu64 " x %d features, tiles in %s\n", output, e.rows, sb_encoder_width(e.encoder),
                csv);
         if (e.left_out)
             printf("%" PRIu64 " tiles were left out\n", e.left_out);
-    } else {
-        unlink(npy_part);
-        unlink(csv_part);
     }
     if (e.scratch)
         e.device->release(e.device, e.scratch);

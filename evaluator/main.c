@@ -15,14 +15,15 @@
 #include "evaluator/held.h"     /* sb_held_say */
 #include "evaluator/pictures.h" /* sb_picture_* */
 #include "proto/error.h"        /* sb_fail, sb_note */
+#include "proto/program.h"      /* sb_program_* */
 #include "trainer/status.h"     /* sb_status_read */
 
 #define POLL_US 500000
 
 typedef struct {
     const char *command, *run_dir, *data, *output;
-    bool follow, pictures;
-    int threads; /* 0: chosen */
+    bool follow, pictures, kept; /* kept: evaluation.jsonl can be written */
+    int threads;                 /* 0: chosen */
     char **assignments;
     int assignment_count;
 } arguments;
@@ -48,11 +49,12 @@ static int conclude(sb_evaluation *e, sb_attachment *live, const arguments *a)
     sb_stream_measures *stream = &e->report.stream;
     *stream = (sb_stream_measures){ 0 };
     if ((live && sb_attachment_measure(live, stream) != 0) || sb_evaluation_measure(e) != 0 ||
-        (live && stream->count == 0 && sb_attachment_measure(live, stream) != 0) ||
-        sb_report_append(&e->report, a->run_dir) != 0)
+        (live && stream->count == 0 && sb_attachment_measure(live, stream) != 0))
         return -1;
     sb_report_print(&e->report);
-    if (e->report.given && e->config.continuing.enabled) {
+    if (a->kept && sb_report_append(&e->report, a->run_dir) != 0)
+        return sb_context("the table above was not kept");
+    if (a->kept && e->report.given && e->config.continuing.enabled) {
         char line[2 * PATH_MAX];
         if (sb_held_say(&e->report, a->run_dir, e->config.continuing.stop, line, sizeof line) != 0)
             return -1;
@@ -120,9 +122,23 @@ static int evaluate_run(sb_evaluation *e, const arguments *a)
     return rc == 0 && (!attached || a->follow) ? evaluate_checkpoint(e, a) : rc;
 }
 
-static int evaluate(const arguments *a)
+/* What cannot be kept is said before anything is computed, and what can be shown is shown. */
+static void look_at_run(arguments *a)
+{
+    a->kept = sb_report_check(a->run_dir) == 0;
+    if (!a->kept)
+        sb_note("%s: the table is printed and not kept", sb_error());
+    if (a->pictures && sb_pictures_check(a->run_dir) != 0) {
+        sb_note("%s: no pictures are drawn", sb_error());
+        a->pictures = false;
+    }
+}
+
+static int evaluate(arguments *a)
 {
     sb_evaluation e = { 0 };
+    if (access(a->run_dir, F_OK) == 0)
+        look_at_run(a);
     bool live = training(a->run_dir);
     if (live && step_back() != 0)
         return -1;
@@ -196,8 +212,8 @@ int main(int argc, char **argv)
                "Used by ./run.",
     };
     arguments a = { .pictures = true };
+    sb_program_begin("evaluator");
     argp_parse(&argp, argc, argv, 0, NULL, &a);
-    sb_note_program("evaluator");
     int rc;
     if (strcmp(a.command, "evaluate") == 0)
         rc = evaluate(&a);
@@ -207,7 +223,5 @@ int main(int argc, char **argv)
                  : sb_fail("embed needs DATA and -o FILE");
     else
         rc = sb_fail("no command `%s`; there are evaluate and embed", a.command);
-    if (rc != 0)
-        sb_note("%s", sb_error());
-    return rc == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return sb_program_end(rc);
 }

@@ -14,6 +14,7 @@
 #include "loader/decode.h"
 #include "proto/error.h"
 #include "proto/memory.h"
+#include "proto/outfile.h"
 #include "proto/rundir.h"
 
 #define ROWS 8       /* samples or queries in a picture */
@@ -70,18 +71,21 @@ static void put(sheet *s, int column, int row, const uint8_t *view, int side, in
 
 static int sheet_save(const sheet *s, const char *run_dir, const char *name)
 {
-    char path[PATH_MAX], part[PATH_MAX];
-    if (sb_rundir_path(path, run_dir, "pictures/%s.png", name) != 0 ||
-        sb_rundir_path(part, run_dir, "pictures/%s.part.png", name) != 0)
+    char path[PATH_MAX];
+    void *png = NULL;
+    size_t bytes = 0;
+    if (sb_rundir_path(path, run_dir, "pictures/%s.png", name) != 0)
         return -1;
     VipsImage *image = vips_image_new_from_memory(s->pixels, (size_t)s->width * (size_t)s->height * 3,
                                                   s->width, s->height, 3, VIPS_FORMAT_UCHAR);
-    int rc = !image || vips_pngsave(image, part, NULL) != 0 ? sb_fail("%s: %s", part, vips_error_buffer())
-                                                            : 0;
+    int rc = !image || vips_pngsave_buffer(image, &png, &bytes, NULL) != 0
+                 ? sb_fail("%s: %s", path, vips_error_buffer())
+                 : sb_file_replace(path, png, bytes);
     vips_error_clear();
+    g_free(png);
     if (image)
         g_object_unref(image);
-    return rc == 0 && rename(part, path) != 0 ? sb_fail_errno("renaming %s", part) : rc;
+    return rc;
 }
 
 static int largest_view(const sb_settings *config)
@@ -207,6 +211,12 @@ static int mosaic(const sb_evaluation *e)
     int rc = sheet_save(&s, e->run_dir, "mosaic");
     free(s.pixels);
     return rc;
+}
+
+int sb_pictures_check(const char *run_dir)
+{
+    char path[PATH_MAX];
+    return sb_rundir_path(path, run_dir, "pictures") != 0 ? -1 : sb_outfile_check_kept(path);
 }
 
 int sb_pictures(const sb_evaluation *e)

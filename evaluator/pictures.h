@@ -13,6 +13,9 @@
 
 #include "evaluator/evaluate.h"
 
+/* -1 if they cannot be written. */
+int sb_pictures_check(const char *run_dir);
+
 /* All three, from the evaluation's last measurement. */
 int sb_pictures(const sb_evaluation *evaluation);
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "proto/error.h"
+#include "proto/outfile.h"
 #include "proto/rundir.h"
 
 static const struct {
@@ -68,6 +69,12 @@ static json_t *row_json(const sb_report *r, int row)
         if (sb_report_has(r, k) && (row != SB_ROW_CHANCE || sb_metrics[k]->chance))
             json_object_set_new(out, sb_metrics[k]->key, json_real(r->row[row].value[k]));
     return out;
+}
+
+int sb_report_check(const char *run_dir)
+{
+    char path[PATH_MAX];
+    return sb_rundir_path(path, run_dir, "evaluation.jsonl") != 0 ? -1 : sb_outfile_check_kept(path);
 }
 
 int sb_report_append(const sb_report *r, const char *run_dir)

@@ -42,6 +42,9 @@ bool sb_report_has(const sb_report *report, sb_metric_id measure);
 /* Prints the table: one column for each measure that the data set allows. */
 void sb_report_print(const sb_report *report);
 
+/* -1 if nothing can be appended. */
+int sb_report_check(const char *run_dir);
+
 /* Appends {"step", "source", "tiles", ..., "rows": {...}} to evaluation.jsonl, whole or not at all. */
 int sb_report_append(const sb_report *report, const char *run_dir);
 

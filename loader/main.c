@@ -18,9 +18,10 @@
 #include "loader/decode.h"     /* sb_decoder_* */
 #include "loader/index.h"      /* sb_index_* */
 #include "loader/quarantine.h" /* sb_quarantine_append */
-#include "proto/error.h"       /* sb_fail, sb_note */
+#include "proto/error.h"       /* sb_fail */
 #include "proto/hello.h"       /* sb_hello */
 #include "proto/process.h"     /* sb_process_*, sb_stop_* */
+#include "proto/program.h"     /* sb_program_* */
 #include "proto/ring.h"        /* sb_ring_* */
 #include "proto/rundir.h"      /* sb_rundir_path */
 #include "proto/socket.h"      /* sb_socket_* */
@@ -428,13 +429,11 @@ int main(int argc, char **argv)
         .doc = "Decodes tiles for a run, or shows what of a data set would be trained on. Started by ./run."
     };
     arguments a = { 0 };
+    sb_program_begin("loader");
     argp_parse(&argp, argc, argv, 0, NULL, &a);
-    sb_note_program("loader");
     int rc = strcmp(a.command, "serve") == 0 ? serve(a.path)
              : strcmp(a.command, "index") == 0
                  ? index_data(&a)
                  : sb_fail("no command `%s`; there are serve and index", a.command);
-    if (rc != 0)
-        sb_note("%s", sb_error());
-    return rc == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return sb_program_end(rc);
 }

@@ -246,7 +246,7 @@ static void print_row(const sb_key_table *const *tables, const sb_key_table *tab
     printf("%s%s |\n", comma[0] ? ": " : "", k->meaning);
 }
 
-int sb_keys_document(const sb_key_table *const *tables, const char *choice)
+void sb_keys_document(const sb_key_table *const *tables, const char *choice)
 {
     printf("| key | default | allowed | meaning |\n|---|---|---|---|\n");
     for (const sb_key_table *const *t = tables; *t; t++) {
@@ -260,5 +260,4 @@ int sb_keys_document(const sb_key_table *const *tables, const char *choice)
                 print_row(tables, *t, &(*t)->keys[i], !choice);
         }
     }
-    return fflush(stdout) == 0 ? 0 : sb_fail_errno("writing");
 }

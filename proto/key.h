@@ -123,6 +123,6 @@ void sb_key_say_range(const sb_key *key, char *out, size_t bytes);
 
 /* Prints every key with default, range and meaning as a Markdown table. `tables` ends with NULL. choice: only
  * the keys that this choice brings; NULL: all. Equal rows of several choices are printed once. */
-int sb_keys_document(const sb_key_table *const *tables, const char *choice);
+void sb_keys_document(const sb_key_table *const *tables, const char *choice);
 
 #endif

@@ -18,6 +18,7 @@
 #include "proto/error.h"
 #include "proto/memory.h"
 #include "proto/process.h"
+#include "proto/unfinished.h"
 
 #define HELD_S 5 /* that a killed process with gigabytes needs to die, and more */
 #define POLL_US 20000
@@ -173,12 +174,21 @@ static int sync_directory(const char *path)
 
 int sb_new_file_begin(sb_new_file *f, const char *path)
 {
+    struct stat there;
     f->path = path;
+    if (stat(path, &there) == 0 && !S_ISREG(there.st_mode))
+        return sb_fail("%s is no regular file, and is not replaced", path);
     if (snprintf(f->temporary, sizeof f->temporary, "%s.tmp-%d", path, (int)getpid()) >=
         (int)sizeof f->temporary)
         return sb_fail("%s: the path is too long", path);
+    f->unfinished = sb_unfinished_begin(f->temporary);
+    if (f->unfinished < 0)
+        return -1;
     f->fd = open(f->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    return f->fd < 0 ? sb_fail_errno("creating %s", f->temporary) : 0;
+    if (f->fd >= 0)
+        return 0;
+    sb_unfinished_end(f->unfinished);
+    return sb_fail_errno("creating %s", f->temporary);
 }
 
 int sb_new_file_write(sb_new_file *f, const void *data, size_t bytes)
@@ -206,6 +216,7 @@ int sb_new_file_end(sb_new_file *f, bool whole)
         rc = sb_fail_errno("renaming %s to %s", f->temporary, f->path);
     if (!whole || rc != 0)
         unlink(f->temporary);
+    sb_unfinished_end(f->unfinished);
     return rc;
 }
 

@@ -46,12 +46,13 @@ int sb_file_replace(const char *path, const void *data, size_t bytes);
 int sb_file_create(const char *path, const void *data, size_t bytes);
 
 /* Replaces a file by pieces that come one after another. What stood under `path` stays there until the end.
- * An end with `whole` puts the new file in its place, durably; an end without throws the pieces away. Every
- * begin that returned 0 needs an end. */
+ * An end with `whole` puts the new file in its place, durably; an end without throws the pieces away, and so
+ * does a signal that ends the program (program.h). Every begin that returned 0 needs an end. What is no
+ * regular file, a device for instance, is not replaced. */
 typedef struct {
     const char *path; /* the caller's */
     char temporary[PATH_MAX];
-    int fd;
+    int fd, unfinished;
 } sb_new_file;
 int sb_new_file_begin(sb_new_file *out, const char *path);
 int sb_new_file_write(sb_new_file *file, const void *data, size_t bytes);

@@ -24,11 +24,11 @@ const char *const sb_program_names[SB_PROGRAMS] = { "trainer", "augment", "loade
 static const struct {
     const char *binary, *command;
     int nice;
-    const char *settings[3];
+    const char *settings[2];
 } calls[SB_PROGRAMS] = {
     [SB_TRAINER] = { "sb_trainer", "train", 0, { NULL } },
     [SB_AUGMENT] = { "sb_augment", NULL, NICE, { "OMP_NUM_THREADS", NULL } },
-    [SB_LOADER] = { "sb_loader", "serve", NICE, { "OMP_NUM_THREADS", "VIPS_CONCURRENCY", NULL } },
+    [SB_LOADER] = { "sb_loader", "serve", NICE, { "OMP_NUM_THREADS", NULL } },
 };
 
 const char *sb_child_name(const sb_child *c, char out[32])

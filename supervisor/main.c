@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "proto/error.h"          /* sb_fail */
+#include "proto/program.h"        /* sb_program_* */
 #include "proto/request.h"        /* sb_request_* */
 #include "proto/rundir.h"         /* sb_rundir_path */
 #include "supervisor/known.h"     /* sb_known_* */
@@ -308,9 +309,7 @@ int main(int argc, char **argv)
             "run is finished, 130 when it was stopped, 1 when it has failed.",
     };
     arguments a = { .self = argv[0] };
+    sb_program_begin("supervisor");
     argp_parse(&argp, argc, argv, 0, NULL, &a);
-    const int rc = find_run(&a) == 0 ? a.command->run(&a) : -1;
-    if (rc < 0)
-        fprintf(stderr, "run: %s\n", sb_error());
-    return rc < 0 ? EXIT_FAILURE : rc;
+    return sb_program_end(find_run(&a) == 0 ? a.command->run(&a) : -1);
 }

@@ -15,6 +15,7 @@
 
 #include "proto/error.h"
 #include "proto/memory.h"
+#include "proto/outfile.h"
 #include "proto/path.h"
 #include "proto/process.h"
 #include "proto/rundir.h"
@@ -99,6 +100,30 @@ static int make_directory(const char *path)
     return mkdir(path, 0777) != 0 && errno != EEXIST ? sb_fail_errno("creating %s", path) : 0;
 }
 
+/* A folder without a grid holds no sweep: what has the name of a sweep's file there is the user's. A recipe
+ * like the one that is kept is no loss, unless it is that very file: then the user may edit it. */
+static int check_folder(const sb_sweep *s, const char *recipe, const char *yaml, size_t bytes)
+{
+    static const char *const tables[] = { "table.csv", "table.md", "table.png" };
+    char path[PATH_MAX];
+    const sb_outfile kept = sb_outfile_look(s->recipe);
+    int same = 1;
+    if (sb_outfile_check_input(&kept, recipe) != 0 ||
+        (kept.there && (same = same_file(s->recipe, yaml, bytes)) < 0))
+        return -1;
+    if (!same)
+        return sb_fail("%s is there, and %s holds no sweep whose recipe it would be: name another folder",
+                       s->recipe, s->dir);
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
+        if (sb_rundir_path(path, s->dir, "%s", tables[i]) != 0)
+            return -1;
+        if (access(path, F_OK) == 0)
+            return sb_fail("%s is there, and %s holds no sweep whose table it would be: name another folder",
+                           path, s->dir);
+    }
+    return 0;
+}
+
 /* Writes the grid, or holds it against the one that is there. */
 static int keep_grid(const sb_sweep *s, const char *recipe, const char *const *arguments, int count)
 {
@@ -119,7 +144,7 @@ static int keep_grid(const sb_sweep *s, const char *recipe, const char *const *a
                          s->dir, same_axes ? "another recipe" : "another grid", s->dir,
                          same_axes ? s->recipe : grid);
     } else if (rc == 0) {
-        rc = check_cells(s, recipe);
+        rc = check_folder(s, recipe, yaml, yaml_bytes) != 0 ? -1 : check_cells(s, recipe);
         if (rc == 0 && (make_directory(s->dir) != 0 || make_directory(log) != 0 ||
                         sb_file_replace(s->recipe, yaml, yaml_bytes) != 0 ||
                         sb_file_replace(grid, text, strlen(text)) != 0))

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/error.h"   /* sb_fail, sb_note */
 #include "proto/path.h"    /* sb_path_whole */
 #include "proto/process.h" /* sb_stop_install */
+#include "proto/program.h" /* sb_program_* */
 #include "sweep/cells.h"   /* sb_sweep_* */
 #include "sweep/table.h"   /* sb_table_write */
 
@@ -103,10 +103,7 @@ int main(int argc, char **argv)
                "failed; 130, stopped.",
     };
     arguments a = { .jobs = 1, .run = "./run" };
+    sb_program_begin("sweep");
     argp_parse(&argp, argc, argv, 0, NULL, &a);
-    sb_note_program("sweep");
-    int status = sb_stop_install() == 0 ? sweep(&a) : -1;
-    if (status < 0)
-        sb_note("%s", sb_error());
-    return status < 0 ? EXIT_FAILURE : status;
+    return sb_program_end(sb_stop_install() == 0 ? sweep(&a) : -1);
 }

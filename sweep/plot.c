@@ -175,9 +175,11 @@ int sb_plot_sweep(const sb_results *r)
         panels += r->has[k] && sb_metrics[k]->share;
     if (panels == 0)
         return 0;
-    if (sb_rundir_path(path, r->sweep->dir, "table.png") != 0 ||
-        sb_gnuplot_begin(&plot, path, 900, 60 + 350 * panels) != 0)
+    if (sb_rundir_path(path, r->sweep->dir, "table.png") != 0)
         return -1;
+    const int rc = sb_gnuplot_begin(&plot, path, 900, 60 + 350 * panels);
+    if (rc != 1)
+        return rc;
     put_plot(plot.commands, r, panels);
     return sb_gnuplot_end(&plot);
 }

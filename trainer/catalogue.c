@@ -150,5 +150,5 @@ int sb_catalogue(const char *name)
         return -1;
     if (name && !found)
         return sb_fail("there is no method %s; ./run methods lists them", name);
-    return fflush(stdout) == 0 ? 0 : sb_fail_errno("writing");
+    return 0;
 }

@@ -14,6 +14,7 @@
 #include "kernels/open.h"
 #include "proto/error.h"
 #include "proto/memory.h"
+#include "proto/outfile.h"
 #include "trainer/npy.h"
 #include "trainer/step/step.h"
 
@@ -251,6 +252,56 @@ static int set_arrays(const loss *l)
 
 /* ---- what comes out ------------------------------------------------------------------------------------ */
 
+static int check_in_folder(const sb_outfile *o, const char *folder, const char *name)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/%s.npy", folder, name);
+    return sb_outfile_check_input(o, path);
+}
+
+/* The file `name` of the folder that is written is none that is read. */
+static int check_output(const loss *l, const char *name)
+{
+    const sb_loss_request *r = l->request;
+    const sb_store *store = sb_step_store(l->step);
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/%s.npy", r->out, name);
+    const sb_outfile o = sb_outfile_look(path);
+    int rc = 0;
+    for (int v = 0; v < l->views && rc == 0; v++)
+        rc = sb_outfile_check_input(&o, r->arguments[1 + v]);
+    for (int v = 0; v < r->target_count && rc == 0; v++)
+        rc = sb_outfile_check_input(&o, r->targets[v]);
+    if (rc == 0 && r->places)
+        rc = sb_outfile_check_input(&o, r->places);
+    if (rc == 0 && r->images)
+        rc = sb_outfile_check_input(&o, r->images);
+    for (int i = 0; i < l->settings.data.guide_count && r->guides && rc == 0; i++)
+        rc = check_in_folder(&o, r->guides, l->settings.data.guides[i].column);
+    for (int i = 0; i < store->count && r->arrays && rc == 0; i++)
+        rc = check_in_folder(&o, r->arrays, store->entries[i].name);
+    return rc;
+}
+
+static int check_outputs(const loss *l)
+{
+    static const char *const own[] = { "arrays", "gradients", "after" }; /* write_arrays */
+    const sb_store *store = sb_step_store(l->step);
+    char name[PATH_MAX];
+    for (int v = 0; v < l->views; v++) {
+        snprintf(name, sizeof name, "gradient.%d", v);
+        if (check_output(l, name) != 0)
+            return -1;
+    }
+    for (int i = 0; i < store->count; i++)
+        for (size_t k = 0; k < sizeof own / sizeof *own; k++) {
+            snprintf(name, sizeof name, "%s/%s", own[k], store->entries[i].name);
+            if (check_output(l, name) != 0)
+                return -1;
+        }
+    return 0;
+}
+
 static int make_folder(const char *path)
 {
     return mkdir(path, 0777) == 0 || errno == EEXIST ? 0 : sb_fail_errno("creating %s", path);
@@ -334,11 +385,13 @@ static int run(loss *l)
     if (!l->gradient ||
         sb_device_open(&l->device, c->common.device, c->cuda.plugin, c->trainer.threads) != 0 ||
         sb_step_create_loss(&l->step, l->device, c, l->width) != 0 || (l->places && check_places(l) != 0) ||
-        set_arrays(l) != 0 || make_folder(r->out) != 0 || write_arrays(l, "arrays", false) != 0 ||
+        check_outputs(l) != 0 || set_arrays(l) != 0 || make_folder(r->out) != 0 ||
+        write_arrays(l, "arrays", false) != 0 ||
         sb_step_loss(l->step, r->step, &batch, &value, l->gradient) != 0 || write_gradients(l) != 0 ||
         write_arrays(l, "gradients", true) != 0 || write_arrays(l, "after", false) != 0)
         return -1;
-    return printf("loss %.9g\n", value) > 0 && fflush(stdout) == 0 ? 0 : sb_fail_errno("writing");
+    printf("loss %.9g\n", value);
+    return 0;
 }
 
 int sb_loss(const sb_loss_request *request)

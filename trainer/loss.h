@@ -21,7 +21,7 @@ typedef struct {
     int64_t step;       /* of trainer.steps */
 } sb_loss_request;
 
-/* Prints "loss VALUE". Writes into the folder `out`:
+/* Prints "loss VALUE". Refuses to replace a file that it reads. Writes into the folder `out`:
  *     gradient.V.npy      f32 [N, d], at the embeddings of view V
  *     arrays/NAME.npy     what the method has of its own (predictor, prototypes, queues), as the loss saw it
  *     gradients/NAME.npy  at each of these that is learnt

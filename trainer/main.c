@@ -10,9 +10,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "proto/error.h"           /* sb_fail, sb_note */
+#include "proto/error.h"           /* sb_fail */
 #include "proto/memory.h"          /* sb_memory_available */
+#include "proto/outfile.h"         /* sb_outfile_* */
 #include "proto/process.h"         /* sb_stop_install */
+#include "proto/program.h"         /* sb_program_* */
 #include "proto/rundir.h"          /* sb_rundir_* */
 #include "trainer/calibrate.h"     /* sb_calibrate */
 #include "trainer/catalogue.h"     /* sb_catalogue */
@@ -98,7 +100,8 @@ static int prepare(const arguments *a)
     if (read_recipe(a, NULL, &settings, &config) == 0 && sb_planner_settle(&settings, &config) == 0 &&
         sb_train_check(&settings) == 0 &&
         (settings.run.dir[0] != '\0' || make_named(&settings.run, a->recipe ? a->recipe : "run") == 0) &&
-        sb_config_settle(&config, "run.dir", settings.run.dir) == 0)
+        sb_config_settle(&config, "run.dir", settings.run.dir) == 0 &&
+        sb_outfile_check_run_dir(settings.run.dir) == 0)
         rc = make_run(&config, settings.run.dir);
     sb_config_free(&config);
     if (rc == 0)
@@ -186,6 +189,9 @@ static int export(const arguments *a)
 {
     if (!a->output)
         return sb_fail("export needs -o FILE");
+    const sb_outfile out = sb_outfile_look(a->output);
+    if (sb_outfile_check(&out) != 0 || sb_outfile_check_run(&out, a->rest[0]) != 0)
+        return -1;
     return sb_export_backbone(a->rest[0], a->output) == 0 ? sb_export_show(a->rest[0], a->output) : -1;
 }
 
@@ -344,10 +350,7 @@ int main(int argc, char **argv)
             "gradients/ and after/NAME.npy.",
     };
     arguments a = { 0 };
+    sb_program_begin("trainer");
     argp_parse(&argp, argc, argv, 0, NULL, &a);
-    sb_note_program("trainer");
-    int rc = a.command->run(&a);
-    if (rc < 0)
-        sb_note("%s", sb_error());
-    return rc < 0 ? EXIT_FAILURE : rc;
+    return sb_program_end(a.command->run(&a));
 }

@@ -6,6 +6,7 @@
 
 #include "kernels/open.h"
 #include "proto/error.h"
+#include "proto/program.h"
 #include "trainer/calibrate.h"
 #include "trainer/precision.h"
 #include "trainer/train.h"
@@ -244,8 +245,8 @@ static void print_memory(const sb_settings *c, sb_step *sketch, const sb_step_bu
 static int print_time(const sb_settings *c)
 {
     sb_calibration k;
-    if (fflush(stdout) != 0) /* a step may take a minute: what is known is seen before */
-        return sb_fail_errno("writing the plan");
+    if (!sb_program_flush()) /* a step may take a minute: what is known is seen before */
+        return 0;
     fprintf(stderr, "plan: measuring steps on this machine\n");
     if (sb_calibrate(c, &k) != 0)
         return -1;
@@ -287,7 +288,7 @@ static int print_plan(sb_device *device, const sb_settings *settings, size_t ava
     if (rc == 0)
         printf("\n  view      again    chunk               memory       passes against a whole batch that "
                "keeps all\n");
-    for (size_t i = 0; i < sizeof scales / sizeof *scales && rc == 0; i++)
+    for (size_t i = 0; i < sizeof scales / sizeof *scales && rc == 0 && sb_program_flush(); i++)
         rc = print_rows(device, settings, scales[i], available);
     return rc;
 }
@@ -314,5 +315,5 @@ int sb_planner_print(const sb_settings *settings, size_t memory)
     if (rc == 0)
         rc = print_plan(device, settings, available, memory == 0);
     sb_device_close(&device);
-    return rc == 0 && fflush(stdout) != 0 ? sb_fail_errno("writing") : rc;
+    return rc;
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "kernels/cpu/cpu.h"
 #include "proto/cores.h"
@@ -103,12 +104,13 @@ static int cpu_wait_mark(sb_device *device, int mark)
     return 0;
 }
 
-/* With these settings oneDNN waits for ever for threads that never come. */
+/* With fewer threads than it asked for oneDNN waits for ever for the others. OpenMP reads the environment
+ * before main: what of it can still be set is set, and a limit is refused. */
 static int check_environment(int threads)
 {
-    const char *dynamic = getenv("OMP_DYNAMIC"), *limit = getenv("OMP_THREAD_LIMIT");
-    if (dynamic && strcasecmp(dynamic, "true") == 0)
-        return sb_fail("OMP_DYNAMIC=%s would make oneDNN hang: unset it", dynamic);
+    const char *limit = getenv("OMP_THREAD_LIMIT");
+    omp_set_dynamic(0);           /* OMP_DYNAMIC */
+    omp_set_max_active_levels(1); /* OMP_MAX_ACTIVE_LEVELS, OMP_NESTED */
     if (limit && strtol(limit, NULL, 10) < threads)
         return sb_fail("OMP_THREAD_LIMIT=%s is below the %d threads asked for (trainer.threads), which would "
                        "make oneDNN hang",

@@ -1,0 +1,141 @@
+/* program.c: see program.h. */
+#include "proto/program.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "proto/error.h"
+#include "proto/unfinished.h"
+
+extern char **environ;
+
+/* Variables whose names begin like this. */
+static const char *const dropped[] = {
+    "ONEDNN_",
+    "DNNL_",
+    "MKLDNN_",
+    "VIPS_",
+    "IM_",
+    "G_DEBUG",
+    "G_MESSAGES",
+    "CUDNN_LOG",
+    "CUBLAS_LOG",
+    "CUBLASLT_LOG",
+    "NVIDIA_TF32_O",
+    "LC_",
+    "LANG" /* and LANGUAGE */,
+    "POSIXLY_CORRECT",
+};
+static const char *const kept[] = { "ONEDNN_MAX_CPU_ISA=", "DNNL_MAX_CPU_ISA=" };
+
+static bool begins(const char *text, const char *const *with, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strncmp(text, with[i], strlen(with[i])) == 0)
+            return true;
+    return false;
+}
+
+/* In place: what getenv gave before stays valid. */
+static void clean_environment(void)
+{
+    char **to = environ;
+    for (char **from = environ; from && *from; from++)
+        if (!begins(*from, dropped, sizeof dropped / sizeof *dropped) ||
+            begins(*from, kept, sizeof kept / sizeof *kept))
+            *to++ = *from;
+    if (to)
+        *to = NULL;
+    setenv("LC_ALL", "C.UTF-8", 1); /* without memory for it the "C" that a program begins with remains */
+}
+
+static void open_descriptors(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd) /* the lowest that is free */
+            _exit(EXIT_FAILURE);
+}
+
+static atomic_bool held;
+static atomic_int came; /* a signal's number */
+
+static void end_by(int number)
+{
+    sb_unfinished_remove();
+    raise(number); /* SA_RESETHAND: now it ends the program */
+}
+
+/* On any thread. Either this finds `held` down, or sb_program_go_on finds what came. */
+static void on_end(int number)
+{
+    atomic_store(&came, number); /* partner: the load in sb_program_go_on */
+    if (!atomic_load(&held))
+        end_by(number);
+}
+
+void sb_program_hold(void) { atomic_store(&held, true); }
+
+void sb_program_go_on(void)
+{
+    atomic_store(&held, false); /* partner: the load in on_end */
+    if (atomic_load(&came))
+        end_by(atomic_load(&came));
+}
+
+static void set_signals(void)
+{
+    static const int ends[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT }, errors[] = { SIGPIPE, SIGXFSZ };
+    const struct sigaction end = { .sa_handler = on_end, .sa_flags = (int)(SA_RESETHAND | SA_NODEFER) };
+    sigset_t none;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        struct sigaction now;
+        if (sigaction(ends[i], NULL, &now) == 0 && now.sa_handler != SIG_IGN)
+            sigaction(ends[i], &end, NULL);
+    }
+    for (size_t i = 0; i < sizeof errors / sizeof *errors; i++)
+        signal(errors[i], SIG_IGN);
+    signal(SIGCHLD, SIG_DFL);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+void sb_program_begin(const char *name)
+{
+    open_descriptors();
+    clean_environment();
+    umask(umask(0777) & 077);
+    set_signals();
+    sb_note_program(name);
+}
+
+bool sb_program_flush(void) { return fflush(stdout) == 0 && !ferror(stdout); }
+
+/* The reader of a pipe or a socket is gone. */
+static bool is_unread(int fd)
+{
+    struct pollfd look = { .fd = fd, .events = POLLOUT };
+    return poll(&look, 1, 0) == 1 && (look.revents & (POLLERR | POLLHUP));
+}
+
+int sb_program_end(int rc)
+{
+    errno = 0;
+    const bool printed = sb_program_flush();
+    const int error = errno;
+    if (rc < 0)
+        sb_note("%s", sb_error());
+    if (!printed && !is_unread(STDOUT_FILENO)) {
+        sb_note("not all of the output could be written%s%s", error ? ": " : "",
+                error ? strerror(error) : "");
+        return EXIT_FAILURE;
+    }
+    return rc < 0 ? EXIT_FAILURE : rc;
+}
