@@ -316,9 +316,10 @@ static int say_edited(const resume *r, const sb_config_change *given, int given_
 static int apply(resume *r, const sb_config_change *changes, int count)
 {
     bool result = false;
+    const bool moved = is_among(changes, count, "data.path");
     refuse_given(r, changes, count);
     if (refuse_result(r) != 0 || (r->refusals > 0 && fail_refused(r) != 0) || check_steps(r) != 0 ||
-        check_data(r, is_among(changes, count, "data.path")) != 0)
+        ((moved || r->step < r->settings.trainer.steps) && check_data(r, moved) != 0))
         return -1;
     for (int i = 0; i < count; i++)
         result = result || !changes[i].key->apart;

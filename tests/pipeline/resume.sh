@@ -102,7 +102,12 @@ finished() {
     whole finished
     before=$(contents finished)
     says 0 "finished is finished: step 8 of 8" ./run resume "$work/finished" && [ "$before" = "$(contents finished)" ] && says 0 "is finished" ./run resume "$work/finished" evaluate.views=3 &&
-        grep -q "^  views: 3" "$work/finished/config.yaml" && cmp "$work/finished/status.json" "$work/reference/status.json"
+        grep -q "^  views: 3" "$work/finished/config.yaml" && cmp "$work/finished/status.json" "$work/reference/status.json" || return 1
+    mv "$work/images" "$work/away" # which it does not need any more
+    says 0 "is finished" ./run resume "$work/finished"
+    local status=$?
+    mv "$work/away" "$work/images"
+    return $status
 }
 # As if it had been killed behind its last checkpoint; also by who starts the trainer again.
 end_again() {
