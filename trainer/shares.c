@@ -68,7 +68,9 @@ int sb_shares_divide(const sb_shares *s, const sb_index *index, int channels, si
                        image ? image->width : 0, image ? image->height : 0);
     }
     *loaders = left > count * least ? left : count * least;
+    const size_t window = (size_t)s->window < index->count ? (size_t)s->window : index->count,
+                 wanted = least + window * largest, part = *loaders / count;
     sb_note("memory: %s, %d loader%s up to %zu each", text, s->loaders, s->loaders == 1 ? "" : "s",
-            MIB(*loaders / count));
+            MIB(part < wanted ? part : wanted));
     return 0;
 }

@@ -15,6 +15,7 @@ typedef struct {
     size_t trainer;        /* bytes of its own */
     size_t rings, augment; /* bytes of shared memory, of augment's own */
     int loaders;           /* processes that are planned for */
+    int window;            /* images that each would keep decoded, if there are so many */
     size_t cache;          /* bytes that each keeps of decoded images, as it was told; 0: what there is */
 } sb_shares;
 

@@ -610,6 +610,7 @@ static int share_memory(train *t)
                                .rings = ring_bytes(t),
                                .augment = own,
                                .loaders = t->config.run.loaders,
+                               .window = t->config.data.window,
                                .cache = (size_t)t->config.loader.cache_mb << 20 };
     const int rc = sb_shares_divide(&shares, &index, t->config.data.channels, &t->loaders);
     sb_index_free(&index);

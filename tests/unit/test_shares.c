@@ -29,7 +29,8 @@ static sb_shares shares(size_t mib, int loaders)
                         .trainer = 433 * MIB,
                         .rings = 197 * MIB,
                         .augment = 48 * MIB,
-                        .loaders = loaders };
+                        .loaders = loaders,
+                        .window = 16 };
 }
 
 static void divided(void **state)
