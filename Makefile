@@ -1,9 +1,9 @@
-# Builds smallbatch. `make` builds the five programs, `make tests` what `./run check` runs, `make help` lists the rest.
+# Builds smallbatch. `make` builds the six programs, `make tests` what `./run check` runs, `make help` lists the rest.
 #
 #   make SAN=address,undefined      the same under sanitizers, in build/address
 #   make CC=gcc-13                  another compiler
 #
-# One static library a room (proto kernels loader augment trainer evaluator sweep), one program a main.c. Libraries stand in link order:
+# One static library a room (proto kernels loader augment trainer supervisor evaluator sweep), one program a main.c. Libraries stand in link order:
 # a program gets only the objects it uses.
 
 SAN      ?=
@@ -21,7 +21,7 @@ OPTIMISE += -Wno-tsan
 ROOMS    := proto
 else
 OPENMP   := -fopenmp
-ROOMS    := sweep evaluator trainer augment loader kernels keys proto
+ROOMS    := sweep evaluator supervisor trainer augment loader kernels keys proto
 endif
 # What the processor can do: the programs are built on the machine that runs them. gcc alone would use half of AVX-512's width.
 ARCH     ?= -march=native $(shell $(CC) -mprefer-vector-width=512 -E -x c /dev/null >/dev/null 2>&1 && echo -mprefer-vector-width=512)
@@ -34,7 +34,7 @@ CPPFLAGS += -I. -D_GNU_SOURCE $(shell pkg-config --cflags $(PACKAGES) | sed 's/-
 CFLAGS   += -std=c17 -g $(OPTIMISE) $(ARCH) -ffp-contract=off $(OPENMP) -Wall -Wextra -Wno-missing-field-initializers -Werror -Wshadow -Wstrict-prototypes -Wvla
 LDLIBS   += $(shell pkg-config --libs $(PACKAGES)) -ldnnl -lcsv -llapacke -lz -lpthread -ldl -lm
 
-PROGRAMS := $(foreach r,loader augment trainer evaluator sweep,$(if $(wildcard $(r)/main.c),$(BUILD)/sb_$(r)))
+PROGRAMS := $(foreach r,loader augment trainer evaluator sweep supervisor,$(if $(wildcard $(r)/main.c),$(BUILD)/sb_$(r)))
 ARCHIVES := $(ROOMS:%=$(BUILD)/lib%.a)
 TESTS    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c tests/kernels/test_*.c tests/fuzz/test_*.c))
 CASES    := $(filter-out $(wildcard tests/kernels/test_*.c),$(wildcard tests/kernels/*.c))
@@ -112,7 +112,7 @@ lint:
 	cppcheck --quiet -j$(shell nproc) --error-exitcode=1 --std=c11 --enable=warning,portability --inline-suppr \
 	  --suppress=missingIncludeSystem -I. -D_GNU_SOURCE $(SOURCES)
 	printf '%s\n' $(SOURCES) | xargs -P$(shell nproc) -I{} clang-tidy --quiet {} -- $(CPPFLAGS) -std=c17 -fopenmp 2>/dev/null
-	shellcheck -x -S warning run .ci/run $(wildcard tests/*.sh tests/*/*.sh)
+	shellcheck -x -S warning run .ci/run $(wildcard launch/*.sh tests/*.sh tests/*/*.sh)
 
 format:
 	clang-format -i $(LAID_OUT)

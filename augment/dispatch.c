@@ -11,6 +11,7 @@
 
 #include "loader/quarantine.h"
 #include "proto/error.h"
+#include "proto/layout.h"
 #include "proto/memory.h"
 #include "proto/message.h"
 #include "proto/process.h"
@@ -18,9 +19,7 @@
 
 #define LOADERS_MAX 256
 #define IN_FLIGHT 2  /* tiles a loader has at once */
-#define SPARES 4     /* slots that replace those of a process that cannot be killed */
 #define FAULTS_MAX 3 /* times that a decoder crashes or hangs on an image before that is quarantined */
-#define RING_BYTES (256u << 20) /* the tile ring aims at this size where loader.slots is 0 */
 #define REPEAT_NS 1000000000ull /* an order that was not taken up is given again after this */
 #define LOOK_NS 250000000ull    /* a loader is looked at this often, or eight times in loader.timeout */
 
@@ -74,9 +73,10 @@ struct sb_dispatch {
     sb_socket socket;
     job *jobs;
     int job_count;
-    uint32_t spares[SPARES];
+    uint32_t spares[SB_TILE_SPARES];
     int spare_count;
     uint64_t next; /* the next sample to start */
+    size_t memory; /* of all loaders */
     loader loaders[LOADERS_MAX];
     uint32_t files; /* files and pages of the data set */
     bool *bad;      /* [images], by the first row of a file, as the two below */
@@ -105,8 +105,9 @@ static uint32_t file_of(const sb_dispatch *d, uint32_t image) { return d->index-
 static int quarantine_report(const sb_dispatch *d, uint32_t image, const sb_tile *only, const char *reason)
 {
     const sb_image *row = &d->index->images[image];
+    char name[PATH_MAX];
     sb_note("quarantined %s: %s", row->path, reason);
-    return sb_quarantine_append(d->run_dir, row->path, row->page, only, reason);
+    return sb_quarantine_append(d->run_dir, sb_index_name(d->index, row, name), row->page, only, reason);
 }
 
 /* Draws the job's tile: the first attempt from `attempt` on whose image is not quarantined. */
@@ -145,10 +146,10 @@ static int quarantine_tile(sb_dispatch *d, job *j, const char *reason)
     return job_draw(d, j, j->attempt + 1);
 }
 
-static void keep_out(void *context, const char *path, int page)
+static void keep_out(void *context, const char *name, int page)
 {
     sb_dispatch *d = context;
-    uint32_t file = sb_index_find(d->index, path, page);
+    uint32_t file = sb_index_find(d->index, name, page);
     if (file != UINT32_MAX && d->bad[file])
         return;
     if (file == UINT32_MAX)
@@ -170,8 +171,8 @@ static int quarantine_load(sb_dispatch *d)
 /* ---- create -------------------------------------------------------------------------------------------- */
 
 int sb_dispatch_create(sb_dispatch **out, const char *run_dir, const sb_augment_keys *keys,
-                       const sb_index *index, sb_order *order, uint64_t first, sb_dispatch_made made,
-                       void *context)
+                       const sb_index *index, sb_order *order, uint64_t first, size_t memory,
+                       sb_dispatch_made made, void *context)
 {
     sb_dispatch *d = sb_zeroed(1, sizeof *d, "the dispatch of tiles");
     if (!d)
@@ -182,18 +183,12 @@ int sb_dispatch_create(sb_dispatch **out, const char *run_dir, const sb_augment_
                         .made = made,
                         .context = context,
                         .next = first,
+                        .memory = memory,
                         .run_dir = run_dir };
     d->socket.directory = -1;
     size_t bytes = (size_t)keys->data.tile * (size_t)keys->data.tile * (size_t)keys->data.channels;
-    int slots = keys->loader.slots;
-    if (slots == 0) {
-        size_t fit = RING_BYTES / bytes;
-        slots = 2 * keys->trainer.batch;
-        if ((size_t)slots > fit)
-            slots = (int)fit;
-        if (slots < 8)
-            slots = 8;
-    }
+    const uint32_t all = sb_layout_tiles(keys->loader.slots, keys->trainer.batch, bytes);
+    const int slots = (int)all - SB_TILE_SPARES;
     d->job_count = slots;
     d->jobs = sb_zeroed((size_t)slots, sizeof *d->jobs, "the tiles that are handed out");
     d->bad = sb_zeroed(index->count, sizeof *d->bad, "the images in quarantine");
@@ -207,13 +202,13 @@ int sb_dispatch_create(sb_dispatch **out, const char *run_dir, const sb_augment_
         d->jobs[i].slot = (uint32_t)i;
     for (uint32_t i = 0; i < index->count; i++)
         d->files += index->images[i].file == i;
-    for (d->spare_count = 0; d->spare_count < SPARES; d->spare_count++)
+    for (d->spare_count = 0; d->spare_count < SB_TILE_SPARES; d->spare_count++)
         d->spares[d->spare_count] = (uint32_t)(slots + d->spare_count);
     if (quarantine_load(d) != 0) {
         sb_dispatch_destroy(&d);
         return -1;
     }
-    if (sb_ring_create(&d->ring, SB_SEGMENT_TILES, (uint32_t)(slots + SPARES), bytes, 0) != 0 ||
+    if (sb_ring_create(&d->ring, SB_SEGMENT_TILES, all, bytes, 0) != 0 ||
         sb_socket_bind(&d->socket, run_dir, "augment") != 0) {
         sb_dispatch_destroy(&d);
         return sb_context("tile ring of %d slots (loader.slots)", slots);
@@ -269,6 +264,16 @@ static int welcome(sb_dispatch *d, const loader *l)
  * function, watch_loader and end_loader alone.) */
 static int open_loader(const sb_process *process) { return sb_process_open_sibling(process, "sb_loader"); }
 
+/* Each of them has the largest image decoded at times, whatever its part is. */
+static void look_at_memory(const sb_dispatch *d)
+{
+    const size_t least = sb_index_beside(d->index) + sb_index_largest(d->index, d->keys->data.channels);
+    if (d->memory > 0 && d->counts.loaders > 1 && d->counts.loaders * least > d->memory)
+        sb_note("%" PRIu32 " loaders take up to %zu MiB each, and %zu MiB are there for all: with fewer of "
+                "them (./run scale loaders=N) none is killed for lack of memory",
+                d->counts.loaders, least >> 20, d->memory >> 20);
+}
+
 static int on_hello(sb_dispatch *d, const sb_peer *peer, const sb_message *m)
 {
     if (m->hello.role != SB_ROLE_LOADER)
@@ -301,6 +306,7 @@ static int on_hello(sb_dispatch *d, const sb_peer *peer, const sb_message *m)
                             .incarnation = (uint32_t)incarnation,
                             .looked_at = sb_now() };
     d->counts.loaders++;
+    look_at_memory(d);
     return welcome(d, free_place);
 }
 
@@ -563,6 +569,7 @@ static int hand_out_one(sb_dispatch *d, int number, uint64_t now, bool *handed)
     order.work.left = best->tile.left;
     order.work.top = best->tile.top;
     order.work.side = d->keys->data.tile;
+    order.work.memory = d->memory / (d->counts.loaders > 0 ? d->counts.loaders : 1);
     best->state = JOB_ASSIGNED;
     best->loader = number;
     best->assigned_at = now;

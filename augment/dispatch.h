@@ -16,6 +16,7 @@
 #define SB_AUGMENT_DISPATCH_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "augment/keys.h"
@@ -28,11 +29,12 @@ typedef struct sb_dispatch sb_dispatch;
 /* True if a sample needs no tile any more, because an earlier augment has made its views. */
 typedef bool (*sb_dispatch_made)(void *context, uint64_t sample);
 
-/* Creates ring and socket; samples are taken from `first` on. Keeps the pointers. quarantine.jsonl of run_dir
- * is read and appended to. */
+/* Creates ring and socket; samples are taken from `first` on. Keeps the pointers. memory: bytes that all
+ * loaders together may take, of which each is told its part by how many there are; 0: unknown.
+ * quarantine.jsonl of run_dir is read and appended to. */
 int sb_dispatch_create(sb_dispatch **out, const char *run_dir, const sb_augment_keys *keys,
-                       const sb_index *index, sb_order *order, uint64_t first, sb_dispatch_made made,
-                       void *context);
+                       const sb_index *index, sb_order *order, uint64_t first, size_t memory,
+                       sb_dispatch_made made, void *context);
 void sb_dispatch_destroy(sb_dispatch **dispatch);
 
 /* The tile ring's memory, for a device that copies from it. */

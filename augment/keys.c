@@ -16,7 +16,7 @@ static const sb_key common_keys[] = {
 
 static const sb_key cuda_keys[] = {
     SB_KEY_TEXT(sb_cuda_keys, plugin, "", "the CUDA device's file; empty: sb_cuda.so beside the program",
-                .apart = true),
+                .apart = true, .path = true),
 };
 
 static const sb_key batch_keys[] = {

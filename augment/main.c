@@ -52,6 +52,7 @@ typedef struct {
     sb_layout layout;
     sb_ring rings[SB_VIEWS_MAX]; /* of the layout's classes */
     uint64_t augment_ns;
+    size_t memory; /* of all loaders */
 } augment;
 
 static const char *run_dir;
@@ -107,6 +108,7 @@ static int join_trainer(augment *a, uint64_t *first)
     }
     a->incarnation = m.welcome.incarnation;
     *first = m.welcome.first;
+    a->memory = m.welcome.memory;
     return 1;
 }
 
@@ -237,7 +239,7 @@ static int loop(augment *a)
 static int read_run(augment *a)
 {
     if (sb_augment_keys_of_run(&a->keys, run_dir) != 0 ||
-        sb_index_read(&a->index, run_dir, a->keys.data.tile) != 0 ||
+        sb_index_read(&a->index, run_dir, &a->keys.data) != 0 ||
         sb_order_create(&a->order, &a->index, &a->keys) != 0)
         return -1;
     return 0;
@@ -317,8 +319,8 @@ int main(int argc, char **argv)
     if (sb_stop_install() == 0 && sb_process_die_with_supervisor() == 0 && read_run(&a) == 0)
         rc = join_trainer(&a, &first);
     if (rc == 1) {
-        if (open_device(&a) != 0 ||
-            sb_dispatch_create(&a.dispatch, run_dir, &a.keys, &a.index, a.order, first, views_made, &a) != 0)
+        if (open_device(&a) != 0 || sb_dispatch_create(&a.dispatch, run_dir, &a.keys, &a.index, a.order,
+                                                       first, a.memory, views_made, &a) != 0)
             rc = -1;
         else
             rc = loop(&a);

@@ -10,7 +10,7 @@
 #include "proto/hello.h"
 #include "proto/memory.h"
 #include "proto/process.h"
-#include "proto/rundir.h"
+#include "proto/request.h"
 #include "proto/socket.h"
 #include "trainer/spread.h"
 #include "trainer/status.h"
@@ -23,7 +23,7 @@ static bool goes_on(const char *run_dir)
 {
     sb_status status;
     bool ended = sb_status_read(run_dir, &status) == 0 && strcmp(status.phase, "training") != 0;
-    return !ended && sb_rundir_supervised(run_dir);
+    return !ended && sb_request_heard(run_dir);
 }
 
 typedef struct {

@@ -25,8 +25,7 @@ int sb_evaluation_create(sb_evaluation *e, const char *run_dir, int threads)
     *e = (sb_evaluation){ .run_dir = run_dir };
     if (sb_settings_of_run(&e->config, run_dir, &e->config_text) != 0 ||
         sb_augment_keys_of_run(&e->sampling, run_dir) != 0 ||
-        sb_index_read(&e->index, run_dir, e->config.data.tile) != 0 ||
-        sb_device_cpu(&e->device, threads) != 0 ||
+        sb_index_read(&e->index, run_dir, &e->config.data) != 0 || sb_device_cpu(&e->device, threads) != 0 ||
         sb_gallery_create(&e->gallery, e->device, &e->index, &e->config) != 0)
         return -1;
     const sb_gallery *g = &e->gallery;

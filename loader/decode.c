@@ -87,7 +87,11 @@ int sb_decoder_create(sb_decoder **out, int channels, size_t cache_bytes, bool u
     return 0;
 }
 
-size_t sb_decoder_most(void) { return (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE) / 8; }
+size_t sb_decoder_most(void)
+{
+    const size_t limit = sb_memory_look().limit;
+    return (limit > 0 ? limit : (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE)) / 8;
+}
 
 static void drop(sb_decoder *d, int i)
 {
@@ -350,8 +354,8 @@ int sb_decoder_probe(sb_decoder *d, const char *path, int page, sb_decode_header
         out->height = image->Ysize;
         double needed = (double)image->Xsize * image->Ysize * d->channels, most = (double)d->cache_bytes;
         if (!out->random_access && (needed > most || (double)bytes > most))
-            rc = sb_fail("%s: %d x %d pixels in %zu bytes do not fit the %zu MiB of loader.cache_mb: raise "
-                         "it, or save a tiled TIFF",
+            rc = sb_fail("%s: %d x %d pixels in %zu bytes do not fit %zu MiB (loader.cache_mb; auto: an "
+                         "eighth of the memory that may be used): raise it, or save a tiled TIFF",
                          path, out->width, out->height, bytes, d->cache_bytes >> 20);
     }
     if (image)
@@ -403,6 +407,19 @@ static void make_room(sb_decoder *d, size_t bytes)
                 oldest = i;
         drop(d, oldest);
     }
+}
+
+void sb_decoder_bound(sb_decoder *d, size_t cache_bytes)
+{
+    const int count = d->count;
+    d->cache_bytes = cache_bytes;
+    make_room(d, 0);
+    if (d->count == count)
+        return;
+    free(d->spare);
+    d->spare = NULL;
+    d->spare_bytes = 0;
+    malloc_trim(0);
 }
 
 /* Memory for `size` bytes of pixels: the spare, if that is large enough and the cache has room for all of it.
@@ -460,7 +477,7 @@ static int decode_whole(sb_decoder *d, const sb_decode_source *s, cached **out, 
     uint8_t *file, *pixels = NULL;
     size_t bytes = 0, kept = 0, size = (size_t)s->width * (size_t)s->height * (size_t)d->channels;
     if (size > d->cache_bytes) {
-        sb_fail("%s: %d x %d pixels do not fit the %zu MiB of loader.cache_mb", s->path, s->width, s->height,
+        sb_fail("%s: %d x %d pixels do not fit %zu MiB (loader.cache_mb)", s->path, s->width, s->height,
                 d->cache_bytes >> 20);
         return 1;
     }

@@ -38,8 +38,11 @@ typedef struct {
 /* Starts libvips with one thread, loaders marked untrusted blocked unless `untrusted`. cache_bytes: decoded
  * images kept. */
 int sb_decoder_create(sb_decoder **out, int channels, size_t cache_bytes, bool untrusted);
-/* The largest cache where nobody says how large: an eighth of the machine's memory. */
+/* The largest image, and cache, where nobody says how large: an eighth of the memory that may be used in all,
+ * by whomever, so that no other process' needs decide what is trained on. */
 size_t sb_decoder_most(void);
+/* Has another bound from now on: what is above it is given back to the system at once. */
+void sb_decoder_bound(sb_decoder *decoder, size_t cache_bytes);
 void sb_decoder_destroy(sb_decoder **decoder);
 
 /* Reads the header of a page, no pixels. -1: the file cannot be used. */

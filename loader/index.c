@@ -23,7 +23,60 @@
 #define COLUMNS_MAX 32
 #define GROUPS_FOR_SPLIT 10
 #define GUIDE "guide." /* stands before the names of columns that guide */
+#define BESIDE "../"   /* stands before the names of files that lie beside their manifest, or below */
 #define NOTED_MAX 20   /* files named on standard error */
+#define PROCESS ((size_t)24 << 20) /* a loader: 15 were seen, libvips with it */
+
+/* ---- names ---------------------------------------------------------------------------------------------- */
+
+/* As text alone: data that are away for a moment have the names that they always had. */
+static int set_root(sb_index *x, const char *data_path, bool beside)
+{
+    const char *slash = strrchr(data_path, '/');
+    const size_t length = strlen(data_path);
+    int rc;
+    x->beside = beside;
+    if (beside)
+        rc = asprintf(&x->root, "%.*s/", slash ? (int)(slash - data_path) : 1, slash ? data_path : ".");
+    else
+        rc = asprintf(&x->root, "%s%s", data_path, length > 0 && data_path[length - 1] == '/' ? "" : "/");
+    if (rc < 0)
+        x->root = NULL;
+    return rc < 0 ? sb_fail("out of memory for the folder of the data") : 0;
+}
+
+/* How many bytes of a path are the root. */
+static uint32_t head_of(const sb_index *x, const char *path)
+{
+    const size_t head = x->root ? strlen(x->root) : 0;
+    return head > 0 && strncmp(path, x->root, head) == 0 ? (uint32_t)head : 0;
+}
+
+static void name_path(const sb_index *x, const char *path, uint32_t head, char *out)
+{
+    snprintf(out, PATH_MAX, "%s%s", head > 0 && x->beside ? BESIDE : "", path + head);
+}
+
+const char *sb_index_name(const sb_index *x, const sb_image *image, char *out)
+{
+    name_path(x, image->path, image->head, out);
+    return out;
+}
+
+static bool is_beside(const char *name) { return strncmp(name, BESIDE, strlen(BESIDE)) == 0; }
+
+/* The path of a name of the index, into out[PATH_MAX], and its head. */
+static int path_of(const sb_index *x, const char *name, char *out, uint32_t *head)
+{
+    const bool whole = name[0] == '/';
+    if (!whole && (!x->root || is_beside(name) != x->beside))
+        return sb_fail("%s: either every name begins with " BESIDE " or none", name);
+    *head = whole ? 0 : (uint32_t)strlen(x->root);
+    return snprintf(out, PATH_MAX, "%s%s", whole ? "" : x->root,
+                    !whole && x->beside ? name + strlen(BESIDE) : name) < PATH_MAX
+               ? 0
+               : sb_fail("%s: the path is too long", name);
+}
 
 /* ---- a growing index ----------------------------------------------------------------------------------- */
 
@@ -109,7 +162,10 @@ static row *add_row(builder *b, const char *path)
         b->room = room;
     }
     row *r = &b->rows[b->count];
-    *r = (row){ .image = { .path = strdup(path), .label = UINT32_MAX, .group = UINT32_MAX } };
+    *r = (row){ .image = { .path = strdup(path),
+                           .head = head_of(b->index, path),
+                           .label = UINT32_MAX,
+                           .group = UINT32_MAX } };
     memset(r->image.value, 0xff, sizeof r->image.value);
     if (!r->image.path) {
         sb_fail("out of memory for an image's path");
@@ -129,7 +185,9 @@ static int skip(builder *b, const char *path, int page, const char *reason)
         return -1;
     x->skipped = grown;
     sb_skipped *s = &grown[x->skipped_count];
-    *s = (sb_skipped){ .path = strdup(path), .reason = strdup(reason), .page = page };
+    char name[PATH_MAX];
+    name_path(x, path, head_of(x, path), name);
+    *s = (sb_skipped){ .path = strdup(name), .reason = strdup(reason), .page = page };
     x->skipped_count++;
     if (!s->path || !s->reason)
         return sb_fail("out of memory for the path and the reason of a file left out");
@@ -519,9 +577,16 @@ static int on_manifest_row(void *context)
     return 0;
 }
 
+/* As their names: what lies below the root comes first, wherever that is. */
+static int compare_files(const sb_image *x, const sb_image *y)
+{
+    const int outside = (x->head == 0) - (y->head == 0);
+    return outside ? outside : strcmp(x->path, y->path);
+}
+
 static int compare_rows(const sb_image *x, const sb_image *y)
 {
-    int order = strcmp(x->path, y->path);
+    int order = compare_files(x, y);
     order = order ? order : x->page - y->page;
     order = order ? order : x->top - y->top;
     return order ? order : x->left - y->left;
@@ -587,9 +652,8 @@ static uint32_t hash_of(const char *name)
     return hash;
 }
 
-/* Works on sorted rows. `root`: the folder whose name is not part of a path's hash, so that a data set may be
- * moved. */
-static void hold_out(builder *b, int tile, const char *root)
+/* Works on sorted rows. The root is not part of a path's hash, so that a data set may be moved. */
+static void hold_out(builder *b, int tile)
 {
     uint32_t files = 0;
     bool strips = false, given = b->has_split || g_hash_table_size(b->groups) >= GROUPS_FOR_SPLIT;
@@ -611,10 +675,10 @@ static void hold_out(builder *b, int tile, const char *root)
     if (given || strips || files < 10)
         return;
     /* Every row of a file goes the same way, so that no pixel is in both parts. */
-    size_t head = strlen(root);
     for (uint32_t i = 0; i < b->count; i++) {
         sb_image *image = &b->rows[i].image;
-        if (hash_of(image->path + (strncmp(image->path, root, head) == 0 ? head : 0)) % 10 == 9) {
+        if (hash_of(image->path + (image->head > 0 ? image->head - 1 : 0)) % 10 ==
+            9) { /* from its slash on */
             image->test = image->train;
             image->train = (sb_region){ 0 };
         }
@@ -728,6 +792,8 @@ int sb_index_scan(sb_index *out, const sb_data_keys *data, const sb_loader_keys 
     int rc = stat(path, &info) != 0 ? sb_fail_errno("data.path = %s", path)
                                     : sb_decoder_create(&decoder, data->channels, cache, data->untrusted);
     if (rc == 0)
+        rc = set_root(out, path, !S_ISDIR(info.st_mode));
+    if (rc == 0)
         rc = add_columns(&b, data, S_ISDIR(info.st_mode));
     if (rc == 0)
         rc = S_ISDIR(info.st_mode) ? scan_folder(&b, decoder, path) : scan_manifest(&b, decoder, data);
@@ -736,12 +802,8 @@ int sb_index_scan(sb_index *out, const sb_data_keys *data, const sb_loader_keys 
         rc = sb_fail("data.path = %s: no image that can be used%s%s", path, out->skipped_count ? "; " : "",
                      out->skipped_count ? out->skipped[0].reason : "");
     if (rc == 0) {
-        char root[PATH_MAX];
-        snprintf(root, sizeof root, "%s", path);
-        if (!S_ISDIR(info.st_mode) && strrchr(root, '/'))
-            *strrchr(root, '/') = '\0';
         qsort(b.rows, b.count, sizeof *b.rows, by_path);
-        hold_out(&b, out->tile, root);
+        hold_out(&b, out->tile);
     }
     return finish(&b, rc);
 }
@@ -768,8 +830,9 @@ int sb_index_write(const sb_index *x, const char *run_dir)
     for (uint32_t i = 0; i < x->count; i++) {
         const sb_image *m = &x->images[i];
         const sb_region *a = &m->train, *b = &m->test;
-        const char *label = m->label == UINT32_MAX ? "" : x->labels[m->label];
-        csv_fwrite(out, m->path, strlen(m->path));
+        const char *label = m->label == UINT32_MAX ? "" : x->labels[m->label],
+                   *name = sb_index_name(x, m, path);
+        csv_fwrite(out, name, strlen(name));
         fprintf(out, ",%d,%" PRId64 ",%" PRId64 ",%d,%d,%d,%d,%d,%d,", m->page, m->bytes, m->mtime_ns,
                 m->width, m->height, m->random_access, m->placed, m->left, m->top);
         csv_fwrite(out, label, strlen(label));
@@ -796,6 +859,7 @@ int sb_index_write(const sb_index *x, const char *run_dir)
 typedef struct {
     builder build;
     table table;
+    const char *data_path;
 } frozen;
 
 static int read_region(const table *t, const char *prefix, const sb_image *image, int tile, sb_region *out)
@@ -840,11 +904,19 @@ static int on_frozen_row(void *context)
 {
     frozen *f = context;
     const table *t = &f->table;
-    const char *path = column(t, "path"), *label = column(t, "label");
+    const char *label = column(t, "label"), *file = column(t, "path");
+    sb_index *x = f->build.index;
+    char path[PATH_MAX];
+    uint32_t head;
+    if (!x->root && file[0] != '/' && set_root(x, f->data_path, is_beside(file)) != 0)
+        return -1;
+    if (path_of(x, file, path, &head) != 0)
+        return sb_context("%s:%d", t->path, t->line);
     row *r = add_row(&f->build, path);
     if (!r)
         return -1;
     sb_image *m = &r->image;
+    m->head = head; /* a whole path stays one, wherever data.path is */
     int64_t page, width, height, random_access, placed, left, top, group;
     if (number(t, "page", 0, INT_MAX, &page) != 0 || number(t, "bytes", 0, INT64_MAX, &m->bytes) != 0 ||
         number(t, "mtime_ns", INT64_MIN, INT64_MAX, &m->mtime_ns) != 0 ||
@@ -875,11 +947,12 @@ static int on_frozen_row(void *context)
     return 0;
 }
 
-int sb_index_read(sb_index *out, const char *run_dir, int tile)
+int sb_index_read(sb_index *out, const char *run_dir, const sb_data_keys *data)
 {
     char path[PATH_MAX];
-    *out = (sb_index){ .tile = tile };
+    *out = (sb_index){ .tile = data->tile };
     frozen f = { .build = begin(out),
+                 .data_path = data->path,
                  .table = { .on_header = check_frozen_header, .on_row = on_frozen_row } };
     f.table.context = &f;
     int rc = sb_rundir_path(path, run_dir, "index.csv");
@@ -900,22 +973,26 @@ void sb_index_note_skipped(const sb_index *x)
 
 uint32_t sb_index_changed(const sb_index *x)
 {
-    uint32_t changed = 0;
+    uint32_t changed = 0, touched = 0;
     for (uint32_t i = 0; i < x->count; i++) {
         const sb_image *m = &x->images[i];
         struct stat info;
         if (i > 0 && strcmp(m->path, m[-1].path) == 0)
             continue;
         bool there = stat(m->path, &info) == 0;
-        if (there && info.st_size == m->bytes &&
-            (int64_t)info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec == m->mtime_ns)
+        if (there && info.st_size == m->bytes) {
+            touched += (int64_t)info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec != m->mtime_ns;
             continue;
+        }
         if (++changed <= NOTED_MAX)
             sb_note("%s %s since the run began", m->path, there ? "was changed" : "has vanished");
     }
     if (changed > NOTED_MAX)
         sb_note("%" PRIu32 " files more were changed or have vanished", changed - NOTED_MAX);
-    return changed;
+    if (touched > 0) /* data that were moved may be copies */
+        sb_note("%" PRIu32 " of the files have another time than when the run began, and the same size",
+                touched);
+    return changed + touched;
 }
 
 size_t sb_index_largest(const sb_index *x, int channels)
@@ -930,20 +1007,31 @@ size_t sb_index_largest(const sb_index *x, int channels)
     return largest;
 }
 
-uint32_t sb_index_find(const sb_index *x, const char *path, int page)
+size_t sb_index_beside(const sb_index *x)
 {
+    size_t largest = 0;
+    for (uint32_t i = 0; i < x->count; i++)
+        if (!x->images[i].random_access && (size_t)x->images[i].bytes > largest)
+            largest = (size_t)x->images[i].bytes;
+    return PROCESS + largest;
+}
+
+uint32_t sb_index_find(const sb_index *x, const char *name, int page)
+{
+    char path[PATH_MAX];
+    sb_image wanted = { .path = path, .page = page };
     uint32_t low = 0, high = x->count;
+    if (path_of(x, name, path, &wanted.head) != 0)
+        return UINT32_MAX;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        int order = strcmp(x->images[middle].path, path);
+        int order = compare_files(&x->images[middle], &wanted);
         if (order < 0 || (order == 0 && x->images[middle].page < page))
             low = middle + 1;
         else
             high = middle;
     }
-    return low < x->count && x->images[low].page == page && strcmp(x->images[low].path, path) == 0
-               ? low
-               : UINT32_MAX;
+    return low < x->count && same_file(&x->images[low], &wanted) ? low : UINT32_MAX;
 }
 
 sb_decode_source sb_index_source(const sb_image *m)
@@ -1004,6 +1092,7 @@ void sb_index_free(sb_index *x)
         free(x->columns[k].name);
     }
     free(x->images);
+    free(x->root);
     free(x->labels);
     for (uint32_t i = 0; i < x->skipped_count; i++) {
         free(x->skipped[i].path);

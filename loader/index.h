@@ -3,9 +3,11 @@
  * A data set is a folder (recursive; the first level of sub-folders names the labels, if there are any) or a
  * CSV manifest with the column `path` and optionally left, top, label, group, split (train | test), and any
  * that a key guide.COLUMN names. The index
- * is made once, frozen into the run directory as index.csv, and used again on resume. Its rows are sorted by
- * path, page and place, so it does not depend on the file system's order. Each page of a multi-page TIFF is
- * an image; the levels of a pyramid (pages that are half, a quarter... of the first) are not.
+ * is made once, frozen into the run directory as index.csv, and used again on resume. There paths are
+ * relative to data.path, so that data may be moved: "a/b.jpg" of a folder, "../b.jpg" beside a manifest; a
+ * file that is not below that folder has its whole path. Rows are sorted by these names, page and place, so
+ * the index depends neither on the file system's order nor on where the data lie. Each page of a multi-page
+ * TIFF is an image; the levels of a pyramid (pages that are half, a quarter... of the first) are not.
  *
  * Which part is held out is decided by the first of these that applies:
  *   - `split`, if the manifest has it;
@@ -30,7 +32,8 @@ typedef struct {
 
 /* A row of the index: an image, or a tile of one where the manifest places tiles. */
 typedef struct {
-    char *path; /* as it can be opened */
+    char *path;    /* as it can be opened */
+    uint32_t head; /* so many bytes of it are the index's root; 0: it is not below that */
     int64_t bytes, mtime_ns;
     int page;                      /* of a multi-page file, 0 for the first */
     int width, height;             /* upright: after orientation */
@@ -45,7 +48,7 @@ typedef struct {
     bool placed;           /* left, top name the only tile */
 } sb_image;
 
-/* A file, or a page of one, that is not used, and why. Both are clean text. */
+/* A file, or a page of one, that is not used, by its name, and why. Both are clean text. */
 typedef struct {
     char *path, *reason;
     int page;
@@ -64,6 +67,9 @@ typedef struct {
 } sb_column;
 
 typedef struct {
+    char *root;  /* the folder that data.path is, or that its manifest lies in, with a slash behind it; NULL:
+                    no  path is relative to it */
+    bool beside; /* data.path is a manifest */
     sb_image *images;
     uint32_t count;
     char **labels;
@@ -80,21 +86,29 @@ typedef struct {
  * stand in `skipped`; no usable image is an error, as is anything wrong with a manifest. */
 int sb_index_scan(sb_index *out, const sb_data_keys *data, const sb_loader_keys *loader);
 
-/* index.csv of a run directory. Reading validates every field (the file may have been edited). */
+/* index.csv of a run directory. Reading validates every field (the file may have been edited); data.path need
+ * not be there. */
 int sb_index_write(const sb_index *index, const char *run_dir);
-int sb_index_read(sb_index *out, const char *run_dir, int tile);
+int sb_index_read(sb_index *out, const char *run_dir, const sb_data_keys *data);
+
+/* An image's path as index.csv and quarantine.jsonl have it, into out[PATH_MAX]; returns it. */
+const char *sb_index_name(const sb_index *index, const sb_image *image, char *out);
 
 /* Notes the first few of `skipped` by name. */
 void sb_index_note_skipped(const sb_index *index);
 
-/* Notes the first few images whose file has another size or time than indexed. Returns how many there are. */
+/* Notes the first few images whose file has another size than indexed, and how many have only another time.
+ * Returns how many there are. */
 uint32_t sb_index_changed(const sb_index *index);
 
 /* Bytes of the largest image that is decoded whole: the least cache that a decoder of this index needs. */
 size_t sb_index_largest(const sb_index *index, int channels);
 
-/* The first row of that file and page; UINT32_MAX: none. */
-uint32_t sb_index_find(const sb_index *index, const char *path, int page);
+/* Bytes that a loader of this index takes beside decoded images: itself, and the largest file. */
+size_t sb_index_beside(const sb_index *index);
+
+/* The first row of the file of that name (sb_index_name) and page; UINT32_MAX: none. */
+uint32_t sb_index_find(const sb_index *index, const char *name, int page);
 
 /* What the decoder needs to know of an image. The path is the image's own. */
 sb_decode_source sb_index_source(const sb_image *image);

@@ -8,7 +8,7 @@
 #include "proto/error.h"
 
 static const sb_key data_keys[] = {
-    SB_KEY_TEXT(sb_data_keys, path, "", "folder of images, or CSV manifest", .apart = true),
+    SB_KEY_TEXT(sb_data_keys, path, "", "folder of images, or CSV manifest", .apart = true, .path = true),
     SB_KEY_INT(sb_data_keys, tile, "1024", 16, 16384, "side of a tile, in pixels of the image"),
     SB_KEY_INT(sb_data_keys, view, "128", 16, 1024, "side of a view that names no size"),
     SB_KEY_INT(sb_data_keys, window, "16", 1, 1 << 20, "images whose tiles are mixed with one another"),
@@ -30,8 +30,9 @@ static const sb_key guide_keys[] = {
 };
 
 static const sb_key loader_keys[] = {
-    SB_KEY_INT(sb_loader_keys, cache_mb, "0", 0, 1 << 20,
-               "MiB of decoded images in each loader; 0: a window's", .apart = true),
+    SB_KEY_INT(sb_loader_keys, cache_mb, "auto", 1, 1 << 20,
+               "MiB of decoded images in each loader; auto: a window's, or what the memory allows",
+               .apart = true, .automatic = true),
     SB_KEY_REAL(
         sb_loader_keys, timeout, "60", 0.1, 86400,
         "seconds without progress until a loader is killed; waiting for a busy processor does not count",

@@ -32,8 +32,8 @@ typedef struct {
 
 /* loader.* */
 typedef struct {
-    int cache_mb; /* decoded whole images that a loader keeps; 0 = those of a window, at most an eighth of the
-                     memory */
+    int cache_mb;   /* decoded whole images that a loader keeps; 0 = those of a window, as far as the memory
+                       goes   that may be used */
     double timeout; /* seconds without progress before a loader is killed */
     int slots;      /* of the tile ring; 0 = chosen */
 } sb_loader_keys;

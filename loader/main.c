@@ -5,6 +5,7 @@
  * again. A signal that kills it while it decodes is written into the slot, so that a file on which the
  * decoder crashes or hangs is told from a killed process. */
 #include <argp.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <signal.h>
@@ -74,6 +75,7 @@ typedef struct {
     sb_data_keys data;
     sb_loader_keys keys;
     sb_index index;
+    size_t largest, beside; /* sb_index_largest, sb_index_beside */
     sb_decoder *decoder;
     sb_socket socket;
     sb_ring ring;
@@ -111,6 +113,22 @@ static int on_welcome(loader *l, const sb_message *m)
     return 0;
 }
 
+/* Of decoded images. Enough for a window of the largest, so that each is decoded once an epoch, if this part
+ * of the memory allows it beside the loader itself and what its decoder works in, which may be the image once
+ * more (progressive JPEG, interlaced PNG). At least the largest image: what the index has is decoded. memory:
+ * 0: nobody has said. */
+static size_t cache_bytes(const loader *l, uint64_t memory)
+{
+    const size_t window = (size_t)l->data.window < l->index.count ? (size_t)l->data.window : l->index.count,
+                 whole = window * l->largest, beside = l->beside + l->largest,
+                 most = l->keys.cache_mb > 0 ? (size_t)l->keys.cache_mb << 20
+                        : memory == 0        ? sb_decoder_most()
+                        : memory > beside    ? (size_t)memory - beside
+                                             : 0,
+                 bytes = whole < most ? whole : most;
+    return bytes > l->largest ? bytes : l->largest;
+}
+
 static int on_work(loader *l, const sb_message *m)
 {
     uint64_t segment = l->ring.segment.ticket.id;
@@ -141,6 +159,7 @@ static int on_work(loader *l, const sb_message *m)
     done.done.slot = m->work.slot;
     done.done.sample = m->work.sample;
     done.done.image = m->work.image;
+    sb_decoder_bound(l->decoder, cache_bytes(l, m->work.memory));
     current_read_ns = image->random_access ? NULL : &done.done.read_ns;
     current = meta;
     int bad = sb_decoder_tile(l->decoder, &source, m->work.left, m->work.top, m->work.side,
@@ -204,15 +223,13 @@ static int serve_loop(loader *l)
     return rc;
 }
 
-/* Enough for a window of the largest images, so that each is decoded once an epoch, but no more than an
- * eighth of the machine's memory. */
-static size_t cache_bytes(const loader *l)
+static int open_index(loader *l, const char *run_dir)
 {
-    if (l->keys.cache_mb > 0)
-        return (size_t)l->keys.cache_mb << 20;
-    size_t window = (size_t)l->data.window < l->index.count ? (size_t)l->data.window : l->index.count;
-    size_t whole = window * sb_index_largest(&l->index, l->data.channels), most = sb_decoder_most();
-    return whole < most ? whole : most;
+    if (sb_index_read(&l->index, run_dir, &l->data) != 0)
+        return -1;
+    l->largest = sb_index_largest(&l->index, l->data.channels);
+    l->beside = sb_index_beside(&l->index);
+    return 0;
 }
 
 static int serve(const char *run_dir)
@@ -220,9 +237,8 @@ static int serve(const char *run_dir)
     loader l = { .owner = -1, .socket = { .directory = -1 } };
     int rc = -1;
     if (sb_stop_install() == 0 && sb_process_die_with_supervisor() == 0 && install_fault_handler() == 0 &&
-        sb_loader_keys_of_run(run_dir, &l.data, &l.keys) == 0 &&
-        sb_index_read(&l.index, run_dir, l.data.tile) == 0 &&
-        sb_decoder_create(&l.decoder, l.data.channels, cache_bytes(&l), l.data.untrusted) == 0 &&
+        sb_loader_keys_of_run(run_dir, &l.data, &l.keys) == 0 && open_index(&l, run_dir) == 0 &&
+        sb_decoder_create(&l.decoder, l.data.channels, cache_bytes(&l, 0), l.data.untrusted) == 0 &&
         sb_socket_connect(&l.socket, run_dir, "augment") == 0)
         rc = serve_loop(&l);
     leave(&l);
@@ -282,6 +298,9 @@ static void print_report(const sb_index *x, const sb_data_keys *data, int test_t
 static int freeze(const sb_index *x, const sb_data_keys *data, const char *run_dir)
 {
     double files = x->skipped_count;
+    char quarantine[PATH_MAX];
+    if (sb_rundir_path(quarantine, run_dir, "quarantine.jsonl") != 0)
+        return -1;
     for (uint32_t i = 0; i < x->count; i++)
         files += x->images[i].file == i;
     sb_index_note_skipped(x);
@@ -290,6 +309,8 @@ static int freeze(const sb_index *x, const sb_data_keys *data, const char *run_d
                        "mend or remove the files, or raise "
                        "data.max_bad",
                        x->skipped_count, files, data->path, data->max_bad);
+    if (unlink(quarantine) != 0 && errno != ENOENT) /* of one that was interrupted */
+        return sb_fail_errno("removing %s", quarantine);
     for (uint32_t i = 0; i < x->skipped_count; i++)
         if (sb_quarantine_append(run_dir, x->skipped[i].path, x->skipped[i].page, NULL,
                                  x->skipped[i].reason) != 0)

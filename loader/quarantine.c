@@ -10,15 +10,15 @@
 #include "proto/jsonl.h"
 #include "proto/rundir.h"
 
-int sb_quarantine_append(const char *run_dir, const char *path, int page, const sb_tile *tile,
+int sb_quarantine_append(const char *run_dir, const char *name, int page, const sb_tile *tile,
                          const char *reason)
 {
-    char file[PATH_MAX], clean_path[PATH_MAX], clean_reason[SB_ERROR_MAX];
-    snprintf(clean_path, sizeof clean_path, "%s", path);
+    char file[PATH_MAX], clean_name[PATH_MAX], clean_reason[SB_ERROR_MAX];
+    snprintf(clean_name, sizeof clean_name, "%s", name);
     snprintf(clean_reason, sizeof clean_reason, "%s", reason);
-    sb_text_clean(clean_path);
+    sb_text_clean(clean_name);
     sb_text_clean(clean_reason);
-    json_t *object = json_pack("{s:s, s:i, s:s}", "path", clean_path, "page", page, "reason", clean_reason);
+    json_t *object = json_pack("{s:s, s:i, s:s}", "path", clean_name, "page", page, "reason", clean_reason);
     int rc = object ? 0 : -1;
     if (tile)
         rc |= json_object_set_new(object, "left", json_integer(tile->left)) |
@@ -34,7 +34,7 @@ int sb_quarantine_append(const char *run_dir, const char *path, int page, const 
 }
 
 typedef struct {
-    void (*on_image)(void *context, const char *path, int page);
+    void (*on_image)(void *context, const char *name, int page);
     void *context;
 } reader;
 
@@ -47,7 +47,7 @@ static void on_object(void *context, const json_t *object)
         r->on_image(r->context, path, (int)page);
 }
 
-int sb_quarantine_read(const char *run_dir, void (*on_image)(void *context, const char *path, int page),
+int sb_quarantine_read(const char *run_dir, void (*on_image)(void *context, const char *name, int page),
                        void *context)
 {
     reader r = { on_image, context };

@@ -1,8 +1,8 @@
 /* quarantine.h: quarantine.jsonl of a run directory: the files that could not be used, and why.
  *
- * One object a line: path, page, reason, and left and top where only a tile is meant. It names the files that
- * the index left out and those that failed later. The run reads it back, so a file that was out stays out,
- * whatever happened to it meanwhile. */
+ * One object a line: path (as index.csv has it), page, reason, and left and top where only a tile is meant.
+ * It names the files that the index left out and those that failed later. The run reads it back, so a file
+ * that was out stays out, whatever happened to it meanwhile. */
 #ifndef SB_LOADER_QUARANTINE_H
 #define SB_LOADER_QUARANTINE_H
 
@@ -10,11 +10,11 @@
 
 /* Appends a line. tile: the only tile that is meant, NULL: the whole image. Any text is taken; what is not
  * UTF-8 in it is replaced. */
-int sb_quarantine_append(const char *run_dir, const char *path, int page, const sb_tile *tile,
+int sb_quarantine_append(const char *run_dir, const char *name, int page, const sb_tile *tile,
                          const char *reason);
 
 /* Calls `on_image` for each whole image, passing over what is no such line (jsonl.h). */
-int sb_quarantine_read(const char *run_dir, void (*on_image)(void *context, const char *path, int page),
+int sb_quarantine_read(const char *run_dir, void (*on_image)(void *context, const char *name, int page),
                        void *context);
 
 #endif

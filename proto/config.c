@@ -2,6 +2,7 @@
 #include "proto/config.h"
 
 #include <ctype.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 
 #include "proto/error.h"
 #include "proto/memory.h"
+#include "proto/path.h"
 #include "proto/rundir.h"
 
 #define VIEWS "views.N" /* the section of a table whose keys each entry of the list has */
@@ -280,18 +282,17 @@ static int read_mapping(reader *r, yaml_node_t *node, const char *prefix)
     return 0;
 }
 
-int sb_config_read(sb_config *config, const char *path)
+/* file: or else the text. */
+static int read_yaml(sb_config *config, const char *path, FILE *file, const char *text)
 {
-    FILE *file = fopen(path, "re");
-    if (!file)
-        return sb_fail_errno("%s", path);
     yaml_parser_t parser;
     reader r = { .config = config, .path = path, .first = config->count };
-    if (!yaml_parser_initialize(&parser)) {
-        fclose(file);
+    if (!yaml_parser_initialize(&parser))
         return sb_fail("out of memory for reading %s", path);
-    }
-    yaml_parser_set_input_file(&parser, file);
+    if (file)
+        yaml_parser_set_input_file(&parser, file);
+    else
+        yaml_parser_set_input_string(&parser, (const unsigned char *)text, strlen(text));
     int rc;
     if (!yaml_parser_load(&parser, &r.document)) {
         rc = sb_fail("%s:%zu: not YAML: %s", path, parser.problem_mark.line + 1,
@@ -302,8 +303,22 @@ int sb_config_read(sb_config *config, const char *path)
         yaml_document_delete(&r.document);
     }
     yaml_parser_delete(&parser);
+    return rc;
+}
+
+int sb_config_read(sb_config *config, const char *path)
+{
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return sb_fail_errno("%s", path);
+    const int rc = read_yaml(config, path, file, NULL);
     fclose(file);
     return rc;
+}
+
+int sb_config_read_text(sb_config *config, const char *text, const char *name)
+{
+    return read_yaml(config, name, NULL, text);
 }
 
 int sb_config_read_run(sb_config *config, const char *run_dir)
@@ -470,6 +485,30 @@ static int settle_own(sb_config *c, const sb_key_table *table)
     return other && !find(c, own) ? put(c, 0, other->place, own, "true") : 0;
 }
 
+/* Makes paths whole. */
+static int settle_paths(sb_config *c, const sb_key_table *const *tables)
+{
+    char whole[PATH_MAX];
+    for (int i = 0; i < c->count; i++) {
+        sb_setting *s = &c->settings[i];
+        bool path = false;
+        for (const sb_key_table *const *t = tables; *t && s->value && !path; t++) {
+            const sb_key *key = key_of(*t, s->name);
+            path = key && key->path && s->value[0] != '\0';
+        }
+        if (!path)
+            continue;
+        if (sb_path_whole(s->value, whole) != 0)
+            return sb_context("%s: %s = %s", s->place, s->name, s->value);
+        char *value = copy_of(whole);
+        if (!value)
+            return -1;
+        free(s->value);
+        s->value = value;
+    }
+    return 0;
+}
+
 int sb_config_check(sb_config *config, const sb_key_table *const *tables)
 {
     for (const sb_key_table *const *t = tables; *t; t++)
@@ -482,7 +521,7 @@ int sb_config_check(sb_config *config, const sb_key_table *const *tables)
             if (config->settings[i].value &&
                 check_setting(config, tables, &config->settings[i], pass == 1) != 0)
                 return -1;
-    return 0;
+    return settle_paths(config, tables);
 }
 
 int sb_config_fill_view(const sb_config *config, const sb_key_table *table, int view, void *out)
@@ -574,16 +613,21 @@ static void say_quoted(text *t, const char *what)
     say(t, "'");
 }
 
+/* A value in the one way in which it is written. */
+static void print_value(const sb_key *key, const char *set, char out[PATH_MAX])
+{
+    any_value value;
+    if (sb_key_parse(key, set, &value) == 0)
+        sb_key_print(key, &value, out, PATH_MAX);
+    else
+        snprintf(out, PATH_MAX, "%s", set);
+}
+
 /* A key and its value as YAML. */
 static void say_key(text *t, const sb_config *c, const sb_key_table *table, const sb_key *key, int view)
 {
-    any_value value;
     char printed[PATH_MAX];
-    const char *set = value_of(c, table, key, view);
-    if (sb_key_parse(key, set, &value) == 0)
-        sb_key_print(key, &value, printed, sizeof printed);
-    else
-        snprintf(printed, sizeof printed, "%s", set);
+    print_value(key, value_of(c, table, key, view), printed);
     say(t, "%s: ", key->name);
     if (key->kind != SB_KIND_TEXT) {
         say(t, "%s\n", printed);
@@ -650,4 +694,94 @@ char *sb_config_text(const sb_config *config, const sb_key_table *const *tables,
         return NULL;
     }
     return t.data;
+}
+
+/* ---- differences --------------------------------------------------------------------------------------- */
+
+typedef struct {
+    const sb_config *config[2]; /* before, after */
+    const sb_key_table *const *tables;
+    sb_config_change *changes;
+    int count;
+} comparison;
+
+/* set: the key's value in each, NULL: it is not there. */
+static int compare(comparison *c, const sb_key *key, const char *name, const char *const set[2])
+{
+    char printed[2][PATH_MAX];
+    for (int i = 0; i < 2; i++)
+        if (set[i])
+            print_value(key, set[i], printed[i]);
+    if ((!set[0] && !set[1]) || (set[0] && set[1] && strcmp(printed[0], printed[1]) == 0))
+        return 0;
+    sb_config_change *grown = sb_grown(c->changes, (size_t)c->count + 1, sizeof *grown,
+                                       "what differs in a configuration");
+    if (!grown)
+        return -1;
+    c->changes = grown;
+    sb_config_change *change = &grown[c->count++];
+    *change = (sb_config_change){ .key = key };
+    snprintf(change->name, sizeof change->name, "%s", name);
+    if (set[0] && !(change->before = copy_of(printed[0])))
+        return -1;
+    return set[1] && !(change->after = copy_of(printed[1])) ? -1 : 0;
+}
+
+static int compare_table(comparison *c, const sb_key_table *table)
+{
+    int views = 1;
+    for (int i = 0; i < 2 && of_views(table); i++)
+        views = c->config[i]->view_count > views ? c->config[i]->view_count : views;
+    for (int k = 0; k < views * table->count; k++) {
+        const sb_key *key = &table->keys[k % table->count];
+        const char *set[2] = { NULL, NULL };
+        char name[SB_KEY_NAME_MAX];
+        const int view = k / table->count;
+        for (int i = 0; i < 2; i++)
+            if (in_force(c->config[i], c->tables, table) &&
+                (!of_views(table) || view < c->config[i]->view_count))
+                set[i] = value_of(c->config[i], table, key, view);
+        if (compare(c, key, name_of(table, key, view, name), set) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* The keys that are set in either, each once. */
+static int compare_open(comparison *c, const sb_key_table *table)
+{
+    for (int from = 0; from < 2; from++) {
+        const sb_setting *s;
+        for (int i = 0; (s = open_setting(c->config[from], table, i)); i++) {
+            const sb_setting *found[2] = { find(c->config[0], s->name), find(c->config[1], s->name) };
+            const char *set[2] = { found[0] ? found[0]->value : NULL, found[1] ? found[1]->value : NULL };
+            if ((from == 0 || !set[0]) && compare(c, &table->keys[0], s->name, set) != 0)
+                return -1;
+        }
+    }
+    return 0;
+}
+
+int sb_config_changes(const sb_config *before, const sb_config *after, const sb_key_table *const *tables,
+                      sb_config_change **out)
+{
+    comparison c = { .config = { before, after }, .tables = tables };
+    int rc = 0;
+    for (; *tables && rc == 0; tables++)
+        rc = (*tables)->open ? compare_open(&c, *tables) : compare_table(&c, *tables);
+    if (rc != 0) {
+        sb_config_changes_free(c.changes, c.count);
+        return -1;
+    }
+    *out = c.changes;
+    return c.count;
+}
+
+void sb_config_changes_free(sb_config_change *changes, int count)
+{
+    for (int i = 0; i < count; i++) {
+        free(changes[i].before);
+        free(changes[i].after);
+    }
+    free(changes);
 }

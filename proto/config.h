@@ -33,6 +33,9 @@ void sb_config_free(sb_config *config);
  * exists and allows its value is checked later, by sb_config_check. */
 int sb_config_read(sb_config *config, const char *path);
 
+/* The same of text, which errors call `name`. */
+int sb_config_read_text(sb_config *config, const char *text, const char *name);
+
 /* The configuration of a run directory: what every process of the run reads. `config` need not be
  * initialised; what it held before is not freed. */
 int sb_config_read_run(sb_config *config, const char *run_dir);
@@ -48,7 +51,8 @@ int sb_config_settle(sb_config *config, const char *name, const char *value);
 
 /* Checks that every key that was set is in a table, and that the table allows its value. A key that belongs
  * only to a choice that was not made is refused; the error names the choices it belongs to. `tables` ends
- * with NULL. What was set for a section becomes its own key's (sb_key_table). */
+ * with NULL. What was set for a section becomes its own key's (sb_key_table). A path becomes whole: "~/" is
+ * the user's home, and a relative one lies in the folder that the process works in. */
 int sb_config_check(sb_config *config, const sb_key_table *const *tables);
 
 /* Fills an owner's struct (`table->bytes`) with its keys' values. An error names the key and its place. */
@@ -66,6 +70,21 @@ int sb_config_fill_open(const sb_config *config, const sb_key_table *table, int 
 /* Where a key (or the list "views") was set, for an error about it: "recipe.yaml:3", "command line", "method
  * byol" or "default". Valid until the configuration changes. */
 const char *sb_config_place(const sb_config *config, const char *name);
+
+/* A key that has another value in one configuration than in another, each in the one way in which it is
+ * written (1e-1 is 0.1). NULL: the key is not there: it belongs to another choice or to a view more, or is an
+ * open table's. */
+typedef struct {
+    const sb_key *key;
+    char name[SB_KEY_NAME_MAX];
+    char *before, *after;
+} sb_config_change;
+
+/* All of them, in the order of the tables; *out malloc'ed. Both configurations were checked. Returns how
+ * many; -1. */
+int sb_config_changes(const sb_config *before, const sb_config *after, const sb_key_table *const *tables,
+                      sb_config_change **out);
+void sb_config_changes_free(sb_config_change *changes, int count);
 
 /* Every key of the tables in force with its value, as YAML that reads back to the same; malloc'ed, the caller
  * frees. result_only: only the keys that the result of a run depends on. */

@@ -89,15 +89,20 @@ static int parse_sides(const sb_key *k, const char *text, sb_sides *out)
     return 0;
 }
 
-/* With as many digits of a share as bring the same number back. */
+/* With as many digits as bring the same number back. */
+static void print_real(double value, char *out, size_t bytes)
+{
+    snprintf(out, bytes, "%.15g", value);
+    if (strtod(out, NULL) != value)
+        snprintf(out, bytes, "%.17g", value);
+}
+
 static void print_sides(const sb_sides *s, char *out, size_t bytes)
 {
     size_t used = (size_t)snprintf(out, bytes, "%d", s->sides[0]);
     for (int i = 1; i < s->count && used < bytes; i++) {
         char share[32];
-        snprintf(share, sizeof share, "%.15g", s->from[i]);
-        if (strtod(share, NULL) != s->from[i])
-            snprintf(share, sizeof share, "%.17g", s->from[i]);
+        print_real(s->from[i], share, sizeof share);
         used += (size_t)snprintf(out + used, bytes - used, " %d@%s", s->sides[i], share);
     }
 }
@@ -175,7 +180,7 @@ void sb_key_print(const sb_key *k, const void *at, char *out, size_t bytes)
     case SB_KIND_SIDES: print_sides(at, out, bytes); break;
     case SB_KIND_INT64: snprintf(out, bytes, "%lld", (long long)*(const int64_t *)at); break;
     case SB_KIND_UINT64: snprintf(out, bytes, "%llu", (unsigned long long)*(const uint64_t *)at); break;
-    case SB_KIND_REAL: snprintf(out, bytes, "%.17g", *(const double *)at); break;
+    case SB_KIND_REAL: print_real(*(const double *)at, out, bytes); break;
     case SB_KIND_BOOL: snprintf(out, bytes, "%s", *(const bool *)at ? "true" : "false"); break;
     case SB_KIND_TEXT: snprintf(out, bytes, "%s", (const char *)at); break;
     case SB_KIND_CHOICE: {

@@ -44,6 +44,7 @@ typedef struct {
     const char *meaning;
     sb_key_kind kind;
     bool automatic; /* INT: `auto` is allowed, too, and is 0 in the struct */
+    bool path;      /* TEXT: of a file or folder, made whole when it is read (sb_config_check) */
     bool
         apart; /* the result of a run does not depend on it: where it lies, how fast it is, what it reports */
 } sb_key;
@@ -61,7 +62,7 @@ typedef struct {
 } sb_key_table;
 
 /* The rows. `type` is the owner's struct; a field of another type than the kind's does not compile. `.apart =
- * true` may follow the meaning. */
+ * true` and `.path = true` may follow the meaning. */
 #define SB_KEY_INT(type, field, initial, least, most, ...) \
     SB_KEY_RANGED(SB_KIND_INT, int, type, field, initial, least, most, __VA_ARGS__)
 #define SB_KEY_SIDE(type, field, initial, least, most, ...) \

@@ -3,6 +3,9 @@
 
 #include <string.h>
 
+#define TILE_BYTES ((size_t)256 << 20)
+#define TILES_LEAST 8
+
 /* The class of a size, put in order where there is none yet. */
 static sb_layout_class *class_of(sb_layout *l, int size)
 {
@@ -50,4 +53,11 @@ sb_spot sb_layout_spot(const sb_layout *l, int view, uint64_t sample)
     return (sb_spot){ .class = class,
                       .slot = (uint32_t)(element % slots),
                       .generation = (uint32_t)(element / slots) };
+}
+
+uint32_t sb_layout_tiles(int asked, int batch, size_t bytes)
+{
+    const size_t fit = TILE_BYTES / bytes, two = 2 * (size_t)batch, most = two < fit ? two : fit,
+                 chosen = most > TILES_LEAST ? most : TILES_LEAST;
+    return (uint32_t)(asked > 0 ? (size_t)asked : chosen) + SB_TILE_SPARES;
 }

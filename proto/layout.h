@@ -44,4 +44,10 @@ sb_spot sb_layout_spot(const sb_layout *layout, int view, uint64_t sample);
  * sample. */
 uint64_t sb_layout_first(const sb_layout *layout, int class, uint64_t sample);
 
+/* Slots of the ring of tiles, whose bytes are those of one: `asked`, or, where that is 0, two batches of them
+ * as far as 256 MiB go, at least 8; and the spare ones, which replace those of a process that cannot be
+ * killed. */
+#define SB_TILE_SPARES 4
+uint32_t sb_layout_tiles(int asked, int batch, size_t bytes);
+
 #endif

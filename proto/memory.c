@@ -2,97 +2,60 @@
 #include "proto/memory.h"
 
 #include <limits.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "proto/error.h"
+#include "proto/group.h"
 
 /* How a version of control groups names its files. */
-typedef struct {
-    const char *mount, *limit, *used, *cache;
-} groups;
-static const groups versions[] = {
-    { "/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file " },
-    { "/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file " },
+static const struct {
+    const char *limit, *used, *cache[2];
+} names[] = {
+    [1] = { "memory.limit_in_bytes",
+            "memory.usage_in_bytes",
+            { "total_inactive_file ", "total_active_file " } },
+    [2] = { "memory.max", "memory.current", { "inactive_file ", "active_file " } },
 };
 
-/* The number on the first line of a file that begins with `name`. 0: there is none. */
-static size_t number_after(const char *folder, const char *file_name, const char *name)
+/* What a group leaves. Cache gives way. */
+static void look(void *context, int version, const char *folder)
 {
-    char path[PATH_MAX], line[256], format[64];
-    unsigned long long value = 0;
-    snprintf(path, sizeof path, "%s/%s", folder, file_name);
-    snprintf(format, sizeof format, "%s%%llu", name);
-    FILE *file = fopen(path, "re");
-    while (file && fgets(line, sizeof line, file))
-        if (sscanf(line, format, &value) == 1)
-            break;
-    if (file)
-        fclose(file);
-    return (size_t)value;
-}
-
-/* What a group leaves; SIZE_MAX: it has no limit. "max" is no number. Cache gives way. */
-static size_t left_in(const char *folder, const groups *g)
-{
-    size_t limit = number_after(folder, g->limit, ""), used = number_after(folder, g->used, ""),
-           cache = number_after(folder, "memory.stat", g->cache), held = used > cache ? used - cache : 0;
-    return limit == 0 ? SIZE_MAX : limit > held ? limit - held : 1;
-}
-
-/* The least that a group and those above it leave. A container sees its own at the mount: a path that is not
- * there is none. */
-static size_t left_on_path(const char *root, const groups *g, char *path)
-{
-    size_t least = SIZE_MAX;
-    for (;;) {
-        char folder[PATH_MAX];
-        snprintf(folder, sizeof folder, "%s%s%s", root, g->mount, path);
-        size_t left = left_in(folder, g);
-        least = left < least ? left : least;
-        char *last = strrchr(path, '/');
-        if (!last)
-            return least;
-        *last = '\0';
+    sb_memory_limits *m = context;
+    size_t limit, used = 0, cache;
+    if (!sb_line_number(folder, names[version].limit, "", &limit) || limit == 0)
+        return;
+    sb_line_number(folder, names[version].used, "", &used);
+    for (int i = 0; i < 2; i++)
+        if (sb_line_number(folder, "memory.stat", names[version].cache[i], &cache))
+            used -= cache < used ? cache : used;
+    const size_t left = limit > used ? limit - used : 1;
+    if (limit < m->limit)
+        m->limit = limit;
+    if (left < m->available) {
+        m->available = left;
+        m->grouped = true;
     }
 }
 
-/* By /proc/self/cgroup, whose lines are number:controllers:path; in version 2 there are no controllers. */
-static size_t left_in_groups(const char *root)
-{
-    char name[PATH_MAX], line[PATH_MAX];
-    size_t least = SIZE_MAX;
-    snprintf(name, sizeof name, "%s/proc/self/cgroup", root);
-    FILE *file = fopen(name, "re");
-    while (file && fgets(line, sizeof line, file)) {
-        char *controllers = strchr(line, ':'), *path = controllers ? strchr(controllers + 1, ':') : NULL;
-        if (!path)
-            continue;
-        *path++ = '\0';
-        path[strcspn(path, "\n")] = '\0';
-        const bool second = controllers[1] == '\0';
-        if (!second && !strstr(controllers, "memory"))
-            continue;
-        size_t left = left_on_path(root, &versions[second], path);
-        least = left < least ? left : least;
-    }
-    if (file)
-        fclose(file);
-    return least;
-}
-
-size_t sb_memory_available_in(const char *root)
+sb_memory_limits sb_memory_look_in(const char *root)
 {
     char proc[PATH_MAX];
+    sb_memory_limits m = { 0 };
+    size_t kib = 0;
     snprintf(proc, sizeof proc, "%s/proc", root);
-    size_t available = number_after(proc, "meminfo", "MemAvailable: ") * 1024, left = left_in_groups(root);
-    return left < available ? left : available;
+    if (sb_line_number(proc, "meminfo", "MemAvailable:", &kib))
+        m.available = kib * 1024;
+    if (sb_line_number(proc, "meminfo", "MemTotal:", &kib))
+        m.limit = kib * 1024;
+    sb_group_walk(root, "memory", look, &m);
+    return m;
 }
 
-size_t sb_memory_available(void) { return sb_memory_available_in(""); }
+sb_memory_limits sb_memory_look(void) { return sb_memory_look_in(""); }
+
+size_t sb_memory_available(void) { return sb_memory_look().available; }
 
 /* At least 1; SIZE_MAX, which nobody has, where the product is more than that. */
 static size_t bytes_of(size_t count, size_t bytes)

@@ -5,15 +5,25 @@
 #ifndef SB_PROTO_MEMORY_H
 #define SB_PROTO_MEMORY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
-/* The bytes that may still be taken: what the kernel calls available, or what the limits of this process'
- * control groups and of those above them leave (version 1 and 2), if that is less. 0: unknown. It is an
- * estimate, because other processes take memory, too. */
+/* How much of the machine's memory this process may use: what the kernel calls available, or what the limits
+ * of its control groups and of those above them leave (version 1 and 2), if that is less. It is an estimate,
+ * because other processes take memory, too. */
+typedef struct {
+    size_t available; /* bytes that may still be taken. 0: unknown */
+    size_t limit;     /* bytes that may be used in all, by this process and others. 0: unknown */
+    bool grouped;     /* a control group leaves less than the machine */
+} sb_memory_limits;
+
+sb_memory_limits sb_memory_look(void);
+
+/* Its `available`. */
 size_t sb_memory_available(void);
 
 /* The same of a system whose /proc and /sys lie in a folder. */
-size_t sb_memory_available_in(const char *root);
+sb_memory_limits sb_memory_look_in(const char *root);
 
 /* `count` elements of `bytes` each, all zero; at least one byte, so that NULL always means a failure. NULL
  * with sb_error set: there is no memory, or the product does not fit a size_t. */

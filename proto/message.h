@@ -12,7 +12,7 @@
 
 #include "proto/segment.h"
 
-#define SB_MESSAGE_VERSION 2
+#define SB_MESSAGE_VERSION 3
 #define SB_MESSAGE_MAX 2048
 #define SB_MESSAGE_TEXT 512
 
@@ -44,7 +44,8 @@ typedef struct {
             uint32_t incarnation;
             int32_t pid; /* of the owner, to watch */
             uint64_t start;
-            uint64_t first; /* the next sample that is needed */
+            uint64_t first;  /* the next sample that is needed */
+            uint64_t memory; /* to augment: bytes for all loaders together; 0: unknown, or nothing to you */
             uint32_t segment_count;
             sb_segment_ticket segments[SB_MESSAGE_SEGMENTS];
         } welcome;
@@ -61,6 +62,7 @@ typedef struct {
             uint64_t sample;
             uint32_t image; /* row of the index */
             int32_t left, top, side;
+            uint64_t memory; /* bytes that this loader may take from now on; 0: unknown */
         } work;
         struct {
             uint64_t segment;

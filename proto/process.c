@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "proto/error.h"
+#include "proto/group.h"
 
 /* What /proc/PID/stat says: fields 2, 3, 4 and 22. */
 typedef struct {
@@ -149,10 +150,26 @@ bool sb_process_times(pid_t pid, sb_process_time *out)
     return known;
 }
 
-bool sb_process_is(pid_t pid, const char *program)
+size_t sb_process_siblings_hold(void)
 {
-    facts known;
-    return pid > 0 && look_up(pid, &known) == 0 && known.state != 'Z' && strcmp(known.name, program) == 0;
+    static const char *const parts[] = { "Pss_Anon:", "Pss_Shmem:" };
+    const char *supervisor = getenv("SB_SUPERVISOR");
+    size_t all = 0, kib;
+    DIR *processes = supervisor ? opendir("/proc") : NULL;
+    for (struct dirent *entry; processes && (entry = readdir(processes));) {
+        char folder[sizeof "/proc/" + sizeof entry->d_name];
+        facts known;
+        const pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
+        if (pid <= 0 || pid == getpid() || look_up(pid, &known) != 0 || known.parent != getppid())
+            continue;
+        snprintf(folder, sizeof folder, "/proc/%s", entry->d_name);
+        for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+            if (sb_line_number(folder, "smaps_rollup", parts[i], &kib))
+                all += kib * 1024;
+    }
+    if (processes)
+        closedir(processes);
+    return all;
 }
 
 int sb_process_signal(int pidfd, int signal)
@@ -192,12 +209,16 @@ static void on_stop(int signal)
 
 int sb_stop_install(void)
 {
-    struct sigaction action = { .sa_handler = on_stop };
-    struct sigaction ignore = { .sa_handler = SIG_IGN };
-    if (sigaction(SIGINT, &action, NULL) != 0 || sigaction(SIGTERM, &action, NULL) != 0 ||
-        sigaction(SIGPIPE, &ignore, NULL) != 0)
-        return sb_fail_errno("installing signal handlers");
-    return 0;
+    const int stopping[] = { SIGINT, SIGTERM, SIGHUP };
+    const struct sigaction action = { .sa_handler = on_stop }, ignore = { .sa_handler = SIG_IGN };
+    struct sigaction before;
+    int rc = sigaction(SIGPIPE, &ignore, NULL);
+    for (size_t i = 0; rc == 0 && i < sizeof stopping / sizeof *stopping; i++) {
+        rc = sigaction(stopping[i], NULL, &before);
+        if (rc == 0 && before.sa_handler != SIG_IGN)
+            rc = sigaction(stopping[i], &action, NULL);
+    }
+    return rc == 0 ? 0 : sb_fail_errno("installing signal handlers");
 }
 
 int sb_stop_requested(void) { return atomic_load(&stops); }

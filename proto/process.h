@@ -8,6 +8,7 @@
 
 #include <signal.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -42,8 +43,10 @@ typedef struct {
 } sb_process_time;
 bool sb_process_times(pid_t pid, sb_process_time *out);
 
-/* True if process `pid` lives and is called `program`. */
-bool sb_process_is(pid_t pid, const char *program);
+/* Bytes of memory behind which there is no file, held by the other processes that this one's supervisor
+ * (SB_SUPERVISOR) started; of what is shared, their part. 0 without a supervisor, or where the kernel does
+ * not say. */
+size_t sb_process_siblings_hold(void);
 
 /* Sends a signal through the pidfd. */
 int sb_process_signal(int pidfd, int signal);
@@ -55,7 +58,8 @@ int sb_process_die_with_supervisor(void);
 /* Nanoseconds of CLOCK_MONOTONIC. */
 uint64_t sb_now(void);
 
-/* SIGINT and SIGTERM set a flag instead of killing (SIGPIPE is ignored). The flag counts signals. */
+/* SIGINT, SIGTERM and SIGHUP set a flag instead of killing; one that is ignored already stays so. SIGPIPE is
+ * ignored. The flag counts signals. */
 int sb_stop_install(void);
 int sb_stop_requested(void);
 

@@ -1,6 +1,7 @@
 /* rundir.c: see rundir.h. */
 #include "proto/rundir.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -35,10 +36,10 @@ int sb_rundir_path(char *out, const char *dir, const char *format, ...)
     return 0;
 }
 
-/* As mkdir -p. */
-static int make_directories(const char *dir)
+int sb_rundir_new(const char *dir)
 {
     char path[PATH_MAX];
+    int made = 0;
     if (snprintf(path, sizeof path, "%s", dir) >= (int)sizeof path)
         return sb_fail("%s: the path is too long", dir);
     for (char *p = path + 1;; p++) {
@@ -46,12 +47,37 @@ static int make_directories(const char *dir)
             continue;
         char kept = *p;
         *p = '\0';
-        if (mkdir(path, 0777) != 0 && errno != EEXIST)
-            return sb_fail_errno("making directory %s", path);
+        if (p[-1] != '/') { /* behind a last or a double slash it is the same directory */
+            made = mkdir(path, 0777) == 0;
+            if (!made && errno != EEXIST)
+                return sb_fail_errno("making directory %s", path);
+        }
         *p = kept;
         if (kept == '\0')
-            return 0;
+            return made;
     }
+}
+
+static int fail_taken(const char *dir)
+{
+    return sb_fail("%s is a run already: resume it (./run resume %s), or name another run.dir", dir, dir);
+}
+
+/* Weights that a run left which has no config.yaml any more: another would go on from them. */
+static int refuse_weights(const char *dir)
+{
+    char path[PATH_MAX];
+    if (sb_rundir_path(path, dir, "given.safetensors") != 0)
+        return -1;
+    bool left = access(path, F_OK) == 0;
+    if (sb_rundir_path(path, dir, "checkpoints") != 0)
+        return -1;
+    DIR *checkpoints = opendir(path);
+    for (struct dirent *entry; checkpoints && (entry = readdir(checkpoints));)
+        left = left || entry->d_name[0] != '.';
+    if (checkpoints)
+        closedir(checkpoints);
+    return left ? sb_fail("%s has checkpoints of a run, and no config.yaml: name another run.dir", dir) : 0;
 }
 
 int sb_rundir_create(const char *dir)
@@ -64,8 +90,8 @@ int sb_rundir_create(const char *dir)
     if (sb_rundir_path(path, dir, "config.yaml") != 0)
         return -1;
     if (access(path, F_OK) == 0)
-        return sb_fail("%s is a run already: resume it (./run resume %s), or name another run.dir", dir, dir);
-    if (make_directories(dir) != 0)
+        return fail_taken(dir);
+    if (sb_rundir_new(dir) < 0 || refuse_weights(dir) != 0)
         return -1;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         if (sb_rundir_path(path, dir, "%s", parts[i].name) != 0)
@@ -74,6 +100,15 @@ int sb_rundir_create(const char *dir)
             return sb_fail_errno("making directory %s", path);
     }
     return 0;
+}
+
+int sb_rundir_take(const char *dir, const char *config)
+{
+    char path[PATH_MAX];
+    const int taken = sb_rundir_path(path, dir, "config.yaml") != 0
+                          ? -1
+                          : sb_file_create(path, config, strlen(config));
+    return taken == 0 ? fail_taken(dir) : taken < 0 ? -1 : 0;
 }
 
 int sb_rundir_lock(const char *dir, const char *lock_name)
@@ -106,19 +141,6 @@ int sb_rundir_lock(const char *dir, const char *lock_name)
         return -1;
     }
     return fd;
-}
-
-/* The lock itself is not tried: for a moment it would be held, and a supervisor that starts just then would
- * believe the run in use. */
-bool sb_rundir_supervised(const char *dir)
-{
-    char path[PATH_MAX], *text = NULL;
-    size_t bytes;
-    if (sb_rundir_path(path, dir, "lock") != 0 || sb_file_read(path, 64, &text, &bytes) != 0)
-        return false;
-    long pid = strtol(text, NULL, 10);
-    free(text);
-    return pid > 0 && pid <= INT_MAX && sb_process_is((pid_t)pid, "run");
 }
 
 /* At byte `at` of the file; -1: behind what was written so far. */
@@ -205,6 +227,23 @@ int sb_file_replace(const char *path, const void *data, size_t bytes)
         return -1;
     int rc = sb_new_file_write(&f, data, bytes);
     return sb_new_file_end(&f, rc == 0) == 0 ? rc : -1;
+}
+
+int sb_file_create(const char *path, const void *data, size_t bytes)
+{
+    sb_new_file f;
+    int created = 0;
+    if (sb_new_file_begin(&f, path) != 0)
+        return -1;
+    if (sb_new_file_write(&f, data, bytes) != 0)
+        created = -1;
+    else if (fsync(f.fd) != 0)
+        created = sb_fail_errno("writing %s", f.temporary);
+    else if (link(f.temporary, path) == 0) /* unlike a rename, it replaces nothing */
+        created = sync_directory(path) == 0 ? 1 : sb_fail_errno("writing %s", path);
+    else if (errno != EEXIST)
+        created = sb_fail_errno("creating %s", path);
+    return sb_new_file_end(&f, false) == 0 ? created : -1;
 }
 
 /* Does a file's last line lack its end? */

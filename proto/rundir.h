@@ -7,7 +7,7 @@
  *     metrics.jsonl            one object a step        evaluation.jsonl  one object an evaluation
  *     status.json              now (renamed into place once a second)
  *     checkpoints/step-N.safetensors, backbone.safetensors
- *     log/PROGRAM.log, ipc/ (sockets, 0700), lock, pictures *.png
+ *     log/PROGRAM.log, ipc/ (sockets, 0700; request.h says whether the run is alive), lock, pictures *.png
  *
  * Files appear whole: written under a temporary name in the same directory, synced, renamed. */
 #ifndef SB_PROTO_RUNDIR_H
@@ -21,21 +21,29 @@
 /* "DIR/NAME" into out (PATH_MAX bytes); -1 if too long. */
 int sb_rundir_path(char *out, const char *dir, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-/* Creates the directory with checkpoints/, log/ and ipc/ (0700). An existing run directory (config.yaml in
- * it) is an error. */
+/* Makes a directory that nobody else has, and what leads to it. 1: made; 0: something of this name is there
+ * already; -1. */
+int sb_rundir_new(const char *dir);
+
+/* Creates the directory, where it is not there, with checkpoints/, log/ and ipc/ (0700). One with a run in it
+ * (config.yaml), or with weights that a run left, is an error. */
 int sb_rundir_create(const char *dir);
+
+/* Makes it a run by its config.yaml. Of several who create the same directory one is the first; for the
+ * others it is an error. */
+int sb_rundir_take(const char *dir, const char *config);
 
 /* Takes DIR/lock_name exclusively for the life of the process. Who holds it is given some seconds, since one
  * that was killed holds it until it is dead; then the error names the holder's pid. Returns the descriptor
  * (close-on-exec). */
 int sb_rundir_lock(const char *dir, const char *lock_name);
 
-/* True while the run has a supervisor (./run, which writes its pid into DIR/lock): it starts a trainer again
- * and again until the run ends. */
-bool sb_rundir_supervised(const char *dir);
-
 /* Replaces `path` by the given bytes, atomically and durably. */
 int sb_file_replace(const char *path, const void *data, size_t bytes);
+
+/* Creates `path` with the given bytes, as whole and as durable. 1: created; 0: something is there already,
+ * and stays; -1. */
+int sb_file_create(const char *path, const void *data, size_t bytes);
 
 /* Replaces a file by pieces that come one after another. What stood under `path` stays there until the end.
  * An end with `whole` puts the new file in its place, durably; an end without throws the pieces away, and so

@@ -78,7 +78,7 @@ static int open_memory(uint64_t id, size_t bytes)
         close(fd);
     sb_note("/dev/shm has %llu of the %zu bytes needed (%s); using anonymous memory instead", available,
             bytes, strerror(error));
-    size_t memory = sb_memory_available();
+    const size_t memory = sb_memory_available();
     if (memory > 0 && bytes > memory)
         return sb_fail("shared memory: %zu bytes needed, /dev/shm has %llu and the machine %zu available: "
                        "lower trainer.batch, data.view "

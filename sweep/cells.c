@@ -16,6 +16,7 @@
 #include "proto/error.h"
 #include "proto/memory.h"
 #include "proto/outfile.h"
+#include "proto/path.h"
 #include "proto/process.h"
 #include "proto/rundir.h"
 #include "sweep/results.h"
@@ -231,16 +232,33 @@ static int look_at_cell(const sb_sweep *s, int number)
     return rc;
 }
 
-int sb_sweep_open(sb_sweep *s, const char *dir, const char *recipe, const char *const *arguments, int count)
+/* Keeps the folder in which the sweep begins, and goes there if it began in another one. */
+static int keep_folder(const sb_sweep *s)
 {
-    *s = (sb_sweep){ .dir = dir };
+    char path[PATH_MAX], here[PATH_MAX], *began = NULL;
+    size_t bytes;
+    if (sb_rundir_path(path, s->dir, "folder") != 0 || sb_path_whole(".", here) != 0)
+        return -1;
+    if (access(path, F_OK) != 0)
+        return sb_file_replace(path, here, strlen(here));
+    int rc = sb_file_read(path, PATH_MAX - 1, &began, &bytes);
+    if (rc == 0 && chdir(began) != 0)
+        rc = sb_fail_errno("%s, the folder in which the sweep began, and which its paths need", began);
+    free(began);
+    return rc;
+}
+
+int sb_sweep_open(sb_sweep *s, const char *dir, const char *run, const char *recipe,
+                  const char *const *arguments, int count)
+{
+    *s = (sb_sweep){ .dir = dir, .run = run };
     int rc = sb_rundir_path(s->recipe, dir, "recipe.yaml");
     if (rc == 0 && recipe)
         rc = sb_grid_read(&s->grid, arguments, count) != 0 || keep_grid(s, recipe, arguments, count) != 0 ? -1
                                                                                                           : 0;
     else if (rc == 0)
         rc = read_kept(s);
-    if (rc == 0 && sb_rundir_lock(dir, "lock") < 0)
+    if (rc == 0 && (sb_rundir_lock(dir, "lock") < 0 || keep_folder(s) != 0))
         rc = -1;
     if (rc == 0 && !(s->cell = sb_zeroed((size_t)s->grid.cells, sizeof *s->cell, "the cells")))
         rc = -1;
@@ -319,7 +337,7 @@ static int start_training(const sb_sweep *s, int number)
     if (!has_file(c, "index.csv"))
         forget(c);
     if (has_file(c, "config.yaml")) {
-        char *const resume[] = { (char *)"./run", (char *)"resume", c->dir, NULL };
+        char *const resume[] = { (char *)(uintptr_t)s->run, (char *)"resume", c->dir, NULL };
         return start_command(c, resume);
     }
     char **assignments = sb_grid_assignments(&s->grid, number), run_dir[PATH_MAX + 16];
@@ -330,7 +348,7 @@ static int start_training(const sb_sweep *s, int number)
     int rc = -1;
     if (train) {
         snprintf(run_dir, sizeof run_dir, "run.dir=%s", c->dir);
-        train[0] = (char *)"./run";
+        train[0] = (char *)(uintptr_t)s->run;
         train[1] = (char *)"train";
         train[2] = (char *)(uintptr_t)s->recipe;
         memcpy(train + 3, assignments, (size_t)keys * sizeof *train);
@@ -342,9 +360,10 @@ static int start_training(const sb_sweep *s, int number)
     return rc;
 }
 
-static int start_evaluation(sb_cell *c)
+static int start_evaluation(const sb_sweep *s, sb_cell *c)
 {
-    char *const evaluate[] = { (char *)"./run", (char *)"evaluate", c->dir, (char *)"--no-pictures", NULL };
+    char *const evaluate[] = { (char *)(uintptr_t)s->run, (char *)"evaluate", c->dir, (char *)"--no-pictures",
+                               NULL };
     c->state = SB_CELL_IS_EVALUATED;
     return start_command(c, evaluate);
 }
@@ -355,7 +374,7 @@ static int start_cell(const sb_sweep *s, int number)
     if (!has_file(c, "backbone.safetensors"))
         return start_training(s, number);
     c->began = sb_now();
-    return start_evaluation(c);
+    return start_evaluation(s, c);
 }
 
 /* Why a command failed: the last line that it said. */
@@ -453,7 +472,7 @@ static int on_end(const sb_sweep *s, progress *p, int number, int status, bool s
         return 0;
     }
     if (good && c->state == SB_CELL_TRAINS)
-        return start_evaluation(c);
+        return start_evaluation(s, c);
     if (!good) {
         fail_as_said(s, c, status);
     } else {

@@ -3,6 +3,7 @@
  * The sweep's directory has
  *
  *     grid, recipe.yaml    the axes, an argument a line, and the recipe as it was at the start
+ *     folder               where that was: what relative paths in them mean, wherever the sweep goes on from
  *     NUMBER-VALUES/       a run directory for each cell
  *     log/CELL.log         what the cell's commands said
  *     table.csv, table.md, table.png, lock
@@ -38,17 +39,18 @@ typedef struct {
 } sb_cell;
 
 typedef struct {
-    const char *dir;
+    const char *dir, *run; /* run: the script, whole */
     sb_grid grid;
     char recipe[PATH_MAX]; /* the sweep's copy */
     sb_cell *cell;         /* [grid.cells] */
 } sb_sweep;
 
-/* Opens the sweep of `dir`, and begins it where there is none. recipe: a file; NULL: go on with the grid that
- * is there. Another grid or another recipe than the directory's is refused. Every key and value of every cell
- * is checked before anything is written. */
-int sb_sweep_open(sb_sweep *out, const char *dir, const char *recipe, const char *const *arguments,
-                  int count);
+/* Opens the sweep of `dir` (a whole path), and begins it where there is none. The process then works in the
+ * folder in which the sweep began. recipe: a file; NULL: go on with the grid that is there. run: the script
+ * that runs a cell's commands, a whole path. Another grid or another recipe than the directory's is refused.
+ * Every key and value of every cell is checked before anything is written. */
+int sb_sweep_open(sb_sweep *out, const char *dir, const char *run, const char *recipe,
+                  const char *const *arguments, int count);
 void sb_sweep_close(sb_sweep *sweep);
 
 /* Runs what is not done, `jobs` at once; prints a line as each cell ends and, on a terminal, how far the

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/path.h"    /* sb_path_whole */
 #include "proto/process.h" /* sb_stop_install */
 #include "proto/program.h" /* sb_program_* */
 #include "sweep/cells.h"   /* sb_sweep_* */
@@ -14,7 +15,7 @@
 #define EXIT_STOPPED 130 /* as ./run stop ends a run */
 
 typedef struct {
-    const char *recipe, *dir;
+    const char *recipe, *dir, *run;
     char **axes;
     int axes_count, jobs;
 } arguments;
@@ -25,6 +26,7 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     switch (key) {
     case 'r': a->recipe = argument; break;
     case 'o': a->dir = argument; break;
+    case 'u': a->run = argument; break;
     case 'j': {
         char *end;
         errno = 0;
@@ -54,7 +56,9 @@ static int sweep(const arguments *a)
 {
     sb_sweep s;
     int failed = 0, done = 0;
-    if (sb_sweep_open(&s, a->dir, a->recipe, (const char *const *)a->axes, a->axes_count) != 0)
+    char dir[PATH_MAX], run[PATH_MAX];
+    if (sb_path_whole(a->dir, dir) != 0 || sb_path_whole(a->run, run) != 0 ||
+        sb_sweep_open(&s, dir, run, a->recipe, (const char *const *)a->axes, a->axes_count) != 0)
         return -1;
     for (int c = 0; c < s.grid.cells; c++)
         done += s.cell[c].state == SB_CELL_DONE;
@@ -83,6 +87,7 @@ int main(int argc, char **argv)
     const struct argp_option options[] = {
         { "recipe", 'r', "FILE", 0, "the recipe; without: goes on with the sweep in DIR", 0 },
         { "output", 'o', "DIR", 0, "the sweep's folder", 0 },
+        { "run", 'u', "SCRIPT", 0, "what runs a cell's commands (./run)", 0 },
         { "jobs", 'j', "N", 0, "cells at once (1); give each its cores with trainer.threads", 0 },
         { 0 },
     };
@@ -97,7 +102,7 @@ int main(int argc, char **argv)
                "method.name:method.queue=dcl:,swav:960. Exit status: 0, all cells are done; 1, some "
                "failed; 130, stopped.",
     };
-    arguments a = { .jobs = 1 };
+    arguments a = { .jobs = 1, .run = "./run" };
     sb_program_begin("sweep");
     argp_parse(&argp, argc, argv, 0, NULL, &a);
     return sb_program_end(sb_stop_install() == 0 ? sweep(&a) : -1);

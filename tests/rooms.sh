@@ -22,11 +22,11 @@ room loader '(proto|loader)/[a-z]+\.h'
 room augment '(proto|augment)/[a-z]+\.h|(loader|trainer)/keys\.h|kernels/(device|open)\.h|kernels/op/view\.h|loader/(index|decode|quarantine)\.h'
 room trainer '(proto|trainer|trainer/(encoders|graph|heads|methods|step))/[a-z_]+\.h|(loader|augment|evaluator)/keys\.h|loader/index\.h|trainer/(methods/methods|encoders/encoders|optimisers/optimisers)\.def|kernels/(device|op|open|staging)\.h|kernels/op/[a-z_]+\.h|kernels/share/(codes|overlap|resample|sincos)\.h'
 room evaluator '(proto|evaluator|evaluator/metrics)/[a-z]+\.h|evaluator/metrics/metrics\.def|kernels/device\.h|loader/(index|decode)\.h|augment/(order|view)\.h|kernels/op/view\.h|(loader|augment)/keys\.h|trainer/(configuration|encoder|checkpoint|npy|publish|spread|status)\.h|trainer/graph/plan\.h'
-
+room supervisor '(proto|supervisor)/[a-z]+\.h|trainer/(keys|status)\.h'
 room sweep '(proto|sweep)/[a-z]+\.h|evaluator/measure\.h|trainer/(configuration|status)\.h'
 
 # library HEADER REGEX: only these files include it.
-library() { verdict "$1 stays in its place" "$(grep -rlF "#include <$1" --include='*.[ch]' --include='*.cu' proto kernels loader augment trainer evaluator sweep | grep -vE "^($2)$")"; }
+library() { verdict "$1 stays in its place" "$(grep -rlF "#include <$1" --include='*.[ch]' --include='*.cu' proto kernels loader augment trainer supervisor evaluator sweep | grep -vE "^($2)$")"; }
 library zmq.h 'proto/socket\.c'
 library msgpack.h 'proto/message\.c'
 library yaml.h 'proto/config\.c'
@@ -37,13 +37,13 @@ library vips/ 'loader/decode\.c|evaluator/pictures\.c'
 verdict "no operation, device or graph knows the configuration" "$(grep -rnE '#include "(proto/(config|key)\.h|[a-z]+/(keys|configuration)\.h)"' --include='*.[ch]' --include='*.cu' kernels trainer/graph)"
 verdict "keys are data: they need nothing of their rooms" "$(nm -u build/libkeys.a | grep -oE 'sb_[a-z_]+' | grep -vE '^sb_(config_.*|fail|.*_table|.*_keys_.*)$')"
 
-verdict "the programs are built" "$(for program in loader augment trainer evaluator sweep; do [ -x "build/sb_$program" ] || echo "no build/sb_$program"; done)"
+verdict "the programs are built" "$(for program in loader augment trainer supervisor evaluator sweep; do [ -x "build/sb_$program" ] || echo "no build/sb_$program"; done)"
 
 # loop PROGRAM SYMBOL...: what makes the program's loop is in it and in no other one.
 loop() {
     local owner=$1 program symbol found=""
     for symbol in "${@:2}"; do
-        for program in loader augment trainer evaluator sweep; do
+        for program in loader augment trainer supervisor evaluator sweep; do
             if nm "build/sb_$program" | grep -q " T $symbol$"; then
                 [ "$program" = "$owner" ] || found+="$symbol is in sb_$program"$'\n'
             elif [ "$program" = "$owner" ]; then
@@ -55,6 +55,7 @@ loop() {
 }
 loop augment sb_dispatch_create sb_dispatch_turn sb_dispatch_take
 loop trainer sb_train sb_control_start sb_step_gradient sb_step_commit sb_publish_weights
+loop supervisor sb_supervise sb_child_start sb_log_take
 loop evaluator sb_attach sb_gallery_create sb_report_append
 verdict "the loader has no graph, no views" "$(nm build/sb_loader | grep -E ' [TtU] (sb_(device|op|graph|plan|store|view|order|step)_|dnnl_)')"
 echo "1..$number"

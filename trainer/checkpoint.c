@@ -308,6 +308,13 @@ static int load(const char *path, sb_checkpoint_view *v)
     return rc == 0 ? 0 : sb_context("%s", path);
 }
 
+static int fail_unusable(const char *run_dir, int count)
+{
+    return sb_fail(
+        "none of the %d checkpoints in %s/checkpoints can be used: move them away to start from step 0",
+        count, run_dir);
+}
+
 int sb_checkpoint_load_latest(const char *run_dir, sb_checkpoint_view *v)
 {
     int64_t *steps;
@@ -324,37 +331,70 @@ int sb_checkpoint_load_latest(const char *run_dir, sb_checkpoint_view *v)
             sb_note("checkpoint not used: %s", sb_error());
     }
     if (found == 0 && count > 0)
-        found = sb_fail(
-            "none of the %d checkpoints in %s/checkpoints can be used: move them away to start from step 0",
-            count, run_dir);
+        found = fail_unusable(run_dir, count);
     free(steps);
     return found;
 }
 
-/* 1: it is sound; 0: it is not, which was noted. */
-static int look_at(const char *path, int64_t *step)
+/* The step that a file names, and its configuration (NULL: not wanted). */
+static int read_head(const char *path, int64_t *step, char **config_text)
 {
     sb_safetensors file;
-    int rc = sb_safetensors_open(&file, path);
-    if (rc == 0) {
-        rc = read_step(&file, step) != 0 ? sb_context("%s", path) : 0;
-        sb_safetensors_close(&file);
+    if (sb_safetensors_open(&file, path) != 0)
+        return -1;
+    int rc = read_step(&file, step) != 0 ? sb_context("%s", path) : 0;
+    const char *text = sb_safetensors_metadata(&file, "smallbatch.config");
+    if (rc == 0 && config_text && text && !(*config_text = strdup(text)))
+        rc = sb_fail("out of memory for the configuration of %s", path);
+    sb_safetensors_close(&file);
+    return rc;
+}
+
+/* The newest that is sound. Returns as sb_checkpoint_latest; *count: of all. noted: why others are not is. */
+static int find_newest(const char *run_dir, bool noted, char *path, int64_t *step, char **config_text,
+                       int *count)
+{
+    int64_t *steps;
+    int found = 0;
+    *count = list_steps(run_dir, &steps);
+    if (*count < 0)
+        return -1;
+    for (int i = 0; found == 0 && i < *count; i++) {
+        if (path_of(path, run_dir, steps[i]) != 0)
+            found = -1;
+        else if (read_head(path, step, config_text) == 0)
+            found = 1;
+        else if (noted)
+            sb_note("checkpoint not used: %s", sb_error());
     }
-    if (rc != 0)
-        sb_note("checkpoint not used: %s", sb_error());
-    return rc == 0;
+    free(steps);
+    return found;
 }
 
 int sb_checkpoint_latest(const char *run_dir, char *path, int64_t *step)
 {
-    int64_t *steps;
-    int count = list_steps(run_dir, &steps), found = 0;
-    if (count < 0)
+    int count;
+    return find_newest(run_dir, true, path, step, NULL, &count);
+}
+
+int sb_checkpoint_begun(const char *run_dir, int64_t *step, char **config_text)
+{
+    char path[PATH_MAX];
+    int count;
+    *step = 0;
+    *config_text = NULL;
+    int found = find_newest(run_dir, false, path, step, config_text, &count);
+    if (found == 0 && count > 0) { /* else who goes on from it notes them */
+        found = find_newest(run_dir, true, path, step, config_text, &count);
+        return found != 0 ? found : fail_unusable(run_dir, count);
+    }
+    if (found != 0)
+        return found;
+    if (sb_rundir_path(path, run_dir, GIVEN) != 0)
         return -1;
-    for (int i = 0; found == 0 && i < count; i++)
-        found = path_of(path, run_dir, steps[i]) != 0 ? -1 : look_at(path, step);
-    free(steps);
-    return found;
+    if (access(path, F_OK) != 0)
+        return errno == ENOENT ? 0 : sb_fail_errno("%s", path);
+    return read_head(path, step, config_text) == 0 ? 1 : -1;
 }
 
 /* ---- what a run was given ------------------------------------------------------------------------------ */

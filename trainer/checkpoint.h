@@ -50,6 +50,11 @@ int sb_checkpoint_load_latest(const char *run_dir, sb_checkpoint_view *view);
 /* Path of the newest sound checkpoint (PATH_MAX bytes), and its step. 1, 0, -1. */
 int sb_checkpoint_latest(const char *run_dir, char *path, int64_t *step);
 
+/* How far the run is, and the configuration that it came there with (malloc'ed, the caller frees; NULL: none
+ * is kept): of the newest sound checkpoint, or of given.safetensors, which is step 0. 1; 0: nothing has
+ * begun, and *step is 0; -1, also where there are checkpoints and none is sound. */
+int sb_checkpoint_begun(const char *run_dir, int64_t *step, char **config_text);
+
 /* RUN/given.safetensors: the network (the parts without a prefix) as a run was given it by `init`, before its
  * first step. With it neither a start that was interrupted nor an evaluation needs the file of `init` again.
  * load: 1: read; 0: there is none, and nothing was changed; -1. */

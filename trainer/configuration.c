@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "proto/cores.h"
 #include "proto/error.h"
 
 /* ---- choices ------------------------------------------------------------------------------------------- */
@@ -254,7 +254,7 @@ static int settle(sb_settings *s, sb_config *config)
 {
     char name[SB_KEY_NAME_MAX];
     if (s->trainer.threads == 0)
-        s->trainer.threads = (int)sysconf(_SC_NPROCESSORS_ONLN);
+        s->trainer.threads = sb_cores();
     for (int v = 0; v < s->view_count; v++) {
         snprintf(name, sizeof name, "views.%d.size", v);
         if (s->views[v].size.count == 1 && settle_number(config, name, s->views[v].side) != 0)

@@ -38,6 +38,7 @@ struct sb_control {
     int ring_count;
     sb_segment_ticket broadcasts[SB_MESSAGE_SEGMENTS];
     int broadcast_count;
+    size_t memory; /* of all loaders */
     sb_socket socket;
     pthread_t thread;
     int to_thread; /* eventfd: the end */
@@ -98,6 +99,7 @@ static int welcome(sb_control *c, const sb_peer *peer, uint32_t incarnation)
     m.welcome.first = c->first;
     pthread_mutex_unlock(&c->lock);
     if (incarnation) {
+        m.welcome.memory = c->memory;
         for (int i = 0; i < c->ring_count; i++)
             m.welcome.segments[m.welcome.segment_count++] = c->rings[i]->segment.ticket;
     } else {
@@ -268,7 +270,7 @@ static void *listen_thread(void *argument)
 }
 
 int sb_control_start(sb_control **out, const char *run_dir, sb_ring *const *rings, int ring_count,
-                     const sb_segment_ticket *broadcasts, int broadcast_count, uint64_t first,
+                     const sb_segment_ticket *broadcasts, int broadcast_count, uint64_t first, size_t memory,
                      const sb_status *status)
 {
     sb_control *c = sb_zeroed(1, sizeof *c, "the control thread");
@@ -281,6 +283,7 @@ int sb_control_start(sb_control **out, const char *run_dir, sb_ring *const *ring
         memcpy(c->broadcasts, broadcasts, (size_t)broadcast_count * sizeof *broadcasts);
     c->broadcast_count = broadcast_count;
     c->first = first;
+    c->memory = memory;
     c->status = *status;
     pthread_mutex_init(&c->lock, NULL);
     c->to_thread = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

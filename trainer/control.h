@@ -9,6 +9,7 @@
 #ifndef SB_TRAINER_CONTROL_H
 #define SB_TRAINER_CONTROL_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "proto/ring.h"
@@ -17,10 +18,10 @@
 typedef struct sb_control sb_control;
 
 /* Starts the thread. The rings (one for each size of view, ascending) and the tickets for evaluators are the
- * caller's and must outlive it; `first` is the first sample needed; `phase` and counts of `status` are the
- * start of status.json. */
+ * caller's and must outlive it; `first` is the first sample needed; `memory` the bytes that loaders may take
+ * (shares.h); `phase` and counts of `status` are the start of status.json. */
 int sb_control_start(sb_control **out, const char *run_dir, sb_ring *const *rings, int ring_count,
-                     const sb_segment_ticket *broadcasts, int broadcast_count, uint64_t first,
+                     const sb_segment_ticket *broadcasts, int broadcast_count, uint64_t first, size_t memory,
                      const sb_status *status);
 
 /* Stops the thread, writes status.json with this phase ("finished", "stopped", "failed"; "training": another

@@ -147,7 +147,7 @@ int sb_guides_read(sb_guides *out, const char *run_dir, const sb_data_keys *data
         any = any || data->guides[i].weight != 0;
     if (!any)
         return 0;
-    if (sb_index_read(&index, run_dir, data->tile) != 0)
+    if (sb_index_read(&index, run_dir, data) != 0)
         return -1;
     out->rows = index.count;
     int rc = 0;

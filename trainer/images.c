@@ -31,7 +31,7 @@ int sb_images_read(sb_images *out, const char *run_dir, const sb_data_keys *data
 {
     sb_index index;
     *out = (sb_images){ .tile = data->place == SB_PLACE_GRID ? data->tile : 0 };
-    if (sb_index_read(&index, run_dir, data->tile) != 0)
+    if (sb_index_read(&index, run_dir, data) != 0)
         return -1;
     out->row_count = index.count;
     out->rows = sb_zeroed(index.count, sizeof *out->rows, "the images of a data set");

@@ -3,7 +3,7 @@
 
 static const sb_key start_keys[] = {
     SB_KEY_TEXT(sb_start_keys, init, "", "safetensors file to start from (torchvision or timm names)",
-                .apart = true),
+                .apart = true, .path = true),
 };
 
 static const sb_key continue_keys[] = {
@@ -26,7 +26,8 @@ static const sb_key continue_keys[] = {
 };
 
 static const sb_key run_keys[] = {
-    SB_KEY_TEXT(sb_run_keys, dir, "", "the run directory; empty: runs/DATE-RECIPE", .apart = true),
+    SB_KEY_TEXT(sb_run_keys, dir, "", "the run directory; empty: runs/DATE-RECIPE", .apart = true,
+                .path = true),
     SB_KEY_INT(sb_run_keys, loaders, "2", 1, 256, "loaders at the start; ./run scale changes it",
                .apart = true),
 };
@@ -45,7 +46,8 @@ static const sb_key trainer_keys[] = {
     SB_KEY_INT(sb_trainer_keys, replicas, "1", 1, SB_REPLICAS_MAX,
                "compute as so many devices would: norms see a share of the batch, the loss all of it"),
     SB_KEY_INT64(sb_trainer_keys, steps, "1000", 1, 1e12, "optimiser steps of the run"),
-    SB_KEY_INT(sb_trainer_keys, threads, "0", 0, 1024, "compute threads, part of the result; 0: all cores"),
+    SB_KEY_INT(sb_trainer_keys, threads, "0", 0, 1024,
+               "compute threads, part of the result; 0: the cores that may be used"),
     SB_KEY_CHOICE(sb_trainer_keys, precision, "auto", "auto|f32|tf32|bf16|f16",
                   "of the backbone; auto: bf16 on a GPU that has it, f32 elsewhere"),
     SB_KEY_INT(sb_trainer_keys, checkpoint_every, "50", 1, 1 << 30, "steps between checkpoints",

@@ -51,7 +51,7 @@ typedef struct {
     sb_recompute recompute;
     int replicas;  /* devices whose computation is done, one after the other */
     int64_t steps; /* optimiser steps of the whole run */
-    int threads;   /* compute threads; 0 = all cores. Fixed for the life of a run */
+    int threads;   /* compute threads; 0 = the cores that may be used. Fixed for the life of a run */
     sb_precision precision;
     int checkpoint_every, checkpoint_keep;
     int look_every; /* steps; 0: never (collapse.h) */

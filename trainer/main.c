@@ -1,4 +1,4 @@
-/* main.c of sb_trainer: prepares, trains, reports and exports a run. */
+/* main.c of sb_trainer: prepares, trains and exports a run. */
 #include <argp.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -20,10 +20,9 @@
 #include "trainer/catalogue.h"     /* sb_catalogue */
 #include "trainer/configuration.h" /* sb_settings_* */
 #include "trainer/export.h"        /* sb_export_backbone */
-#include "trainer/follow.h"        /* sb_follow */
 #include "trainer/loss.h"          /* sb_loss */
 #include "trainer/planner.h"       /* sb_planner_* */
-#include "trainer/status.h"        /* sb_status_read, sb_status_line */
+#include "trainer/resume.h"        /* sb_resume */
 #include "trainer/train.h"         /* sb_train */
 
 typedef struct arguments arguments;
@@ -39,9 +38,6 @@ typedef struct {
 struct arguments {
     const command *command;
     const char *recipe, *output, *arrays, *places, *images, *guides;
-    bool follow, has_seen;
-    int watch;
-    long seen[SB_LOGS];
     int64_t step;
     size_t memory[SIZES_MAX]; /* bytes of devices; none: of the one that is here */
     int memory_count;
@@ -51,8 +47,8 @@ struct arguments {
     int target_count;
 };
 
-/* runs/DATE-TIME-RECIPE, with a number where that is taken. */
-static int name_run(sb_run_keys *run, const char *recipe)
+/* Makes runs/DATE-TIME-RECIPE, with a number where that is taken. */
+static int make_named(sb_run_keys *run, const char *recipe)
 {
     char stamp[32], name[64];
     time_t now = time(NULL);
@@ -66,8 +62,9 @@ static int name_run(sb_run_keys *run, const char *recipe)
         *dot = '\0';
     for (int attempt = 0; attempt < 100; attempt++) {
         snprintf(run->dir, sizeof run->dir, attempt ? "runs/%s-%s-%d" : "runs/%s-%s", stamp, name, attempt);
-        if (access(run->dir, F_OK) != 0)
-            return 0;
+        const int made = sb_rundir_new(run->dir);
+        if (made != 0)
+            return made < 0 ? -1 : 0;
     }
     return sb_fail("%s and a hundred names like it are taken", run->dir);
 }
@@ -88,11 +85,8 @@ static int read_recipe(const arguments *a, const char *data, sb_settings *settin
 /* The run directory with the whole configuration in it. */
 static int make_run(const sb_config *config, const char *dir)
 {
-    char *text = sb_config_text(config, sb_tables, false), path[PATH_MAX];
-    int rc = 0;
-    if (!text || sb_rundir_create(dir) != 0 || sb_rundir_path(path, dir, "config.yaml") != 0 ||
-        sb_file_replace(path, text, strlen(text)) != 0)
-        rc = -1;
+    char *text = sb_config_text(config, sb_tables, false);
+    const int rc = text && sb_rundir_create(dir) == 0 ? sb_rundir_take(dir, text) : -1;
     free(text);
     return rc;
 }
@@ -105,7 +99,7 @@ static int prepare(const arguments *a)
     int rc = -1;
     if (read_recipe(a, NULL, &settings, &config) == 0 && sb_planner_settle(&settings, &config) == 0 &&
         sb_train_check(&settings) == 0 &&
-        (settings.run.dir[0] != '\0' || name_run(&settings.run, a->recipe ? a->recipe : "run") == 0) &&
+        (settings.run.dir[0] != '\0' || make_named(&settings.run, a->recipe ? a->recipe : "run") == 0) &&
         sb_config_settle(&config, "run.dir", settings.run.dir) == 0 &&
         sb_outfile_check_run_dir(settings.run.dir) == 0)
         rc = make_run(&config, settings.run.dir);
@@ -182,18 +176,7 @@ static int say_time(const arguments *a)
     return 0;
 }
 
-static int status(const arguments *a)
-{
-    const char *run_dir = a->rest[0];
-    if (a->follow)
-        return sb_follow(run_dir, a->watch, a->has_seen ? a->seen : NULL);
-    sb_status now;
-    char line[256];
-    if (sb_status_read(run_dir, &now) != 0 || sb_status_line(&now, line, sizeof line) != 0)
-        return -1;
-    printf("%s\n", line);
-    return 0;
-}
+static int resume(const arguments *a) { return sb_resume(a->rest[0], a->rest + 1, a->rest_count - 1); }
 
 static int train(const arguments *a)
 {
@@ -240,8 +223,8 @@ static const command commands[] = {
     { "loss", 0, INT_MAX, loss },
     { "keys", 0, 1, keys },
     { "methods", 0, 1, methods },
+    { "resume", 1, INT_MAX, resume },
     { "train", 1, 1, train },
-    { "status", 1, 1, status },
     { "export", 1, 1, export },
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
@@ -255,19 +238,7 @@ static const command *command_of(const char *name)
     return NULL;
 }
 
-enum {
-    KEY_RECIPE = 0x100,
-    KEY_FOLLOW,
-    KEY_WATCH,
-    KEY_SEEN,
-    KEY_TARGET,
-    KEY_ARRAYS,
-    KEY_PLACES,
-    KEY_IMAGES,
-    KEY_GUIDES,
-    KEY_STEP,
-    KEY_MEMORY
-};
+enum { KEY_RECIPE = 0x100, KEY_TARGET, KEY_ARRAYS, KEY_PLACES, KEY_IMAGES, KEY_GUIDES, KEY_STEP, KEY_MEMORY };
 
 /* A whole number of an option. */
 static long long number(struct argp_state *state, const char *option, const char *text, long long least,
@@ -298,13 +269,6 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     arguments *a = state->input;
     switch (key) {
     case KEY_RECIPE: a->recipe = argument; break;
-    case KEY_FOLLOW: a->follow = true; break;
-    case KEY_WATCH: a->watch = (int)number(state, "--watch", argument, 1, INT_MAX); break;
-    case KEY_SEEN:
-        a->has_seen = sscanf(argument, "%ld %ld %ld", &a->seen[0], &a->seen[1], &a->seen[2]) == SB_LOGS;
-        if (!a->has_seen)
-            argp_error(state, "--seen %s: not three numbers of bytes", argument);
-        break;
     case KEY_TARGET:
         if (a->target_count == SB_VIEWS_MAX)
             argp_error(state, "--target: at most %d", SB_VIEWS_MAX);
@@ -345,12 +309,6 @@ int main(int argc, char **argv)
         { "recipe", KEY_RECIPE, "FILE", 0, "prepare, plan, needs, time: YAML recipe", 0 },
         { "device-memory", KEY_MEMORY, "SIZE", 0,
           "plan: of a device that is not here, 8GiB or 6000MiB; once for each", 0 },
-        { "follow", KEY_FOLLOW, NULL, 0, "status: go on until the run ends", 0 },
-        { "watch", KEY_WATCH, "PID", 0, "status --follow: end with this process", 0 },
-        { "seen", KEY_SEEN, "BYTES", 0,
-          "status --follow: of the logs of trainer, augment and loaders, that are not shown; else all that "
-          "is there",
-          0 },
         { "output", 'o', "PATH", 0, "export: the file of the backbone. loss: the folder of the gradients",
           0 },
         { "target", KEY_TARGET, "FILE", 0,
@@ -377,15 +335,19 @@ int main(int argc, char **argv)
             "prepare [KEY=VALUE...]\nplan [KEY=VALUE...]\nkeys [CHOICE]\nmethods [NAME]\nmemory\nneeds "
             "[KEY=VALUE...]\ntime "
             "[KEY=VALUE...]\nloss "
-            "METHOD A.npy B.npy [KEY=VALUE...] -o FOLDER\ntrain RUN_DIR\nstatus RUN_DIR\nexport "
+            "METHOD A.npy B.npy [KEY=VALUE...] -o FOLDER\nresume RUN_DIR [KEY=VALUE...]\ntrain "
+            "RUN_DIR\nexport "
             "RUN_DIR -o FILE",
-        .doc = "Prepares, trains, reports and exports a run. Used by ./run.\v"
-               "train exits with 0 when the run is finished, 3 when it was asked to stop and has saved its "
-               "last finished step, 5 when it has saved it because its views have another size from the next "
-               "step on, and is to be started again; 1 when it cannot go on.\n\n"
-               "loss prints a method's loss of embeddings from files, f32 [N, d] a view, and writes into the "
-               "folder gradient.V.npy for each view V, and what the method has of its own: arrays/, "
-               "gradients/ and after/NAME.npy.",
+        .doc =
+            "Prepares, trains and exports a run. Used by ./run.\v"
+            "train exits with 0 when the run is finished, 3 when it was asked to stop and has saved its "
+            "last finished step, 5 when it has saved it because its views have another size from the next "
+            "step on, and is to be started again; 1 when it cannot go on.\n\n"
+            "resume makes a run ready for train: it applies keys and checks the configuration. It exits with "
+            "6 when the run is finished; 1 when it cannot go on so.\n\n"
+            "loss prints a method's loss of embeddings from files, f32 [N, d] a view, and writes into the "
+            "folder gradient.V.npy for each view V, and what the method has of its own: arrays/, "
+            "gradients/ and after/NAME.npy.",
     };
     arguments a = { 0 };
     sb_program_begin("trainer");

@@ -22,11 +22,11 @@ int sb_status_write(const char *run_dir, const sb_status *s)
     if (sb_rundir_path(path, run_dir, "status.json") != 0 ||
         sb_rundir_path(temporary, run_dir, "status.json.tmp") != 0)
         return -1;
-    json_t *root = json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:s, s:i, s:I}", "phase", s->phase, "step",
-                             (json_int_t)s->step, "steps", (json_int_t)s->steps, "loss", s->loss,
-                             "images_per_second", s->images_per_second, "eta_s", s->eta_s, "waited",
-                             s->waited, "bottleneck", s->bottleneck, "loaders", s->loaders, "quarantined",
-                             (json_int_t)s->quarantined);
+    json_t *root = json_pack("{s:s, s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:s, s:i, s:I}", "phase", s->phase,
+                             "reason", s->reason, "step", (json_int_t)s->step, "steps", (json_int_t)s->steps,
+                             "loss", s->loss, "images_per_second", s->images_per_second, "eta_s", s->eta_s,
+                             "waited", s->waited, "bottleneck", s->bottleneck, "loaders", s->loaders,
+                             "quarantined", (json_int_t)s->quarantined);
     if (!root)
         return sb_fail("status.json: a value is not a number");
     int rc = json_dump_file(root, temporary, JSON_INDENT(1)) != 0 ? sb_fail_errno("writing %s", temporary)
@@ -41,7 +41,7 @@ int sb_status_read(const char *run_dir, sb_status *s)
 {
     char path[PATH_MAX];
     json_error_t error;
-    const char *phase, *bottleneck;
+    const char *phase, *reason = "", *bottleneck;
     json_int_t step, steps, quarantined;
     if (sb_rundir_path(path, run_dir, "status.json") != 0)
         return -1;
@@ -50,10 +50,10 @@ int sb_status_read(const char *run_dir, sb_status *s)
     json_t *root = json_load_file(path, 0, &error);
     *s = (sb_status){ 0 };
     if (!root ||
-        json_unpack_ex(root, &error, 0, "{s:s, s:I, s:I, s:F, s:F, s:F, s:F, s:s, s:i, s:I}", "phase", &phase,
-                       "step", &step, "steps", &steps, "loss", &s->loss, "images_per_second",
-                       &s->images_per_second, "eta_s", &s->eta_s, "waited", &s->waited, "bottleneck",
-                       &bottleneck, "loaders", &s->loaders, "quarantined", &quarantined) != 0) {
+        json_unpack_ex(root, &error, 0, "{s:s, s?:s, s:I, s:I, s:F, s:F, s:F, s:F, s:s, s:i, s:I}", "phase",
+                       &phase, "reason", &reason, "step", &step, "steps", &steps, "loss", &s->loss,
+                       "images_per_second", &s->images_per_second, "eta_s", &s->eta_s, "waited", &s->waited,
+                       "bottleneck", &bottleneck, "loaders", &s->loaders, "quarantined", &quarantined) != 0) {
         json_decref(root);
         return sb_fail("%s: %s", path, error.text);
     }
@@ -64,6 +64,8 @@ int sb_status_read(const char *run_dir, sb_status *s)
     s->quarantined = (uint32_t)quarantined;
     snprintf(s->phase, sizeof s->phase, "%s", phase);
     snprintf(s->bottleneck, sizeof s->bottleneck, "%s", bottleneck);
+    snprintf(s->reason, sizeof s->reason, "%s", reason);
+    sb_text_clean(s->reason);
     sb_text_clean(s->phase);
     sb_text_clean(s->bottleneck);
     json_decref(root);
@@ -72,22 +74,30 @@ int sb_status_read(const char *run_dir, sb_status *s)
                            path, (long long)step, (long long)steps, s->loaders, (long long)quarantined);
 }
 
+/* "  ETA 1:02:03" into out. */
+static void write_eta(double seconds, char *out, size_t bytes)
+{
+    const long eta = seconds > 0 && seconds < 1e9 ? (long)(seconds + 0.5) : 0;
+    if (eta >= 3600)
+        snprintf(out, bytes, "  ETA %ld:%02ld:%02ld", eta / 3600, eta / 60 % 60, eta % 60);
+    else
+        snprintf(out, bytes, "  ETA %ld:%02ld", eta / 60, eta % 60);
+}
+
 int sb_status_line(const sb_status *s, char *out, size_t bytes)
 {
-    long eta = s->eta_s > 0 && s->eta_s < 1e9 ? (long)(s->eta_s + 0.5) : 0;
-    char clock[32];
-    if (eta >= 3600)
-        snprintf(clock, sizeof clock, "%ld:%02ld:%02ld", eta / 3600, eta / 60 % 60, eta % 60);
-    else
-        snprintf(clock, sizeof clock, "%ld:%02ld", eta / 60, eta % 60);
-    bool waits = s->images_per_second == 0 && s->step < s->steps && strcmp(s->phase, "training") == 0;
-    int used = !waits ? snprintf(out, bytes,
-                                 "step %" PRId64 "/%" PRId64
-                                 "  loss %.4f  %.1f images/s  ETA %s  waited %.0f %%  slowest: %s",
-                                 s->step, s->steps, s->loss, s->images_per_second, clock, 100 * s->waited,
-                                 s->bottleneck)
-                      : snprintf(out, bytes, "step %" PRId64 "/%" PRId64 "  the first batch is being made",
-                                 s->step, s->steps);
+    char eta[32] = "";
+    const bool trains = strcmp(s->phase, "training") == 0;
+    if (trains)
+        write_eta(s->eta_s, eta, sizeof eta);
+    int used = s->images_per_second == 0 && s->step < s->steps && trains
+                   ? snprintf(out, bytes, "step %" PRId64 "/%" PRId64 "  the first batch is being made",
+                              s->step, s->steps)
+                   : snprintf(out, bytes,
+                              "step %" PRId64 "/%" PRId64
+                              "  loss %.4f  %.1f images/s%s  waited %.0f %%  slowest: %s",
+                              s->step, s->steps, s->loss, s->images_per_second, eta, 100 * s->waited,
+                              s->bottleneck);
     if (used > 0 && (size_t)used < bytes && s->quarantined > 0)
         used += snprintf(out + used, bytes - (size_t)used, "  quarantined: %" PRIu32, s->quarantined);
     return used > 0 && (size_t)used < bytes ? 0 : sb_fail("the status line does not fit %zu bytes", bytes);

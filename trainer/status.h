@@ -15,14 +15,16 @@ typedef struct {
     char bottleneck[16]; /* the slowest stage: read, decode, augment, train */
     int loaders;
     uint32_t quarantined;
-    char phase[32]; /* training, finished, stopped, failed */
+    char phase[32];   /* training, finished, stopped, failed */
+    char reason[512]; /* of a failure; "": none is known */
 } sb_status;
 
 /* Renames status.json into place. Not synced: it is written every second and only says how things stand. */
 int sb_status_write(const char *run_dir, const sb_status *status);
 int sb_status_read(const char *run_dir, sb_status *status);
 
-/* "step 120/240  loss 1.2340  85.1 images/s  ETA 0:42  waited 3 %  slowest: train" */
+/* "step 120/240  loss 1.2340  85.1 images/s  ETA 0:42  waited 3 %  slowest: train". Without an ETA where it
+ * does not train. */
 int sb_status_line(const sb_status *status, char *out, size_t bytes);
 
 /* A line of metrics.jsonl: the step, and what collapse.h and leak.h saw where they looked in this step. */

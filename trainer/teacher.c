@@ -22,7 +22,7 @@ static const sb_key keys[] = {
                 "the teacher's encoder, for methods that have one; behind its name keys of its own: "
                 "vit_small pool=class registers=4"),
     SB_KEY_TEXT(sb_teacher_keys, file, "", "safetensors file with its weights (torchvision or timm names)",
-                .apart = true),
+                .apart = true, .path = true),
 };
 
 const sb_key_table sb_teacher_table = SB_KEY_TABLE("teacher", NULL, sb_teacher_keys, keys);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "kernels/open.h"       /* sb_device_* */
+#include "loader/index.h"       /* sb_index_read */
 #include "proto/error.h"        /* sb_fail, sb_note */
 #include "proto/layout.h"       /* sb_layout_* */
 #include "proto/memory.h"       /* sb_zeroed */
@@ -25,6 +26,7 @@
 #include "trainer/collapse.h"   /* sb_collapse_look */
 #include "trainer/control.h"    /* sb_control_* */
 #include "trainer/export.h"     /* sb_export_backbone */
+#include "trainer/finish.h"     /* sb_finish */
 #include "trainer/guides.h"     /* sb_guides_* */
 #include "trainer/images.h"     /* sb_images_* */
 #include "trainer/leak.h"       /* sb_leak_look */
@@ -32,7 +34,9 @@
 #include "trainer/precision.h"  /* sb_precision_* */
 #include "trainer/publish.h"    /* sb_publish_* */
 #include "trainer/remarks.h"    /* sb_remarks */
+#include "trainer/resume.h"     /* sb_resume_check */
 #include "trainer/schedule.h"   /* sb_schedule_lr */
+#include "trainer/shares.h"     /* sb_shares_* */
 #include "trainer/status.h"     /* sb_status, sb_metrics_* */
 #include "trainer/step/step.h"  /* sb_step_* */
 #include "trainer/teacher.h"    /* sb_teacher_take */
@@ -62,7 +66,9 @@ typedef struct {
     sb_leak leak;
     double leak_gap; /* of the step in work; NAN: it is not looked at */
     sb_publisher publisher;
-    float *embeddings; /* [views * batch, width] of the last step, host */
+    sb_memory_limits may; /* before this process took any */
+    size_t loaders;       /* bytes for all loaders */
+    float *embeddings;    /* [views * batch, width] of the last step, host */
 } train;
 
 /* ---- the batch ----------------------------------------------------------------------------------------- */
@@ -577,6 +583,39 @@ static void print_budget(const train *t)
             (double)b.batch / mib, rings / mib, b.chunks, b.chunks == 1 ? "" : "s");
 }
 
+/* Shared memory of a run: views, tiles, and what evaluators read. */
+static size_t ring_bytes(const train *t)
+{
+    const size_t tile = (size_t)t->config.data.tile * (size_t)t->config.data.tile *
+                        (size_t)t->config.data.channels;
+    size_t bytes = tile * sb_layout_tiles(t->config.loader.slots, t->config.trainer.batch, tile) +
+                   t->publisher.embeddings.segment.ticket.bytes + t->publisher.weights.segment.ticket.bytes;
+    for (int i = 0; i < t->layout.class_count; i++)
+        bytes += t->rings[i].segment.ticket.bytes;
+    return bytes;
+}
+
+/* What is left for loaders. */
+static int share_memory(train *t)
+{
+    sb_step_budget b;
+    sb_index index;
+    if (sb_index_read(&index, t->run_dir, &t->config.data) != 0)
+        return -1;
+    sb_step_measure(t->step, &b);
+    const size_t own = sb_shares_process(t->device->host_memory),
+                 step = b.weights + b.packed + b.activations + b.batch;
+    const sb_shares shares = { .may = t->may,
+                               .trainer = own + (t->device->host_memory ? step : 0),
+                               .rings = ring_bytes(t),
+                               .augment = own,
+                               .loaders = t->config.run.loaders,
+                               .cache = (size_t)t->config.loader.cache_mb << 20 };
+    const int rc = sb_shares_divide(&shares, &index, t->config.data.channels, &t->loaders);
+    sb_index_free(&index);
+    return rc;
+}
+
 /* Device, networks, memory: all that follows from the configuration alone. */
 static int make_step(train *t)
 {
@@ -609,6 +648,15 @@ static int read_guides(train *t)
     return 0;
 }
 
+/* Whether it can go on from where it is, with its configuration as it is now. */
+static int open_run(train *t)
+{
+    if (sb_settings_of_run(&t->config, t->run_dir, &t->config_text) != 0 ||
+        sb_rundir_lock(t->run_dir, "trainer.lock") < 0)
+        return -1;
+    return sb_resume_check(t->run_dir, &t->number);
+}
+
 static bool sizes_change(const train *t)
 {
     bool change = false;
@@ -618,14 +666,9 @@ static bool sizes_change(const train *t)
 }
 
 /* Gives the views the sizes that they have after the newest checkpoint. */
-static int set_sizes(train *t)
+static void set_sizes(train *t)
 {
-    char path[PATH_MAX];
-    int64_t step = 0;
-    if (sizes_change(t) && sb_checkpoint_latest(t->run_dir, path, &step) < 0)
-        return -1;
-    t->until = sb_view_sides_at(t->config.views, t->config.view_count, step, t->config.trainer.steps);
-    return 0;
+    t->until = sb_view_sides_at(t->config.views, t->config.view_count, t->number, t->config.trainer.steps);
 }
 
 /* The checkpoint that was restored asks for the sizes that were set: it need not be the newest, if that is
@@ -652,9 +695,9 @@ static int check_sizes(train *t)
 
 static int setup(train *t)
 {
-    if (sb_settings_of_run(&t->config, t->run_dir, &t->config_text) != 0 ||
-        sb_rundir_lock(t->run_dir, "trainer.lock") < 0 || count_images(t) != 0 || read_guides(t) != 0 ||
-        set_sizes(t) != 0 || make_step(t) != 0)
+    t->may = sb_shares_look();
+    set_sizes(t);
+    if (count_images(t) != 0 || read_guides(t) != 0 || make_step(t) != 0)
         return -1;
     sb_device_introduce(t->device);
     int width, rows = t->config.view_count * t->config.trainer.batch;
@@ -668,6 +711,8 @@ static int setup(train *t)
         publish_weights(t) != 0)
         return -1;
     print_budget(t);
+    if (share_memory(t) != 0)
+        return -1;
     sb_remarks(&t->config, sb_step_method(t->step));
     t->status = (sb_status){ .step = t->number, .steps = t->config.trainer.steps, .phase = "training" };
     sb_ring *rings[SB_VIEWS_MAX];
@@ -676,7 +721,7 @@ static int setup(train *t)
     const sb_segment_ticket broadcasts[] = { t->publisher.embeddings.segment.ticket,
                                              t->publisher.weights.segment.ticket };
     return sb_control_start(&t->control, t->run_dir, rings, t->layout.class_count, broadcasts, 2,
-                            sample_number(t, 0), &t->status);
+                            sample_number(t, 0), t->loaders, &t->status);
 }
 
 /* The device before the host memory that it may be copying from and to. */
@@ -718,9 +763,16 @@ static int finish(train *t)
 sb_train_end sb_train(const char *run_dir)
 {
     train t = { .run_dir = run_dir };
-    sb_train_end end = setup(&t) != 0 ? SB_TRAIN_FAILED : run_steps(&t);
-    if (end == SB_TRAIN_FINISHED && finish(&t) != 0)
-        end = SB_TRAIN_FAILED;
+    sb_train_end end = SB_TRAIN_FAILED;
+    const bool opened = open_run(&t) == 0;
+    if (opened && t.number == t.config.trainer.steps) { /* it was killed behind its last checkpoint */
+        if (sb_finish(run_dir, t.number) == 0)
+            end = SB_TRAIN_FINISHED;
+    } else if (opened && setup(&t) == 0) {
+        end = run_steps(&t);
+        if (end == SB_TRAIN_FINISHED && finish(&t) != 0)
+            end = SB_TRAIN_FAILED;
+    }
     sb_control_stop(&t.control, end == SB_TRAIN_FINISHED  ? "finished"
                                 : end == SB_TRAIN_STOPPED ? "stopped"
                                 : end == SB_TRAIN_RESIZED ? "training"

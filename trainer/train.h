@@ -14,9 +14,10 @@ typedef enum {
     SB_TRAIN_RESIZED = 5
 } sb_train_end;
 
-/* Trains the run from its newest checkpoint (or the start) to the end. FAILED: sb_error says why. STOPPED:
- * the last finished step is saved. RESIZED: it is, too, and from the next step on the views have other sizes:
- * to be called again, in a new process, which has memory and rings for those. */
+/* Trains the run from its newest checkpoint (or the start) to the end. FAILED: sb_error says why; it is so,
+ * too, where config.yaml is of another run than the checkpoint, or ends before it (resume.h). STOPPED: the
+ * last finished step is saved. RESIZED: it is, too, and from the next step on the views have other sizes: to
+ * be called again, in a new process, which has memory and rings for those. */
 sb_train_end sb_train(const char *run_dir);
 
 /* How many bytes a run of this configuration takes: memory of the device that it would use, and shared memory

@@ -5,11 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "kernels/cpu/cpu.h"
+#include "proto/cores.h"
 #include "proto/error.h"
 #include "proto/memory.h"
+#include "proto/process.h"
 
 static void close_cpu(sb_device *device)
 {
@@ -24,9 +25,9 @@ static void close_cpu(sb_device *device)
 static int cpu_available(sb_device *device, size_t *bytes)
 {
     (void)device;
-    size_t all = sb_memory_available();
-    *bytes = all > 0 ? all - all / 8
-                     : SIZE_MAX; /* the rest is for the other processes: rings, decoded images */
+    const size_t free_now = sb_memory_available(), all = free_now + sb_process_siblings_hold();
+    *bytes = free_now > 0 ? all - all / 8
+                          : SIZE_MAX; /* the rest is for the other processes: rings, decoded images */
     return 0;
 }
 
@@ -147,7 +148,7 @@ static const char *isa_name(dnnl_cpu_isa_t isa)
 int sb_device_cpu(sb_device **out, int threads)
 {
     if (threads <= 0)
-        threads = (int)sysconf(_SC_NPROCESSORS_ONLN);
+        threads = sb_cores();
     if (check_environment(threads) != 0)
         return -1;
     sb_cpu *cpu = sb_zeroed(1, sizeof *cpu, "a device");

@@ -50,9 +50,10 @@ int main(int argc, char **argv)
     static bench b;
     sb_dispatch_counts counts = { 0 };
     int rc = sb_augment_keys_of_run(&b.keys, argv[1]) != 0 ||
-             sb_index_read(&b.index, argv[1], b.keys.data.tile) != 0 ||
+             sb_index_read(&b.index, argv[1], &b.keys.data) != 0 ||
              sb_order_create(&b.order, &b.index, &b.keys) != 0 ||
-             sb_dispatch_create(&b.dispatch, argv[1], &b.keys, &b.index, b.order, 0, never_made, NULL) != 0;
+             sb_dispatch_create(&b.dispatch, argv[1], &b.keys, &b.index, b.order, 0, 0, never_made, NULL) !=
+                 0;
     if (rc == 0 && !(b.seen = calloc(b.index.count, sizeof *b.seen)))
         rc = sb_fail("out of memory");
     while (rc == 0 && counts.loaders < (uint32_t)atoi(argv[2])) {

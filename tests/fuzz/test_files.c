@@ -135,8 +135,9 @@ static bool use_index(sb_index *x)
 static bool read_index(const uint8_t *data, size_t bytes)
 {
     sb_index x;
+    static const sb_data_keys keys = { .path = "photos", .tile = 64 };
     write_file("index.csv", data, bytes);
-    return sb_index_read(&x, folder, 64) == 0 && use_index(&x);
+    return sb_index_read(&x, folder, &keys) == 0 && use_index(&x);
 }
 
 static int scan_manifest(sb_index *out)
@@ -169,6 +170,7 @@ static void test_hostile_indexes(void **state)
         { "a.png,0,1,1,400,300,0,1,380,10,,0,0,0,0,0,2147483647,10,64,64\n", false },
         { "a.png,0,1,1,400,300,0,0,0,0,,0,337,0,64,64,0,0,0,0\n", false },
         { "a.png,0,1,1,536870911,536870911,1,0,0,0,,0,0,0,0,0,0,0,536870911,536870911\n", true },
+        { "../a.png,0,1,1,400,300,0,1,380,10,,0,0,0,0,0,380,10,64,64\n", false },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char text[512];

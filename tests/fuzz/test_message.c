@@ -43,15 +43,15 @@ static void test_the_meaning(void **state)
     assert_int_equal(sb_message_unpack(&m, data, make_frame(1, true, data)), 0);
     assert_true(m.type == SB_MESSAGE_WELCOME && m.welcome.incarnation == 7 && m.welcome.pid == 4711 &&
                 m.welcome.start == 99);
-    assert_true(m.welcome.first == 5000000000 && m.welcome.segment_count == 1 &&
-                m.welcome.segments[0].id == 0x1122334455667788);
+    assert_true(m.welcome.first == 5000000000 && m.welcome.memory == 6000000000 &&
+                m.welcome.segment_count == 1 && m.welcome.segments[0].id == 0x1122334455667788);
     assert_true(m.welcome.segments[0].kind == SB_SEGMENT_TILES && m.welcome.segments[0].fd == 5 &&
                 m.welcome.segments[0].bytes == 8192);
     assert_int_equal(sb_message_unpack(&m, data, make_frame(5, false, data)), 0);
     assert_true(m.type == SB_MESSAGE_WORK && m.work.segment == 42 && m.work.slot == 3 &&
                 m.work.generation == 70000);
     assert_true(m.work.sample == 1 && m.work.image == UINT32_MAX && m.work.left == -5 &&
-                m.work.top == INT32_MAX && m.work.side == 1024);
+                m.work.top == INT32_MAX && m.work.side == 1024 && m.work.memory == 7000000000);
     assert_int_equal(sb_message_unpack(&m, data, make_frame(6, false, data)), 0);
     assert_true(m.type == SB_MESSAGE_DONE && m.done.bad == 2 && m.done.decode_ns == 300);
     assert_string_equal(m.done.reason, "cannot be decoded: \xC3\xA4 \xF0\x9F\x90\x88");
@@ -75,7 +75,7 @@ static void test_cut_and_grown_messages(void **state)
         }
         data[1] = 1;
         sb_message_unpack(&m, data, bytes);
-        assert_non_null(strstr(sb_error(), "message of version 1, this program speaks version 2"));
+        assert_non_null(strstr(sb_error(), "message of version 1, this program speaks version 3"));
     }
     memset(data, 0x91, sizeof data); /* arrays of arrays */
     assert_int_equal(sb_message_unpack(&m, data, SB_MESSAGE_MAX), -1);

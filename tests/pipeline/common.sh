@@ -12,6 +12,7 @@ DEADLINE=900 # seconds
 # Built once here: each ./run would look for packages and call make, which takes 0.7 s of a core.
 [ -n "${SB_BUILD:-}" ] || make -s all >&2 || exit 1
 export SB_BUILD=${SB_BUILD:-build}
+export XDG_STATE_HOME=$work/state # the runs that a command without one chooses from
 export XDG_CACHE_HOME=$work/cache # what the GPU's device keeps there is the test's, not the user's
 number=0 failed=0
 

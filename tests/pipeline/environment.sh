@@ -59,7 +59,8 @@ all_damaged() {
     half_done all
     truncate -s 1000000 "$work/all/checkpoints/step-000000002.safetensors"
     hurt "$work/all/checkpoints/step-000000004.safetensors"
-    says 1 "none of the 2 checkpoints in $work/all/checkpoints can be used" ./run resume "$work/all" && nothing_left
+    says 1 "none of the 2 checkpoints in $work/all/checkpoints can be used" ./run resume "$work/all" && nothing_left &&
+        says 0 "$work/all: failed, .*: trainer cannot go on: .*none of the 2 checkpoints" ./run status "$work/all"
 }
 
 # damaged FILE SED PATTERN: the reference's FILE after SED; the error matches PATTERN.
@@ -71,26 +72,44 @@ damaged() {
 changed_files() {
     half_done changed
     cp -a "$work/images" "$work/kept"
-    touch "$work/images/03.jpg"
-    mv "$work/images/07.jpg" "$work/07.jpg"
-    says 0 "03.jpg was changed since the run began" ./run resume "$work/changed"
+    touch "$work/images/05.jpg"
+    echo >>"$work/images/03.jpg"
+    rm "$work/images/07.jpg"
+    says 0 "03.jpg was changed since the run began" build/sb_augment --check "$work/changed"
     local status=$?
-    mv "$work/07.jpg" "$work/images/07.jpg"
-    [ $status -eq 0 ] && grep -q "07.jpg has vanished since the run began" "$work/out"
+    cp -a "$work"/kept/* "$work/images"
+    [ $status -eq 0 ] && grep -q "07.jpg has vanished since the run began" "$work/out" && grep -q "1 of the files have another time than when the run began" "$work/out"
 }
 
 second_supervisor() {
     run_small busy trainer.steps=10000 --detach || return 1
-    local holder status
-    holder=$(cat "$work/busy/lock")
-    says 1 "$work/busy is in use by process $holder" ./run resume "$work/busy" &&
-        says 1 "$work/busy is in use by process $holder" ./run resume "$work/busy" --detach &&
-        says 1 "$work/busy is in use by process $holder" ./run supervise "$work/busy" &&
+    local status
+    says 1 "$work/busy is running already: ./run status" ./run resume "$work/busy" &&
+        says 1 "$work/busy is running already: ./run status" ./run resume "$work/busy" --detach &&
         says 1 "$work/busy is a run already: resume it" ./run train demo data.path="$work/images" run.dir="$work/busy" "${small[@]}"
     status=$?
-    # Twice Ctrl-C: at once, even where the trainer does not answer.
-    wait_step "$work/busy" 1 && pause trainer busy && kill -TERM "$holder" && until_true "the trainer's being told" is_told "sb_trainer train $work/busy" &&
-        kill -TERM "$holder" && nothing_left && return $status
+    # At once, even where the trainer does not answer; and nothing is left that answers.
+    wait_step "$work/busy" 1 && pause trainer busy && says 0 "stopped at once; go on from the newest checkpoint" ./run stop "$work/busy" --now &&
+        nothing_left && says 1 "$work/busy is not running" ./run stop "$work/busy" && says 1 "$work/busy is not running" ./run scale "$work/busy" loaders=3 &&
+        says 0 "$work/busy: stopped, .*; go on with" ./run status && return $status
+}
+
+# A lock that names a process of somebody else: it is not signalled, and the run goes on.
+strange_lock() {
+    sleep 1000 &
+    local bystander=$!
+    half_done strange
+    echo $bystander >"$work/strange/lock"
+    says 1 "is not running" ./run stop "$work/strange" && says 0 "ended without a word|has not trained yet" ./run status "$work/strange" &&
+        ./run resume "$work/strange" && same strange reference && kill $bystander
+}
+
+on_one=(taskset -c "$(taskset -cp $$ | sed 's/.*: //; s/[-,].*//')") # the first processor that this shell may use
+one_core() { says 0 "device: CPU, 1 thread," "${on_one[@]}" ./run train demo data.path="$work/images" run.dir="$work/one" "${small[@]}" trainer.steps=2 trainer.threads=0; }
+
+fewer_cores() {
+    half_done fewer && rm "$work/fewer/checkpoints/step-000000004.safetensors" && "${on_one[@]}" ./run resume "$work/fewer" &&
+        grep -q "resuming after step 2" "$work/fewer/log/trainer.log" && same fewer reference
 }
 
 # in_space SCRIPT: as root of an own mount namespace.
@@ -197,15 +216,20 @@ else
     for what in "unreadable data" "an unreadable image" "no permission to write"; do ok "refused: $what # SKIP root cannot give up its privileges here" true; done
 fi
 
+# Processors
+ok "bound to one processor: one thread" one_core
+ok "resumed with fewer processors: the same weights" fewer_cores
+
 # Commands
 for verb in train resume status stop scale export "evaluate $work/reference" "embed $work/reference" index check; do
     ok "${verb% *}: a wrong option" bash -c "./run $verb --wrong >$work/out 2>&1 </dev/null && exit 1; cat $work/out; grep -qE 'wrong|unrecognized' $work/out"
     ok "${verb% *} --help" says 0 "usage:" ./run "${verb% *}" --help
 done
-for program in loader augment trainer evaluator; do
+for program in loader augment trainer evaluator supervisor; do
     ok "sb_$program: --help and a wrong option" eval 'says 0 "Usage: " build/sb_$program --help && says 64 "unrecognized option .--wrong" build/sb_$program --wrong'
 done
-ok "a second supervisor, a taken directory, Ctrl-C twice" second_supervisor
+ok "a second supervisor, a taken directory, a stop at once" second_supervisor
+ok "a lock with the number of somebody else's process" strange_lock
 
 # Run directories
 ok "the newest checkpoint is damaged: the one before is used" newest_damaged

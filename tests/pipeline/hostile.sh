@@ -39,7 +39,7 @@ nobody_believed() {
 
 # Programs of which the loader is no loader at its first, third and fifth start.
 make_lazy() {
-    mkdir -p "$work/programs/lazy" && ln -s "$PWD"/build/sb_{trainer,augment} "$work/programs" && ln -s "$PWD/$tool" "$work/programs/lazy/sb_loader" &&
+    mkdir -p "$work/programs/lazy" && ln -s "$PWD"/build/sb_{trainer,augment,supervisor} "$work/programs" && ln -s "$PWD/$tool" "$work/programs/lazy/sb_loader" &&
         cat >"$work/programs/sb_loader" <<END
 #!/bin/bash
 starts=\$(stat -c %s "$work/starts" 2>/dev/null || echo 0)

@@ -12,6 +12,7 @@
 #include <zmq.h>
 
 #include "proto/process.h"
+#include "proto/request.h"
 #include "proto/ring.h"
 #include "proto/rundir.h"
 #include "proto/socket.h"
@@ -137,7 +138,7 @@ static int join(const char *run_dir, const char *owner, uint32_t role, const sb_
     const sb_message hello = { .type = SB_MESSAGE_HELLO,
                                .hello = { .role = role, .pid = as->pid, .start = as->start } };
     int refused = 0;
-    for (; sb_rundir_supervised(run_dir) && !refused; usleep(100000)) {
+    for (; sb_request_heard(run_dir) && !refused; usleep(100000)) {
         int rc = sb_socket_send(&socket, NULL, &hello) != 0
                      ? -1
                      : sb_socket_receive(&socket, NULL, &m, 100, NULL, 0);

@@ -42,22 +42,23 @@ told_to_go_on() {
     wait $run
     local status=$?
     cat "$work/out"
-    [ $status -eq 130 ] && grep -q "$2 ./run resume $work/$1" "$work/out" && resume "$1"
+    [ $status -eq 130 ] && grep -q "$2.* ./run resume $work/$1" "$work/out" && resume "$1"
 }
-train() { exec ./run train recipes/demo.yaml data.path="$work/images" run.dir="$work/$1" "${small[@]}" trainer.steps=12 >"$work/out" 2>&1; }
+# train NAME [interruptible]: Ctrl-C is ignored by a shell's background jobs, unless they are told otherwise.
+train() { exec ${2:+env --default-signal=INT} ./run train recipes/demo.yaml data.path="$work/images" run.dir="$work/$1" "${small[@]}" trainer.steps=12 >"$work/out" 2>&1; }
 
 interrupted() {
     local run
     held 4 interrupt train interrupt || return 1
     kill -TERM "$run" && go_on trainer interrupt
-    told_to_go_on interrupt ""
+    told_to_go_on interrupt "stopped after step 4, saved; go on with:"
 }
 
-# The first interrupt waits for a trainer that is stopped, the second for nobody.
+# The first Ctrl-C waits for a trainer that is stopped, the second for nobody.
 interrupted_twice() {
     local run
-    held 7 twice train twice || return 1
-    kill -TERM "$run" && until_true "the trainer's being told" is_told "sb_trainer train $work/twice" && kill -0 "$run" && kill -TERM "$run"
+    held 7 twice train twice interruptible || return 1
+    kill -INT "$run" && until_true "the trainer's being told" is_told "sb_trainer train $work/twice" && kill -0 "$run" && kill -INT "$run"
     told_to_go_on twice "stopped at once; .*"
 }
 
@@ -71,7 +72,7 @@ random_kills() {
         sleep "0.$((RANDOM % 400 + 100))"
         case $((RANDOM % 3)) in
             0) pkill -KILL -f "sb_trainer train $run"; continue ;; # the supervisor starts it again
-            1) pkill -KILL -f "run supervise $run" ;;
+            1) pkill -KILL -f "sb_supervisor supervise $run" ;;
             2) pkill -KILL -f "$run" ;;
         esac
         nothing_left && ./run resume "$run" --detach || return 1

@@ -1,6 +1,6 @@
 #!/bin/bash
 # A loader that delivers for many epochs, images of many sizes and formats, most of them decoded anew each time: it needs no more memory, no more
-# descriptors and no more threads at the end than after the first few.
+# descriptors and no more threads at the end than after the first few. And a run in a control group of little memory: its processes share what that leaves.
 # shellcheck source=tests/pipeline/common.sh
 source "$(dirname "$0")/common.sh"
 
@@ -68,8 +68,63 @@ serve_long() {
         [ "${after[2]}" -le $((before[2] + GROWTH)) ] && grep -q "cut.jpg" "$run/quarantine.jsonl"
 }
 
+# Photographs-to-be of 4000 x 3000: 34 MiB each, 550 in loaders that keep all of them.
+make_large() {
+    mkdir "$work/large" && /usr/bin/python3 - "$work/large" <<'END'
+import sys
+import numpy
+from PIL import Image
+generator = numpy.random.default_rng(7)
+for i in range(16):
+    small = generator.integers(0, 256, (30, 40, 3), dtype=numpy.uint8)
+    Image.fromarray(small).resize((4000, 3000), Image.BILINEAR).save(f"{sys.argv[1]}/{i:02d}.jpg", quality=80)
+END
+}
+
+# A control group of $1 MiB, of whichever version can be made here, as $group.
+make_group() {
+    local bytes=$(($1 << 20))
+    for group in /sys/fs/cgroup/memory /sys/fs/cgroup; do
+        group=$group/${work##*/}
+        mkdir "$group" 2>/dev/null || continue
+        for limit in memory.limit_in_bytes memory.max; do
+            if [ -w "$group/$limit" ] && echo $bytes >"$group/$limit"; then return; fi
+        done
+        rmdir "$group"
+    done 2>/dev/null
+    group=
+    return 1
+}
+grouped() { (echo $BASHPID >"$group/cgroup.procs" && "$@"); }
+killed() { cat "$group"/memory.oom_control "$group"/memory.events 2>/dev/null | awk '$1 == "oom_kill" { print $2 }'; }
+
+train_large() {
+    within ./run train demo data.path="$work/large" run.dir="$work/$1" "${small[@]}" trainer.steps=6 "${@:2}"
+}
+little_memory() {
+    train_large plain run.loaders=1 loader.cache_mb=300 && grouped train_large little || return 1
+    echo "killed in the group: $(killed)"
+    [ "$(killed)" = 0 ] && grep -q "memory: .* MiB may be used (control group): trainer .*, rings .*, augment .*, 2 loaders up to" "$work/little/log/trainer.log" &&
+        cmp "$work/plain/backbone.safetensors" "$work/little/backbone.safetensors"
+}
+# With ten loaders, one image in each is too much.
+too_many_loaders() {
+    local before
+    before=$(killed)
+    grouped train_large many run.loaders=10 && return 1
+    grep -q "each of run.loaders = 10 takes .* MiB to have $work/large/00.jpg decoded (4000 x 3000): lower run.loaders" "$work/many/log/trainer.log" && [ "$(killed)" = "$before" ]
+}
+
 make_formats
 ok "a loader needs no more after $EPOCHS epochs of images of 17 kinds" serve_long
 grep "^memory in KiB" "$work/log" | sed 's/^/# /'
+make_large
+if make_group 600; then
+    ok "in a control group of 600 MiB: no process is killed, and the weights are the same" little_memory
+    ok "too many loaders for it: refused, with what to lower" too_many_loaders
+else
+    for what in "in a control group of little memory" "too many loaders for it"; do skip "$what" "no control group of memory can be made here"; done
+fi
 ok "nothing is left behind" nothing_left
+[ -z "$group" ] || rmdir "$group"
 finish

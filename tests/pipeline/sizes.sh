@@ -55,11 +55,28 @@ augment_killed_while_saving() {
     pkill -KILL -f "sb_trainer train $work/saving"
     wait $run
 }
+# same_configuration FROM TO: TO says that its run had FROM's.
+same_configuration() {
+    /usr/bin/python3 - "$@" <<'END_PYTHON'
+import json, sys
+def read(path):
+    data = open(path, "rb").read()
+    end = 8 + int.from_bytes(data[:8], "little")
+    return json.loads(data[8:end]), data[end:]
+(source, _), (header, data) = map(read, sys.argv[1:])
+header["__metadata__"]["smallbatch.config"] = source["__metadata__"]["smallbatch.config"]
+text = json.dumps(header).encode()
+text += b" " * (-len(text) % 8)
+open(sys.argv[2], "wb").write(len(text).to_bytes(8, "little") + text + data)
+END_PYTHON
+}
 # The newest checkpoint is of another network, and the one before it of another size.
 not_the_newest() {
     local said
     cp -r "$work/growing" "$work/mixed" && rm "$work/mixed/checkpoints/step-000000012.safetensors" && run_small other encoder.stem=imagenet trainer.steps=9 || return 1
     cp "$work/other/checkpoints/step-000000009.safetensors" "$work/mixed/checkpoints/"
+    ! said=$(within ./run resume "$work/mixed" 2>&1) && echo "$said" && [[ $said == *"encoder.stem = small "*"in the checkpoint of step 9 it is imagenet"* ]] || return 1
+    same_configuration "$work/mixed/checkpoints/step-00000000"{8,9}.safetensors
     ! said=$(within ./run resume "$work/mixed" 2>&1) && echo "$said" && [[ $said == *"views.0.size: it is 40 after step 8"*"and 32 after the newest"* ]]
 }
 planned() { ./run plan demo trainer.batch=8 "${schedule[@]}" >"$work/plan" && cat "$work/plan" && grep -q "^time: .* a step on average" "$work/plan" && grep -q "^ *40 px *none *16 of 16" "$work/plan"; }

@@ -70,7 +70,7 @@ hold() { # STEP: counted over the cells, as it goes on
     held "$1" broken ./run sweep "${@:2}" -o "$work/broken"
 }
 
-# In the second cell everything is killed; in the third the sweep alone, and all that it started dies with it; then Ctrl-C.
+# In the second cell everything is killed; in the third the sweep alone, and all that it started dies with it; then it is stopped.
 interrupted() {
     hold 10 "$recipe" "${grid[@]}" || return 1
     stat -c %y "$work"/broken/1-*/* >"$work/before"
@@ -82,7 +82,7 @@ interrupted() {
     wait $run
     until_true "the end of what the sweep started" nobody || return 1
     hold 3 >"$work/stopped" 2>&1 || return 1
-    kill -INT "$(sweeper)"
+    kill -TERM "$(sweeper)"
     go_on trainer broken
     wait $run
     [ $? -eq 130 ] && cat "$work/stopped" && grep -q "go on with: ./run sweep -o $work/broken" "$work/stopped" && nobody

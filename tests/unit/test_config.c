@@ -53,7 +53,7 @@ static void test_round_trip(void **state)
     static sb_settings a, b;
     sb_config config;
     assert_int_equal(read_both(&a, &config,
-                               "data: { path: \"it's a folder: #1\" }\noptimiser: { lr: 0.1 }\n"
+                               "data: { path: \"/it's a folder: #1\" }\noptimiser: { lr: 0.1 }\n"
                                "method: { name: simclr }\ntrainer: { steps: 123456789012 }\n"
                                "guide: { \"plate's side\": -0.5, year: +1 }\n"
                                "views:\n  - { count: 2, size: 64 96@0.1 128@0.33333333333333331 }\n",
@@ -69,7 +69,7 @@ static void test_round_trip(void **state)
     assert_true(b.views[1].blur == 0.3 && b.optimiser.lr == 0.1 && b.trainer.steps == 123456789012);
     assert_non_null(strstr(text, "size: 64 96@0.1 128@0.33333333333333331\n"));
     assert_true(b.views[1].size.count == 3 && b.views[1].size.from[2] == 1 / 3. && b.views[1].side == 128);
-    assert_string_equal(b.data.path, "it's a folder: #1");
+    assert_string_equal(b.data.path, "/it's a folder: #1");
     assert_string_equal(b.method->name, "simclr");
     assert_int_equal(b.data.guide_count, 2);
     assert_string_equal(b.data.guides[0].column, "plate's side");
@@ -339,6 +339,31 @@ static void test_suggestions(void **state)
     }
 }
 
+/* Whole paths, "~/" and those of the folder that this runs in; texts that are no paths stay. */
+static void test_paths(void **state)
+{
+    (void)state;
+    static sb_settings c;
+    char here[PATH_MAX], wanted[PATH_MAX + 32];
+    assert_non_null(getcwd(here, sizeof here));
+    assert_int_equal(setenv("HOME", "/home/somebody", 1), 0);
+    assert_int_equal(
+        read_text(&c, "data: { path: ~/photos }\ninit: ../given.safetensors\nrun: { dir: out }\n", NULL), 0);
+    assert_string_equal(c.data.path, "/home/somebody/photos");
+    snprintf(wanted, sizeof wanted, "%s/../given.safetensors", here);
+    assert_string_equal(c.start.init, wanted);
+    snprintf(wanted, sizeof wanted, "%s/out", here);
+    assert_string_equal(c.run.dir, wanted);
+    assert_string_equal(c.cuda.plugin, "");
+    assert_int_equal(read_text(&c, "data: { path: /a/~/b }\n", "cuda.plugin=~other/x"), 0);
+    assert_string_equal(c.data.path, "/a/~/b");
+    snprintf(wanted, sizeof wanted, "%s/~other/x", here);
+    assert_string_equal(c.cuda.plugin, wanted);
+    assert_int_equal(unsetenv("HOME"), 0);
+    assert_int_equal(read_text(&c, "data: { path: ~/photos }\n", NULL), -1);
+    assert_non_null(strstr(sb_error(), ":1: data.path = ~/photos: HOME names no folder"));
+}
+
 static void test_view_sizes(void **state)
 {
     (void)state;
@@ -422,12 +447,19 @@ static void test_sizes_that_change(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),          cmocka_unit_test(test_columns_that_guide),
-        cmocka_unit_test(test_bad_text_is_refused), cmocka_unit_test(test_bad_assignments_are_refused),
-        cmocka_unit_test(test_result_text),         cmocka_unit_test(test_what_no_key_shows),
-        cmocka_unit_test(test_keys_of_choices),     cmocka_unit_test(test_a_key_set_twice),
-        cmocka_unit_test(test_suggestions),         cmocka_unit_test(test_places),
-        cmocka_unit_test(test_view_sizes),          cmocka_unit_test(test_sizes_that_change),
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_columns_that_guide),
+        cmocka_unit_test(test_bad_text_is_refused),
+        cmocka_unit_test(test_bad_assignments_are_refused),
+        cmocka_unit_test(test_result_text),
+        cmocka_unit_test(test_what_no_key_shows),
+        cmocka_unit_test(test_keys_of_choices),
+        cmocka_unit_test(test_a_key_set_twice),
+        cmocka_unit_test(test_suggestions),
+        cmocka_unit_test(test_places),
+        cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_view_sizes),
+        cmocka_unit_test(test_sizes_that_change),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -111,7 +111,7 @@ static void test_evaluators_are_counted(void **state)
     sb_control *c = NULL;
     const sb_status status = { .phase = "training" };
     assert_int_equal(sb_ring_create(&ring, SB_SEGMENT_VIEWS, 2, 16, 0), 0);
-    if (sb_control_start(&c, folder, rings, 1, NULL, 0, 0, &status) != 0)
+    if (sb_control_start(&c, folder, rings, 1, NULL, 0, 0, 0, &status) != 0)
         fail_msg("%s", sb_error());
     assert_int_equal(sb_control_readers(c), 0);
     for (int i = 0; i < 2; i++) {

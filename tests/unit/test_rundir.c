@@ -1,4 +1,4 @@
-/* test_rundir.c: the locks of a run directory (proto/rundir.h). */
+/* test_rundir.c: how a run directory is taken, and its locks (proto/rundir.h). */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -78,10 +78,95 @@ static void test_holder_stays(void **state)
     remove_lock();
 }
 
+/* In each of several processes at once; returns in how many it gave `wanted`. */
+static int at_once(int (*attempt)(const char *path), const char *path, int wanted)
+{
+    enum { PROCESSES = 16 };
+    pid_t pids[PROCESSES];
+    int gate[2], status, gave = 0;
+    assert_int_equal(pipe(gate), 0);
+    for (int i = 0; i < PROCESSES; i++) {
+        pids[i] = fork();
+        assert_true(pids[i] >= 0);
+        if (pids[i] == 0) {
+            char byte;
+            close(gate[1]);
+            _exit(read(gate[0], &byte, 1) == 0 ? attempt(path) + 1 : 100); /* the gate opens for all */
+        }
+    }
+    close(gate[0]);
+    close(gate[1]);
+    for (int i = 0; i < PROCESSES; i++) {
+        assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) <= 2);
+        gave += WEXITSTATUS(status) - 1 == wanted;
+    }
+    return gave;
+}
+
+static int take(const char *path)
+{
+    char text[32];
+    snprintf(text, sizeof text, "seed: %d\n", (int)getpid());
+    return sb_rundir_create(path) == 0 ? sb_rundir_take(path, text) : -1;
+}
+
+static void remove_run(const char *path)
+{
+    static const char *const parts[] = { "config.yaml", "checkpoints", "log", "ipc" };
+    char part[PATH_MAX];
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (sb_rundir_path(part, path, "%s", parts[i]) == 0)
+            remove(part);
+    assert_int_equal(rmdir(path), 0); /* nothing else is left in it */
+}
+
+/* Of many who make one directory, or one run, one does. */
+static void test_taken_once(void **state)
+{
+    (void)state;
+    char path[PATH_MAX];
+    for (int round = 0; round < 20; round++) {
+        assert_int_equal(sb_rundir_path(path, dir, "deep/run"), 0);
+        assert_int_equal(at_once(sb_rundir_new, path, 1), 1);
+        assert_int_equal(at_once(take, path, 0), 1);
+        assert_int_equal(take(path), -1);
+        assert_non_null(strstr(sb_error(), "is a run already: resume it"));
+        remove_run(path);
+        assert_int_equal(sb_rundir_path(path, dir, "deep"), 0);
+        assert_int_equal(rmdir(path), 0);
+    }
+}
+
+/* A directory without a run may be taken, one with weights of a run not; neither is one file replaced. */
+static void test_what_is_there(void **state)
+{
+    (void)state;
+    char path[PATH_MAX], part[PATH_MAX], *text = NULL;
+    size_t bytes;
+    assert_int_equal(sb_rundir_path(path, dir, "run/"), 0);
+    assert_int_equal(sb_rundir_new(path), 1);
+    assert_int_equal(sb_rundir_new(path), 0);
+    assert_int_equal(sb_rundir_create(path), 0);
+    assert_int_equal(sb_rundir_path(part, path, "checkpoints/step-000000004.safetensors"), 0);
+    assert_int_equal(sb_file_create(part, "first", 5), 1);
+    assert_int_equal(sb_file_create(part, "second", 6), 0);
+    assert_int_equal(sb_file_read(part, 64, &text, &bytes), 0);
+    assert_string_equal(text, "first");
+    free(text);
+    assert_int_equal(sb_rundir_create(path), -1);
+    assert_non_null(strstr(sb_error(), "checkpoints of a run"));
+    assert_int_equal(remove(part), 0);
+    assert_int_equal(take(path), 0);
+    remove_run(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_holder_dies),
-                                        cmocka_unit_test(test_holder_stays) };
+                                        cmocka_unit_test(test_holder_stays),
+                                        cmocka_unit_test(test_taken_once),
+                                        cmocka_unit_test(test_what_is_there) };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     if (!mkdtemp(dir))
         return 1;

@@ -1,0 +1,37 @@
+/* deaths.c: see deaths.h. */
+#include "supervisor/deaths.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "proto/memory.h"
+
+/* -1: unknown. */
+static int64_t count(void)
+{
+    char line[128];
+    int64_t out = -1;
+    FILE *file = fopen("/proc/vmstat", "re");
+    while (file && fgets(line, sizeof line, file) && sscanf(line, "oom_kill %" SCNd64, &out) != 1) {
+    }
+    if (file)
+        fclose(file);
+    return out;
+}
+
+void sb_deaths_begin(sb_deaths *d) { d->count = count(); }
+
+void sb_deaths_describe(sb_deaths *d, char *out, size_t bytes)
+{
+    const int64_t before = d->count, now = count();
+    const size_t left = sb_memory_available() >> 20;
+    d->count = now;
+    if (before >= 0 && now == before)
+        snprintf(out, bytes, "was killed (SIGKILL) by somebody");
+    else
+        snprintf(
+            out, bytes,
+            "was killed (SIGKILL)%s for lack of memory; %zu MiB may be taken now: lower loader.cache_mb, "
+            "run.loaders, trainer.chunk or trainer.batch",
+            before >= 0 && now > before ? " by the kernel, most probably" : ", perhaps", left);
+}

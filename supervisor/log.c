@@ -1,0 +1,117 @@
+/* log.c: see log.h. */
+#include "supervisor/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proto/memory.h"
+#include "proto/rundir.h"
+
+#define NOTE "smallbatch " /* what sb_note begins a line with */
+#define LAST_WORDS 5
+
+int sb_log_open(sb_log *l, const char *run_dir, const char *program)
+{
+    *l = (sb_log){ .fd = -1 };
+    if (sb_rundir_path(l->path, run_dir, "log/%s.log", program) != 0)
+        return -1;
+    l->lines = sb_zeroed(SB_LOG_LINES, sizeof *l->lines, "the last lines of a log");
+    if (!l->lines)
+        return -1;
+    l->fd = open(l->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    return l->fd < 0 ? sb_fail_errno("opening %s", l->path) : 0;
+}
+
+void sb_log_close(sb_log *l)
+{
+    if (l->fd >= 0)
+        close(l->fd);
+    free(l->lines);
+}
+
+static char *line_of(const sb_log *l, long number) { return l->lines[number % SB_LOG_LINES]; }
+
+static void keep(sb_log *l, const char *line)
+{
+    snprintf(line_of(l, l->said), SB_LOG_LINE, "%s", line);
+    l->said++;
+    if (l->said - l->shown > SB_LOG_LINES)
+        l->shown = l->said - SB_LOG_LINES;
+}
+
+/* Into the file, and kept. That the file cannot be written is said once, as a note. */
+static void add(sb_log *l, char *line, size_t bytes)
+{
+    line[bytes] = '\n';
+    if (write(l->fd, line, bytes + 1) != (ssize_t)bytes + 1 && !l->refused) {
+        char why[SB_LOG_LINE];
+        snprintf(why, sizeof why,
+                 NOTE "supervisor: %.1000s: %.200s: what is missing there is shown here alone", l->path,
+                 strerror(errno));
+        keep(l, why);
+        l->refused = true;
+    }
+    line[bytes] = '\0';
+    sb_text_clean(line);
+    keep(l, line);
+}
+
+void sb_log_add(sb_log *l, const char *text)
+{
+    char line[SB_LOG_LINE + 1];
+    snprintf(line, SB_LOG_LINE, "%s", text);
+    add(l, line, strlen(line));
+}
+
+bool sb_log_take(sb_log *l, sb_begun *b, int fd)
+{
+    for (;;) {
+        const ssize_t got = read(fd, b->text + b->bytes, sizeof b->text - 1 - b->bytes);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return got < 0;
+        b->bytes += (size_t)got;
+        char *line = b->text, *end;
+        while ((end = memchr(line, '\n', b->bytes))) {
+            add(l, line, (size_t)(end - line));
+            b->bytes -= (size_t)(end + 1 - line);
+            line = end + 1;
+        }
+        memmove(b->text, line, b->bytes);
+        if (b->bytes == sizeof b->text - 1) { /* longer than any line of ours */
+            add(l, b->text, b->bytes);
+            b->bytes = 0;
+        }
+    }
+}
+
+void sb_log_end(sb_log *l, sb_begun *b)
+{
+    if (b->bytes > 0)
+        add(l, b->text, b->bytes);
+    b->bytes = 0;
+}
+
+const char *sb_log_next_note(sb_log *l)
+{
+    while (l->shown < l->said) {
+        const char *line = line_of(l, l->shown++);
+        if (strncmp(line, NOTE, strlen(NOTE)) == 0)
+            return line + strlen(NOTE);
+    }
+    return NULL;
+}
+
+const char *sb_log_last_words(sb_log *l, int *cursor)
+{
+    long first = l->shown < l->said ? l->shown : l->said - 1;
+    if (first < l->said - LAST_WORDS)
+        first = l->said - LAST_WORDS;
+    const long number = first + (*cursor)++;
+    return number >= 0 && number < l->said ? line_of(l, number) : NULL;
+}

@@ -1,0 +1,550 @@
+/* supervise.c: see supervise.h.
+ *
+ * One thread and one poll: signals (by signalfd), the ends of children (by pidfd), what they say (by pipes),
+ * who asks (request.h), and what is due at some time. Nothing else waits.
+ *
+ * A stop has two parts. First the trainer is asked, which saves its last finished step and ends; then all
+ * others are told to end, and killed where they do not. Whoever asked for a stop is answered at the very end,
+ * with what was saved. */
+#include "supervisor/supervise.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "proto/config.h"
+#include "proto/error.h"
+#include "proto/memory.h"
+#include "proto/process.h"
+#include "proto/request.h"
+#include "proto/rundir.h"
+#include "supervisor/child.h"
+#include "supervisor/deaths.h"
+#include "supervisor/log.h"
+#include "supervisor/screen.h"
+#include "trainer/keys.h"
+#include "trainer/status.h"
+
+#define LOADERS_MAX 256                /* of run.loaders */
+#define CHILDREN (2 + 2 * LOADERS_MAX) /* as many loaders may be leaving */
+#define ASKERS 64
+#define TICK_NS UINT64_C(500000000)   /* the screen */
+#define SAVE_NS UINT64_C(60000000000) /* that a trainer may take which is told to end, and saves */
+#define LEAVE_NS UINT64_C(5000000000) /* the same of the others, which have nothing to save */
+#define METRICS_MAX ((size_t)1 << 32)
+
+/* Exit codes of programs (trainer/main.c, augment/main.c, loader/main.c). */
+enum { CANNOT_GO_ON = 1, SAVED = 3, TRAINER_GONE = 4, RESIZED = 5 };
+
+typedef enum { RUNS, STOPS, ENDS } sb_phase; /* STOPS: the trainer was asked; ENDS: all were */
+typedef enum { FINISHED, STOPPED, STOPPED_AT_ONCE, FAILED } sb_outcome;
+
+typedef struct {
+    const char *run_dir, *programs;
+    sb_child children[CHILDREN]; /* [0] trainer, [1] augment, then loaders */
+    sb_log logs[SB_PROGRAMS];
+    sb_screen screen;
+    int signals, listener;
+    int askers[ASKERS]; /* connections without a request yet; -1: none */
+    int stops[ASKERS];  /* those that asked for a stop */
+    int stop_count, interrupts;
+    int wanted, next_loader;
+    sb_phase phase;
+    sb_outcome outcome;
+    uint64_t kill_at, tick_at;
+    time_t since;
+    char reason[512]; /* of a failure */
+    sb_deaths memory; /* processes that the kernel has ended for lack of memory */
+} supervisor;
+
+static sb_log *log_of(supervisor *s, const sb_child *c) { return &s->logs[c->program]; }
+
+/* ---- what is shown ---------------------------------------------------------------------------------------- */
+
+static void show_notes(supervisor *s)
+{
+    const char *note;
+    for (int i = 0; i < SB_PROGRAMS; i++)
+        while ((note = sb_log_next_note(&s->logs[i])))
+            sb_screen_say(&s->screen, false, "%s", note);
+}
+
+static void show(supervisor *s, bool last)
+{
+    sb_status status;
+    show_notes(s);
+    if (sb_status_read(s->run_dir, &status) == 0 && status.step > 0)
+        sb_screen_progress(&s->screen, &status, last);
+}
+
+/* ---- ends ------------------------------------------------------------------------------------------------- */
+
+static void end_all(supervisor *s, sb_outcome outcome)
+{
+    if (s->phase == ENDS)
+        return;
+    s->phase = ENDS;
+    s->outcome = outcome;
+    s->kill_at = sb_now() + (s->children[SB_TRAINER].pid > 0 ? SAVE_NS : LEAVE_NS);
+    for (int i = 0; i < CHILDREN; i++) {
+        s->children[i].start_at = 0;
+        sb_child_signal(&s->children[i], SIGTERM);
+    }
+}
+
+/* Program c cannot go on, for the reason that it gave itself in its last words, or else the given one. */
+static void fail(supervisor *s, sb_child *c, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static void fail(supervisor *s, sb_child *c, const char *format, ...)
+{
+    char what[256], name[32];
+    const char *line, *last = NULL;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(what, sizeof what, format, arguments);
+    va_end(arguments);
+    sb_screen_say(&s->screen, true, "run: %s %s:", sb_child_name(c, name), what);
+    for (int cursor = 0; (line = sb_log_last_words(log_of(s, c), &cursor)); last = line)
+        sb_screen_say(&s->screen, true, "    %s", line);
+    snprintf(s->reason, sizeof s->reason, "%s %s%s%s", name, what, last ? ": " : "", last ? last : "");
+    log_of(s, c)->shown = log_of(s, c)->said;
+    end_all(s, FAILED);
+}
+
+static void stop(supervisor *s, bool at_once)
+{
+    if (at_once) {
+        end_all(s, STOPPED_AT_ONCE);
+        s->kill_at = sb_now();
+    } else if (s->phase == RUNS && s->children[SB_TRAINER].pid == 0) { /* it waits for its next start */
+        end_all(s, STOPPED);
+    } else if (s->phase == RUNS) {
+        s->phase = STOPS;
+        sb_child_signal(&s->children[SB_TRAINER], SIGTERM);
+    }
+}
+
+/* Lines of a file; 0 where there is none. */
+static int64_t count_lines(const supervisor *s, const char *name)
+{
+    char path[PATH_MAX], *text;
+    size_t bytes;
+    int64_t lines = 0;
+    if (sb_rundir_path(path, s->run_dir, "%s", name) != 0 || access(path, F_OK) != 0 ||
+        sb_file_read(path, METRICS_MAX, &text, &bytes) != 0)
+        return 0;
+    for (size_t i = 0; i < bytes; i++)
+        lines += text[i] == '\n';
+    free(text);
+    return lines;
+}
+
+/* How far the run is, in steps and in files found bad. */
+static int64_t measure_progress(const supervisor *s)
+{
+    return count_lines(s, "metrics.jsonl") + count_lines(s, "quarantine.jsonl");
+}
+
+static void start(supervisor *s, sb_child *c)
+{
+    c->used = true;
+    if (sb_child_start(c, s->programs, s->run_dir) != 0) {
+        sb_log_add(log_of(s, c), sb_error());
+        fail(s, c, "cannot be started");
+    }
+}
+
+/* What a signal says that nobody here has sent. */
+static void describe(supervisor *s, const sb_child *c, const sb_end *end, char *out, size_t bytes)
+{
+    if (end->signal == 0)
+        snprintf(out, bytes, "ended with exit code %d", end->code);
+    else if (end->signal != SIGKILL || c->killed)
+        snprintf(out, bytes, "was ended by signal %d (%s)", end->signal, strsignal(end->signal));
+    else
+        sb_deaths_describe(&s->memory, out, bytes);
+}
+
+static void start_again(supervisor *s, sb_child *c, const sb_end *end)
+{
+    char how[512], name[32], line[SB_LOG_LINE];
+    const double pause = sb_restarts_died(&c->restarts, measure_progress(s));
+    describe(s, c, end, how, sizeof how);
+    if (pause < 0) {
+        fail(s, c, "died %d times without any progress; the last time it %s", c->restarts.deaths, how);
+        return;
+    }
+    snprintf(line, sizeof line, "smallbatch supervisor: %s %s; it is started again", sb_child_name(c, name),
+             how);
+    sb_log_add(log_of(s, c), line);
+    c->start_at = sb_now() + (uint64_t)(pause * 1e9);
+}
+
+static void on_trainer_end(supervisor *s, sb_child *c, const sb_end *end)
+{
+    if (end->code == 0)
+        end_all(s, FINISHED);
+    else if (end->code == SAVED)
+        end_all(s, STOPPED);
+    else if (end->code == CANNOT_GO_ON && s->phase != ENDS)
+        fail(s, c, "cannot go on");
+    else if (s->phase == STOPS)
+        end_all(s, STOPPED);
+    else if (end->code == RESIZED && s->phase == RUNS)
+        start(s, c);
+    else if (s->phase == RUNS)
+        start_again(s, c, end);
+}
+
+static void on_end(supervisor *s, sb_child *c, const sb_end *end)
+{
+    c->used = !c->leaves;
+    if (c->program == SB_TRAINER) {
+        on_trainer_end(s, c, end);
+        if (s->phase == ENDS && s->kill_at != UINT64_MAX)
+            s->kill_at = sb_now() + LEAVE_NS;
+    } else if (s->phase == RUNS && !c->leaves) {
+        if (end->code == CANNOT_GO_ON)
+            fail(s, c, "cannot go on");
+        else if (end->code == TRAINER_GONE)
+            start(s, c);
+        else
+            start_again(s, c, end);
+    }
+}
+
+/* ---- loaders ---------------------------------------------------------------------------------------------- */
+
+static sb_child *unused(supervisor *s)
+{
+    for (int i = SB_LOADER; i < CHILDREN; i++)
+        if (!s->children[i].used)
+            return &s->children[i];
+    return NULL;
+}
+
+/* As many loaders as are wanted; the newest leave first. */
+static void scale(supervisor *s)
+{
+    int count = 0;
+    sb_child *newest;
+    do {
+        newest = NULL;
+        count = 0;
+        for (int i = SB_LOADER; i < CHILDREN; i++) {
+            sb_child *c = &s->children[i];
+            if (!c->used || c->leaves)
+                continue;
+            count++;
+            if (!newest || c->number > newest->number)
+                newest = c;
+        }
+        if (count > s->wanted) {
+            newest->leaves = true;
+            newest->used = newest->pid > 0;
+            newest->start_at = 0;
+            sb_child_signal(newest, SIGTERM);
+        }
+    } while (count > s->wanted);
+    for (sb_child *c; count < s->wanted && s->phase == RUNS && (c = unused(s)); count++) {
+        *c = (sb_child){ .program = SB_LOADER, .number = s->next_loader++ };
+        start(s, c);
+    }
+}
+
+/* ---- requests --------------------------------------------------------------------------------------------- */
+
+static const char *phase_name(const supervisor *s)
+{
+    sb_status status;
+    if (s->phase != RUNS)
+        return "stopping";
+    return sb_status_read(s->run_dir, &status) == 0 && strcmp(status.phase, "training") == 0 ? "training"
+                                                                                             : "starting";
+}
+
+static void on_request(supervisor *s, int asker, const char *text)
+{
+    int loaders;
+    char rest;
+    if (s->stop_count == ASKERS) {
+        sb_request_answer(asker, SB_REQUEST_REFUSED "%d have asked for a stop already", ASKERS);
+    } else if (strcmp(text, "stop") == 0 || strcmp(text, "stop now") == 0) {
+        s->stops[s->stop_count++] = asker;
+        stop(s, strcmp(text, "stop now") == 0);
+    } else if (strcmp(text, "status") == 0) {
+        sb_request_answer(asker, SB_REQUEST_DONE "%s %lld", phase_name(s), (long long)s->since);
+    } else if (sscanf(text, "scale %d%c", &loaders, &rest) != 1) {
+        sb_request_answer(asker, SB_REQUEST_REFUSED "there is no request `%s`", text);
+    } else if (loaders < 1 || loaders > LOADERS_MAX) {
+        sb_request_answer(asker, SB_REQUEST_REFUSED "%d loaders: from 1 to %d", loaders, LOADERS_MAX);
+    } else if (s->phase != RUNS) {
+        sb_request_answer(asker, SB_REQUEST_REFUSED "the run is stopping");
+    } else {
+        const int before = s->wanted;
+        s->wanted = loaders;
+        scale(s);
+        sb_request_answer(asker, SB_REQUEST_DONE "%d loaders, before it %d", loaders, before);
+    }
+}
+
+static void hear(supervisor *s)
+{
+    for (int i = 0, fd; i < ASKERS; i++)
+        if (s->askers[i] < 0 && (fd = sb_request_accept(s->listener)) >= 0)
+            s->askers[i] = fd;
+    for (int i = 0; i < ASKERS; i++) {
+        char text[SB_REQUEST_MAX];
+        const int fd = s->askers[i], rc = fd >= 0 ? sb_request_read(fd, text) : 0;
+        if (rc != 0)
+            s->askers[i] = -1;
+        if (rc > 0)
+            on_request(s, fd, text);
+        if (rc < 0)
+            close(fd);
+    }
+}
+
+/* ---- signals ---------------------------------------------------------------------------------------------- */
+
+/* One that was ignored at the start stays so (nohup). */
+static int take_signals(void)
+{
+    const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
+    sigset_t set;
+    sigemptyset(&set);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        struct sigaction action;
+        if (sigaction(numbers[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
+            sigaddset(&set, numbers[i]);
+    }
+    signal(SIGPIPE, SIG_IGN);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
+        return sb_fail_errno("blocking signals");
+    const int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    return fd < 0 ? sb_fail_errno("signalfd") : fd;
+}
+
+/* A second Ctrl-C ends at once. */
+static void on_signals(supervisor *s)
+{
+    struct signalfd_siginfo info;
+    while (read(s->signals, &info, sizeof info) == (ssize_t)sizeof info) {
+        s->interrupts += info.ssi_signo == SIGINT;
+        if (s->phase == RUNS && info.ssi_signo == SIGINT)
+            sb_screen_say(&s->screen, false,
+                          "stopping: the trainer saves its last finished step (Ctrl-C again ends at once)");
+        stop(s, s->interrupts > 1);
+    }
+}
+
+/* ---- the loop --------------------------------------------------------------------------------------------- */
+
+static bool anyone_left(const supervisor *s)
+{
+    for (int i = 0; i < CHILDREN; i++)
+        if (s->children[i].pid > 0)
+            return true;
+    return false;
+}
+
+/* Does what is due, and returns ms until the next is. */
+static int on_time(supervisor *s)
+{
+    const uint64_t now = sb_now();
+    uint64_t next;
+    if (now >= s->tick_at) {
+        show(s, false);
+        s->tick_at = now + TICK_NS;
+    }
+    next = s->tick_at;
+    for (int i = 0; i < CHILDREN; i++) {
+        sb_child *c = &s->children[i];
+        if (c->start_at == 0)
+            continue;
+        if (now >= c->start_at)
+            start(s, c);
+        else if (c->start_at < next)
+            next = c->start_at;
+    }
+    if (s->phase == ENDS && now >= s->kill_at) {
+        for (int i = 0; i < CHILDREN; i++)
+            sb_child_signal(&s->children[i], SIGKILL);
+        s->kill_at = UINT64_MAX;
+    } else if (s->phase == ENDS && s->kill_at < next) {
+        next = s->kill_at;
+    }
+    return (int)((next - now + 999999) / 1000000);
+}
+
+static int run(supervisor *s)
+{
+    static struct pollfd fds[2 + ASKERS + 2 * CHILDREN];
+    while (s->phase != ENDS || anyone_left(s)) {
+        const int timeout = on_time(s);
+        nfds_t count = 0;
+        fds[count++] = (struct pollfd){ .fd = s->signals, .events = POLLIN };
+        bool room = false;
+        for (int i = 0; i < ASKERS; i++) {
+            room |= s->askers[i] < 0;
+            if (s->askers[i] >= 0)
+                fds[count++] = (struct pollfd){ .fd = s->askers[i], .events = POLLIN };
+        }
+        if (room)
+            fds[count++] = (struct pollfd){ .fd = s->listener, .events = POLLIN };
+        for (int i = 0; i < CHILDREN; i++) {
+            if (s->children[i].pid == 0)
+                continue;
+            fds[count++] = (struct pollfd){ .fd = s->children[i].pidfd, .events = POLLIN };
+            if (!s->children[i].silent)
+                fds[count++] = (struct pollfd){ .fd = s->children[i].output, .events = POLLIN };
+        }
+        if (poll(fds, count, timeout) < 0 && errno != EINTR)
+            return sb_fail_errno("poll");
+        on_signals(s);
+        hear(s);
+        for (int i = 0; i < CHILDREN; i++) {
+            sb_child *c = &s->children[i];
+            sb_end end;
+            if (c->pid > 0 && !c->silent)
+                c->silent = !sb_log_take(log_of(s, c), &c->begun, c->output);
+            if (sb_child_ended(c, log_of(s, c), &end))
+                on_end(s, c, &end);
+        }
+        scale(s);
+    }
+    return 0;
+}
+
+/* ---- the beginning and the end ---------------------------------------------------------------------------- */
+
+static int loaders_at_start(const char *run_dir, int *out)
+{
+    sb_config config;
+    sb_run_keys keys;
+    int rc = sb_config_read_run(&config, run_dir);
+    if (rc == 0)
+        rc = sb_config_fill(&config, &sb_run_table, &keys);
+    sb_config_free(&config);
+    *out = rc == 0 ? keys.loaders : 0;
+    return rc;
+}
+
+static int begin(supervisor *s)
+{
+    char path[PATH_MAX];
+    for (int i = 0; i < ASKERS; i++)
+        s->askers[i] = -1;
+    s->since = time(NULL);
+    sb_screen_open(&s->screen);
+    if (sb_rundir_lock(s->run_dir, "lock") < 0 || loaders_at_start(s->run_dir, &s->wanted) != 0 ||
+        sb_rundir_path(path, s->run_dir, "status.json") != 0)
+        return -1;
+    for (int i = 0; i < SB_PROGRAMS; i++)
+        if (sb_log_open(&s->logs[i], s->run_dir, sb_program_names[i]) != 0)
+            return -1;
+    if (unlink(path) != 0 && errno != ENOENT)
+        return sb_fail_errno("removing %s", path);
+    s->signals = take_signals();
+    s->listener = s->signals < 0 ? -1 : sb_request_listen(s->run_dir);
+    if (s->listener < 0)
+        return -1;
+    sb_deaths_begin(&s->memory);
+    return 0;
+}
+
+/* Says how the run ended: to the screen, to those that asked for a stop, and in status.json where the trainer
+ * could not. Returns the exit status. */
+static int conclude(supervisor *s)
+{
+    sb_status status = { 0 };
+    char answer[SB_REQUEST_MAX];
+    show(s, true);
+    sb_screen_close(&s->screen);
+    const bool known = sb_status_read(s->run_dir, &status) == 0;
+    const bool saved = known && strcmp(status.phase, "stopped") == 0;
+    switch (s->outcome) {
+    case FINISHED:
+        snprintf(answer, sizeof answer, SB_REQUEST_DONE "it had just finished: %s/backbone.safetensors",
+                 s->run_dir);
+        break;
+    case STOPPED:
+        if (saved)
+            snprintf(answer, sizeof answer,
+                     SB_REQUEST_DONE "stopped after step %" PRId64 ", saved; go on with: ./run resume %s",
+                     status.step, s->run_dir);
+        else
+            snprintf(answer, sizeof answer,
+                     SB_REQUEST_DONE
+                     "stopped before anything new was to be saved; go on with: ./run resume %s",
+                     s->run_dir);
+        break;
+    case STOPPED_AT_ONCE:
+        snprintf(answer, sizeof answer,
+                 SB_REQUEST_DONE "stopped at once; go on from the newest checkpoint with: ./run resume %s",
+                 s->run_dir);
+        break;
+    case FAILED: snprintf(answer, sizeof answer, SB_REQUEST_REFUSED "it failed: %s", s->reason); break;
+    }
+    if (s->outcome == FAILED || (s->outcome != FINISHED && !saved)) {
+        snprintf(status.phase, sizeof status.phase, "%s", s->outcome == FAILED ? "failed" : "stopped");
+        snprintf(status.reason, sizeof status.reason, "%s", s->reason);
+        if (sb_status_write(s->run_dir, &status) != 0)
+            sb_screen_say(&s->screen, true, "run: %s", sb_error());
+    }
+    for (int i = 0; i < s->stop_count; i++)
+        sb_request_answer(s->stops[i], "%s", answer);
+    if (s->outcome == STOPPED || s->outcome == STOPPED_AT_ONCE)
+        sb_screen_say(&s->screen, false, "%s", answer + strlen(SB_REQUEST_DONE));
+    if (s->outcome == FINISHED) {
+        const int64_t bad = count_lines(s, "quarantine.jsonl");
+        sb_screen_say(&s->screen, false, "done: %s/backbone.safetensors", s->run_dir);
+        sb_screen_say(&s->screen, false,
+                      "      metrics in %s/metrics.jsonl, checkpoints in %s/checkpoints, logs in %s/log",
+                      s->run_dir, s->run_dir, s->run_dir);
+        if (bad > 0)
+            sb_screen_say(&s->screen, false,
+                          "      %" PRId64 " file%s could not be used: %s/quarantine.jsonl", bad,
+                          bad == 1 ? "" : "s", s->run_dir);
+    }
+    return s->outcome == FINISHED ? EXIT_SUCCESS : s->outcome == FAILED ? EXIT_FAILURE : SB_EXIT_STOPPED;
+}
+
+int sb_supervise(const char *run_dir, const char *programs, int *ready)
+{
+    supervisor *s = sb_zeroed(1, sizeof *s, "the supervisor");
+    if (!s)
+        return -1;
+    s->run_dir = run_dir;
+    s->programs = programs;
+    int rc = begin(s);
+    if (rc == 0) {
+        if (*ready >= 0) {
+            (void)!write(*ready, "\n", 1);
+            close(*ready);
+            *ready = -1;
+        }
+        s->children[SB_TRAINER].program = SB_TRAINER;
+        s->children[SB_AUGMENT].program = SB_AUGMENT;
+        start(s, &s->children[SB_TRAINER]);
+        if (s->phase == RUNS)
+            start(s, &s->children[SB_AUGMENT]);
+        scale(s);
+        rc = run(s);
+        if (rc == 0)
+            rc = conclude(s);
+    }
+    for (int i = 0; i < SB_PROGRAMS; i++)
+        sb_log_close(&s->logs[i]);
+    free(s);
+    return rc;
+}

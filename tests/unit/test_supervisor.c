@@ -1,0 +1,557 @@
+/* The supervisor (supervisor/supervise.h) with programs that are shell scripts: what it makes of their ends,
+ * of signals and of requests. Each case has a run directory and a supervisor of its own, in a process of its
+ * own. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "proto/error.h"
+#include "proto/process.h"
+#include "proto/request.h"
+#include "proto/rundir.h"
+#include "supervisor/restarts.h"
+#include "supervisor/screen.h"
+#include "supervisor/supervise.h"
+
+#define DEADLINE_NS UINT64_C(60000000000)
+#define LIVES "while :; do sleep 0.02; done\n"
+#define SAVES                                                                                              \
+    "trap 'echo \"{\\\"phase\\\":\\\"stopped\\\",\\\"step\\\":7,\\\"steps\\\":9,\\\"loss\\\":1.0,"         \
+    "\\\"images_per_second\\\":1.0,\\\"eta_s\\\":1.0,\\\"waited\\\":0.0,\\\"bottleneck\\\":\\\"train\\\"," \
+    "\\\"loaders\\\":2,\\\"quarantined\\\":0}\" >\"$run/status.json\"; exit 3' TERM\n"
+
+static char folder[] = "/tmp/smallbatch-supervisor-XXXXXX", run_dir[PATH_MAX], programs[PATH_MAX];
+static pid_t supervisor;
+
+/* ---- a run of scripts ------------------------------------------------------------------------------------- */
+
+/* What sb_NAME does; $run is the run directory, and $run/NAME.starts has a line for each start. */
+static void script(const char *name, const char *body)
+{
+    char path[PATH_MAX];
+    assert_int_equal(sb_rundir_path(path, programs, "sb_%s", name), 0);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fprintf(file, "#!/bin/sh\nfor run in \"$@\"; do :; done\necho $$ >>\"$run/%s.starts\"\n%s", name, body);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(chmod(path, 0755), 0);
+}
+
+/* A run whose programs live until they are told to end, and whose trainer says then that it has saved. */
+static int set_up(void **state)
+{
+    static int number;
+    char path[PATH_MAX];
+    (void)state;
+    assert_int_equal(sb_rundir_path(run_dir, folder, "run%d", number++), 0);
+    assert_int_equal(sb_rundir_path(programs, folder, "programs"), 0);
+    assert_true(sb_rundir_new(programs) >= 0);
+    assert_int_equal(sb_rundir_create(run_dir), 0);
+    assert_int_equal(sb_rundir_path(path, run_dir, "config.yaml"), 0);
+    assert_int_equal(sb_file_replace(path, "run:\n  loaders: 2\n", 18), 0);
+    script("trainer", SAVES LIVES);
+    script("augment", LIVES);
+    script("loader", LIVES);
+    return 0;
+}
+
+/* prepare: what the process does before it supervises; NULL: nothing. */
+static void launch(void (*prepare)(void))
+{
+    char path[PATH_MAX];
+    assert_int_equal(sb_rundir_path(path, run_dir, "screen"), 0);
+    supervisor = fork();
+    assert_true(supervisor >= 0);
+    if (supervisor > 0)
+        return;
+    int ready = -1;
+    if (!freopen(path, "w", stdout) || dup2(STDOUT_FILENO, STDERR_FILENO) < 0)
+        _exit(99);
+    if (prepare)
+        prepare();
+    int rc = sb_supervise(run_dir, programs, &ready);
+    if (rc < 0)
+        fprintf(stderr, "%s\n", sb_error());
+    _exit(rc < 0 ? 98 : rc);
+}
+
+static int ended(void)
+{
+    int status;
+    const uint64_t end = sb_now() + DEADLINE_NS;
+    pid_t got;
+    while ((got = waitpid(supervisor, &status, WNOHANG)) == 0 && sb_now() < end)
+        usleep(5000);
+    assert_int_equal(got, supervisor);
+    assert_true(WIFEXITED(status));
+    assert_false(sb_request_heard(run_dir));
+    return WEXITSTATUS(status);
+}
+
+static char *text_of(const char *name)
+{
+    static char text[65536];
+    char path[PATH_MAX], *read;
+    size_t bytes;
+    assert_int_equal(sb_rundir_path(path, run_dir, "%s", name), 0);
+    text[0] = '\0';
+    if (access(path, F_OK) == 0 && sb_file_read(path, sizeof text - 1, &read, &bytes) == 0) {
+        memcpy(text, read, bytes + 1);
+        free(read);
+    }
+    return text;
+}
+
+static int lines_of(const char *name)
+{
+    int lines = 0;
+    for (const char *p = text_of(name); *p; p++)
+        lines += *p == '\n';
+    return lines;
+}
+
+static void wait_lines(const char *name, int count)
+{
+    const uint64_t end = sb_now() + DEADLINE_NS;
+    while (lines_of(name) < count && sb_now() < end)
+        usleep(5000);
+    assert_true(lines_of(name) >= count);
+}
+
+static void assert_says(const char *name, const char *what)
+{
+    const char *text = text_of(name);
+    if (!strstr(text, what))
+        fail_msg("%s has no `%s`:\n%s", name, what, text);
+}
+
+/* Who was started under this name and lives. */
+static int living(const char *name)
+{
+    int count = 0;
+    char *rest = NULL;
+    for (char *line = strtok_r(text_of(name), "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+        count += kill((pid_t)strtol(line, NULL, 10), 0) == 0;
+    return count;
+}
+
+static void wait_living(const char *name, int count)
+{
+    const uint64_t end = sb_now() + DEADLINE_NS;
+    while (living(name) != count && sb_now() < end)
+        usleep(5000);
+    assert_int_equal(living(name), count);
+}
+
+static int ask(const char *request)
+{
+    const int fd = sb_request_connect(run_dir);
+    assert_true(fd >= 0);
+    assert_int_equal(sb_request_send(fd, request), 0);
+    return fd;
+}
+
+static void assert_answer(int fd, const char *wanted)
+{
+    char answer[SB_REQUEST_MAX];
+    assert_int_equal(sb_request_wait(fd, (int)(DEADLINE_NS / 1000000), answer), 1);
+    if (strncmp(answer, wanted, strlen(wanted)) != 0)
+        fail_msg("`%s`, wanted was `%s`", answer, wanted);
+    close(fd);
+}
+
+#define STOPPED SB_REQUEST_DONE "stopped after step 7, saved"
+
+/* ---- ends ------------------------------------------------------------------------------------------------- */
+
+static void test_finished(void **state)
+{
+    (void)state;
+    script("trainer", "echo 'smallbatch trainer: a note'; echo 'a library says'; exit 0\n");
+    launch(NULL);
+    assert_int_equal(ended(), 0);
+    assert_says("screen", "trainer: a note\n");
+    assert_says("screen", "done: ");
+    assert_null(strstr(text_of("screen"), "library"));
+    assert_says("log/trainer.log", "smallbatch trainer: a note\na library says\n");
+    assert_int_equal(living("augment.starts") + living("loader.starts"), 0);
+}
+
+static void test_reason(void **state)
+{
+    (void)state;
+    script("augment", "echo 'smallbatch augment: no such image'; printf 'and no end'; exit 1\n");
+    launch(NULL);
+    assert_int_equal(ended(), 1);
+    assert_says("screen",
+                "run: augment cannot go on:\n    smallbatch augment: no such image\n    and no end\n");
+    assert_says("status.json", "\"reason\": \"augment cannot go on: and no end\"");
+    assert_says("status.json", "\"phase\": \"failed\"");
+    assert_int_equal(lines_of("augment.starts"), 1);
+}
+
+/* The log can be opened, but not written. */
+static void test_full_disk(void **state)
+{
+    char path[PATH_MAX];
+    (void)state;
+    assert_int_equal(sb_rundir_path(path, run_dir, "log/trainer.log"), 0);
+    assert_int_equal(symlink("/dev/full", path), 0);
+    script("trainer", "echo 'smallbatch trainer: the reason'; exit 1\n");
+    launch(NULL);
+    assert_int_equal(ended(), 1);
+    assert_says("screen", "log/trainer.log: No space left on device");
+    assert_says("screen", "smallbatch trainer: the reason\n");
+}
+
+static void test_renamed(void **state)
+{
+    char moved[PATH_MAX];
+    (void)state;
+    script("trainer", "until [ -e \"$run.moved/go\" ]; do sleep 0.02; done\necho 'smallbatch trainer: where "
+                      "is it'; exit 1\n");
+    launch(NULL);
+    wait_lines("trainer.starts", 1);
+    assert_true(snprintf(moved, sizeof moved, "%s.moved", run_dir) < (int)sizeof moved);
+    assert_int_equal(rename(run_dir, moved), 0);
+    strcpy(run_dir, moved);
+    char path[PATH_MAX];
+    assert_int_equal(sb_rundir_path(path, run_dir, "go"), 0);
+    assert_int_equal(sb_file_replace(path, "", 0), 0);
+    assert_int_equal(ended(), 1);
+    assert_says("screen", "run: trainer cannot go on:\n    smallbatch trainer: where is it\n");
+}
+
+static void test_dies_and_dies(void **state)
+{
+    (void)state;
+    script("loader", "echo 'last words'; kill -KILL $$\n");
+    launch(NULL);
+    assert_int_equal(ended(), 1);
+    assert_says("screen", "died 5 times without any progress; the last time it was killed (SIGKILL)");
+    assert_says("log/loader.log", "loader 0 was killed (SIGKILL)");
+}
+
+static void test_dies_with_progress(void **state)
+{
+    (void)state;
+    script(
+        "trainer",
+        "echo '{}' >>\"$run/metrics.jsonl\"; [ $(wc -l <\"$run/metrics.jsonl\") -lt 7 ] || exit 0; exit 9\n");
+    launch(NULL);
+    assert_int_equal(ended(), 0);
+    assert_int_equal(lines_of("trainer.starts"), 7);
+    assert_says("log/trainer.log", "trainer ended with exit code 9; it is started again");
+}
+
+/* Views of another size: started again at once, as often as it likes. */
+static void test_resized(void **state)
+{
+    (void)state;
+    script("trainer", "[ $(wc -l <\"$run/trainer.starts\") -lt 8 ] || exit 0; exit 5\n");
+    launch(NULL);
+    assert_int_equal(ended(), 0);
+    assert_int_equal(lines_of("trainer.starts"), 8);
+}
+
+static void test_no_program(void **state)
+{
+    char path[PATH_MAX];
+    (void)state;
+    assert_int_equal(sb_rundir_path(path, programs, "sb_trainer"), 0);
+    assert_int_equal(remove(path), 0);
+    launch(NULL);
+    assert_int_equal(ended(), 1);
+    assert_says("screen", "sb_trainer cannot be started: No such file or directory");
+}
+
+/* ---- stops ------------------------------------------------------------------------------------------------ */
+
+static void test_stops(void **state)
+{
+    (void)state;
+    launch(NULL);
+    wait_lines("trainer.starts", 1);
+    int asked[8];
+    for (int i = 0; i < 8; i++)
+        asked[i] = ask("stop");
+    for (int i = 0; i < 8; i++)
+        assert_answer(asked[i], STOPPED);
+    assert_int_equal(ended(), SB_EXIT_STOPPED);
+    assert_int_equal(living("trainer.starts") + living("augment.starts") + living("loader.starts"), 0);
+}
+
+static void test_stop_and_scale(void **state)
+{
+    (void)state;
+    launch(NULL);
+    wait_lines("trainer.starts", 1);
+    const int first = ask("scale 3"), second = ask("stop"), third = ask("scale 4");
+    assert_answer(first, SB_REQUEST_DONE "3 loaders, before it 2");
+    assert_answer(third, SB_REQUEST_REFUSED "the run is stopping");
+    assert_answer(second, STOPPED);
+    assert_int_equal(ended(), SB_EXIT_STOPPED);
+}
+
+/* A trainer that waits for its next start need not be waited for. */
+static void test_stop_in_pause(void **state)
+{
+    (void)state;
+    script("trainer", "exit 9\n");
+    launch(NULL);
+    wait_lines("trainer.starts", 4); /* 1.6 s of pause come now */
+    while (!strstr(text_of("log/trainer.log"),
+                   "again\nsmallbatch supervisor: trainer ended with exit code 9; it is started again\n"
+                   "smallbatch supervisor: trainer ended with exit code 9; it is started again\n"
+                   "smallbatch supervisor: trainer ended with exit code 9; it is started again\n"))
+        usleep(1000);
+    assert_answer(ask("stop"), SB_REQUEST_DONE "stopped before");
+    assert_int_equal(ended(), SB_EXIT_STOPPED);
+    assert_int_equal(lines_of("trainer.starts"), 4);
+}
+
+static void test_stop_now(void **state)
+{
+    (void)state;
+    script("trainer", "trap '' TERM\n" LIVES);
+    script("loader", "trap '' TERM\n" LIVES);
+    launch(NULL);
+    wait_lines("trainer.starts", 1);
+    wait_lines("loader.starts", 2);
+    const int stop = ask("stop"), now = ask("stop now");
+    assert_answer(now, SB_REQUEST_DONE "stopped at once");
+    assert_answer(stop, SB_REQUEST_DONE "stopped at once");
+    assert_int_equal(ended(), SB_EXIT_STOPPED);
+    wait_living("trainer.starts", 0);
+}
+
+/* The trainer cannot save: that is no stop as asked for. */
+static void test_stop_fails(void **state)
+{
+    (void)state;
+    script("trainer", "trap 'echo smallbatch trainer: no space; exit 1' TERM\n" LIVES);
+    launch(NULL);
+    wait_lines("trainer.starts", 1);
+    assert_answer(ask("stop"),
+                  SB_REQUEST_REFUSED "it failed: trainer cannot go on: smallbatch trainer: no space");
+    assert_int_equal(ended(), 1);
+}
+
+static void ignore_hangup(void) { signal(SIGHUP, SIG_IGN); }
+
+static void test_signals(void **state)
+{
+    (void)state;
+    const int stopping[] = { SIGHUP, SIGTERM, SIGINT };
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(i == 0 ? 0 : set_up(state), 0);
+        launch(NULL);
+        wait_lines("trainer.starts", 1);
+        assert_int_equal(kill(supervisor, stopping[i]), 0);
+        if (stopping[i] == SIGTERM)
+            assert_int_equal(kill(supervisor, SIGTERM), 0); /* the same stop */
+        assert_int_equal(ended(), SB_EXIT_STOPPED);
+        assert_says("screen", "stopped after step 7, saved");
+    }
+}
+
+static void test_interrupted_twice(void **state)
+{
+    (void)state;
+    script("trainer", "trap '' TERM\n" LIVES);
+    launch(NULL);
+    wait_lines("trainer.starts", 1);
+    assert_int_equal(kill(supervisor, SIGINT), 0);
+    wait_lines("screen", 1);
+    assert_says("screen", "Ctrl-C again ends at once");
+    assert_int_equal(kill(supervisor, SIGINT), 0);
+    assert_int_equal(ended(), SB_EXIT_STOPPED);
+    assert_says("screen", "stopped at once");
+}
+
+static void test_nohup(void **state)
+{
+    (void)state;
+    launch(ignore_hangup);
+    wait_lines("trainer.starts", 1);
+    assert_int_equal(kill(supervisor, SIGHUP), 0);
+    assert_answer(ask("status"), SB_REQUEST_DONE "starting "); /* and not "stopping" */
+    assert_answer(ask("stop"), STOPPED);
+    assert_int_equal(ended(), SB_EXIT_STOPPED);
+}
+
+/* A terminal's Ctrl-C reaches everybody; the programs leave it to the supervisor. */
+static void test_children_ignore(void **state)
+{
+    (void)state;
+    launch(NULL);
+    wait_lines("loader.starts", 2);
+    char *end;
+    const pid_t loader = (pid_t)strtol(text_of("loader.starts"), &end, 10);
+    assert_int_equal(kill(loader, SIGINT), 0);
+    assert_int_equal(kill(loader, SIGHUP), 0);
+    assert_answer(ask("stop"), STOPPED);
+    assert_int_equal(ended(), SB_EXIT_STOPPED);
+    assert_int_equal(lines_of("loader.starts"), 2);
+}
+
+/* ---- requests --------------------------------------------------------------------------------------------- */
+
+static void test_scale(void **state)
+{
+    static const char *const refused[] = { "scale 0",   "scale 257",         "scale -1", "scale",
+                                           "scale 3 4", "scale 99999999999", "halt",     "\001\002" };
+    (void)state;
+    launch(NULL);
+    wait_living("loader.starts", 2);
+    assert_answer(ask("scale 5"), SB_REQUEST_DONE "5 loaders, before it 2");
+    wait_living("loader.starts", 5);
+    assert_answer(ask("scale 1"), SB_REQUEST_DONE "1 loaders, before it 5");
+    wait_living("loader.starts", 1);
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
+        assert_answer(ask(refused[i]), SB_REQUEST_REFUSED);
+    assert_int_equal(kill(living("loader.starts") == 1 ? supervisor : 0, SIGTERM), 0);
+    assert_int_equal(ended(), SB_EXIT_STOPPED);
+    assert_int_equal(lines_of("loader.starts"), 5);
+}
+
+/* More connect than are heard, and say nothing, or leave: the run and other askers do not notice. */
+static void test_silent_askers(void **state)
+{
+    int silent[40];
+    (void)state;
+    launch(NULL);
+    wait_lines("trainer.starts", 1);
+    for (int i = 0; i < 40; i++)
+        silent[i] = sb_request_connect(run_dir);
+    for (int i = 0; i < 40; i += 2)
+        close(silent[i]);
+    close(ask("stop now, please"));
+    assert_answer(ask("status"), SB_REQUEST_DONE "starting ");
+    const int stop = ask("stop");
+    assert_answer(stop, STOPPED);
+    assert_int_equal(ended(), SB_EXIT_STOPPED);
+    char answer[SB_REQUEST_MAX];
+    assert_int_equal(sb_request_wait(silent[1], 1000, answer), -1);
+}
+
+static void test_not_running(void **state)
+{
+    (void)state;
+    assert_int_equal(sb_request_connect(run_dir), -1);
+    assert_non_null(strstr(sb_error(), "is not running"));
+    launch(NULL);
+    wait_lines("augment.starts", 1);
+    wait_lines("loader.starts", 2); /* none is between its fork and its exec, with the socket open */
+    assert_int_equal(kill(supervisor, SIGKILL), 0);
+    assert_int_equal(waitpid(supervisor, NULL, 0), supervisor);
+    assert_false(sb_request_heard(run_dir));
+    assert_int_equal(sb_request_connect(run_dir), -1);
+    assert_non_null(strstr(sb_error(), "is not running"));
+    for (const char *const *name =
+             (const char *const[]){ "trainer.starts", "augment.starts", "loader.starts", NULL };
+         *name; name++) {
+        char *rest = NULL; /* scripts do not ask to die with it, as our programs do */
+        for (char *line = strtok_r(text_of(*name), "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+            kill((pid_t)strtol(line, NULL, 10), SIGKILL);
+    }
+}
+
+/* ---- parts ------------------------------------------------------------------------------------------------ */
+
+static void test_restarts(void **state)
+{
+    (void)state;
+    sb_restarts r = { 0 };
+    const double pauses[] = { 0.2, 0.4, 0.8, 1.6, -1 };
+    for (int i = 0; i < 5; i++) {
+        const double pause = sb_restarts_died(&r, 3);
+        assert_true(pause > pauses[i] - 1e-9 && pause < pauses[i] + 1e-9);
+    }
+    r = (sb_restarts){ 0 };
+    for (int i = 0; i < 40; i++)
+        assert_true(sb_restarts_died(&r, i) == 0.2);
+    assert_true(sb_restarts_died(&r, 12) == 0.4); /* what was there before is no progress */
+}
+
+static void test_screen(void **state)
+{
+    (void)state;
+    const sb_status status = { .step = 120,
+                               .steps = 240,
+                               .loss = 1.234,
+                               .images_per_second = 85.1,
+                               .eta_s = 42,
+                               .waited = 0.03,
+                               .bottleneck = "train",
+                               .phase = "training" };
+    char line[SB_SCREEN_LINE];
+    for (int columns = 0; columns <= 600; columns++) {
+        sb_screen_fit(&status, columns, line);
+        assert_true((int)strlen(line) < (columns < 1 ? 1 : columns));
+    }
+    sb_screen_fit(&status, 120, line);
+    assert_string_equal(line, "[############............] step 120/240  loss 1.2340  85.1 images/s  ETA 0:42 "
+                              " waited 3 %  slowest: train");
+    sb_screen_fit(&status, 80, line);
+    assert_string_equal(line,
+                        "step 120/240  loss 1.2340  85.1 images/s  ETA 0:42  waited 3 %  slowest: train");
+    sb_screen_fit(&status, 60, line);
+    assert_string_equal(line, "step 120/240  loss 1.2340  85.1 images/s  ETA 0:42");
+    sb_screen_fit(&status, 24, line);
+    assert_string_equal(line, "[####....] step 120/240");
+    sb_screen_fit(&status, 6, line);
+    assert_string_equal(line, "step ");
+}
+
+static int remove_all(void **state)
+{
+    char command[PATH_MAX + 16];
+    (void)state;
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    return system(command);
+}
+
+int main(void)
+{
+#define RUN(test) cmocka_unit_test_setup(test, set_up)
+    const struct CMUnitTest tests[] = {
+        RUN(test_finished),
+        RUN(test_reason),
+        RUN(test_full_disk),
+        RUN(test_renamed),
+        RUN(test_dies_and_dies),
+        RUN(test_dies_with_progress),
+        RUN(test_resized),
+        RUN(test_no_program),
+        RUN(test_stops),
+        RUN(test_stop_and_scale),
+        RUN(test_stop_in_pause),
+        RUN(test_stop_now),
+        RUN(test_stop_fails),
+        RUN(test_signals),
+        RUN(test_interrupted_twice),
+        RUN(test_nohup),
+        RUN(test_children_ignore),
+        RUN(test_scale),
+        RUN(test_silent_askers),
+        RUN(test_not_running),
+        cmocka_unit_test(test_restarts),
+        cmocka_unit_test(test_screen),
+    };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    if (!mkdtemp(folder))
+        return 1;
+    return cmocka_run_group_tests(tests, NULL, remove_all);
+}
