@@ -247,7 +247,9 @@ static int find_run(arguments *a)
     if (sb_rundir_path(path, a->run_dir, "config.yaml") != 0)
         return -1;
     return access(path, F_OK) == 0 ? 0
-                                   : sb_fail("%s is no run directory (it has no config.yaml)", a->run_dir);
+                                   : sb_fail("%s is no run directory (it has no config.yaml): name one, or "
+                                             "none for the run used last",
+                                             a->run_dir);
 }
 
 /* ---- the command line ------------------------------------------------------------------------------------- */
