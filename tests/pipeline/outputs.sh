@@ -25,7 +25,7 @@ spared() {
 }
 
 embed() { spared "$1" 1 "$2" ./run embed "$work/run" "$3" -o "$4" data.view=16; }
-loss() { (cd "$work/loss" && "$OLDPWD/run" loss "$@"); }
+byol() { ./run loss byol "$work/loss/a.npy" "$work/loss/b.npy" method.hidden=5 -o "$work/loss/byol"; }
 
 # stopped_at FILE SKIP COMMAND...: the command in the background as $run, with no signal ignored; it has stopped itself where it opens a file
 # of that name, after so many times.
@@ -123,8 +123,8 @@ for name in ("a", "b", "gradient.1"):
 END_PYTHON
 ok "loss: a gradient would replace embeddings" spared "$work/loss/gradient.1.npy" 1 "gradient.1.npy would be replaced, but it is read" ./run loss simclr "$work/loss/a.npy" "$work/loss/gradient.1.npy" -o "$work/loss"
 ok "  and nothing else is written" bash -c "[ \$(ls $work/loss | wc -l) = 3 ]"
-ok "loss: arrays would replace the arrays" eval "loss byol a.npy b.npy method.hidden=5 -o byol &&
-    spared $work/loss/byol/arrays/predictor.0.weight.npy 1 'predictor.0.weight.npy would be replaced, but it is read' ./run loss byol $work/loss/a.npy $work/loss/b.npy method.hidden=5 --arrays $work/loss/byol/arrays -o $work/loss/byol"
+ok "loss: arrays would replace the arrays" eval "byol && spared $work/loss/byol/arrays/predictor.0.weight.npy 1 'predictor.0.weight.npy would be replaced, but it is read' \
+    ./run loss byol $work/loss/a.npy $work/loss/b.npy method.hidden=5 --arrays $work/loss/byol/arrays -o $work/loss/byol"
 
 mkdir "$work/sweep" && cp recipes/demo.yaml "$work/sweep/recipe.yaml"
 ok "sweep: its copy would replace the recipe" spared "$work/sweep/recipe.yaml" 1 "recipe.yaml would be replaced, but it is read" ./run sweep "$work/sweep/recipe.yaml" -o "$work/sweep" trainer.steps=2

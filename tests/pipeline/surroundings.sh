@@ -46,9 +46,8 @@ closed_to_others() { (umask 077 && run_four private) && same private && [ -z "$(
 plain_user=()
 [ "$(id -u)" -ne 0 ] || plain_user=(setpriv "--bounding-set=-dac_override,-dac_read_search")
 closed_to_all() {
-    (umask 0777 && "${plain_user[@]}" build/sb_trainer prepare --recipe recipes/demo.yaml data.path="$work/images" run.dir="$work/closed" "${small[@]}" trainer.steps=4 evaluate.max_tiles=8 \
-        evaluate.views=1 && "${plain_user[@]}" build/sb_loader index "$work/closed" --freeze && "${plain_user[@]}" build/sb_augment --check "$work/closed") &&
-        ./run resume "$work/closed" && same closed
+    (umask 0777 && within "${plain_user[@]}" ./run train recipes/demo.yaml data.path="$work/images" run.dir="$work/closed" "${small[@]}" trainer.steps=4 evaluate.max_tiles=8 evaluate.views=1) &&
+        same closed
 }
 
 # Of what is printed nothing may be left in the files that are opened instead.
