@@ -30,8 +30,8 @@ static const sb_key guide_keys[] = {
 };
 
 static const sb_key loader_keys[] = {
-    SB_KEY_INT(sb_loader_keys, cache_mb, "auto", 1, 1 << 20,
-               "MiB of decoded images in each loader; auto: a window's, or what the memory allows",
+    SB_KEY_INT(sb_loader_keys, cache_mb, "auto", 0, 1 << 20,
+               "MiB of decoded images in each loader; auto, and 0: a window's, or what the memory allows",
                .apart = true, .automatic = true),
     SB_KEY_REAL(
         sb_loader_keys, timeout, "60", 0.1, 86400,

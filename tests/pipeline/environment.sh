@@ -143,6 +143,17 @@ no_shared_memory() {
         grep -q "using anonymous memory instead" "$work/noshm/log/trainer.log" && same noshm reference
 }
 
+# The project's folder cannot be written, and run is called from another one: what is current is not built again.
+installed() {
+    mkdir -p "$work/tree" "$work/elsewhere"
+    # shellcheck disable=SC2016
+    in_space 'mount --bind . "$work/tree" && mount -o remount,bind,ro "$work/tree" || exit 99
+        cd "$work/elsewhere" && ln -s ../images photos && touch "$work/tree/x" && exit 98
+        ../tree/run index photos data.tile=64 && ../tree/run train demo data.path=photos run.dir=out $small_keys trainer.steps=4 trainer.checkpoint_every=2 &&
+        ../tree/run status && ../tree/run export out -o b.safetensors && cmp b.safetensors out/backbone.safetensors && ../tree/run embed photos -o x.npy data.view=32' &&
+        cmp "$work/elsewhere/out/backbone.safetensors" "$work/reference/backbone.safetensors" && [ -s "$work/elsewhere/x.npy" ]
+}
+
 read_only() {
     mkdir -p "$work/ro"
     # shellcheck disable=SC2016
@@ -201,6 +212,7 @@ ok "refused: a batch too small for the method" refused 'command line: trainer.ba
 ok "refused: views too small for the encoder" says 1 'views of 16 x 16 \(data.view, views.N.size\) cannot go through the encoder' \
     ./run train demo data.path="$work/images" run.dir="$work/refused" device=cpu encoder.name=convnext_atto data.tile=64 data.view=16
 ok "refused: no such data" refused "data.path = .*/nowhere: No such file" data.path="$work/nowhere"
+ok "refused: an image in the place of its folder" refused "data.path = .*/03.jpg is neither a folder nor a manifest" data.path="$work/images/03.jpg"
 ok "refused: no such device" refused "device = cuda: there is no /nowhere.so" device=cuda cuda.plugin=/nowhere.so
 ok "refused: no such init" refused "init: opening .*/nowhere: No such file" init="$work/nowhere"
 mkdir "$work/nothing" && : >"$work/nothing/empty.jpg"
@@ -260,8 +272,9 @@ if unshare -rm mount -t tmpfs none /mnt 2>/dev/null; then
     ok "a small /dev/shm: other memory, the same weights" little_shared_memory
     ok "no /dev/shm" no_shared_memory
     ok "a directory that cannot be written" read_only
+    ok "a project's folder that cannot be written, called from elsewhere" installed
 else
-    for what in "the disk is full" "a small /dev/shm" "no /dev/shm" "a directory that cannot be written"; do ok "$what # SKIP no mount namespaces here" true; done
+    for what in "the disk is full" "a small /dev/shm" "no /dev/shm" "a directory that cannot be written" "called from elsewhere"; do ok "$what # SKIP no mount namespaces here" true; done
 fi
 ok "nothing is left behind" nothing_left
 finish
