@@ -24,7 +24,7 @@ void sb_deaths_begin(sb_deaths *d) { d->count = count(); }
 void sb_deaths_describe(sb_deaths *d, char *out, size_t bytes)
 {
     const int64_t before = d->count, now = count();
-    const size_t left = sb_memory_available() >> 20;
+    const sb_memory_limits m = sb_memory_look();
     d->count = now;
     if (before >= 0 && now == before)
         snprintf(out, bytes, "was killed (SIGKILL) by somebody");
