@@ -11,7 +11,7 @@ trap 'pkill -KILL -f "$work/"; rm -rf "$work"' EXIT
 DEADLINE=900 # seconds
 # Built once here: each ./run would look for packages and call make, which takes 0.7 s of a core.
 [ -n "${SB_BUILD:-}" ] || make -s all >&2 || exit 1
-export SB_BUILD=${SB_BUILD:-build}
+SB_BUILD=$(realpath "${SB_BUILD:-build}") && export SB_BUILD # ./run takes it from where it is called
 export XDG_STATE_HOME=$work/state # the runs that a command without one chooses from
 export XDG_CACHE_HOME=$work/cache # what the GPU's device keeps there is the test's, not the user's
 number=0 failed=0
