@@ -29,9 +29,10 @@ void sb_deaths_describe(sb_deaths *d, char *out, size_t bytes)
     if (before >= 0 && now == before)
         snprintf(out, bytes, "was killed (SIGKILL) by somebody");
     else
-        snprintf(out, bytes,
-                 "was killed (SIGKILL)%s for lack of memory: %s allows %zu MiB, of which %zu may be taken now; "
-                 "lower loader.cache_mb, run.loaders, trainer.chunk or trainer.batch",
-                 before >= 0 && now > before ? " by the kernel, most probably" : ", perhaps",
-                 m.grouped ? "the control group" : "the machine", m.limit >> 20, m.available >> 20);
+        snprintf(
+            out, bytes,
+            "was killed (SIGKILL)%s for lack of memory: %s allows %zu MiB, of which %zu may be taken now; "
+            "lower loader.cache_mb, run.loaders, trainer.chunk or trainer.batch",
+            before >= 0 && now > before ? " by the kernel, most probably" : ", perhaps",
+            m.grouped ? "the control group" : "the machine", m.limit >> 20, m.available >> 20);
 }
