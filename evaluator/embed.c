@@ -151,13 +151,15 @@ static int check_output(const embed *e, const sb_outfile *o, const char *run_dir
 static int check_images(const embed *e)
 {
     const sb_outfile *const outputs[] = { &e->npy_output, &e->csv_output };
+    char path[PATH_MAX];
     for (int k = 0; k < 2; k++) {
         for (uint32_t i = 0; i < e->index.count; i++)
             if (e->index.images[i].file == i &&
                 sb_outfile_check_input(outputs[k], e->index.images[i].path) != 0)
                 return -1;
         for (uint32_t i = 0; i < e->index.skipped_count; i++)
-            if (sb_outfile_check_input(outputs[k], e->index.skipped[i].path) != 0)
+            if (sb_index_path(&e->index, e->index.skipped[i].path, path) != 0 ||
+                sb_outfile_check_input(outputs[k], path) != 0)
                 return -1;
     }
     return 0;

@@ -87,8 +87,8 @@ struct sb_device {
     int (*wait_mark)(sb_device *device, int mark);
 };
 
-/* The CPU device with `threads` compute threads (0: the cores that it may use, cores.h). Refuses
- * OMP_DYNAMIC=true and an OMP_THREAD_LIMIT below `threads`, with which oneDNN hangs. */
+/* The CPU device with `threads` compute threads (0: the cores that it may use, cores.h). Refuses an
+ * OMP_THREAD_LIMIT below `threads`, with which oneDNN hangs. */
 int sb_device_cpu(sb_device **out, int threads);
 
 /* Closes and NULLs; tolerates NULL. */

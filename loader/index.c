@@ -1032,6 +1032,12 @@ size_t sb_index_beside(const sb_index *x)
     return PROCESS + largest;
 }
 
+int sb_index_path(const sb_index *x, const char *name, char *out)
+{
+    uint32_t head;
+    return path_of(x, name, out, &head);
+}
+
 uint32_t sb_index_find(const sb_index *x, const char *name, int page)
 {
     char path[PATH_MAX];

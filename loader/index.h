@@ -107,6 +107,9 @@ size_t sb_index_largest(const sb_index *index, int channels);
 /* Bytes that a loader of this index takes beside decoded images: itself, and the largest file. */
 size_t sb_index_beside(const sb_index *index);
 
+/* The path of a name of the index (sb_index_name), into out[PATH_MAX]. */
+int sb_index_path(const sb_index *index, const char *name, char *out);
+
 /* The first row of the file of that name (sb_index_name) and page; UINT32_MAX: none. */
 uint32_t sb_index_find(const sb_index *index, const char *name, int page);
 

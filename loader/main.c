@@ -29,6 +29,7 @@
 #define HELLO_MS 500
 #define WANT_MS 200
 #define AWAY_US 200000
+#define LOOKS 16 /* files of which one is there if the data are */
 
 typedef struct {
     const char *command, *path;
@@ -130,14 +131,21 @@ static size_t cache_bytes(const loader *l, uint64_t memory)
     return bytes > l->largest ? bytes : l->largest;
 }
 
-/* Whether the folder, or the manifest, of the data set can be seen. */
-static bool is_there(const loader *l) { return access(l->data.path, F_OK) == 0; }
-
-static void wait_for_data(const loader *l)
+/* Whether the data can be seen: the image itself, or any of some others. A disk on a network that is away
+ * leaves nothing, or an empty folder. */
+static bool is_there(const loader *l, const sb_image *image)
 {
-    if (!is_there(l))
+    bool there = access(image->path, R_OK) == 0;
+    for (uint32_t i = 0; !there && i < LOOKS; i++)
+        there = access(l->index.images[(uint64_t)i * l->index.count / LOOKS].path, R_OK) == 0;
+    return there;
+}
+
+static void wait_for_data(const loader *l, const sb_image *image)
+{
+    if (!is_there(l, image))
         sb_note("data.path = %s is away: waiting for it", l->data.path);
-    while (!is_there(l) && !sb_stop_requested())
+    while (!is_there(l, image) && !sb_stop_requested())
         usleep(AWAY_US);
 }
 
@@ -152,9 +160,9 @@ static int decode(loader *l, const sb_image *image, sb_slot_meta *meta, void *ti
         const int bad = sb_decoder_tile(l->decoder, &source, meta->left, meta->top, meta->side, tile,
                                         &done->done.read_ns, &done->done.decode_ns);
         current = NULL;
-        if (bad <= 0 || (again && is_there(l)) || sb_stop_requested())
+        if (bad <= 0 || (again && is_there(l, image)) || sb_stop_requested())
             return bad;
-        wait_for_data(l);
+        wait_for_data(l, image);
     }
 }
 

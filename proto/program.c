@@ -70,7 +70,8 @@ static atomic_int came; /* a signal's number */
 static void end_by(int number)
 {
     sb_unfinished_remove();
-    raise(number); /* SA_RESETHAND: now it ends the program */
+    signal(number, SIG_DFL);
+    raise(number);
 }
 
 /* On any thread. Either this finds `held` down, or sb_program_go_on finds what came. */
@@ -93,7 +94,7 @@ void sb_program_go_on(void)
 static void set_signals(void)
 {
     static const int ends[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT }, errors[] = { SIGPIPE, SIGXFSZ };
-    const struct sigaction end = { .sa_handler = on_end, .sa_flags = (int)(SA_RESETHAND | SA_NODEFER) };
+    const struct sigaction end = { .sa_handler = on_end, .sa_flags = SA_NODEFER };
     sigset_t none;
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
         struct sigaction now;

@@ -43,7 +43,7 @@ const char *sb_child_name(const sb_child *c, char out[32])
 /* In the child. Returns only where it fails. */
 static void become(const sb_child *c, const char *path, const char *run_dir, int output, pid_t supervisor)
 {
-    const int nothing = open("/dev/null", O_RDONLY);
+    const int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
     char *arguments[4] = { (char *)(uintptr_t)path }, pid[32];
     int count = 1;
     sigset_t none;
@@ -115,7 +115,7 @@ bool sb_child_ended(sb_child *c, sb_log *log, sb_end *end)
     if (c->pid <= 0 || waitpid(c->pid, &status, WNOHANG) != c->pid)
         return false;
     *end = WIFSIGNALED(status) ? (sb_end){ -1, WTERMSIG(status) } : (sb_end){ WEXITSTATUS(status), 0 };
-    sb_log_take(log, &c->begun, c->output);
+    sb_log_take(log, &c->begun, c->output, SIZE_MAX);
     sb_log_end(log, &c->begun);
     close(c->output);
     close(c->pidfd);

@@ -27,7 +27,7 @@ void sb_deaths_describe(sb_deaths *d, char *out, size_t bytes)
     const sb_memory_limits m = sb_memory_look();
     d->count = now;
     if (before >= 0 && now == before)
-        snprintf(out, bytes, "was killed (SIGKILL) by somebody");
+        snprintf(out, bytes, "was killed (SIGKILL), not by the kernel for lack of memory");
     else
         snprintf(
             out, bytes,

@@ -47,11 +47,12 @@ static void keep(sb_log *l, const char *line)
 static void add(sb_log *l, char *line, size_t bytes)
 {
     line[bytes] = '\n';
+    errno = ENOSPC; /* where it writes less */
     if (write(l->fd, line, bytes + 1) != (ssize_t)bytes + 1 && !l->refused) {
         char why[SB_LOG_LINE];
         snprintf(why, sizeof why,
-                 NOTE "supervisor: %.1000s: %.200s: what is missing there is shown here alone", l->path,
-                 strerror(errno));
+                 NOTE "supervisor: %.1000s: %.200s: notes that are missing there are shown here alone",
+                 l->path, strerror(errno));
         keep(l, why);
         l->refused = true;
     }
@@ -67,15 +68,16 @@ void sb_log_add(sb_log *l, const char *text)
     add(l, line, strlen(line));
 }
 
-bool sb_log_take(sb_log *l, sb_begun *b, int fd)
+bool sb_log_take(sb_log *l, sb_begun *b, int fd, size_t most)
 {
-    for (;;) {
+    for (size_t taken = 0; taken < most;) {
         const ssize_t got = read(fd, b->text + b->bytes, sizeof b->text - 1 - b->bytes);
         if (got < 0 && errno == EINTR)
             continue;
         if (got <= 0)
             return got < 0;
         b->bytes += (size_t)got;
+        taken += (size_t)got;
         char *line = b->text, *end;
         while ((end = memchr(line, '\n', b->bytes))) {
             add(l, line, (size_t)(end - line));
@@ -88,6 +90,7 @@ bool sb_log_take(sb_log *l, sb_begun *b, int fd)
             b->bytes = 0;
         }
     }
+    return true;
 }
 
 void sb_log_end(sb_log *l, sb_begun *b)

@@ -32,8 +32,9 @@ typedef struct {
 int sb_log_open(sb_log *log, const char *run_dir, const char *program);
 void sb_log_close(sb_log *log);
 
-/* Takes what can be read from `fd`, which does not block. False at its end. */
-bool sb_log_take(sb_log *log, sb_begun *begun, int fd);
+/* Takes what can be read from `fd`, which does not block, but not much more than `most` bytes: one that never
+ * ends to say something is not listened to without end. False at its end. */
+bool sb_log_take(sb_log *log, sb_begun *begun, int fd, size_t most);
 
 /* The process has ended: a line that it only began is one, too. */
 void sb_log_end(sb_log *log, sb_begun *begun);

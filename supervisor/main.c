@@ -93,6 +93,10 @@ static int supervise(const arguments *a)
     if (rc < 0 && ready >= 0)
         dprintf(ready, "%s\n", sb_error());
     if (rc == 0 && a->then) {
+        sigset_t none;
+        sigemptyset(&none);
+        sigprocmask(SIG_SETMASK, &none, NULL);
+        signal(SIGPIPE, SIG_DFL);
         execl(a->then, a->then, "show", a->run_dir, (char *)NULL);
         return sb_fail_errno("starting %s", a->then);
     }
@@ -134,7 +138,9 @@ static int stop(const arguments *a)
 {
     char answer[SB_REQUEST_MAX];
     if (ask(a->run_dir, a->now ? "stop now" : "stop",
-            "waiting until the last finished step is saved (./run stop --now ends at once)", answer) != 0)
+            a->now ? "waiting until all its programs have ended"
+                   : "waiting until the last finished step is saved (./run stop --now ends at once)",
+            answer) != 0)
         return -1;
     printf("%s: %s\n", a->run_dir, answer);
     return 0;

@@ -1,6 +1,7 @@
 /* screen.c: see screen.h. */
 #include "supervisor/screen.h"
 
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,10 +23,22 @@ void sb_screen_open(sb_screen *s)
                                   strcmp(term, "dumb") != 0 };
 }
 
+/* Where it can be written at once. */
+__attribute__((format(printf, 3, 4))) static void print(const sb_screen *s, int fd, const char *format, ...)
+{
+    struct pollfd room = { .fd = fd, .events = POLLOUT };
+    va_list arguments;
+    if (poll(&room, 1, s->patience_ms) != 1 || !(room.revents & POLLOUT))
+        return;
+    va_start(arguments, format);
+    vdprintf(fd, format, arguments);
+    va_end(arguments);
+}
+
 static void clear(sb_screen *s)
 {
     if (s->shown && s->terminal)
-        dprintf(STDOUT_FILENO, "\r\033[K");
+        print(s, STDOUT_FILENO, "\r\033[K");
     s->shown = false;
 }
 
@@ -37,7 +50,7 @@ void sb_screen_say(sb_screen *s, bool error, const char *format, ...)
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     clear(s);
-    dprintf(error ? STDERR_FILENO : STDOUT_FILENO, "%s\n", text);
+    print(s, error ? STDERR_FILENO : STDOUT_FILENO, "%s\n", text);
 }
 
 void sb_screen_fit(const sb_status *status, int columns, char out[SB_SCREEN_LINE])
@@ -73,11 +86,11 @@ void sb_screen_progress(sb_screen *s, const sb_status *status, bool last)
     if (s->terminal) {
         const bool known = ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 0;
         sb_screen_fit(status, known ? window.ws_col : COLUMNS, line);
-        dprintf(STDOUT_FILENO, "\r%s\033[K", line);
+        print(s, STDOUT_FILENO, "\r%s\033[K", line);
         s->shown = true;
     } else if ((last || sb_now() - s->printed >= PLAIN_NS) &&
                sb_status_line(status, line, sizeof line) == 0) {
-        dprintf(STDOUT_FILENO, "%s\n", line);
+        print(s, STDOUT_FILENO, "%s\n", line);
         s->printed = sb_now();
     }
 }
@@ -85,6 +98,6 @@ void sb_screen_progress(sb_screen *s, const sb_status *status, bool last)
 void sb_screen_close(sb_screen *s)
 {
     if (s->terminal && s->shown)
-        dprintf(STDOUT_FILENO, "\n");
+        print(s, STDOUT_FILENO, "\n");
     s->shown = false;
 }

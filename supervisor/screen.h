@@ -1,7 +1,8 @@
 /* screen.h: what a run shows while it lives: notes, line by line, and under them how far it is. On a terminal
  * that is one line which rewrites itself and never is wider than the window; elsewhere, and where TERM says
  * that the terminal knows no escape codes, a line now and then. Nothing depends on what happens to the
- * output: where nobody reads it any more (`| head`), the run goes on. */
+ * output: where nobody reads it any more (`| head`), or not now (Ctrl-S, a pager), the run goes on, and what
+ * there is no room for is not shown. */
 #ifndef SB_SUPERVISOR_SCREEN_H
 #define SB_SUPERVISOR_SCREEN_H
 
@@ -16,6 +17,7 @@
 typedef struct {
     bool terminal;    /* that knows escape codes */
     bool shown;       /* the line is there */
+    int patience_ms;  /* for room, before a text is dropped; 0 but at a run's end */
     uint64_t printed; /* sb_now() of the last line where it is none */
 } sb_screen;
 

@@ -9,6 +9,7 @@
 #include "supervisor/supervise.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
@@ -17,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -38,10 +40,13 @@
 #define LOADERS_MAX 256                /* of run.loaders */
 #define CHILDREN (2 + 2 * LOADERS_MAX) /* as many loaders may be leaving */
 #define ASKERS 64
-#define TICK_NS UINT64_C(500000000)   /* the screen */
-#define SAVE_NS UINT64_C(60000000000) /* that a trainer may take which is told to end, and saves */
-#define LEAVE_NS UINT64_C(5000000000) /* the same of the others, which have nothing to save */
-#define METRICS_MAX ((size_t)1 << 32)
+#define TICK_NS UINT64_C(500000000)     /* the screen */
+#define SAVE_NS UINT64_C(600000000000)  /* that a trainer may take which is told to end, and saves */
+#define LEAVE_NS UINT64_C(5000000000)   /* the same of the others, which have nothing to save */
+#define DIES_NS UINT64_C(10000000000)   /* that one may take to die of a SIGKILL */
+#define SILENT_NS UINT64_C(30000000000) /* that a trainer may take to stop before that is said */
+#define END_MS 1000                     /* that the last lines wait for room on the screen */
+#define TAKEN_MAX (64 << 10)            /* bytes of one program between two looks at all else */
 
 /* Exit codes of programs (trainer/main.c, augment/main.c, loader/main.c). */
 enum { CANNOT_GO_ON = 1, SAVED = 3, TRAINER_GONE = 4, RESIZED = 5 };
@@ -61,7 +66,11 @@ typedef struct {
     int wanted, next_loader;
     sb_phase phase;
     sb_outcome outcome;
-    uint64_t kill_at, tick_at;
+    bool saved;                         /* by the trainer, at its end */
+    char lost[256];                     /* how else a trainer ended that was to save; "": it did not run */
+    int64_t progress;                   /* measure_progress at its last */
+    uint64_t kill_at, leave_at, say_at; /* 0: not yet */
+    uint64_t tick_at;
     time_t since;
     char reason[512]; /* of a failure */
     sb_deaths memory; /* processes that the kernel has ended for lack of memory */
@@ -106,7 +115,7 @@ static void end_all(supervisor *s, sb_outcome outcome)
 static void fail(supervisor *s, sb_child *c, const char *format, ...) __attribute__((format(printf, 3, 4)));
 static void fail(supervisor *s, sb_child *c, const char *format, ...)
 {
-    char what[256], name[32];
+    char what[640], name[32];
     const char *line, *last = NULL;
     va_list arguments;
     va_start(arguments, format);
@@ -115,7 +124,7 @@ static void fail(supervisor *s, sb_child *c, const char *format, ...)
     sb_screen_say(&s->screen, true, "run: %s %s:", sb_child_name(c, name), what);
     for (int cursor = 0; (line = sb_log_last_words(log_of(s, c), &cursor)); last = line)
         sb_screen_say(&s->screen, true, "    %s", line);
-    snprintf(s->reason, sizeof s->reason, "%s %s%s%s", name, what, last ? ": " : "", last ? last : "");
+    snprintf(s->reason, sizeof s->reason, "%s %.300s%s%s", name, what, last ? ": " : "", last ? last : "");
     log_of(s, c)->shown = log_of(s, c)->said;
     end_all(s, FAILED);
 }
@@ -129,38 +138,36 @@ static void stop(supervisor *s, bool at_once)
         end_all(s, STOPPED);
     } else if (s->phase == RUNS) {
         s->phase = STOPS;
+        s->say_at = sb_now() + SILENT_NS;
         sb_child_signal(&s->children[SB_TRAINER], SIGTERM);
     }
 }
 
-/* Lines of a file; 0 where there is none. */
+/* Lines of a file, 0 where there is none; -1: it cannot be read. */
 static int64_t count_lines(const supervisor *s, const char *name)
 {
-    char path[PATH_MAX], *text;
-    size_t bytes;
+    char path[PATH_MAX], part[16384];
     int64_t lines = 0;
-    if (sb_rundir_path(path, s->run_dir, "%s", name) != 0 || access(path, F_OK) != 0 ||
-        sb_file_read(path, METRICS_MAX, &text, &bytes) != 0)
-        return 0;
-    for (size_t i = 0; i < bytes; i++)
-        lines += text[i] == '\n';
-    free(text);
-    return lines;
+    ssize_t got;
+    if (sb_rundir_path(path, s->run_dir, "%s", name) != 0)
+        return -1;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? 0 : -1;
+    while ((got = read(fd, part, sizeof part)) > 0)
+        for (ssize_t i = 0; i < got; i++)
+            lines += part[i] == '\n';
+    close(fd);
+    return got < 0 ? -1 : lines;
 }
 
-/* How far the run is, in steps and in files found bad. */
-static int64_t measure_progress(const supervisor *s)
+/* How far the run is, in steps and in files found bad; as before, where that cannot be read. */
+static int64_t measure_progress(supervisor *s)
 {
-    return count_lines(s, "metrics.jsonl") + count_lines(s, "quarantine.jsonl");
-}
-
-static void start(supervisor *s, sb_child *c)
-{
-    c->used = true;
-    if (sb_child_start(c, s->programs, s->run_dir) != 0) {
-        sb_log_add(log_of(s, c), sb_error());
-        fail(s, c, "cannot be started");
-    }
+    const int64_t steps = count_lines(s, "metrics.jsonl"), bad = count_lines(s, "quarantine.jsonl");
+    if (steps >= 0 && bad >= 0)
+        s->progress = steps + bad;
+    return s->progress;
 }
 
 /* What a signal says that nobody here has sent. */
@@ -174,11 +181,11 @@ static void describe(supervisor *s, const sb_child *c, const sb_end *end, char *
         sb_deaths_describe(&s->memory, out, bytes);
 }
 
-static void start_again(supervisor *s, sb_child *c, const sb_end *end)
+/* Waits with the next start, or gives up. how: the end of a sentence. */
+static void retry(supervisor *s, sb_child *c, const char *how)
 {
-    char how[512], name[32], line[SB_LOG_LINE];
+    char name[32], line[SB_LOG_LINE];
     const double pause = sb_restarts_died(&c->restarts, measure_progress(s));
-    describe(s, c, end, how, sizeof how);
     if (pause < 0) {
         fail(s, c, "died %d times without any progress; the last time it %s", c->restarts.deaths, how);
         return;
@@ -189,8 +196,29 @@ static void start_again(supervisor *s, sb_child *c, const sb_end *end)
     c->start_at = sb_now() + (uint64_t)(pause * 1e9);
 }
 
+static void start(supervisor *s, sb_child *c)
+{
+    char how[512];
+    c->used = true;
+    c->start_at = 0;
+    if (sb_child_start(c, s->programs, s->run_dir) == 0)
+        return;
+    snprintf(how, sizeof how, "could not be started (%.400s)", sb_error());
+    retry(s, c, how);
+}
+
+static void start_again(supervisor *s, sb_child *c, const sb_end *end)
+{
+    char how[512];
+    describe(s, c, end, how, sizeof how);
+    retry(s, c, how);
+}
+
 static void on_trainer_end(supervisor *s, sb_child *c, const sb_end *end)
 {
+    s->saved = end->code == SAVED || end->code == RESIZED;
+    if (!s->saved)
+        describe(s, c, end, s->lost, sizeof s->lost);
     if (end->code == 0)
         end_all(s, FINISHED);
     else if (end->code == SAVED)
@@ -276,11 +304,12 @@ static void on_request(supervisor *s, int asker, const char *text)
 {
     int loaders;
     char rest;
-    if (s->stop_count == ASKERS) {
-        sb_request_answer(asker, SB_REQUEST_REFUSED "%d have asked for a stop already", ASKERS);
-    } else if (strcmp(text, "stop") == 0 || strcmp(text, "stop now") == 0) {
-        s->stops[s->stop_count++] = asker;
+    if (strcmp(text, "stop") == 0 || strcmp(text, "stop now") == 0) {
         stop(s, strcmp(text, "stop now") == 0);
+        if (s->stop_count < ASKERS)
+            s->stops[s->stop_count++] = asker;
+        else
+            sb_request_answer(asker, SB_REQUEST_DONE "it is stopping; %d wait for its end already", ASKERS);
     } else if (strcmp(text, "status") == 0) {
         sb_request_answer(asker, SB_REQUEST_DONE "%s %lld", phase_name(s), (long long)s->since);
     } else if (sscanf(text, "scale %d%c", &loaders, &rest) != 1) {
@@ -299,9 +328,9 @@ static void on_request(supervisor *s, int asker, const char *text)
 
 static void hear(supervisor *s)
 {
-    for (int i = 0, fd; i < ASKERS; i++)
-        if (s->askers[i] < 0 && (fd = sb_request_accept(s->listener)) >= 0)
-            s->askers[i] = fd;
+    for (int i = 0, fd = 0; i < ASKERS && fd >= 0; i++)
+        if (s->askers[i] < 0)
+            s->askers[i] = fd = sb_request_accept(s->listener);
     for (int i = 0; i < ASKERS; i++) {
         char text[SB_REQUEST_MAX];
         const int fd = s->askers[i], rc = fd >= 0 ? sb_request_read(fd, text) : 0;
@@ -349,12 +378,14 @@ static void on_signals(supervisor *s)
 
 /* ---- the loop --------------------------------------------------------------------------------------------- */
 
+/* Not for ever for one that does not die of a SIGKILL, which waits within the kernel: it dies when that lets
+ * it. */
 static bool anyone_left(const supervisor *s)
 {
+    bool left = false;
     for (int i = 0; i < CHILDREN; i++)
-        if (s->children[i].pid > 0)
-            return true;
-    return false;
+        left = left || s->children[i].pid > 0;
+    return left && (s->leave_at == 0 || sb_now() < s->leave_at);
 }
 
 /* Does what is due, and returns ms until the next is. */
@@ -376,10 +407,19 @@ static int on_time(supervisor *s)
         else if (c->start_at < next)
             next = c->start_at;
     }
+    if (s->say_at > 0 && now >= s->say_at) {
+        s->say_at = 0;
+        if (s->phase == STOPS)
+            sb_screen_say(&s->screen, true,
+                          "run: the trainer has not stopped for %d s: it saves, computes, or is "
+                          "stopped itself; ./run stop --now does not wait for it",
+                          (int)(SILENT_NS / 1000000000));
+    }
     if (s->phase == ENDS && now >= s->kill_at) {
         for (int i = 0; i < CHILDREN; i++)
             sb_child_signal(&s->children[i], SIGKILL);
         s->kill_at = UINT64_MAX;
+        s->leave_at = now + DIES_NS;
     } else if (s->phase == ENDS && s->kill_at < next) {
         next = s->kill_at;
     }
@@ -416,7 +456,7 @@ static int run(supervisor *s)
             sb_child *c = &s->children[i];
             sb_end end;
             if (c->pid > 0 && !c->silent)
-                c->silent = !sb_log_take(log_of(s, c), &c->begun, c->output);
+                c->silent = !sb_log_take(log_of(s, c), &c->begun, c->output, TAKEN_MAX);
             if (sb_child_ended(c, log_of(s, c), &end))
                 on_end(s, c, &end);
         }
@@ -439,6 +479,16 @@ static int loaders_at_start(const char *run_dir, int *out)
     return rc;
 }
 
+/* A program takes two descriptors. */
+static void raise_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 static int begin(supervisor *s)
 {
     char path[PATH_MAX];
@@ -452,70 +502,101 @@ static int begin(supervisor *s)
     for (int i = 0; i < SB_PROGRAMS; i++)
         if (sb_log_open(&s->logs[i], s->run_dir, sb_program_names[i]) != 0)
             return -1;
-    if (unlink(path) != 0 && errno != ENOENT)
-        return sb_fail_errno("removing %s", path);
+    raise_limit();
     s->signals = take_signals();
     s->listener = s->signals < 0 ? -1 : sb_request_listen(s->run_dir);
     if (s->listener < 0)
         return -1;
+    if (unlink(path) != 0 && errno != ENOENT)
+        return sb_fail_errno("removing %s", path);
     sb_deaths_begin(&s->memory);
     return 0;
 }
 
-/* Says how the run ended: to the screen, to those that asked for a stop, and in status.json where the trainer
- * could not. Returns the exit status. */
-static int conclude(supervisor *s)
+/* How the run ended, as an answer to who asked for a stop. */
+static void describe_end(const supervisor *s, const sb_status *status, char out[SB_REQUEST_MAX])
 {
-    sb_status status = { 0 };
-    char answer[SB_REQUEST_MAX];
-    show(s, true);
-    sb_screen_close(&s->screen);
-    const bool known = sb_status_read(s->run_dir, &status) == 0;
-    const bool saved = known && strcmp(status.phase, "stopped") == 0;
     switch (s->outcome) {
     case FINISHED:
-        snprintf(answer, sizeof answer, SB_REQUEST_DONE "it had just finished: %s/backbone.safetensors",
+        snprintf(out, SB_REQUEST_MAX, SB_REQUEST_DONE "it had just finished: %s/backbone.safetensors",
                  s->run_dir);
         break;
     case STOPPED:
-        if (saved)
-            snprintf(answer, sizeof answer,
+        if (s->saved)
+            snprintf(out, SB_REQUEST_MAX,
                      SB_REQUEST_DONE "stopped after step %" PRId64 ", saved; go on with: ./run resume %s",
-                     status.step, s->run_dir);
+                     status->step, s->run_dir);
         else
-            snprintf(answer, sizeof answer,
-                     SB_REQUEST_DONE
-                     "stopped before anything new was to be saved; go on with: ./run resume %s",
-                     s->run_dir);
+            snprintf(out, SB_REQUEST_MAX,
+                     SB_REQUEST_DONE "stopped; the trainer %s before it saved: go on from the newest "
+                                     "checkpoint with: ./run resume %s",
+                     s->lost[0] ? s->lost : "had not been started", s->run_dir);
         break;
     case STOPPED_AT_ONCE:
-        snprintf(answer, sizeof answer,
+        snprintf(out, SB_REQUEST_MAX,
                  SB_REQUEST_DONE "stopped at once; go on from the newest checkpoint with: ./run resume %s",
                  s->run_dir);
         break;
-    case FAILED: snprintf(answer, sizeof answer, SB_REQUEST_REFUSED "it failed: %s", s->reason); break;
+    case FAILED: snprintf(out, SB_REQUEST_MAX, SB_REQUEST_REFUSED "it failed: %s", s->reason); break;
     }
-    if (s->outcome == FAILED || (s->outcome != FINISHED && !saved)) {
-        snprintf(status.phase, sizeof status.phase, "%s", s->outcome == FAILED ? "failed" : "stopped");
-        snprintf(status.reason, sizeof status.reason, "%s", s->reason);
-        if (sb_status_write(s->run_dir, &status) != 0)
-            sb_screen_say(&s->screen, true, "run: %s", sb_error());
-    }
+}
+
+static void say_finished(supervisor *s)
+{
+    const int64_t bad = count_lines(s, "quarantine.jsonl");
+    sb_screen_say(&s->screen, false, "done: %s/backbone.safetensors", s->run_dir);
+    sb_screen_say(&s->screen, false,
+                  "      metrics in %s/metrics.jsonl, checkpoints in %s/checkpoints, logs in %s/log",
+                  s->run_dir, s->run_dir, s->run_dir);
+    if (bad > 0)
+        sb_screen_say(&s->screen, false, "      %" PRId64 " file%s could not be used: %s/quarantine.jsonl",
+                      bad, bad == 1 ? "" : "s", s->run_dir);
+}
+
+/* status.json, where the trainer could not write it, or knows less. */
+static void correct_status(supervisor *s, sb_status *status)
+{
+    static const char *const phases[] = {
+        [FINISHED] = "finished", [STOPPED] = "stopped", [STOPPED_AT_ONCE] = "stopped", [FAILED] = "failed"
+    };
+    if (s->outcome != FAILED && strcmp(status->phase, phases[s->outcome]) == 0)
+        return;
+    snprintf(status->phase, sizeof status->phase, "%s", phases[s->outcome]);
+    snprintf(status->reason, sizeof status->reason, "%s", s->reason);
+    sb_text_clean(status->reason);
+    if (sb_status_write(s->run_dir, status) != 0)
+        sb_screen_say(&s->screen, true, "run: %s", sb_error());
+}
+
+/* Says how the run ended: to the screen, to those that asked for a stop, and in status.json. Returns the exit
+ * status. */
+static int conclude(supervisor *s)
+{
+    sb_status status = { 0 };
+    char answer[SB_REQUEST_MAX], name[32];
+    s->screen.patience_ms = END_MS;
+    if (s->outcome == FAILED) /* the reason was the last word */
+        show_notes(s);
+    else
+        show(s, true);
+    sb_screen_close(&s->screen);
+    for (int i = 0; i < CHILDREN; i++)
+        if (s->children[i].pid > 0)
+            sb_screen_say(&s->screen, true,
+                          "run: %s (process %d) does not die of a SIGKILL: it waits for a device",
+                          sb_child_name(&s->children[i], name), (int)s->children[i].pid);
+    if (sb_status_read(s->run_dir, &status) != 0)
+        status = (sb_status){ 0 };
+    describe_end(s, &status, answer);
+    correct_status(s, &status);
+    hear(s);
+    close(s->listener);
     for (int i = 0; i < s->stop_count; i++)
         sb_request_answer(s->stops[i], "%s", answer);
     if (s->outcome == STOPPED || s->outcome == STOPPED_AT_ONCE)
         sb_screen_say(&s->screen, false, "%s", answer + strlen(SB_REQUEST_DONE));
-    if (s->outcome == FINISHED) {
-        const int64_t bad = count_lines(s, "quarantine.jsonl");
-        sb_screen_say(&s->screen, false, "done: %s/backbone.safetensors", s->run_dir);
-        sb_screen_say(&s->screen, false,
-                      "      metrics in %s/metrics.jsonl, checkpoints in %s/checkpoints, logs in %s/log",
-                      s->run_dir, s->run_dir, s->run_dir);
-        if (bad > 0)
-            sb_screen_say(&s->screen, false,
-                          "      %" PRId64 " file%s could not be used: %s/quarantine.jsonl", bad,
-                          bad == 1 ? "" : "s", s->run_dir);
-    }
+    if (s->outcome == FINISHED)
+        say_finished(s);
     return s->outcome == FINISHED ? EXIT_SUCCESS : s->outcome == FAILED ? EXIT_FAILURE : SB_EXIT_STOPPED;
 }
 

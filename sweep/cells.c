@@ -104,7 +104,7 @@ static int make_directory(const char *path)
  * like the one that is kept is no loss, unless it is that very file: then the user may edit it. */
 static int check_folder(const sb_sweep *s, const char *recipe, const char *yaml, size_t bytes)
 {
-    static const char *const tables[] = { "table.csv", "table.md", "table.png" };
+    static const char *const tables[] = { "table.csv", "table.md", "table.png", "folder" };
     char path[PATH_MAX];
     const sb_outfile kept = sb_outfile_look(s->recipe);
     int same = 1;
@@ -118,7 +118,7 @@ static int check_folder(const sb_sweep *s, const char *recipe, const char *yaml,
         if (sb_rundir_path(path, s->dir, "%s", tables[i]) != 0)
             return -1;
         if (access(path, F_OK) == 0)
-            return sb_fail("%s is there, and %s holds no sweep whose table it would be: name another folder",
+            return sb_fail("%s is there, and %s holds no sweep that it would be of: name another folder",
                            path, s->dir);
     }
     return 0;

@@ -18,6 +18,7 @@
 #include "trainer/planner.h"
 #include "trainer/train.h"
 
+#define CONFIG_MAX ((size_t)1 << 20)
 #define NAMED_MAX 8 /* keys that an error names */
 
 sb_resume_verdict sb_resume_judge(const sb_config_change *change, bool begun, bool indexed)
@@ -290,13 +291,20 @@ static int check_data(const resume *r, bool moved)
 
 /* ---- resume ---------------------------------------------------------------------------------------------- */
 
+/* Where it says the same already it is left alone. What was edited by hand (a path with "~/") is written as
+ * all programs of a run understand it. */
 static int write_config(const resume *r)
 {
-    char path[PATH_MAX], *text = sb_config_text(&r->new, sb_tables, false);
-    int rc = text ? sb_rundir_path(path, r->run_dir, "config.yaml") : -1;
-    if (rc == 0)
+    char path[PATH_MAX], *text = sb_config_text(&r->new, sb_tables, false), *there = NULL;
+    size_t bytes;
+    int rc = text && sb_rundir_path(path, r->run_dir, "config.yaml") == 0 &&
+                     sb_file_read(path, CONFIG_MAX, &there, &bytes) == 0
+                 ? 0
+                 : -1;
+    if (rc == 0 && strcmp(text, there) != 0)
         rc = sb_file_replace(path, text, strlen(text));
     free(text);
+    free(there);
     return rc;
 }
 
@@ -325,7 +333,7 @@ static int apply(resume *r, const sb_config_change *changes, int count)
         result = result || !changes[i].key->apart;
     if (!r->begun && result && sb_train_check(&r->settings) != 0)
         return -1;
-    if (count > 0 && write_config(r) != 0)
+    if (write_config(r) != 0)
         return -1;
     for (int i = 0; i < count; i++)
         say(r, &changes[i], judge(r, &changes[i]));

@@ -34,6 +34,8 @@ int sb_status_write(const char *run_dir, const sb_status *s)
     json_decref(root);
     if (rc == 0 && rename(temporary, path) != 0)
         rc = sb_fail_errno("renaming %s", temporary);
+    if (rc != 0)
+        unlink(temporary);
     return rc;
 }
 

@@ -88,13 +88,13 @@ vanishing() {
     [ $status -eq 0 ] && grep -q "08.jpg.*No such file" "$work/vanish/quarantine.jsonl"
 }
 
-# The whole data folder is away while loaders need it, and comes back: no file is blamed.
+# A disk on a network is away while loaders need it, which leaves an empty folder, and comes back: no file is blamed.
 away() {
     local run
     held 1 away run_bad away run.loaders=2 data.window=1 loader.cache_mb=1 || return 1
-    mv "$work/images" "$work/elsewhere"
+    mv "$work/images" "$work/elsewhere" && mkdir "$work/images"
     go_on trainer away
-    until_true "the loaders' waiting" grep -q "data.path = $work/images is away: waiting for it" "$work/away/log/loader.log" && mv "$work/elsewhere" "$work/images" && wait "$run"
+    until_true "the loaders' waiting" grep -q "data.path = $work/images is away: waiting for it" "$work/away/log/loader.log" && rmdir "$work/images" && mv "$work/elsewhere" "$work/images" && wait "$run"
 }
 
 make_images

@@ -29,12 +29,14 @@ disturb() {
     event=$(printf '%s\n' kill kill kill kill_supervisor kill_all pause stop stop_now term scale scale evaluator full away | sed -n "$((RANDOM % 14 + 1))p")
     times[$event]=$((${times[$event]:-0} + 1))
     case $event in
-        kill) pid=$(victim) && kill -KILL "$pid" ;;
+        kill)
+            pid=$(victim)
+            [ -z "$pid" ] || kill -KILL "$pid" ;;
         kill_supervisor) pkill -KILL -f "sb_supervisor supervise $run" ;;
         kill_all) pkill -KILL -f "$run" ;;
         pause)
-            pid=$(victim) && kill -STOP "$pid" && sleep "0.$((RANDOM % 900 + 100))"
-            [ -z "$pid" ] || kill -CONT "$pid" ;;
+            pid=$(victim)
+            [ -z "$pid" ] || { kill -STOP "$pid" && sleep "0.$((RANDOM % 900 + 100))"; kill -CONT "$pid"; } ;;
         stop) ./run stop "$run" ;;
         stop_now) ./run stop "$run" --now ;;
         term) pkill -TERM -f "sb_supervisor supervise $run" ;;

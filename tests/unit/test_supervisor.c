@@ -1,6 +1,7 @@
 /* The supervisor (supervisor/supervise.h) with programs that are shell scripts: what it makes of their ends,
  * of signals and of requests. Each case has a run directory and a supervisor of its own, in a process of its
  * own. */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -316,7 +317,7 @@ static void test_stop_in_pause(void **state)
                    "smallbatch supervisor: trainer ended with exit code 9; it is started again\n"
                    "smallbatch supervisor: trainer ended with exit code 9; it is started again\n"))
         usleep(1000);
-    assert_answer(ask("stop"), SB_REQUEST_DONE "stopped before");
+    assert_answer(ask("stop"), SB_REQUEST_DONE "stopped; the trainer ended with exit code 9 before it saved");
     assert_int_equal(ended(), SB_EXIT_STOPPED);
     assert_int_equal(lines_of("trainer.starts"), 4);
 }
@@ -346,6 +347,57 @@ static void test_stop_fails(void **state)
     assert_answer(ask("stop"),
                   SB_REQUEST_REFUSED "it failed: trainer cannot go on: smallbatch trainer: no space");
     assert_int_equal(ended(), 1);
+}
+
+/* One that is killed while it saves has not saved, and nobody is told so. */
+static void test_stop_unsaved(void **state)
+{
+    (void)state;
+    script("trainer", "trap 'kill -KILL $$' TERM\n" LIVES);
+    launch(NULL);
+    wait_lines("trainer.starts", 1);
+    assert_answer(ask("stop"), SB_REQUEST_DONE "stopped; the trainer was killed (SIGKILL)");
+    assert_int_equal(ended(), SB_EXIT_STOPPED);
+    assert_says("status.json", "\"phase\": \"stopped\"");
+}
+
+/* A program that never ends to say something does not keep the supervisor from anything else. */
+static void test_talker(void **state)
+{
+    (void)state;
+    script("augment", "yes 'a library says the same again and again'\n");
+    launch(NULL);
+    wait_lines("trainer.starts", 1);
+    while (lines_of("log/augment.log") < 100)
+        usleep(1000);
+    assert_answer(ask("status"), SB_REQUEST_DONE "starting ");
+    assert_answer(ask("stop now"), SB_REQUEST_DONE "stopped at once");
+    assert_int_equal(ended(), SB_EXIT_STOPPED);
+}
+
+/* Standard output that nobody empties. */
+static void fill_screen(void)
+{
+    static char page[4096];
+    int ends[2];
+    if (pipe(ends) != 0 || fcntl(ends[1], F_SETFL, O_NONBLOCK) != 0)
+        _exit(97);
+    while (write(ends[1], page, sizeof page) > 0) {
+    }
+    if (fcntl(ends[1], F_SETFL, 0) != 0 || dup2(ends[1], STDOUT_FILENO) < 0 ||
+        dup2(ends[1], STDERR_FILENO) < 0)
+        _exit(97);
+}
+
+static void test_screen_is_full(void **state)
+{
+    (void)state;
+    script("trainer", "echo 'smallbatch trainer: a note'\n" SAVES LIVES);
+    launch(fill_screen);
+    wait_lines("log/trainer.log", 1);
+    assert_answer(ask("scale 3"), SB_REQUEST_DONE "3 loaders");
+    assert_answer(ask("stop"), STOPPED);
+    assert_int_equal(ended(), SB_EXIT_STOPPED);
 }
 
 static void ignore_hangup(void) { signal(SIGHUP, SIG_IGN); }
@@ -540,6 +592,9 @@ int main(void)
         RUN(test_stop_in_pause),
         RUN(test_stop_now),
         RUN(test_stop_fails),
+        RUN(test_stop_unsaved),
+        RUN(test_talker),
+        RUN(test_screen_is_full),
         RUN(test_signals),
         RUN(test_interrupted_twice),
         RUN(test_nohup),
