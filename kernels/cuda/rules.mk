@@ -38,7 +38,7 @@ $(BUILD)/cuda/%.c.o: kernels/cuda/%.c
 
 # What the plug-in takes from elsewhere, in its own copy: a program has only what it needs itself.
 ELSEWHERE  := $(patsubst %.c,$(BUILD)/cuda/%.o,$(wildcard kernels/op/*.c) kernels/op.c proto/memory.c proto/rundir.c \
-                proto/process.c proto/unfinished.c)
+                proto/process.c proto/group.c proto/unfinished.c)
 
 $(ELSEWHERE): $(BUILD)/cuda/%.o: %.c
 	@mkdir -p $(@D)

@@ -89,7 +89,7 @@ full() {
 }
 
 make_images
-{ echo path; ls "$work"/images/*; } >"$work/tiles.csv"
+{ echo path; ls "$work"/images/*; echo images/bad.jpg; } >"$work/tiles.csv"
 ln -s tiles.csv "$work/link.csv"
 ln "$work/tiles.csv" "$work/hard.csv"
 ln -s images/05.jpg "$work/photograph.npy"
@@ -101,6 +101,10 @@ ok "  through a link" embed "$work/tiles.csv" "link.csv would be replaced, but i
 ok "  under another name" embed "$work/tiles.csv" "hard.csv would be replaced, but it is read" "$work/link.csv" "$work/hard.npy"
 ok "embed: its features would replace an image" embed "$work/images/03.jpg" "03.jpg would be replaced, but it is read" "$work/images" "$work/images/03.jpg"
 ok "  through a link" embed "$work/photograph.npy" "photograph.npy would be replaced, but it is read, as .*05.jpg" "$work/images" "$work/photograph.npy"
+head -c 900 "$work/images/03.jpg" >"$work/images/bad.jpg"
+ok "  or one that cannot be used" embed "$work/images/bad.jpg" "bad.jpg would be replaced, but it is read" "$work/images" "$work/images/bad.jpg"
+ok "  under a manifest's name for it" embed "$work/images/bad.jpg" "bad.jpg would be replaced, but it is read" "$work/tiles.csv" "$work/images/bad.jpg"
+rm "$work/images/bad.jpg"
 ok "embed: a file of the run" embed "$work/run/index.csv" "index.csv would be replaced" "$work/images" "$work/run/index.npy"
 ok "embed: a list that it did not write" embed "$work/mine.csv" "mine.csv would be replaced, but it is there and is not a list of tiles that embed wrote: move it away" "$work/images" "$work/mine.npy"
 ok "embed: no file" says 1 "/dev/null is no regular file" ./run embed "$work/run" "$work/images" -o /dev/null
