@@ -2,7 +2,7 @@
 # soak.sh [EVENTS] [SEED]: a run that is disturbed all the time has the weights of one that is not. Not among the tests of ./run check: 1000 events
 # (the default) take about an hour. docs/reliability.md has what was seen.
 #
-# Events: SIGKILL of any process or of all, SIGSTOP and SIGCONT, stop and resume, stop at once, loaders scaled, SIGTERM, evaluators that come and are
+# Events: SIGKILL of any process or of all, SIGSTOP and SIGCONT, stop and resume, stop at once, loaders scaled, SIGTERM, SIGHUP, evaluators that come and are
 # killed, a disk that is full for a second, a data folder that is away for a second. The run lies on a small disk of its own where that may be made.
 # shellcheck source=tests/pipeline/common.sh
 source "$(dirname "$0")/common.sh"
@@ -13,6 +13,7 @@ if [ -z "${SOAK_SPACE:-}" ] && unshare -rm true 2>/dev/null; then
 fi
 mkdir "$work/disk"
 [ -z "${SOAK_SPACE:-}" ] || mount -t tmpfs -o size=1500m none "$work/disk" || exit 1
+trap 'pkill -KILL -f "$work/"; umount -l "$work/disk" 2>/dev/null; rm -rf "$work"' EXIT
 run=$work/disk/run
 declare -A times=()
 RANDOM=$seed
@@ -26,7 +27,7 @@ go() { ended || lives || ./run resume "$run" --detach; }
 
 disturb() {
     local event pid
-    event=$(printf '%s\n' kill kill kill kill_supervisor kill_all pause stop stop_now term scale scale evaluator full away | sed -n "$((RANDOM % 14 + 1))p")
+    event=$(printf '%s\n' kill kill kill kill_supervisor kill_all pause stop stop_now term hangup scale scale evaluator full away | sed -n "$((RANDOM % 15 + 1))p")
     times[$event]=$((${times[$event]:-0} + 1))
     case $event in
         kill)
@@ -40,6 +41,7 @@ disturb() {
         stop) ./run stop "$run" ;;
         stop_now) ./run stop "$run" --now ;;
         term) pkill -TERM -f "sb_supervisor supervise $run" ;;
+        hangup) pkill -HUP -f "$run" ;; # detached: it changes nothing
         scale) ./run scale "$run" loaders=$((RANDOM % 4 + 1)) ;;
         evaluator)
             ./run evaluate "$run" --no-pictures evaluate.max_tiles=8 >/dev/null 2>&1 &
