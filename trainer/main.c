@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "proto/cores.h"           /* sb_cores */
 #include "proto/error.h"           /* sb_fail */
 #include "proto/memory.h"          /* sb_memory_available */
 #include "proto/outfile.h"         /* sb_outfile_* */
@@ -149,6 +150,14 @@ static int memory(const arguments *a)
     return 0;
 }
 
+/* Processors that may be used, for ./run doctor. */
+static int cores(const arguments *a)
+{
+    (void)a;
+    printf("%d\n", sb_cores());
+    return 0;
+}
+
 /* "about 26 minutes: 1000 steps of 1.58 s (CPU, 2 threads, ...; measured for 1.6 s)", for ./run doctor. */
 static int say_time(const arguments *a)
 {
@@ -215,17 +224,10 @@ static int loss(const arguments *a)
 }
 
 static const command commands[] = {
-    { "prepare", 0, INT_MAX, prepare },
-    { "needs", 0, INT_MAX, needs },
-    { "memory", 0, 0, memory },
-    { "time", 0, INT_MAX, say_time },
-    { "plan", 0, INT_MAX, plan },
-    { "loss", 0, INT_MAX, loss },
-    { "keys", 0, 1, keys },
-    { "methods", 0, 1, methods },
-    { "resume", 1, INT_MAX, resume },
-    { "train", 1, 1, train },
-    { "export", 1, 1, export },
+    { "prepare", 0, INT_MAX, prepare }, { "needs", 0, INT_MAX, needs },   { "memory", 0, 0, memory },
+    { "cores", 0, 0, cores },           { "time", 0, INT_MAX, say_time }, { "plan", 0, INT_MAX, plan },
+    { "loss", 0, INT_MAX, loss },       { "keys", 0, 1, keys },           { "methods", 0, 1, methods },
+    { "resume", 1, INT_MAX, resume },   { "train", 1, 1, train },         { "export", 1, 1, export },
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
@@ -331,13 +333,13 @@ int main(int argc, char **argv)
     const struct argp argp = {
         .options = options,
         .parser = parse,
-        .args_doc =
-            "prepare [KEY=VALUE...]\nplan [KEY=VALUE...]\nkeys [CHOICE]\nmethods [NAME]\nmemory\nneeds "
-            "[KEY=VALUE...]\ntime "
-            "[KEY=VALUE...]\nloss "
-            "METHOD A.npy B.npy [KEY=VALUE...] -o FOLDER\nresume RUN_DIR [KEY=VALUE...]\ntrain "
-            "RUN_DIR\nexport "
-            "RUN_DIR -o FILE",
+        .args_doc = "prepare [KEY=VALUE...]\nplan [KEY=VALUE...]\nkeys [CHOICE]\nmethods "
+                    "[NAME]\nmemory\ncores\nneeds "
+                    "[KEY=VALUE...]\ntime "
+                    "[KEY=VALUE...]\nloss "
+                    "METHOD A.npy B.npy [KEY=VALUE...] -o FOLDER\nresume RUN_DIR [KEY=VALUE...]\ntrain "
+                    "RUN_DIR\nexport "
+                    "RUN_DIR -o FILE",
         .doc =
             "Prepares, trains and exports a run. Used by ./run.\v"
             "train exits with 0 when the run is finished, 3 when it was asked to stop and has saved its "
