@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "proto/memory.h"
@@ -22,8 +23,12 @@ int sb_log_open(sb_log *l, const char *run_dir, const char *program)
     l->lines = sb_zeroed(SB_LOG_LINES, sizeof *l->lines, "the last lines of a log");
     if (!l->lines)
         return -1;
+    struct stat info;
     l->fd = open(l->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    return l->fd < 0 ? sb_fail_errno("opening %s", l->path) : 0;
+    if (l->fd < 0 || fstat(l->fd, &info) != 0)
+        return sb_fail_errno("opening %s", l->path);
+    l->bytes = (size_t)info.st_size;
+    return 0;
 }
 
 void sb_log_close(sb_log *l)
@@ -43,18 +48,33 @@ static void keep(sb_log *l, const char *line)
         l->shown = l->said - SB_LOG_LINES;
 }
 
-/* Into the file, and kept. That the file cannot be written is said once, as a note. */
-static void add(sb_log *l, char *line, size_t bytes)
+static bool is_note(const char *line) { return strncmp(line, NOTE, strlen(NOTE)) == 0; }
+
+static void write_line(sb_log *l, const char *line, size_t bytes)
 {
-    line[bytes] = '\n';
+    char why[SB_LOG_LINE];
     errno = ENOSPC; /* where it writes less */
-    if (write(l->fd, line, bytes + 1) != (ssize_t)bytes + 1 && !l->refused) {
-        char why[SB_LOG_LINE];
+    if (write(l->fd, line, bytes) == (ssize_t)bytes) {
+        l->bytes += bytes;
+    } else if (!l->refused) {
         snprintf(why, sizeof why,
                  NOTE "supervisor: %.1000s: %.200s: notes that are missing there are shown here alone",
                  l->path, strerror(errno));
         keep(l, why);
         l->refused = true;
+    }
+}
+
+/* Into the file, and kept. What is wrong with the file is said once, as a note. */
+static void add(sb_log *l, char *line, size_t bytes)
+{
+    static const char full[] = NOTE "supervisor: this log is long: from here on it has notes alone\n";
+    line[bytes] = '\n';
+    if (l->bytes < SB_LOG_MAX || is_note(line)) {
+        write_line(l, line, bytes + 1);
+    } else if (!l->full) {
+        write_line(l, full, strlen(full));
+        l->full = true;
     }
     line[bytes] = '\0';
     sb_text_clean(line);
@@ -104,7 +124,7 @@ const char *sb_log_next_note(sb_log *l)
 {
     while (l->shown < l->said) {
         const char *line = line_of(l, l->shown++);
-        if (strncmp(line, NOTE, strlen(NOTE)) == 0)
+        if (is_note(line))
             return line + strlen(NOTE);
     }
     return NULL;

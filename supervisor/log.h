@@ -1,8 +1,9 @@
 /* log.h: what one of a run's programs says: all of it goes into RUN/log/PROGRAM.log, notes to the screen, and
  * the last lines are kept, since a reason must not be lost where the log cannot be written.
  *
- * A note is a line that begins with "smallbatch " (sb_note). Other lines come from libraries, and are shown
- * only where the program ends a run. */
+ * A note is a line that begins with "smallbatch " (sb_note). Other lines come from libraries: they are shown
+ * only where the program ends a run, and a log of SB_LOG_MAX bytes takes no more of them, so that a library
+ * which repeats itself does not fill the disk. */
 #ifndef SB_SUPERVISOR_LOG_H
 #define SB_SUPERVISOR_LOG_H
 
@@ -13,12 +14,15 @@
 #include "proto/error.h"
 
 #define SB_LOG_LINE (SB_ERROR_MAX + 64)
+#define SB_LOG_MAX ((size_t)64 << 20)
 #define SB_LOG_LINES 32 /* that are kept; of more at once only the log has the first */
 
 typedef struct {
     char path[PATH_MAX];
     int fd;       /* stays open: the run directory may be renamed. -1: it cannot be written */
     bool refused; /* a write has failed, and that was said */
+    bool full;    /* lines that are no notes are left out, and that was said */
+    size_t bytes; /* of the file */
     char (*lines)[SB_LOG_LINE];
     long said, shown; /* lines so far, and how many of them were looked at for the screen */
 } sb_log;

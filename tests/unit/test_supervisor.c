@@ -21,6 +21,7 @@
 #include "proto/process.h"
 #include "proto/request.h"
 #include "proto/rundir.h"
+#include "supervisor/log.h"
 #include "supervisor/restarts.h"
 #include "supervisor/screen.h"
 #include "supervisor/supervise.h"
@@ -107,7 +108,8 @@ static char *text_of(const char *name)
     size_t bytes;
     assert_int_equal(sb_rundir_path(path, run_dir, "%s", name), 0);
     text[0] = '\0';
-    if (access(path, F_OK) == 0 && sb_file_read(path, sizeof text - 1, &read, &bytes) == 0) {
+    if (access(path, F_OK) == 0) {
+        assert_int_equal(sb_file_read(path, sizeof text - 1, &read, &bytes), 0);
         memcpy(text, read, bytes + 1);
         free(read);
     }
@@ -365,14 +367,22 @@ static void test_stop_unsaved(void **state)
 static void test_talker(void **state)
 {
     (void)state;
+    struct stat info = { 0 };
+    char path[PATH_MAX];
     script("augment", "yes 'a library says the same again and again'\n");
+    assert_int_equal(sb_rundir_path(path, run_dir, "log/augment.log"), 0);
+    assert_int_equal(sb_file_replace(path, "", 0), 0);
+    assert_int_equal(truncate(path, (off_t)SB_LOG_MAX - 100000), 0); /* nearly as long as it may be */
     launch(NULL);
     wait_lines("trainer.starts", 1);
-    while (lines_of("log/augment.log") < 100)
+    while (stat(path, &info) == 0 && (size_t)info.st_size < SB_LOG_MAX)
         usleep(1000);
     assert_answer(ask("status"), SB_REQUEST_DONE "starting ");
     assert_answer(ask("stop now"), SB_REQUEST_DONE "stopped at once");
     assert_int_equal(ended(), SB_EXIT_STOPPED);
+    assert_int_equal(stat(path, &info), 0);
+    assert_in_range(info.st_size, SB_LOG_MAX, SB_LOG_MAX + 1000);
+    assert_int_equal(truncate(path, 0), 0);
 }
 
 /* Standard output that nobody empties. */
