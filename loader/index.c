@@ -602,18 +602,15 @@ static bool same_file(const sb_image *a, const sb_image *b)
     return a->page == b->page && strcmp(a->path, b->path) == 0;
 }
 
-/* An image, most often, that was named in the place of its folder. */
-static int refuse_no_text(const char *path)
+/* An image in the place of its folder. */
+static int refuse_image(sb_decoder *decoder, const char *path)
 {
-    char head[512];
-    FILE *file = fopen(path, "re");
-    const size_t got = file ? fread(head, 1, sizeof head, file) : 0;
-    if (file)
-        fclose(file);
-    return !memchr(head, 0, got) ? 0
-                                 : sb_fail("data.path = %s is neither a folder nor a manifest (CSV, with a "
-                                           "column `path`): name the folder that it lies in",
-                                           path);
+    sb_decode_header header;
+    return sb_decoder_probe(decoder, path, 0, &header) != 0
+               ? 0
+               : sb_fail("data.path = %s is an image: a folder of images or a manifest (CSV, with a column "
+                         "`path`) is expected",
+                         path);
 }
 
 static int scan_manifest(builder *b, sb_decoder *decoder, const sb_data_keys *data)
@@ -806,7 +803,7 @@ int sb_index_scan(sb_index *out, const sb_data_keys *data, const sb_loader_keys 
     int rc = stat(path, &info) != 0 ? sb_fail_errno("data.path = %s", path)
                                     : sb_decoder_create(&decoder, data->channels, cache, data->untrusted);
     if (rc == 0 && !S_ISDIR(info.st_mode))
-        rc = refuse_no_text(path);
+        rc = refuse_image(decoder, path);
     if (rc == 0)
         rc = set_root(out, path, !S_ISDIR(info.st_mode));
     if (rc == 0)

@@ -212,7 +212,7 @@ ok "refused: a batch too small for the method" refused 'command line: trainer.ba
 ok "refused: views too small for the encoder" says 1 'views of 16 x 16 \(data.view, views.N.size\) cannot go through the encoder' \
     ./run train demo data.path="$work/images" run.dir="$work/refused" device=cpu encoder.name=convnext_atto data.tile=64 data.view=16
 ok "refused: no such data" refused "data.path = .*/nowhere: No such file" data.path="$work/nowhere"
-ok "refused: an image in the place of its folder" refused "data.path = .*/03.jpg is neither a folder nor a manifest" data.path="$work/images/03.jpg"
+ok "refused: an image in the place of its folder" refused "data.path = .*/03.jpg is an image: a folder of images or a manifest" data.path="$work/images/03.jpg"
 ok "refused: no such device" refused "device = cuda: there is no /nowhere.so" device=cuda cuda.plugin=/nowhere.so
 ok "refused: no such init" refused "init: opening .*/nowhere: No such file" init="$work/nowhere"
 mkdir "$work/nothing" && : >"$work/nothing/empty.jpg"
