@@ -91,7 +91,7 @@ vanishing() {
 # A disk on a network is away while loaders need it, which leaves an empty folder, and comes back: no file is blamed.
 away() {
     local run
-    held 1 away run_bad away run.loaders=2 data.window=1 loader.cache_mb=1 || return 1
+    held 1 away run_bad away run.loaders=2 loader.cache_mb=1 || return 1
     mv "$work/images" "$work/elsewhere" && mkdir "$work/images"
     go_on trainer away
     until_true "the loaders' waiting" grep -q "data.path = $work/images is away: waiting for it" "$work/away/log/loader.log" && rmdir "$work/images" && mv "$work/elsewhere" "$work/images" && wait "$run"
