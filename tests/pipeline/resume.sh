@@ -160,7 +160,7 @@ launch_six() {
     done
     wait "${pids[@]}"
 }
-weights_without_configuration() { half left && rm "$work/left/config.yaml" && train left "has checkpoints of a run, and no config.yaml"; }
+weights_without_configuration() { half left && rm "$work/left/config.yaml" && train left "name another run.dir"; }
 
 make_images
 ok "a run ends" run_small reference "${steps[@]}"
