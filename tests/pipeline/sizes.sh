@@ -40,7 +40,8 @@ trainer_killed() {
 # Asked to stop before the step that is the last of its size: the run stops, and goes on with the next size.
 stopped() {
     held 5 stopped growing stopped || return 1
-    ./run stop "$work/stopped" && go_on trainer stopped
+    ./run stop "$work/stopped" & # answered when the trainer has saved
+    until_true "the trainer's being told" is_told "sb_trainer train $work/stopped" && go_on trainer stopped
     wait $run
     [ $? -eq 130 ] && grep -q '"phase": "stopped"' "$work/stopped/status.json" && nothing_left && within ./run resume "$work/stopped"
 }
