@@ -115,7 +115,7 @@ bool sb_child_ended(sb_child *c, sb_log *log, sb_end *end)
     if (c->pid <= 0 || waitpid(c->pid, &status, WNOHANG) != c->pid)
         return false;
     *end = WIFSIGNALED(status) ? (sb_end){ -1, WTERMSIG(status) } : (sb_end){ WEXITSTATUS(status), 0 };
-    sb_log_take(log, &c->begun, c->output, SIZE_MAX);
+    sb_log_take(log, &c->begun, c->output, PIPE_BYTES); /* somebody else may still write into it */
     sb_log_end(log, &c->begun);
     close(c->output);
     close(c->pidfd);

@@ -85,7 +85,7 @@ typedef struct {
     bool live;
 } candidate;
 
-/* When a run was used: the supervisor writes into its lock. */
+/* When a run was trained last: the supervisor writes into its lock. */
 static void consider(candidate *best, const char *run_dir)
 {
     char path[PATH_MAX];
@@ -121,7 +121,7 @@ int sb_known_latest(const char *folder, char out[PATH_MAX])
     if (runs)
         closedir(runs);
     if (best.path[0] == '\0')
-        return sb_fail("there is no run that was used before: name a run directory");
+        return sb_fail("there is no run that was trained before: name a run directory");
     snprintf(out, PATH_MAX, "%s", best.path);
     return 0;
 }

@@ -254,7 +254,7 @@ static int find_run(arguments *a)
         return -1;
     return access(path, F_OK) == 0 ? 0
                                    : sb_fail("%s is no run directory (it has no config.yaml): name one, or "
-                                             "none for the run used last",
+                                             "none for the run trained last",
                                              a->run_dir);
 }
 
@@ -310,11 +310,11 @@ int main(int argc, char **argv)
         .options = options,
         .parser = parse,
         .args_doc = "supervise RUN\nstop [RUN]\nscale [RUN] loaders=N\nstatus [RUN]\nfind [RUN]",
-        .doc =
-            "Supervises a run, and asks the supervisor of one. Used by ./run.\vWithout RUN it is the run "
-            "that "
-            "was used last, wherever it lies; one that lives comes first.\n\nsupervise exits with 0 when the "
-            "run is finished, 130 when it was stopped, 1 when it has failed.",
+        .doc = "Supervises a run, and asks the supervisor of one. Used by ./run.\vWithout RUN it is the run "
+               "that "
+               "was trained last, wherever it lies; one that lives comes first.\n\nsupervise exits with 0 "
+               "when the "
+               "run is finished, 130 when it was stopped, 1 when it has failed.",
     };
     arguments a = { .self = argv[0] };
     sb_program_begin("supervisor");

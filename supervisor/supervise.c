@@ -121,6 +121,7 @@ static void fail(supervisor *s, sb_child *c, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(what, sizeof what, format, arguments);
     va_end(arguments);
+    s->screen.patience_ms = END_MS;
     sb_screen_say(&s->screen, true, "run: %s %s:", sb_child_name(c, name), what);
     for (int cursor = 0; (line = sb_log_last_words(log_of(s, c), &cursor)); last = line)
         sb_screen_say(&s->screen, true, "    %s", line);
@@ -170,7 +171,7 @@ static int64_t measure_progress(supervisor *s)
     return s->progress;
 }
 
-/* What a signal says that nobody here has sent. */
+/* How it ended: the end of a sentence. */
 static void describe(supervisor *s, const sb_child *c, const sb_end *end, char *out, size_t bytes)
 {
     if (end->signal == 0)

@@ -55,13 +55,32 @@ until_true() {
     done
 }
 
+# What makes a command subject to permissions where root runs the tests; `bounded` puts it before what a test runs.
+bound=() plain_user=()
+[ "$(id -u)" -ne 0 ] || plain_user=(setpriv "--bounding-set=-dac_override,-dac_read_search")
+bounded() {
+    local bound=("${plain_user[@]}")
+    "$@"
+}
+
 # within COMMAND...: a program that the deadline ends. Killed with it are those that it started.
 within() {
-    timeout -k 10 $DEADLINE "$@"
+    timeout -k 10 $DEADLINE "${bound[@]}" "$@"
     local status=$?
     [ $status -ne 124 ] && [ $status -ne 137 ] || echo "ended by the deadline of $DEADLINE s, or killed: $*"
     return $status
 }
+
+# says STATUS PATTERN COMMAND...: the command's exit status, and a line of what it prints, which is in $work/out.
+says() {
+    local status=$1 pattern=$2 got
+    shift 2
+    within "$@" >"$work/out" 2>&1 </dev/null
+    got=$?
+    cat "$work/out"
+    [ "$got" -eq "$status" ] && said "$pattern"
+}
+said() { grep -qE -- "$1" "$work/out"; }
 
 # A dozen photographs-to-be: smooth noise, 600 x 400, JPEG.
 make_images() {

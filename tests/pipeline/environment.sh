@@ -5,24 +5,6 @@
 source "$(dirname "$0")/common.sh"
 unset SB_BUILD # ./run looks for packages and builds before each command, as it does for users
 
-# What makes a command subject to permissions where root runs the tests; `bounded` puts it before what a test runs.
-bound=() plain_user=()
-[ "$(id -u)" -ne 0 ] || plain_user=(setpriv "--bounding-set=-dac_override,-dac_read_search")
-bounded() {
-    local bound=("${plain_user[@]}")
-    "$@"
-}
-
-# says STATUS PATTERN COMMAND...: the command's exit status and a line of what it prints.
-says() {
-    local status=$1 pattern=$2 got
-    shift 2
-    timeout -k 10 $DEADLINE "${bound[@]}" "$@" >"$work/out" 2>&1 </dev/null
-    got=$?
-    cat "$work/out"
-    [ "$got" -eq "$status" ] && grep -qE -- "$pattern" "$work/out"
-}
-
 # refused PATTERN [KEY=VALUE...]: a run that does not start and leaves no directory.
 refused() {
     local pattern=$1

@@ -4,19 +4,6 @@
 # shellcheck source=tests/pipeline/common.sh
 source "$(dirname "$0")/common.sh"
 
-plain_user=() # what makes a command subject to permissions where root runs the tests
-[ "$(id -u)" -ne 0 ] || plain_user=(setpriv "--bounding-set=-dac_override,-dac_read_search")
-
-# says STATUS PATTERN COMMAND...: the command's exit status and a line of what it prints.
-says() {
-    local status=$1 pattern=$2 got
-    shift 2
-    within "$@" >"$work/out" 2>&1 </dev/null
-    got=$?
-    cat "$work/out"
-    [ "$got" -eq "$status" ] && grep -qE -- "$pattern" "$work/out"
-}
-
 # spared FILE STATUS PATTERN COMMAND...: as says, and the file, or what it links to, is as it was.
 spared() {
     local file=$1
@@ -66,7 +53,7 @@ evaluate_ended() {
 }
 
 # not_kept STATUS PATTERN FILE: a table is printed, and said why it is not kept; the log is as it was.
-not_kept() { spared "$work/run/$3" "$1" "$2" "${plain_user[@]}" ./run evaluate "$work/run" && grep -q '^  trained  *[0-9.]* %' "$work/out"; }
+not_kept() { bounded spared "$work/run/$3" "$1" "$2" ./run evaluate "$work/run" && grep -q '^  trained  *[0-9.]* %' "$work/out"; }
 
 unwritable() {
     mv "$work/run/pictures" "$work/pictures"

@@ -7,17 +7,6 @@ source "$(dirname "$0")/common.sh"
 trainer=$SB_BUILD/sb_trainer
 steps=(trainer.steps=8)
 
-# says STATUS PATTERN COMMAND...: it ends with STATUS, and a line that it says matches.
-says() {
-    local status=$1 pattern=$2 got
-    shift 2
-    within "$@" >"$work/out" 2>&1
-    got=$?
-    cat "$work/out"
-    [ $got -eq "$status" ] && grep -qE -- "$pattern" "$work/out"
-}
-said() { grep -qE -- "$1" "$work/out"; }
-
 # A copy of the reference as if it had been killed behind its first checkpoint, or (whole) as it is.
 whole() { rm -rf "${work:?}/$1" && cp -a "$work/reference" "$work/$1"; }
 half() { whole "$1" && rm "$work/$1"/{backbone.safetensors,status.json} "$work/$1/checkpoints/step-000000008.safetensors"; }
@@ -183,7 +172,7 @@ ok "six runs of one name: one has it" one_name
 ok "what a run left is not gone on from" weights_without_configuration
 ok "a mistyped key" says 1 "there is no key trainer.step; the nearest is trainer.steps" ./run resume "$work/reference" trainer.step=9
 ok "a bad value" says 1 "command line: run.loaders = no: must be a whole number" ./run resume "$work/reference" run.loaders=no
-ok "no such run" says 1 "nowhere is no run directory .*: name one, or none for the run used last" ./run resume "$work/nowhere"
+ok "no such run" says 1 "nowhere is no run directory .*: name one, or none for the run trained last" ./run resume "$work/nowhere"
 ok "two runs" says 1 "resume: one run, not $work/reference trainer.steps 9" ./run resume "$work/reference" trainer.steps 9
 ok "nothing is left behind" nothing_left
 finish

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -38,17 +39,21 @@ static pid_t supervisor;
 
 /* ---- a run of scripts ------------------------------------------------------------------------------------- */
 
-/* What sb_NAME does; $run is the run directory, and $run/NAME.starts has a line for each start. */
-static void script(const char *name, const char *body)
+/* What sb_NAME does. traps: before it is known to have started; $run is the run directory, and
+ * $run/NAME.starts has a line for each start. */
+static void trapping(const char *name, const char *traps, const char *body)
 {
     char path[PATH_MAX];
     assert_int_equal(sb_rundir_path(path, programs, "sb_%s", name), 0);
     FILE *file = fopen(path, "w");
     assert_non_null(file);
-    fprintf(file, "#!/bin/sh\nfor run in \"$@\"; do :; done\necho $$ >>\"$run/%s.starts\"\n%s", name, body);
+    fprintf(file, "#!/bin/sh\nfor run in \"$@\"; do :; done\n%secho $$ >>\"$run/%s.starts\"\n%s", traps, name,
+            body);
     assert_int_equal(fclose(file), 0);
     assert_int_equal(chmod(path, 0755), 0);
 }
+
+static void script(const char *name, const char *body) { trapping(name, "", body); }
 
 /* A run whose programs live until they are told to end, and whose trainer says then that it has saved. */
 static int set_up(void **state)
@@ -62,7 +67,7 @@ static int set_up(void **state)
     assert_int_equal(sb_rundir_create(run_dir), 0);
     assert_int_equal(sb_rundir_path(path, run_dir, "config.yaml"), 0);
     assert_int_equal(sb_file_replace(path, "run:\n  loaders: 2\n", 18), 0);
-    script("trainer", SAVES LIVES);
+    trapping("trainer", SAVES, LIVES);
     script("augment", LIVES);
     script("loader", LIVES);
     return 0;
@@ -327,8 +332,8 @@ static void test_stop_in_pause(void **state)
 static void test_stop_now(void **state)
 {
     (void)state;
-    script("trainer", "trap '' TERM\n" LIVES);
-    script("loader", "trap '' TERM\n" LIVES);
+    trapping("trainer", "trap '' TERM\n", LIVES);
+    trapping("loader", "trap '' TERM\n", LIVES);
     launch(NULL);
     wait_lines("trainer.starts", 1);
     wait_lines("loader.starts", 2);
@@ -343,7 +348,7 @@ static void test_stop_now(void **state)
 static void test_stop_fails(void **state)
 {
     (void)state;
-    script("trainer", "trap 'echo smallbatch trainer: no space; exit 1' TERM\n" LIVES);
+    trapping("trainer", "trap 'echo smallbatch trainer: no space; exit 1' TERM\n", LIVES);
     launch(NULL);
     wait_lines("trainer.starts", 1);
     assert_answer(ask("stop"),
@@ -355,7 +360,7 @@ static void test_stop_fails(void **state)
 static void test_stop_unsaved(void **state)
 {
     (void)state;
-    script("trainer", "trap 'kill -KILL $$' TERM\n" LIVES);
+    trapping("trainer", "trap 'kill -KILL $$' TERM\n", LIVES);
     launch(NULL);
     wait_lines("trainer.starts", 1);
     assert_answer(ask("stop"), SB_REQUEST_DONE "stopped; the trainer was killed (SIGKILL)");
@@ -369,7 +374,7 @@ static void test_talker(void **state)
     (void)state;
     struct stat info = { 0 };
     char path[PATH_MAX];
-    script("augment", "yes 'a library says the same again and again'\n");
+    script("augment", "for i in 1 2 3 4; do yes 'a library says the same again and again' & done; wait\n");
     assert_int_equal(sb_rundir_path(path, run_dir, "log/augment.log"), 0);
     assert_int_equal(sb_file_replace(path, "", 0), 0);
     assert_int_equal(truncate(path, (off_t)SB_LOG_MAX - 100000), 0); /* nearly as long as it may be */
@@ -402,7 +407,7 @@ static void fill_screen(void)
 static void test_screen_is_full(void **state)
 {
     (void)state;
-    script("trainer", "echo 'smallbatch trainer: a note'\n" SAVES LIVES);
+    trapping("trainer", SAVES, "echo 'smallbatch trainer: a note'\n" LIVES);
     launch(fill_screen);
     wait_lines("log/trainer.log", 1);
     assert_answer(ask("scale 3"), SB_REQUEST_DONE "3 loaders");
@@ -431,7 +436,7 @@ static void test_signals(void **state)
 static void test_interrupted_twice(void **state)
 {
     (void)state;
-    script("trainer", "trap '' TERM\n" LIVES);
+    trapping("trainer", "trap '' TERM\n", LIVES);
     launch(NULL);
     wait_lines("trainer.starts", 1);
     assert_int_equal(kill(supervisor, SIGINT), 0);
@@ -456,16 +461,22 @@ static void test_nohup(void **state)
 /* A terminal's Ctrl-C reaches everybody; the programs leave it to the supervisor. */
 static void test_children_ignore(void **state)
 {
+    char path[64], line[256];
+    unsigned long long ignored = 0;
     (void)state;
     launch(NULL);
     wait_lines("loader.starts", 2);
-    char *end;
-    const pid_t loader = (pid_t)strtol(text_of("loader.starts"), &end, 10);
-    assert_int_equal(kill(loader, SIGINT), 0);
-    assert_int_equal(kill(loader, SIGHUP), 0);
+    snprintf(path, sizeof path, "/proc/%ld/status", strtol(text_of("loader.starts"), NULL, 10));
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    while (fgets(line, sizeof line, file) && sscanf(line, "SigIgn: %llx", &ignored) != 1) {
+    }
+    fclose(file);
+    assert_int_equal(ignored >> (SIGINT - 1) & 1, 1);
+    assert_int_equal(ignored >> (SIGHUP - 1) & 1, 1);
+    assert_int_equal(ignored >> (SIGTERM - 1) & 1, 0);
     assert_answer(ask("stop"), STOPPED);
     assert_int_equal(ended(), SB_EXIT_STOPPED);
-    assert_int_equal(lines_of("loader.starts"), 2);
 }
 
 /* ---- requests --------------------------------------------------------------------------------------------- */
@@ -531,6 +542,31 @@ static void test_not_running(void **state)
 }
 
 /* ---- parts ------------------------------------------------------------------------------------------------ */
+
+/* Of much that can be read about as much is taken as is asked for; the rest, and its end, comes then. */
+static void test_take(void **state)
+{
+    static char much[50000];
+    int ends[2], left = 0;
+    sb_log log;
+    sb_begun begun = { .bytes = 0 };
+    (void)state;
+    memset(much, 'x', sizeof much);
+    for (size_t i = 99; i < sizeof much; i += 100)
+        much[i] = '\n';
+    assert_int_equal(set_up(state), 0);
+    assert_int_equal(sb_log_open(&log, run_dir, "trainer"), 0);
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(write(ends[1], much, sizeof much), sizeof much);
+    assert_true(sb_log_take(&log, &begun, ends[0], 1000));
+    assert_int_equal(ioctl(ends[0], FIONREAD, &left), 0);
+    assert_in_range(left, (int)sizeof much - 1000 - SB_LOG_LINE, (int)sizeof much - 1000);
+    close(ends[1]);
+    assert_false(sb_log_take(&log, &begun, ends[0], SIZE_MAX));
+    assert_int_equal(log.said, sizeof much / 100);
+    close(ends[0]);
+    sb_log_close(&log);
+}
 
 static void test_restarts(void **state)
 {
@@ -612,6 +648,7 @@ int main(void)
         RUN(test_scale),
         RUN(test_silent_askers),
         RUN(test_not_running),
+        cmocka_unit_test(test_take),
         cmocka_unit_test(test_restarts),
         cmocka_unit_test(test_screen),
     };
