@@ -1,22 +1,16 @@
 /* deaths.c: see deaths.h. */
 #include "supervisor/deaths.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 
+#include "proto/group.h"
 #include "proto/memory.h"
 
 /* -1: unknown. */
 static int64_t count(void)
 {
-    char line[128];
-    int64_t out = -1;
-    FILE *file = fopen("/proc/vmstat", "re");
-    while (file && fgets(line, sizeof line, file) && sscanf(line, "oom_kill %" SCNd64, &out) != 1) {
-    }
-    if (file)
-        fclose(file);
-    return out;
+    size_t out;
+    return sb_line_number("/proc", "vmstat", "oom_kill ", &out) ? (int64_t)out : -1;
 }
 
 void sb_deaths_begin(sb_deaths *d) { d->count = count(); }
