@@ -1,6 +1,7 @@
 /* deaths.h: who has sent a SIGKILL: the kernel for lack of memory, or somebody. The kernel counts the
- * processes that it ends so, in /proc/vmstat for the whole machine: a count that has grown is a strong hint,
- * one that has not is a proof. */
+ * processes that it ends so, in /proc/vmstat for the whole machine. Each that it has counted explains one
+ * death here, since several may die before the first of them is looked at: a count that has grown is a strong
+ * hint, one that has not is a proof. */
 #ifndef SB_SUPERVISOR_DEATHS_H
 #define SB_SUPERVISOR_DEATHS_H
 
@@ -8,12 +9,14 @@
 #include <stdint.h>
 
 typedef struct {
-    int64_t count; /* at the last look; -1: this kernel does not say */
+    const char *proc;
+    int64_t explained; /* of the kernel's count; -1: this kernel did not say */
 } sb_deaths;
 
-void sb_deaths_begin(sb_deaths *d);
+/* proc: where the kernel's files are, "/proc"; a string that lives on. */
+void sb_deaths_begin(sb_deaths *d, const char *proc);
 
-/* "was killed ..." of a process that has just got a SIGKILL which was not ours. */
+/* "was killed ..." of a process that has just got a SIGKILL which was not ours. Once for each. */
 void sb_deaths_describe(sb_deaths *d, char *out, size_t bytes);
 
 #endif

@@ -67,7 +67,7 @@ typedef struct {
     sb_phase phase;
     sb_outcome outcome;
     bool saved;                         /* by the trainer, at its end */
-    char lost[256];                     /* how else a trainer ended that was to save; "": it did not run */
+    char lost[512];                     /* how else a trainer ended that was to save; "": it did not run */
     int64_t progress;                   /* measure_progress at its last */
     uint64_t kill_at, leave_at, say_at; /* 0: not yet */
     uint64_t tick_at;
@@ -208,18 +208,11 @@ static void start(supervisor *s, sb_child *c)
     retry(s, c, how);
 }
 
-static void start_again(supervisor *s, sb_child *c, const sb_end *end)
-{
-    char how[512];
-    describe(s, c, end, how, sizeof how);
-    retry(s, c, how);
-}
-
-static void on_trainer_end(supervisor *s, sb_child *c, const sb_end *end)
+/* how: the end of a sentence. */
+static void on_trainer_end(supervisor *s, sb_child *c, const sb_end *end, const char *how)
 {
     s->saved = end->code == SAVED || end->code == RESIZED;
-    if (!s->saved)
-        describe(s, c, end, s->lost, sizeof s->lost);
+    snprintf(s->lost, sizeof s->lost, "%s", how);
     if (end->code == 0)
         end_all(s, FINISHED);
     else if (end->code == SAVED)
@@ -231,14 +224,16 @@ static void on_trainer_end(supervisor *s, sb_child *c, const sb_end *end)
     else if (end->code == RESIZED && s->phase == RUNS)
         start(s, c);
     else if (s->phase == RUNS)
-        start_again(s, c, end);
+        retry(s, c, how);
 }
 
 static void on_end(supervisor *s, sb_child *c, const sb_end *end)
 {
+    char how[512];
+    describe(s, c, end, how, sizeof how); /* once: it counts what the kernel has killed */
     c->used = !c->leaves;
     if (c->program == SB_TRAINER) {
-        on_trainer_end(s, c, end);
+        on_trainer_end(s, c, end, how);
         if (s->phase == ENDS && s->kill_at != UINT64_MAX)
             s->kill_at = sb_now() + LEAVE_NS;
     } else if (s->phase == RUNS && !c->leaves) {
@@ -247,7 +242,7 @@ static void on_end(supervisor *s, sb_child *c, const sb_end *end)
         else if (end->code == TRAINER_GONE)
             start(s, c);
         else
-            start_again(s, c, end);
+            retry(s, c, how);
     }
 }
 
@@ -510,7 +505,7 @@ static int begin(supervisor *s)
         return -1;
     if (unlink(path) != 0 && errno != ENOENT)
         return sb_fail_errno("removing %s", path);
-    sb_deaths_begin(&s->memory);
+    sb_deaths_begin(&s->memory, "/proc");
     return 0;
 }
 

@@ -22,6 +22,7 @@
 #include "proto/process.h"
 #include "proto/request.h"
 #include "proto/rundir.h"
+#include "supervisor/deaths.h"
 #include "supervisor/log.h"
 #include "supervisor/restarts.h"
 #include "supervisor/screen.h"
@@ -568,6 +569,27 @@ static void test_take(void **state)
     sb_log_close(&log);
 }
 
+/* Two die before anybody looks, then one whom the kernel has not killed; then the kernel does not say. */
+static void test_deaths(void **state)
+{
+    static const char *const wanted[] = { "by the kernel, most probably", "by the kernel, most probably",
+                                          "not by the kernel", "not by the kernel" };
+    char path[PATH_MAX], how[512];
+    sb_deaths deaths;
+    (void)state;
+    assert_int_equal(sb_rundir_path(path, folder, "vmstat"), 0);
+    assert_int_equal(sb_file_replace(path, "nr_free_pages 3\noom_kill 5\n", 27), 0);
+    sb_deaths_begin(&deaths, folder);
+    assert_int_equal(sb_file_replace(path, "nr_free_pages 3\noom_kill 7\n", 27), 0);
+    for (int i = 0; i < 4; i++) {
+        sb_deaths_describe(&deaths, how, sizeof how);
+        assert_non_null(strstr(how, wanted[i]));
+    }
+    assert_int_equal(remove(path), 0);
+    sb_deaths_describe(&deaths, how, sizeof how);
+    assert_non_null(strstr(how, "perhaps for lack of memory"));
+}
+
 static void test_restarts(void **state)
 {
     (void)state;
@@ -649,6 +671,7 @@ int main(void)
         RUN(test_silent_askers),
         RUN(test_not_running),
         cmocka_unit_test(test_take),
+        cmocka_unit_test(test_deaths),
         cmocka_unit_test(test_restarts),
         cmocka_unit_test(test_screen),
     };
