@@ -53,7 +53,7 @@ include kernels/cuda/rules.mk
 
 tests: all $(TESTS) $(HELPERS) $(EMULATED) $(WITH_CUDNN)
 
-sources = $(filter-out %/main.c %/keys.c,$(wildcard $(1)/*.c $(1)/op/*.c $(1)/cpu/*.c $(1)/graph/*.c $(1)/encoders/*.c $(1)/heads/*.c $(1)/methods/*.c $(1)/optimisers/*.c $(1)/step/*.c $(1)/metrics/*.c))
+sources = $(filter-out %/main.c %/keys.c,$(wildcard $(1)/*.c $(1)/op/*.c $(1)/cpu/*.c $(1)/graph/*.c $(1)/encoders/*.c $(1)/heads/*.c $(1)/methods/*.c $(1)/optimisers/*.c $(1)/step/*.c $(1)/metrics/*.c $(1)/index/*.c $(1)/readers/*.c))
 define archive
 $(BUILD)/lib$(1).a: $(patsubst %.c,$(BUILD)/%.o,$(call sources,$(1)))
 	@rm -f $$@

@@ -21,7 +21,7 @@
 
 #include "augment/keys.h"
 #include "augment/order.h"
-#include "loader/index.h"
+#include "loader/index/index.h"
 #include "proto/ring.h"
 
 typedef struct sb_dispatch sb_dispatch;

@@ -11,21 +11,21 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "augment/dispatch.h" /* sb_dispatch_* */
-#include "augment/order.h"    /* sb_order_* */
-#include "augment/view.h"     /* sb_view_draw */
-#include "augment/viewer.h"   /* sb_viewer_* */
-#include "kernels/open.h"     /* sb_device_* */
-#include "loader/index.h"     /* sb_index_read */
-#include "proto/error.h"      /* sb_fail */
-#include "proto/hello.h"      /* sb_hello */
-#include "proto/layout.h"     /* sb_layout_* */
-#include "proto/process.h"    /* sb_process_*, sb_stop_* */
-#include "proto/program.h"    /* sb_program_* */
-#include "proto/random.h"     /* sb_random_init */
-#include "proto/ring.h"       /* sb_ring_* */
-#include "proto/rundir.h"     /* sb_rundir_* */
-#include "proto/socket.h"     /* sb_socket_* */
+#include "augment/dispatch.h"   /* sb_dispatch_* */
+#include "augment/order.h"      /* sb_order_* */
+#include "augment/view.h"       /* sb_view_draw */
+#include "augment/viewer.h"     /* sb_viewer_* */
+#include "kernels/open.h"       /* sb_device_* */
+#include "loader/index/index.h" /* sb_index_read */
+#include "proto/error.h"        /* sb_fail */
+#include "proto/hello.h"        /* sb_hello */
+#include "proto/layout.h"       /* sb_layout_* */
+#include "proto/process.h"      /* sb_process_*, sb_stop_* */
+#include "proto/program.h"      /* sb_program_* */
+#include "proto/random.h"       /* sb_random_init */
+#include "proto/ring.h"         /* sb_ring_* */
+#include "proto/rundir.h"       /* sb_rundir_* */
+#include "proto/socket.h"       /* sb_socket_* */
 
 #define EXIT_TRAINER_GONE 4
 #define HELLO_MS 200

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "augment/keys.h"
-#include "loader/index.h"
+#include "loader/index/index.h"
 
 typedef struct sb_order sb_order;
 

@@ -11,8 +11,8 @@
 
 #include "augment/view.h"
 #include "evaluator/encoder.h"
-#include "loader/decode.h"
-#include "loader/index.h"
+#include "loader/readers/decoder.h"
+#include "loader/index/index.h"
 #include "proto/error.h"
 #include "proto/memory.h"
 #include "proto/outfile.h"

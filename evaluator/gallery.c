@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "augment/view.h"
-#include "loader/decode.h"
+#include "loader/readers/decoder.h"
 #include "proto/error.h"
 #include "proto/memory.h"
 #include "proto/random.h"

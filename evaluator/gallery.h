@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #include "kernels/device.h"
-#include "loader/index.h"
+#include "loader/index/index.h"
 #include "trainer/configuration.h"
 
 typedef struct {

@@ -5,7 +5,7 @@
 
 #include "evaluator/gallery.h"
 #include "evaluator/metrics/metrics.h"
-#include "loader/index.h"
+#include "loader/index/index.h"
 
 /* Of one set of features, as metrics.def orders them. */
 typedef struct {

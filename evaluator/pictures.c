@@ -11,7 +11,7 @@
 
 #include "augment/order.h"
 #include "augment/view.h"
-#include "loader/decode.h"
+#include "loader/readers/decoder.h"
 #include "proto/error.h"
 #include "proto/memory.h"
 #include "proto/outfile.h"

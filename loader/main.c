@@ -15,16 +15,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "loader/decode.h"     /* sb_decoder_* */
-#include "loader/index.h"      /* sb_index_* */
-#include "loader/quarantine.h" /* sb_quarantine_append */
-#include "proto/error.h"       /* sb_fail */
-#include "proto/hello.h"       /* sb_hello */
-#include "proto/process.h"     /* sb_process_*, sb_stop_* */
-#include "proto/program.h"     /* sb_program_* */
-#include "proto/ring.h"        /* sb_ring_* */
-#include "proto/rundir.h"      /* sb_rundir_path */
-#include "proto/socket.h"      /* sb_socket_* */
+#include "loader/readers/decoder.h" /* sb_decoder_* */
+#include "loader/index/index.h"     /* sb_index_* */
+#include "loader/quarantine.h"      /* sb_quarantine_append */
+#include "proto/error.h"            /* sb_fail */
+#include "proto/hello.h"            /* sb_hello */
+#include "proto/process.h"          /* sb_process_*, sb_stop_* */
+#include "proto/program.h"          /* sb_program_* */
+#include "proto/ring.h"             /* sb_ring_* */
+#include "proto/rundir.h"           /* sb_rundir_path */
+#include "proto/socket.h"           /* sb_socket_* */
 
 #define HELLO_MS 500
 #define WANT_MS 200

@@ -6,7 +6,7 @@
 #ifndef SB_LOADER_QUARANTINE_H
 #define SB_LOADER_QUARANTINE_H
 
-#include "loader/index.h"
+#include "loader/index/index.h"
 
 /* Appends a line. tile: the only tile that is meant, NULL: the whole image. Any text is taken; what is not
  * UTF-8 in it is replaced. */

@@ -1,7 +1,7 @@
 /* rundir.h: the run directory, where everything about a run lies.
  *
  *     config.yaml              the whole configuration, every key
- *     index.csv                the data set as it was at the start (loader/index.h)
+ *     index.csv                the data set as it was at the start (loader/index/index.h)
  *     quarantine.jsonl         files that could not be used, and why
  *     given.safetensors        with `init`: the network as it was given, before the first step
  *     metrics.jsonl            one object a step        evaluation.jsonl  one object an evaluation

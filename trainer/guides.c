@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "loader/index.h"
+#include "loader/index/index.h"
 #include "proto/error.h"
 #include "proto/memory.h"
 

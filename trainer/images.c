@@ -4,7 +4,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "loader/index.h"
+#include "loader/index/index.h"
 #include "proto/error.h"
 #include "proto/memory.h"
 

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "loader/index.h"
+#include "loader/index/index.h"
 #include "proto/error.h"
 #include "proto/request.h"
 #include "proto/rundir.h"

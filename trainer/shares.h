@@ -7,7 +7,7 @@
 #ifndef SB_TRAINER_SHARES_H
 #define SB_TRAINER_SHARES_H
 
-#include "loader/index.h"
+#include "loader/index/index.h"
 #include "proto/memory.h"
 
 typedef struct {

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "kernels/open.h"       /* sb_device_* */
-#include "loader/index.h"       /* sb_index_read */
+#include "loader/index/index.h" /* sb_index_read */
 #include "proto/error.h"        /* sb_fail, sb_note */
 #include "proto/layout.h"       /* sb_layout_* */
 #include "proto/memory.h"       /* sb_zeroed */

@@ -5,7 +5,7 @@
 
 #include <jpeglib.h>
 
-#include "loader/decode.h"
+#include "loader/readers/decoder.h"
 #include "tests/bench/worker.h"
 
 #define CACHE_BYTES \

@@ -9,7 +9,7 @@
 
 #include "evaluator/pictures.h"
 #include "evaluator/report.h"
-#include "loader/index.h"
+#include "loader/index/index.h"
 #include "loader/quarantine.h"
 #include "proto/rundir.h"
 #include "trainer/configuration.h"

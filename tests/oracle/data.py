@@ -96,7 +96,7 @@ for name, content, *parts in [
         ("no path column", "label\ncat\n", ":1:", "column path is missing"), ("unknown column", "path,lable\n0.png,x\n", ":1:", "`lable`"),
         ("column twice", "path,path\n0.png,1.png\n", ":1:", "two columns `path`"), ("too few fields", "path,label\n0.png\n", ":2:", "1 columns"),
         ("too many fields", "path\n\n0.png\n1.png,x\n", ":4:", "2 columns"), ("empty path", "path,label\n,x\n", ":2:", "path is empty"),
-        ("not a number", "path,left,top\n0.png,1,2\n0.png,x,2\n", ":3:", "left = x", "from 0 to 99"),
+        ("not a number", "path,left,top\n0.png,1,2\n0.png,x,2\n", ":3:", "left = x", "must be a whole number"),
         ("a fraction", "path,left,top\n0.png,1.5,2\n", "left = 1.5"), ("a huge number", "path,left,top\n0.png,99999999999999999999,0\n", "left = 9"),
         ("left without top", "path,left\n0.png,1\n", "column top is missing"), ("negative", "path,left,top\n0.png,-1,0\n", "left = -1"),
         ("outside", "path,left,top\r\n0.png,0,0\r\n0.png,100,0\r\n", ":3:", "left = 100", "0 to 99"),

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <vips/vips.h>
 
-#include "loader/decode.h"
+#include "loader/readers/decoder.h"
 #include "proto/error.h"
 
 static long memory(const char *name)

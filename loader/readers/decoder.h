@@ -1,4 +1,4 @@
-/* decode.h: tiles out of files, through libvips.
+/* decoder.h: tiles out of files, through libvips.
  *
  * Every image is turned upright and converted to 8-bit sRGB (or grey if channels = 1: .2 R + .7 G + .1 B of
  * linear light). An embedded colour profile is followed, alpha is flattened on white, and 16 bits keep their
@@ -10,8 +10,8 @@
  * be used. A tile that reaches over the right or lower edge is completed by mirroring, again and again, the
  * part of it that is inside: it never shows a pixel outside its own square. One decoder belongs to one
  * thread. */
-#ifndef SB_LOADER_DECODE_H
-#define SB_LOADER_DECODE_H
+#ifndef SB_LOADER_READERS_DECODER_H
+#define SB_LOADER_READERS_DECODER_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -17,13 +17,13 @@
  *     shorter images are trained on whole;
  *   - where no image is that long, and there are ten files or more, every tenth by hash of its path.
  * No pixel is in both parts: an index where one is cannot be made or read. */
-#ifndef SB_LOADER_INDEX_H
-#define SB_LOADER_INDEX_H
+#ifndef SB_LOADER_INDEX_INDEX_H
+#define SB_LOADER_INDEX_INDEX_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "loader/decode.h"
+#include "loader/readers/decoder.h"
 #include "loader/keys.h"
 
 typedef struct {

@@ -1,6 +1,6 @@
-/* decode.c: see decode.h. Pixels come from libvips, those of plain JPEG files from libjpeg; the cache of
+/* decoder.c: see decoder.h. Pixels come from libvips, those of plain JPEG files from libjpeg; the cache of
  * whole images is ours, since its bound is a promise. */
-#include "loader/decode.h"
+#include "loader/readers/decoder.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +13,7 @@
 #include <unistd.h>
 #include <vips/vips.h>
 
-#include "loader/jpeg.h"
+#include "loader/readers/jpeg.h"
 #include "proto/error.h"
 #include "proto/memory.h"
 #include "proto/process.h"

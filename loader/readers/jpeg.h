@@ -2,8 +2,8 @@
  * same library but copies every row twice more, which for a baseline file takes a third of the time. Limits:
  * grey and RGB of 8 bits, as stored. Whatever else a file needs (rotation, a profile, CMYK) is left to
  * libvips, and so is every verdict on a file. */
-#ifndef SB_LOADER_JPEG_H
-#define SB_LOADER_JPEG_H
+#ifndef SB_LOADER_READERS_JPEG_H
+#define SB_LOADER_READERS_JPEG_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /* jpeg.c: see jpeg.h. */
-#include "loader/jpeg.h"
+#include "loader/readers/jpeg.h"
 
 #include <setjmp.h>
 #include <stdio.h>

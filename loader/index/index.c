@@ -1,0 +1,155 @@
+/* index.c: what an index answers. See index.h. */
+#include "loader/index/index.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "loader/index/builder.h"
+#include "loader/index/names.h"
+#include "proto/error.h"
+#include "proto/memory.h"
+
+#define NOTED_MAX 20               /* files named on standard error */
+#define PROCESS ((size_t)24 << 20) /* a loader: 15 were seen, libvips with it */
+
+void sb_index_note_skipped(const sb_index *x)
+{
+    for (uint32_t i = 0; i < x->skipped_count && i < NOTED_MAX; i++)
+        sb_note("not used: %s", x->skipped[i].reason);
+    if (x->skipped_count > NOTED_MAX)
+        sb_note("not used: %" PRIu32 " files more", x->skipped_count - NOTED_MAX);
+}
+
+uint32_t sb_index_changed(const sb_index *x)
+{
+    uint32_t changed = 0, touched = 0;
+    for (uint32_t i = 0; i < x->count; i++) {
+        const sb_image *m = &x->images[i];
+        struct stat info;
+        if (i > 0 && strcmp(m->path, m[-1].path) == 0)
+            continue;
+        bool there = stat(m->path, &info) == 0;
+        if (there && info.st_size == m->bytes) {
+            touched += (int64_t)info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec != m->mtime_ns;
+            continue;
+        }
+        if (++changed <= NOTED_MAX)
+            sb_note("%s %s since the run began", m->path, there ? "was changed" : "has vanished");
+    }
+    if (changed > NOTED_MAX)
+        sb_note("%" PRIu32 " files more were changed or have vanished", changed - NOTED_MAX);
+    if (touched > 0) /* data that were moved may be copies */
+        sb_note("%" PRIu32 " of the files have another time than when the run began, and the same size",
+                touched);
+    return changed + touched;
+}
+
+size_t sb_index_largest(const sb_index *x, int channels)
+{
+    size_t largest = 0;
+    for (uint32_t i = 0; i < x->count; i++) {
+        const sb_image *m = &x->images[i];
+        size_t bytes = (size_t)m->width * (size_t)m->height * (size_t)channels;
+        if (!m->random_access && bytes > largest)
+            largest = bytes;
+    }
+    return largest;
+}
+
+size_t sb_index_beside(const sb_index *x)
+{
+    size_t largest = 0;
+    for (uint32_t i = 0; i < x->count; i++)
+        if (!x->images[i].random_access && (size_t)x->images[i].bytes > largest)
+            largest = (size_t)x->images[i].bytes;
+    return PROCESS + largest;
+}
+
+uint32_t sb_index_find(const sb_index *x, const char *name, int page)
+{
+    char path[PATH_MAX];
+    sb_image wanted = { .path = path, .page = page };
+    uint32_t low = 0, high = x->count;
+    if (sb_names_path(x, name, path, &wanted.head) != 0)
+        return UINT32_MAX;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        int order = sb_rows_by_file(&x->images[middle], &wanted);
+        if (order < 0 || (order == 0 && x->images[middle].page < page))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < x->count && sb_rows_same_page(&x->images[low], &wanted) ? low : UINT32_MAX;
+}
+
+sb_decode_source sb_index_source(const sb_image *m)
+{
+    return (sb_decode_source){ .path = m->path,
+                               .page = m->page,
+                               .bytes = m->bytes,
+                               .width = m->width,
+                               .height = m->height,
+                               .random_access = m->random_access };
+}
+
+/* How many tiles lie beside each other in `length` pixels; a region that is smaller than a tile has one,
+ * which is completed by mirroring. */
+static int64_t tiles_along(const sb_index *x, int length) { return length < x->tile ? 1 : length / x->tile; }
+
+static int64_t tiles_of(const sb_index *x, const sb_region *r, int64_t *columns)
+{
+    *columns = tiles_along(x, r->width);
+    return r->width > 0 ? *columns * tiles_along(x, r->height) : 0;
+}
+
+int sb_index_test_tiles(const sb_index *x, int max, sb_tile **out)
+{
+    int64_t total = 0, columns, before = 0;
+    for (uint32_t i = 0; i < x->count && total < INT64_MAX / 2; i++) /* a file may claim any size */
+        total += tiles_of(x, &x->images[i].test, &columns);
+    const int64_t count = total < max ? total : max;
+    *out = sb_grown(NULL, (size_t)(count > 0 ? count : 0), sizeof **out, "the held-out tiles");
+    if (!*out)
+        return -1;
+    uint32_t image = 0;
+    for (int64_t k = 1; k <= count; k++) {
+        const int64_t at = total / count * k + total % count * k / count - 1; /* total k / count, rounded */
+        int64_t here;
+        while (at - before >= (here = tiles_of(x, &x->images[image].test, &columns))) {
+            before += here;
+            image++;
+        }
+        const sb_region *r = &x->images[image].test;
+        (*out)[k - 1] = (sb_tile){ .image = image,
+                                   .left = r->left + (int)((at - before) % columns) * x->tile,
+                                   .top = r->top + (int)((at - before) / columns) * x->tile };
+    }
+    return (int)count;
+}
+
+void sb_index_free(sb_index *x)
+{
+    for (uint32_t i = 0; x->images && i < x->count; i++)
+        free(x->images[i].path);
+    for (uint32_t i = 0; i < x->label_count; i++)
+        free(x->labels[i]);
+    for (int k = 0; k < x->column_count; k++) {
+        for (uint32_t i = 0; i < x->columns[k].count; i++)
+            free(x->columns[k].values[i]);
+        free(x->columns[k].values);
+        free(x->columns[k].name);
+    }
+    free(x->images);
+    free(x->root);
+    free(x->labels);
+    for (uint32_t i = 0; i < x->skipped_count; i++) {
+        free(x->skipped[i].path);
+        free(x->skipped[i].reason);
+    }
+    free(x->skipped);
+    *x = (sb_index){ 0 };
+}
