@@ -171,9 +171,9 @@ static int open_files(embed *e, const char *run_dir, const char *data, char *con
     if (read_keys(&e->config, run_dir, data, assignments, count) != 0 ||
         check_output(e, &e->npy_output, run_dir) != 0 || check_output(e, &e->csv_output, run_dir) != 0 ||
         sb_outfile_check_ours(&e->csv_output, HEAD, "a list of tiles that embed wrote") != 0 ||
-        sb_index_scan(&e->index, &e->config.data, &e->config.loader) != 0)
+        sb_index_scan(&e->index, &e->config.data, &e->config.loader, false) != 0)
         return -1;
-    sb_index_note_skipped(&e->index);
+    sb_index_note_left_out(&e->index);
     if (check_images(e) != 0)
         return -1;
     e->npy_begun = sb_new_file_begin(&e->npy, e->npy_output.path) == 0;

@@ -9,6 +9,8 @@
 
 static const sb_key data_keys[] = {
     SB_KEY_TEXT(sb_data_keys, path, "", "folder of images, or CSV manifest", .apart = true, .path = true),
+    SB_KEY_TEXT(sb_data_keys, exclude, "",
+                "patterns of files and folders that are left out: *_mask.png, thumbs"),
     SB_KEY_INT(sb_data_keys, tile, "1024", 16, 16384, "side of a tile, in pixels of the image"),
     SB_KEY_INT(sb_data_keys, view, "128", 16, 1024, "side of a view that names no size"),
     SB_KEY_INT(sb_data_keys, window, "16", 1, 1 << 20, "images whose tiles are mixed with one another"),

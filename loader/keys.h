@@ -18,6 +18,7 @@ typedef struct {
 /* data.* */
 typedef struct {
     char path[PATH_MAX];                /* folder or CSV manifest; absolute where it exists */
+    char exclude[PATH_MAX];             /* patterns of names that are left out, with commas between */
     int tile;                           /* side in pixels, >= 16 */
     int view;                           /* side of a view that names no size */
     int window;                         /* images whose tiles are mixed with one another */

@@ -33,7 +33,7 @@
 
 typedef struct {
     const char *command, *path;
-    bool freeze;
+    bool freeze, decode;
     char **assignments;
     int assignment_count;
 } arguments;
@@ -325,6 +325,16 @@ static void print_report(const sb_index *x, const sb_data_keys *data, int test_t
         printf("not used: %" PRIu32 " files\n", x->skipped_count);
     for (uint32_t i = 0; i < x->skipped_count; i++)
         printf("  %s\n", x->skipped[i].reason);
+    if (x->passed_count > 0)
+        printf("passed over, as not meant to be images:\n");
+    for (uint32_t i = 0; i < x->passed_count; i++)
+        printf("  %6" PRIu32 " %-8s  %s (%s)\n", x->passed[i].count,
+               x->passed[i].suffix[0] ? x->passed[i].suffix : "(none)", x->passed[i].reason,
+               x->passed[i].first);
+    if (x->twins > 0)
+        printf("the same content twice: %" PRIu32
+               " files, %s and %s for one; they stay in one part of the data\n",
+               x->twins, x->twin_first, x->twin_other);
 }
 
 /* Writes index.csv, and quarantine.jsonl with the files that are left out from the start; too many of them
@@ -337,7 +347,7 @@ static int freeze(const sb_index *x, const sb_data_keys *data, const char *run_d
         return -1;
     for (uint32_t i = 0; i < x->count; i++)
         files += x->images[i].file == i;
-    sb_index_note_skipped(x);
+    sb_index_note_left_out(x);
     if (x->skipped_count > data->max_bad * files)
         return sb_fail("%" PRIu32 " of %.0f images in %s cannot be used, more than data.max_bad = %g allows: "
                        "mend or remove the files, or raise "
@@ -381,7 +391,7 @@ static int index_data(const arguments *a)
     if (a->freeze && !run)
         return sb_fail("%s is no run directory", a->path);
     if ((run ? sb_loader_keys_of_run(a->path, &data, &keys) : read_assignments(a, &data, &keys)) != 0 ||
-        sb_index_scan(&x, &data, &keys) != 0)
+        sb_index_scan(&x, &data, &keys, a->decode) != 0)
         return -1;
     int test_tiles = sb_index_test_tiles(&x, INT_MAX / 64, &tiles), rc = 0;
     if (test_tiles < 0)
@@ -395,13 +405,14 @@ static int index_data(const arguments *a)
     return rc;
 }
 
-enum { KEY_FREEZE = 0x100 };
+enum { KEY_FREEZE = 0x100, KEY_DECODE };
 
 static error_t parse(int key, char *argument, struct argp_state *state)
 {
     arguments *a = state->input;
     switch (key) {
     case KEY_FREEZE: a->freeze = true; break;
+    case KEY_DECODE: a->decode = true; break;
     case ARGP_KEY_ARG:
         if (!a->command) {
             a->command = argument;
@@ -428,6 +439,7 @@ int main(int argc, char **argv)
 {
     const struct argp_option options[] = {
         { "freeze", KEY_FREEZE, NULL, 0, "index: write index.csv of the run directory", 0 },
+        { "decode", KEY_DECODE, NULL, 0, "index: read every pixel, as training would", 0 },
         { 0 },
     };
     const struct argp argp = {

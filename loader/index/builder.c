@@ -9,6 +9,9 @@
 #include "proto/error.h"
 #include "proto/memory.h"
 
+#define SUFFIX_MAX 9
+#define PASSED_MAX 40 /* kinds of files passed over that are told apart by suffix */
+
 /* Its tables come first: finish frees them on every way out. */
 sb_builder sb_builder_begin(sb_index *index, const char *source)
 {
@@ -69,7 +72,8 @@ sb_row *sb_builder_row(sb_builder *b, const char *path)
     *r = (sb_row){ .image = { .path = strdup(path),
                               .head = sb_names_head(b->index, path),
                               .label = UINT32_MAX,
-                              .group = UINT32_MAX } };
+                              .group = UINT32_MAX },
+                   .twin = UINT32_MAX };
     memset(r->image.value, 0xff, sizeof r->image.value);
     if (!r->image.path) {
         sb_fail("out of memory for an image's path");
@@ -172,6 +176,51 @@ static int check(const sb_index *x)
     return 0;
 }
 
+/* ".txt" of a name; "" where it has none that is one. */
+static const char *suffix_of(const char *name)
+{
+    const char *base = strrchr(name, '/'), *dot = strrchr(base ? base : name, '.');
+    return dot && dot != base + 1 && dot != name && strlen(dot) <= SUFFIX_MAX ? dot : "";
+}
+
+int sb_builder_pass(sb_builder *b, const char *path, const char *reason)
+{
+    sb_index *x = b->index;
+    char name[PATH_MAX];
+    uint32_t i = 0;
+    sb_names_write(x, path, sb_names_head(x, path), name);
+    sb_text_clean(name);
+    const char *suffix = x->passed_count < PASSED_MAX ? suffix_of(name) : "";
+    while (i < x->passed_count &&
+           (strcmp(x->passed[i].suffix, suffix) != 0 || strcmp(x->passed[i].reason, reason) != 0))
+        i++;
+    if (i < x->passed_count) {
+        x->passed[i].count++;
+        return 0;
+    }
+    sb_passed *grown = sb_grown(x->passed, i + 1, sizeof *grown, "the list of files passed over");
+    if (!grown)
+        return -1;
+    x->passed = grown;
+    x->passed[i] = (sb_passed){ strdup(suffix), strdup(reason), strdup(name), 1 };
+    x->passed_count++;
+    if (!x->passed[i].suffix || !x->passed[i].reason || !x->passed[i].first)
+        return sb_fail("out of memory for the list of files passed over");
+    sb_text_clean(x->passed[i].reason);
+    return 0;
+}
+
+void sb_builder_drop(sb_builder *b)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < b->count; i++)
+        if (b->rows[i].image.width > 0)
+            b->rows[kept++] = b->rows[i];
+        else
+            free(b->rows[i].image.path);
+    b->count = kept;
+}
+
 void sb_builder_sort(sb_builder *b)
 {
     if (b->count > 0)
@@ -217,6 +266,12 @@ int sb_builder_number(sb_builder *b)
     return rc;
 }
 
+/* A side that is shorter than a tile has one, completed by mirroring. */
+static uint32_t tiles_along(const sb_index *x, int length)
+{
+    return length < x->tile ? 1 : (uint32_t)(length / x->tile);
+}
+
 int sb_builder_finish(sb_builder *b, int rc)
 {
     sb_index *x = b->index;
@@ -234,11 +289,14 @@ int sb_builder_finish(sb_builder *b, int rc)
         image = &x->images[i];
         x->count++;
         image->file = i > 0 && sb_rows_same_page(image - 1, image) ? image[-1].file : i;
+        if (image->group == UINT32_MAX && b->rows[i].twin != UINT32_MAX)
+            image->group = x->images[b->rows[i].twin].group;
         if (image->group == UINT32_MAX) /* rows of one file are one group */
             image->group = i > 0 && strcmp(image->path, image[-1].path) == 0 ? image[-1].group : next++;
-        uint32_t across = (uint32_t)(image->train.width / x->tile),
-                 down = (uint32_t)(image->train.height / x->tile);
-        image->tiles = image->train.width == 0 ? 0 : image->placed || across * down == 0 ? 1 : across * down;
+        image->tiles = image->train.width == 0 ? 0
+                       : image->placed
+                           ? 1
+                           : tiles_along(x, image->train.width) * tiles_along(x, image->train.height);
         x->samples += image->tiles;
     }
     if (rc == 0)
@@ -251,7 +309,7 @@ int sb_builder_finish(sb_builder *b, int rc)
     g_hash_table_destroy(b->labels);
     g_hash_table_destroy(b->groups);
     free(b->rows);
-    if (rc == 0)
+    if (rc == 0 && x->images)
         rc = check(x);
     if (rc != 0)
         sb_index_free(x);

@@ -9,8 +9,9 @@
 
 typedef struct {
     sb_image image;
-    bool held; /* by the manifest's split */
-    int line;  /* of the manifest; 0: none */
+    bool held;     /* by the manifest's split */
+    int line;      /* of the manifest; 0: none */
+    uint32_t twin; /* the first row of a file of the same content that comes before; UINT32_MAX: none */
 } sb_row;
 
 typedef struct {
@@ -39,6 +40,12 @@ void sb_builder_value(sb_builder *builder, sb_row *row, int column, const char *
 
 /* Leaves a file, or a page of it, out, for the reason given, which names it. */
 int sb_builder_skip(sb_builder *builder, const char *path, int page, const char *reason);
+
+/* Passes over what is not meant to be an image, for a reason that names no file. */
+int sb_builder_pass(sb_builder *builder, const char *path, const char *reason);
+
+/* Takes rows of no width away. */
+void sb_builder_drop(sb_builder *builder);
 
 /* Sorts the rows: by name, page and place. */
 void sb_builder_sort(sb_builder *builder);

@@ -15,12 +15,22 @@
 #define NOTED_MAX 20               /* files named on standard error */
 #define PROCESS ((size_t)24 << 20) /* a loader: 15 were seen, libvips with it */
 
-void sb_index_note_skipped(const sb_index *x)
+void sb_index_note_left_out(const sb_index *x)
 {
     for (uint32_t i = 0; i < x->skipped_count && i < NOTED_MAX; i++)
         sb_note("not used: %s", x->skipped[i].reason);
     if (x->skipped_count > NOTED_MAX)
         sb_note("not used: %" PRIu32 " files more", x->skipped_count - NOTED_MAX);
+    for (uint32_t i = 0; i < x->passed_count; i++) {
+        const sb_passed *p = &x->passed[i];
+        sb_note("passed over: %" PRIu32 " %s: %s (%s)", p->count,
+                p->suffix[0] ? p->suffix : "without a suffix", p->reason, p->first);
+    }
+    if (x->twins > 0)
+        sb_note(
+            "%" PRIu32
+            " of the files have the same content as another (%s and %s): they stay in one part of the data",
+            x->twins, x->twin_first, x->twin_other);
 }
 
 uint32_t sb_index_changed(const sb_index *x)
@@ -151,5 +161,13 @@ void sb_index_free(sb_index *x)
         free(x->skipped[i].reason);
     }
     free(x->skipped);
+    for (uint32_t i = 0; i < x->passed_count; i++) {
+        free(x->passed[i].suffix);
+        free(x->passed[i].reason);
+        free(x->passed[i].first);
+    }
+    free(x->passed);
+    free(x->twin_first);
+    free(x->twin_other);
     *x = (sb_index){ 0 };
 }

@@ -54,6 +54,13 @@ typedef struct {
     int page;
 } sb_skipped;
 
+/* Files that were passed over: those of one suffix, for one reason. */
+typedef struct {
+    char *suffix, *reason; /* suffix: ".txt", "" none */
+    char *first;           /* the name of one */
+    uint32_t count;
+} sb_passed;
+
 /* Columns of the grid of tiles that an image is trained on. */
 static inline int sb_image_columns(const sb_image *image, int tile)
 {
@@ -80,11 +87,16 @@ typedef struct {
     uint64_t samples; /* training samples an epoch */
     sb_skipped *skipped;
     uint32_t skipped_count;
+    sb_passed *passed;
+    uint32_t passed_count;
+    uint32_t twins;                /* files of the same content as one before */
+    char *twin_first, *twin_other; /* two such names; NULL: there is none */
 } sb_index;
 
-/* Scans data->path. Files that libvips cannot open, and names that are not UTF-8, are left out and
- * stand in `skipped`; no usable image is an error, as is anything wrong with a manifest. */
-int sb_index_scan(sb_index *out, const sb_data_keys *data, const sb_loader_keys *loader);
+/* Scans data->path. Files that libvips cannot open, and names that are not UTF-8, are left out and stand in
+ * `skipped`; files that are not meant to be images stand in `passed`. No usable image is an error, as is
+ * anything wrong with a manifest. decode: every pixel is read, and not the headers alone. */
+int sb_index_scan(sb_index *out, const sb_data_keys *data, const sb_loader_keys *loader, bool decode);
 
 /* index.csv of a run directory. Reading validates every field (the file may have been edited); data.path need
  * not be there. */
@@ -94,8 +106,9 @@ int sb_index_read(sb_index *out, const char *run_dir, const sb_data_keys *data);
 /* An image's path as index.csv and quarantine.jsonl have it, into out[PATH_MAX]; returns it. */
 const char *sb_index_name(const sb_index *index, const sb_image *image, char *out);
 
-/* Notes the first few of `skipped` by name. */
-void sb_index_note_skipped(const sb_index *index);
+/* Notes what is not used: the first few of `skipped` by name, `passed` in numbers; and that files are equal.
+ */
+void sb_index_note_left_out(const sb_index *index);
 
 /* Notes the first few images whose file has another size than indexed, and how many have only another time.
  * Returns how many there are. */

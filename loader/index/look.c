@@ -1,11 +1,19 @@
-/* look.c: what the named files are: each is looked at once, however many rows name it. */
+/* look.c: what the named files are: each is looked at once, however many rows and names it has. */
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "loader/index/scan.h"
 #include "proto/error.h"
+#include "proto/memory.h"
+#include "proto/process.h"
+
+#define SHOWN_NS 500000000 /* between two lines of progress on a terminal */
+#define SAID_NS 30000000000
 
 /* Half, a quarter... of the first page, rounded either way: a level of a pyramid (as libvips, GDAL and Aperio
  * write them). */
@@ -16,6 +24,21 @@ static bool is_level(const sb_decode_header *first, const sb_decode_header *page
         if (abs(wide) < scale && abs(high) < scale)
             return true;
     }
+    return false;
+}
+
+/* Has it a name as images have? Others that are no images are passed over without being held against the
+ * data. */
+static bool has_image_name(const char *path)
+{
+    static const char *const suffixes[] = { "jpg",  "jpeg", "jpe", "jfif", "png",  "tif", "tiff", "webp",
+                                            "gif",  "bmp",  "tga", "ppm",  "pgm",  "jp2", "j2k",  "avif",
+                                            "heic", "heif", "jxl", "svs",  "ndpi", "vms", "scn",  "mrxs",
+                                            "dds",  "exr",  "hdr", "v",    "vips" };
+    const char *dot = strrchr(path, '.');
+    for (size_t i = 0; dot && i < sizeof suffixes / sizeof *suffixes; i++)
+        if (strcasecmp(dot + 1, suffixes[i]) == 0)
+            return true;
     return false;
 }
 
@@ -54,52 +77,151 @@ static int add_page(sb_builder *b, uint32_t first, uint32_t count, int page, con
     return 0;
 }
 
-/* The rows [first, first + count) name one file. Those of a file that cannot be used keep a width of 0. */
-static int look_at(sb_builder *b, sb_decoder *decoder, uint32_t first, uint32_t count)
+/* Rows of one path, which are neighbours. */
+typedef struct {
+    uint32_t first, count;
+    uint64_t device, node; /* 0, 0: it cannot be asked */
+    bool link;
+} named_file;
+
+static int by_identity(const void *a, const void *b)
+{
+    const named_file *x = a, *y = b;
+    if (x->device != y->device)
+        return x->device < y->device ? -1 : 1;
+    if (x->node != y->node)
+        return x->node < y->node ? -1 : 1;
+    if (x->link != y->link)
+        return x->link ? 1 : -1;
+    return x->first < y->first ? -1 : x->first > y->first;
+}
+
+static int by_first(const void *a, const void *b)
+{
+    const named_file *x = a, *y = b;
+    return x->first < y->first ? -1 : x->first > y->first;
+}
+
+/* The files that the rows name; those that cannot be asked are left to the prober, which says why. */
+static int list_files(const sb_builder *b, named_file **out, uint32_t *count)
+{
+    struct stat info;
+    named_file *files = sb_grown(NULL, (size_t)b->count + 1, sizeof *files, "the list of files");
+    *out = files;
+    *count = 0;
+    if (!files)
+        return -1;
+    for (uint32_t i = 0; i < b->count; i++) {
+        const char *path = b->rows[i].image.path;
+        if (i > 0 && strcmp(path, b->rows[i - 1].image.path) == 0) {
+            files[*count - 1].count++;
+            continue;
+        }
+        named_file *f = &files[(*count)++];
+        *f = (named_file){ .first = i, .count = 1 };
+        f->link = lstat(path, &info) == 0 && S_ISLNK(info.st_mode);
+        if (stat(path, &info) == 0) {
+            f->device = info.st_dev;
+            f->node = info.st_ino;
+        }
+    }
+    return 0;
+}
+
+/* A file that has several names (links) is one image. The name that is no link, or else the first, stays. */
+static int pass_links(sb_builder *b, named_file *files, uint32_t *count)
+{
+    uint32_t kept = 0;
+    qsort(files, *count, sizeof *files, by_identity);
+    for (uint32_t i = 0; i < *count; i++) {
+        const named_file *f = &files[i];
+        const bool again = kept > 0 && f->node != 0 && files[kept - 1].node == f->node &&
+                           files[kept - 1].device == f->device;
+        if (!again)
+            files[kept++] = *f;
+        else if (sb_builder_pass(b, b->rows[f->first].image.path, "another name of a file that is there") !=
+                 0)
+            return -1;
+    }
+    *count = kept;
+    qsort(files, *count, sizeof *files, by_first);
+    return 0;
+}
+
+/* What the prober says of a file becomes rows. Those of a file that cannot be used keep a width of 0. */
+static int take_file(sb_builder *b, const named_file *f, const sb_probe *probe, const sb_probe_page *pages)
 {
     char path[PATH_MAX];
-    sb_decode_header page0, h;
-    snprintf(path, sizeof path, "%s", b->rows[first].image.path);
-    if (sb_text_clean(path) > 0) {
-        sb_fail("%s: the name is not UTF-8, or holds a line break or another control character", path);
-        return sb_builder_skip(b, b->rows[first].image.path, 0, sb_error());
-    }
-    if (sb_decoder_probe(decoder, path, 0, &page0) != 0)
-        return sb_builder_skip(b, path, 0, sb_error());
+    snprintf(path, sizeof path, "%s", b->rows[f->first].image.path);
+    if (probe->verdict == SB_PROBE_NO_IMAGE)
+        return sb_builder_pass(b, path, probe->reason);
+    if (probe->verdict == SB_PROBE_BAD)
+        return sb_builder_skip(b, path, 0, probe->reason);
     int rc = 0;
-    for (uint32_t i = first; rc == 0 && i < first + count; i++)
-        rc = take_page(b, &b->rows[i], 0, &page0);
-    for (int page = 1; rc == 0 && page < page0.pages; page++) {
-        if (sb_decoder_probe(decoder, path, page, &h) != 0)
-            rc = sb_builder_skip(b, path, page, sb_error());
-        else if (!is_level(&page0, &h))
-            rc = add_page(b, first, count, page, &h);
+    for (uint32_t page = 0; rc == 0 && page < probe->count; page++) {
+        const sb_decode_header *h = &pages[page].header;
+        if (pages[page].verdict == SB_PROBE_BAD)
+            rc = sb_builder_skip(b, path, (int)page, pages[page].reason);
+        else if (page > 0 && is_level(&pages[0].header, h))
+            rc = sb_builder_pass(b, path, "a smaller copy of its file's first page");
+        else if (page > 0)
+            rc = add_page(b, f->first, f->count, (int)page, h);
+        for (uint32_t i = f->first;
+             rc == 0 && page == 0 && pages[0].verdict == SB_PROBE_GOOD && i < f->first + f->count; i++)
+            rc = take_page(b, &b->rows[i], 0, h);
     }
     return rc;
 }
 
-static void drop_unusable(sb_builder *b)
+static int look_at(sb_builder *b, sb_prober *prober, const named_file *f)
 {
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < b->count; i++)
-        if (b->rows[i].image.width > 0)
-            b->rows[kept++] = b->rows[i];
-        else
-            free(b->rows[i].image.path);
-    b->count = kept;
+    char clean[PATH_MAX];
+    const char *path = b->rows[f->first].image.path;
+    const bool claims = b->rows[f->first].line > 0 || has_image_name(path);
+    sb_probe probe;
+    snprintf(clean, sizeof clean, "%s", path);
+    if (sb_text_clean(clean) > 0) {
+        sb_fail("%s: the name is not UTF-8, or holds a line break or another control character", clean);
+        return claims ? sb_builder_skip(b, path, 0, sb_error())
+                      : sb_builder_pass(b, path, "a name that is not UTF-8");
+    }
+    if (sb_prober_look(prober, path, claims, &probe) != 0)
+        return -1;
+    return take_file(b, f, &probe, prober->pages);
 }
 
-int sb_scan_look(sb_builder *b, sb_decoder *decoder)
+/* A line that stays on a terminal, or one now and then in a log. */
+static void show_progress(uint32_t done, uint32_t count, uint64_t began, uint64_t *shown)
 {
-    const uint32_t named = b->count; /* pages are added behind */
-    int rc = 0;
-    for (uint32_t first = 0, next; rc == 0 && first < named; first = next) {
-        next = first + 1;
-        while (next < named && strcmp(b->rows[next].image.path, b->rows[first].image.path) == 0)
-            next++;
-        rc = look_at(b, decoder, first, next - first);
+    const bool terminal = isatty(STDERR_FILENO);
+    const uint64_t now = sb_now();
+    const double rate = (double)done / ((double)(now - began + 1) * 1e-9);
+    if (now - *shown < (terminal ? SHOWN_NS : SAID_NS))
+        return;
+    *shown = now;
+    if (terminal)
+        fprintf(stderr, "\rlooking at files: %u of %u, %.0f/s \033[K", done, count, rate);
+    else
+        sb_note("looking at files: %u of %u, %.0f/s", done, count, rate);
+}
+
+int sb_scan_look(sb_builder *b, sb_prober *prober)
+{
+    named_file *files;
+    uint32_t count;
+    const uint64_t began = sb_now();
+    uint64_t shown = began;
+    int rc = list_files(b, &files, &count);
+    if (rc == 0)
+        rc = pass_links(b, files, &count);
+    for (uint32_t i = 0; rc == 0 && i < count; i++) {
+        rc = look_at(b, prober, &files[i]); /* pages are added behind */
+        show_progress(i + 1, count, began, &shown);
     }
-    drop_unusable(b);
+    if (shown > began && isatty(STDERR_FILENO))
+        fprintf(stderr, "\r\033[K");
+    free(files);
+    sb_builder_drop(b);
     sb_builder_sort(b);
     return rc;
 }

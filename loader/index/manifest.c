@@ -65,10 +65,12 @@ static int on_manifest_row(void *context)
     if ((file[0] == '/' ? snprintf(path, sizeof path, "%s", file)
                         : snprintf(path, sizeof path, "%s/%s", m->folder, file)) >= PATH_MAX)
         return sb_fail("%s:%d: the path is too long", t->path, t->line);
+    b->has_split = split != NULL;
+    if (sb_scan_excluded(m->data, file))
+        return sb_builder_pass(b, path, "left out by data.exclude");
     sb_row *row = sb_builder_row(b, path);
     if (!row)
         return -1;
-    b->has_split = split != NULL;
     row->held = held;
     row->line = t->line;
     sb_builder_label(b, row, label ? label : "");

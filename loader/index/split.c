@@ -16,10 +16,10 @@ static sb_region whole(const sb_image *image, int tile)
 static bool cut_strip(sb_image *image, int tile)
 {
     bool wide = image->width >= image->height;
-    int side = wide ? image->width : image->height, other = wide ? image->height : image->width;
+    int side = wide ? image->width : image->height;
     int strip = side >= 5 * tile ? 2 * tile : tile;
     strip = side / 6 > strip ? side / 6 : strip;
-    if (image->placed || side - strip - tile < tile || other < tile)
+    if (image->placed || side - strip - tile < tile)
         return false;
     int kept = side - strip - tile;
     image->train = (sb_region){ 0, 0, wide ? kept : image->width, wide ? image->height : kept };
@@ -60,8 +60,10 @@ void sb_hold_out(sb_builder *b, int tile)
         return;
     /* Every row of a file goes the same way, so that no pixel is in both parts. */
     for (uint32_t i = 0; i < b->count; i++) {
+        const uint32_t twin = b->rows[i].twin;
+        const sb_image *named = twin == UINT32_MAX ? &b->rows[i].image : &b->rows[twin].image;
         sb_image *image = &b->rows[i].image;
-        if (hash_of(image->path + (image->head > 0 ? image->head - 1 : 0)) % 10 ==
+        if (hash_of(named->path + (named->head > 0 ? named->head - 1 : 0)) % 10 ==
             9) { /* from its slash on */
             image->test = image->train;
             image->train = (sb_region){ 0 };

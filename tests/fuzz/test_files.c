@@ -143,9 +143,9 @@ static bool read_index(const uint8_t *data, size_t bytes)
 static int scan_manifest(sb_index *out)
 {
     static sb_data_keys data = { .tile = 64, .channels = 3 };
-    const sb_loader_keys keys = { 0 };
+    const sb_loader_keys keys = { .timeout = 60 };
     assert_int_equal(sb_rundir_path(data.path, folder, "manifest.csv"), 0);
-    return sb_index_scan(out, &data, &keys);
+    return sb_index_scan(out, &data, &keys, false);
 }
 
 static bool read_manifest(const uint8_t *data, size_t bytes)
@@ -186,13 +186,15 @@ static void test_manifests(void **state)
 {
     (void)state;
     char path[PATH_MAX];
-    VipsImage *black;
+    VipsImage *black, *white;
     assert_int_equal(VIPS_INIT("test_files"), 0);
     assert_int_equal(sb_rundir_path(path, folder, "image.png"), 0);
     assert_int_equal(vips_black(&black, 400, 300, "bands", 3, NULL), 0);
     assert_int_equal(vips_pngsave(black, path, NULL), 0);
     assert_int_equal(sb_rundir_path(path, folder, "other.png"), 0);
-    assert_int_equal(vips_pngsave(black, path, NULL), 0);
+    assert_int_equal(vips_invert(black, &white, NULL), 0);
+    assert_int_equal(vips_pngsave(white, path, NULL), 0);
+    g_object_unref(white);
     g_object_unref(black);
     const fuzz_seed manifests[] = {
         seed_of("path,label,group,split\nimage.png,a cat,1,train\nother.png,\"a \"\"dog\"\"\",2,train\n"),

@@ -184,7 +184,8 @@ levels = [pattern(512 >> i, 384 >> i, 9) for i in range(4)]
 (folder / "set").mkdir()
 write_tiff(folder / "set/pyramid.tif", levels, 2, tile=64, subfile=[0, 1, 1, 1])
 write_tiff(folder / "set/pages.tif", pages, 2)
-report = subprocess.run([ROOT / "build/sb_loader", "index", folder / "set", "data.tile=32"], capture_output=True, text=True).stdout
+report = subprocess.run([ROOT / "build/sb_loader", "index", folder / "set", "data.tile=32"], capture_output=True, text=True)
+report = report.stdout + report.stderr
 ok("images        4 (1 decode tile by tile" in report and "512 x 384" in report and "256 x" not in report,
    "a pyramid is one image, the pages of a scan are three", report)
 

@@ -1,0 +1,250 @@
+/* prober.c: see prober.h. The child answers one request after another through a socket, and ends with its
+ * parent. */
+#include "loader/index/prober.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "loader/readers/sniff.h"
+#include "proto/error.h"
+#include "proto/memory.h"
+
+#define TRIED 256   /* the side of the tile that is tried */
+#define DECODING 60 /* so many times as long may it take to read every pixel of a page */
+
+typedef struct {
+    char path[PATH_MAX];
+    bool claims;
+} request;
+
+static int write_all(int fd, const void *data, size_t bytes)
+{
+    for (size_t done = 0; done < bytes;) {
+        const ssize_t n = send(fd, (const char *)data + done, bytes - done, MSG_NOSIGNAL);
+        if (n < 0 && errno != EINTR)
+            return -1;
+        done += n > 0 ? (size_t)n : 0;
+    }
+    return 0;
+}
+
+/* 0; 1: the other end is gone, or timeout_ms (-1: none) passed without a byte. */
+static int read_all(int fd, void *data, size_t bytes, int timeout_ms)
+{
+    for (size_t done = 0; done < bytes;) {
+        struct pollfd wait = { .fd = fd, .events = POLLIN };
+        const int ready = poll(&wait, 1, timeout_ms);
+        if (ready == 0)
+            return 1;
+        const ssize_t n = ready > 0 ? recv(fd, (char *)data + done, bytes - done, 0) : -1;
+        if (n == 0 || (n < 0 && errno != EINTR))
+            return 1;
+        done += n > 0 ? (size_t)n : 0;
+    }
+    return 0;
+}
+
+/* ---- the child ----------------------------------------------------------------------------------------- */
+
+typedef struct {
+    const sb_prober *prober;
+    sb_decoder *decoder;
+    uint8_t *pixels; /* of a tile */
+    int socket;
+} child;
+
+/* Decodes the tile at a place, or the image that it lies in. */
+static int decode(const child *c, const char *path, int page, const sb_decode_header *h, int left, int top,
+                  int side)
+{
+    const sb_decode_source source = { .path = path,
+                                      .page = page,
+                                      .bytes = h->bytes,
+                                      .width = h->width,
+                                      .height = h->height,
+                                      .random_access = h->random_access };
+    uint64_t ignored = 0;
+    return sb_decoder_tile(c->decoder, &source, left, top, side, c->pixels, &ignored, &ignored);
+}
+
+/* What the pixels of a page say, as far as they are asked for. */
+static int try_pixels(const child *c, const char *path, int page, const sb_decode_header *h)
+{
+    const int side = TRIED;
+    if (!c->prober->decode) /* a whole image is read when it is trained on */
+        return h->random_access ? decode(c, path, page, h, h->width / 2, h->height / 2, side) : 0;
+    if (!h->random_access)
+        return decode(c, path, page, h, 0, 0, side);
+    for (int top = 0; top < h->height; top += side)
+        for (int left = 0; left < h->width; left += side) {
+            const int rc = decode(c, path, page, h, left, top, side);
+            if (rc != 0)
+                return rc;
+        }
+    return 0;
+}
+
+static int answer_page(const child *c, const char *path, int page, const sb_decode_header *known)
+{
+    sb_probe_page out = { .verdict = SB_PROBE_GOOD };
+    int rc = known ? 0 : sb_decoder_probe(c->decoder, path, page, &out.header);
+    if (known)
+        out.header = *known;
+    if (rc == 0)
+        rc = try_pixels(c, path, page, &out.header);
+    if (rc != 0) {
+        out.verdict = SB_PROBE_BAD;
+        snprintf(out.reason, sizeof out.reason, "%s", sb_error());
+    }
+    return write_all(c->socket, &out, sizeof out);
+}
+
+static int answer(const child *c, const request *r)
+{
+    sb_decode_header first = { .pages = 0 };
+    sb_probe out = { .verdict = SB_PROBE_BAD };
+    const char *format;
+    bool trusted;
+    const sb_sniffed kind = sb_sniff(r->path, &format, &trusted);
+    const bool blocked = !trusted && !c->prober->data->untrusted;
+    if (kind == SB_SNIFF_NONE && !r->claims) {
+        out.verdict = SB_PROBE_NO_IMAGE;
+        snprintf(out.reason, sizeof out.reason, "no image that libvips knows");
+    } else if (kind == SB_SNIFF_DOCUMENT && !r->claims) {
+        out.verdict = SB_PROBE_NO_IMAGE;
+        snprintf(out.reason, sizeof out.reason, "%s: it has no pixels of its own", format);
+    } else if (blocked) {
+        out.verdict = r->claims ? SB_PROBE_BAD : SB_PROBE_NO_IMAGE;
+        snprintf(out.reason, sizeof out.reason,
+                 "%.300s%s%s, whose reader libvips does not trust: data.untrusted=true reads it",
+                 r->claims ? r->path : "", r->claims ? ": " : "", format);
+    } else if (sb_decoder_probe(c->decoder, r->path, 0, &first) != 0) {
+        out.verdict = r->claims || trusted ? SB_PROBE_BAD
+                                           : SB_PROBE_NO_IMAGE; /* a text may begin as an image does */
+        snprintf(out.reason, sizeof out.reason, "%s", sb_error());
+    } else {
+        out.verdict = SB_PROBE_GOOD;
+        out.count = first.pages > 0 ? (uint32_t)first.pages : 1;
+    }
+    int rc = write_all(c->socket, &out, sizeof out);
+    for (uint32_t page = 0; rc == 0 && page < out.count; page++)
+        rc = answer_page(c, r->path, (int)page, page == 0 ? &first : NULL);
+    return rc;
+}
+
+/* Serves until the parent closes its end. */
+static void serve(const sb_prober *p, int socket)
+{
+    static request r;
+    child c = { .prober = p, .socket = socket };
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    c.pixels = sb_zeroed((size_t)TRIED * TRIED, (size_t)p->data->channels, "a tile");
+    if (c.pixels && sb_decoder_create(&c.decoder, p->data->channels, p->cache_bytes, p->data->untrusted) == 0)
+        while (read_all(socket, &r, sizeof r, -1) == 0 && answer(&c, &r) == 0)
+            continue;
+    _exit(0);
+}
+
+/* ---- the parent ---------------------------------------------------------------------------------------- */
+
+static int start(sb_prober *p)
+{
+    int ends[2];
+    if (p->pid > 0)
+        return 0;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+        return sb_fail_errno("a socket for the process that looks at files");
+    p->pid = fork();
+    if (p->pid == 0) {
+        close(ends[0]);
+        serve(p, ends[1]);
+    }
+    close(ends[1]);
+    p->socket = ends[0];
+    if (p->pid < 0) {
+        close(ends[0]);
+        p->pid = 0;
+        return sb_fail_errno("starting a process that looks at files");
+    }
+    return 0;
+}
+
+/* Ends the child, and says how it ended. */
+static int reap(sb_prober *p, bool kill_it)
+{
+    int status = 0;
+    if (kill_it)
+        kill(p->pid, SIGKILL);
+    close(p->socket);
+    while (waitpid(p->pid, &status, 0) < 0 && errno == EINTR)
+        continue;
+    p->pid = 0;
+    return status;
+}
+
+void sb_prober_end(sb_prober *p)
+{
+    if (p->pid > 0)
+        reap(p, true);
+    free(p->pages);
+    p->pages = NULL;
+    p->room = 0;
+}
+
+/* The child did not answer: it hangs, or is gone. */
+static void blame(sb_prober *p, const char *path, sb_probe *out)
+{
+    struct pollfd gone = { .fd = p->socket, .events = POLLIN };
+    const bool hangs = poll(&gone, 1, 0) == 0;
+    const int status = reap(p, true);
+    *out = (sb_probe){ .verdict = SB_PROBE_BAD };
+    if (hangs)
+        snprintf(out->reason, sizeof out->reason,
+                 "%.400s: looking at it took longer than loader.timeout = %g s", path, p->timeout);
+    else
+        snprintf(out->reason, sizeof out->reason, "%.400s: the decoder crashed on it (%s)", path,
+                 WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "it ended");
+}
+
+static int read_answer(sb_prober *p, int timeout_ms, sb_probe *out)
+{
+    if (read_all(p->socket, out, sizeof *out, timeout_ms) != 0)
+        return 1;
+    if (out->count > p->room) {
+        sb_probe_page *grown = sb_grown(p->pages, out->count, sizeof *grown, "the pages of a file");
+        if (!grown)
+            return -1;
+        p->pages = grown;
+        p->room = out->count;
+    }
+    for (uint32_t i = 0; i < out->count; i++)
+        if (read_all(p->socket, &p->pages[i], sizeof *p->pages, timeout_ms) != 0)
+            return 1;
+    return 0;
+}
+
+int sb_prober_look(sb_prober *p, const char *path, bool claims, sb_probe *out)
+{
+    static request r; /* whole: it is one write */
+    const double ms = p->timeout * (p->decode ? DECODING : 1) * 1e3;
+    r = (request){ .claims = claims };
+    snprintf(r.path, sizeof r.path, "%s", path);
+    if (start(p) != 0)
+        return -1;
+    int rc = write_all(p->socket, &r, sizeof r) != 0 ? 1
+                                                     : read_answer(p, ms < INT_MAX ? (int)ms : INT_MAX, out);
+    if (rc == 1) {
+        blame(p, path, out);
+        rc = 0;
+    }
+    return rc;
+}

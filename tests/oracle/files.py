@@ -1,0 +1,148 @@
+#!/usr/bin/python3
+"""Which files of a folder become images: by contents and not by names, each once, and the same content in one part of the data."""
+import csv
+import os
+import random
+import subprocess
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+
+from images import PATIENCE, ROOT, Tap, write_tiff, pattern
+
+ok = Tap()
+folder = Path(tempfile.mkdtemp(prefix="smallbatch-test-"))
+generator = random.Random(7)
+runs = 0
+
+
+def picture(width=64, height=48):
+    return Image.frombytes("RGB", (width, height), generator.randbytes(3 * width * height))
+
+
+def index(data, *keys, freeze=False, **environment):
+    """(status, text, names trained on, names held out)"""
+    global runs
+    runs += 1
+    run = folder / f"run{runs}"
+    run.mkdir()
+    values = [f"path: '{data}'", "tile: 32"] + [key.removeprefix("data.").replace("=", ": ", 1) for key in keys]
+    (run / "config.yaml").write_text("data:\n" + "".join(f"  {value}\n" for value in values))
+    done = subprocess.run([ROOT / "build/sb_loader", "index", run, "--freeze"], capture_output=True, timeout=PATIENCE, env={**os.environ, **environment})
+    rows = list(csv.DictReader(open(run / "index.csv", newline=""))) if done.returncode == 0 else []
+    trained, held = ({row["path"] for row in rows if row[part] != "0"} for part in ("train_width", "test_width"))
+    return done.returncode, done.stderr.decode(), trained, held
+
+
+# ---- contents decide ----
+mixed = folder / "mixed"
+for name, form in [("a.jpg", "JPEG"), ("b.jfif", "JPEG"), ("without", "PNG"), ("c.txt", "WEBP"), ("d.png", "JPEG"), ("sub/e.tif", "TIFF"), (".hidden/h.png", "PNG"),
+                   ("@eaDir/thumb.jpg", "JPEG"), ("old/checkpoints/x.png", "PNG"), ("masks/a.png", "PNG"), ("sub/e_mask.png", "PNG")]:
+    (mixed / name).parent.mkdir(parents=True, exist_ok=True)
+    picture().save(mixed / name, form)
+(mixed / "old/config.yaml").write_text("data: {}\n")
+picture().save(mixed / "f.tga")
+for name, text in [("notes.md", "words\n"), ("table.csv", "1,2\n3,4\n"), ("drawing.svg", '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'),
+                   ("empty", ""), ("P1.text", "P1 is a part, not a bitmap\n")]:
+    (mixed / name).write_text(text)
+status, text, trained, _ = index(mixed, "data.max_bad=0.5")
+ok(status == 0 and trained == {"a.jpg", "b.jfif", "without", "c.txt", "d.png", "sub/e.tif", "masks/a.png", "sub/e_mask.png"}, "files are what they contain", text, trained)
+ok("1 .md: no image that libvips knows (notes.md)" in text and "a system's own folder (@eaDir)" in text and "a run of smallbatch (old)" in text and
+   "hidden (.hidden)" in text and "SVG" in text, "what is passed over is said, by suffix and reason", text)
+ok("f.tga" in text and "data.untrusted=true reads it" in text, "a format that libvips does not trust names data.untrusted", text)
+status, text, trained, _ = index(mixed, "data.max_bad=0.5", "data.untrusted=true")
+ok("f.tga" in trained, "  and is read with it", text)
+status, text, trained, _ = index(mixed, "data.max_bad=0.5", 'data.exclude="*_mask.png, masks, sub/e.tif"')
+ok(trained == {"a.jpg", "b.jfif", "without", "c.txt", "d.png"}, "data.exclude takes names, folders and whole names", text, trained)
+
+# ---- each file once ----
+real, linked = folder / "real", folder / "real/zlinks"
+linked.mkdir(parents=True)
+for i in range(30):
+    picture(40, 40).save(real / f"{i:02}.png")
+    (linked / f"{i:02}.png").symlink_to(f"../{i:02}.png")
+os.link(real / "00.png", real / "hard.png")
+(real / "loop").symlink_to(".")
+status, text, trained, held = index(real)
+ok(status == 0 and len(trained | held) == 30 and held and not trained & held and not any("zlinks" in name for name in trained | held),
+   f"a file that has a link, too, is one image ({len(held)} held out)", text)
+ok("31 .png: another name of a file that is there" in text, "  which is said once", text)
+first = folder / "first"
+first.mkdir()
+for i in range(12):
+    (first / f"{i}.png").symlink_to(real / f"{i:02}.png")
+status, text, trained, held = index(first)
+ok(status == 0 and len(trained | held) == 12, "links alone are images", text)
+
+# ---- the same content ----
+copies = folder / "copies"
+for part in "abc":
+    (copies / part).mkdir(parents=True)
+for i in range(40):
+    picture(40, 40).save(copies / f"a/{i}.bmp.tif", "TIFF")  # all of one size
+    for part in "bc":
+        (copies / f"{part}/{i * 7 % 40}-{i}.tif").write_bytes((copies / f"a/{i}.bmp.tif").read_bytes())
+status, text, trained, held = index(copies)
+of = {name: (copies / name).read_bytes() for name in trained | held}
+ok(status == 0 and len(of) == 120 and held and not {of[name] for name in trained} & {of[name] for name in held} and "80 of the files have the same content" in text,
+   f"copies lie in one part: {len(held)} of 120 held out", text)
+names = sorted(of)
+lines = "".join(f"copies/{name},{'test' if name.startswith('b/1') else 'train'}\n" for name in names)
+(folder / "list.csv").write_text("path,split\n" + lines)
+status, text, trained, held = index(folder / "list.csv")
+ok(status == 0 and len(trained | held) == 120 and not {of[name[10:]] for name in trained} & {of[name[10:]] for name in held} and len(held) > len([n for n in names if n.startswith("b/1")]),
+   "  whatever a manifest says: a copy of what is held out is held out", text)
+(folder / "list.csv").write_text("path,group\n" + "".join(f"copies/{name},{generator.randint(0, 30)}\n" for name in names))
+status, text, trained, held = index(folder / "list.csv")
+ok(status == 0 and held and not {of[name[10:]] for name in trained} & {of[name[10:]] for name in held}, "  and whatever its groups are", text)
+(folder / "list.csv").write_text("path,left,top\n" + "".join(f"copies/{name},{x},0\n" for name in names[:1] + [n for n in names[1:] if of[n] == of[names[0]]] for x in (0, 8)))
+status, text, trained, held = index(folder / "list.csv")
+ok(status == 0 and trained == {f"../copies/{names[0]}"}, "  of placed tiles only one file's are taken", text, trained)
+
+# ---- the order of a manifest ----
+tiles = [(name, x, y, f"label {name[0]}", f"group {i % 50}") for i, name in enumerate(names[:40]) for x in (0, 16) for y in (0, 16)]
+texts = []
+for _ in range(3):
+    generator.shuffle(tiles)
+    (folder / "list.csv").write_text("path,left,top,label,group\n" + "".join(",".join(map(str, ("copies/" + tile[0],) + tile[1:])) + "\n" for tile in tiles))
+    index(folder / "list.csv")
+    texts.append((folder / f"run{runs}/index.csv").read_text())
+ok(len(set(texts)) == 1 and texts[0].count("\n") == 161, "the index does not depend on the order of its manifest")
+
+# ---- thin images ----
+thin = folder / "thin"
+thin.mkdir()
+picture(3000, 20).save(thin / "wide.png")
+picture(20, 3000).save(thin / "high.png")
+report = subprocess.run([ROOT / "build/sb_loader", "index", thin, "data.tile=64"], capture_output=True, text=True).stdout
+wide = (3000 - 500 - 64) // 64
+report = " ".join(report.split())
+ok(f"3000 x 20 {wide} tiles, a strip held out" in report and f"20 x 3000 {wide} tiles, a strip held out" in report, "an image that is thinner than a tile has as many tiles as fit its length", report)
+
+# ---- files on which the decoder fails ----
+subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-D_GNU_SOURCE", "-o", folder / "fault.so", ROOT / "tests/pipeline/preload/fault.c", "-ldl"], check=True)
+for kind, said in [("11", "the decoder crashed on it (Segmentation fault)"), ("7", "the decoder crashed on it (Bus error)"), ("hang", "took longer than loader.timeout = 0.5 s")]:
+    where = {"LD_PRELOAD": str(folder / "fault.so"), "FAULT": f"open:{kind}", "FAULT_FILE": "a.jpg", "FAULT_PROGRAM": "sb_loader index"}
+    run = folder / f"crash{kind}"
+    run.mkdir()
+    (run / "config.yaml").write_text(f"data: {{path: '{mixed}', tile: 32, max_bad: 0.5}}\nloader: {{timeout: {0.5 if kind == 'hang' else 60}}}\n")
+    done = subprocess.run([ROOT / "build/sb_loader", "index", run, "--freeze"], capture_output=True, text=True, timeout=PATIENCE, env={**os.environ, **where})
+    ok(done.returncode == 0 and "a.jpg: " in done.stderr and said in done.stderr and "b.jfif" in (run / "index.csv").read_text(),
+       f"one on which it fails ({kind}) is named, and the others are indexed", done.stderr)
+
+# ---- pixels ----
+hurt = folder / "hurt"
+hurt.mkdir()
+for i in range(4):
+    picture(200, 200).save(hurt / f"{i}.jpg")
+data = (hurt / "2.jpg").read_bytes()
+(hurt / "2.jpg").write_bytes(data[:len(data) // 2])
+write_tiff(hurt / "tiled.tif", [pattern(600, 600, 3)], 2, tile=64)
+for flags, expected in [([], 0), (["--decode"], 1)]:
+    done = subprocess.run([ROOT / "build/sb_loader", "index", hurt, "data.tile=64", *flags], capture_output=True, text=True, timeout=PATIENCE)
+    ok(done.returncode == 0 and done.stdout.count("2.jpg: ") == expected and "5 (1 decode" in done.stdout or expected and "images        4" in done.stdout,
+       f"index {' '.join(flags)} finds {expected} file with damaged pixels", done.stdout)
+
+subprocess.run(["rm", "-rf", folder])
+ok.finish()
