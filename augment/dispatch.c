@@ -100,14 +100,18 @@ static int quarantine_check(const sb_dispatch *d)
 }
 
 /* The row that stands for all rows of the image's file and page: what happens to one happens to all. */
+static const char *name_of(const sb_dispatch *d, uint32_t image)
+{
+    return sb_index_name(d->index, &d->index->images[image]);
+}
+
 static uint32_t file_of(const sb_dispatch *d, uint32_t image) { return d->index->images[image].file; }
 
 static int quarantine_report(const sb_dispatch *d, uint32_t image, const sb_tile *only, const char *reason)
 {
     const sb_image *row = &d->index->images[image];
-    char name[PATH_MAX];
-    sb_note("quarantined %s: %s", row->path, reason);
-    return sb_quarantine_append(d->run_dir, sb_index_name(d->index, row, name), row->page, only, reason);
+    sb_note("quarantined %s: %s", sb_index_name(d->index, row), reason);
+    return sb_quarantine_append(d->run_dir, sb_index_name(d->index, row), row->page, only, reason);
 }
 
 /* Draws the job's tile: the first attempt from `attempt` on whose image is not quarantined. */
@@ -405,7 +409,7 @@ static int on_gone(sb_dispatch *d, int number)
                 snprintf(how, sizeof how, "hung for %g s (loader.timeout)", d->keys->loader.timeout);
             else
                 snprintf(how, sizeof how, "was killed by its own signal %d (%s)", fault, strsignal(fault));
-            sb_note("loader %d %s on %s", (int)l->process.pid, how, d->index->images[j->tile.image].path);
+            sb_note("loader %d %s on %s", (int)l->process.pid, how, name_of(d, j->tile.image));
             job_unassign(d, j);
             if (rc == 0)
                 rc = on_fault(d, j, how);
@@ -449,7 +453,7 @@ static const char *oldest_order(const sb_dispatch *d, int number)
             (!oldest || j->assigned_at < oldest->assigned_at))
             oldest = j;
     }
-    return oldest ? d->index->images[oldest->tile.image].path : "nothing";
+    return oldest ? name_of(d, oldest->tile.image) : "nothing";
 }
 
 /* A signal to a loader that is to die. */

@@ -76,7 +76,8 @@ static int encode(embed *e)
 
 static int add(embed *e, const sb_image *image, int left, int top)
 {
-    const sb_decode_source source = sb_index_source(image);
+    char path[PATH_MAX];
+    const sb_decode_source source = sb_index_source(&e->index, image, path);
     uint64_t read_ns = 0, decode_ns = 0;
     bool known = image->file == e->unusable;
     int rc = known
@@ -99,7 +100,7 @@ static int add(embed *e, const sb_image *image, int left, int top)
     if (rc < 0 || sb_view(e->device, &how, tile, e->pixels, e->scratch) != 0)
         return -1;
     const char *label = image->label == UINT32_MAX ? "" : e->index.labels[image->label];
-    if (csv_fwrite(e->list, image->path, strlen(image->path)) != 0 ||
+    if (csv_fwrite(e->list, path, strlen(path)) != 0 ||
         fprintf(e->list, ",%d,%d,%d,%d,", image->page, left, top, e->tile) < 0 ||
         csv_fwrite(e->list, label, strlen(label)) != 0 || fputc('\n', e->list) == EOF)
         return sb_fail_errno("writing the list of tiles");
@@ -155,7 +156,8 @@ static int check_images(const embed *e)
     for (int k = 0; k < 2; k++) {
         for (uint32_t i = 0; i < e->index.count; i++)
             if (e->index.images[i].file == i &&
-                sb_outfile_check_input(outputs[k], e->index.images[i].path) != 0)
+                sb_outfile_check_input(outputs[k], sb_index_path_of(&e->index, &e->index.images[i], path)) !=
+                    0)
                 return -1;
         for (uint32_t i = 0; i < e->index.skipped_count; i++)
             if (sb_index_path(&e->index, e->index.skipped[i].path, path) != 0 ||

@@ -84,7 +84,8 @@ int sb_gallery_create(sb_gallery *g, sb_device *device, const sb_index *index, c
         const sb_image *image = &index->images[g->tile[i].image];
         if (image->file == unusable)
             continue;
-        sb_decode_source source = sb_index_source(image);
+        char path[PATH_MAX];
+        sb_decode_source source = sb_index_source(index, image, path);
         uint64_t read_ns = 0, decode_ns = 0;
         int bad = sb_decoder_tile(decoder, &source, g->tile[i].left, g->tile[i].top, tile, pixels, &read_ns,
                                   &decode_ns);

@@ -107,7 +107,8 @@ static int contact_row(const sb_evaluation *e, sheet *s, sb_order *order, sb_dec
     if (sb_order_sample(order, (uint64_t)number, 0, &place) != 0)
         return -1;
     const sb_image *image = &e->index.images[place.image];
-    const sb_decode_source source = sb_index_source(image);
+    char path[PATH_MAX];
+    const sb_decode_source source = sb_index_source(&e->index, image, path);
     uint64_t read_ns = 0, decode_ns = 0;
     int rc = sb_decoder_tile(decoder, &source, place.left, place.top, tile, tile_pixels, &read_ns,
                              &decode_ns);

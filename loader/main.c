@@ -135,9 +135,13 @@ static size_t cache_bytes(const loader *l, uint64_t memory)
  * leaves nothing, or an empty folder. */
 static bool is_there(const loader *l, const sb_image *image)
 {
-    bool there = access(image->path, R_OK) == 0;
-    for (uint32_t i = 0; !there && i < LOOKS; i++)
-        there = access(l->index.images[(uint64_t)i * l->index.count / LOOKS].path, R_OK) == 0;
+    char path[PATH_MAX];
+    bool there = access(sb_index_path_of(&l->index, image, path), R_OK) == 0;
+    for (uint32_t i = 0; !there && i < LOOKS; i++) {
+        const uint32_t other = (uint32_t)((uint64_t)i * l->index.count / LOOKS);
+        there = sb_index_check_row(&l->index, other) == 0 &&
+                access(sb_index_path_of(&l->index, &l->index.images[other], path), R_OK) == 0;
+    }
     return there;
 }
 
@@ -153,9 +157,10 @@ static void wait_for_data(const loader *l, const sb_image *image)
  * they are waited for. Since they may be back when that is looked for, what has failed is tried once more. */
 static int decode(loader *l, const sb_image *image, sb_slot_meta *meta, void *tile, sb_message *done)
 {
-    const sb_decode_source source = sb_index_source(image);
+    char path[PATH_MAX];
+    const sb_decode_source source = sb_index_source(&l->index, image, path);
     for (bool again = false;; again = true) {
-        current_read_ns = image->random_access ? NULL : &done->done.read_ns;
+        current_read_ns = image->random_access != 0 ? NULL : &done->done.read_ns;
         current = meta;
         const int bad = sb_decoder_tile(l->decoder, &source, meta->left, meta->top, meta->side, tile,
                                         &done->done.read_ns, &done->done.decode_ns);
@@ -175,6 +180,8 @@ static int on_work(loader *l, const sb_message *m)
         return sb_fail("augment asks for image %" PRIu32 " of %" PRIu32
                        ", tile of %d: is it of the same run?",
                        m->work.image, l->index.count, (int)m->work.side);
+    if (sb_index_check_row(&l->index, m->work.image) != 0)
+        return sb_context("index.bin");
     if (!sb_ring_claim(&l->ring, m->work.slot, m->work.generation, l->incarnation))
         return 0; /* somebody else has it, or the order is old */
     const sb_image *image = &l->index.images[m->work.image];
@@ -259,7 +266,7 @@ static int serve_loop(loader *l)
 
 static int open_index(loader *l, const char *run_dir)
 {
-    if (sb_index_read(&l->index, run_dir, &l->data) != 0)
+    if (sb_index_open(&l->index, run_dir, &l->data) != 0)
         return -1;
     l->largest = sb_index_largest(&l->index, l->data.channels);
     l->beside = sb_index_beside(&l->index);
@@ -284,13 +291,14 @@ static int serve(const char *run_dir)
 
 /* ---- index --------------------------------------------------------------------------------------------- */
 
-static void print_row(const sb_image *m)
+static void print_row(const sb_index *x, const sb_image *m)
 {
+    char path[PATH_MAX];
     printf("  %6d x %-6d  %4" PRIu32 " tiles%s  %s", m->width, m->height, m->tiles,
            m->train.width == 0 ? ", held out"
            : m->test.width > 0 ? ", a strip held out"
                                : "",
-           m->path);
+           sb_index_path_of(x, m, path));
     if (m->page > 0)
         printf(", page %d", m->page);
     if (m->placed)
@@ -320,7 +328,7 @@ static void print_report(const sb_index *x, const sb_data_keys *data, int test_t
     printf("  held out      %d tiles of %" PRIu32 " images (%" PRIu32 " of them whole)\n", test_tiles, held,
            whole_held);
     for (uint32_t i = 0; i < x->count; i++)
-        print_row(&x->images[i]);
+        print_row(x, &x->images[i]);
     if (x->skipped_count > 0)
         printf("not used: %" PRIu32 " files\n", x->skipped_count);
     for (uint32_t i = 0; i < x->skipped_count; i++)
@@ -337,7 +345,7 @@ static void print_report(const sb_index *x, const sb_data_keys *data, int test_t
                x->twins, x->twin_first, x->twin_other);
 }
 
-/* Writes index.csv, and quarantine.jsonl with the files that are left out from the start; too many of them
+/* Writes the index, and quarantine.jsonl with the files that are left out from the start; too many of them
  * are an error. */
 static int freeze(const sb_index *x, const sb_data_keys *data, const char *run_dir)
 {
@@ -438,7 +446,7 @@ static error_t parse(int key, char *argument, struct argp_state *state)
 int main(int argc, char **argv)
 {
     const struct argp_option options[] = {
-        { "freeze", KEY_FREEZE, NULL, 0, "index: write index.csv of the run directory", 0 },
+        { "freeze", KEY_FREEZE, NULL, 0, "index: write index.bin and index.csv of the run directory", 0 },
         { "decode", KEY_DECODE, NULL, 0, "index: read every pixel, as training would", 0 },
         { 0 },
     };

@@ -1,6 +1,6 @@
 /* quarantine.h: quarantine.jsonl of a run directory: the files that could not be used, and why.
  *
- * One object a line: path (as index.csv has it), page, reason, and left and top where only a tile is meant.
+ * One object a line: path (a name of the index), page, reason, and left and top where only a tile is meant.
  * It names the files that the index left out and those that failed later. The run reads it back, so a file
  * that was out stays out, whatever happened to it meanwhile. */
 #ifndef SB_LOADER_QUARANTINE_H

@@ -47,7 +47,7 @@ def went_on(o, arm, seed):
     run = o.output / f"{arm.split('=')[0].replace(' ', '-')}-{seed}-{o.steps}-{o.images}-{o.lr:g}"
     if not (run / "backbone.safetensors").exists():
         keys = KEYS + ARMS[arm] + [f"trainer.steps={o.steps}", f"optimiser.lr={o.lr:g}", f"seed={seed}", f"init={given(o, seed)}", f"run.dir={run}"]
-        command = ["./run", "resume", str(run)] if (run / "index.csv").exists() else ["./run", "train", "study/elpv.yaml"] + keys
+        command = ["./run", "resume", str(run)] if (run / "index.bin").exists() else ["./run", "train", "study/elpv.yaml"] + keys
         subprocess.run(command, cwd=ROOT, check=True)
     return run / "backbone.safetensors"
 

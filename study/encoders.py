@@ -32,7 +32,7 @@ def keys(encoder, steps, seed):
 
 def trained(run, encoder, steps, seed, more=()):
     if not (run / "backbone.safetensors").exists():
-        command = ["./run", "resume", str(run)] if (run / "index.csv").exists() else ["./run", "train", "study/elpv.yaml", f"run.dir={run}"] + keys(
+        command = ["./run", "resume", str(run)] if (run / "index.bin").exists() else ["./run", "train", "study/elpv.yaml", f"run.dir={run}"] + keys(
             encoder, steps, seed) + list(more)
         subprocess.run(command, cwd=ROOT, check=True)
     return run

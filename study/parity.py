@@ -43,7 +43,7 @@ def ours(o, method, seed):
     if not (run / "backbone.safetensors").exists():
         empty = o.output / "empty.yaml"
         empty.write_text("seed: 1\n")
-        command = ["./run", "resume", str(run)] if (run / "index.csv").exists() else ["./run", "train", str(empty), f"run.dir={run}"] + [
+        command = ["./run", "resume", str(run)] if (run / "index.bin").exists() else ["./run", "train", str(empty), f"run.dir={run}"] + [
             f"{key}={value}" for key, value in keys(o, method, seed).items()]
         subprocess.run(command, cwd=ROOT, check=True)
     return load_file(run / "backbone.safetensors")

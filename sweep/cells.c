@@ -320,8 +320,8 @@ static void wait_for_lock(const sb_cell *c)
 /* A run directory without an index: its preparation was killed. */
 static void forget(const sb_cell *c)
 {
-    static const char *const files[] = { "config.yaml", "index.csv", "quarantine.jsonl", "checkpoints", "log",
-                                         "ipc",         "." };
+    static const char *const files[] = { "config.yaml", "index.bin", "index.csv", "quarantine.jsonl",
+                                         "checkpoints", "log",       "ipc",       "." };
     char path[PATH_MAX];
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
         if (sb_rundir_path(path, c->dir, "%s", files[i]) == 0)
@@ -334,7 +334,7 @@ static int start_training(const sb_sweep *s, int number)
     c->state = SB_CELL_TRAINS;
     c->began = sb_now();
     wait_for_lock(c);
-    if (!has_file(c, "index.csv"))
+    if (!has_file(c, "index.bin"))
         forget(c);
     if (has_file(c, "config.yaml")) {
         char *const resume[] = { (char *)(uintptr_t)s->run, (char *)"resume", c->dir, NULL };

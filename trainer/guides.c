@@ -23,10 +23,10 @@ static bool number_of(const char *text, double *out)
 }
 
 /* The values of a column that stand in a row that is trained on, in order: pointers into the index. */
-static char ***sort_values(const sb_index *x, int column, uint32_t *count)
+static const char ***sort_values(const sb_index *x, int column, uint32_t *count)
 {
     const sb_column *c = &x->columns[column];
-    char ***sorted = sb_zeroed((size_t)c->count + 1, sizeof *sorted, "the values of a column");
+    const char ***sorted = sb_zeroed((size_t)c->count + 1, sizeof *sorted, "the values of a column");
     bool *trained = sb_zeroed((size_t)c->count + 1, sizeof *trained, "the values of a column");
     *count = 0;
     for (uint32_t i = 0; sorted && trained && i < x->count; i++) {
@@ -47,7 +47,7 @@ static char ***sort_values(const sb_index *x, int column, uint32_t *count)
     return sorted;
 }
 
-static bool are_numbers(char **const *sorted, uint32_t count)
+static bool are_numbers(const char **const *sorted, uint32_t count)
 {
     double ignored;
     uint32_t i = 0;
@@ -82,17 +82,17 @@ static int take_numbers(sb_guide_column *out, const sb_index *x, int column)
                : sb_fail("guide.%s: the numbers are all the same, or too large", x->columns[column].name);
 }
 
-static void take_classes(sb_guide_column *out, const sb_index *x, int column, char **const *sorted,
+static void take_classes(sb_guide_column *out, const sb_index *x, int column, const char **const *sorted,
                          uint32_t count)
 {
     for (uint32_t i = 0; i < x->count; i++) {
         const sb_image *m = &x->images[i];
         if (m->tiles == 0 || m->value[column] == UINT32_MAX)
             continue;
-        char **value = &x->columns[column].values[m->value[column]];
-        char ***found = bsearch(&value, sorted, count, sizeof *sorted, by_text);
+        const char **value = &x->columns[column].values[m->value[column]];
+        const char ***found = bsearch(&value, sorted, count, sizeof *sorted, by_text);
         if (found)
-            out->values[i] = (float)(found - (char ***)(uintptr_t)sorted);
+            out->values[i] = (float)(found - (const char ***)(uintptr_t)sorted);
     }
     out->classes = (int)count;
 }
@@ -105,7 +105,7 @@ static int read_column(sb_guide_column *out, const sb_index *x, const sb_guide_k
         column++;
     if (column == x->column_count)
         return sb_fail("guide.%s: the run's index has no such column", key->column);
-    char ***sorted = sort_values(x, column, &count);
+    const char ***sorted = sort_values(x, column, &count);
     out->values = sb_zeroed(x->count, sizeof *out->values, "what a column says of the images");
     int rc = sorted && out->values ? 0 : -1;
     for (uint32_t i = 0; rc == 0 && i < x->count; i++) {

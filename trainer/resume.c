@@ -80,7 +80,7 @@ static void refuse(resume *r, const sb_config_change *c, sb_resume_verdict verdi
     case SB_RESUME_PLACE: snprintf(why, sizeof why, "a run is moved by moving its directory"); break;
     case SB_RESUME_GIVEN: snprintf(why, sizeof why, "the run took its weights when it began"); break;
     case SB_RESUME_INDEXED:
-        snprintf(why, sizeof why, "index.csv was made with %.100s", or_nothing(c->before));
+        snprintf(why, sizeof why, "index.bin was made with %.100s", or_nothing(c->before));
         break;
     default: snprintf(why, sizeof why, "in %s it is %.100s", when, or_nothing(c->before)); break;
     }
@@ -192,7 +192,7 @@ static int open_run(resume *r, const char *run_dir, char *const *assignments, in
     const int begun = sb_checkpoint_begun(run_dir, &r->step, &text);
     r->begun = begun > 0;
     r->known = text && text[0] != '\0';
-    int rc = begun < 0 ? -1 : sb_rundir_path(path, run_dir, "index.csv");
+    int rc = begun < 0 ? -1 : sb_rundir_path(path, run_dir, "index.bin");
     if (rc == 0)
         r->indexed = access(path, F_OK) == 0;
     if (rc == 0 && r->known)
@@ -241,35 +241,36 @@ int sb_resume_check(const char *run_dir, int64_t *step)
 /* Whether the files are there, as they were indexed but for their times. */
 static int check_files(const resume *r, const sb_index *x, bool moved)
 {
-    const char *path = r->settings.data.path, *other = x->images[0].path;
+    const char *path = r->settings.data.path, *other = sb_index_name(x, &x->images[0]);
+    char file[PATH_MAX];
     struct stat info;
     uint32_t files = 0, here = 0, same = 0;
     for (uint32_t i = 0; i < x->count; i++) {
         const sb_image *m = &x->images[i];
-        if (i > 0 && strcmp(m->path, m[-1].path) == 0)
+        if (i > 0 && m->name == m[-1].name)
             continue;
-        const bool there = stat(m->path, &info) == 0;
+        const bool there = stat(sb_index_path_of(x, m, file), &info) == 0;
         files++;
         here += there;
         if (there && info.st_size == m->bytes)
             same++;
         else if (same == files - 1)
-            other = m->path;
+            other = sb_index_name(x, m);
     }
     if (moved && x->root && stat(path, &info) == 0 && S_ISDIR(info.st_mode) == x->beside)
         return sb_fail("data.path = %s: a %s was expected, as when the run began", path,
                        x->beside ? "CSV manifest" : "folder");
     if (moved && !x->root)
-        return sb_fail("data.path = %s: %s/index.csv has the whole path of each file, and they are read from "
+        return sb_fail("data.path = %s: %s/index.bin has the whole path of each file, and they are read from "
                        "there, as %s",
                        path, r->run_dir, other);
     if (here == 0)
         return sb_fail("data.path = %s: none of the %" PRIu32
-                       " files of %s/index.csv is there, as %s. If the "
+                       " files of %s/index.bin is there, as %s. If the "
                        "data were moved: ./run resume %s data.path=NEW",
                        path, files, r->run_dir, other, r->run_dir);
     if (moved && same < files)
-        return sb_fail("data.path = %s: of the %" PRIu32 " files of %s/index.csv %" PRIu32
+        return sb_fail("data.path = %s: of the %" PRIu32 " files of %s/index.bin %" PRIu32
                        " are not there or have another size, as %s",
                        path, files, r->run_dir, files - same, other);
     return 0;
@@ -279,7 +280,7 @@ static int check_data(const resume *r, bool moved)
 {
     sb_index x;
     if (!r->indexed)
-        return r->begun ? sb_fail("%s/index.csv is gone, and %s was trained on what it names: put it back",
+        return r->begun ? sb_fail("%s/index.bin is gone, and %s was trained on what it names: put it back",
                                   r->run_dir, r->run_dir)
                         : 0;
     if (sb_index_read(&x, r->run_dir, &r->settings.data) != 0)

@@ -20,17 +20,6 @@ sb_memory_limits sb_shares_look(void)
 
 size_t sb_shares_process(bool host_memory) { return host_memory ? PROCESS : PROCESS + CONTEXT; }
 
-static const sb_image *largest_image(const sb_index *index, int channels)
-{
-    const size_t largest = sb_index_largest(index, channels);
-    for (uint32_t i = 0; i < index->count; i++) {
-        const sb_image *m = &index->images[i];
-        if (!m->random_access && (size_t)m->width * (size_t)m->height * (size_t)channels == largest)
-            return m;
-    }
-    return NULL;
-}
-
 /* "1590 MiB may be used (control group): trainer 433, rings 201, augment 48" */
 static void say_taken(const sb_shares *s, char *out, size_t bytes)
 {
@@ -60,11 +49,13 @@ int sb_shares_divide(const sb_shares *s, const sb_index *index, int channels, si
         return 0;
     }
     if (taken + count * least > all) {
-        const sb_image *image = largest_image(index, channels);
+        const sb_image *image = sb_index_check_row(index, index->largest) == 0
+                                    ? &index->images[index->largest]
+                                    : NULL;
         return sb_fail("memory: %s, and each of run.loaders = %d takes %zu MiB to have %s decoded (%d x %d): "
                        "lower run.loaders, trainer.batch or trainer.chunk, or leave large images out with "
                        "loader.cache_mb",
-                       text, s->loaders, MIB(least), image ? image->path : "an image",
+                       text, s->loaders, MIB(least), image ? sb_index_name(index, image) : "an image",
                        image ? image->width : 0, image ? image->height : 0);
     }
     *loaders = left > count * least ? left : count * least;

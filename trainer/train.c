@@ -600,7 +600,7 @@ static int share_memory(train *t)
 {
     sb_step_budget b;
     sb_index index;
-    if (sb_index_read(&index, t->run_dir, &t->config.data) != 0)
+    if (sb_index_open(&index, t->run_dir, &t->config.data) != 0)
         return -1;
     sb_step_measure(t->step, &b);
     const size_t own = sb_shares_process(t->device->host_memory),

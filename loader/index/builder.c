@@ -1,7 +1,9 @@
 /* builder.c: see builder.h. */
 #include "loader/index/builder.h"
 
+#include <inttypes.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,23 +33,6 @@ static uint32_t number_of(GHashTable *names, const char *name)
     return next;
 }
 
-/* The names in the order of their numbers. */
-static int list_names(GHashTable *names, char ***out, uint32_t *count)
-{
-    GHashTableIter each;
-    gpointer name, number;
-    *count = 0;
-    *out = sb_zeroed(g_hash_table_size(names) + 1, sizeof **out, "the list of labels");
-    if (!*out)
-        return -1;
-    *count = g_hash_table_size(names);
-    g_hash_table_iter_init(&each, names);
-    while (g_hash_table_iter_next(&each, &name, &number))
-        if (!((*out)[GPOINTER_TO_UINT(number)] = strdup(name)))
-            return sb_fail("out of memory for a label's name");
-    return 0;
-}
-
 int sb_builder_column(sb_builder *b, const char *name)
 {
     sb_index *x = b->index;
@@ -58,29 +43,64 @@ int sb_builder_column(sb_builder *b, const char *name)
     return x->columns[x->column_count++].name ? 0 : sb_fail("out of memory for a column's name");
 }
 
-sb_row *sb_builder_row(sb_builder *b, const char *path)
+/* Where a text lies among the names. UINT64_MAX: sb_error. */
+static uint64_t add_text(sb_spool *names, const char *text)
 {
-    if (b->count == b->room) {
-        uint32_t room = b->room ? 2 * b->room : 64;
-        sb_row *rows = sb_grown(b->rows, room, sizeof *rows, "the rows of the index");
-        if (!rows)
-            return NULL;
-        b->rows = rows;
-        b->room = room;
-    }
-    sb_row *r = &b->rows[b->count];
-    *r = (sb_row){ .image = { .path = strdup(path),
-                              .head = sb_names_head(b->index, path),
-                              .label = UINT32_MAX,
-                              .group = UINT32_MAX },
-                   .twin = UINT32_MAX };
-    memset(r->image.value, 0xff, sizeof r->image.value);
-    if (!r->image.path) {
-        sb_fail("out of memory for an image's path");
+    const size_t bytes = strlen(text) + 1;
+    char *at = sb_spool_add(names, bytes);
+    if (!at)
+        return UINT64_MAX;
+    memcpy(at, text, bytes);
+    return names->bytes - bytes;
+}
+
+static sb_row *add_row(sb_builder *b)
+{
+    sb_row *row = b->count < UINT32_MAX - 1 ? sb_spool_add(&b->row_spool, sizeof *row) : NULL;
+    if (!row) {
+        if (b->count >= UINT32_MAX - 1)
+            sb_fail("more than %" PRIu32 " rows in an index", UINT32_MAX - 1);
         return NULL;
     }
+    b->rows = b->row_spool.data;
     b->count++;
-    return r;
+    return row;
+}
+
+sb_row *sb_builder_row(sb_builder *b, const char *path)
+{
+    char name[PATH_MAX];
+    sb_names_of(b->index, path, name);
+    uint64_t at = b->count > 0 ? b->rows[b->count - 1].image.name : UINT64_MAX;
+    if (b->count == 0 || strcmp(b->names + at, name) != 0)
+        at = add_text(&b->name_spool, name);
+    b->names = b->name_spool.data;
+    sb_row *row = at == UINT64_MAX ? NULL : add_row(b);
+    if (!row)
+        return NULL;
+    *row = (sb_row){ .image = { .name = at, .label = UINT32_MAX, .group = UINT32_MAX }, .twin = UINT32_MAX };
+    memset(row->image.value, 0xff, sizeof row->image.value);
+    return row;
+}
+
+sb_row *sb_builder_copy(sb_builder *b, uint32_t of)
+{
+    sb_row *row = add_row(b);
+    if (row)
+        *row = b->rows[of];
+    return row;
+}
+
+const char *sb_builder_path(const sb_builder *b, const sb_row *row, char *out)
+{
+    if (sb_index_path(b->index, b->names + row->image.name, out) != 0)
+        snprintf(out, PATH_MAX, "%s", b->names + row->image.name);
+    return out;
+}
+
+bool sb_builder_same_file(const sb_builder *b, const sb_row *x, const sb_row *y)
+{
+    return x->image.name == y->image.name || strcmp(b->names + x->image.name, b->names + y->image.name) == 0;
 }
 
 void sb_builder_label(sb_builder *b, sb_row *row, const char *label)
@@ -108,71 +128,13 @@ int sb_builder_skip(sb_builder *b, const char *path, int page, const char *reaso
     x->skipped = grown;
     sb_skipped *s = &grown[x->skipped_count];
     char name[PATH_MAX];
-    sb_names_write(x, path, sb_names_head(x, path), name);
+    sb_names_of(x, path, name);
     *s = (sb_skipped){ .path = strdup(name), .reason = strdup(reason), .page = page };
     x->skipped_count++;
     if (!s->path || !s->reason)
         return sb_fail("out of memory for the path and the reason of a file left out");
     sb_text_clean(s->path);
     sb_text_clean(s->reason);
-    return 0;
-}
-
-int sb_rows_by_file(const sb_image *x, const sb_image *y)
-{
-    const int outside = (x->head == 0) - (y->head == 0);
-    return outside ? outside : strcmp(x->path, y->path);
-}
-
-int sb_rows_compare(const sb_image *x, const sb_image *y)
-{
-    int order = sb_rows_by_file(x, y);
-    order = order ? order : x->page - y->page;
-    order = order ? order : x->top - y->top;
-    return order ? order : x->left - y->left;
-}
-
-static int by_path(const void *a, const void *b)
-{
-    return sb_rows_compare(&((const sb_row *)a)->image, &((const sb_row *)b)->image);
-}
-
-bool sb_rows_same_page(const sb_image *a, const sb_image *b)
-{
-    return a->page == b->page && strcmp(a->path, b->path) == 0;
-}
-
-static bool share_pixels(const sb_region *a, const sb_region *b)
-{
-    return a->width > 0 && b->width > 0 && a->left < b->left + b->width && b->left < a->left + a->width &&
-           a->top < b->top + b->height && b->top < a->top + a->height;
-}
-
-static int fail_shared(const sb_image *a, const sb_image *b)
-{
-    return sb_fail("%s: pixels at (%d, %d) are both trained on and held out: give every tile of a file the "
-                   "same split or leave room between them",
-                   a->path, b->train.left, b->train.top);
-}
-
-/* Sorted rows: no row twice, no pixel both trained on and held out. The rows of a file lie together, its
- * tiles by their top. */
-static int check(const sb_index *x)
-{
-    for (uint32_t i = 0; i < x->count; i++) {
-        const sb_image *a = &x->images[i];
-        int order = i > 0 ? sb_rows_compare(a - 1, a) : -1;
-        if (order > 0)
-            return sb_fail("%s: its row is out of order", a->path);
-        if (order == 0)
-            return a->placed ? sb_fail("%s: its tile at (%d, %d) is there twice", a->path, a->left, a->top)
-                             : sb_fail("%s: it is there twice", a->path);
-        if (share_pixels(&a->train, &a->test))
-            return fail_shared(a, a);
-        for (uint32_t j = i; j-- > a->file && a->top - x->images[j].top < x->tile;)
-            if (share_pixels(&x->images[j].train, &a->test) || share_pixels(&a->train, &x->images[j].test))
-                return fail_shared(a, &x->images[j]);
-    }
     return 0;
 }
 
@@ -188,7 +150,7 @@ int sb_builder_pass(sb_builder *b, const char *path, const char *reason)
     sb_index *x = b->index;
     char name[PATH_MAX];
     uint32_t i = 0;
-    sb_names_write(x, path, sb_names_head(x, path), name);
+    sb_names_of(x, path, name);
     sb_text_clean(name);
     const char *suffix = x->passed_count < PASSED_MAX ? suffix_of(name) : "";
     while (i < x->passed_count &&
@@ -216,15 +178,45 @@ void sb_builder_drop(sb_builder *b)
     for (uint32_t i = 0; i < b->count; i++)
         if (b->rows[i].image.width > 0)
             b->rows[kept++] = b->rows[i];
-        else
-            free(b->rows[i].image.path);
     b->count = kept;
+    b->row_spool.bytes = (size_t)kept * sizeof *b->rows;
 }
 
-void sb_builder_sort(sb_builder *b)
+static int by_place(const void *a, const void *b, void *context)
 {
-    if (b->count > 0)
-        qsort(b->rows, b->count, sizeof *b->rows, by_path);
+    const sb_builder *builder = context;
+    const sb_image *x = &builder->rows[*(const uint32_t *)a].image,
+                   *y = &builder->rows[*(const uint32_t *)b].image;
+    int order = x->name == y->name ? 0 : strcmp(builder->names + x->name, builder->names + y->name);
+    order = order ? order : x->page - y->page;
+    order = order ? order : x->top - y->top;
+    return order ? order : x->left - y->left;
+}
+
+/* By their numbers, since a row is long: then each is moved once, in cycles. */
+int sb_builder_sort(sb_builder *b)
+{
+    uint32_t *from = sb_grown(NULL, (size_t)b->count + 1, sizeof *from, "the order of the index");
+    if (!from)
+        return -1;
+    for (uint32_t i = 0; i < b->count; i++)
+        from[i] = i;
+    qsort_r(from, b->count, sizeof *from, by_place, b);
+    for (uint32_t i = 0; i < b->count; i++) {
+        if (from[i] == i)
+            continue;
+        const sb_row first = b->rows[i];
+        uint32_t to = i;
+        for (uint32_t next = from[to]; next != i; next = from[to]) {
+            b->rows[to] = b->rows[next];
+            from[to] = to;
+            to = next;
+        }
+        b->rows[to] = first;
+        from[to] = to;
+    }
+    free(from);
+    return 0;
 }
 
 /* A number for those that rows have, in the order of their first rows; "name to number" in `names` follows.
@@ -266,51 +258,106 @@ int sb_builder_number(sb_builder *b)
     return rc;
 }
 
-/* A side that is shorter than a tile has one, completed by mirroring. */
-static uint32_t tiles_along(const sb_index *x, int length)
+/* Row i, whose rows before are there already, and its name among the index's. */
+static int move_row(sb_builder *b, uint32_t i, sb_image *images, sb_spool *names, uint32_t *next_group)
 {
-    return length < x->tile ? 1 : (uint32_t)(length / x->tile);
+    sb_index *x = b->index;
+    const sb_row *row = &b->rows[i], *before = i > 0 ? row - 1 : NULL;
+    const bool same_file = before && sb_builder_same_file(b, before, row);
+    sb_image *image = &images[i];
+    *image = row->image;
+    image->name = same_file ? images[i - 1].name : add_text(names, b->names + row->image.name);
+    image->file = same_file && before->image.page == image->page ? images[i - 1].file : i;
+    if (image->group == UINT32_MAX && row->twin != UINT32_MAX)
+        image->group = images[row->twin].group;
+    if (image->group == UINT32_MAX) /* rows of one file are one group */
+        image->group = same_file ? images[i - 1].group : (*next_group)++;
+    image->tiles = sb_image_tiles(image, x->tile);
+    x->samples += image->tiles;
+    const uint64_t pixels = (uint64_t)image->width * (uint64_t)image->height;
+    if (!image->random_access && pixels > x->largest_pixels) {
+        x->largest_pixels = pixels;
+        x->largest = i;
+    }
+    if (!image->random_access && (uint64_t)image->bytes > x->largest_bytes)
+        x->largest_bytes = (uint64_t)image->bytes;
+    return image->name == UINT64_MAX ? -1 : 0;
+}
+
+/* Texts of a table, in the order of their numbers. out: an array, of where they lie. */
+static int move_texts(GHashTable *numbers, sb_spool *names, const char ***out, uint32_t *count)
+{
+    GHashTableIter each;
+    gpointer name, number;
+    const uint32_t all = g_hash_table_size(numbers);
+    *out = sb_zeroed((size_t)all + 1, sizeof **out, "the list of labels");
+    if (!*out)
+        return -1;
+    g_hash_table_iter_init(&each, numbers);
+    while (g_hash_table_iter_next(&each, &name, &number)) {
+        const uint64_t at = add_text(names, name);
+        if (at == UINT64_MAX)
+            return -1;
+        (*out)[GPOINTER_TO_UINT(number)] = (const char *)(uintptr_t)
+            at; /* until the names stay where they are */
+    }
+    *count = all;
+    return 0;
+}
+
+static void place_texts(const char *names, const char **texts, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        texts[i] = names + (uintptr_t)texts[i];
+}
+
+static int move_all(sb_builder *b, sb_spool *images, sb_spool *names)
+{
+    sb_index *x = b->index;
+    uint32_t next_group = g_hash_table_size(b->groups);
+    if (b->count == 0 || !sb_spool_add(images, (size_t)b->count * sizeof *x->images))
+        return b->count == 0 ? sb_fail("%s names no image", b->source) : -1;
+    for (uint32_t i = 0; i < b->count; i++)
+        if (move_row(b, i, images->data, names, &next_group) != 0)
+            return -1;
+    int rc = move_texts(b->labels, names, &x->labels, &x->label_count);
+    for (int k = 0; rc == 0 && k < x->column_count; k++) {
+        const uint64_t at = add_text(names, x->columns[k].name);
+        rc = at == UINT64_MAX ? -1
+                              : move_texts(b->values[k], names, &x->columns[k].values, &x->columns[k].count);
+    }
+    if (rc != 0)
+        return -1;
+    x->images = images->data;
+    x->count = b->count;
+    x->names = names->data;
+    x->name_bytes = names->bytes;
+    place_texts(x->names, x->labels, x->label_count);
+    for (int k = 0; k < x->column_count; k++)
+        place_texts(x->names, x->columns[k].values, x->columns[k].count);
+    return 0;
 }
 
 int sb_builder_finish(sb_builder *b, int rc)
 {
     sb_index *x = b->index;
-    uint32_t next = g_hash_table_size(b->groups);
-    x->images = b->count ? sb_zeroed(b->count, sizeof *x->images, "the images of the index") : NULL;
-    if (b->count > 0 && !x->images)
-        rc = -1;
-    for (uint32_t i = 0; i < b->count; i++) {
-        sb_image *image = &b->rows[i].image;
-        if (!x->images) {
-            free(image->path);
-            continue;
-        }
-        x->images[i] = *image;
-        image = &x->images[i];
-        x->count++;
-        image->file = i > 0 && sb_rows_same_page(image - 1, image) ? image[-1].file : i;
-        if (image->group == UINT32_MAX && b->rows[i].twin != UINT32_MAX)
-            image->group = x->images[b->rows[i].twin].group;
-        if (image->group == UINT32_MAX) /* rows of one file are one group */
-            image->group = i > 0 && strcmp(image->path, image[-1].path) == 0 ? image[-1].group : next++;
-        image->tiles = image->train.width == 0 ? 0
-                       : image->placed
-                           ? 1
-                           : tiles_along(x, image->train.width) * tiles_along(x, image->train.height);
-        x->samples += image->tiles;
-    }
+    sb_spool images = { 0 }, names = { 0 };
     if (rc == 0)
-        rc = list_names(b->labels, &x->labels, &x->label_count);
-    for (int k = 0; k < x->column_count; k++) {
-        if (rc == 0)
-            rc = list_names(b->values[k], &x->columns[k].values, &x->columns[k].count);
+        rc = move_all(b, &images, &names);
+    sb_spool_keep(&images);
+    sb_spool_keep(&names);
+    x->maps[0].data = images.data;
+    x->maps[0].bytes = images.room;
+    x->maps[1].data = names.data;
+    x->maps[1].bytes = names.room;
+    for (int k = 0; k < x->column_count; k++)
         g_hash_table_destroy(b->values[k]);
-    }
     g_hash_table_destroy(b->labels);
     g_hash_table_destroy(b->groups);
-    free(b->rows);
-    if (rc == 0 && x->images)
-        rc = check(x);
+    sb_spool_free(&b->row_spool);
+    sb_spool_free(&b->name_spool);
+    if (rc == 0)
+        rc = sb_index_check(x);
     if (rc != 0)
         sb_index_free(x);
     return rc;

@@ -6,6 +6,7 @@
 #include <glib.h>
 
 #include "loader/index/index.h"
+#include "loader/index/spool.h"
 
 typedef struct {
     sb_image image;
@@ -16,9 +17,11 @@ typedef struct {
 
 typedef struct {
     sb_index *index;
-    const char *source; /* data.path, or the file that is read: for messages */
-    sb_row *rows;
-    uint32_t count, room;
+    const char *source; /* data.path: for messages */
+    sb_spool row_spool, name_spool;
+    sb_row *rows; /* they move when one is added, as do names */
+    const char *names;
+    uint32_t count;
     GHashTable *values[SB_GUIDES_MAX]; /* of the index's columns: name to number */
     GHashTable *labels, *groups;       /* groups only where a manifest has them */
     bool has_split;
@@ -32,6 +35,13 @@ int sb_builder_column(sb_builder *builder, const char *name);
 
 /* A new row of a path, with nothing known of it: the builder's, until the next. NULL: sb_error. */
 sb_row *sb_builder_row(sb_builder *builder, const char *path);
+
+/* A row as another, of the same file. NULL: sb_error. */
+sb_row *sb_builder_copy(sb_builder *builder, uint32_t row);
+
+/* Its path, into out[PATH_MAX]; returns it. Are two rows of one file? */
+const char *sb_builder_path(const sb_builder *builder, const sb_row *row, char *out);
+bool sb_builder_same_file(const sb_builder *builder, const sb_row *x, const sb_row *y);
 
 /* What a row says; "": nothing. */
 void sb_builder_label(sb_builder *builder, sb_row *row, const char *label);
@@ -48,7 +58,7 @@ int sb_builder_pass(sb_builder *builder, const char *path, const char *reason);
 void sb_builder_drop(sb_builder *builder);
 
 /* Sorts the rows: by name, page and place. */
-void sb_builder_sort(sb_builder *builder);
+int sb_builder_sort(sb_builder *builder);
 
 /* Numbers labels, groups and values again, in the order of their first rows: the index does not depend on the
  * order in which a manifest has them. */
@@ -57,14 +67,6 @@ int sb_builder_number(sb_builder *builder);
 /* Moves sorted rows into the index, counts, and checks; -1, too, if rc is. Frees the builder, and the index
  * with -1. */
 int sb_builder_finish(sb_builder *builder, int rc);
-
-/* The order of rows; of their files alone, in which what lies below the root comes first, wherever that is.
- */
-int sb_rows_compare(const sb_image *a, const sb_image *b);
-int sb_rows_by_file(const sb_image *a, const sb_image *b);
-
-/* The same file and page? */
-bool sb_rows_same_page(const sb_image *a, const sb_image *b);
 
 /* Decides which part of every row is trained on, and which is held out (index.h). Works on sorted rows. */
 void sb_hold_out(sb_builder *builder, int tile);

@@ -3,13 +3,16 @@
 
 #include <csv.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "proto/error.h"
 #include "proto/rundir.h"
 
-#define FILE_BYTES_MAX (1u << 30)
+#define FILE_BYTES_MAX ((size_t)1 << 40)
+#define PIECE 65536
 
 static void on_field(void *data, size_t length, void *context)
 {
@@ -61,28 +64,48 @@ static void on_line(int ending, void *context)
     t->after_return = ending == '\r';
 }
 
+/* Piece by piece: a manifest of ten million lines needs no more memory than one of ten. */
+static void parse(sb_table *t, struct csv_parser *parser, FILE *in)
+{
+    static const char mark[] = "\xEF\xBB\xBF"; /* of byte order, which some editors put in front */
+    char piece[PIECE];
+    size_t bytes = fread(piece, 1, sizeof mark - 1, in);
+    size_t skip = bytes == sizeof mark - 1 && memcmp(piece, mark, bytes) == 0 ? bytes : 0;
+    while (bytes > 0 && t->rc == 0) {
+        if (csv_parse(parser, piece + skip, bytes - skip, on_field, on_line, t) != bytes - skip && t->rc == 0)
+            t->rc = sb_fail("%s:%d: not CSV: %s", t->path, t->line, csv_strerror(csv_error(parser)));
+        skip = 0;
+        bytes = fread(piece, 1, sizeof piece, in);
+    }
+    if (t->rc == 0 && ferror(in))
+        t->rc = sb_fail_errno("reading %s", t->path);
+    if (csv_fini(parser, on_field, on_line, t) != 0 && t->rc == 0)
+        t->rc = sb_fail("%s:%d: not CSV: %s", t->path, t->line, csv_strerror(csv_error(parser)));
+}
+
 int sb_table_read(sb_table *t, const char *path)
 {
-    char *data;
     size_t bytes;
     struct csv_parser parser;
     t->path = path;
     t->line = 1;
-    if (sb_file_read(path, FILE_BYTES_MAX, &data, &bytes) != 0)
+    const int fd = sb_file_open(path, FILE_BYTES_MAX, &bytes);
+    if (fd < 0)
         return -1;
+    FILE *in = fdopen(fd, "r");
+    if (!in) {
+        close(fd);
+        return sb_fail_errno("reading %s", path);
+    }
     if (csv_init(&parser, CSV_STRICT | CSV_STRICT_FINI | CSV_REPALL_NL) != 0) {
-        free(data);
+        fclose(in);
         return sb_fail("out of memory for reading %s", path);
     }
-    size_t skip = bytes >= 3 && memcmp(data, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0; /* a byte order mark */
-    if (csv_parse(&parser, data + skip, bytes - skip, on_field, on_line, t) != bytes - skip ||
-        csv_fini(&parser, on_field, on_line, t) != 0)
-        if (t->rc == 0)
-            t->rc = sb_fail("%s:%d: not CSV: %s", path, t->line, csv_strerror(csv_error(&parser)));
+    parse(t, &parser, in);
     if (t->rc == 0 && t->header_count == 0)
         t->rc = sb_fail("%s is empty: its first line names the columns", path);
     csv_free(&parser);
-    free(data);
+    fclose(in);
     for (int i = 0; i < t->field_count; i++)
         free(t->fields[i]);
     for (int i = 0; i < t->header_count; i++)

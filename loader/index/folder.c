@@ -67,18 +67,17 @@ static int take(sb_builder *b, const sb_data_keys *data, FTS *walk, FTSENT *e)
 
 void sb_scan_label(sb_builder *b)
 {
-    const size_t head = strlen(b->index->root);
     for (uint32_t i = 0; i < b->count; i++)
-        if (!strchr(b->rows[i].image.path + head, '/'))
+        if (!strchr(b->names + b->rows[i].image.name, '/'))
             return;
     for (uint32_t i = 0; i < b->count; i++) {
         sb_row *row = &b->rows[i];
-        const char *below = row->image.path + head;
-        char name[NAME_MAX + 1];
-        snprintf(name, sizeof name, "%.*s", (int)strcspn(below, "/"), below);
-        sb_builder_label(b, row, name);
+        const char *name = b->names + row->image.name;
+        char label[NAME_MAX + 1];
+        snprintf(label, sizeof label, "%.*s", (int)strcspn(name, "/"), name);
+        sb_builder_label(b, row, label);
         for (int k = 0; k < b->index->column_count; k++)
-            sb_builder_value(b, row, k, name);
+            sb_builder_value(b, row, k, label);
     }
 }
 

@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "loader/index/builder.h"
@@ -39,15 +40,16 @@ uint32_t sb_index_changed(const sb_index *x)
     for (uint32_t i = 0; i < x->count; i++) {
         const sb_image *m = &x->images[i];
         struct stat info;
-        if (i > 0 && strcmp(m->path, m[-1].path) == 0)
+        char path[PATH_MAX];
+        if (i > 0 && m->name == m[-1].name)
             continue;
-        bool there = stat(m->path, &info) == 0;
+        bool there = stat(sb_index_path_of(x, m, path), &info) == 0;
         if (there && info.st_size == m->bytes) {
             touched += (int64_t)info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec != m->mtime_ns;
             continue;
         }
         if (++changed <= NOTED_MAX)
-            sb_note("%s %s since the run began", m->path, there ? "was changed" : "has vanished");
+            sb_note("%s %s since the run began", path, there ? "was changed" : "has vanished");
     }
     if (changed > NOTED_MAX)
         sb_note("%" PRIu32 " files more were changed or have vanished", changed - NOTED_MAX);
@@ -57,48 +59,32 @@ uint32_t sb_index_changed(const sb_index *x)
     return changed + touched;
 }
 
-size_t sb_index_largest(const sb_index *x, int channels)
-{
-    size_t largest = 0;
-    for (uint32_t i = 0; i < x->count; i++) {
-        const sb_image *m = &x->images[i];
-        size_t bytes = (size_t)m->width * (size_t)m->height * (size_t)channels;
-        if (!m->random_access && bytes > largest)
-            largest = bytes;
-    }
-    return largest;
-}
+size_t sb_index_largest(const sb_index *x, int channels) { return x->largest_pixels * (size_t)channels; }
 
-size_t sb_index_beside(const sb_index *x)
-{
-    size_t largest = 0;
-    for (uint32_t i = 0; i < x->count; i++)
-        if (!x->images[i].random_access && (size_t)x->images[i].bytes > largest)
-            largest = (size_t)x->images[i].bytes;
-    return PROCESS + largest;
-}
+size_t sb_index_beside(const sb_index *x) { return PROCESS + x->largest_bytes; }
 
 uint32_t sb_index_find(const sb_index *x, const char *name, int page)
 {
-    char path[PATH_MAX];
-    sb_image wanted = { .path = path, .page = page };
     uint32_t low = 0, high = x->count;
-    if (sb_names_path(x, name, path, &wanted.head) != 0)
-        return UINT32_MAX;
     while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        int order = sb_rows_by_file(&x->images[middle], &wanted);
-        if (order < 0 || (order == 0 && x->images[middle].page < page))
+        const uint32_t middle = low + (high - low) / 2;
+        const sb_image *m = &x->images[middle];
+        int order = strcmp(sb_index_name(x, m), name);
+        order = order ? order : m->page - page;
+        if (order < 0)
             low = middle + 1;
         else
             high = middle;
     }
-    return low < x->count && sb_rows_same_page(&x->images[low], &wanted) ? low : UINT32_MAX;
+    return low < x->count && x->images[low].page == page &&
+                   strcmp(sb_index_name(x, &x->images[low]), name) == 0
+               ? low
+               : UINT32_MAX;
 }
 
-sb_decode_source sb_index_source(const sb_image *m)
+sb_decode_source sb_index_source(const sb_index *x, const sb_image *m, char *path)
 {
-    return (sb_decode_source){ .path = m->path,
+    return (sb_decode_source){ .path = sb_index_path_of(x, m, path),
                                .page = m->page,
                                .bytes = m->bytes,
                                .width = m->width,
@@ -143,19 +129,13 @@ int sb_index_test_tiles(const sb_index *x, int max, sb_tile **out)
 
 void sb_index_free(sb_index *x)
 {
-    for (uint32_t i = 0; x->images && i < x->count; i++)
-        free(x->images[i].path);
-    for (uint32_t i = 0; i < x->label_count; i++)
-        free(x->labels[i]);
-    for (int k = 0; k < x->column_count; k++) {
-        for (uint32_t i = 0; i < x->columns[k].count; i++)
-            free(x->columns[k].values[i]);
-        free(x->columns[k].values);
-        free(x->columns[k].name);
-    }
-    free(x->images);
-    free(x->root);
+    for (size_t i = 0; i < sizeof x->maps / sizeof *x->maps; i++)
+        if (x->maps[i].data)
+            munmap(x->maps[i].data, x->maps[i].bytes);
     free(x->labels);
+    for (int k = 0; k < x->column_count; k++)
+        free(x->columns[k].values);
+    free(x->root);
     for (uint32_t i = 0; i < x->skipped_count; i++) {
         free(x->skipped[i].path);
         free(x->skipped[i].reason);

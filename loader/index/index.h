@@ -3,7 +3,7 @@
  * A data set is a folder (recursive; the first level of sub-folders names the labels, if there are any) or a
  * CSV manifest with the column `path` and optionally left, top, label, group, split (train | test), and any
  * that a key guide.COLUMN names. The index
- * is made once, frozen into the run directory as index.csv, and used again on resume. There paths are
+ * is made once, frozen into the run directory as index.bin, and used again on resume. There names are
  * relative to data.path, so that data may be moved: "a/b.jpg" of a folder, "../b.jpg" beside a manifest; a
  * file that is not below that folder has its whole path. Rows are sorted by these names, page and place, so
  * the index depends neither on the file system's order nor on where the data lie. Each page of a multi-page
@@ -30,22 +30,23 @@ typedef struct {
     int left, top, width, height; /* pixels of the image; width 0: nothing */
 } sb_region;
 
-/* A row of the index: an image, or a tile of one where the manifest places tiles. */
+/* A row of the index: an image, or a tile of one where the manifest places tiles. It lies in index.bin as it
+ * lies here. */
 typedef struct {
-    char *path;    /* as it can be opened */
-    uint32_t head; /* so many bytes of it are the index's root; 0: it is not below that */
+    uint64_t name; /* where its name begins in the index's names */
     int64_t bytes, mtime_ns;
-    int page;                      /* of a multi-page file, 0 for the first */
-    int width, height;             /* upright: after orientation */
-    int left, top;                 /* placed: the only tile */
+    int32_t page;                  /* of a multi-page file, 0 for the first */
+    int32_t width, height;         /* upright: after orientation */
+    int32_t left, top;             /* placed: the only tile */
     uint32_t label;                /* row in labels; UINT32_MAX none */
     uint32_t group;                /* equal for rows of one group; by default one an image */
     uint32_t tiles;                /* training samples an epoch, before tiles_per_image */
     uint32_t value[SB_GUIDES_MAX]; /* row in the values of each of the index's columns; UINT32_MAX none */
     uint32_t file; /* the first row of the same file and page: they overlap, and are decoded together */
-    sb_region train, test; /* the part to train on, the part held out */
-    bool random_access;    /* tiles decode without the whole image */
-    bool placed;           /* left, top name the only tile */
+    sb_region train, test;  /* the part to train on, the part held out */
+    uint32_t random_access; /* 1: tiles decode without the whole image */
+    uint32_t placed;        /* 1: left, top name the only tile */
+    uint32_t unused;        /* 0 */
 } sb_image;
 
 /* A file, or a page of one, that is not used, by its name, and why. Both are clean text. */
@@ -67,24 +68,43 @@ static inline int sb_image_columns(const sb_image *image, int tile)
     return image->train.width >= tile ? image->train.width / tile : 1;
 }
 
+/* Training samples of an image an epoch. A side that is shorter than a tile has one, completed by mirroring.
+ */
+static inline uint32_t sb_image_tiles(const sb_image *image, int tile)
+{
+    const sb_region *r = &image->train;
+    const int rows = r->height >= tile ? r->height / tile : 1;
+    if (r->width == 0)
+        return 0;
+    return image->placed ? 1 : (uint32_t)sb_image_columns(image, tile) * (uint32_t)rows;
+}
+
 /* A column that a key guide.COLUMN names, and what stands in it. */
 typedef struct {
-    char *name, **values;
+    const char *name, **values;
     uint32_t count;
 } sb_column;
 
 typedef struct {
     char *root;  /* the folder that data.path is, or that its manifest lies in, with a slash behind it; NULL:
-                    no  path is relative to it */
+                    no name is relative to it */
     bool beside; /* data.path is a manifest */
-    sb_image *images;
+    const sb_image *images;
     uint32_t count;
-    char **labels;
+    const char *names; /* texts of names, labels and columns, each with a zero byte behind it */
+    uint64_t name_bytes;
+    const char **labels;
     uint32_t label_count;
     sb_column columns[SB_GUIDES_MAX];
     int column_count;
-    int tile;         /* side */
-    uint64_t samples; /* training samples an epoch */
+    int tile;                               /* side */
+    uint64_t samples;                       /* training samples an epoch */
+    uint32_t largest;                       /* of the images that are decoded whole, the one of most pixels */
+    uint64_t largest_pixels, largest_bytes; /* of images decoded whole: pixels, and bytes of a file */
+    struct {
+        void *data;
+        size_t bytes;
+    } maps[2]; /* what images and names lie in */
     sb_skipped *skipped;
     uint32_t skipped_count;
     sb_passed *passed;
@@ -98,13 +118,28 @@ typedef struct {
  * anything wrong with a manifest. decode: every pixel is read, and not the headers alone. */
 int sb_index_scan(sb_index *out, const sb_data_keys *data, const sb_loader_keys *loader, bool decode);
 
-/* index.csv of a run directory. Reading validates every field (the file may have been edited); data.path need
- * not be there. */
+/* index.bin of a run directory, and beside it index.csv, which says the same to people and is not read. */
 int sb_index_write(const sb_index *index, const char *run_dir);
+
+/* Reads it, and checks every row; data.path need not be there. */
 int sb_index_read(sb_index *out, const char *run_dir, const sb_data_keys *data);
 
-/* An image's path as index.csv and quarantine.jsonl have it, into out[PATH_MAX]; returns it. */
-const char *sb_index_name(const sb_index *index, const sb_image *image, char *out);
+/* Maps the file and checks all but its rows, so that it takes no time and no memory that grows with them. Who
+ * uses a row of it checks that. */
+int sb_index_open(sb_index *out, const char *run_dir, const sb_data_keys *data);
+int sb_index_check_row(const sb_index *index, uint32_t row);
+
+/* Checks every row, and that no two of them contradict each other. */
+int sb_index_check(const sb_index *index);
+
+/* An image's name, as index.csv and quarantine.jsonl have it. The index's. */
+const char *sb_index_name(const sb_index *index, const sb_image *image);
+
+/* An image's path, as it can be opened, into out[PATH_MAX]; returns it. */
+const char *sb_index_path_of(const sb_index *index, const sb_image *image, char *out);
+
+/* Are two rows of one file? */
+bool sb_index_same_file(const sb_index *index, const sb_image *a, const sb_image *b);
 
 /* Notes what is not used: the first few of `skipped` by name, `passed` in numbers; and that files are equal.
  */
@@ -126,8 +161,8 @@ int sb_index_path(const sb_index *index, const char *name, char *out);
 /* The first row of the file of that name (sb_index_name) and page; UINT32_MAX: none. */
 uint32_t sb_index_find(const sb_index *index, const char *name, int page);
 
-/* What the decoder needs to know of an image. The path is the image's own. */
-sb_decode_source sb_index_source(const sb_image *image);
+/* What the decoder needs to know of an image, whose path is put into path[PATH_MAX]. */
+sb_decode_source sb_index_source(const sb_index *index, const sb_image *image, char *path);
 
 /* Held-out tiles, non-overlapping, in order of image, top, left; of more than `max` so many, spread evenly
  * over all. Returns how many, *out malloc'ed; -1. */

@@ -9,7 +9,6 @@
 
 #include "loader/index/scan.h"
 #include "proto/error.h"
-#include "proto/memory.h"
 #include "proto/process.h"
 
 #define SHOWN_NS 500000000 /* between two lines of progress on a terminal */
@@ -43,14 +42,14 @@ static bool has_image_name(const char *path)
 }
 
 /* A row's page is this one. What a manifest says of it is checked now that its size is known. */
-static int take_page(sb_builder *b, sb_row *row, int page, const sb_decode_header *h)
+static int take_page(const sb_builder *b, sb_row *row, int page, const sb_decode_header *h)
 {
     sb_image *m = &row->image;
     if (m->placed && (m->left >= h->width || m->top >= h->height)) {
         const bool left = m->left >= h->width;
         return sb_fail("%s:%d: %s = %d: must be from 0 to %d, as %s has %d x %d pixels", b->source, row->line,
                        left ? "left" : "top", left ? m->left : m->top, (left ? h->width : h->height) - 1,
-                       m->path, h->width, h->height);
+                       b->names + m->name, h->width, h->height);
     }
     m->page = page;
     m->bytes = h->bytes;
@@ -65,13 +64,8 @@ static int take_page(sb_builder *b, sb_row *row, int page, const sb_decode_heade
 static int add_page(sb_builder *b, uint32_t first, uint32_t count, int page, const sb_decode_header *h)
 {
     for (uint32_t i = first; i < first + count; i++) {
-        sb_row *row = sb_builder_row(b, b->rows[i].image.path);
-        if (!row)
-            return -1;
-        char *path = row->image.path;
-        *row = b->rows[i];
-        row->image.path = path;
-        if (take_page(b, row, page, h) != 0)
+        sb_row *row = sb_builder_copy(b, i);
+        if (!row || take_page(b, row, page, h) != 0)
             return -1;
     }
     return 0;
@@ -103,20 +97,21 @@ static int by_first(const void *a, const void *b)
 }
 
 /* The files that the rows name; those that cannot be asked are left to the prober, which says why. */
-static int list_files(const sb_builder *b, named_file **out, uint32_t *count)
+static int list_files(const sb_builder *b, sb_spool *list, named_file **out, uint32_t *count)
 {
     struct stat info;
-    named_file *files = sb_grown(NULL, (size_t)b->count + 1, sizeof *files, "the list of files");
+    named_file *files = sb_spool_add(list, ((size_t)b->count + 1) * sizeof *files);
     *out = files;
     *count = 0;
     if (!files)
         return -1;
     for (uint32_t i = 0; i < b->count; i++) {
-        const char *path = b->rows[i].image.path;
-        if (i > 0 && strcmp(path, b->rows[i - 1].image.path) == 0) {
+        char path[PATH_MAX];
+        if (i > 0 && sb_builder_same_file(b, &b->rows[i], &b->rows[i - 1])) {
             files[*count - 1].count++;
             continue;
         }
+        sb_builder_path(b, &b->rows[i], path);
         named_file *f = &files[(*count)++];
         *f = (named_file){ .first = i, .count = 1 };
         f->link = lstat(path, &info) == 0 && S_ISLNK(info.st_mode);
@@ -132,6 +127,7 @@ static int list_files(const sb_builder *b, named_file **out, uint32_t *count)
 static int pass_links(sb_builder *b, named_file *files, uint32_t *count)
 {
     uint32_t kept = 0;
+    char path[PATH_MAX];
     qsort(files, *count, sizeof *files, by_identity);
     for (uint32_t i = 0; i < *count; i++) {
         const named_file *f = &files[i];
@@ -139,8 +135,8 @@ static int pass_links(sb_builder *b, named_file *files, uint32_t *count)
                            files[kept - 1].device == f->device;
         if (!again)
             files[kept++] = *f;
-        else if (sb_builder_pass(b, b->rows[f->first].image.path, "another name of a file that is there") !=
-                 0)
+        else if (sb_builder_pass(b, sb_builder_path(b, &b->rows[f->first], path),
+                                 "another name of a file that is there") != 0)
             return -1;
     }
     *count = kept;
@@ -152,7 +148,7 @@ static int pass_links(sb_builder *b, named_file *files, uint32_t *count)
 static int take_file(sb_builder *b, const named_file *f, const sb_probe *probe, const sb_probe_page *pages)
 {
     char path[PATH_MAX];
-    snprintf(path, sizeof path, "%s", b->rows[f->first].image.path);
+    sb_builder_path(b, &b->rows[f->first], path);
     if (probe->verdict == SB_PROBE_NO_IMAGE)
         return sb_builder_pass(b, path, probe->reason);
     if (probe->verdict == SB_PROBE_BAD)
@@ -175,8 +171,8 @@ static int take_file(sb_builder *b, const named_file *f, const sb_probe *probe, 
 
 static int look_at(sb_builder *b, sb_prober *prober, const named_file *f)
 {
-    char clean[PATH_MAX];
-    const char *path = b->rows[f->first].image.path;
+    char clean[PATH_MAX], path[PATH_MAX];
+    sb_builder_path(b, &b->rows[f->first], path);
     const bool claims = b->rows[f->first].line > 0 || has_image_name(path);
     sb_probe probe;
     snprintf(clean, sizeof clean, "%s", path);
@@ -208,10 +204,11 @@ static void show_progress(uint32_t done, uint32_t count, uint64_t began, uint64_
 int sb_scan_look(sb_builder *b, sb_prober *prober)
 {
     named_file *files;
+    sb_spool list = { 0 };
     uint32_t count;
     const uint64_t began = sb_now();
     uint64_t shown = began;
-    int rc = list_files(b, &files, &count);
+    int rc = list_files(b, &list, &files, &count);
     if (rc == 0)
         rc = pass_links(b, files, &count);
     for (uint32_t i = 0; rc == 0 && i < count; i++) {
@@ -220,8 +217,7 @@ int sb_scan_look(sb_builder *b, sb_prober *prober)
     }
     if (shown > began && isatty(STDERR_FILENO))
         fprintf(stderr, "\r\033[K");
-    free(files);
+    sb_spool_free(&list);
     sb_builder_drop(b);
-    sb_builder_sort(b);
-    return rc;
+    return rc == 0 ? sb_builder_sort(b) : rc;
 }

@@ -24,39 +24,35 @@ int sb_names_root(sb_index *x, const char *data_path, bool beside)
     return rc < 0 ? sb_fail("out of memory for the folder of the data") : 0;
 }
 
-uint32_t sb_names_head(const sb_index *x, const char *path)
+void sb_names_of(const sb_index *x, const char *path, char *out)
 {
     const size_t head = x->root ? strlen(x->root) : 0;
-    return head > 0 && strncmp(path, x->root, head) == 0 ? (uint32_t)head : 0;
-}
-
-void sb_names_write(const sb_index *x, const char *path, uint32_t head, char *out)
-{
-    snprintf(out, PATH_MAX, "%s%s", head > 0 && x->beside ? BESIDE : "", path + head);
-}
-
-const char *sb_index_name(const sb_index *x, const sb_image *image, char *out)
-{
-    sb_names_write(x, image->path, image->head, out);
-    return out;
-}
-
-bool sb_names_beside(const char *name) { return strncmp(name, BESIDE, strlen(BESIDE)) == 0; }
-
-int sb_names_path(const sb_index *x, const char *name, char *out, uint32_t *head)
-{
-    const bool whole = name[0] == '/';
-    if (!whole && (!x->root || sb_names_beside(name) != x->beside))
-        return sb_fail("%s: either every name begins with " BESIDE " or none", name);
-    *head = whole ? 0 : (uint32_t)strlen(x->root);
-    return snprintf(out, PATH_MAX, "%s%s", whole ? "" : x->root,
-                    !whole && x->beside ? name + strlen(BESIDE) : name) < PATH_MAX
-               ? 0
-               : sb_fail("%s: the path is too long", name);
+    const bool below = head > 0 && strncmp(path, x->root, head) == 0;
+    snprintf(out, PATH_MAX, "%s%s", below && x->beside ? BESIDE : "", below ? path + head : path);
 }
 
 int sb_index_path(const sb_index *x, const char *name, char *out)
 {
-    uint32_t head;
-    return sb_names_path(x, name, out, &head);
+    const bool whole = name[0] == '/', beside = strncmp(name, BESIDE, strlen(BESIDE)) == 0;
+    if (!whole && (!x->root || beside != x->beside))
+        return sb_fail("%s: either every name begins with " BESIDE " or none", name);
+    return snprintf(out, PATH_MAX, "%s%s", whole ? "" : x->root,
+                    !whole && beside ? name + strlen(BESIDE) : name) < PATH_MAX
+               ? 0
+               : sb_fail("%s: the path is too long", name);
+}
+
+const char *sb_index_name(const sb_index *x, const sb_image *image) { return x->names + image->name; }
+
+const char *sb_index_path_of(const sb_index *x, const sb_image *image, char *out)
+{
+    const char *name = sb_index_name(x, image);
+    if (sb_index_path(x, name, out) != 0)
+        snprintf(out, PATH_MAX, "%s", name); /* sb_index_check_row refuses it */
+    return out;
+}
+
+bool sb_index_same_file(const sb_index *x, const sb_image *a, const sb_image *b)
+{
+    return a->name == b->name || strcmp(sb_index_name(x, a), sb_index_name(x, b)) == 0;
 }

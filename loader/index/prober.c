@@ -17,8 +17,10 @@
 #include "loader/readers/sniff.h"
 #include "proto/error.h"
 #include "proto/memory.h"
+#include "proto/process.h"
 
-#define TRIED 256   /* the side of the tile that is tried */
+#define TRIED 256 /* the side of the tile that is tried */
+#define SLICE_MS 100
 #define DECODING 60 /* so many times as long may it take to read every pixel of a page */
 
 typedef struct {
@@ -37,15 +39,11 @@ static int write_all(int fd, const void *data, size_t bytes)
     return 0;
 }
 
-/* 0; 1: the other end is gone, or timeout_ms (-1: none) passed without a byte. */
-static int read_all(int fd, void *data, size_t bytes, int timeout_ms)
+/* 0; 1: the other end is gone. */
+static int read_all(int fd, void *data, size_t bytes)
 {
     for (size_t done = 0; done < bytes;) {
-        struct pollfd wait = { .fd = fd, .events = POLLIN };
-        const int ready = poll(&wait, 1, timeout_ms);
-        if (ready == 0)
-            return 1;
-        const ssize_t n = ready > 0 ? recv(fd, (char *)data + done, bytes - done, 0) : -1;
+        const ssize_t n = recv(fd, (char *)data + done, bytes - done, 0);
         if (n == 0 || (n < 0 && errno != EINTR))
             return 1;
         done += n > 0 ? (size_t)n : 0;
@@ -148,13 +146,28 @@ static void serve(const sb_prober *p, int socket)
     child c = { .prober = p, .socket = socket };
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     c.pixels = sb_zeroed((size_t)TRIED * TRIED, (size_t)p->data->channels, "a tile");
-    if (c.pixels && sb_decoder_create(&c.decoder, p->data->channels, p->cache_bytes, p->data->untrusted) == 0)
-        while (read_all(socket, &r, sizeof r, -1) == 0 && answer(&c, &r) == 0)
+    if (c.pixels &&
+        sb_decoder_create(&c.decoder, p->data->channels, p->cache_bytes, p->data->untrusted) == 0 &&
+        write_all(socket, "", 1) == 0) /* it is ready */
+        while (read_all(socket, &r, sizeof r) == 0 && answer(&c, &r) == 0)
             continue;
     _exit(0);
 }
 
 /* ---- the parent ---------------------------------------------------------------------------------------- */
+
+/* Ends the child, and says how it ended. */
+static int reap(sb_prober *p, bool kill_it)
+{
+    int status = 0;
+    if (kill_it)
+        kill(p->pid, SIGKILL);
+    close(p->socket);
+    while (waitpid(p->pid, &status, 0) < 0 && errno == EINTR)
+        continue;
+    p->pid = 0;
+    return status;
+}
 
 static int start(sb_prober *p)
 {
@@ -175,20 +188,11 @@ static int start(sb_prober *p)
         p->pid = 0;
         return sb_fail_errno("starting a process that looks at files");
     }
-    return 0;
-}
-
-/* Ends the child, and says how it ended. */
-static int reap(sb_prober *p, bool kill_it)
-{
-    int status = 0;
-    if (kill_it)
-        kill(p->pid, SIGKILL);
-    close(p->socket);
-    while (waitpid(p->pid, &status, 0) < 0 && errno == EINTR)
-        continue;
-    p->pid = 0;
-    return status;
+    char ready;
+    if (read_all(p->socket, &ready, 1) == 0)
+        return 0;
+    reap(p, true);
+    return sb_fail("the process that looks at files cannot start");
 }
 
 void sb_prober_end(sb_prober *p)
@@ -200,11 +204,29 @@ void sb_prober_end(sb_prober *p)
     p->room = 0;
 }
 
-/* The child did not answer: it hangs, or is gone. */
-static void blame(sb_prober *p, const char *path, sb_probe *out)
+/* Waits for the child to say something. false: for longer than the limit it has not, and was not kept from it
+ * by others. */
+static bool speaks(const sb_prober *p)
 {
-    struct pollfd gone = { .fd = p->socket, .events = POLLIN };
-    const bool hangs = poll(&gone, 1, 0) == 0;
+    const double limit = p->timeout * (p->decode ? DECODING : 1) * 1e9;
+    const uint64_t began = sb_now();
+    sb_process_time first, now;
+    struct pollfd wait = { .fd = p->socket, .events = POLLIN };
+    if (poll(&wait, 1, SLICE_MS) > 0) /* nearly always */
+        return true;
+    const bool known = sb_process_times(p->pid, &first);
+    for (;;) {
+        if (poll(&wait, 1, SLICE_MS) > 0)
+            return true;
+        const double kept = known && sb_process_times(p->pid, &now) ? (double)(now.kept - first.kept) : 0;
+        if ((double)(sb_now() - began) - kept > limit)
+            return false;
+    }
+}
+
+/* The child did not answer: it hangs, or is gone. */
+static void blame(sb_prober *p, const char *path, bool hangs, sb_probe *out)
+{
     const int status = reap(p, true);
     *out = (sb_probe){ .verdict = SB_PROBE_BAD };
     if (hangs)
@@ -215,9 +237,12 @@ static void blame(sb_prober *p, const char *path, sb_probe *out)
                  WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "it ended");
 }
 
-static int read_answer(sb_prober *p, int timeout_ms, sb_probe *out)
+/* 0; 1: the child is gone; 2: it hangs; -1. */
+static int read_answer(sb_prober *p, sb_probe *out)
 {
-    if (read_all(p->socket, out, sizeof *out, timeout_ms) != 0)
+    if (!speaks(p))
+        return 2;
+    if (read_all(p->socket, out, sizeof *out) != 0)
         return 1;
     if (out->count > p->room) {
         sb_probe_page *grown = sb_grown(p->pages, out->count, sizeof *grown, "the pages of a file");
@@ -226,25 +251,24 @@ static int read_answer(sb_prober *p, int timeout_ms, sb_probe *out)
         p->pages = grown;
         p->room = out->count;
     }
-    for (uint32_t i = 0; i < out->count; i++)
-        if (read_all(p->socket, &p->pages[i], sizeof *p->pages, timeout_ms) != 0)
+    for (uint32_t i = 0; i < out->count; i++) {
+        if (!speaks(p))
+            return 2;
+        if (read_all(p->socket, &p->pages[i], sizeof *p->pages) != 0)
             return 1;
+    }
     return 0;
 }
 
 int sb_prober_look(sb_prober *p, const char *path, bool claims, sb_probe *out)
 {
     static request r; /* whole: it is one write */
-    const double ms = p->timeout * (p->decode ? DECODING : 1) * 1e3;
     r = (request){ .claims = claims };
     snprintf(r.path, sizeof r.path, "%s", path);
     if (start(p) != 0)
         return -1;
-    int rc = write_all(p->socket, &r, sizeof r) != 0 ? 1
-                                                     : read_answer(p, ms < INT_MAX ? (int)ms : INT_MAX, out);
-    if (rc == 1) {
-        blame(p, path, out);
-        rc = 0;
-    }
-    return rc;
+    const int rc = write_all(p->socket, &r, sizeof r) != 0 ? 1 : read_answer(p, out);
+    if (rc > 0)
+        blame(p, path, rc == 2, out);
+    return rc < 0 ? -1 : 0;
 }

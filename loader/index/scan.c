@@ -95,10 +95,10 @@ int sb_index_scan(sb_index *out, const sb_data_keys *data, const sb_loader_keys 
         rc = add_columns(&b, data, folder);
     if (rc == 0)
         rc = folder ? sb_scan_folder(&b, data) : sb_scan_manifest(&b, data);
-    if (rc == 0) {
-        sb_builder_sort(&b);
+    if (rc == 0)
+        rc = sb_builder_sort(&b);
+    if (rc == 0)
         rc = sb_scan_look(&b, &prober);
-    }
     sb_prober_end(&prober);
     if (rc == 0)
         rc = sb_scan_twins(&b);

@@ -28,15 +28,18 @@ static bool cut_strip(sb_image *image, int tile)
     return true;
 }
 
+/* Of the path below the root, with its slash: a folder and a manifest in it hold the same files out. */
 static uint32_t hash_of(const char *name)
 {
+    const char *slash = strncmp(name, "../", 3) == 0 ? name + 2 : name;
     uint32_t hash = 2166136261u; /* FNV-1a */
-    for (; *name; name++)
-        hash = (hash ^ (unsigned char)*name) * 16777619u;
+    if (slash[0] != '/')
+        hash = (hash ^ '/') * 16777619u;
+    for (; *slash; slash++)
+        hash = (hash ^ (unsigned char)*slash) * 16777619u;
     return hash;
 }
 
-/* Works on sorted rows. The root is not part of a path's hash, so that a data set may be moved. */
 void sb_hold_out(sb_builder *b, int tile)
 {
     uint32_t files = 0;
@@ -44,7 +47,7 @@ void sb_hold_out(sb_builder *b, int tile)
     for (uint32_t i = 0; i < b->count; i++) {
         sb_image *image = &b->rows[i].image;
         image->train = whole(image, tile);
-        files += i == 0 || strcmp(image->path, b->rows[i - 1].image.path) != 0;
+        files += i == 0 || !sb_builder_same_file(b, &b->rows[i], &b->rows[i - 1]);
         if (given) {
             bool group = image->group != UINT32_MAX &&
                          image->group % GROUPS_FOR_SPLIT == GROUPS_FOR_SPLIT - 1;
@@ -63,8 +66,7 @@ void sb_hold_out(sb_builder *b, int tile)
         const uint32_t twin = b->rows[i].twin;
         const sb_image *named = twin == UINT32_MAX ? &b->rows[i].image : &b->rows[twin].image;
         sb_image *image = &b->rows[i].image;
-        if (hash_of(named->path + (named->head > 0 ? named->head - 1 : 0)) % 10 ==
-            9) { /* from its slash on */
+        if (hash_of(b->names + named->name) % 10 == 9) {
             image->test = image->train;
             image->train = (sb_region){ 0 };
         }

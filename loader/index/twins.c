@@ -80,8 +80,10 @@ static void digest_equals(const sb_builder *b, file *files, uint32_t count, bool
     for (uint32_t i = 0, end; i < count; i = end) {
         for (end = i + 1; end < count && equal(&files[i], &files[end]);)
             end++;
-        for (uint32_t k = i; end - i > 1 && k < end; k++)
-            digest_file(b->rows[files[k].first].image.path, &files[k], whole, buffer);
+        for (uint32_t k = i; end - i > 1 && k < end; k++) {
+            char path[PATH_MAX];
+            digest_file(sb_builder_path(b, &b->rows[files[k].first], path), &files[k], whole, buffer);
+        }
     }
     qsort(files, count, sizeof *files, by_content);
 }
@@ -89,11 +91,10 @@ static void digest_equals(const sb_builder *b, file *files, uint32_t count, bool
 static int note_pair(sb_builder *b, const sb_image *first, const sb_image *other)
 {
     sb_index *x = b->index;
-    char name[PATH_MAX];
     if (x->twins++ > 0)
         return 0;
-    x->twin_first = strdup(sb_index_name(x, first, name));
-    x->twin_other = strdup(sb_index_name(x, other, name));
+    x->twin_first = strdup(b->names + first->name);
+    x->twin_other = strdup(b->names + other->name);
     return x->twin_first && x->twin_other ? 0 : sb_fail("out of memory for the names of equal files");
 }
 
@@ -101,6 +102,7 @@ static int note_pair(sb_builder *b, const sb_image *first, const sb_image *other
  */
 static int pair(sb_builder *b, const file *first, const file *other)
 {
+    char path[PATH_MAX];
     int rc = note_pair(b, &b->rows[first->first].image, &b->rows[other->first].image);
     for (uint32_t k = 0; rc == 0 && k < other->count; k++) {
         sb_row *row = &b->rows[other->first + k];
@@ -110,7 +112,7 @@ static int pair(sb_builder *b, const file *first, const file *other)
             row->twin = first->first + k;
     }
     if (rc == 0 && b->rows[other->first].image.placed)
-        rc = sb_builder_pass(b, b->rows[other->first].image.path,
+        rc = sb_builder_pass(b, sb_builder_path(b, &b->rows[other->first], path),
                              "the content of another file, whose tiles are placed");
     return rc;
 }
@@ -137,12 +139,13 @@ static void agree(sb_builder *b)
 
 int sb_scan_twins(sb_builder *b)
 {
-    file *files = sb_grown(NULL, (size_t)b->count + 1, sizeof *files, "the list of files");
+    sb_spool list = { 0 };
+    file *files = sb_spool_add(&list, ((size_t)b->count + 1) * sizeof *files);
     uint8_t *buffer = sb_grown(NULL, BLOCK, 1, "reading files");
     uint32_t count = 0, original = 0;
     int rc = files && buffer ? 0 : -1;
     for (uint32_t i = 0; rc == 0 && i < b->count; i++) {
-        if (i == 0 || strcmp(b->rows[i].image.path, b->rows[i - 1].image.path) != 0) {
+        if (i == 0 || !sb_builder_same_file(b, &b->rows[i], &b->rows[i - 1])) {
             files[count] = (file){ .first = i, .bytes = b->rows[i].image.bytes };
             count++;
         }
@@ -158,7 +161,7 @@ int sb_scan_twins(sb_builder *b)
             rc = pair(b, &files[original], &files[i]);
         else
             original = i;
-    free(files);
+    sb_spool_free(&list);
     free(buffer);
     if (rc == 0) {
         agree(b);

@@ -2,6 +2,7 @@
 """The index of a data set: manifests, sound and wrong, and what is held out: whatever the sizes and the rule, no pixel is in both parts."""
 import csv
 import random
+import struct
 import subprocess
 import tempfile
 from pathlib import Path
@@ -173,29 +174,44 @@ for trial in range(40):  # tiles of one image at random, split at random: taken 
     wrong += [(tiles, text)] if (status != 0) != clash or apart(rows) else []
 ok(not wrong and min(outcomes) > 3, f"split tiles of one image: {outcomes[1]} with shared pixels refused, {outcomes[0]} others taken", wrong)
 
-# ---- an index that was edited ----
+# ---- an index that was damaged ----
 status, text, rows = manifest("path\n" + "\n".join(names) + "\n", 16)
-frozen = folder / f"run{runs}/index.csv"
-lines = frozen.read_text().splitlines()
-strip = next(i for i, line in enumerate(lines) if i and not line.endswith(",0"))
+frozen = folder / f"run{runs}/index.bin"
+whole = frozen.read_bytes()
 
 
-def reread(edited):
-    frozen.write_text("\n".join(edited) + "\n")
+def reread(damaged):
+    frozen.write_bytes(damaged)
     done = subprocess.run([ROOT / "build/sb_augment", "--check", frozen.parent], capture_output=True, timeout=PATIENCE)
     return done.returncode, done.stderr.decode()
 
 
 with_batch = (frozen.parent / "config.yaml").read_text() + "trainer: {batch: 2}\n"
 (frozen.parent / "config.yaml").write_text(with_batch)
-ok(reread(lines) == (0, ""), "an index reads back", reread(lines))
-fields = lines[strip].split(",")
-for name, edited in [("cut", lines[:3] + [lines[3][:20]]), ("empty", [""]), ("no header", lines[1:]), ("a letter", lines[:1] + [lines[1].replace(",0,", ",o,", 1)]),
-                     ("a pixel in both parts", lines[:strip] + [",".join(fields[:12] + ["0", "0"] + fields[4:6] + fields[16:])] + lines[strip + 1:]),
-                     ("out of order", lines[:1] + lines[:0:-1]), ("a row twice", lines + lines[-1:]),
-                     ("a region outside", lines[:strip] + [",".join(fields[:-1] + ["100000"])] + lines[strip + 1:])]:
-    status, text = reread(edited)
-    ok(status == 1 and ("index.csv" in text or ".png: " in text), f"a damaged index is refused: {name}", text)
+ok(reread(whole) == (0, ""), "an index reads back", reread(whole))
+(frozen.parent / "index.csv").unlink()
+ok(reread(whole) == (0, ""), "  without the table for people", reread(whole))
+# A row as index.h has it: where each of its fields of 4 bytes lies, by looking for what the table says.
+first = next(row for row in rows if row["test_width"] and row["train_width"])
+needle = struct.pack("<qqiii", first["bytes"], first["mtime_ns"], first["page"], first["width"], first["height"])
+at = whole.index(needle) - 8
+spots = {"name": at, "page": at + 24, "width": at + 28, "left": at + 36, "label": at + 44, "group": at + 48, "tiles": at + 52, "value": at + 56, "file": at + 88,
+         "train_left": at + 92, "train_width": at + 100, "test_left": at + 108, "test_width": at + 116, "random_access": at + 124, "placed": at + 128}
+ok(struct.unpack_from("<iiii", whole, spots["train_left"]) == tuple(region(first, "train")) and
+   struct.unpack_from("<iiii", whole, spots["test_left"]) == tuple(region(first, "test")), "  its rows lie as the test thinks")
+cases = [("cut", whole[:-1]), ("empty", b""), ("longer", whole + b"\0"), ("a header of another", b"x" + whole[1:]), ("damaged labels", whole[:24] + b"\xff" + whole[25:])]
+for name, spot in spots.items():
+    for value in (0xfffffff0, 0x7fffffff, 0x10001) if name != "group" else (0xffffffff,):
+        cases.append((f"{name} = {value}", whole[:spot] + struct.pack("<I", value) + whole[spot + 4:]))
+overlap = bytearray(whole)
+struct.pack_into("<iiii", overlap, spots["test_left"], *region(first, "train"))
+cases.append(("pixels in both parts", bytes(overlap)))
+row_bytes = struct.unpack_from("<I", whole, 12)[0]
+place = whole.index(struct.pack("<qqiii", *(rows[0][key] for key in ("bytes", "mtime_ns", "page", "width", "height")))) - 8
+one, two = whole[place:place + row_bytes], whole[place + row_bytes:place + 2 * row_bytes]
+cases += [("out of order", whole[:place] + two + one + whole[place + 2 * row_bytes:]), ("a row twice", whole[:place] + one + one + whole[place + 2 * row_bytes:])]
+wrong = [(name, status, text) for name, damaged in cases for status, text in [reread(damaged)] if status != 1 or "index" not in text and ".png" not in text]
+ok(not wrong, f"{len(cases)} damaged indexes are refused", wrong[:3])
 
 subprocess.run(["rm", "-rf", folder])
 ok.finish()

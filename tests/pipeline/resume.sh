@@ -117,19 +117,19 @@ longer() {
 prepare() { "$trainer" prepare --recipe recipes/demo.yaml data.path="$work/images" run.dir="$work/$1" "${small[@]}" "${steps[@]}" "${@:2}"; }
 # train NAME PATTERN: refused.
 train() { says 1 "$2" ./run train recipes/demo.yaml data.path="$work/images" run.dir="$work/$1" "${small[@]}" "${steps[@]}"; }
-# Its supervisor died while the data were read: there is no index.csv yet.
+# Its supervisor died while the data were read: there is no index yet.
 before_the_index() {
     prepare early && echo '{"path":"gone.jpg","page":0,"reason":"of the first try"}' >"$work/early/quarantine.jsonl"
     train early "is a run already: resume it \(./run resume $work/early\)" && says 0 "^done" ./run resume "$work/early" && same_weights reference early &&
         [ ! -e "$work/early/quarantine.jsonl" ]
 }
-# Before the first step what index.csv does not depend on is free.
+# Before the first step what the index does not depend on is free.
 before_the_first_step() {
     prepare first trainer.batch=4 && "$SB_BUILD"/sb_loader index "$work/first" --freeze || return 1
-    refused first "data.tile = 48 \(command line\): index.csv was made with 64" data.tile=48 &&
+    refused first "data.tile = 48 \(command line\): index.bin was made with 64" data.tile=48 &&
         says 0 "^trainer.batch = 8 \(was 4\)$" ./run resume "$work/first" trainer.batch=8 trainer.chunk=16 && same_weights reference first
 }
-without_index() { half bare && rm "$work/bare/index.csv" && refused bare "index.csv is gone"; }
+without_index() { half bare && rm "$work/bare/index.bin" && refused bare "index.bin is gone"; }
 
 # Six at once, in one second: as many runs, or one.
 six_names() {

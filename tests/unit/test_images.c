@@ -339,28 +339,32 @@ static void test_resume(void **state)
 #define TILE 32
 #define ROWS 9
 
-/* Images that are not trained on, narrower than a tile, with a grid, and one whose tile a manifest places. */
+/* Images that are not trained on, lower than a tile, with a grid, and one whose tile a manifest places. */
 static void make_index(sb_index *out, sb_image images[ROWS])
 {
+    static const char name[] = "/tmp/image.png";
     const sb_region none = { 0 };
-    *out = (sb_index){ .images = images, .count = ROWS, .tile = TILE };
+    *out = (sb_index){
+        .images = images, .count = ROWS, .tile = TILE, .names = name, .name_bytes = sizeof name
+    };
     for (uint32_t i = 0; i < ROWS; i++) {
         const int width = TILE * (1 + (int)i % 4) + (int)i,
                   height = i == 5 ? TILE - 2 : TILE * (1 + (int)i % 3);
         const sb_region train = { .left = 0, .top = 0, .width = width, .height = height };
-        images[i] = (sb_image){ .path = "/tmp/image.png",
-                                .page = (int)i,
+        images[i] = (sb_image){ .page = (int)i,
                                 .bytes = 1,
                                 .width = width,
                                 .height = height,
                                 .label = UINT32_MAX,
                                 .group = i,
                                 .train = train };
+        memset(images[i].value, 0xff, sizeof images[i].value);
+        images[i].file = i;
         if (i == 2) {
             images[i].train = none;
             images[i].test = train;
         } else {
-            images[i].tiles = i == 5 ? 1 : (1 + i % 4) * (1 + i % 3);
+            images[i].tiles = (1 + i % 4) * (i == 5 ? 1 : 1 + i % 3);
         }
     }
     images[7].placed = true;

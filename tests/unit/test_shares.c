@@ -16,12 +16,23 @@
 #define MIB ((size_t)1 << 20)
 
 /* Three images: one of 92 MiB, a small one, and a larger that is read tile by tile. */
+#define NOTHING .label = UINT32_MAX, .value = { [0 ... SB_GUIDES_MAX - 1] = UINT32_MAX }
 static sb_image images[] = {
-    { .path = "small.jpg", .bytes = 5 * MIB, .width = 100, .height = 100 },
-    { .path = "large.jpg", .bytes = 2 * MIB, .width = 7000, .height = 4600 },
-    { .path = "tiled.tif", .bytes = 900 * MIB, .width = 90000, .height = 90000, .random_access = true },
+    { NOTHING, .name = 0, .bytes = 5 * MIB, .width = 100, .height = 100 },
+    { NOTHING, .name = 10, .bytes = 2 * MIB, .width = 7000, .height = 4600 },
+    { NOTHING, .name = 20, .bytes = 900 * MIB, .width = 90000, .height = 90000, .random_access = 1 },
 };
-static const sb_index all_images = { .images = images, .count = 3 };
+static const char names[] = "small.jpg\0large.jpg\0tiled.tif";
+static char root[] = "photos/";
+static const sb_index all_images = { .images = images,
+                                     .count = 3,
+                                     .names = names,
+                                     .name_bytes = sizeof names,
+                                     .root = root,
+                                     .tile = 64,
+                                     .largest = 1,
+                                     .largest_pixels = (uint64_t)7000 * 4600,
+                                     .largest_bytes = 5 * MIB };
 
 static sb_shares shares(size_t mib, int loaders)
 {
