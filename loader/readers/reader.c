@@ -14,22 +14,30 @@ int sb_reader_fail(const char *path)
     vips_error_clear();
     g_strchomp(text);
     sb_text_clean(text);
-    return sb_fail("%s: %s", path, text[0] ? text : "cannot be decoded");
+    sb_fail("%s: %s", path, text[0] ? text : "cannot be decoded");
+    return 1;
 }
 
-VipsImage *sb_reader_open(const char *path, int page, const uint8_t *data, size_t bytes)
+VipsImage *sb_reader_open(const char *path, const uint8_t *data, size_t bytes)
 {
-    const char *loader = vips_foreign_find_load_buffer(data, bytes);
-    bool paged = loader && (strstr(loader, "Tiff") || strstr(loader, "Webp") || strstr(loader, "Gif"));
     VipsImage *image = NULL;
-    if (paged)
-        image = vips_image_new_from_buffer(data, bytes, "", "access", VIPS_ACCESS_SEQUENTIAL, "fail_on",
-                                           VIPS_FAIL_ON_WARNING, "page", page, NULL);
-    else if (loader)
+    if (vips_foreign_find_load_buffer(data, bytes)) /* which says why not */
         image = vips_image_new_from_buffer(data, bytes, "", "access", VIPS_ACCESS_SEQUENTIAL, "fail_on",
                                            VIPS_FAIL_ON_WARNING, NULL);
     if (!image)
         sb_reader_fail(path);
+    return image;
+}
+
+VipsImage *sb_reader_open_tiff(sb_source *s, VipsAccess access)
+{
+    VipsSource *source = sb_source_for_vips(s);
+    VipsImage *image = NULL;
+    if (!source ||
+        vips_tiffload_source(source, &image, "access", access, "fail_on", VIPS_FAIL_ON_WARNING, NULL) != 0)
+        sb_reader_fail(s->path);
+    if (source)
+        g_object_unref(source);
     return image;
 }
 

@@ -1,16 +1,12 @@
 /* tiled.c: images of which only the region of a tile is decoded, and never the whole. */
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "loader/readers/pixels.h"
 #include "loader/readers/reader.h"
-#include "loader/readers/source.h"
-#include "proto/error.h"
 #include "proto/memory.h"
-#include "proto/process.h"
 
 /* All of the tile that lies inside the image straight into `out`, or through a copy where it is to be
- * completed. 0; 2: this tile cannot be used; -1: a fault of the process. */
+ * completed. 0; 2; -1. */
 static int decode(const sb_decoder *d, const sb_decode_source *s, VipsImage *image, int left, int top,
                   int side, uint8_t *out)
 {
@@ -21,12 +17,12 @@ static int decode(const sb_decoder *d, const sb_decode_source *s, VipsImage *ima
     VipsImage *region = NULL;
     uint8_t *pixels = inside ? out : sb_grown(NULL, size, 1, "a tile's pixels");
     if (!pixels)
-        return -1;
+        return SB_DECODE_FAULT;
     int rc = 0;
     if (vips_extract_area(image, &region, left, top, width, height, NULL) != 0 ||
         sb_pixels_write(region, pixels) != 0) {
         sb_reader_fail(s->path);
-        rc = 2;
+        rc = SB_DECODE_TILE;
     }
     if (rc == 0 && !inside)
         sb_pixels_tile(pixels, width, height, d->channels, 0, 0, side, out);
@@ -37,28 +33,26 @@ static int decode(const sb_decoder *d, const sb_decode_source *s, VipsImage *ima
     return rc;
 }
 
-int sb_tiled_tile(sb_decoder *d, const sb_decode_source *s, int left, int top, int side, uint8_t *out,
-                  uint64_t *decode_ns)
+int sb_tiled_tile(sb_decoder *d, const sb_decode_source *s, int left, int top, int side, uint8_t *out)
 {
-    const uint64_t begin = sb_now();
     VipsImage *image = NULL;
-    struct stat info;
-    int fd, rc = sb_source_open(s->path, &fd, &info);
-    if (rc == 0)
-        close(fd);
-    if (rc == 0 && info.st_size != s->bytes)
-        rc = sb_source_changed(s->path, info.st_size, s->bytes);
-    if (rc == 0 && vips_tiffload(s->path, &image, "access", VIPS_ACCESS_RANDOM, "fail_on",
-                                 VIPS_FAIL_ON_WARNING, "page", s->page, NULL) != 0) {
-        sb_reader_fail(s->path);
-        rc = 1;
+    sb_source from;
+    int64_t at;
+    int rc = sb_source_open(&from, s->path, s->bytes, &d->reading);
+    if (rc != 0)
+        return rc;
+    rc = sb_pages_find(&d->chains, &from, s->page, &at);
+    if (rc == 0) {
+        sb_pages_show(&from, at);
+        image = sb_reader_open_tiff(&from, VIPS_ACCESS_RANDOM);
+        rc = image ? sb_reader_normalise(d, s, &image) : SB_DECODE_IMAGE;
     }
-    if (rc == 0)
-        rc = sb_reader_normalise(d, s, &image);
     if (rc == 0)
         rc = decode(d, s, image, left, top, side, out);
     if (image)
         g_object_unref(image);
-    *decode_ns += sb_now() - begin;
+    if (rc != SB_DECODE_FAULT)
+        rc = sb_source_verdict(&from, rc);
+    sb_source_close(&from);
     return rc;
 }
