@@ -365,7 +365,9 @@ static int on_done(sb_dispatch *d, const sb_peer *peer, const sb_message *m)
     l->still_ns = 0;
     d->counts.read_ns += m->done.read_ns;
     d->counts.decode_ns += m->done.decode_ns;
-    d->counts.decoded += m->done.read_ns > 0; /* a tile from the cache is not read */
+    d->counts.decoded +=
+        m->done.read_ns > 0 && m->done.image < d->index->count &&
+        !d->index->images[m->done.image].random_access; /* a tile from the cache is not read */
     job *j = find_job(d, m->done.slot, m->done.sample);
     if (!m->done.bad || !j || m->done.image != j->tile.image || &d->loaders[j->loader] != l)
         return 0; /* a published slot speaks for itself (collect) */

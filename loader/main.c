@@ -6,6 +6,7 @@
  * decoder crashes or hangs is told from a killed process. */
 #include <argp.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <signal.h>
@@ -40,19 +41,16 @@ typedef struct {
 
 /* ---- serve --------------------------------------------------------------------------------------------- */
 
-/* What is at work, for the handler: the slot that is written; the time that reading took if the image is
- * decoded whole, else NULL. */
+/* What is at work, for the handler: the slot that is written, and the decoder. */
 static sb_slot_meta *volatile current;
-static const volatile uint64_t *volatile current_read_ns;
+static sb_decoder *volatile current_decoder;
 
-/* The decoder crashed, or augment says that it hangs. A hang counts once the file is in memory: a disk that
- * does not answer is not the file's fault. Where tiles are read one by one, a slow read and a slow decoder
- * are not told apart: a tile that takes longer than loader.timeout three times is quarantined, whatever the
- * reason. The one exception is a read that the kernel never ends: then this handler does not run, so nothing
- * is counted. */
+/* The decoder crashed, or augment says that it hangs. A hang while a read is under way counts for nothing: a
+ * disk that does not answer is not the file's fault. (In a read that the kernel never ends this handler does
+ * not run at all.) */
 static void on_fault(int number)
 {
-    bool reading = current_read_ns && *current_read_ns == 0;
+    const bool reading = current_decoder && sb_decoder_reads(current_decoder);
     if (current && !(number == SB_SIGNAL_HUNG && reading))
         current->fault = number;
     raise(number); /* SA_RESETHAND: now it kills */
@@ -131,16 +129,27 @@ static size_t cache_bytes(const loader *l, uint64_t memory)
     return bytes > l->largest ? bytes : l->largest;
 }
 
+/* Can a byte of the file be read? */
+static bool can_be_read(const char *path)
+{
+    char byte;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    const bool read = fd >= 0 && pread(fd, &byte, 1, 0) == 1;
+    if (fd >= 0)
+        close(fd);
+    return read;
+}
+
 /* Whether the data can be seen: the image itself, or any of some others. A disk on a network that is away
  * leaves nothing, or an empty folder. */
 static bool is_there(const loader *l, const sb_image *image)
 {
     char path[PATH_MAX];
-    bool there = access(sb_index_path_of(&l->index, image, path), R_OK) == 0;
+    bool there = can_be_read(sb_index_path_of(&l->index, image, path));
     for (uint32_t i = 0; !there && i < LOOKS; i++) {
         const uint32_t other = (uint32_t)((uint64_t)i * l->index.count / LOOKS);
         there = sb_index_check_row(&l->index, other) == 0 &&
-                access(sb_index_path_of(&l->index, &l->index.images[other], path), R_OK) == 0;
+                can_be_read(sb_index_path_of(&l->index, &l->index.images[other], path));
     }
     return there;
 }
@@ -153,19 +162,18 @@ static void wait_for_data(const loader *l, const sb_image *image)
         usleep(AWAY_US);
 }
 
-/* Decodes the tile of *meta. As sb_decoder_tile; but data that are away (a disk on a network) blame no file:
- * they are waited for. Since they may be back when that is looked for, what has failed is tried once more. */
+/* Decodes the tile of *meta. As sb_decoder_tile; but data that are away (a disk on a network) are waited for.
+ * Since they may be back when that is looked for, what has failed is tried once more. */
 static int decode(loader *l, const sb_image *image, sb_slot_meta *meta, void *tile, sb_message *done)
 {
     char path[PATH_MAX];
     const sb_decode_source source = sb_index_source(&l->index, image, path);
     for (bool again = false;; again = true) {
-        current_read_ns = image->random_access != 0 ? NULL : &done->done.read_ns;
         current = meta;
         const int bad = sb_decoder_tile(l->decoder, &source, meta->left, meta->top, meta->side, tile,
                                         &done->done.read_ns, &done->done.decode_ns);
         current = NULL;
-        if (bad <= 0 || (again && is_there(l, image)) || sb_stop_requested())
+        if (bad != SB_DECODE_AWAY || (again && is_there(l, image)) || sb_stop_requested())
             return bad;
         wait_for_data(l, image);
     }
@@ -209,7 +217,7 @@ static int on_work(loader *l, const sb_message *m)
     if (bad > 0 && sb_stop_requested())
         return 0; /* it may have waited for the data: another loader says whether the tile is bad */
     if (bad > 0) {
-        done.done.bad = (uint32_t)bad;
+        done.done.bad = bad == SB_DECODE_TILE ? 2 : 1;
         snprintf(done.done.reason, sizeof done.done.reason, "%.*s", SB_MESSAGE_TEXT - 1, sb_error());
         sb_ring_abandon(&l->ring, m->work.slot, m->work.generation, l->incarnation);
     } else {
@@ -280,8 +288,11 @@ static int serve(const char *run_dir)
     if (sb_stop_install() == 0 && sb_process_die_with_supervisor() == 0 && install_fault_handler() == 0 &&
         sb_loader_keys_of_run(run_dir, &l.data, &l.keys) == 0 && open_index(&l, run_dir) == 0 &&
         sb_decoder_create(&l.decoder, l.data.channels, cache_bytes(&l, 0), l.data.untrusted) == 0 &&
-        sb_socket_connect(&l.socket, run_dir, "augment") == 0)
+        sb_socket_connect(&l.socket, run_dir, "augment") == 0) {
+        current_decoder = l.decoder;
         rc = serve_loop(&l);
+        current_decoder = NULL;
+    }
     leave(&l);
     sb_socket_close(&l.socket);
     sb_decoder_destroy(&l.decoder);

@@ -7,7 +7,7 @@
  * relative to data.path, so that data may be moved: "a/b.jpg" of a folder, "../b.jpg" beside a manifest; a
  * file that is not below that folder has its whole path. Rows are sorted by these names, page and place, so
  * the index depends neither on the file system's order nor on where the data lie. Each page of a multi-page
- * TIFF is an image; the levels of a pyramid (pages that are half, a quarter... of the first) are not.
+ * TIFF is an image, unless it says, or its slide scanner does, that it is something else (sb_page_kind).
  *
  * Which part is held out is decided by the first of these that applies:
  *   - `split`, if the manifest has it;

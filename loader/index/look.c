@@ -14,18 +14,6 @@
 #define SHOWN_NS 500000000 /* between two lines of progress on a terminal */
 #define SAID_NS 30000000000
 
-/* Half, a quarter... of the first page, rounded either way: a level of a pyramid (as libvips, GDAL and Aperio
- * write them). */
-static bool is_level(const sb_decode_header *first, const sb_decode_header *page)
-{
-    for (int scale = 2; scale <= first->width || scale <= first->height; scale *= 2) {
-        int wide = page->width * scale - first->width, high = page->height * scale - first->height;
-        if (abs(wide) < scale && abs(high) < scale)
-            return true;
-    }
-    return false;
-}
-
 /* Has it a name as images have? Others that are no images are passed over without being held against the
  * data. */
 static bool has_image_name(const char *path)
@@ -144,8 +132,22 @@ static int pass_links(sb_builder *b, named_file *files, uint32_t *count)
     return 0;
 }
 
-/* What the prober says of a file becomes rows. Those of a file that cannot be used keep a width of 0. */
-static int take_file(sb_builder *b, const named_file *f, const sb_probe *probe, const sb_probe_page *pages)
+/* A page becomes the file's rows, if it is the first that does, or further ones. */
+static int take_image(sb_builder *b, const named_file *f, int page, const sb_decode_header *h, bool *taken)
+{
+    if (*taken)
+        return add_page(b, f->first, f->count, page, h);
+    *taken = true;
+    for (uint32_t i = f->first; i < f->first + f->count; i++)
+        if (take_page(b, &b->rows[i], page, h) != 0)
+            return -1;
+    return 0;
+}
+
+/* What the prober says of a file becomes rows. Those of a file that cannot be used keep a width of 0.
+ * claims: it is bad where no page is an image. */
+static int take_file(sb_builder *b, const named_file *f, bool claims, const sb_probe *probe,
+                     const sb_probe_page *pages)
 {
     char path[PATH_MAX];
     sb_builder_path(b, &b->rows[f->first], path);
@@ -154,17 +156,19 @@ static int take_file(sb_builder *b, const named_file *f, const sb_probe *probe, 
     if (probe->verdict == SB_PROBE_BAD)
         return sb_builder_skip(b, path, 0, probe->reason);
     int rc = 0;
+    bool taken = false, bad = false;
     for (uint32_t page = 0; rc == 0 && page < probe->count; page++) {
-        const sb_decode_header *h = &pages[page].header;
+        bad = bad || pages[page].verdict == SB_PROBE_BAD;
         if (pages[page].verdict == SB_PROBE_BAD)
             rc = sb_builder_skip(b, path, (int)page, pages[page].reason);
-        else if (page > 0 && is_level(&pages[0].header, h))
-            rc = sb_builder_pass(b, path, "a smaller copy of its file's first page");
-        else if (page > 0)
-            rc = add_page(b, f->first, f->count, (int)page, h);
-        for (uint32_t i = f->first;
-             rc == 0 && page == 0 && pages[0].verdict == SB_PROBE_GOOD && i < f->first + f->count; i++)
-            rc = take_page(b, &b->rows[i], 0, h);
+        else if (pages[page].verdict == SB_PROBE_NO_IMAGE)
+            rc = sb_builder_pass(b, path, pages[page].reason);
+        else
+            rc = take_image(b, f, (int)page, &pages[page].header, &taken);
+    }
+    if (rc == 0 && claims && !taken && !bad) {
+        sb_fail("%s: it has no page that is an image of its own", path);
+        rc = sb_builder_skip(b, path, 0, sb_error());
     }
     return rc;
 }
@@ -183,7 +187,7 @@ static int look_at(sb_builder *b, sb_prober *prober, const named_file *f)
     }
     if (sb_prober_look(prober, path, claims, &probe) != 0)
         return -1;
-    return take_file(b, f, &probe, prober->pages);
+    return take_file(b, f, claims, &probe, prober->pages);
 }
 
 /* A line that stays on a terminal, or one now and then in a log. */

@@ -19,7 +19,7 @@
 #include "proto/memory.h"
 #include "proto/process.h"
 
-#define TRIED 256 /* the side of the tile that is tried */
+#define TRIED 256 /* the side of a tile where every pixel is read */
 #define SLICE_MS 100
 #define DECODING 60 /* so many times as long may it take to read every pixel of a page */
 
@@ -60,55 +60,52 @@ typedef struct {
     int socket;
 } child;
 
-/* Decodes the tile at a place, or the image that it lies in. */
-static int decode(const child *c, const char *path, int page, const sb_decode_header *h, int left, int top,
-                  int side)
-{
-    const sb_decode_source source = { .path = path,
-                                      .page = page,
-                                      .bytes = h->bytes,
-                                      .width = h->width,
-                                      .height = h->height,
-                                      .random_access = h->random_access };
-    uint64_t ignored = 0;
-    return sb_decoder_tile(c->decoder, &source, left, top, side, c->pixels, &ignored, &ignored);
-}
-
-/* What the pixels of a page say, as far as they are asked for. */
-static int try_pixels(const child *c, const char *path, int page, const sb_decode_header *h)
+/* What the pixels of a page say, as far as they are asked for. A verdict. */
+static int try_pixels(const child *c, const sb_decode_source *s)
 {
     const int side = TRIED;
+    uint64_t ignored = 0;
     if (!c->prober->decode) /* a whole image is read when it is trained on */
-        return h->random_access ? decode(c, path, page, h, h->width / 2, h->height / 2, side) : 0;
-    if (!h->random_access)
-        return decode(c, path, page, h, 0, 0, side);
-    for (int top = 0; top < h->height; top += side)
-        for (int left = 0; left < h->width; left += side) {
-            const int rc = decode(c, path, page, h, left, top, side);
-            if (rc != 0)
+        return s->random_access ? sb_decoder_try(c->decoder, s) : SB_DECODE_OK;
+    for (int top = 0; top < s->height; top += side)
+        for (int left = 0; left < s->width; left += side) {
+            const int rc = sb_decoder_tile(c->decoder, s, left, top, side, c->pixels, &ignored, &ignored);
+            if (rc != 0 || !s->random_access) /* the others are of the same image */
                 return rc;
         }
-    return 0;
+    return SB_DECODE_OK;
 }
 
-static int answer_page(const child *c, const char *path, int page, const sb_decode_header *known)
+static int answer_page(const child *c, const char *path, int page, const sb_decode_pages *all)
 {
-    sb_probe_page out = { .verdict = SB_PROBE_GOOD };
-    int rc = known ? 0 : sb_decoder_probe(c->decoder, path, page, &out.header);
-    if (known)
-        out.header = *known;
-    if (rc == 0)
-        rc = try_pixels(c, path, page, &out.header);
-    if (rc != 0) {
+    const sb_decode_page *p = &all->pages[page];
+    sb_probe_page out = { .verdict = SB_PROBE_GOOD,
+                          .header = { .width = p->width,
+                                      .height = p->height,
+                                      .pages = all->count,
+                                      .bytes = all->bytes,
+                                      .mtime_ns = all->mtime_ns,
+                                      .random_access = p->random_access } };
+    const sb_decode_source source = { .path = path,
+                                      .page = page,
+                                      .bytes = all->bytes,
+                                      .width = p->width,
+                                      .height = p->height,
+                                      .random_access = p->random_access };
+    if (p->kind != SB_PAGE_IMAGE) {
+        out.verdict = SB_PROBE_NO_IMAGE;
+        snprintf(out.reason, sizeof out.reason, "a page that is no image of its own (%s): %s",
+                 sb_page_kind_name(p->kind), p->reason);
+    } else if (p->reason || try_pixels(c, &source) != 0) {
         out.verdict = SB_PROBE_BAD;
-        snprintf(out.reason, sizeof out.reason, "%s", sb_error());
+        snprintf(out.reason, sizeof out.reason, "%s", p->reason ? p->reason : sb_error());
     }
     return write_all(c->socket, &out, sizeof out);
 }
 
 static int answer(const child *c, const request *r)
 {
-    sb_decode_header first = { .pages = 0 };
+    sb_decode_pages pages = { 0 };
     sb_probe out = { .verdict = SB_PROBE_BAD };
     const char *format;
     bool trusted;
@@ -125,17 +122,21 @@ static int answer(const child *c, const request *r)
         snprintf(out.reason, sizeof out.reason,
                  "%.300s%s%s, whose reader libvips does not trust: data.untrusted=true reads it",
                  r->claims ? r->path : "", r->claims ? ": " : "", format);
-    } else if (sb_decoder_probe(c->decoder, r->path, 0, &first) != 0) {
+    } else if (sb_decoder_pages(c->decoder, r->path, &pages) != 0) {
         out.verdict = r->claims || trusted ? SB_PROBE_BAD
                                            : SB_PROBE_NO_IMAGE; /* a text may begin as an image does */
         snprintf(out.reason, sizeof out.reason, "%s", sb_error());
+    } else if (pages.count == 1 && pages.pages[0].reason && pages.pages[0].kind == SB_PAGE_IMAGE) {
+        out.verdict = r->claims || trusted ? SB_PROBE_BAD : SB_PROBE_NO_IMAGE;
+        snprintf(out.reason, sizeof out.reason, "%s", pages.pages[0].reason);
     } else {
         out.verdict = SB_PROBE_GOOD;
-        out.count = first.pages > 0 ? (uint32_t)first.pages : 1;
+        out.count = (uint32_t)pages.count;
     }
     int rc = write_all(c->socket, &out, sizeof out);
-    for (uint32_t page = 0; rc == 0 && page < out.count; page++)
-        rc = answer_page(c, r->path, (int)page, page == 0 ? &first : NULL);
+    for (int page = 0; rc == 0 && out.verdict == SB_PROBE_GOOD && page < pages.count; page++)
+        rc = answer_page(c, r->path, page, &pages);
+    sb_decode_pages_free(&pages);
     return rc;
 }
 

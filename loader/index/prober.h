@@ -12,13 +12,13 @@
 typedef enum {
     SB_PROBE_GOOD,
     SB_PROBE_BAD,     /* it cannot be used */
-    SB_PROBE_NO_IMAGE /* it is no image, and does not claim to be one */
+    SB_PROBE_NO_IMAGE /* it is no image, and does not claim to be one; a page: none of its own */
 } sb_probe_verdict;
 
 typedef struct {
     sb_decode_header header;
-    int32_t verdict;  /* of sb_probe_verdict: good, or bad */
-    char reason[512]; /* why it is bad; it names the file */
+    int32_t verdict;  /* of sb_probe_verdict */
+    char reason[512]; /* why it is bad, which names the file, or no image */
 } sb_probe_page;
 
 typedef struct {

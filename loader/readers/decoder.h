@@ -9,7 +9,10 @@
  * = warning), the whole image cannot be used. An image whose file or pixels are larger than that cache cannot
  * be used. A tile that reaches over the right or lower edge is completed by mirroring, again and again, the
  * part of it that is inside: it never shows a pixel outside its own square. One decoder belongs to one
- * thread. */
+ * thread.
+ *
+ * Files are read, never mapped (source.h), a file of one image at once, of a TIFF what is asked for. What a
+ * call returns says whose fault a failure is, and sb_error says what: sb_decode_verdict. */
 #ifndef SB_LOADER_READERS_DECODER_H
 #define SB_LOADER_READERS_DECODER_H
 
@@ -18,6 +21,15 @@
 #include <stdint.h>
 
 typedef struct sb_decoder sb_decoder;
+
+typedef enum {
+    SB_DECODE_FAULT = -1, /* of the process: memory, descriptors */
+    SB_DECODE_OK = 0,
+    SB_DECODE_IMAGE = 1, /* the image cannot be used: damaged, changed, or of a kind that is not read */
+    SB_DECODE_TILE = 2,  /* this tile cannot */
+    SB_DECODE_AWAY = 3,  /* the file cannot be read now (it is not there, may not be opened, its disk fails):
+                            that says nothing of what is in it */
+} sb_decode_verdict;
 
 typedef struct {
     const char *path;
@@ -35,6 +47,35 @@ typedef struct {
     bool random_access; /* tiles decode without the whole image */
 } sb_decode_header;
 
+/* What a page is, by what it and its file say: an image of its own, a smaller copy of another page (a level
+ * of a pyramid), a mask, or a slide scanner's picture of the glass. */
+typedef enum {
+    SB_PAGE_IMAGE,
+    SB_PAGE_REDUCED,
+    SB_PAGE_MASK,
+    SB_PAGE_THUMBNAIL,
+    SB_PAGE_LABEL,
+    SB_PAGE_MACRO,
+    SB_PAGE_KINDS
+} sb_page_kind;
+
+typedef struct {
+    sb_page_kind kind;
+    int width, height; /* upright; 0: it cannot be used, or is no image of its own */
+    bool random_access;
+    char *reason; /* why it cannot be used, with the path, or what says that it is no image; else NULL */
+} sb_decode_page;
+
+/* The pages of a file; of what is no TIFF one. */
+typedef struct {
+    int64_t bytes, mtime_ns;
+    sb_decode_page *pages;
+    int count;
+} sb_decode_pages;
+
+/* "image", "reduced", "mask", "thumbnail", "label", "macro". */
+const char *sb_page_kind_name(sb_page_kind kind);
+
 /* Starts libvips with one thread, loaders marked untrusted blocked unless `untrusted`. cache_bytes: decoded
  * images kept. */
 int sb_decoder_create(sb_decoder **out, int channels, size_t cache_bytes, bool untrusted);
@@ -45,12 +86,22 @@ size_t sb_decoder_most(void);
 void sb_decoder_bound(sb_decoder *decoder, size_t cache_bytes);
 void sb_decoder_destroy(sb_decoder **decoder);
 
-/* Reads the header of a page, no pixels. -1: the file cannot be used. */
+/* Is a read, or an open, of a file under way? A handler of signals may ask. */
+bool sb_decoder_reads(const sb_decoder *decoder);
+
+/* Reads the header of a page, whatever its kind, and no pixels. 0; 1: it cannot be used; 3; -1. */
 int sb_decoder_probe(sb_decoder *decoder, const char *path, int page, sb_decode_header *out);
 
-/* Writes the tile [side, side, channels] at (left, top). 0; 1: the image cannot be used (sb_error says why);
- * 2: this tile cannot; -1: a fault of the process (memory, descriptors). read_ns and decode_ns are added to;
- * read_ns as soon as the file is in memory, before it is decoded. */
+/* Reads the headers of all pages, in time that grows as their number. 0: *out is to be freed; a page that
+ * cannot be used says why. 1: no page of the file can be looked at; 3; -1. */
+int sb_decoder_pages(sb_decoder *decoder, const char *path, sb_decode_pages *out);
+void sb_decode_pages_free(sb_decode_pages *pages);
+
+/* Decodes a small tile in the middle of the image, to see whether that can be done. As sb_decoder_tile. */
+int sb_decoder_try(sb_decoder *decoder, const sb_decode_source *source);
+
+/* Writes the tile [side, side, channels] at (left, top). A verdict: 0; 1; 2; 3; -1. read_ns and decode_ns are
+ * added to: the time in which the disk was waited for, and the rest. */
 int sb_decoder_tile(sb_decoder *decoder, const sb_decode_source *source, int left, int top, int side,
                     uint8_t *out, uint64_t *read_ns, uint64_t *decode_ns);
 

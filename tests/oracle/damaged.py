@@ -131,7 +131,27 @@ os.mkfifo(folder / "pipe.jpg")
 for name, reason in [("pipe.jpg", "not a regular file"), ("folder.jpg", "not a regular file"), ("nowhere.jpg", "No such file"),
                      ("device.png", "not a regular file"), ("vanished.jpg", "No such file")]:
     head, _ = decoder.get(folder / name)
-    ok(head.startswith("bad probe") and reason in head, f"{name}: {reason}", head)
+    ok(head.startswith("bad probe") and reason in head and ("probe3" in head) == (reason == "No such file"), f"{name}: {reason}", head)
+
+# A disk that fails is told from a file that is damaged, wherever in the file and by whichever library it was read; and nothing stays of it.
+aside = Path(tempfile.mkdtemp(prefix="smallbatch-test-"))
+fault = aside / "fault.so"
+subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-D_GNU_SOURCE", "-o", fault, ROOT / "tests/pipeline/preload/fault.c", "-ldl"], check=True)
+for name in originals:
+    told, again = [], []
+    for number, errno in enumerate([5, 116, 110, 107, 13, 6, 112, 2]):  # EIO, ESTALE, ETIMEDOUT, ENOTCONN, EACCES, ENXIO, EHOSTDOWN, ENOENT
+        for place, skip in [("open", 0), ("read", 0), ("read", 1), ("read", 2 + number)]:
+            failing = Decoder(3, LD_PRELOAD=str(fault), FAULT=f"{place}:error={errno}", FAULT_FILE=name, FAULT_PROGRAM="decode_tool 3",
+                              FAULT_COUNTER=str(aside / f"counter-{number}-{place}{skip}-{name}"), FAULT_TIMES="1", FAULT_SKIP=str(skip))
+            heads = [failing.get(folder / name, side=SIDE) for _ in range(3)]
+            if all(head.startswith("ok") for head, _ in heads[:2]):  # so many reads there are not
+                continue
+            bad = next(head for head, _ in heads if head.startswith("bad"))
+            told += [] if bad.split()[1] in ("3", "probe3") and os.strerror(errno) in bad else [(place, skip, bad)]
+            again += [] if heads[2][1] is not None and (heads[2][1] == sound[name]).all() else [(place, skip, heads[2][0])]
+            failing.process.kill()
+    ok(not told, f"{name}: what its disk says is told", told)
+    ok(not again, "  and the next time it is read", again)
 
 (folder / "sub").mkdir()
 image.save(folder / "sub/good.png")
@@ -156,5 +176,5 @@ else:
     ok(report.stdout.count(b"Permission denied") == 2, "no read permission: file and folder", report.stdout[-500:], report.stderr)
     (folder / "locked").rmdir()
 
-subprocess.run(["rm", "-rf", folder])
+subprocess.run(["rm", "-rf", folder, aside])
 ok.finish()

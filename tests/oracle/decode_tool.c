@@ -1,7 +1,9 @@
 /* decode_tool.c: tiles as the loader decodes them, for the tests. Reads lines
  * "PATH\tPAGE\tLEFT\tTOP\tSIDE\tBYTES\tREPEAT" and answers each with "ok WIDTH HEIGHT PAGES RANDOM_ACCESS
- * RSS_KIB PEAK_KIB\n" and the pixels, or "bad WHERE REASON\n" (WHERE: probe, or what sb_decoder_tile
- * returned). BYTES replaces the file's size as indexed where it is not 0; REPEAT decodes as often.
+ * RSS_KIB PEAK_KIB\n" and the pixels, or "bad WHERE REASON\n" (WHERE: probe, probe3 where the file is away,
+ * or what sb_decoder_tile returned), and "pages\tPATH" with "ok COUNT\n" and for each page a line
+ * "KIND\tWIDTH\tHEIGHT\tRANDOM_ACCESS\t REASON\n". BYTES replaces the file's size as indexed where it is not
+ * 0; REPEAT decodes as often.
  *
  * usage: decode_tool CHANNELS CACHE_MIB UNTRUSTED; decode_tool profile NAME FILE writes one of libvips' own
  * colour profiles. */
@@ -28,17 +30,36 @@ static long memory(const char *name)
     return kib;
 }
 
+static int answer_pages(sb_decoder *decoder, const char *path)
+{
+    sb_decode_pages all;
+    const int rc = sb_decoder_pages(decoder, path, &all);
+    if (rc != 0)
+        return printf("bad %d %s\n", rc, sb_error()) < 0;
+    printf("ok %d\n", all.count);
+    for (int i = 0; i < all.count; i++) {
+        const sb_decode_page *p = &all.pages[i];
+        printf("%s\t%d\t%d\t%d\t%s\n", sb_page_kind_name(p->kind), p->width, p->height, p->random_access,
+               p->reason ? p->reason : "");
+    }
+    sb_decode_pages_free(&all);
+    return 0;
+}
+
 static int answer(sb_decoder *decoder, int channels, char *line)
 {
     char *path = strtok(line, "\t"), *rest = strtok(NULL, "");
     int page, left, top, side, repeat;
     int64_t bytes;
+    if (path && rest && strcmp(path, "pages") == 0)
+        return answer_pages(decoder, rest);
     if (!path || !rest ||
         sscanf(rest, "%d\t%d\t%d\t%d\t%" SCNd64 "\t%d", &page, &left, &top, &side, &bytes, &repeat) != 6)
         return sb_fail("not a request: %s", line);
     sb_decode_header h;
-    if (sb_decoder_probe(decoder, path, page, &h) != 0)
-        return printf("bad probe %s\n", sb_error()) < 0;
+    const int found = sb_decoder_probe(decoder, path, page, &h);
+    if (found != 0)
+        return printf("bad probe%s %s\n", found == SB_DECODE_AWAY ? "3" : "", sb_error()) < 0;
     sb_decode_source source = { .path = path,
                                 .page = page,
                                 .bytes = bytes ? bytes : h.bytes,

@@ -1,10 +1,11 @@
 /* fault.c: preloaded into a run, it makes a loader meet a file on which its decoder crashes or hangs, or
  * stops a trainer at a step (common.sh: held). At a file whose name matches the pattern FAULT_FILE comes the
  * FAULT "PLACE:KIND"; with FAULT_COUNTER, a file that grows by a byte each time, only FAULT_TIMES times,
- * after FAULT_SKIP times. PLACE: `open`, or `decode`, once the file is in memory. KIND: a signal's number,
- * `hang` (for ever), `overflow` (of the stack). Only FAULT_PROGRAM is touched: a program and its first
+ * after FAULT_SKIP times. PLACE: `open`, `read`, or `decode`, once the file is in memory. KIND: a signal's number,
+ * `hang` (for ever), `overflow` (of the stack), or, of open and read, `error=NUMBER` (it fails with that errno). Only FAULT_PROGRAM is touched: a program and its first
  * argument, by default "sb_loader serve". */
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
 #include <signal.h>
@@ -18,7 +19,10 @@
 typedef int (*open_call)(const char *path, int flags, ...);
 typedef const char *(*find_call)(const void *data, size_t bytes);
 
-static int marked; /* the file opened last is the one */
+typedef ssize_t (*pread_call)(int fd, void *out, size_t bytes, off_t at);
+
+static int marked;         /* the file opened last is the one */
+static int marked_fd = -1; /* its descriptor */
 
 static int is_meant(open_call real)
 {
@@ -55,19 +59,25 @@ __attribute__((noinline)) static int overflow(int depth)
     return depth > 0 ? overflow(depth - 1) + frame[0] : 0;
 }
 
-static void fault_at(const char *place)
+/* 0; -1 with errno: the call fails. */
+static int fault_at(const char *place)
 {
     open_call real = (open_call)dlsym(RTLD_NEXT, "open");
     const char *fault = getenv("FAULT"), *kind = fault ? strchr(fault, ':') : NULL;
     if (!kind || strncmp(fault, place, strlen(place)) != 0 || !again(real))
-        return;
+        return 0;
     kind++;
+    if (strncmp(kind, "error=", 6) == 0) {
+        errno = atoi(kind + 6);
+        return -1;
+    }
     if (strcmp(kind, "overflow") == 0)
         overflow(1 << 20);
     else if (strcmp(kind, "hang") != 0)
         raise(atoi(kind));
     while (strcmp(kind, "hang") == 0)
         pause();
+    return 0;
 }
 
 int open(const char *path, int flags, ...)
@@ -79,9 +89,17 @@ int open(const char *path, int flags, ...)
     va_end(arguments);
     const char *pattern = getenv("FAULT_FILE"), *name = strrchr(path, '/');
     marked = pattern && fnmatch(pattern, name ? name + 1 : path, 0) == 0 && is_meant(real);
-    if (marked)
-        fault_at("open");
-    return real(path, flags, mode);
+    if (marked && fault_at("open") != 0)
+        return -1;
+    const int fd = real(path, flags, mode);
+    marked_fd = marked ? fd : fd == marked_fd ? -1 : marked_fd;
+    return fd;
+}
+
+ssize_t pread(int fd, void *out, size_t bytes, off_t at)
+{
+    pread_call real = (pread_call)dlsym(RTLD_NEXT, "pread");
+    return fd >= 0 && fd == marked_fd && fault_at("read") != 0 ? -1 : real(fd, out, bytes, at);
 }
 
 /* libvips' first look at a file that is in memory. */

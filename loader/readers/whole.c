@@ -1,0 +1,90 @@
+/* whole.c: images that are decoded whole, into the cache, before one of their tiles is delivered. Pixels come
+ * from libvips, those of plain JPEG files from libjpeg. A file of one image is read at once; of a TIFF only
+ * the page, since there may be thousands. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "loader/readers/jpeg.h"
+#include "loader/readers/pixels.h"
+#include "loader/readers/reader.h"
+#include "proto/error.h"
+
+/* The pixels of an opened image, which it frees. file: where the whole file is in memory, else NULL. 0; 1;
+ * -1. */
+static int decode(sb_decoder *d, const sb_decode_source *s, VipsImage *opened, const uint8_t *file,
+                  sb_cached *out)
+{
+    const size_t size = (size_t)s->width * (size_t)s->height * (size_t)d->channels;
+    VipsImage *image = opened;
+    g_object_ref(image);
+    int rc = sb_reader_normalise(d, s, &image);
+    if (rc == 0 && !(out->pixels = sb_cache_take(&d->cache, size, &out->bytes)))
+        rc = -1;
+    const bool plain = rc == 0 && file && image == opened && strncmp(sb_reader_loader(image), "jpeg", 4) == 0;
+    if (rc == 0 &&
+        !(plain && sb_jpeg_pixels(file, (size_t)s->bytes, s->width, s->height, d->channels, out->pixels)) &&
+        sb_pixels_write(image, out->pixels) != 0)
+        rc = sb_reader_fail(s->path);
+    g_object_unref(opened);
+    g_object_unref(image);
+    return rc;
+}
+
+static int read_page(sb_decoder *d, const sb_decode_source *s, sb_source *from, sb_cached *out)
+{
+    int64_t at;
+    const int rc = sb_pages_find(&d->chains, from, s->page, &at);
+    if (rc != 0)
+        return rc;
+    sb_pages_show(from, at);
+    VipsImage *image = sb_reader_open_tiff(from, VIPS_ACCESS_SEQUENTIAL);
+    return image ? decode(d, s, image, NULL, out) : 1;
+}
+
+static int read_file(sb_decoder *d, const sb_decode_source *s, sb_source *from, sb_cached *out)
+{
+    uint8_t *file;
+    int rc = sb_source_whole(from, &file);
+    if (rc != 0)
+        return rc;
+    VipsImage *image = sb_reader_open(s->path, file, (size_t)s->bytes);
+    rc = image ? decode(d, s, image, file, out) : 1;
+    free(file);
+    return rc;
+}
+
+/* Decodes the image into the cache. A verdict. */
+static int read_image(sb_decoder *d, const sb_decode_source *s, const sb_cached **out)
+{
+    const size_t size = (size_t)s->width * (size_t)s->height * (size_t)d->channels;
+    sb_cached image = { .path = (char *)s->path, .page = s->page, .width = s->width, .height = s->height };
+    sb_source from;
+    if (size > d->cache.most) {
+        sb_fail("%s: %d x %d pixels do not fit %zu MiB (loader.cache_mb)", s->path, s->width, s->height,
+                d->cache.most >> 20);
+        return SB_DECODE_IMAGE;
+    }
+    int rc = sb_source_open(&from, s->path, s->bytes, &d->reading);
+    if (rc != 0)
+        return rc;
+    sb_cache_make_room(&d->cache, size);
+    rc = sb_pages_tiff(&from) ? read_page(d, s, &from, &image) : read_file(d, s, &from, &image);
+    if (rc != SB_DECODE_FAULT)
+        rc = sb_source_verdict(&from, rc);
+    sb_source_close(&from);
+    if (rc != 0) {
+        free(image.pixels);
+        return rc;
+    }
+    *out = sb_cache_keep(&d->cache, &image);
+    return *out ? SB_DECODE_OK : SB_DECODE_FAULT;
+}
+
+int sb_whole_tile(sb_decoder *d, const sb_decode_source *s, int left, int top, int side, uint8_t *out)
+{
+    const sb_cached *image = sb_cache_find(&d->cache, s->path, s->page);
+    const int rc = image ? SB_DECODE_OK : read_image(d, s, &image);
+    if (rc == 0)
+        sb_pixels_tile(image->pixels, image->width, image->height, d->channels, left, top, side, out);
+    return rc;
+}
