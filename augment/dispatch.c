@@ -100,9 +100,10 @@ static int quarantine_check(const sb_dispatch *d)
 }
 
 /* The row that stands for all rows of the image's file and page: what happens to one happens to all. */
-static const char *name_of(const sb_dispatch *d, uint32_t image)
+/* Into out[PATH_MAX]; returns it. */
+static const char *path_of(const sb_dispatch *d, uint32_t image, char *out)
 {
-    return sb_index_name(d->index, &d->index->images[image]);
+    return sb_index_path_of(d->index, &d->index->images[image], out);
 }
 
 static uint32_t file_of(const sb_dispatch *d, uint32_t image) { return d->index->images[image].file; }
@@ -110,7 +111,8 @@ static uint32_t file_of(const sb_dispatch *d, uint32_t image) { return d->index-
 static int quarantine_report(const sb_dispatch *d, uint32_t image, const sb_tile *only, const char *reason)
 {
     const sb_image *row = &d->index->images[image];
-    sb_note("quarantined %s: %s", sb_index_name(d->index, row), reason);
+    char path[PATH_MAX];
+    sb_note("quarantined %s: %s", path_of(d, image, path), reason);
     return sb_quarantine_append(d->run_dir, sb_index_name(d->index, row), row->page, only, reason);
 }
 
@@ -406,12 +408,12 @@ static int on_gone(sb_dispatch *d, int number)
             int fault = meta->fault;
             meta->fault =
                 0; /* a later holder that is killed before it writes its own must not be taken for a crash */
-            char how[128];
+            char how[128], path[PATH_MAX];
             if (fault == SB_SIGNAL_HUNG)
                 snprintf(how, sizeof how, "hung for %g s (loader.timeout)", d->keys->loader.timeout);
             else
                 snprintf(how, sizeof how, "was killed by its own signal %d (%s)", fault, strsignal(fault));
-            sb_note("loader %d %s on %s", (int)l->process.pid, how, name_of(d, j->tile.image));
+            sb_note("loader %d %s on %s", (int)l->process.pid, how, path_of(d, j->tile.image, path));
             job_unassign(d, j);
             if (rc == 0)
                 rc = on_fault(d, j, how);
@@ -445,8 +447,8 @@ static int write_off(sb_dispatch *d, int number)
     return 0;
 }
 
-/* The path of the image that a loader was told first of those it has. */
-static const char *oldest_order(const sb_dispatch *d, int number)
+/* The path of the image that a loader was told first of those it has, into out[PATH_MAX]; returns it. */
+static const char *oldest_order(const sb_dispatch *d, int number, char *out)
 {
     const job *oldest = NULL;
     for (int i = 0; i < d->job_count; i++) {
@@ -455,7 +457,7 @@ static const char *oldest_order(const sb_dispatch *d, int number)
             (!oldest || j->assigned_at < oldest->assigned_at))
             oldest = j;
     }
-    return oldest ? name_of(d, oldest->tile.image) : "nothing";
+    return oldest ? path_of(d, oldest->tile.image, out) : strcpy(out, "nothing");
 }
 
 /* A signal to a loader that is to die. */
@@ -497,8 +499,9 @@ static int watch_loader(sb_dispatch *d, int number)
     look_at_loader(d, l);
     uint64_t still = l->still_ns;
     if (l->state == LOADER_AT_WORK && l->in_flight > 0 && still > (uint64_t)(d->keys->loader.timeout * 1e9)) {
+        char path[PATH_MAX];
         sb_note("loader %d made no progress for %g s (loader.timeout) on %s and is killed",
-                (int)l->process.pid, d->keys->loader.timeout, oldest_order(d, number));
+                (int)l->process.pid, d->keys->loader.timeout, oldest_order(d, number, path));
         end_loader(l, LOADER_HUNG, SB_SIGNAL_HUNG);
     } else if (l->state == LOADER_HUNG && still > MARK_WAIT_NS) {
         end_loader(l, LOADER_KILLED, SIGKILL);

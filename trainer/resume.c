@@ -241,7 +241,8 @@ int sb_resume_check(const char *run_dir, int64_t *step)
 /* Whether the files are there, as they were indexed but for their times. */
 static int check_files(const resume *r, const sb_index *x, bool moved)
 {
-    const char *path = r->settings.data.path, *other = sb_index_name(x, &x->images[0]);
+    const char *path = r->settings.data.path;
+    const sb_image *other = &x->images[0];
     char file[PATH_MAX];
     struct stat info;
     uint32_t files = 0, here = 0, same = 0;
@@ -255,24 +256,25 @@ static int check_files(const resume *r, const sb_index *x, bool moved)
         if (there && info.st_size == m->bytes)
             same++;
         else if (same == files - 1)
-            other = sb_index_name(x, m);
+            other = m;
     }
+    sb_index_path_of(x, other, file);
     if (moved && x->root && stat(path, &info) == 0 && S_ISDIR(info.st_mode) == x->beside)
         return sb_fail("data.path = %s: a %s was expected, as when the run began", path,
                        x->beside ? "CSV manifest" : "folder");
     if (moved && !x->root)
         return sb_fail("data.path = %s: %s/index.bin has the whole path of each file, and they are read from "
                        "there, as %s",
-                       path, r->run_dir, other);
+                       path, r->run_dir, file);
     if (here == 0)
         return sb_fail("data.path = %s: none of the %" PRIu32
                        " files of %s/index.bin is there, as %s. If the "
                        "data were moved: ./run resume %s data.path=NEW",
-                       path, files, r->run_dir, other, r->run_dir);
+                       path, files, r->run_dir, file, r->run_dir);
     if (moved && same < files)
         return sb_fail("data.path = %s: of the %" PRIu32 " files of %s/index.bin %" PRIu32
                        " are not there or have another size, as %s",
-                       path, files, r->run_dir, files - same, other);
+                       path, files, r->run_dir, files - same, file);
     return 0;
 }
 
