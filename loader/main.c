@@ -272,7 +272,7 @@ static int serve(const char *run_dir)
     int rc = -1;
     if (sb_stop_install() == 0 && sb_process_die_with_supervisor() == 0 && install_fault_handler() == 0 &&
         sb_loader_keys_of_run(run_dir, &l.data, &l.keys) == 0 && open_index(&l, run_dir) == 0 &&
-        sb_decoder_create(&l.decoder, l.data.channels, cache_bytes(&l, 0), l.data.untrusted) == 0 &&
+        sb_decoder_create(&l.decoder, &l.data.samples, cache_bytes(&l, 0), l.data.untrusted) == 0 &&
         sb_socket_connect(&l.socket, run_dir, "augment") == 0)
         rc = serve_loop(&l);
     leave(&l);

@@ -42,7 +42,7 @@ int sb_index_scan(sb_index *out, const sb_data_keys *data, const sb_loader_keys 
     sb_decoder *decoder = NULL;
     struct stat info;
     int rc = stat(path, &info) != 0 ? sb_fail_errno("data.path = %s", path)
-                                    : sb_decoder_create(&decoder, data->channels, cache, data->untrusted);
+                                    : sb_decoder_create(&decoder, &data->samples, cache, data->untrusted);
     const bool folder = rc == 0 && S_ISDIR(info.st_mode);
     if (rc == 0 && !folder)
         rc = refuse_image(decoder, path);

@@ -33,7 +33,7 @@ typedef struct {
 } cached;
 
 struct sb_decoder {
-    int channels;
+    sb_samples_keys samples;
     size_t cache_bytes, cached_bytes;
     cached images[CACHED_MAX];
     int count;
@@ -54,11 +54,25 @@ static int fail_vips(const char *path)
     return sb_fail("%s: %s", path, text[0] ? text : "cannot be decoded");
 }
 
-/* What matters of a warning fails the decoding and is in its error; the rest (unknown TIFF tags) would fill
- * the log, tile by tile. */
-static void drop_warning(const gchar *domain, GLogLevelFlags level, const gchar *message, gpointer data)
+/* The last warning of a TIFF's decoders, which libtiff gives beside pixels that it calls sound. Where other
+ * readers warn of what matters, the decoding fails. Nothing is logged: tags would fill the log, tile by tile.
+ */
+static char last_warning[256];
+
+static void take_warning(const gchar *domain, GLogLevelFlags level, const gchar *message, gpointer data)
 {
-    (void)domain, (void)level, (void)message, (void)data;
+    (void)domain, (void)level, (void)data;
+    if (sb_samples_warning_matters(message))
+        snprintf(last_warning, sizeof last_warning, "%s", message);
+}
+
+/* After the pixels of a TIFF: 0, or -1 where its decoders warned and that is refused. */
+static int check_warning(const sb_samples_keys *samples, const char *path)
+{
+    if (last_warning[0] == '\0' || samples->warnings == SB_WARNINGS_ACCEPT)
+        return 0;
+    sb_text_clean(last_warning);
+    return sb_fail("%s: %s (data.warnings)", path, last_warning);
 }
 
 /* Decoders take and give back the same tens of megabytes for every image. Left to itself the allocator
@@ -70,19 +84,19 @@ static void keep_memory(void)
     mallopt(M_TRIM_THRESHOLD, KEPT_IN_ALL);
 }
 
-int sb_decoder_create(sb_decoder **out, int channels, size_t cache_bytes, bool untrusted)
+int sb_decoder_create(sb_decoder **out, const sb_samples_keys *samples, size_t cache_bytes, bool untrusted)
 {
     if (VIPS_INIT("smallbatch") != 0)
         return fail_vips("libvips");
     vips_concurrency_set(1);
     vips_cache_set_max(0);
     vips_block_untrusted_set(!untrusted);
-    g_log_set_handler("VIPS", G_LOG_LEVEL_WARNING, drop_warning, NULL);
+    g_log_set_handler("VIPS", G_LOG_LEVEL_WARNING, take_warning, NULL);
     keep_memory();
     sb_decoder *d = sb_zeroed(1, sizeof *d, "a decoder");
     if (!d)
         return -1;
-    d->channels = channels;
+    d->samples = *samples;
     d->cache_bytes = cache_bytes;
     *out = d;
     return 0;
@@ -184,17 +198,19 @@ static int read_file(const sb_decode_source *s, uint8_t **data, size_t *bytes)
 }
 
 /* Page `page` of a file in memory, as it is stored. NULL: sb_error. */
-static VipsImage *open_memory(const char *path, int page, const uint8_t *data, size_t bytes)
+static VipsImage *open_memory(const sb_samples_keys *samples, const char *path, int page, const uint8_t *data,
+                              size_t bytes)
 {
     const char *loader = vips_foreign_find_load_buffer(data, bytes);
     bool paged = loader && (strstr(loader, "Tiff") || strstr(loader, "Webp") || strstr(loader, "Gif"));
+    const VipsFailOn fail_on = sb_samples_fail_on(samples, loader ? loader : "");
     VipsImage *image = NULL;
     if (paged)
         image = vips_image_new_from_buffer(data, bytes, "", "access", VIPS_ACCESS_SEQUENTIAL, "fail_on",
-                                           VIPS_FAIL_ON_WARNING, "page", page, NULL);
+                                           fail_on, "page", page, NULL);
     else if (loader)
         image = vips_image_new_from_buffer(data, bytes, "", "access", VIPS_ACCESS_SEQUENTIAL, "fail_on",
-                                           VIPS_FAIL_ON_WARNING, NULL);
+                                           fail_on, NULL);
     if (!image)
         fail_vips(path);
     return image;
@@ -232,7 +248,7 @@ int sb_decoder_probe(sb_decoder *d, const char *path, int page, sb_decode_header
     close(fd);
     if (file == MAP_FAILED)
         return sb_fail_errno("%s", path);
-    VipsImage *image = open_memory(path, page, file, bytes);
+    VipsImage *image = open_memory(&d->samples, path, page, file, bytes);
     int rc = image ? 0 : -1;
     if (rc == 0) {
         bool tiff = strncmp(reader(image), "tiff", 4) == 0;
@@ -242,12 +258,14 @@ int sb_decoder_probe(sb_decoder *d, const char *path, int page, sb_decode_header
                                                info.st_mtim.tv_nsec };
         out->pages = tiff ? vips_image_get_n_pages(image) : 1;
         out->random_access = tile > 0 && tile <= d->cache_bytes && vips_image_get_orientation(image) <= 1;
-        rc = sb_samples_normalise(&image, d->channels) == 0 ? 0 : fail_vips(path);
+        const sb_samples_file stored = { path, page, file, bytes };
+        rc = sb_samples_normalise(&image, &d->samples, &stored, &out->left_out) == 0 ? 0 : fail_vips(path);
     }
     if (rc == 0) {
         out->width = image->Xsize;
         out->height = image->Ysize;
-        double needed = (double)image->Xsize * image->Ysize * d->channels, most = (double)d->cache_bytes;
+        double needed = (double)image->Xsize * image->Ysize * d->samples.channels,
+               most = (double)d->cache_bytes;
         if (!out->random_access && (needed > most || (double)bytes > most))
             rc = sb_fail("%s: %d x %d pixels in %zu bytes do not fit %zu MiB (loader.cache_mb; auto: an "
                          "eighth of the memory that may be used): raise it, or save a tiled TIFF",
@@ -364,13 +382,47 @@ static int fail_size(const sb_decode_source *s, const VipsImage *image)
     return 1;
 }
 
+/* Decodes the file at `file` into `pixels`. 0; 1: the image cannot be used. */
+static int decode_file(const sb_samples_keys *samples, const sb_decode_source *s, const uint8_t *file,
+                       size_t bytes, uint8_t *pixels)
+{
+    const sb_samples_file stored = { s->path, s->page, file, bytes };
+    VipsImage *opened = open_memory(samples, s->path, s->page, file, bytes), *image = opened;
+    if (image)
+        g_object_ref(image);
+    int rc = !image || (sb_samples_normalise(&image, samples, &stored, NULL) != 0 && fail_vips(s->path)) ? 1
+                                                                                                         : 0;
+    if (rc == 0 && (image->Xsize != s->width || image->Ysize != s->height))
+        rc = fail_size(s, image);
+    const bool plain = rc == 0 && image == opened && strncmp(reader(image), "jpeg", 4) == 0,
+               tiff = rc == 0 && strncmp(reader(image), "tiff", 4) == 0;
+    last_warning[0] = '\0';
+    const int direct = plain ? sb_jpeg_pixels(file, bytes, s->width, s->height, samples->channels, pixels)
+                             : 1;
+    if (direct < 0 && samples->warnings == SB_WARNINGS_REFUSE) {
+        sb_context("%s", s->path);
+        rc = 1;
+    }
+    if (rc == 0 && direct != 0 && write_pixels(image, pixels) != 0) {
+        fail_vips(s->path);
+        rc = 1;
+    }
+    if (tiff && rc == 0 && check_warning(samples, s->path) != 0)
+        rc = 1;
+    if (opened)
+        g_object_unref(opened);
+    if (image)
+        g_object_unref(image);
+    return rc;
+}
+
 /* Decodes the whole image into the cache. 0; 1: it cannot be used; -1: a fault of the process. */
 static int decode_whole(sb_decoder *d, const sb_decode_source *s, cached **out, uint64_t *read_ns,
                         uint64_t *decode_ns)
 {
     uint64_t begin = sb_now();
     uint8_t *file, *pixels = NULL;
-    size_t bytes = 0, kept = 0, size = (size_t)s->width * (size_t)s->height * (size_t)d->channels;
+    size_t bytes = 0, kept = 0, size = (size_t)s->width * (size_t)s->height * (size_t)d->samples.channels;
     if (size > d->cache_bytes) {
         sb_fail("%s: %d x %d pixels do not fit %zu MiB (loader.cache_mb)", s->path, s->width, s->height,
                 d->cache_bytes >> 20);
@@ -382,24 +434,13 @@ static int decode_whole(sb_decoder *d, const sb_decode_source *s, cached **out, 
     if (rc != 0)
         return rc;
     make_room(d, size);
-    VipsImage *opened = open_memory(s->path, s->page, file, bytes), *image = opened;
-    if (image)
-        g_object_ref(image);
-    rc = !image || (sb_samples_normalise(&image, d->channels) != 0 && fail_vips(s->path)) ? 1 : 0;
-    if (rc == 0 && (image->Xsize != s->width || image->Ysize != s->height))
-        rc = fail_size(s, image);
-    if (rc == 0 && !(pixels = take_pixels(d, size, &kept)))
-        rc = -1;
-    bool plain = rc == 0 && image == opened && strncmp(reader(image), "jpeg", 4) == 0;
-    if (rc == 0 && !(plain && sb_jpeg_pixels(file, bytes, s->width, s->height, d->channels, pixels)) &&
-        write_pixels(image, pixels) != 0) {
-        fail_vips(s->path);
-        rc = 1;
+    pixels = take_pixels(d, size, &kept);
+    rc = pixels ? decode_file(&d->samples, s, file, bytes, pixels) : -1;
+    if (rc == 1 && sb_jpeg_sound(file, bytes)) { /* its warnings are of those that never matter */
+        sb_samples_keys lenient = d->samples;
+        lenient.warnings = SB_WARNINGS_ACCEPT;
+        rc = decode_file(&lenient, s, file, bytes, pixels);
     }
-    if (opened)
-        g_object_unref(opened);
-    if (image)
-        g_object_unref(image);
     free(file);
     *decode_ns += sb_now() - middle;
     char *path = rc == 0 ? strdup(s->path) : NULL;
@@ -431,9 +472,10 @@ static int decode_region(sb_decoder *d, const sb_decode_source *s, int left, int
         close(fd);
     if (rc == 0 && info.st_size != s->bytes)
         rc = fail_changed(s, info.st_size);
+    const sb_samples_file stored = { .path = s->path, .page = s->page };
     if (rc == 0 && (vips_tiffload(s->path, &image, "access", VIPS_ACCESS_RANDOM, "fail_on",
-                                  VIPS_FAIL_ON_WARNING, "page", s->page, NULL) != 0 ||
-                    sb_samples_normalise(&image, d->channels) != 0)) {
+                                  sb_samples_fail_on(&d->samples, "Tiff"), "page", s->page, NULL) != 0 ||
+                    sb_samples_normalise(&image, &d->samples, &stored, NULL) != 0)) {
         fail_vips(s->path);
         rc = 1;
     }
@@ -441,16 +483,19 @@ static int decode_region(sb_decoder *d, const sb_decode_source *s, int left, int
         rc = fail_size(s, image);
     bool inside = width == side && height == side;
     uint8_t *pixels = inside ? out : NULL;
-    size_t size = (size_t)width * (size_t)height * (size_t)d->channels;
+    size_t size = (size_t)width * (size_t)height * (size_t)d->samples.channels;
     if (rc == 0 && !inside && !(pixels = sb_grown(NULL, size, 1, "a tile's pixels")))
         rc = -1;
+    last_warning[0] = '\0';
     if (rc == 0 && (vips_extract_area(image, &region, left, top, width, height, NULL) != 0 ||
                     write_pixels(region, pixels) != 0)) {
         fail_vips(s->path);
         rc = 2;
     }
+    if (rc == 0 && check_warning(&d->samples, s->path) != 0)
+        rc = 2;
     if (rc == 0 && !inside)
-        copy_tile(pixels, width, height, d->channels, 0, 0, side, out);
+        copy_tile(pixels, width, height, d->samples.channels, 0, 0, side, out);
     if (!inside)
         free(pixels);
     if (region)
@@ -477,7 +522,7 @@ int sb_decoder_tile(sb_decoder *d, const sb_decode_source *s, int left, int top,
         return rc;
     c->used = ++d->clock;
     uint64_t begin = sb_now();
-    copy_tile(c->pixels, c->width, c->height, d->channels, left, top, side, out);
+    copy_tile(c->pixels, c->width, c->height, d->samples.channels, left, top, side, out);
     *decode_ns += sb_now() - begin;
     return 0;
 }

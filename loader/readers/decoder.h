@@ -1,21 +1,21 @@
 /* decoder.h: tiles out of files, through libvips.
  *
- * Every image is turned upright and converted to 8-bit sRGB (or grey if channels = 1: .2 R + .7 G + .1 B of
- * linear light). An embedded colour profile is followed, alpha is flattened on white, and 16 bits keep their
- * upper 8. Samples of other types are refused, because nobody knows their range; so are images that have more
- * bands than colour and alpha. A random-access image (tiled TIFF) is decoded straight into the given memory
+ * Every image is turned upright and its samples become those that are trained on, 8 bits of each (samples.h).
+ * A random-access image (tiled TIFF) is decoded straight into the given memory
  * and never whole: where decoding fails, only that tile cannot be used. Every other image is decoded whole
- * into the decoder's bounded cache before one of its tiles is delivered: where that fails, or warns (fail_on
- * = warning), the whole image cannot be used. An image whose file or pixels are larger than that cache cannot
- * be used. A tile that reaches over the right or lower edge is completed by mirroring, again and again, the
- * part of it that is inside: it never shows a pixel outside its own square. One decoder belongs to one
- * thread. */
+ * into the decoder's bounded cache before one of its tiles is delivered: where that fails, or warns of
+ * what may matter (data.warnings), the whole image cannot be used. An image whose file or pixels are larger
+ * than that cache cannot be used. A tile that reaches over the right or lower edge is completed by mirroring,
+ * again and again, the part of it that is inside: it never shows a pixel outside its own square. One decoder
+ * belongs to one thread. */
 #ifndef SB_LOADER_READERS_DECODER_H
 #define SB_LOADER_READERS_DECODER_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "loader/keys.h"
 
 typedef struct sb_decoder sb_decoder;
 
@@ -33,11 +33,12 @@ typedef struct {
     int pages;         /* of the file; 1 for an animation */
     int64_t bytes, mtime_ns;
     bool random_access; /* tiles decode without the whole image */
+    int left_out;       /* samples of a pixel of which the file does not say what they are, and not used */
 } sb_decode_header;
 
 /* Starts libvips with one thread, loaders marked untrusted blocked unless `untrusted`. cache_bytes: decoded
  * images kept. */
-int sb_decoder_create(sb_decoder **out, int channels, size_t cache_bytes, bool untrusted);
+int sb_decoder_create(sb_decoder **out, const sb_samples_keys *samples, size_t cache_bytes, bool untrusted);
 /* The largest image, and cache, where nobody says how large: an eighth of the memory that may be used in all,
  * by whomever, so that no other process' needs decide what is trained on. */
 size_t sb_decoder_most(void);

@@ -33,10 +33,10 @@ class Tap:
 class Decoder:
     """build/tests/oracle/decode_tool with a limit on time. `get` gives (head, pixels); pixels is None where the head begins with "bad"."""
 
-    def __init__(self, channels=3, cache_mib=64, untrusted=0, limit_bytes=0):
+    def __init__(self, channels=3, cache_mib=64, untrusted=0, limit_bytes=0, keys=()):
         self.channels = channels
         limit = f"ulimit -v {limit_bytes >> 10}; " if limit_bytes else ""
-        self.process = subprocess.Popen(["bash", "-c", f"{limit}exec {TOOL} {channels} {cache_mib} {untrusted}"], stdin=subprocess.PIPE,
+        self.process = subprocess.Popen(["bash", "-c", f"{limit}exec {TOOL} {channels} {cache_mib} {untrusted} {' '.join(keys)}"], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, bufsize=0)
 
     def _read(self, count, until, deadline):
@@ -77,9 +77,9 @@ def tile_of(image, left, top, side):
     return part[index[0]][:, index[1]]
 
 
-def write_tiff(path, pages, photometric, planar=1, tile=0, extra=(), sample_format=1, colour_map=None, subfile=None, bits=None):
+def write_tiff(path, pages, photometric, planar=1, tile=0, extra=(), sample_format=1, colour_map=None, subfile=None, bits=None, more=()):
     """Uncompressed little-endian TIFF. pages: arrays [height, width, samples]; tile: side of its tiles, 0 strips of 16 rows; bits: of a
-    sample, where the arrays hold packed bytes; subfile: NewSubfileType of each page."""
+    sample, where the arrays hold packed bytes; subfile: NewSubfileType of each page; more: further tags."""
     out, link = bytearray(b"II*\0\0\0\0\0"), 4
     for number, a in enumerate(pages):
         height, width, samples = a.shape
@@ -107,7 +107,7 @@ def write_tiff(path, pages, photometric, planar=1, tile=0, extra=(), sample_form
         tags += [(338, 3, list(extra))] if extra else []
         tags += [(320, 3, list(colour_map))] if colour_map is not None else []
         tags += [(254, 4, [subfile[number]])] if subfile else []
-        tags.sort()
+        tags = sorted([*tags, *more])
         start, entries, tail = len(out), b"", b""
         beyond = start + 2 + 12 * len(tags) + 4
         for tag, kind, values in tags:
