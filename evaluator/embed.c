@@ -174,6 +174,7 @@ static int open_files(embed *e, const char *run_dir, const char *data, char *con
         sb_index_scan(&e->index, &e->config.data, &e->config.loader) != 0)
         return -1;
     sb_index_note_skipped(&e->index);
+    sb_index_note_remarks(&e->index);
     if (check_images(e) != 0)
         return -1;
     e->npy_begun = sb_new_file_begin(&e->npy, e->npy_output.path) == 0;

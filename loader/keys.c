@@ -81,11 +81,15 @@ void sb_range_text(double low, double high, char *out)
     snprintf(out, SB_RANGE_TEXT, "%.10g..%.10g", low, high);
 }
 
-static bool number(const char *text, const char *end, double *out)
+/* All of a text of `length` bytes is a number. */
+static bool number(const char *text, size_t length, double *out)
 {
-    char *stop;
-    *out = strtod(text, &stop);
-    return stop == end && end > text && isfinite(*out);
+    char copy[SB_RANGE_TEXT], *end;
+    if (length == 0 || length >= sizeof copy)
+        return false;
+    snprintf(copy, sizeof copy, "%.*s", (int)length, text);
+    *out = strtod(copy, &end);
+    return *end == '\0' && isfinite(*out);
 }
 
 static int read_range(const sb_config *config, const char *text, sb_samples_keys *out)
@@ -100,8 +104,8 @@ static int read_range(const sb_config *config, const char *text, sb_samples_keys
         }
     const char *middle = strstr(text, "..");
     out->range = SB_RANGE_GIVEN;
-    return middle && number(text, middle, &out->low) &&
-                   number(middle + 2, middle + strlen(middle), &out->high) && out->low < out->high
+    return middle && number(text, (size_t)(middle - text), &out->low) &&
+                   number(middle + 2, strlen(middle + 2), &out->high) && out->low < out->high
                ? 0
                : sb_fail("%s: data.range = %s: must be auto, full, percentile, or A..B with A below B, as "
                          "0..4095",

@@ -321,6 +321,8 @@ static void print_report(const sb_index *x, const sb_data_keys *data, int test_t
            whole_held);
     for (uint32_t i = 0; i < x->count; i++)
         print_row(&x->images[i]);
+    for (uint32_t i = 0; i < x->remark_count; i++)
+        printf("note: %s\n", x->remarks[i]);
     if (x->skipped_count > 0)
         printf("not used: %" PRIu32 " files\n", x->skipped_count);
     for (uint32_t i = 0; i < x->skipped_count; i++)
@@ -338,6 +340,7 @@ static int freeze(const sb_index *x, const sb_data_keys *data, const char *run_d
     for (uint32_t i = 0; i < x->count; i++)
         files += x->images[i].file == i;
     sb_index_note_skipped(x);
+    sb_index_note_remarks(x);
     if (x->skipped_count > data->max_bad * files)
         return sb_fail("%" PRIu32 " of %.0f images in %s cannot be used, more than data.max_bad = %g allows: "
                        "mend or remove the files, or raise "
@@ -349,6 +352,8 @@ static int freeze(const sb_index *x, const sb_data_keys *data, const char *run_d
         if (sb_quarantine_append(run_dir, x->skipped[i].path, x->skipped[i].page, NULL,
                                  x->skipped[i].reason) != 0)
             return -1;
+    if (x->range[0] != '\0' && sb_config_settle_run(run_dir, "data.range", x->range) != 0)
+        return -1;
     return sb_index_write(x, run_dir);
 }
 

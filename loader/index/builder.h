@@ -11,6 +11,8 @@ typedef struct {
     sb_image image;
     bool held; /* by the manifest's split */
     int line;  /* of the manifest; 0: none */
+    bool wide; /* as its page's header says */
+    int left_out;
 } sb_row;
 
 typedef struct {

@@ -23,6 +23,12 @@ void sb_index_note_skipped(const sb_index *x)
         sb_note("not used: %" PRIu32 " files more", x->skipped_count - NOTED_MAX);
 }
 
+void sb_index_note_remarks(const sb_index *x)
+{
+    for (uint32_t i = 0; i < x->remark_count; i++)
+        sb_note("%s", x->remarks[i]);
+}
+
 uint32_t sb_index_changed(const sb_index *x)
 {
     uint32_t changed = 0, touched = 0;
@@ -151,5 +157,8 @@ void sb_index_free(sb_index *x)
         free(x->skipped[i].reason);
     }
     free(x->skipped);
+    for (uint32_t i = 0; i < x->remark_count; i++)
+        free(x->remarks[i]);
+    free(x->remarks);
     *x = (sb_index){ 0 };
 }

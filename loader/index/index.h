@@ -80,6 +80,9 @@ typedef struct {
     uint64_t samples; /* training samples an epoch */
     sb_skipped *skipped;
     uint32_t skipped_count;
+    char range[SB_RANGE_TEXT]; /* what a scan found for data.range; "": nothing that the key does not say */
+    char **remarks;            /* of a scan, on what its samples mean; clean text */
+    uint32_t remark_count;
 } sb_index;
 
 /* Scans data->path. Files that libvips cannot open, and names that are not UTF-8, are left out and
@@ -96,6 +99,9 @@ const char *sb_index_name(const sb_index *index, const sb_image *image, char *ou
 
 /* Notes the first few of `skipped` by name. */
 void sb_index_note_skipped(const sb_index *index);
+
+/* Notes the remarks. */
+void sb_index_note_remarks(const sb_index *index);
 
 /* Notes the first few images whose file has another size than indexed, and how many have only another time.
  * Returns how many there are. */

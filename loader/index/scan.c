@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "loader/index/names.h"
+#include "loader/index/ranges.h"
 #include "loader/index/scan.h"
 #include "proto/error.h"
 
@@ -56,6 +57,8 @@ int sb_index_scan(sb_index *out, const sb_data_keys *data, const sb_loader_keys 
         sb_builder_sort(&b);
         rc = sb_scan_look(&b, decoder);
     }
+    if (rc == 0)
+        rc = sb_scan_ranges(&b, decoder, &data->samples);
     sb_decoder_destroy(&decoder);
     if (rc == 0 && b.count == 0)
         rc = sb_fail("data.path = %s: no image that can be used%s%s", path, out->skipped_count ? "; " : "",

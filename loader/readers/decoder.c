@@ -259,7 +259,13 @@ int sb_decoder_probe(sb_decoder *d, const char *path, int page, sb_decode_header
         out->pages = tiff ? vips_image_get_n_pages(image) : 1;
         out->random_access = tile > 0 && tile <= d->cache_bytes && vips_image_get_orientation(image) <= 1;
         const sb_samples_file stored = { path, page, file, bytes };
-        rc = sb_samples_normalise(&image, &d->samples, &stored, &out->left_out) == 0 ? 0 : fail_vips(path);
+        sb_samples_keys samples = d->samples;
+        if (samples.range == SB_RANGE_PERCENTILE) { /* it is not known yet, and no pixel is decoded */
+            samples.range = SB_RANGE_GIVEN;
+            samples.high = 1;
+        }
+        out->wide = sb_samples_wide(image);
+        rc = sb_samples_normalise(&image, &samples, &stored, &out->left_out) == 0 ? 0 : fail_vips(path);
     }
     if (rc == 0) {
         out->width = image->Xsize;
@@ -503,6 +509,30 @@ static int decode_region(sb_decoder *d, const sb_decode_source *s, int left, int
     if (image)
         g_object_unref(image);
     *decode_ns += sb_now() - begin;
+    return rc;
+}
+
+int sb_decoder_look(sb_decoder *d, const sb_decode_source *s, sb_levels *levels)
+{
+    uint8_t *file = NULL;
+    size_t bytes = 0;
+    VipsImage *image = NULL;
+    int rc = s->random_access ? 0 : read_file(s, &file, &bytes);
+    if (rc == 0 && s->random_access)
+        rc = vips_tiffload(s->path, &image, "access", VIPS_ACCESS_RANDOM, "page", s->page, NULL) != 0 &&
+                     fail_vips(s->path)
+                 ? 1
+                 : 0;
+    else if (rc == 0)
+        rc = (image = open_memory(&d->samples, s->path, s->page, file, bytes)) ? 0 : 1;
+    const sb_samples_file stored = { s->path, s->page, file, bytes };
+    if (rc == 0 && sb_samples_look(&image, &d->samples, &stored, s->random_access, levels) != 0) {
+        fail_vips(s->path);
+        rc = 1;
+    }
+    if (image)
+        g_object_unref(image);
+    free(file);
     return rc;
 }
 

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "loader/keys.h"
+#include "loader/readers/levels.h"
 
 typedef struct sb_decoder sb_decoder;
 
@@ -33,6 +34,7 @@ typedef struct {
     int pages;         /* of the file; 1 for an animation */
     int64_t bytes, mtime_ns;
     bool random_access; /* tiles decode without the whole image */
+    bool wide;          /* samples are not 8 bits: their range is a question (sb_decoder_look) */
     int left_out;       /* samples of a pixel of which the file does not say what they are, and not used */
 } sb_decode_header;
 
@@ -48,6 +50,10 @@ void sb_decoder_destroy(sb_decoder **decoder);
 
 /* Reads the header of a page, no pixels. -1: the file cannot be used. */
 int sb_decoder_probe(sb_decoder *decoder, const char *path, int page, sb_decode_header *out);
+
+/* Takes samples of an image, before they are spread over a range, into *levels (levels.h). 0; 1: the image
+ * cannot be used; -1: a fault of the process. */
+int sb_decoder_look(sb_decoder *decoder, const sb_decode_source *source, sb_levels *levels);
 
 /* Writes the tile [side, side, channels] at (left, top). 0; 1: the image cannot be used (sb_error says why);
  * 2: this tile cannot; -1: a fault of the process (memory, descriptors). read_ns and decode_ns are added to;

@@ -67,14 +67,33 @@ typedef struct {
                     first from a wrong place */
 } meaning;
 
+/* m: room for what the file is read from. NULL: it cannot be. */
+static TIFF *open_tiff(const sb_samples_file *f, memory *m)
+{
+    *m = (memory){ .data = f->data, .bytes = f->bytes };
+    TIFF *file = f->bytes == 0 ? TIFFOpen(f->path, "rm")
+                               : TIFFClientOpen(f->path, "rm", m, memory_read, memory_write, memory_seek,
+                                                memory_close, memory_size, NULL, NULL);
+    if (file && TIFFSetDirectory(file, (tdir_t)f->page))
+        return file;
+    if (file)
+        TIFFClose(file);
+    return NULL;
+}
+
+static void close_tiff(TIFF *file)
+{
+    if (file)
+        TIFFClose(file);
+    vips_error_clear(); /* libvips takes libtiff's messages */
+}
+
 static meaning meaning_of_tiff(const sb_samples_file *f)
 {
-    memory m = { .data = f->data, .bytes = f->bytes };
+    memory m;
     meaning is = { .alpha = -1 };
-    TIFF *file = f->bytes == 0 ? TIFFOpen(f->path, "rm")
-                               : TIFFClientOpen(f->path, "rm", &m, memory_read, memory_write, memory_seek,
-                                                memory_close, memory_size, NULL, NULL);
-    if (file && TIFFSetDirectory(file, (tdir_t)f->page)) {
+    TIFF *file = open_tiff(f, &m);
+    if (file) {
         uint16_t samples = 1, extra_count = 0, *extra = NULL;
         TIFFGetFieldDefaulted(file, TIFFTAG_SAMPLESPERPIXEL, &samples);
         TIFFGetFieldDefaulted(file, TIFFTAG_EXTRASAMPLES, &extra_count, &extra);
@@ -92,23 +111,38 @@ static meaning meaning_of_tiff(const sb_samples_file *f)
             if (extra[i] == EXTRASAMPLE_ASSOCALPHA || extra[i] == EXTRASAMPLE_UNASSALPHA)
                 is.alpha = samples - extra_count + i;
     }
-    if (file)
-        TIFFClose(file);
-    vips_error_clear(); /* libvips takes libtiff's messages */
+    close_tiff(file);
     return is;
+}
+
+/* The largest value that its samples are said to have; 0: nothing is said. */
+static double most_of_tiff(const sb_samples_file *f)
+{
+    memory m;
+    double most = 0;
+    TIFF *file = open_tiff(f, &m);
+    if (file && TIFFGetField(file, TIFFTAG_SMAXSAMPLEVALUE, &most) != 1)
+        most = 0;
+    close_tiff(file);
+    return most;
+}
+
+static bool is_tiff(VipsImage *image)
+{
+    const char *loader = "";
+    if (vips_image_get_string(image, VIPS_META_LOADER, &loader) != 0)
+        vips_error_clear();
+    return strncmp(loader, "tiff", 4) == 0;
 }
 
 /* Other formats say what they have by the number of their samples: alpha comes last. */
 static meaning meaning_of(VipsImage *image, const sb_samples_file *file)
 {
     const VipsInterpretation type = vips_image_get_interpretation(image);
-    const char *loader = "";
-    if (vips_image_get_string(image, VIPS_META_LOADER, &loader) != 0)
-        vips_error_clear();
     const bool certain = image->Coding != VIPS_CODING_NONE || image->Bands == 1 ||
                          (image->Bands == 3 && type != VIPS_INTERPRETATION_B_W &&
                           type != VIPS_INTERPRETATION_GREY16 && type != VIPS_INTERPRETATION_MULTIBAND);
-    if (strncmp(loader, "tiff", 4) == 0 && !certain)
+    if (!certain && is_tiff(image))
         return meaning_of_tiff(file);
     const bool grey = type == VIPS_INTERPRETATION_B_W || type == VIPS_INTERPRETATION_GREY16 ||
                       image->Bands == 1;
@@ -328,8 +362,9 @@ static int to_16_bits(VipsImage **image, const sb_samples_keys *keys, bool store
     if (keys->range != SB_RANGE_GIVEN) {
         if (format == VIPS_FORMAT_USHORT || (light && !stored))
             return 0;
-        /* A percentile is not known yet while it is looked for. */
-        if (keys->range == SB_RANGE_AUTO || (keys->range == SB_RANGE_FULL && floats))
+        if (keys->range == SB_RANGE_PERCENTILE)
+            return refuse("data.range=percentile: nothing was found while indexing: data.range=A..B says it");
+        if (keys->range == SB_RANGE_AUTO || floats)
             return refuse(
                 "%s samples have no known range: data.range=A..B says what is black and what is white, "
                 "data.range=percentile finds it",
@@ -344,6 +379,12 @@ static int to_16_bits(VipsImage **image, const sb_samples_keys *keys, bool store
     return 0;
 }
 
+/* Samples are taken as they are stored, and are no colour? */
+static bool are_stored(const sb_samples_keys *keys)
+{
+    return keys->band_count > 0 || (keys->channels != 1 && keys->channels != 3);
+}
+
 /* ---- all of it -------------------------------------------------------------------------------------------- */
 
 static int to_colour(VipsImage **image, int channels)
@@ -355,6 +396,12 @@ static int to_colour(VipsImage **image, int channels)
              vips_icc_transform(*image, &next, "srgb", "embedded", TRUE, "input_profile", "cmyk", NULL));
     else if (vips_image_get_typeof(*image, VIPS_META_ICC_NAME) && profile_matters(*image))
         STEP(image, vips_icc_transform(*image, &next, "srgb", "embedded", TRUE, NULL));
+    if (vips_image_get_interpretation(*image) == VIPS_INTERPRETATION_GREY16 &&
+        (*image)->BandFmt ==
+            VIPS_FORMAT_USHORT) { /* libvips' way to 8 bits of grey is by colour, and rounds */
+        STEP(image, vips_cast(*image, &next, VIPS_FORMAT_UCHAR, "shift", TRUE, NULL));
+        STEP(image, vips_copy(*image, &next, "interpretation", VIPS_INTERPRETATION_B_W, NULL));
+    }
     if (vips_image_get_interpretation(*image) != wanted)
         STEP(image, vips_colourspace(*image, &next, wanted, NULL));
     if (vips_image_hasalpha(*image)) { /* no other sample is left beside the colour */
@@ -381,7 +428,7 @@ static int to_colour(VipsImage **image, int channels)
 int sb_samples_normalise(VipsImage **image, const sb_samples_keys *keys, const sb_samples_file *file,
                          int *left_out)
 {
-    const bool stored = keys->band_count > 0 || (keys->channels != 1 && keys->channels != 3);
+    const bool stored = are_stored(keys);
     const meaning is = meaning_of(*image, file);
     int unknown = 0;
     if (is.planes)
@@ -398,6 +445,109 @@ int sb_samples_normalise(VipsImage **image, const sb_samples_keys *keys, const s
     if ((*image)->BandFmt != VIPS_FORMAT_UCHAR)
         STEP(image, vips_cast(*image, &next, VIPS_FORMAT_UCHAR, "shift", TRUE, NULL));
     return 0;
+}
+
+/* ---- a look ----------------------------------------------------------------------------------------------- */
+
+bool sb_samples_wide(const VipsImage *image) { return image->BandFmt != VIPS_FORMAT_UCHAR; }
+
+static double value_at(const VipsPel *row, size_t i, VipsBandFormat format)
+{
+    switch (format) {
+    case VIPS_FORMAT_UCHAR: return row[i];
+    case VIPS_FORMAT_CHAR: return ((const int8_t *)row)[i];
+    case VIPS_FORMAT_USHORT: return ((const uint16_t *)row)[i];
+    case VIPS_FORMAT_SHORT: return ((const int16_t *)row)[i];
+    case VIPS_FORMAT_UINT: return ((const uint32_t *)row)[i];
+    case VIPS_FORMAT_INT: return ((const int32_t *)row)[i];
+    case VIPS_FORMAT_FLOAT: return (double)((const float *)row)[i];
+    default: return ((const double *)row)[i];
+    }
+}
+
+/* The pixels of an area at every `step` of both sides. */
+static int take_samples(VipsRegion *region, VipsRect area, int step, sb_levels *l)
+{
+    const VipsImage *image = region->im;
+    if (vips_region_prepare(region, &area) != 0)
+        return -1;
+    for (int y = area.top; y < area.top + area.height; y += step) {
+        const VipsPel *row = VIPS_REGION_ADDR(region, area.left, y);
+        for (int x = 0; x < area.width; x += step)
+            for (int c = 0; c < image->Bands && l->count + l->not_finite < SB_LEVELS_SAMPLES; c++) {
+                const double value = value_at(row, (size_t)x * (size_t)image->Bands + (size_t)c,
+                                              image->BandFmt);
+                if (isfinite(value))
+                    l->values[l->count++] = value;
+                else
+                    l->not_finite++;
+            }
+    }
+    return 0;
+}
+
+/* Spots across the image, of so many pixels a side that all of them are taken. */
+static int look_at_spots(VipsRegion *region, sb_levels *l)
+{
+    enum { ACROSS = 3 };
+    const VipsImage *image = region->im;
+    const int side = (int)sqrt((double)SB_LEVELS_SAMPLES / (ACROSS * ACROSS * image->Bands)),
+              width = image->Xsize < side ? image->Xsize : side,
+              height = image->Ysize < side ? image->Ysize : side;
+    for (int i = 0; i < ACROSS * ACROSS; i++) {
+        const VipsRect spot = {
+            .left = (int)((int64_t)(image->Xsize - width) * (i % ACROSS + 1) / (ACROSS + 1)),
+            .top = (int)((int64_t)(image->Ysize - height) * (i / ACROSS + 1) / (ACROSS + 1)),
+            .width = width,
+            .height = height
+        };
+        if (take_samples(region, spot, 1, l) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* From the top to the bottom, since there is no other way. */
+static int look_at_rows(VipsRegion *region, sb_levels *l)
+{
+    const VipsImage *image = region->im;
+    const double all = (double)image->Xsize * image->Ysize * image->Bands;
+    const int step = (int)ceil(sqrt(all / SB_LEVELS_SAMPLES));
+    for (int top = 0; top < image->Ysize; top += step)
+        if (take_samples(region, (VipsRect){ 0, top, image->Xsize, 1 }, step, l) != 0)
+            return -1;
+    return 0;
+}
+
+int sb_samples_look(VipsImage **image, const sb_samples_keys *keys, const sb_samples_file *file,
+                    bool random_access, sb_levels *l)
+{
+    const meaning is = meaning_of(*image, file);
+    const bool stored = are_stored(keys);
+    double *values = l->values;
+    int unused;
+    *l = (sb_levels){ .values = values, .wide = sb_samples_wide(*image) };
+    if ((stored ? choose_bands(image, keys) : choose_colour(image, is, &unused)) != 0)
+        return -1;
+    if (!stored && (is_defined(*image) || vips_band_format_iscomplex((*image)->BandFmt)))
+        return 0; /* nothing is in question */
+    if (!stored && (*image)->Bands > is.colours)
+        STEP(image, vips_extract_band(*image, &next, 0, "n", is.colours, NULL));
+    const VipsBandFormat format = (*image)->BandFmt;
+    full_range(format, &l->low, &l->high);
+    l->format_high = vips_band_format_isint(format) ? l->high : 0;
+    l->light = !stored && keys->range != SB_RANGE_GIVEN && l->format_high == 0 &&
+               vips_image_get_interpretation(*image) == VIPS_INTERPRETATION_scRGB;
+    if (l->wide && keys->range == SB_RANGE_GIVEN) {
+        l->low = keys->low;
+        l->high = keys->high;
+    }
+    l->said = format == VIPS_FORMAT_USHORT && is_tiff(*image) ? most_of_tiff(file) : 0;
+    VipsRegion *region = vips_region_new(*image);
+    const int rc = !region ? -1 : random_access ? look_at_spots(region, l) : look_at_rows(region, l);
+    if (region)
+        g_object_unref(region);
+    return rc;
 }
 
 /* ---- warnings --------------------------------------------------------------------------------------------- */

@@ -16,6 +16,7 @@
 #include <vips/vips.h>
 
 #include "loader/keys.h"
+#include "loader/readers/levels.h"
 
 /* A page of a file, in memory or (bytes 0) under its path. */
 typedef struct {
@@ -31,6 +32,15 @@ typedef struct {
  * are not used, of which the file does not say what they are. */
 int sb_samples_normalise(VipsImage **image, const sb_samples_keys *keys, const sb_samples_file *file,
                          int *left_out);
+
+/* Whether the samples are of more than 8 bits each, or floats, so that their range is a question. */
+bool sb_samples_wide(const VipsImage *image);
+
+/* Takes samples of the image, as it was opened, into *levels, whose `values` are the caller's: those that
+ * would become channels, but for alpha. From a few places where any can be read (random_access), else from
+ * rows and columns of all of it. -1 with libvips' error. Takes *image as sb_samples_normalise does. */
+int sb_samples_look(VipsImage **image, const sb_samples_keys *keys, const sb_samples_file *file,
+                    bool random_access, sb_levels *levels);
 
 /* Which of its reader's warnings fail an image; `loader` is libvips' name of the reader's class. */
 VipsFailOn sb_samples_fail_on(const sb_samples_keys *keys, const char *loader);
