@@ -176,6 +176,7 @@ static int open_files(embed *e, const char *run_dir, const char *data, char *con
         sb_index_scan(&e->index, &e->config.data, &e->config.loader, false) != 0)
         return -1;
     sb_index_note_left_out(&e->index);
+    sb_index_note_remarks(&e->index);
     if (check_images(e) != 0)
         return -1;
     e->npy_begun = sb_new_file_begin(&e->npy, e->npy_output.path) == 0;
@@ -196,7 +197,7 @@ static int setup(embed *e, const char *run_dir, int threads)
     sb_shape tile = sb_view_tile(e->tile, e->tile, channels);
     if (sb_device_cpu(&e->device, threads) != 0 ||
         sb_encoder_create(&e->encoder, e->device, &e->config, e->side) != 0 ||
-        sb_decoder_create(&e->decoder, channels, sb_index_largest(&e->index, channels),
+        sb_decoder_create(&e->decoder, &e->config.data.samples, sb_index_largest(&e->index, channels),
                           e->config.data.untrusted) != 0 ||
         e->device->alloc(e->device, sb_view_scratch(e->device, tile, 1, e->side), &e->scratch) != 0)
         return -1;

@@ -73,7 +73,7 @@ int sb_gallery_create(sb_gallery *g, sb_device *device, const sb_index *index, c
     g->clean = sb_zeroed((size_t)wanted * (size_t)(1 + g->distorted), bytes, "the views of held-out tiles");
     int rc = pixels && g->clean ? 0 : -1;
     if (rc == 0)
-        rc = sb_decoder_create(&decoder, config->data.channels,
+        rc = sb_decoder_create(&decoder, &config->data.samples,
                                sb_index_largest(index, config->data.channels), config->data.untrusted);
     sb_shape tile_shape = sb_view_tile(tile, tile, g->channels);
     if (rc == 0)

@@ -146,7 +146,7 @@ static int contact(const sb_evaluation *e)
     if (rc == 0 &&
         (sheet_create(&s, 1 + c->view_count, rows, side < CELL_MAX ? side : CELL_MAX) != 0 ||
          sb_order_create(&order, &e->index, &e->sampling) != 0 ||
-         sb_decoder_create(&decoder, c->data.channels, sb_index_largest(&e->index, c->data.channels),
+         sb_decoder_create(&decoder, &c->data.samples, sb_index_largest(&e->index, c->data.channels),
                            c->data.untrusted) != 0 ||
          e->device->alloc(e->device, sb_view_scratch(e->device, shape, 1, side), &scratch) != 0))
         rc = -1;

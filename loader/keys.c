@@ -1,6 +1,7 @@
 /* keys.c: see keys.h. */
 #include "loader/keys.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,13 @@ static const sb_key data_keys[] = {
     SB_KEY_INT(sb_data_keys, tile, "1024", 16, 16384, "side of a tile, in pixels of the image"),
     SB_KEY_INT(sb_data_keys, view, "128", 16, 1024, "side of a view that names no size"),
     SB_KEY_INT(sb_data_keys, window, "16", 1, 1 << 20, "images whose tiles are mixed with one another"),
-    SB_KEY_INT(sb_data_keys, channels, "3", 1, 3, "3: colour, 1: grey"),
+    SB_KEY_INT(sb_data_keys, channels, "3", 1, SB_CHANNELS_MAX,
+               "3: colour, 1: grey; others: samples as stored"),
+    SB_KEY_TEXT(sb_data_keys, bands, "",
+                "which samples of a pixel, as 4,1,2 (from 1); as stored, no profile, no alpha"),
+    SB_KEY_TEXT(sb_data_keys, range, "auto",
+                "what becomes black and white of samples that are not 8 bits: auto, full, A..B, percentile"),
+    SB_KEY_CHOICE(sb_data_keys, warnings, "refuse", "refuse|accept", "of the decoder that may matter"),
     SB_KEY_CHOICE(sb_data_keys, place, "random", "random|grid", "where tiles lie"),
     SB_KEY_INT(sb_data_keys, tiles_per_image, "1", 1, 1 << 20,
                "multiplies the tiles of an image in an epoch"),
@@ -71,6 +78,62 @@ static int read_guides(const sb_config *config, sb_data_keys *data)
     }
 }
 
+void sb_range_text(double low, double high, char *out)
+{
+    snprintf(out, SB_RANGE_TEXT, "%.10g..%.10g", low, high);
+}
+
+/* All of a text of `length` bytes is a number. */
+static bool number(const char *text, size_t length, double *out)
+{
+    char copy[SB_RANGE_TEXT], *end;
+    if (length == 0 || length >= sizeof copy)
+        return false;
+    snprintf(copy, sizeof copy, "%.*s", (int)length, text);
+    *out = strtod(copy, &end);
+    return *end == '\0' && isfinite(*out);
+}
+
+static int read_range(const sb_config *config, const char *text, sb_samples_keys *out)
+{
+    static const char *const names[] = {
+        [SB_RANGE_AUTO] = "auto", [SB_RANGE_FULL] = "full", [SB_RANGE_PERCENTILE] = "percentile"
+    };
+    for (int i = 0; i <= SB_RANGE_PERCENTILE; i++)
+        if (names[i] && strcmp(text, names[i]) == 0) {
+            out->range = (sb_range)i;
+            return 0;
+        }
+    const char *middle = strstr(text, "..");
+    out->range = SB_RANGE_GIVEN;
+    return middle && number(text, (size_t)(middle - text), &out->low) &&
+                   number(middle + 2, strlen(middle + 2), &out->high) && out->low < out->high
+               ? 0
+               : sb_fail("%s: data.range = %s: must be auto, full, percentile, or A..B with A below B, as "
+                         "0..4095",
+                         sb_config_place(config, "data.range"), text);
+}
+
+static int read_bands(const sb_config *config, const char *text, sb_samples_keys *out)
+{
+    const char *place = sb_config_place(config, "data.bands");
+    for (const char *at = text; *at; at += *at == ',') {
+        char *end;
+        const long band = strtol(at, &end, 10);
+        if (end == at || band < 1 || band > UINT16_MAX || (*end && (*end != ',' || !end[1])))
+            return sb_fail("%s: data.bands = %s: numbers of samples are expected, from 1, as 4,1,2", place,
+                           text);
+        if (out->band_count == SB_CHANNELS_MAX)
+            return sb_fail("%s: data.bands = %s: more than %d samples", place, text, SB_CHANNELS_MAX);
+        out->bands[out->band_count++] = (int)band;
+        at = end;
+    }
+    return out->band_count == 0 || out->band_count == out->channels
+               ? 0
+               : sb_fail("%s: data.bands = %s: as many samples as data.channels = %d (%s) are expected",
+                         place, text, out->channels, sb_config_place(config, "data.channels"));
+}
+
 int sb_loader_keys_read(const sb_config *config, sb_data_keys *data, sb_loader_keys *loader)
 {
     if (sb_config_fill(config, &sb_data_table, data) != 0 ||
@@ -82,10 +145,11 @@ int sb_loader_keys_read(const sb_config *config, sb_data_keys *data, sb_loader_k
     char whole[PATH_MAX];
     if (realpath(data->path, whole))
         memcpy(data->path, whole, sizeof whole);
-    if (data->channels == 2)
-        return sb_fail("%s: data.channels = 2: must be 3 (colour) or 1 (grey)",
-                       sb_config_place(config, "data.channels"));
-    return 0;
+    data->samples = (sb_samples_keys){ .channels = data->channels, .warnings = data->warnings };
+    return read_range(config, data->range, &data->samples) != 0 ||
+                   read_bands(config, data->bands, &data->samples) != 0
+               ? -1
+               : 0;
 }
 
 int sb_loader_keys_of_run(const char *run_dir, sb_data_keys *data, sb_loader_keys *loader)

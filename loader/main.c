@@ -287,7 +287,7 @@ static int serve(const char *run_dir)
     int rc = -1;
     if (sb_stop_install() == 0 && sb_process_die_with_supervisor() == 0 && install_fault_handler() == 0 &&
         sb_loader_keys_of_run(run_dir, &l.data, &l.keys) == 0 && open_index(&l, run_dir) == 0 &&
-        sb_decoder_create(&l.decoder, l.data.channels, cache_bytes(&l, 0), l.data.untrusted) == 0 &&
+        sb_decoder_create(&l.decoder, &l.data.samples, cache_bytes(&l, 0), l.data.untrusted) == 0 &&
         sb_socket_connect(&l.socket, run_dir, "augment") == 0) {
         current_decoder = l.decoder;
         rc = serve_loop(&l);
@@ -340,6 +340,8 @@ static void print_report(const sb_index *x, const sb_data_keys *data, int test_t
            whole_held);
     for (uint32_t i = 0; i < x->count; i++)
         print_row(x, &x->images[i]);
+    for (uint32_t i = 0; i < x->remark_count; i++)
+        printf("note: %s\n", x->remarks[i]);
     if (x->skipped_count > 0)
         printf("not used: %" PRIu32 " files\n", x->skipped_count);
     for (uint32_t i = 0; i < x->skipped_count; i++)
@@ -367,6 +369,7 @@ static int freeze(const sb_index *x, const sb_data_keys *data, const char *run_d
     for (uint32_t i = 0; i < x->count; i++)
         files += x->images[i].file == i;
     sb_index_note_left_out(x);
+    sb_index_note_remarks(x);
     if (x->skipped_count > data->max_bad * files)
         return sb_fail("%" PRIu32 " of %.0f images in %s cannot be used, more than data.max_bad = %g allows: "
                        "mend or remove the files, or raise "
@@ -378,6 +381,8 @@ static int freeze(const sb_index *x, const sb_data_keys *data, const char *run_d
         if (sb_quarantine_append(run_dir, x->skipped[i].path, x->skipped[i].page, NULL,
                                  x->skipped[i].reason) != 0)
             return -1;
+    if (x->range[0] != '\0' && sb_config_settle_run(run_dir, "data.range", x->range) != 0)
+        return -1;
     return sb_index_write(x, run_dir);
 }
 

@@ -16,6 +16,7 @@
 
 #define VIEWS "views.N" /* the section of a table whose keys each entry of the list has */
 #define VIEW_PREFIX "views."
+#define CONFIG_MAX (1 << 20) /* bytes of a file */
 #define PLACE_MAX (PATH_MAX + 32)
 #define COMMAND_LINE "command line"
 
@@ -694,6 +695,49 @@ char *sb_config_text(const sb_config *config, const sb_key_table *const *tables,
         return NULL;
     }
     return t.data;
+}
+
+/* The line of a file's text in which a key was set, as its place says; NULL: not "KEY: VALUE" in a line of
+ * its own. */
+static char *line_of(char *file, const char *place, const char *name)
+{
+    const char *number = strrchr(place, ':'), *key = strrchr(name, '.');
+    char *line = file;
+    key = key ? key + 1 : name;
+    for (long n = number ? strtol(number + 1, NULL, 10) : 0; n > 1 && line; n--)
+        line = (line = strchr(line, '\n')) ? line + 1 : NULL;
+    if (!number || !line)
+        return NULL;
+    line += strspn(line, " ");
+    return strncmp(line, key, strlen(key)) == 0 && line[strlen(key)] == ':' ? line + strlen(key) + 1 : NULL;
+}
+
+int sb_config_settle_run(const char *run_dir, const char *name, const char *value)
+{
+    char path[PATH_MAX], *file = NULL, *at = NULL;
+    size_t bytes;
+    text t = { 0 };
+    sb_config config;
+    int rc = sb_config_read_run(&config, run_dir);
+    if (rc == 0)
+        rc = sb_rundir_path(path, run_dir, "config.yaml");
+    if (rc == 0)
+        rc = sb_file_read(path, CONFIG_MAX, &file, &bytes);
+    if (rc == 0 && !(at = line_of(file, sb_config_place(&config, name), name)))
+        rc = sb_fail("%s: %s = %s was found and has no line of its own there: set it", path, name, value);
+    if (rc == 0) {
+        const size_t rest = strcspn(at, "\n");
+        const char *tail = at[rest] ? at + rest + 1 : "";
+        *at = '\0';
+        say(&t, "%s ", file);
+        say_quoted(&t, value);
+        say(&t, "\n%s", tail);
+        rc = t.failed ? sb_fail("out of memory for %s", path) : sb_file_replace(path, t.data, strlen(t.data));
+    }
+    free(t.data);
+    free(file);
+    sb_config_free(&config);
+    return rc;
 }
 
 /* ---- differences --------------------------------------------------------------------------------------- */

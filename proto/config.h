@@ -49,6 +49,10 @@ int sb_config_suggest(sb_config *config, const char *place, const char *assignme
 /* Replaces a key's value by one that follows from it (0: chosen). The place of the old value stays. */
 int sb_config_settle(sb_config *config, const char *name, const char *value);
 
+/* The same in the file of a run directory, in which every key has a line; nothing else of it changes. The
+ * value is written as it is: a word or numbers. */
+int sb_config_settle_run(const char *run_dir, const char *name, const char *value);
+
 /* Checks that every key that was set is in a table, and that the table allows its value. A key that belongs
  * only to a choice that was not made is refused; the error names the choices it belongs to. `tables` ends
  * with NULL. What was set for a section becomes its own key's (sb_key_table). A path becomes whole: "~/" is

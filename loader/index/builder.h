@@ -13,6 +13,8 @@ typedef struct {
     bool held;     /* by the manifest's split */
     int line;      /* of the manifest; 0: none */
     uint32_t twin; /* the first row of a file of the same content that comes before; UINT32_MAX: none */
+    bool wide;     /* as its page's header says */
+    int left_out;
 } sb_row;
 
 typedef struct {

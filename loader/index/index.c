@@ -34,6 +34,12 @@ void sb_index_note_left_out(const sb_index *x)
             x->twins, x->twin_first, x->twin_other);
 }
 
+void sb_index_note_remarks(const sb_index *x)
+{
+    for (uint32_t i = 0; i < x->remark_count; i++)
+        sb_note("%s", x->remarks[i]);
+}
+
 uint32_t sb_index_changed(const sb_index *x)
 {
     uint32_t changed = 0, touched = 0;
@@ -149,5 +155,8 @@ void sb_index_free(sb_index *x)
     free(x->passed);
     free(x->twin_first);
     free(x->twin_other);
+    for (uint32_t i = 0; i < x->remark_count; i++)
+        free(x->remarks[i]);
+    free(x->remarks);
     *x = (sb_index){ 0 };
 }

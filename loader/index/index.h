@@ -111,6 +111,9 @@ typedef struct {
     uint32_t passed_count;
     uint32_t twins;                /* files of the same content as one before */
     char *twin_first, *twin_other; /* two such names; NULL: there is none */
+    char range[SB_RANGE_TEXT]; /* what a scan found for data.range; "": nothing that the key does not say */
+    char **remarks;            /* of a scan, on what its samples mean; clean text */
+    uint32_t remark_count;
 } sb_index;
 
 /* Scans data->path. Files that libvips cannot open, and names that are not UTF-8, are left out and stand in
@@ -144,6 +147,9 @@ bool sb_index_same_file(const sb_index *index, const sb_image *a, const sb_image
 /* Notes what is not used: the first few of `skipped` by name, `passed` in numbers; and that files are equal.
  */
 void sb_index_note_left_out(const sb_index *index);
+
+/* Notes the remarks. */
+void sb_index_note_remarks(const sb_index *index);
 
 /* Notes the first few images whose file has another size than indexed, and how many have only another time.
  * Returns how many there are. */

@@ -45,6 +45,8 @@ static int take_page(const sb_builder *b, sb_row *row, int page, const sb_decode
     m->width = h->width;
     m->height = h->height;
     m->random_access = h->random_access;
+    row->wide = h->wide;
+    row->left_out = h->left_out;
     return 0;
 }
 

@@ -26,7 +26,14 @@
 typedef struct {
     char path[PATH_MAX];
     bool claims;
+    bool levels;             /* samples of an image are asked for, and not what the file is */
+    sb_decode_source source; /* of that image, but for its path */
 } request;
+
+typedef struct {
+    int32_t verdict; /* 0: `levels.count` values follow */
+    sb_levels levels;
+} levels_answer;
 
 static int write_all(int fd, const void *data, size_t bytes)
 {
@@ -57,6 +64,7 @@ typedef struct {
     const sb_prober *prober;
     sb_decoder *decoder;
     uint8_t *pixels; /* of a tile */
+    double *values;  /* [SB_LEVELS_SAMPLES] */
     int socket;
 } child;
 
@@ -85,7 +93,9 @@ static int answer_page(const child *c, const char *path, int page, const sb_deco
                                       .pages = all->count,
                                       .bytes = all->bytes,
                                       .mtime_ns = all->mtime_ns,
-                                      .random_access = p->random_access } };
+                                      .random_access = p->random_access,
+                                      .wide = p->wide,
+                                      .left_out = p->left_out } };
     const sb_decode_source source = { .path = path,
                                       .page = page,
                                       .bytes = all->bytes,
@@ -140,6 +150,17 @@ static int answer(const child *c, const request *r)
     return rc;
 }
 
+static int answer_levels(const child *c, const request *r)
+{
+    sb_decode_source source = r->source;
+    levels_answer out = { .levels = { .values = c->values } };
+    source.path = r->path;
+    out.verdict = sb_decoder_look(c->decoder, &source, &out.levels);
+    if (write_all(c->socket, &out, sizeof out) != 0)
+        return -1;
+    return out.verdict != 0 ? 0 : write_all(c->socket, c->values, out.levels.count * sizeof *c->values);
+}
+
 /* Serves until the parent closes its end. */
 static void serve(const sb_prober *p, int socket)
 {
@@ -147,10 +168,12 @@ static void serve(const sb_prober *p, int socket)
     child c = { .prober = p, .socket = socket };
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     c.pixels = sb_zeroed((size_t)TRIED * TRIED, (size_t)p->data->channels, "a tile");
-    if (c.pixels &&
-        sb_decoder_create(&c.decoder, p->data->channels, p->cache_bytes, p->data->untrusted) == 0 &&
+    c.values = sb_grown(NULL, SB_LEVELS_SAMPLES, sizeof *c.values, "samples of a page");
+    if (c.pixels && c.values &&
+        sb_decoder_create(&c.decoder, &p->data->samples, p->cache_bytes, p->data->untrusted) == 0 &&
         write_all(socket, "", 1) == 0) /* it is ready */
-        while (read_all(socket, &r, sizeof r) == 0 && answer(&c, &r) == 0)
+        while (read_all(socket, &r, sizeof r) == 0 &&
+               (r.levels ? answer_levels(&c, &r) : answer(&c, &r)) == 0)
             continue;
     _exit(0);
 }
@@ -272,4 +295,24 @@ int sb_prober_look(sb_prober *p, const char *path, bool claims, sb_probe *out)
     if (rc > 0)
         blame(p, path, rc == 2, out);
     return rc < 0 ? -1 : 0;
+}
+
+int sb_prober_levels(sb_prober *p, const sb_decode_source *source, sb_levels *levels)
+{
+    static request r;
+    double *values = levels->values;
+    levels_answer in;
+    r = (request){ .levels = true, .source = *source };
+    snprintf(r.path, sizeof r.path, "%s", source->path);
+    if (start(p) != 0)
+        return -1;
+    if (write_all(p->socket, &r, sizeof r) != 0 || !speaks(p) || read_all(p->socket, &in, sizeof in) != 0 ||
+        (in.verdict == 0 && (in.levels.count > SB_LEVELS_SAMPLES ||
+                             read_all(p->socket, values, in.levels.count * sizeof *values) != 0))) {
+        reap(p, true); /* it crashed, or hangs: serving says so */
+        return 1;
+    }
+    *levels = in.levels;
+    levels->values = values;
+    return in.verdict == 0 ? 0 : 1;
 }

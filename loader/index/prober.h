@@ -42,6 +42,10 @@ typedef struct {
  * answer's pages are the prober's until the next. -1: a fault of the process. */
 int sb_prober_look(sb_prober *prober, const char *path, bool claims, sb_probe *out);
 
+/* Takes samples of an image (sb_decoder_look) into *levels, whose values are the caller's. 0; 1: they cannot
+ * be had; -1. */
+int sb_prober_levels(sb_prober *prober, const sb_decode_source *source, sb_levels *levels);
+
 void sb_prober_end(sb_prober *prober);
 
 #endif

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "loader/index/names.h"
+#include "loader/index/ranges.h"
 #include "loader/index/scan.h"
 #include "proto/error.h"
 
@@ -99,6 +100,8 @@ int sb_index_scan(sb_index *out, const sb_data_keys *data, const sb_loader_keys 
         rc = sb_builder_sort(&b);
     if (rc == 0)
         rc = sb_scan_look(&b, &prober);
+    if (rc == 0)
+        rc = sb_scan_ranges(&b, &prober);
     sb_prober_end(&prober);
     if (rc == 0)
         rc = sb_scan_twins(&b);

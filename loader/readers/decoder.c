@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "loader/readers/reader.h"
+#include "loader/readers/warnings.h"
 #include "proto/error.h"
 #include "proto/memory.h"
 #include "proto/process.h"
@@ -13,13 +14,6 @@
 #define KEPT_BLOCK (32 << 20) /* the most that glibc takes */
 #define KEPT_IN_ALL (256 << 20)
 #define TRIED 256 /* pixels: the side of a tile that is tried */
-
-/* What matters of a warning fails the decoding and is in its error; the rest (unknown TIFF tags) would fill
- * the log, tile by tile. */
-static void drop_warning(const gchar *domain, GLogLevelFlags level, const gchar *message, gpointer data)
-{
-    (void)domain, (void)level, (void)message, (void)data;
-}
 
 /* Decoders take and give back the same tens of megabytes for every image. Left to itself the allocator
  * returns them to the system each time. */
@@ -30,7 +24,7 @@ static void keep_memory(void)
     mallopt(M_TRIM_THRESHOLD, KEPT_IN_ALL);
 }
 
-int sb_decoder_create(sb_decoder **out, int channels, size_t cache_bytes, bool untrusted)
+int sb_decoder_create(sb_decoder **out, const sb_samples_keys *samples, size_t cache_bytes, bool untrusted)
 {
     if (VIPS_INIT("smallbatch") != 0) {
         sb_reader_fail("libvips");
@@ -39,12 +33,12 @@ int sb_decoder_create(sb_decoder **out, int channels, size_t cache_bytes, bool u
     vips_concurrency_set(1);
     vips_cache_set_max(0);
     vips_block_untrusted_set(!untrusted);
-    g_log_set_handler("VIPS", G_LOG_LEVEL_WARNING, drop_warning, NULL);
+    sb_warnings_take();
     keep_memory();
     sb_decoder *d = sb_zeroed(1, sizeof *d, "a decoder");
     if (!d)
         return -1;
-    d->channels = channels;
+    d->samples = *samples;
     d->cache.most = cache_bytes;
     *out = d;
     return 0;
@@ -91,11 +85,23 @@ int sb_decoder_try(sb_decoder *d, const sb_decode_source *s)
 {
     const int shorter = s->width < s->height ? s->width : s->height, side = shorter < TRIED ? shorter : TRIED;
     uint64_t ignored = 0;
-    uint8_t *pixels = sb_grown(NULL, (size_t)side * (size_t)side, (size_t)d->channels, "a tile's pixels");
+    uint8_t *pixels = sb_grown(NULL, (size_t)side * (size_t)side, (size_t)d->samples.channels,
+                               "a tile's pixels");
     if (!pixels)
         return SB_DECODE_FAULT;
     const int verdict = sb_decoder_tile(d, s, (s->width - side) / 2, (s->height - side) / 2, side, pixels,
                                         &ignored, &ignored);
     free(pixels);
     return verdict;
+}
+
+int sb_decoder_look(sb_decoder *d, const sb_decode_source *s, sb_levels *levels)
+{
+    sb_source from;
+    int rc = sb_source_open(&from, s->path, s->bytes, &d->reading);
+    if (rc != 0)
+        return rc;
+    rc = sb_source_verdict(&from, sb_reader_look(d, s, &from, levels));
+    sb_source_close(&from);
+    return rc;
 }

@@ -1,15 +1,13 @@
 /* decoder.h: tiles out of files, through libvips.
  *
- * Every image is turned upright and converted to 8-bit sRGB (or grey if channels = 1: .2 R + .7 G + .1 B of
- * linear light). An embedded colour profile is followed, alpha is flattened on white, and 16 bits keep their
- * upper 8. Samples of other types are refused, because nobody knows their range; so are images that have more
- * bands than colour and alpha. A random-access image (tiled TIFF) is decoded straight into the given memory
+ * Every image is turned upright and its samples become those that are trained on, 8 bits of each (samples.h).
+ * A random-access image (tiled TIFF) is decoded straight into the given memory
  * and never whole: where decoding fails, only that tile cannot be used. Every other image is decoded whole
- * into the decoder's bounded cache before one of its tiles is delivered: where that fails, or warns (fail_on
- * = warning), the whole image cannot be used. An image whose file or pixels are larger than that cache cannot
- * be used. A tile that reaches over the right or lower edge is completed by mirroring, again and again, the
- * part of it that is inside: it never shows a pixel outside its own square. One decoder belongs to one
- * thread.
+ * into the decoder's bounded cache before one of its tiles is delivered: where that fails, or warns of
+ * what may matter (data.warnings), the whole image cannot be used. An image whose file or pixels are larger
+ * than that cache cannot be used. A tile that reaches over the right or lower edge is completed by mirroring,
+ * again and again, the part of it that is inside: it never shows a pixel outside its own square. One decoder
+ * belongs to one thread.
  *
  * Files are read, never mapped (source.h), a file of one image at once, of a TIFF what is asked for. What a
  * call returns says whose fault a failure is, and sb_error says what: sb_decode_verdict. */
@@ -19,6 +17,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "loader/keys.h"
+#include "loader/readers/levels.h"
 
 typedef struct sb_decoder sb_decoder;
 
@@ -45,6 +46,8 @@ typedef struct {
     int pages;         /* of the file; 1 for an animation */
     int64_t bytes, mtime_ns;
     bool random_access; /* tiles decode without the whole image */
+    bool wide;          /* samples are not 8 bits: their range is a question (sb_decoder_look) */
+    int left_out;       /* samples of a pixel of which the file does not say what they are, and not used */
 } sb_decode_header;
 
 /* What a page is, by what it and its file say: an image of its own, a smaller copy of another page (a level
@@ -61,8 +64,9 @@ typedef enum {
 
 typedef struct {
     sb_page_kind kind;
-    int width, height; /* upright; 0: it cannot be used, or is no image of its own */
-    bool random_access;
+    int width, height;        /* upright; 0: it cannot be used, or is no image of its own */
+    bool random_access, wide; /* as in sb_decode_header */
+    int left_out;
     char *reason; /* why it cannot be used, with the path, or what says that it is no image; else NULL */
 } sb_decode_page;
 
@@ -78,7 +82,7 @@ const char *sb_page_kind_name(sb_page_kind kind);
 
 /* Starts libvips with one thread, loaders marked untrusted blocked unless `untrusted`. cache_bytes: decoded
  * images kept. */
-int sb_decoder_create(sb_decoder **out, int channels, size_t cache_bytes, bool untrusted);
+int sb_decoder_create(sb_decoder **out, const sb_samples_keys *samples, size_t cache_bytes, bool untrusted);
 /* The largest image, and cache, where nobody says how large: an eighth of the memory that may be used in all,
  * by whomever, so that no other process' needs decide what is trained on. */
 size_t sb_decoder_most(void);
@@ -99,6 +103,9 @@ void sb_decode_pages_free(sb_decode_pages *pages);
 
 /* Decodes a small tile in the middle of the image, to see whether that can be done. As sb_decoder_tile. */
 int sb_decoder_try(sb_decoder *decoder, const sb_decode_source *source);
+
+/* Takes samples of an image, before they are spread over a range, into *levels (levels.h). 0; 1; 3; -1. */
+int sb_decoder_look(sb_decoder *decoder, const sb_decode_source *source, sb_levels *levels);
 
 /* Writes the tile [side, side, channels] at (left, top). A verdict: 0; 1; 2; 3; -1. read_ns and decode_ns are
  * added to: the time in which the disk was waited for, and the rest. */

@@ -48,7 +48,7 @@ const char *sb_page_kind_name(sb_page_kind kind)
 /* Whether an image that is decoded whole has room. bytes: of its file, where that is read at once. 0; 1. */
 static int check_room(const sb_decoder *d, const char *path, int width, int height, int64_t bytes)
 {
-    const double needed = (double)width * height * d->channels, most = (double)d->cache.most;
+    const double needed = (double)width * height * d->samples.channels, most = (double)d->cache.most;
     if (needed <= most && (double)bytes <= most)
         return 0;
     sb_fail("%s: %d x %d pixels in %lld bytes do not fit %zu MiB (loader.cache_mb; auto: an eighth of the "
@@ -57,12 +57,21 @@ static int check_room(const sb_decoder *d, const char *path, int width, int heig
     return 1;
 }
 
-/* The size of an opened image, which it frees, as it is trained on. 0; 1. */
-static int measure(const sb_decoder *d, const char *path, VipsImage *image, int *width, int *height)
+/* What an opened image, which it frees, is as it is trained on: its size, and what is open about its samples.
+ * 0; 1. */
+static int measure(const sb_decoder *d, sb_source *from, VipsImage *image, sb_decode_page *out)
 {
-    const int rc = sb_samples_normalise(&image, d->channels) == 0 ? 0 : sb_reader_fail(path);
-    *width = image->Xsize;
-    *height = image->Ysize;
+    sb_samples_keys samples = d->samples;
+    if (samples.range == SB_RANGE_PERCENTILE) { /* it is not known yet, and no pixel is decoded */
+        samples.range = SB_RANGE_GIVEN;
+        samples.high = 1;
+    }
+    out->wide = sb_samples_wide(image);
+    const int rc = sb_samples_normalise(&image, &samples, from, &out->left_out) == 0
+                       ? 0
+                       : sb_reader_fail(from->path);
+    out->width = image->Xsize;
+    out->height = image->Ysize;
     g_object_unref(image);
     return rc;
 }
@@ -75,10 +84,11 @@ static VipsImage *open_header(const sb_decoder *d, sb_source *from, uint8_t **fi
 {
     VipsSource *source = sb_source_for_vips(from);
     VipsImage *image = NULL;
-    const bool stream = source && vips_foreign_find_load_source(source) != NULL;
+    const char *loader = source ? vips_foreign_find_load_source(source) : NULL;
+    const bool stream = loader != NULL;
     if (stream)
         image = vips_image_new_from_source(source, "", "access", VIPS_ACCESS_SEQUENTIAL, "fail_on",
-                                           VIPS_FAIL_ON_WARNING, NULL);
+                                           sb_samples_fail_on(&d->samples, loader), NULL);
     if (source)
         g_object_unref(source);
     if (stream && !image)
@@ -95,14 +105,14 @@ static VipsImage *open_header(const sb_decoder *d, sb_source *from, uint8_t **fi
     }
     if (sb_source_whole(from, file) != 0)
         return NULL;
-    return sb_reader_open(from->path, *file, (size_t)from->bytes);
+    return sb_reader_open(&d->samples, from->path, *file, (size_t)from->bytes);
 }
 
 static int look_at_file(const sb_decoder *d, sb_source *from, sb_decode_page *out)
 {
     uint8_t *file = NULL;
     VipsImage *image = open_header(d, from, &file);
-    int rc = image ? measure(d, from->path, image, &out->width, &out->height) : 1;
+    int rc = image ? measure(d, from, image, out) : 1;
     if (rc == 0)
         rc = check_room(d, from->path, out->width, out->height, from->bytes);
     free(file);
@@ -181,12 +191,12 @@ static int ask_libvips(looker *l, const structure *s, int64_t at, sb_decode_page
 {
     const sb_decoder *d = l->decoder;
     sb_pages_show(&l->shown, at);
-    VipsImage *image = sb_reader_open_tiff(&l->shown, VIPS_ACCESS_RANDOM);
+    VipsImage *image = sb_reader_open_tiff(&d->samples, &l->shown, VIPS_ACCESS_RANDOM);
     if (!image)
         return 1;
     const tmsize_t tile = s->tile_width > 0 ? TIFFTileSize(l->tiff) : 0;
     out->random_access = tile > 0 && (size_t)tile <= d->cache.most && vips_image_get_orientation(image) <= 1;
-    const int rc = measure(d, l->shown.path, image, &out->width, &out->height);
+    const int rc = measure(d, &l->shown, image, out);
     return rc != 0 || out->random_access ? rc : check_room(d, l->shown.path, out->width, out->height, 0);
 }
 
@@ -211,6 +221,8 @@ static int look_at_page(looker *l, int page, int64_t at, sb_decode_page *out, bo
         out->width = same->width;
         out->height = same->height;
         out->random_access = same->random_access;
+        out->wide = same->wide;
+        out->left_out = same->left_out;
         return 0;
     }
     const int rc = ask_libvips(l, &s, at, out);
@@ -355,6 +367,8 @@ int sb_decoder_probe(sb_decoder *d, const char *path, int page, sb_decode_header
     out->width = found.width;
     out->height = found.height;
     out->random_access = found.random_access;
+    out->wide = found.wide;
+    out->left_out = found.left_out;
     return rc;
 }
 

@@ -7,48 +7,65 @@
 #include "loader/readers/jpeg.h"
 #include "loader/readers/pixels.h"
 #include "loader/readers/reader.h"
+#include "loader/readers/warnings.h"
 #include "proto/error.h"
 
-/* The pixels of an opened image, which it frees. file: where the whole file is in memory, else NULL. 0; 1;
- * -1. */
-static int decode(sb_decoder *d, const sb_decode_source *s, VipsImage *opened, const uint8_t *file,
-                  sb_cached *out)
+/* The pixels of an opened image, which it frees, into `pixels`. file: where the whole file is in memory, else
+ * NULL. 0; 1. */
+static int decode(const sb_samples_keys *samples, const sb_decode_source *s, VipsImage *opened,
+                  sb_source *from, const uint8_t *file, uint8_t *pixels)
 {
-    const size_t size = (size_t)s->width * (size_t)s->height * (size_t)d->channels;
     VipsImage *image = opened;
     g_object_ref(image);
-    int rc = sb_reader_normalise(d, s, &image);
-    if (rc == 0 && !(out->pixels = sb_cache_take(&d->cache, size, &out->bytes)))
-        rc = -1;
+    int rc = sb_reader_normalise(samples, s, from, &image);
     const bool plain = rc == 0 && file && image == opened && strncmp(sb_reader_loader(image), "jpeg", 4) == 0;
-    if (rc == 0 &&
-        !(plain && sb_jpeg_pixels(file, (size_t)s->bytes, s->width, s->height, d->channels, out->pixels)) &&
-        sb_pixels_write(image, out->pixels) != 0)
+    sb_warnings_forget();
+    const int direct = plain ? sb_jpeg_pixels(file, (size_t)s->bytes, s->width, s->height, samples->channels,
+                                              pixels)
+                             : 1;
+    if (direct < 0 && samples->warnings == SB_WARNINGS_REFUSE) {
+        sb_context("%s", s->path);
+        rc = 1;
+    }
+    if (rc == 0 && direct != 0 && sb_pixels_write(image, pixels) != 0)
         rc = sb_reader_fail(s->path);
+    if (rc == 0 && !file && sb_warnings_check(samples, s->path) != 0)
+        rc = 1;
     g_object_unref(opened);
     g_object_unref(image);
     return rc;
 }
 
-static int read_page(sb_decoder *d, const sb_decode_source *s, sb_source *from, sb_cached *out)
+static int read_page(sb_decoder *d, const sb_decode_source *s, sb_source *from, uint8_t *pixels)
 {
     int64_t at;
     const int rc = sb_pages_find(&d->chains, from, s->page, &at);
     if (rc != 0)
         return rc;
     sb_pages_show(from, at);
-    VipsImage *image = sb_reader_open_tiff(from, VIPS_ACCESS_SEQUENTIAL);
-    return image ? decode(d, s, image, NULL, out) : 1;
+    VipsImage *image = sb_reader_open_tiff(&d->samples, from, VIPS_ACCESS_SEQUENTIAL);
+    return image ? decode(&d->samples, s, image, from, NULL, pixels) : 1;
 }
 
-static int read_file(sb_decoder *d, const sb_decode_source *s, sb_source *from, sb_cached *out)
+static int decode_file(const sb_samples_keys *samples, const sb_decode_source *s, sb_source *from,
+                       const uint8_t *file, uint8_t *pixels)
+{
+    VipsImage *image = sb_reader_open(samples, s->path, file, (size_t)s->bytes);
+    return image ? decode(samples, s, image, from, file, pixels) : 1;
+}
+
+static int read_file(const sb_decoder *d, const sb_decode_source *s, sb_source *from, uint8_t *pixels)
 {
     uint8_t *file;
     int rc = sb_source_whole(from, &file);
     if (rc != 0)
         return rc;
-    VipsImage *image = sb_reader_open(s->path, file, (size_t)s->bytes);
-    rc = image ? decode(d, s, image, file, out) : 1;
+    rc = decode_file(&d->samples, s, from, file, pixels);
+    if (rc == 1 && sb_jpeg_sound(file, (size_t)s->bytes)) { /* its warnings are of those that never matter */
+        sb_samples_keys lenient = d->samples;
+        lenient.warnings = SB_WARNINGS_ACCEPT;
+        rc = decode_file(&lenient, s, from, file, pixels);
+    }
     free(file);
     return rc;
 }
@@ -56,7 +73,7 @@ static int read_file(sb_decoder *d, const sb_decode_source *s, sb_source *from, 
 /* Decodes the image into the cache. A verdict. */
 static int read_image(sb_decoder *d, const sb_decode_source *s, const sb_cached **out)
 {
-    const size_t size = (size_t)s->width * (size_t)s->height * (size_t)d->channels;
+    const size_t size = (size_t)s->width * (size_t)s->height * (size_t)d->samples.channels;
     sb_cached image = { .path = (char *)s->path, .page = s->page, .width = s->width, .height = s->height };
     sb_source from;
     if (size > d->cache.most) {
@@ -68,7 +85,10 @@ static int read_image(sb_decoder *d, const sb_decode_source *s, const sb_cached 
     if (rc != 0)
         return rc;
     sb_cache_make_room(&d->cache, size);
-    rc = sb_pages_tiff(&from) ? read_page(d, s, &from, &image) : read_file(d, s, &from, &image);
+    image.pixels = sb_cache_take(&d->cache, size, &image.bytes);
+    rc = !image.pixels          ? SB_DECODE_FAULT
+         : sb_pages_tiff(&from) ? read_page(d, s, &from, image.pixels)
+                                : read_file(d, s, &from, image.pixels);
     if (rc != SB_DECODE_FAULT)
         rc = sb_source_verdict(&from, rc);
     sb_source_close(&from);
@@ -85,6 +105,6 @@ int sb_whole_tile(sb_decoder *d, const sb_decode_source *s, int left, int top, i
     const sb_cached *image = sb_cache_find(&d->cache, s->path, s->page);
     const int rc = image ? SB_DECODE_OK : read_image(d, s, &image);
     if (rc == 0)
-        sb_pixels_tile(image->pixels, image->width, image->height, d->channels, left, top, side, out);
+        sb_pixels_tile(image->pixels, image->width, image->height, d->samples.channels, left, top, side, out);
     return rc;
 }

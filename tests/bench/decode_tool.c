@@ -98,7 +98,9 @@ int main(int argc, char **argv)
     int rc = 0;
     if (tiled) {
         b.pixels = malloc((size_t)b.side * (size_t)b.side * 3);
-        rc = !b.pixels || sb_decoder_create(&b.decoder, 3, CACHE_BYTES, false) != 0 || look(&b) != 0;
+        rc = !b.pixels ||
+             sb_decoder_create(&b.decoder, &(sb_samples_keys){ .channels = 3 }, CACHE_BYTES, false) != 0 ||
+             look(&b) != 0;
     }
     if (rc == 0)
         rc = bench_serve(tiled ? tiles : whole, &b, 0);

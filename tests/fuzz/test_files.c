@@ -147,7 +147,7 @@ static bool read_index(const uint8_t *data, size_t bytes)
 
 static int scan_manifest(sb_index *out)
 {
-    static sb_data_keys data = { .tile = 64, .channels = 3 };
+    static sb_data_keys data = { .tile = 64, .channels = 3, .samples = { .channels = 3 } };
     const sb_loader_keys keys = { .timeout = 60 };
     assert_int_equal(sb_rundir_path(data.path, folder, "manifest.csv"), 0);
     return sb_index_scan(out, &data, &keys, false);

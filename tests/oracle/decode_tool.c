@@ -5,8 +5,8 @@
  * "KIND\tWIDTH\tHEIGHT\tRANDOM_ACCESS\t REASON\n". BYTES replaces the file's size as indexed where it is not
  * 0; REPEAT decodes as often.
  *
- * usage: decode_tool CHANNELS CACHE_MIB UNTRUSTED; decode_tool profile NAME FILE writes one of libvips' own
- * colour profiles. */
+ * usage: decode_tool CHANNELS CACHE_MIB UNTRUSTED [KEY=VALUE...]; decode_tool profile NAME FILE writes one of
+ * libvips' own colour profiles. */
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -98,18 +98,43 @@ static int write_profile(const char *name, const char *path)
     return rc;
 }
 
+/* What of the keys concerns samples. */
+static int read_samples(char **assignments, const char *channels, sb_samples_keys *out)
+{
+    char own[64];
+    sb_config config;
+    sb_data_keys data;
+    sb_loader_keys loader;
+    sb_config_init(&config);
+    snprintf(own, sizeof own, "data.channels=%s", channels);
+    int rc = sb_config_set(&config, own) != 0 || sb_config_set(&config, "data.path=/") != 0 ? -1 : 0;
+    for (; rc == 0 && *assignments; assignments++)
+        rc = sb_config_set(&config, *assignments);
+    if (rc == 0)
+        rc = sb_loader_keys_read(&config, &data, &loader);
+    if (rc == 0)
+        *out = data.samples;
+    sb_config_free(&config);
+    return rc;
+}
+
 int main(int argc, char **argv)
 {
     sb_decoder *decoder = NULL;
     char line[PATH_MAX + 256];
-    int channels = argc > 1 ? atoi(argv[1]) : 0;
-    int rc = argc != 4 ? sb_fail("usage: decode_tool CHANNELS CACHE_MIB UNTRUSTED")
-             : strcmp(argv[1], "profile") == 0
-                 ? write_profile(argv[2], argv[3])
-                 : sb_decoder_create(&decoder, channels, (size_t)atoi(argv[2]) << 20, atoi(argv[3]) != 0);
+    sb_samples_keys samples;
+    int rc;
+    if (argc == 4 && strcmp(argv[1], "profile") == 0)
+        rc = write_profile(argv[2], argv[3]);
+    else if (argc < 4)
+        rc = sb_fail("usage: decode_tool CHANNELS CACHE_MIB UNTRUSTED [KEY=VALUE...]");
+    else
+        rc = read_samples(argv + 4, argv[1], &samples) != 0
+                 ? -1
+                 : sb_decoder_create(&decoder, &samples, (size_t)atoi(argv[2]) << 20, atoi(argv[3]) != 0);
     while (rc == 0 && decoder && fgets(line, sizeof line, stdin)) {
         line[strcspn(line, "\n")] = '\0';
-        rc = answer(decoder, channels, line);
+        rc = answer(decoder, samples.channels, line);
         fflush(stdout);
     }
     sb_decoder_destroy(&decoder);

@@ -33,10 +33,10 @@ class Tap:
 class Decoder:
     """build/tests/oracle/decode_tool with a limit on time. `get` gives (head, pixels); pixels is None where the head begins with "bad"."""
 
-    def __init__(self, channels=3, cache_mib=64, untrusted=0, limit_bytes=0, **environment):
+    def __init__(self, channels=3, cache_mib=64, untrusted=0, limit_bytes=0, keys=(), **environment):
         self.channels = channels
         limit = f"ulimit -v {limit_bytes >> 10}; " if limit_bytes else ""
-        self.process = subprocess.Popen(["bash", "-c", f"{limit}exec {TOOL} {channels} {cache_mib} {untrusted}"], stdin=subprocess.PIPE,
+        self.process = subprocess.Popen(["bash", "-c", f"{limit}exec {TOOL} {channels} {cache_mib} {untrusted} {' '.join(keys)}"], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, bufsize=0, env={**os.environ, **environment})
 
     def _read(self, count, until, deadline):
@@ -93,10 +93,10 @@ def tile_of(image, left, top, side):
     return part[index[0]][:, index[1]]
 
 
-def write_tiff(path, pages, photometric, planar=1, tile=0, extra=(), sample_format=1, colour_map=None, subfile=None, bits=None, said=None, order="<",
+def write_tiff(path, pages, photometric, planar=1, tile=0, extra=(), sample_format=1, colour_map=None, subfile=None, bits=None, more=(), said=None, order="<",
                big=False):
     """Uncompressed TIFF. pages: arrays [height, width, samples]; tile: side of its tiles, 0 strips of 16 rows, or a list of one for each page; bits: of
-    a sample, where the arrays hold packed bytes; subfile: NewSubfileType of each page; said: further tags of each page, as {tag: text or float};
+    a sample, where the arrays hold packed bytes; subfile: NewSubfileType of each page; more: further tags; said: further tags of each page, as {tag: text or float};
     order: of bytes, "<" or ">"; big: BigTIFF. Arrays are in the machine's order, so that those of more than 8 bits go with "<" alone."""
     link, word, step_of = (8, "Q", 20) if big else (4, "I", 12)
     out = bytearray((b"II" if order == "<" else b"MM") + struct.pack(order + "H", 43 if big else 42) +
@@ -129,6 +129,7 @@ def write_tiff(path, pages, photometric, planar=1, tile=0, extra=(), sample_form
         tags += [(320, 3, list(colour_map))] if colour_map is not None else []
         tags += [(254, 4, [subfile[number]])] if subfile and subfile[number] is not None else []
         tags += [(tag, 2, value.encode() + b"\0") if isinstance(value, str) else (tag, 11, [value]) for tag, value in (said[number] if said else {}).items()]
+        tags += more
         tags.sort(key=lambda entry: entry[0])
         start, entries, tail = len(out), b"", b""
         beyond = start + (8 if big else 2) + step_of * len(tags) + struct.calcsize(order + word)

@@ -180,7 +180,7 @@ for case in 'trainer:\n  bach: 3\n|:2: there is no key trainer.bach; the nearest
     'optimiser: {lr: nan}\n|:1: optimiser.lr = nan: must be a number from 0 to 1000' 'seed: 1\nseed: 2\n|:2: seed stands here twice' 'data:\n\tpath: x\n|:2: not YAML' 'data: [1]\n|:1: a single value' \
     '- a\n|:1: keys and values belong here' 'init: "a\\nb"\n|:1: init = .*without line breaks' 'data: {max_bad: 1.1}\n|:1: data.max_bad = 1.1: must be a number from 0 to 1' \
     'seed: 1\nviews: [{}, {}, {}]\n|:2: views: method dcl compares 2 views of a sample, not 3' \
-    'loader: {timeout: 0}\n|:1: loader.timeout = 0: must be a number from 0.1 to 86400' 'data: {channels: 2}\n|:1: data.channels = 2: must be 3' \
+    'loader: {timeout: 0}\n|:1: loader.timeout = 0: must be a number from 0.1 to 86400' 'data: {channels: 9}\n|:1: data.channels = 9: must be a whole number from 1 to 8' \
     'views: [{crop_min: 0.5, crop_max: 0.4}, {}]\n|:1: views.0.crop_min = 0.5: must not be above views.0.crop_max = 0.4 (.*/wrong.yaml:1)' 'seed: 99999999999999999999\n|:1: seed = 9'; do
     ok "refused: ${case%%|*}" wrong "${case%%|*}" "${case#*|}"
 done
