@@ -457,7 +457,7 @@ static const char *oldest_order(const sb_dispatch *d, int number, char *out)
             (!oldest || j->assigned_at < oldest->assigned_at))
             oldest = j;
     }
-    return oldest ? path_of(d, oldest->tile.image, out) : strcpy(out, "nothing");
+    return oldest ? path_of(d, oldest->tile.image, out) : "nothing";
 }
 
 /* A signal to a loader that is to die. */

@@ -39,11 +39,16 @@ ended() {
     [ $status -eq "$2" ] && [ -z "$(find "$work" -name '*.tmp-*' -o -name '*.part')" ]
 }
 
-# The scan opens a file once; then it is decoded.
+# A file is opened last when it is decoded. Before that the scan opens it, as often as it likes.
 embed_ended() {
+    local opened
+    rm -f "$work"/x.* "$work/counter"
+    LD_PRELOAD=$work/fault.so FAULT=open:19 FAULT_PROGRAM="sb_evaluator embed" FAULT_FILE=07.jpg FAULT_COUNTER=$work/counter FAULT_SKIP=1000 FAULT_TIMES=1 \
+        ./run embed "$work/run" "$work/images" -o "$work/x.npy" data.view=16 || return 1
+    opened=$(stat -c %s "$work/counter")
     rm -f "$work"/x.*
     echo old >"$work/x.npy"
-    stopped_at 07.jpg 1 ./run embed "$work/run" "$work/images" -o "$work/x.npy" data.view=16 && ended "$@" && [ "$(cat "$work/x.npy")" = old ] && [ ! -e "$work/x.csv" ]
+    stopped_at 07.jpg $((opened - 1)) ./run embed "$work/run" "$work/images" -o "$work/x.npy" data.view=16 && ended "$@" && [ "$(cat "$work/x.npy")" = old ] && [ ! -e "$work/x.csv" ]
 }
 
 # While gnuplot waits for what it is to draw.
