@@ -64,7 +64,7 @@ static void put(sheet *s, int column, int row, const uint8_t *view, int side, in
                                        (size_t)(column * pitch + FRAME + x)) *
                                           3;
             for (int c = 0; c < 3; c++)
-                to[c] = from[channels == 3 ? c : 0];
+                to[c] = from[channels >= 3 ? c : 0];
         }
     }
 }

@@ -246,7 +246,8 @@ static bool resizable(const taking *t, const wanted *w)
     if (table_in_file(t, w).side > 0)
         return true;
     return w->entry->stem && w->found->dims == 4 && w->tensor.dims == 4 && is[0] == be[0] &&
-           (is[1] == be[1] || is[1] == 1 || be[1] == 1) && is[1] > 0 && is[2] > 0 && is[3] > 0;
+           (is[1] == be[1] || is[1] == 1 || be[1] == 1 || (is[1] == 3 && be[1] > 3)) && is[1] > 0 &&
+           is[2] > 0 && is[3] > 0;
 }
 
 /* Row for row; tables of one shape may be of other tokens. */
@@ -543,6 +544,8 @@ static const char *rule_of(const taking *t, const wanted *w)
     }
     if (is[1] > be[1])
         return size ? ", sums over channels, sums over areas" : ", sums over channels";
+    if (is[1] == 3 && be[1] > 3)
+        return size ? ", the further channels 0, sums over areas" : ", the further channels 0";
     if (is[1] < be[1])
         return size ? ", shared by channels, sums over areas" : ", shared by channels";
     return ", sums over areas";

@@ -4,8 +4,9 @@
  * What matches in name and shape is taken, from f32, f16, bf16 or f64. Filters over pixels (sb_entry.stem) of
  * another size or number of channels are resized:
  *
- *   channels   into 1: their sum; from 1 into c: the filter over c. A grey picture keeps its response. Other
- *              numbers do not match.
+ *   channels   into 1: their sum; from 1 into c: the filter over c. A grey picture keeps its response. From 3
+ *              into more: the first three, the others 0, so that a picture keeps its. Other numbers do not
+ *              match.
  *   size       k into m: value i is the sum of the old ones under [i k / m, (i + 1) k / m), each by how much
  * of it lies there, along each side. The filter keeps its sum, and to a picture that is resampled by m / k it
  * answers as the old one did to the picture.

@@ -93,6 +93,15 @@ static void say_facts(const sb_settings *c, const sb_method *m)
     if (m->kind->momentum)
         snprintf(text + used, sizeof text - used, ", a target that averages over %.0f samples", horizon(m));
     sb_note("method %s: %s", m->kind->name, text);
+    if (c->data.channels > 3)
+        sb_note(
+            "data.channels = %d: jitter, grey and solarise change the first three; crop, flip and blur are "
+            "of all. The first three are normalised as colours, the others as grey",
+            c->data.channels);
+    if (c->data.channels == 2)
+        sb_note("data.channels = 2: jitter, grey and solarise are off: two channels are no colour. Crop, "
+                "flip and "
+                "blur are of both");
     if (c->continuing.enabled)
         sb_note("continue: %" PRId64
                 " steps of the heads alone, then the backbone's learning rate rises in %" PRId64

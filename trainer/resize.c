@@ -2,6 +2,7 @@
 #include "trainer/resize.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 #include "kernels/share/resample.h"
@@ -29,15 +30,17 @@ static double resized(const float *old, int64_t channels, const int64_t *k, int6
 
 void sb_resize_filters(const float *from, const int64_t *is, float *to, const int64_t *be)
 {
-    const int64_t summed = is[1] == be[1] ? 1 : is[1], old = is[2] * is[3];
-    const double share = is[1] == be[1] ? 1 : (double)be[1]; /* one of the two is 1 where they differ */
+    const bool more = is[1] == 3 && be[1] > 3, each = more || is[1] == be[1];
+    const int64_t summed = each ? 1 : is[1], old = is[2] * is[3];
+    const double share = each ? 1 : (double)be[1]; /* one of the two is 1 */
     for (int64_t o = 0; o < be[0]; o++)
         for (int64_t c = 0; c < be[1]; c++)
             for (int64_t y = 0; y < be[2]; y++)
                 for (int64_t x = 0; x < be[3]; x++)
-                    *to++ = (float)(resized(from + (o * is[1] + (is[1] == be[1] ? c : 0)) * old, summed,
-                                            is + 2, y, x, be + 2) /
-                                    share);
+                    *to++ = more && c >= 3 ? 0
+                                           : (float)(resized(from + (o * is[1] + (each ? c : 0)) * old,
+                                                             summed, is + 2, y, x, be + 2) /
+                                                     share);
 }
 
 /* Row i of a table, resized along both axes: the sum over the old grid's places. matrix: [be, is]. */

@@ -12,8 +12,6 @@
 #include "kernels/share/colour.h"
 #include "kernels/share/resample.h"
 
-#define CHANNELS_MAX 3
-
 /* Weights of one axis: output i is the sum over k < count[i] of weight[i taps + k] times input first[i] + k.
  */
 typedef struct {
@@ -24,10 +22,10 @@ typedef struct {
 
 typedef struct {
     axis x, y;
-    float *row;                  /* [tile_width * channels] */
-    float *planes[CHANNELS_MAX]; /* [size * size] each */
-    float *other;                /* [size * size]: blur, luma */
-    float *kernel;               /* [size]: blur */
+    float *row;                          /* [tile_width * channels] */
+    float *planes[SB_VIEW_CHANNELS_MAX]; /* [size * size] each; of channels that are not there the first */
+    float *other;                        /* [size * size]: blur, luma */
+    float *kernel;                       /* [size]: blur */
 } work;
 
 static size_t align(size_t bytes) { return (bytes + 63) / 64 * 64; }
@@ -46,8 +44,12 @@ static size_t lay_out_work(work *w, char *base, const sb_shape *tile, int size)
         HAND_OUT(axes[i]->weight, s * (size_t)axes[i]->taps * sizeof(float));
     }
     HAND_OUT(w->row, (size_t)tile->w * (size_t)tile->c * sizeof(float));
-    for (int c = 0; c < CHANNELS_MAX; c++)
-        HAND_OUT(w->planes[c], s * s * sizeof(float));
+    HAND_OUT(w->planes[0], s * s * sizeof(float));
+    for (int c = 1; c < SB_VIEW_CHANNELS_MAX; c++)
+        if (c < tile->c)
+            HAND_OUT(w->planes[c], s * s * sizeof(float));
+        else
+            w->planes[c] = w->planes[0];
     HAND_OUT(w->other, s * s * sizeof(float));
     HAND_OUT(w->kernel, (s + 4) * sizeof(float));
 #undef HAND_OUT
@@ -102,7 +104,7 @@ static void resize(const work *w, const uint8_t *tile, int tile_width, int chann
         for (int x = 0; x < size; x++) {
             const float *weight = w->x.weight + (size_t)x * (size_t)w->x.taps,
                         *from = w->row + (size_t)w->x.first[x] * (size_t)channels;
-            float sum[CHANNELS_MAX] = { 0 };
+            float sum[SB_VIEW_CHANNELS_MAX] = { 0 };
             for (int k = 0; k < w->x.count[x]; k++)
                 for (int c = 0; c < channels; c++)
                     sum[c] += weight[k] * from[k * channels + c];
@@ -115,16 +117,16 @@ static void resize(const work *w, const uint8_t *tile, int tile_width, int chann
 
 /* ---- colour -------------------------------------------------------------------------------------------- */
 
-static void brightness(const work *w, int channels, size_t count, float factor)
+static void brightness(const work *w, int colours, size_t count, float factor)
 {
-    for (int c = 0; c < channels; c++)
+    for (int c = 0; c < colours; c++)
 #pragma omp simd
         for (size_t i = 0; i < count; i++)
             w->planes[c][i] = sb_clamp01(w->planes[c][i] * factor);
 }
 
 /* The luma's mean is summed in f64 in index order, by 16 lanes. */
-static void contrast(const work *w, int channels, size_t count, float factor)
+static void contrast(const work *w, int colours, size_t count, float factor)
 {
     const float *r = w->planes[0], *g = w->planes[1], *b = w->planes[2];
     double lanes[16] = { 0 }, sum = 0;
@@ -132,14 +134,14 @@ static void contrast(const work *w, int channels, size_t count, float factor)
     for (; i + 16 <= count; i += 16)
 #pragma omp simd
         for (int l = 0; l < 16; l++)
-            lanes[l] += channels == 3 ? sb_luma(r[i + (size_t)l], g[i + (size_t)l], b[i + (size_t)l])
-                                      : r[i + (size_t)l];
+            lanes[l] += colours == 3 ? sb_luma(r[i + (size_t)l], g[i + (size_t)l], b[i + (size_t)l])
+                                     : r[i + (size_t)l];
     for (int l = 0; l < 16; l++)
         sum += lanes[l];
     for (; i < count; i++)
-        sum += channels == 3 ? sb_luma(r[i], g[i], b[i]) : r[i];
+        sum += colours == 3 ? sb_luma(r[i], g[i], b[i]) : r[i];
     float mean = (float)(sum / (double)count);
-    for (int c = 0; c < channels; c++)
+    for (int c = 0; c < colours; c++)
 #pragma omp simd
         for (size_t k = 0; k < count; k++)
             w->planes[c][k] = sb_blend(w->planes[c][k], mean, factor);
@@ -177,9 +179,9 @@ static void grey(const work *w, size_t count)
         r[i] = g[i] = b[i] = sb_luma(r[i], g[i], b[i]);
 }
 
-static void solarise(const work *w, int channels, size_t count, float threshold)
+static void solarise(const work *w, int colours, size_t count, float threshold)
 {
-    for (int c = 0; c < channels; c++)
+    for (int c = 0; c < colours; c++)
 #pragma omp simd
         for (size_t i = 0; i < count; i++)
             w->planes[c][i] = w->planes[c][i] >= threshold ? 1.0f - w->planes[c][i] : w->planes[c][i];
@@ -237,28 +239,29 @@ static void write_out(const work *w, int channels, size_t count, uint8_t *out)
 static void one_view(const work *w, const uint8_t *tile, int tile_width, int channels,
                      const sb_view_params *p, uint8_t *out)
 {
+    const int colours = sb_view_colours(channels);
     size_t count = (size_t)p->size * (size_t)p->size;
     resize(w, tile, tile_width, channels, p);
-    for (int k = 0; p->jitter && k < 4; k++) {
+    for (int k = 0; p->jitter && colours > 0 && k < 4; k++) {
         switch (p->order[k]) {
-        case 0: brightness(w, channels, count, p->brightness); break;
-        case 1: contrast(w, channels, count, p->contrast); break;
+        case 0: brightness(w, colours, count, p->brightness); break;
+        case 1: contrast(w, colours, count, p->contrast); break;
         case 2:
-            if (channels == 3)
+            if (colours == 3)
                 saturation(w, count, p->saturation);
             break;
         default:
-            if (channels == 3)
+            if (colours == 3)
                 hue(w, count, p->hue);
             break;
         }
     }
-    if (p->grey && channels == 3)
+    if (p->grey && colours == 3)
         grey(w, count);
     if (p->blur > 0)
         blur(w, channels, p->size, p->blur);
     if (p->solarise < 2)
-        solarise(w, channels, count, p->solarise);
+        solarise(w, colours, count, p->solarise);
     write_out(w, channels, count, out);
 }
 

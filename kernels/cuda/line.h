@@ -5,25 +5,33 @@
 #include "kernels/cuda/launch.h"
 #include "kernels/op/input.h"
 
-static_assert(SB_INPUT_CHANNELS_MAX == 4, "a channel's numbers are picked from four");
+static_assert(SB_INPUT_CHANNELS_MAX == 8, "a channel's numbers are picked from twice four");
 
 typedef struct {
-    float4 scale, offset;
+    float4 scale[2], offset[2];
 } cuda_line;
 
 static inline cuda_line cuda_line_of(const sb_input_how *how, int channels)
 {
     const sb_input_line l = sb_input_line_of(how, channels);
     cuda_line line;
-    line.scale = make_float4(l.scale[0], l.scale[1], l.scale[2], l.scale[3]);
-    line.offset = make_float4(l.offset[0], l.offset[1], l.offset[2], l.offset[3]);
+    for (int i = 0; i < 2; i++) {
+        const float *s = l.scale + 4 * i, *o = l.offset + 4 * i;
+        line.scale[i] = make_float4(s[0], s[1], s[2], s[3]);
+        line.offset[i] = make_float4(o[0], o[1], o[2], o[3]);
+    }
     return line;
 }
 
 /* An array among a kernel's arguments that is indexed goes to local memory; a select does not. */
-static __device__ inline float of_channel(float4 v, int k)
+static __device__ inline float of_four(float4 v, int k)
 {
     return k == 0 ? v.x : k == 1 ? v.y : k == 2 ? v.z : v.w;
+}
+
+static __device__ inline float of_channel(const float4 *v, int k)
+{
+    return k < 4 ? of_four(v[0], k) : of_four(v[1], k - 4);
 }
 
 static __device__ inline float on_line(cuda_line line, uint8_t pixel, int channel)

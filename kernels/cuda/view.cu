@@ -18,11 +18,11 @@ extern "C" {
 #include "kernels/op/view.h"
 }
 
-#define CHANNELS_MAX 3
+#define CHANNELS_MAX SB_VIEW_CHANNELS_MAX
 #define AT_ONCE 16 /* views of one launch: their parameters are arguments of the kernels */
 
 typedef struct {
-    int tile_width, channels, max_size;
+    int tile_width, channels, colours, max_size; /* colours: sb_view_colours */
     sb_view_params view[AT_ONCE];
     uint8_t *out[AT_ONCE];
     char *scratch;
@@ -54,6 +54,7 @@ static void size_up(batch *b, const sb_shape *tile, int max_size)
     int longer = tile->w > tile->h ? tile->w : tile->h;
     b->tile_width = tile->w;
     b->channels = tile->c;
+    b->colours = sb_view_colours(tile->c);
     b->max_size = max_size;
     b->axis_bytes = sb_cuda_align(2 * size * sizeof(int) + weights_most(longer, max_size) * sizeof(float));
     b->blur_bytes = sb_cuda_align((size_t)sb_blur_width(max_size) * sizeof(float));
@@ -130,7 +131,7 @@ static __global__ void rows(batch b, const uint8_t *tile)
 }
 
 /* One operation of the jitter. */
-static __device__ inline sb_rgb jitter(const sb_view_params *v, int operation, int channels, float mean,
+static __device__ inline sb_rgb jitter(const sb_view_params *v, int operation, int colours, float mean,
                                        sb_rgb p)
 {
     if (operation == 0) {
@@ -141,35 +142,51 @@ static __device__ inline sb_rgb jitter(const sb_view_params *v, int operation, i
         p.r = sb_blend(p.r, mean, v->contrast);
         p.g = sb_blend(p.g, mean, v->contrast);
         p.b = sb_blend(p.b, mean, v->contrast);
-    } else if (operation == 2 && channels == 3) {
+    } else if (operation == 2 && colours == 3) {
         float luma = sb_luma(p.r, p.g, p.b);
         p.r = sb_blend(p.r, luma, v->saturation);
         p.g = sb_blend(p.g, luma, v->saturation);
         p.b = sb_blend(p.b, luma, v->saturation);
-    } else if (operation == 3 && channels == 3) {
+    } else if (operation == 3 && colours == 3) {
         p = sb_turn_hue(p.r, p.g, p.b, v->hue);
     }
     return p;
 }
 
-/* Solarises, rounds and writes pixel i. */
-static __device__ inline void finish(const sb_view_params *v, int channels, size_t i, sb_rgb p, uint8_t *out)
+static __device__ inline void put(uint8_t *out, int channels, size_t i, int channel, float value)
 {
-    float value[CHANNELS_MAX] = { p.r, p.g, p.b };
-    for (int c = 0; c < CHANNELS_MAX; c++) {
+    out[i * (size_t)channels + (size_t)channel] = (uint8_t)(sb_clamp01(value) * 255.0f + 0.5f);
+}
+
+/* Solarises, rounds and writes the colours of pixel i. */
+static __device__ inline void finish(const sb_view_params *v, const batch *b, size_t i, sb_rgb p,
+                                     uint8_t *out)
+{
+    float value[3] = { p.r, p.g, p.b };
+    for (int c = 0; c < 3; c++) {
         float solarised = v->solarise < 2 && value[c] >= v->solarise ? 1.0f - value[c] : value[c];
-        if (c < channels)
-            out[i * (size_t)channels + (size_t)c] = (uint8_t)(sb_clamp01(solarised) * 255.0f + 0.5f);
+        if (c < b->colours)
+            put(out, b->channels, i, c, solarised);
     }
 }
 
-static __device__ inline void store_pixel(const work *w, int channels, size_t i, sb_rgb p)
+static __device__ inline void store_pixel(const work *w, int colours, size_t i, sb_rgb p)
 {
-    w->plane[0][i] = p.r;
-    if (channels == 3) {
+    if (colours > 0)
+        w->plane[0][i] = p.r;
+    if (colours == 3) {
         w->plane[1][i] = p.g;
         w->plane[2][i] = p.b;
     }
+}
+
+/* Of values that lie `pitch` apart. */
+static __device__ inline float one_sum(const float *weight, int count, const float *from, int pitch)
+{
+    float sum = 0;
+    for (int k = 0; k < count; k++)
+        sum += weight[k] * from[k * pitch];
+    return sum;
 }
 
 /* A thread: a pixel. With one channel, r, g and b are the same plane. */
@@ -184,7 +201,10 @@ static __global__ void columns(batch b)
         size_t y = i / size, x = i % size;
         const float *weight = w.x.weight + x * (size_t)sb_resize_taps(v->width, v->size);
         const float *from = w.rows + (y * (size_t)v->width + (size_t)w.x.first[x]) * (size_t)b.channels;
-        int count = w.x.count[x], green = b.channels == 3 ? 1 : 0, blue = b.channels == 3 ? 2 : 0;
+        int count = w.x.count[x], green = b.colours == 3 ? 1 : 0, blue = b.colours == 3 ? 2 : 0;
+        size_t to = y * size + (v->flip ? size - 1 - x : x);
+        for (int c = b.colours; c < b.channels; c++)
+            w.plane[c][to] = one_sum(weight, count, from + c, b.channels) * (1.0f / 255.0f);
         sb_rgb p = {};
         for (int k = 0; k < count; k++, from += b.channels) {
             p.r += weight[k] * from[0];
@@ -195,10 +215,9 @@ static __global__ void columns(batch b)
         p.g *= 1.0f / 255.0f;
         p.b *= 1.0f / 255.0f;
         for (int k = 0; v->jitter && v->order[k] != 1; k++)
-            p = jitter(v, v->order[k], b.channels, 0, p);
-        luma = b.channels == 3 ? sb_luma(p.r, p.g, p.b) : p.r;
-        size_t to = y * size + (v->flip ? size - 1 - x : x);
-        store_pixel(&w, b.channels, to, p);
+            p = jitter(v, v->order[k], b.colours, 0, p);
+        luma = b.colours == 3 ? sb_luma(p.r, p.g, p.b) : p.r;
+        store_pixel(&w, b.colours, to, p);
     }
     luma = block_sum(luma, parts);
     if (threadIdx.x == 0 && (size_t)blockIdx.x * THREADS < size * size)
@@ -225,14 +244,17 @@ static __global__ void colours(batch b)
     for (int k = 0; v->jitter && k < 4; k++) {
         passed = passed || v->order[k] == 1;
         if (passed)
-            p = jitter(v, v->order[k], b.channels, mean, p);
+            p = jitter(v, v->order[k], b.colours, mean, p);
     }
-    if (v->grey && b.channels == 3)
+    if (v->grey && b.colours == 3)
         p.r = p.g = p.b = sb_luma(p.r, p.g, p.b);
-    if (v->blur > 0)
-        store_pixel(&w, b.channels, i, p);
-    else
-        finish(v, b.channels, i, p, b.out[blockIdx.z]);
+    if (v->blur > 0) {
+        store_pixel(&w, b.colours, i, p);
+        return;
+    }
+    finish(v, &b, i, p, b.out[blockIdx.z]);
+    for (int c = b.colours; c < b.channels; c++)
+        put(b.out[blockIdx.z], b.channels, i, c, w.plane[c][i]);
 }
 
 static __global__ void blur_y(batch b)
@@ -262,14 +284,20 @@ static __global__ void blur_x(batch b)
     work w = lay_out_work(&b, (int)blockIdx.z);
     int width = sb_blur_width(v->size), x = (int)(i % size);
     size_t row = i / size * size;
+    for (int c = b.colours; c < b.channels; c++) {
+        float sum = 0;
+        for (int k = 0; k < width; k++)
+            sum += w.blur[k] * w.other[c][row + (size_t)sb_reflect(x + k - width / 2, v->size)];
+        put(b.out[blockIdx.z], b.channels, i, c, sum);
+    }
     sb_rgb p = {};
-    for (int k = 0; k < width; k++) {
+    for (int k = 0; k < width && b.colours > 0; k++) {
         size_t at = row + (size_t)sb_reflect(x + k - width / 2, v->size);
         p.r += w.blur[k] * w.other[0][at];
         p.g += w.blur[k] * w.other[1][at];
         p.b += w.blur[k] * w.other[2][at];
     }
-    finish(v, b.channels, i, p, b.out[blockIdx.z]);
+    finish(v, &b, i, p, b.out[blockIdx.z]);
 }
 
 /* ---- host ---------------------------------------------------------------------------------------------- */

@@ -5,7 +5,7 @@
 
 #include "kernels/op.h"
 
-#define SB_INPUT_CHANNELS_MAX 4
+#define SB_INPUT_CHANNELS_MAX 8
 
 typedef struct {
     float mean[SB_INPUT_CHANNELS_MAX], std[SB_INPUT_CHANNELS_MAX]; /* [c], of pixels from 0 to 1 */

@@ -5,7 +5,7 @@
 
 int sb_view_check(const sb_view_how *how, const sb_shape *tile)
 {
-    if (tile->c != 1 && tile->c != 3)
+    if (tile->c < 1 || tile->c > SB_VIEW_CHANNELS_MAX)
         return sb_fail("a tile of %d channels", tile->c);
     for (int i = 0; i < how->count; i++) {
         const sb_view_params *p = &how->params[i];

@@ -1,6 +1,8 @@
 /* view.h: views of a tile: crop, resize, flip, jitter, grey, blur, solarise, in this order. x[0]: the tile, 8
- * bits, of shape [1, height, width, channels] with 1 or 3 channels -> out[i]: [size, size, channels], 8 bits.
- * It is no node of a graph: the views may be of several sizes and lie anywhere on the device. Forward only.
+ * bits, of shape [1, height, width, channels] with 1 to SB_VIEW_CHANNELS_MAX channels -> out[i]: [size, size,
+ * channels], 8 bits. Crop, resize, flip and blur are of all channels; jitter, grey and solarise of the
+ * colours alone: the first three where there are so many, the one where there is one, none of two. It is no
+ * node of a graph: the views may be of several sizes and lie anywhere on the device. Forward only.
  *
  * Arithmetic is f32 on [0, 1] with torchvision's formulas and clamps, rounded to 8 bits once, at the write.
  */
@@ -8,6 +10,11 @@
 #define SB_KERNELS_OP_VIEW_H
 
 #include "kernels/op.h"
+
+#define SB_VIEW_CHANNELS_MAX 8
+
+/* How many of the channels are colours. */
+static inline int sb_view_colours(int channels) { return channels >= 3 ? 3 : channels == 1 ? 1 : 0; }
 
 /* Parameters of one view, drawn on the host (augment/view.h). */
 typedef struct {

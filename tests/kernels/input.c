@@ -26,10 +26,12 @@ static const sb_op_test test = {
     .op = SB_OP_INPUT, .how_bytes = sizeof(sb_input_how), .fill = fill, .forward = forward
 };
 
-/* As the trainer has them, and a fourth. */
+/* As the trainer has them, and others. */
 static sb_input_how how_of(sb_type type)
 {
-    return (sb_input_how){ { 0.485f, 0.456f, 0.406f, 0.5f }, { 0.229f, 0.224f, 0.225f, 0.25f }, type };
+    return (sb_input_how){ { 0.485f, 0.456f, 0.406f, 0.5f, 0.1f, 0.2f, 0.3f, 0.7f },
+                           { 0.229f, 0.224f, 0.225f, 0.25f, 0.3f, 0.5f, 0.1f, 0.2f },
+                           type };
 }
 
 static int refuse_channels(sb_device *device)
@@ -67,7 +69,8 @@ static int refuse_bytes(sb_device *device)
 void sb_cases_input(void)
 {
     const int sizes[][4] = { { 1, 1, 1, 1 },     { 3, 31, 31, 3 },  { 2, 33, 33, 1 }, { 1, 255, 255, 3 },
-                             { 1, 257, 257, 1 }, { 33, 16, 16, 3 }, { 2, 5, 7, 2 },   { 1, 33, 31, 4 } };
+                             { 1, 257, 257, 1 }, { 33, 16, 16, 3 }, { 2, 5, 7, 2 },   { 1, 33, 31, 4 },
+                             { 2, 9, 31, 5 },    { 1, 33, 17, 8 } };
     for (sb_type type = SB_F32; type <= SB_F16; type++) {
         sb_input_how how = how_of(type);
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
@@ -80,7 +83,7 @@ void sb_cases_input(void)
         sb_op_case_add(&test, &how, &(sb_shape){ 8, 224, 224, 3, SB_U8 }, (sb_op_options){ .timed = true },
                        "%s [8, 224, 224, 3]", sb_type_name(type));
     }
-    sb_case_add_refusal("input: five channels", refuse_channels);
+    sb_case_add_refusal("input: nine channels", refuse_channels);
     sb_case_add_refusal("input: pixels in f32", refuse_type);
     sb_case_add_refusal("input: a side of 0", refuse_sides);
     sb_case_add_refusal("input: into u8", refuse_bytes);

@@ -74,7 +74,7 @@ static double clamp(double x) { return x < 0 ? 0 : x > 1 ? 1 : x; }
 
 static double luma(const double *pixel, int channels)
 {
-    return channels == 3 ? 0.2989 * pixel[0] + 0.587 * pixel[1] + 0.114 * pixel[2] : pixel[0];
+    return channels >= 3 ? 0.2989 * pixel[0] + 0.587 * pixel[1] + 0.114 * pixel[2] : pixel[0];
 }
 
 /* The weight of input `at` in output `i` of an axis of `in` that becomes `out`: a triangle, as wide as the
@@ -104,9 +104,12 @@ static void resample(const double *from, int lines, int length, int inner, int s
         }
 }
 
+/* What changes colours changes the first three, the one there is, or none of two. */
+static int colours_of(int channels) { return channels == 2 ? 0 : channels > 3 ? 3 : channels; }
+
 static void blend(double *pixel, int channels, double other, double factor)
 {
-    for (int c = 0; c < channels; c++)
+    for (int c = 0; c < colours_of(channels); c++)
         pixel[c] = clamp(factor * pixel[c] + (1 - factor) * other);
 }
 
@@ -143,9 +146,9 @@ static void jitter(double *view, long count, int channels, int what, const sb_vi
             blend(pixel, channels, 0, p->brightness);
         else if (what == 1)
             blend(pixel, channels, mean, p->contrast);
-        else if (what == 2 && channels == 3)
+        else if (what == 2 && channels >= 3)
             blend(pixel, channels, luma(pixel, channels), p->saturation);
-        else if (what == 3 && channels == 3)
+        else if (what == 3 && channels >= 3)
             turn_hue(pixel, p->hue);
     }
 }
@@ -205,7 +208,7 @@ static double make_view(const double *tile, int tile_width, int channels, const 
     if (p->blur > 0)
         blur(out, size, channels, p->blur);
     for (long i = 0; i < count * channels; i++) {
-        if (p->solarise < 2) {
+        if (p->solarise < 2 && i % channels < colours_of(channels)) {
             nearest = fmin(nearest, fabs(out[i] - p->solarise));
             out[i] = out[i] >= p->solarise ? 1 - out[i] : out[i];
         }
@@ -257,9 +260,9 @@ static int view_of(sb_device *device, int channels, sb_view_params p)
     return sb_view(device, &how, sb_view_tile(32, 32, channels), NULL, NULL);
 }
 
-static int two_channels(sb_device *d)
+static int nine_channels(sb_device *d)
 {
-    return view_of(d, 2, (sb_view_params){ 0, 0, 32, 32, 16, .solarise = 2 });
+    return view_of(d, 9, (sb_view_params){ 0, 0, 32, 32, 16, .solarise = 2 });
 }
 static int empty_crop(sb_device *d)
 {
@@ -296,7 +299,9 @@ void sb_cases_view(void)
                   { "one pixel", 64, 62, 1, 1, 16, 0 },
                   { "a line", 0, 31, 65, 1, 31, 0 },
                   { "a column, to one pixel", 31, 0, 1, 63, 1, 1 } };
-    for (int channels = 1; channels <= 3; channels += 2) {
+    const int numbers[] = { 1, 3, 2, 5, 8 };
+    for (int n = 0; n < 5; n++) {
+        const int channels = numbers[n];
         for (size_t i = 0; i < sizeof crops / sizeof *crops; i++) {
             sb_view_params p = plain;
             p.left = crops[i].left;
@@ -381,7 +386,7 @@ void sb_cases_view(void)
         snprintf(name, sizeof name, "crop alone of %d", size);
         add(true, 1024, 1024, 3, 1, &p, name);
     }
-    sb_case_add_refusal("view: two channels", two_channels);
+    sb_case_add_refusal("view: nine channels", nine_channels);
     sb_case_add_refusal("view: an empty crop", empty_crop);
     sb_case_add_refusal("view: a crop left of the tile", crop_left_of_it);
     sb_case_add_refusal("view: a crop that reaches below the tile", crop_below_it);

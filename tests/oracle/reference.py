@@ -13,8 +13,8 @@ try:
 except ImportError:  # PyPI was out of reach (./run check)
     timm = None
 
-MEAN = {3: (0.485, 0.456, 0.406), 1: (0.449,)}
-DEVIATION = {3: (0.229, 0.224, 0.225), 1: (0.226,)}
+MEAN = {c: (0.485, 0.456, 0.406)[:c * (c > 2)] + (0.449,) * (c - 3 * (c > 2)) for c in range(1, 9)}
+DEVIATION = {c: (0.229, 0.224, 0.225)[:c * (c > 2)] + (0.226,) * (c - 3 * (c > 2)) for c in range(1, 9)}
 
 
 def contrastive(method, x, temperature, skip=None):

@@ -56,6 +56,7 @@ CASES = [
     ("two batches a step, LARS, grey, chunks of 7, 7 and 6", 2, 0.5, {"trainer.accumulate": 2, "optimiser.name": "lars", "optimiser.trust": 0.02,
                                                                       "data.channels": 1, "data.view": 16, "trainer.batch": 10, "trainer.chunk": 7}),
     ("small stem, grey", 1, 0.1, {"encoder.stem": "small", "data.channels": 1, "data.view": 16}),
+    ("small stem, five channels", 1, 0.1, {"encoder.stem": "small", "data.channels": 5, "data.view": 16}),
     ("stem of stride 4", 1, 0.1, {"encoder.stem": "stride4", "data.view": 64}),
     ("group norm, standardised filters", 2, 0.1, {"encoder.norm": "group"}),
     ("group norm, ResNet-50, chunks of 3, 3 and 2", 2, 0.1, {"encoder.norm": "group", "encoder.name": "resnet50", "trainer.chunk": 3}),

@@ -1,21 +1,21 @@
 /* parts.c: see parts.h. */
 #include "trainer/encoders/parts.h"
 
-#include <string.h>
-
 #include "trainer/graph/build.h"
 
 #define NOMINAL_SIDE 256 /* a multiple of every cell */
 
 static const float mean_colour[] = { 0.485f, 0.456f, 0.406f }, std_colour[] = { 0.229f, 0.224f, 0.225f };
-static const float mean_grey[] = { 0.449f }, std_grey[] = { 0.226f };
+static const float mean_grey = 0.449f, std_grey = 0.226f;
 
 sb_input_how sb_encoder_normalise(int channels, sb_type type)
 {
     sb_input_how how = { .type = type };
-    const bool grey = channels == 1;
-    memcpy(how.mean, grey ? mean_grey : mean_colour, grey ? sizeof mean_grey : sizeof mean_colour);
-    memcpy(how.std, grey ? std_grey : std_colour, grey ? sizeof std_grey : sizeof std_colour);
+    for (int c = 0; c < channels; c++) {
+        const bool colour = channels >= 3 && c < 3;
+        how.mean[c] = colour ? mean_colour[c] : mean_grey;
+        how.std[c] = colour ? std_colour[c] : std_grey;
+    }
     return how;
 }
 
