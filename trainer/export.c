@@ -12,6 +12,7 @@
 #include "proto/memory.h"
 #include "trainer/checkpoint.h"
 #include "trainer/configuration.h"
+#include "trainer/encoders/parts.h"
 #include "trainer/safetensors.h"
 
 /* The backbone's entry that a tensor of the checkpoint is of, whose names are those of the encoder's graph: a
@@ -128,6 +129,34 @@ static void show_string(const char *text)
     putchar('"');
 }
 
+static void show_tuple(const float *values, int count)
+{
+    for (int i = 0; i < count; i++)
+        printf("%s%g", i == 0 ? "(" : ", ", (double)values[i]);
+    printf(count == 1 ? ",)" : ")");
+}
+
+/* What the inputs are, where that is not README's 8-bit colour or grey. */
+static void show_inputs(const sb_data_keys *data)
+{
+    const sb_samples_keys *s = &data->samples;
+    const sb_input_how how = sb_encoder_normalise(s->channels, SB_F32);
+    if ((s->channels == 1 || s->channels == 3) && s->band_count == 0 && s->range != SB_RANGE_GIVEN)
+        return;
+    printf("# inputs: [n, %d, height, width]", s->channels);
+    if (s->band_count > 0)
+        printf(", samples %s of a pixel", data->bands);
+    if (s->range == SB_RANGE_GIVEN)
+        printf(", %s (of 8-bit files 0..255) as 0..1", data->range);
+    else
+        printf(" / 255");
+    printf(", less ");
+    show_tuple(how.mean, s->channels);
+    printf(", by ");
+    show_tuple(how.std, s->channels);
+    printf("\n");
+}
+
 int sb_export_show(const char *run_dir, const char *out)
 {
     sb_settings settings;
@@ -139,5 +168,6 @@ int sb_export_show(const char *run_dir, const char *out)
     printf("model.load_state_dict(safetensors.torch.load_file(");
     show_string(out);
     printf("), strict=True)\n");
+    show_inputs(&settings.data);
     return 0;
 }

@@ -88,6 +88,7 @@ ok "  which it does" same run5 again
 ok "  it is evaluated" within ./run evaluate "$work/run5"
 ok "  its contact sheet has colours" pictures
 ok "  its features are torch's" features run5 five
+ok "  which the export says what they are of" grep -qx "# inputs: \[n, 5, height, width\], 0..4095 (of 8-bit files 0..255) as 0..1, less (0.485, 0.456, 0.406, 0.449, 0.449), by (0.229, 0.224, 0.225, 0.226, 0.226)" "$work/run5.py"
 ok "  another choice of bands trains" run_of chosen five 4 data.bands=5,1,1,3
 ok "  a number of channels that the files do not have is refused" refused
 ok "a network of three channels goes on with five" run_of three images 3
