@@ -151,6 +151,15 @@ hurt[len(hurt) * 14 // 31] ^= 0x15
 (folder / "hurt.jpg").write_bytes(hurt)
 refused("a damaged scan", folder / "hurt.jpg", ["hurt.jpg: "])
 ok(accept.get(folder / "hurt.jpg", side=SIDE)[1] is not None, "  accepted where warnings are")
+image.save(folder / "j.tif", compression="jpeg", quality=90)
+data, sound = (folder / "j.tif").read_bytes(), colour.get(folder / "j.tif", side=SIDE)[1][:H, :W]
+for at in range(4, 27):  # a marker in a scan: libtiff calls what it makes of that sound
+    hurt, place = bytearray(data), len(data) * at // 31
+    hurt[place:place + 3] = b"\xff\xd9\x11"
+    (folder / f"j{at}.tif").write_bytes(hurt)
+taken = [at for at in range(4, 27) if colour.get(folder / f"j{at}.tif", side=SIDE)[1] is not None]
+ok(not taken, "refused: damaged JPEG strips in a TIFF, of which libtiff only warns", taken)
+ok(accept.get(folder / "j9.tif", side=SIDE)[1] is not None, "  accepted where warnings are")
 for tile in (0, 16):
     compare(f"a TIFF with an unknown tag{', tiled' if tile else ''}", tiff(base, tile=tile, more=[(50999, 3, [1, 2, 3])]), base)
 
