@@ -27,6 +27,7 @@ CASES = [
     ("four views of 4 x 4 patches", {}),
     ("in chunks of 3 and 1", {"trainer.chunk": 3}),
     ("a batch of one, hidden blocks", {"trainer.batch": 1, "method.block": 2, "data.view": 96}),
+    ("eight channels", {"data.channels": 8}),
     ("a class token and registers, grey", {"encoder.pool": "class", "encoder.registers": 2, "data.channels": 1, "method.hidden": 0.5, "method.predicted": 1}),
     ("ConvNeXt V2", {**CONVOLUTIONS, "encoder.name": "convnextv2_atto"}),
     ("ConvNeXt V2 in chunks, two blocks", {**CONVOLUTIONS, "encoder.name": "convnextv2_atto", "trainer.chunk": 3, "method.decoder_blocks": 2}),
