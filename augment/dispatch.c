@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "loader/quarantine.h"
+#include "augment/unusable.h"
 #include "proto/error.h"
 #include "proto/layout.h"
 #include "proto/memory.h"
@@ -18,8 +18,8 @@
 #include "proto/socket.h"
 
 #define LOADERS_MAX 256
-#define IN_FLIGHT 2  /* tiles a loader has at once */
-#define FAULTS_MAX 3 /* times that a decoder crashes or hangs on an image before that is quarantined */
+#define IN_FLIGHT 2             /* tiles a loader has at once */
+#define ATTEMPTS_MAX 10000      /* draws of a sample */
 #define REPEAT_NS 1000000000ull /* an order that was not taken up is given again after this */
 #define LOOK_NS 250000000ull    /* a loader is looked at this often, or eight times in loader.timeout */
 
@@ -38,8 +38,7 @@ typedef struct {
     job_state state;
     uint32_t slot;
     uint64_t sample;
-    uint32_t attempt;
-    int faults; /* of decoders on this tile */
+    uint32_t first, attempt; /* the first that is not known to be bad; that of the tile */
     sb_tile tile;
     int loader;           /* ASSIGNED: to whom */
     uint64_t assigned_at; /* ns */
@@ -78,100 +77,34 @@ struct sb_dispatch {
     uint64_t next; /* the next sample to start */
     size_t memory; /* of all loaders */
     loader loaders[LOADERS_MAX];
-    uint32_t files; /* files and pages of the data set */
-    bool *bad;      /* [images], by the first row of a file, as the two below */
-    uint8_t *faults;
-    uint32_t *home; /* incarnation of the loader that has it decoded; 0 none */
+    sb_unusable *unusable;
+    uint32_t *home; /* [images], by the first row of a file: incarnation of the loader that has it decoded; 0
+                       none */
     sb_dispatch_counts counts;
 };
 
-/* ---- quarantine ---------------------------------------------------------------------------------------- */
+/* ---- what cannot be used ------------------------------------------------------------------------------- */
 
-static int quarantine_check(const sb_dispatch *d)
-{
-    double share = (double)d->counts.quarantined / d->files;
-    if (share > d->keys->data.max_bad || d->counts.quarantined == d->files)
-        return sb_fail(
-            "%" PRIu32 " of %" PRIu32
-            " images cannot be used, more than data.max_bad = %g allows; see %s/quarantine.jsonl, mend or "
-            "remove the files, or raise data.max_bad",
-            d->counts.quarantined, d->files, d->keys->data.max_bad, d->run_dir);
-    return 0;
-}
-
-/* The row that stands for all rows of the image's file and page: what happens to one happens to all. */
 /* Into out[PATH_MAX]; returns it. */
 static const char *path_of(const sb_dispatch *d, uint32_t image, char *out)
 {
     return sb_index_path_of(d->index, &d->index->images[image], out);
 }
 
+/* The row that stands for all rows of the image's file and page: what happens to one happens to all. */
 static uint32_t file_of(const sb_dispatch *d, uint32_t image) { return d->index->images[image].file; }
 
-static int quarantine_report(const sb_dispatch *d, uint32_t image, const sb_tile *only, const char *reason)
+/* Draws the job's tile: of its attempts from `first` on the first that can be used, or will be waited for. */
+static int job_draw(sb_dispatch *d, job *j, uint32_t first)
 {
-    const sb_image *row = &d->index->images[image];
-    char path[PATH_MAX];
-    sb_note("quarantined %s: %s", path_of(d, image, path), reason);
-    return sb_quarantine_append(d->run_dir, sb_index_name(d->index, row), row->page, only, reason);
-}
-
-/* Draws the job's tile: the first attempt from `attempt` on whose image is not quarantined. */
-static int job_draw(sb_dispatch *d, job *j, uint32_t attempt)
-{
-    for (uint32_t tries = 0; tries < 10000; tries++, attempt++) {
-        if (sb_order_sample(d->order, j->sample, attempt, &j->tile) != 0)
+    const uint64_t now = sb_now();
+    for (j->attempt = j->first = first; j->attempt < ATTEMPTS_MAX; j->attempt++) {
+        if (sb_order_sample(d->order, j->sample, j->attempt, &j->tile) != 0)
             return -1;
-        if (!d->bad[file_of(d, j->tile.image)]) {
-            j->attempt = attempt;
-            j->faults = 0;
+        if (sb_unusable_tile_state(d->unusable, &j->tile, now) != SB_TILE_OUT)
             return 0;
-        }
     }
-    return sb_fail("no usable image found for sample %" PRIu64 " in 10000 draws", j->sample);
-}
-
-/* Its jobs draw other images when they are next handed out. */
-static int quarantine_image(sb_dispatch *d, uint32_t image, const char *reason)
-{
-    uint32_t file = file_of(d, image);
-    if (d->bad[file])
-        return 0;
-    d->bad[file] = true;
-    d->counts.quarantined++;
-    if (quarantine_report(d, image, NULL, reason) != 0)
-        return -1;
-    return quarantine_check(d);
-}
-
-/* A tile that cannot be decoded alone: its sample is drawn again. */
-static int quarantine_tile(sb_dispatch *d, job *j, const char *reason)
-{
-    if (quarantine_report(d, j->tile.image, &j->tile, reason) != 0)
-        return -1;
-    return job_draw(d, j, j->attempt + 1);
-}
-
-static void keep_out(void *context, const char *name, int page)
-{
-    sb_dispatch *d = context;
-    uint32_t file = sb_index_find(d->index, name, page);
-    if (file != UINT32_MAX && d->bad[file])
-        return;
-    if (file == UINT32_MAX)
-        d->files++; /* the index left it out */
-    else
-        d->bad[file] = true;
-    d->counts.quarantined++;
-}
-
-/* A run keeps its quarantine over restarts: the same images stay out, whatever happened to the files
- * meanwhile. */
-static int quarantine_load(sb_dispatch *d)
-{
-    if (sb_quarantine_read(d->run_dir, keep_out, d) != 0)
-        return -1;
-    return quarantine_check(d);
+    return sb_fail("no usable image found for sample %" PRIu64 " in %d draws", j->sample, ATTEMPTS_MAX);
 }
 
 /* ---- create -------------------------------------------------------------------------------------------- */
@@ -197,23 +130,15 @@ int sb_dispatch_create(sb_dispatch **out, const char *run_dir, const sb_augment_
     const int slots = (int)all - SB_TILE_SPARES;
     d->job_count = slots;
     d->jobs = sb_zeroed((size_t)slots, sizeof *d->jobs, "the tiles that are handed out");
-    d->bad = sb_zeroed(index->count, sizeof *d->bad, "the images in quarantine");
-    d->faults = sb_zeroed(index->count, sizeof *d->faults, "the faults of images");
     d->home = sb_zeroed(index->count, sizeof *d->home, "the loaders of images");
-    if (!d->jobs || !d->bad || !d->faults || !d->home) {
+    if (!d->jobs || !d->home || sb_unusable_create(&d->unusable, run_dir, index, keys) != 0) {
         sb_dispatch_destroy(&d);
         return -1;
     }
     for (int i = 0; i < slots; i++)
         d->jobs[i].slot = (uint32_t)i;
-    for (uint32_t i = 0; i < index->count; i++)
-        d->files += index->images[i].file == i;
     for (d->spare_count = 0; d->spare_count < SB_TILE_SPARES; d->spare_count++)
         d->spares[d->spare_count] = (uint32_t)(slots + d->spare_count);
-    if (quarantine_load(d) != 0) {
-        sb_dispatch_destroy(&d);
-        return -1;
-    }
     if (sb_ring_create(&d->ring, SB_SEGMENT_TILES, all, bytes, 0) != 0 ||
         sb_socket_bind(&d->socket, run_dir, "augment") != 0) {
         sb_dispatch_destroy(&d);
@@ -234,8 +159,7 @@ void sb_dispatch_destroy(sb_dispatch **dispatch)
     sb_socket_close(&d->socket);
     sb_ring_close(&d->ring);
     free(d->jobs);
-    free(d->bad);
-    free(d->faults);
+    sb_unusable_destroy(&d->unusable);
     free(d->home);
     free(d);
     *dispatch = NULL;
@@ -348,6 +272,7 @@ static void collect(sb_dispatch *d)
         if (j->state == JOB_ASSIGNED && sb_ring_look(&d->ring, j->slot).state == SB_SLOT_READY) {
             job_unassign(d, j);
             j->state = JOB_READY;
+            sb_unusable_decoded(d->unusable, &j->tile);
         }
     }
 }
@@ -372,25 +297,20 @@ static int on_done(sb_dispatch *d, const sb_peer *peer, const sb_message *m)
         !d->index->images[m->done.image].random_access; /* a tile from the cache is not read */
     job *j = find_job(d, m->done.slot, m->done.sample);
     if (!m->done.bad || !j || m->done.image != j->tile.image || &d->loaders[j->loader] != l)
-        return 0; /* a published slot speaks for itself (collect) */
-    job_unassign(d, j);
-    return m->done.bad == 1 ? quarantine_image(d, m->done.image, m->done.reason)
-                            : quarantine_tile(d, j, m->done.reason);
+        return 0;       /* a published slot speaks for itself (collect) */
+    job_unassign(d, j); /* if its image is out, it is drawn again when it is next handed out */
+    if (m->done.bad == SB_DECODE_IMAGE)
+        return sb_unusable_image(d->unusable, &j->tile, m->done.reason);
+    if (m->done.bad == SB_DECODE_AWAY)
+        return sb_unusable_away(d->unusable, &j->tile, m->done.reason, sb_now());
+    return sb_unusable_tile(d->unusable, &j->tile, m->done.reason) != 0 ? -1 : job_draw(d, j, j->attempt + 1);
 }
 
-/* A loader died decoding this job, and `how`. The third time its unit of decoding is quarantined: the tile,
- * where it is decoded alone. */
+/* A loader died on the job's tile, and `how`. */
 static int on_fault(sb_dispatch *d, job *j, const char *how)
 {
-    uint32_t file = file_of(d, j->tile.image);
-    char reason[256];
-    if (d->bad[file])
-        return 0;
-    snprintf(reason, sizeof reason, "the decoder failed on it %d times, the last time it %s", FAULTS_MAX,
-             how);
-    if (d->index->images[file].random_access)
-        return ++j->faults < FAULTS_MAX ? 0 : quarantine_tile(d, j, reason);
-    return ++d->faults[file] < FAULTS_MAX ? 0 : quarantine_image(d, j->tile.image, reason);
+    const int out = sb_unusable_fault(d->unusable, &j->tile, how);
+    return out > 0 ? job_draw(d, j, j->attempt + 1) : out;
 }
 
 static int on_gone(sb_dispatch *d, int number)
@@ -555,8 +475,11 @@ static int hand_out_one(sb_dispatch *d, int number, uint64_t now, bool *handed)
         job *j = &d->jobs[i];
         if (j->state != JOB_WAITING)
             continue;
-        if (d->bad[file_of(d, j->tile.image)] && job_draw(d, j, 0) != 0)
+        if (sb_unusable_tile_state(d->unusable, &j->tile, now) == SB_TILE_OUT &&
+            job_draw(d, j, j->first) != 0)
             return -1;
+        if (sb_unusable_tile_state(d->unusable, &j->tile, now) != SB_TILE_USABLE)
+            continue;
         uint32_t file = file_of(d, j->tile.image);
         bool own = d->home[file] == l->incarnation;
         if (!own && (best_is_own || !image_is_free(d, file)))
@@ -602,6 +525,20 @@ static int hand_out(sb_dispatch *d)
     return 0;
 }
 
+/* Is there nothing to do but to wait for files that are away? */
+static bool waits(const sb_dispatch *d)
+{
+    const uint64_t now = sb_now();
+    int held = 0;
+    for (int i = 0; i < d->job_count; i++) {
+        const job *j = &d->jobs[i];
+        if (j->state != JOB_WAITING)
+            return false;
+        held += sb_unusable_tile_state(d->unusable, &j->tile, now) == SB_TILE_WAITED_FOR;
+    }
+    return held > 0;
+}
+
 /* A loader that says it is idle has lost the orders whose slots nobody claimed. */
 static void on_want(sb_dispatch *d, const sb_peer *peer, const sb_message *m)
 {
@@ -638,7 +575,7 @@ int sb_dispatch_turn(sb_dispatch *d, int timeout_ms, int fd)
             return -1;
     }
     collect(d);
-    if (watch_loaders(d) != 0 || start_jobs(d) != 0)
+    if (watch_loaders(d) != 0 || start_jobs(d) != 0 || sb_unusable_look(d->unusable, waits(d), sb_now()) != 0)
         return -1;
     return hand_out(d);
 }
@@ -696,4 +633,9 @@ void sb_dispatch_memory(const sb_dispatch *d, void **memory, size_t *bytes)
     *bytes = d->ring.segment.ticket.bytes;
 }
 
-void sb_dispatch_count(const sb_dispatch *d, sb_dispatch_counts *out) { *out = d->counts; }
+void sb_dispatch_count(const sb_dispatch *d, sb_dispatch_counts *out)
+{
+    *out = d->counts;
+    out->quarantined = sb_unusable_quarantined(d->unusable);
+    out->away = sb_unusable_away_count(d->unusable);
+}

@@ -7,11 +7,9 @@
  * others to the one that has the image decoded, or to another if that one hangs or is gone.
  *
  * Faults. A loader that is gone (pidfd) gives its slots back. A loader without progress gets SB_SIGNAL_HUNG
- * and is then killed. If it cannot be killed, its slots are written off and spare ones take their place. An
- * image is quarantined when a loader calls it bad, or when decoders crashed or hung on it three times; that
- * they did, only the dying loader itself can say. Where a tile is decoded alone, only the tile is
- * quarantined. The sample is then drawn again (order.h, attempt), so the result depends on which images are
- * bad and not on when that was found. */
+ * and is then killed. If it cannot be killed, its slots are written off and spare ones take their place. What
+ * loaders say of images and tiles that they could not decode is kept by unusable.h, which tells what may be
+ * handed out. The sample of a tile that cannot be used is drawn again (order.h, attempt). */
 #ifndef SB_AUGMENT_DISPATCH_H
 #define SB_AUGMENT_DISPATCH_H
 
@@ -61,7 +59,7 @@ int sb_dispatch_give_back(sb_dispatch *dispatch, const sb_dispatch_tile *tile, b
 typedef struct {
     uint64_t read_ns, decode_ns;
     uint64_t decoded; /* images that were decoded whole */
-    uint32_t loaders, quarantined;
+    uint32_t loaders, quarantined, away;
 } sb_dispatch_counts;
 void sb_dispatch_count(const sb_dispatch *dispatch, sb_dispatch_counts *out);
 

@@ -177,6 +177,7 @@ static int ring_doorbell(augment *a)
     m.ready.augment_ns = a->augment_ns;
     m.ready.loaders = counts.loaders;
     m.ready.quarantined = counts.quarantined;
+    m.ready.away = counts.away;
     return sb_socket_send(&a->trainer, NULL, &m);
 }
 

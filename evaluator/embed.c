@@ -87,7 +87,7 @@ static int add(embed *e, const sb_image *image, int left, int top)
         e->left_out++;
         if (!known)
             sb_note("left out: %s", sb_error());
-        if (rc == 1)
+        if (rc != SB_DECODE_TILE)
             e->unusable = image->file;
         return 0;
     }

@@ -92,8 +92,8 @@ int sb_gallery_create(sb_gallery *g, sb_device *device, const sb_index *index, c
         if (bad < 0) {
             rc = -1;
         } else if (bad > 0) {
-            sb_note("held-out %s left out: %s", bad == 1 ? "tiles" : "tile", sb_error());
-            if (bad == 1)
+            sb_note("held-out %s left out: %s", bad == SB_DECODE_TILE ? "tile" : "tiles", sb_error());
+            if (bad != SB_DECODE_TILE)
                 unusable = image->file;
         } else {
             g->tile[g->tiles] = g->tile[i];

@@ -19,6 +19,7 @@
 #include "loader/readers/decoder.h" /* sb_decoder_* */
 #include "loader/index/index.h"     /* sb_index_* */
 #include "loader/quarantine.h"      /* sb_quarantine_append */
+#include "loader/recheck.h"         /* sb_recheck */
 #include "proto/error.h"            /* sb_fail */
 #include "proto/hello.h"            /* sb_hello */
 #include "proto/process.h"          /* sb_process_*, sb_stop_* */
@@ -34,7 +35,7 @@
 
 typedef struct {
     const char *command, *path;
-    bool freeze, decode;
+    bool freeze, decode, recheck;
     char **assignments;
     int assignment_count;
 } arguments;
@@ -217,7 +218,7 @@ static int on_work(loader *l, const sb_message *m)
     if (bad > 0 && sb_stop_requested())
         return 0; /* it may have waited for the data: another loader says whether the tile is bad */
     if (bad > 0) {
-        done.done.bad = bad == SB_DECODE_TILE ? 2 : 1;
+        done.done.bad = (uint32_t)bad;
         snprintf(done.done.reason, sizeof done.done.reason, "%.*s", SB_MESSAGE_TEXT - 1, sb_error());
         sb_ring_abandon(&l->ring, m->work.slot, m->work.generation, l->incarnation);
     } else {
@@ -403,6 +404,25 @@ static int read_assignments(const arguments *a, sb_data_keys *data, sb_loader_ke
     return rc;
 }
 
+static void print_rechecked(void *context, const sb_rechecked *image)
+{
+    (void)context;
+    printf("%s%s", image->back ? "back: " : "stays out: ", image->name);
+    if (image->page > 0)
+        printf(", page %d", image->page);
+    printf("%s%s\n", image->back ? "" : ": ", image->reason);
+}
+
+/* The quarantine of a run directory. */
+static int recheck(const arguments *a)
+{
+    sb_data_keys data;
+    sb_loader_keys keys;
+    return sb_loader_keys_of_run(a->path, &data, &keys) == 0
+               ? sb_recheck(a->path, &data, &keys, print_rechecked, NULL)
+               : -1;
+}
+
 static int index_data(const arguments *a)
 {
     sb_data_keys data;
@@ -412,8 +432,10 @@ static int index_data(const arguments *a)
     char path[PATH_MAX];
     struct stat info;
     bool run = sb_rundir_path(path, a->path, "config.yaml") == 0 && stat(path, &info) == 0;
-    if (a->freeze && !run)
+    if ((a->freeze || a->recheck) && !run)
         return sb_fail("%s is no run directory", a->path);
+    if (a->recheck)
+        return recheck(a);
     if ((run ? sb_loader_keys_of_run(a->path, &data, &keys) : read_assignments(a, &data, &keys)) != 0 ||
         sb_index_scan(&x, &data, &keys, a->decode) != 0)
         return -1;
@@ -429,7 +451,7 @@ static int index_data(const arguments *a)
     return rc;
 }
 
-enum { KEY_FREEZE = 0x100, KEY_DECODE };
+enum { KEY_FREEZE = 0x100, KEY_DECODE, KEY_RECHECK };
 
 static error_t parse(int key, char *argument, struct argp_state *state)
 {
@@ -437,6 +459,7 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     switch (key) {
     case KEY_FREEZE: a->freeze = true; break;
     case KEY_DECODE: a->decode = true; break;
+    case KEY_RECHECK: a->recheck = true; break;
     case ARGP_KEY_ARG:
         if (!a->command) {
             a->command = argument;
@@ -464,6 +487,8 @@ int main(int argc, char **argv)
     const struct argp_option options[] = {
         { "freeze", KEY_FREEZE, NULL, 0, "index: write index.bin and index.csv of the run directory", 0 },
         { "decode", KEY_DECODE, NULL, 0, "index: read every pixel, as training would", 0 },
+        { "recheck", KEY_RECHECK, NULL, 0,
+          "index: try the files in a run's quarantine again, and take those that are well out of it", 0 },
         { 0 },
     };
     const struct argp argp = {

@@ -34,22 +34,53 @@ int sb_quarantine_append(const char *run_dir, const char *name, int page, const 
 }
 
 typedef struct {
-    void (*on_image)(void *context, const char *name, int page);
+    void (*on_line)(void *context, const char *name, int page, const sb_tile *tile);
+    bool (*drops)(void *context, const char *name, int page);
     void *context;
 } reader;
+
+/* What a line names; NULL: it is none of ours. */
+static const char *read_line(const json_t *object, int *page)
+{
+    const char *path = json_string_value(json_object_get(object, "path"));
+    const json_int_t number = json_integer_value(json_object_get(object, "page"));
+    *page = (int)number;
+    return number >= 0 && number <= INT_MAX ? path : NULL;
+}
 
 static void on_object(void *context, const json_t *object)
 {
     const reader *r = context;
-    const char *path = json_string_value(json_object_get(object, "path"));
-    json_int_t page = json_integer_value(json_object_get(object, "page"));
-    if (path && !json_object_get(object, "left") && page >= 0 && page <= INT_MAX)
-        r->on_image(r->context, path, (int)page);
+    int page;
+    const char *path = read_line(object, &page);
+    const json_t *left = json_object_get(object, "left"), *top = json_object_get(object, "top");
+    const json_int_t x = json_integer_value(left), y = json_integer_value(top);
+    const sb_tile tile = { .image = UINT32_MAX, .left = (int)x, .top = (int)y };
+    if (path && (left || top) && x >= 0 && y >= 0 && x <= INT_MAX && y <= INT_MAX)
+        r->on_line(r->context, path, page, &tile);
+    else if (path && !left && !top)
+        r->on_line(r->context, path, page, NULL);
 }
 
-int sb_quarantine_read(const char *run_dir, void (*on_image)(void *context, const char *name, int page),
+int sb_quarantine_read(const char *run_dir,
+                       void (*on_line)(void *context, const char *name, int page, const sb_tile *tile),
                        void *context)
 {
-    reader r = { on_image, context };
+    reader r = { .on_line = on_line, .context = context };
     return sb_jsonl_read(run_dir, "quarantine.jsonl", on_object, &r);
+}
+
+static bool keeps(const void *context, const json_t *object)
+{
+    const reader *r = context;
+    int page;
+    const char *path = read_line(object, &page);
+    return !path || !r->drops(r->context, path, page);
+}
+
+int sb_quarantine_drop(const char *run_dir, bool (*drops)(void *context, const char *name, int page),
+                       void *context)
+{
+    const reader r = { .drops = drops, .context = context };
+    return sb_jsonl_keep(run_dir, "quarantine.jsonl", keeps, &r);
 }

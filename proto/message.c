@@ -79,12 +79,12 @@ static const struct {
     [SB_MESSAGE_DONE] = { 9,
                           { ID(done.segment), U32(done.incarnation, 1, INCARNATIONS),
                             U32(done.slot, 0, UINT32_MAX), U64(done.sample), U32(done.image, 0, UINT32_MAX),
-                            U32(done.bad, 0, 2), U64(done.read_ns), U64(done.decode_ns),
+                            U32(done.bad, 0, 3), U64(done.read_ns), U64(done.decode_ns),
                             TEXT(done.reason) } },
-    [SB_MESSAGE_READY] = { 6,
+    [SB_MESSAGE_READY] = { 7,
                            { ID(ready.segment), U64(ready.read_ns), U64(ready.decode_ns),
                              U64(ready.augment_ns), U32(ready.loaders, 0, UINT32_MAX),
-                             U32(ready.quarantined, 0, UINT32_MAX) } },
+                             U32(ready.quarantined, 0, UINT32_MAX), U32(ready.away, 0, UINT32_MAX) } },
 };
 #define TYPES ((uint64_t)(sizeof layouts / sizeof *layouts))
 

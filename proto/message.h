@@ -69,15 +69,16 @@ typedef struct {
             uint32_t incarnation, slot;
             uint64_t sample;
             uint32_t image;
-            uint32_t bad;                /* 0: READY. 1: the image cannot be used. 2: only this tile cannot */
-            uint64_t read_ns, decode_ns; /* what this tile cost */
+            uint32_t bad; /* 0: READY. 1: the image cannot be used. 2: only this tile cannot. 3: its file
+                             cannot be read now */
+            uint64_t read_ns, decode_ns;  /* what this tile cost */
             char reason[SB_MESSAGE_TEXT]; /* why it is bad; "" otherwise */
         } done;
         struct {
             uint64_t segment;                        /* id of the view ring */
             uint64_t read_ns, decode_ns, augment_ns; /* totals since augment started, over all loaders */
             uint32_t loaders;                        /* alive now */
-            uint32_t quarantined;                    /* images */
+            uint32_t quarantined, away;              /* images */
         } ready;
     };
 } sb_message;

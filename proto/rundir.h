@@ -1,10 +1,11 @@
 /* rundir.h: the run directory, where everything about a run lies.
  *
  *     config.yaml              the whole configuration, every key
- *     index.bin, index.csv     the data set as it was at the start, for programs and for people
- * (loader/index/index.h) quarantine.jsonl         files that could not be used, and why given.safetensors
- * with `init`: the network as it was given, before the first step metrics.jsonl            one object a step
- * evaluation.jsonl  one object an evaluation status.json              now (renamed into place once a second)
+ *     index.bin, index.csv     the data set as it was at the start (loader/index/index.h)
+ *     quarantine.jsonl         files, and tiles, that could not be used, and why
+ *     given.safetensors        with `init`: the network as it was given, before the first step
+ *     metrics.jsonl            one object a step        evaluation.jsonl  one object an evaluation
+ *     status.json              now (renamed into place once a second)
  *     checkpoints/step-N.safetensors, backbone.safetensors
  *     log/PROGRAM.log, ipc/ (sockets, 0700; request.h says whether the run is alive), lock, pictures *.png
  *

@@ -545,8 +545,8 @@ static void say_finished(supervisor *s)
                   "      metrics in %s/metrics.jsonl, checkpoints in %s/checkpoints, logs in %s/log",
                   s->run_dir, s->run_dir, s->run_dir);
     if (bad > 0)
-        sb_screen_say(&s->screen, false, "      %" PRId64 " file%s could not be used: %s/quarantine.jsonl",
-                      bad, bad == 1 ? "" : "s", s->run_dir);
+        sb_screen_say(&s->screen, false, "      what could not be used, and why: %s/quarantine.jsonl",
+                      s->run_dir);
 }
 
 /* status.json, where the trainer could not write it, or knows less. */

@@ -59,7 +59,7 @@ struct sb_control {
     sb_process augment;
     int augment_pidfd;
     uint32_t augment_incarnation;
-    uint32_t loaders, quarantined;
+    uint32_t loaders, quarantined, away;
     stages now, before;
     reader reader[READERS_MAX];
 };
@@ -189,6 +189,7 @@ static int on_ready(sb_control *c, const sb_peer *peer, const sb_message *m)
     c->now.augment_ns = m->ready.augment_ns;
     c->loaders = m->ready.loaders;
     c->quarantined = m->ready.quarantined;
+    c->away = m->ready.away;
     return ring_event(c->to_main);
 }
 
@@ -222,6 +223,7 @@ static int write_status(sb_control *c, const char *phase, double elapsed_ns)
     status.waited = c->now.total_ns ? (double)c->now.waited_ns / (double)c->now.total_ns : 0;
     status.loaders = (int)c->loaders;
     status.quarantined = c->quarantined;
+    status.away = c->away;
     snprintf(status.bottleneck, sizeof status.bottleneck, "%s", slowest(c, elapsed_ns));
     if (c->now.total_ns != c->before.total_ns)
         c->before = c->now;

@@ -250,7 +250,7 @@ static int check_files(const resume *r, const sb_index *x, bool moved)
         const sb_image *m = &x->images[i];
         if (i > 0 && m->name == m[-1].name)
             continue;
-        const bool there = stat(sb_index_path_of(x, m, file), &info) == 0;
+        const bool there = stat(sb_index_path_of(x, m, file), &info) == 0 && access(file, R_OK) == 0;
         files++;
         here += there;
         if (there && info.st_size == m->bytes)
@@ -275,6 +275,12 @@ static int check_files(const resume *r, const sb_index *x, bool moved)
         return sb_fail("data.path = %s: of the %" PRIu32 " files of %s/index.bin %" PRIu32
                        " are not there or have another size, as %s",
                        path, files, r->run_dir, files - same, file);
+    if (files - here > r->settings.data.max_bad * files)
+        return sb_fail(
+            "data.path = %s: %" PRIu32 " of the %" PRIu32
+            " files of %s/index.bin cannot be read, more than data.max_bad = %g allows to be bad, as "
+            "%s: is the disk there that they are on?",
+            path, files - here, files, r->run_dir, r->settings.data.max_bad, file);
     return 0;
 }
 

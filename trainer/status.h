@@ -14,9 +14,9 @@ typedef struct {
     double waited;       /* share of the trainer's time spent waiting for views */
     char bottleneck[16]; /* the slowest stage: read, decode, augment, train */
     int loaders;
-    uint32_t quarantined;
-    char phase[32];   /* training, finished, stopped, failed */
-    char reason[512]; /* of a failure; "": none is known */
+    uint32_t quarantined, away; /* images: out for good; that cannot be read now */
+    char phase[32];             /* training, finished, stopped, failed */
+    char reason[512];           /* of a failure; "": none is known */
 } sb_status;
 
 /* Renames status.json into place. Not synced: it is written every second and only says how things stand. */

@@ -1,11 +1,10 @@
 /* sniff.c: see sniff.h. */
 #include "loader/readers/sniff.h"
 
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <vips/vips.h>
+
+#include "loader/readers/source.h"
 
 #define HEAD 4096
 #define READERS "VipsForeignLoad" /* begins the names of readers */
@@ -34,46 +33,34 @@ static const struct {
     { "Magick", "a format of ImageMagick", SB_SNIFF_IMAGE },
 };
 
-static bool is_tiff(const char *head)
-{
-    return memcmp(head, "II*\0", 4) == 0 || memcmp(head, "MM\0*", 4) == 0 || memcmp(head, "II+\0", 4) == 0 ||
-           memcmp(head, "MM\0+", 4) == 0;
-}
-
-/* What libvips calls the reader of a regular file; NULL: it has none. It is not waited for a pipe. */
-static const char *find_reader(const char *path)
+/* What libvips calls the reader of an open file; NULL: it has none. */
+static const char *find_reader(sb_source *s)
 {
     char head[HEAD];
-    struct stat info;
-    const char *reader = NULL;
-    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0)
-        return NULL;
-    VipsSource *source = fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && info.st_size > 0
-                             ? vips_source_new_from_descriptor(fd)
-                             : NULL;
-    if (source) {
-        reader = vips_foreign_find_load_source(source);
+    VipsSource *source = sb_source_for_vips(s);
+    const char *reader = source ? vips_foreign_find_load_source(source) : NULL;
+    const int64_t bytes = reader ? 0 : sb_source_read(s, 0, head, sizeof head);
+    if (bytes > 0) /* some are known by their first bytes alone */
+        reader = vips_foreign_find_load_buffer(head, (size_t)bytes);
+    if (source)
         g_object_unref(source);
-        const ssize_t bytes = pread(fd, head, sizeof head, 0);
-        if (!reader && bytes > 0) /* some are known by their first bytes alone */
-            reader = vips_foreign_find_load_buffer(head, (size_t)bytes);
-        else if (reader && strstr(reader, "OpenSlide") && bytes > 4 &&
-                 is_tiff(head)) /* which is how it is read */
-            reader = "VipsForeignLoadTiffSource";
-    }
-    close(fd);
     vips_error_clear();
     return reader;
 }
 
 sb_sniffed sb_sniff(const char *path, const char **format, bool *trusted)
 {
-    const char *reader = find_reader(path);
+    sb_reading ignored = { 0 };
+    sb_source source;
     *format = "";
     *trusted = true;
-    if (!reader)
+    if (sb_source_open(&source, path, 0, &ignored) != 0) /* a pipe is not waited for */
         return SB_SNIFF_NONE;
+    const char *reader = find_reader(&source);
+    const int failed = source.failed;
+    sb_source_close(&source);
+    if (!reader)
+        return failed == 0 ? SB_SNIFF_NONE : SB_SNIFF_IMAGE;
     VipsOperationClass *class = g_type_class_ref(g_type_from_name(reader));
     *trusted = !(class->flags & VIPS_OPERATION_UNTRUSTED);
     g_type_class_unref(class);

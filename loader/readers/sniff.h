@@ -5,8 +5,8 @@
 #include <stdbool.h>
 
 typedef enum {
-    SB_SNIFF_NONE,     /* nothing that libvips knows as an image, or it cannot be read */
-    SB_SNIFF_IMAGE,    /* an image */
+    SB_SNIFF_NONE,     /* nothing that libvips knows as an image, or it cannot be opened */
+    SB_SNIFF_IMAGE,    /* an image, or its disk fails, of which who reads it says more */
     SB_SNIFF_DOCUMENT, /* a drawing or a document (SVG, PDF), which has no pixels of its own */
 } sb_sniffed;
 

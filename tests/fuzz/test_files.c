@@ -400,9 +400,9 @@ static bool read_evaluations(const uint8_t *data, size_t bytes)
     return read_curves();
 }
 
-static void count_image(void *context, const char *path, int page)
+static void count_line(void *context, const char *path, int page, const sb_tile *tile)
 {
-    assert_true(strlen(path) < FUZZ_MAX && page >= 0);
+    assert_true(strlen(path) < FUZZ_MAX && page >= 0 && (!tile || (tile->left >= 0 && tile->top >= 0)));
     ++*(int *)context;
 }
 
@@ -411,10 +411,10 @@ static bool read_quarantine(const uint8_t *data, size_t bytes)
 {
     int images = 0, after = 0;
     write_file("quarantine.jsonl", data, bytes);
-    if (sb_quarantine_read(folder, count_image, &images) != 0)
+    if (sb_quarantine_read(folder, count_line, &images) != 0)
         return false;
     assert_int_equal(sb_quarantine_append(folder, "late.jpg", 3, NULL, "cannot be used"), 0);
-    assert_int_equal(sb_quarantine_read(folder, count_image, &after), 0);
+    assert_int_equal(sb_quarantine_read(folder, count_line, &after), 0);
     assert_in_range(after - images, 1, 2); /* two: the last line was sound and only lacked its end */
     return images > 0 || sb_fail("no images") == 0;
 }
@@ -445,7 +445,7 @@ static void test_holes_in_logs(void **state)
     int images = 0;
     write_file("quarantine.jsonl", holed, sizeof holed - 1);
     assert_int_equal(sb_quarantine_append(folder, "d", 0, NULL, "cannot be used"), 0);
-    assert_int_equal(sb_quarantine_read(folder, count_image, &images), 0);
+    assert_int_equal(sb_quarantine_read(folder, count_line, &images), 0);
     assert_int_equal(images, 3);
     static const char steps[] = "{\"step\":1}\n\0\0\0{\"step\":2}\n{\"step\":2}\n{\"step\":3}\n{\"st";
     char path[PATH_MAX];

@@ -4,6 +4,7 @@ import select
 import struct
 import subprocess
 import time
+import zlib
 from pathlib import Path
 
 import numpy
@@ -94,8 +95,8 @@ def tile_of(image, left, top, side):
 
 
 def write_tiff(path, pages, photometric, planar=1, tile=0, extra=(), sample_format=1, colour_map=None, subfile=None, bits=None, more=(), said=None, order="<",
-               big=False):
-    """Uncompressed TIFF. pages: arrays [height, width, samples]; tile: side of its tiles, 0 strips of 16 rows, or a list of one for each page; bits: of
+               big=False, deflate=False):
+    """TIFF. deflate: its blocks are compressed; pages: arrays [height, width, samples]; tile: side of its tiles, 0 strips of 16 rows, or a list of one for each page; bits: of
     a sample, where the arrays hold packed bytes; subfile: NewSubfileType of each page; more: further tags; said: further tags of each page, as {tag: text or float};
     order: of bytes, "<" or ">"; big: BigTIFF. Arrays are in the machine's order, so that those of more than 8 bits go with "<" alone."""
     link, word, step_of = (8, "Q", 20) if big else (4, "I", 12)
@@ -115,12 +116,13 @@ def write_tiff(path, pages, photometric, planar=1, tile=0, extra=(), sample_form
                         whole[:block.shape[0], :block.shape[1]] = block
                         block = whole
                     blocks.append(numpy.ascontiguousarray(block).tobytes())
+        blocks = [zlib.compress(block) for block in blocks] if deflate else blocks
         offsets = []
         for block in blocks:
             offsets.append(len(out))
             out += block + b"\0" * (len(block) % 2)
         depth = bits or a.dtype.itemsize * 8
-        tags = [(256, 4, [width * 8 // depth if bits else width]), (257, 4, [height]), (258, 3, [depth] * samples), (259, 3, [1]),
+        tags = [(256, 4, [width * 8 // depth if bits else width]), (257, 4, [height]), (258, 3, [depth] * samples), (259, 3, [8 if deflate else 1]),
                 (262, 3, [photometric]), (277, 3, [samples]), (284, 3, [planar]), (339, 3, [sample_format] * samples)]
         counts = [len(block) for block in blocks]
         tags += ([(322, 4, [side]), (323, 4, [side]), (324, 4, offsets), (325, 4, counts)] if side else

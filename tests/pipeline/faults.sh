@@ -1,5 +1,5 @@
 #!/bin/bash
-# Bad images in a run: truncated, damaged, crashing or hanging the decoder, vanished. The run ends, each is in quarantine.jsonl with a reason, and the
+# Bad images in a run: truncated, damaged, crashing or hanging the decoder. The run ends, each is in quarantine.jsonl with a reason, and the
 # weights are the same whatever the moment a fault is found: one loader or three, loaders killed, everything killed and resumed.
 # shellcheck source=tests/pipeline/common.sh
 source "$(dirname "$0")/common.sh"
@@ -78,16 +78,6 @@ stopped_and_continued() {
 # FILE loses half its bytes; the header and with it the index stay.
 cut_in_half() { truncate -s $(($(stat -c %s "$1") / 2)) "$1"; }
 
-vanishing() {
-    local run status
-    held 1 vanish run_bad vanish run.loaders=1 data.window=1 loader.cache_mb=1 trainer.steps=16 || return 1
-    mv "$work/images/08.jpg" "$work/08.jpg"
-    go_on trainer vanish && wait "$run"
-    status=$?
-    mv "$work/08.jpg" "$work/images/08.jpg"
-    [ $status -eq 0 ] && grep -q "08.jpg.*No such file" "$work/vanish/quarantine.jsonl"
-}
-
 # A disk on a network is away while loaders need it, which leaves an empty folder, and comes back: no file is blamed.
 away() {
     local run
@@ -110,6 +100,8 @@ ok "a loader is stopped three times at one image" faulty decode:19 03.jpg 3 run_
 ok "  which counts for nothing" not_quarantined stop
 ok "a disk hangs three times at one image" faulty open:hang 03.jpg 3 run_bad disk loader.timeout=0.5 run.loaders=1
 ok "  which counts for nothing" not_quarantined disk
+ok "a disk hangs three times in the middle of that image" faulty read:hang 03.jpg 3 run_bad middle loader.timeout=0.5 run.loaders=1
+ok "  which counts for nothing" not_quarantined middle
 ok "the whole run is stopped and goes on: no loader is blamed" stopped_and_continued
 ok "the folder of the data is away for a while" away
 ok "  no file is blamed for it" not_quarantined away
@@ -152,6 +144,5 @@ ok "  no SIGKILL counts" quarantine_is killed "${bad[@]}"
 ok "everything is killed, the run resumed" killed_and_resumed
 ok "  the same weights" same one resumed
 ok "too many bad images end the run" too_many
-ok "an image vanishes" vanishing
 ok "nothing is left behind" nothing_left
 finish
