@@ -131,6 +131,15 @@ for kind, said in [("11", "the decoder crashed on it (Segmentation fault)"), ("7
     ok(done.returncode == 0 and "a.jpg: " in done.stderr and said in done.stderr and "b.jfif" in (run / "index.csv").read_text(),
        f"one on which it fails ({kind}) is named, and the others are indexed", done.stderr)
 
+for name in ("a.jpg", "without", "sub/e.tif"):
+    run = folder / f"sector{name.replace('/', '')}"
+    run.mkdir()
+    (run / "config.yaml").write_text(f"data: {{path: '{mixed}', tile: 32, max_bad: 0.5}}\n")
+    where = {"LD_PRELOAD": str(folder / "fault.so"), "FAULT": "read:error=5", "FAULT_FILE": Path(name).name, "FAULT_PROGRAM": "sb_loader index"}
+    done = subprocess.run([ROOT / "build/sb_loader", "index", run, "--freeze"], capture_output=True, text=True, timeout=PATIENCE, env={**os.environ, **where})
+    ok(done.returncode == 0 and f"{name}: Input/output error" in done.stderr and "b.jfif" in (run / "index.csv").read_text(),
+       f"a bad sector of {name} is named, and the others are indexed", done.stderr)
+
 # ---- pixels ----
 hurt = folder / "hurt"
 hurt.mkdir()

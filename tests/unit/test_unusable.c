@@ -214,6 +214,30 @@ static void test_many_away(void **unused)
     lines_are(0, 0);
 }
 
+static bool is_first(void *context, const char *name, int page)
+{
+    (void)context;
+    return name[0] == '1' && page == 0;
+}
+
+/* What was mended is taken out, with its tiles, and nothing else. */
+static void test_mended(void **unused)
+{
+    (void)unused;
+    begin_anew(true);
+    for (int left = 0; left < 3; left++)
+        assert_int_equal(bad_tile(1, left), 0);
+    decoded(2);
+    assert_int_equal(bad_tile(2, 0), 0);
+    lines_are(1, 4);
+    assert_int_equal(sb_quarantine_drop(folder, is_first, NULL), 0);
+    lines_are(0, 1);
+    begin();
+    assert_int_equal(state(1, 0, 0), SB_TILE_USABLE);
+    assert_int_equal(state(2, 0, 0), SB_TILE_OUT);
+    assert_int_equal(sb_unusable_quarantined(u), 0);
+}
+
 static int make_folder(void **unused)
 {
     (void)unused;
@@ -234,7 +258,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_images), cmocka_unit_test(test_faults),    cmocka_unit_test(test_tiles),
-        cmocka_unit_test(test_away),   cmocka_unit_test(test_many_away),
+        cmocka_unit_test(test_away),   cmocka_unit_test(test_many_away), cmocka_unit_test(test_mended),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
