@@ -53,6 +53,7 @@ loop() {
     done
     verdict "no program contains the loop of $owner" "$found"
 }
+loop loader sb_serve sb_recheck
 loop augment sb_dispatch_create sb_dispatch_turn sb_dispatch_take
 loop trainer sb_train sb_control_start sb_step_gradient sb_step_commit sb_publish_weights
 loop supervisor sb_supervise sb_child_start sb_log_take
