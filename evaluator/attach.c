@@ -17,13 +17,19 @@
 
 #define HELLO_MS 250
 #define ANSWER_NS 3000000000ull /* a trainer that somebody started without a supervisor answers in less */
+#define LOOK_MS 3000            /* a supervisor, too */
 
 /* True unless the run has ended, or nobody is left who could go on with it. */
 static bool goes_on(const char *run_dir)
 {
     sb_status status;
-    bool ended = sb_status_read(run_dir, &status) == 0 && strcmp(status.phase, "training") != 0;
-    return !ended && sb_request_heard(run_dir);
+    sb_request_state now;
+    if ((sb_status_read(run_dir, &status) == 0 && strcmp(status.phase, "training") != 0) ||
+        sb_request_look(run_dir, LOOK_MS, &now) != 0)
+        return false;
+    if (now.silent >= SB_SILENT_S)
+        sb_note("the trainer of %s is stopped, or hangs: it is not waited for", run_dir);
+    return now.silent < SB_SILENT_S;
 }
 
 typedef struct {
@@ -34,7 +40,7 @@ typedef struct {
 static bool has_patience(void *context)
 {
     const patience *p = context;
-    return goes_on(p->run_dir) || sb_now() < p->end;
+    return sb_now() < p->end || goes_on(p->run_dir);
 }
 
 /* 1, 0, -1 as sb_attach. */
