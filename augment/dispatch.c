@@ -16,6 +16,7 @@
 #include "proto/message.h"
 #include "proto/process.h"
 #include "proto/socket.h"
+#include "proto/still.h"
 
 #define LOADERS_MAX 256
 #define IN_FLIGHT 2             /* tiles a loader has at once */
@@ -27,10 +28,6 @@
  * not gone after that keeps its slots for ever. */
 #define MARK_WAIT_NS 1000000000ull
 #define KILL_WAIT_NS 5000000000ull
-
-/* A turn takes far less than this: the process was stopped, and the whole run may have been. It counts
- * against no loader. */
-#define STALL_NS 1000000000ull
 
 typedef enum { JOB_NONE, JOB_WAITING, JOB_ASSIGNED, JOB_READY, JOB_TAKEN } job_state;
 
@@ -55,10 +52,7 @@ typedef struct {
     int pidfd;
     uint32_t incarnation;
     int in_flight;
-    uint64_t looked_at;   /* ns */
-    sb_process_time time; /* at that look */
-    uint64_t still_ns; /* its own time without progress: since the last order or report, or since it was told
-                          to die, or killed */
+    sb_still still; /* since the last order or report, or since it was told to die, or killed */
 } loader;
 
 struct sb_dispatch {
@@ -233,8 +227,8 @@ static int on_hello(sb_dispatch *d, const sb_peer *peer, const sb_message *m)
                             .peer = *peer,
                             .process = process,
                             .pidfd = pidfd,
-                            .incarnation = (uint32_t)incarnation,
-                            .looked_at = sb_now() };
+                            .incarnation = (uint32_t)incarnation };
+    sb_still_begin(&free_place->still);
     d->counts.loaders++;
     look_at_memory(d);
     return welcome(d, free_place);
@@ -289,7 +283,7 @@ static int on_done(sb_dispatch *d, const sb_peer *peer, const sb_message *m)
     loader *l = sender(d, peer, m->done.incarnation);
     if (!l || m->done.segment != d->ring.segment.ticket.id)
         return 0;
-    l->still_ns = 0;
+    l->still.ns = 0;
     d->counts.read_ns += m->done.read_ns;
     d->counts.decode_ns += m->done.decode_ns;
     d->counts.decoded +=
@@ -386,27 +380,7 @@ static void end_loader(loader *l, loader_state state, int number)
     if (sb_process_signal(l->pidfd, number) != 0)
         sb_note("%s", sb_error());
     l->state = state;
-    l->still_ns = 0;
-}
-
-/* Counts the loader's own time since the last look: what it ran, slept or was stopped. The time in which
- * others kept it from the processor is not its own: a loader hangs no sooner on a busy machine, and no sound
- * file is taken there for one that hangs the decoder. */
-static void look_at_loader(const sb_dispatch *d, loader *l)
-{
-    uint64_t now = sb_now(), passed = now - l->looked_at,
-             often = (uint64_t)(d->keys->loader.timeout * 1e9) / 8, kept = 0;
-    sb_process_time time;
-    if (passed < (often < LOOK_NS ? often : LOOK_NS))
-        return;
-    if (sb_process_times(l->process.pid, &time)) {
-        bool waits = time.ready &&
-                     time.ran == l->time.ran; /* still: what it was kept is only known afterwards */
-        kept = waits ? passed : time.kept - l->time.kept;
-        l->time = time;
-    }
-    l->still_ns += kept < passed && passed <= STALL_NS ? passed - kept : 0;
-    l->looked_at = now;
+    l->still.ns = 0;
 }
 
 /* A loader that hangs is told so and, if that does not end it (it is stopped, or hangs in the kernel),
@@ -416,9 +390,10 @@ static int watch_loader(sb_dispatch *d, int number)
     loader *l = &d->loaders[number];
     if (sb_process_gone(l->pidfd))
         return on_gone(d, number);
-    look_at_loader(d, l);
-    uint64_t still = l->still_ns;
-    if (l->state == LOADER_AT_WORK && l->in_flight > 0 && still > (uint64_t)(d->keys->loader.timeout * 1e9)) {
+    const uint64_t timeout = (uint64_t)(d->keys->loader.timeout * 1e9), often = timeout / 8;
+    sb_still_look(&l->still, l->process.pid, often < LOOK_NS ? often : LOOK_NS);
+    const uint64_t still = l->still.ns;
+    if (l->state == LOADER_AT_WORK && l->in_flight > 0 && still > timeout) {
         char path[PATH_MAX];
         sb_note("loader %d made no progress for %g s (loader.timeout) on %s and is killed",
                 (int)l->process.pid, d->keys->loader.timeout, oldest_order(d, number, path));
@@ -463,7 +438,7 @@ static bool image_is_free(sb_dispatch *d, uint32_t file)
 {
     const loader *home = d->home[file] ? find_loader(d, d->home[file]) : NULL;
     return d->index->images[file].random_access || !home || home->state != LOADER_AT_WORK ||
-           (home->in_flight > 0 && home->still_ns > REPEAT_NS);
+           (home->in_flight > 0 && home->still.ns > REPEAT_NS);
 }
 
 static int hand_out_one(sb_dispatch *d, int number, uint64_t now, bool *handed)
@@ -506,7 +481,7 @@ static int hand_out_one(sb_dispatch *d, int number, uint64_t now, bool *handed)
     best->loader = number;
     best->assigned_at = now;
     if (l->in_flight++ == 0)
-        l->still_ns = 0;
+        l->still.ns = 0;
     d->home[file_of(d, best->tile.image)] = l->incarnation;
     return sb_socket_send(&d->socket, &l->peer, &order);
 }

@@ -80,36 +80,61 @@ static void lay_out(augment *a, uint64_t first)
     sb_layout_make(&a->layout, sizes, a->keys.view_count, t->batch, t->chunk, a->keys.data.channels);
 }
 
-/* 1: joined, 0: asked to stop, -1: refused or broken. *first is the next sample that the trainer needs. */
-static int join_trainer(augment *a, uint64_t *first)
+static void close_rings(augment *a)
 {
-    sb_message m;
-    if (sb_socket_connect(&a->trainer, run_dir, "trainer") != 0)
-        return -1;
-    int rc = sb_hello(&a->trainer, SB_ROLE_AUGMENT, "the trainer", HELLO_MS, not_stopped, NULL, &m);
-    if (rc != 1)
-        return rc;
-    lay_out(a, m.welcome.first);
-    sb_process owner = { .pid = m.welcome.pid, .start = m.welcome.start };
-    a->trainer_pidfd = sb_process_open(&owner);
-    if (a->trainer_pidfd < 0)
-        return sb_context("watching the trainer");
-    if (m.welcome.segment_count != (uint32_t)a->layout.class_count)
+    for (int c = 0; c < a->layout.class_count; c++)
+        sb_ring_close(&a->rings[c]);
+}
+
+static int join_rings(augment *a, const sb_message *m)
+{
+    lay_out(a, m->welcome.first);
+    if (m->welcome.segment_count != (uint32_t)a->layout.class_count)
         return sb_fail("the trainer has %u view rings, the configuration %d sizes of views",
-                       m.welcome.segment_count, a->layout.class_count);
+                       m->welcome.segment_count, a->layout.class_count);
     for (int c = 0; c < a->layout.class_count; c++) {
         const sb_layout_class *k = &a->layout.classes[c];
         sb_ring *ring = &a->rings[c];
-        if (sb_ring_join(ring, SB_SEGMENT_VIEWS, &m.welcome.segments[c]) != 0)
+        if (sb_ring_join(ring, SB_SEGMENT_VIEWS, &m->welcome.segments[c]) != 0)
             return sb_context("view ring of size %d", k->size);
         if (ring->count != k->slots || ring->stride < k->bytes)
             return sb_fail("view ring of size %d has %u slots of %zu bytes, the configuration %u of %zu",
                            k->size, ring->count, ring->stride, k->slots, k->bytes);
     }
-    a->incarnation = m.welcome.incarnation;
-    *first = m.welcome.first;
-    a->memory = m.welcome.memory;
+    return 0;
+}
+
+/* 1: joined. 0: the trainer that has answered is gone. -1. */
+static int on_welcome(augment *a, const sb_message *m, uint64_t *first)
+{
+    const sb_process owner = { .pid = m->welcome.pid, .start = m->welcome.start };
+    a->trainer_pidfd = sb_process_open(&owner);
+    if (a->trainer_pidfd < 0)
+        return 0;
+    if (join_rings(a, m) != 0) {
+        const bool gone = sb_process_gone(a->trainer_pidfd);
+        close(a->trainer_pidfd);
+        a->trainer_pidfd = -1;
+        close_rings(a);
+        return gone ? 0 : -1;
+    }
+    a->incarnation = m->welcome.incarnation;
+    *first = m->welcome.first;
+    a->memory = m->welcome.memory;
     return 1;
+}
+
+/* 1: joined, 0: asked to stop, -1: refused or broken. *first is the next sample that the trainer needs. */
+static int join_trainer(augment *a, uint64_t *first)
+{
+    if (sb_socket_connect(&a->trainer, run_dir, "trainer") != 0)
+        return -1;
+    for (;;) {
+        sb_message m;
+        int rc = sb_hello(&a->trainer, SB_ROLE_AUGMENT, "the trainer", HELLO_MS, not_stopped, NULL, &m);
+        if (rc != 1 || (rc = on_welcome(a, &m, first)) != 0)
+            return rc;
+    }
 }
 
 typedef enum { VIEWS_MADE, VIEWS_NEEDED, VIEWS_NO_ROOM } views_state;
@@ -268,8 +293,7 @@ static void teardown(augment *a)
     sb_device_close(&a->device);
     sb_dispatch_destroy(&a->dispatch);
     sb_socket_close(&a->trainer);
-    for (int c = 0; c < a->layout.class_count; c++)
-        sb_ring_close(&a->rings[c]);
+    close_rings(a);
     if (a->trainer_pidfd >= 0)
         close(a->trainer_pidfd);
     sb_order_destroy(&a->order);

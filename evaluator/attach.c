@@ -17,13 +17,19 @@
 
 #define HELLO_MS 250
 #define ANSWER_NS 3000000000ull /* a trainer that somebody started without a supervisor answers in less */
+#define LOOK_MS 3000            /* a supervisor, too */
 
 /* True unless the run has ended, or nobody is left who could go on with it. */
 static bool goes_on(const char *run_dir)
 {
     sb_status status;
-    bool ended = sb_status_read(run_dir, &status) == 0 && strcmp(status.phase, "training") != 0;
-    return !ended && sb_request_heard(run_dir);
+    sb_request_state now;
+    if ((sb_status_read(run_dir, &status) == 0 && strcmp(status.phase, "training") != 0) ||
+        sb_request_look(run_dir, LOOK_MS, &now) != 0)
+        return false;
+    if (now.silent >= SB_SILENT_S)
+        sb_note("the trainer of %s is stopped, or hangs: it is not waited for", run_dir);
+    return now.silent < SB_SILENT_S;
 }
 
 typedef struct {
@@ -34,7 +40,7 @@ typedef struct {
 static bool has_patience(void *context)
 {
     const patience *p = context;
-    return goes_on(p->run_dir) || sb_now() < p->end;
+    return sb_now() < p->end || goes_on(p->run_dir);
 }
 
 /* 1, 0, -1 as sb_attach. */
@@ -48,14 +54,16 @@ static int ask(sb_socket *socket, const char *run_dir, sb_message *welcome)
     return rc;
 }
 
+/* 1; 0: the trainer that has answered is gone; -1. */
 static int join(sb_attachment *a, const sb_message *m)
 {
     const sb_process trainer = { .pid = m->welcome.pid, .start = m->welcome.start };
     a->trainer = sb_process_open(&trainer);
-    if (a->trainer < 0 ||
-        sb_broadcast_join(&a->embeddings, SB_SEGMENT_EMBEDDINGS, &m->welcome.segments[0]) != 0 ||
+    if (a->trainer < 0)
+        return 0;
+    if (sb_broadcast_join(&a->embeddings, SB_SEGMENT_EMBEDDINGS, &m->welcome.segments[0]) != 0 ||
         sb_broadcast_join(&a->weights, SB_SEGMENT_WEIGHTS, &m->welcome.segments[1]) != 0)
-        return -1;
+        return sb_process_gone(a->trainer) ? 0 : -1;
     size_t bytes = a->embeddings.record_bytes, count = a->embeddings.count;
     a->next_embedding = sb_broadcast_next(&a->embeddings); /* what lies there was for those who came before */
     if (a->weights.record_bytes < sizeof(sb_snapshot_head) || bytes <= sizeof(sb_embedding_head) ||
@@ -65,23 +73,25 @@ static int join(sb_attachment *a, const sb_message *m)
     a->record_memory = sb_zeroed(count, bytes, "the embeddings of the trainer");
     a->record = sb_zeroed(count, sizeof *a->record, "the list of embeddings");
     a->vectors = sb_zeroed(count, bytes, "the vectors of embeddings");
-    return a->snapshot && a->record_memory && a->record && a->vectors ? 0 : -1;
+    return a->snapshot && a->record_memory && a->record && a->vectors ? 1 : -1;
 }
+
+static const sb_attachment detached = { .embeddings = { .segment = { .fd = -1 } },
+                                        .weights = { .segment = { .fd = -1 } },
+                                        .trainer = -1 };
 
 int sb_attach(sb_attachment *a, const char *run_dir, const char *config_text)
 {
-    *a = (sb_attachment){ .embeddings = { .segment = { .fd = -1 } },
-                          .weights = { .segment = { .fd = -1 } },
-                          .trainer = -1,
-                          .config_text = config_text };
     sb_socket socket;
     sb_message welcome;
+    *a = detached;
     if (sb_socket_connect(&socket, run_dir, "trainer") != 0)
         return -1;
-    int rc = ask(&socket, run_dir, &welcome);
+    int rc;
+    while ((rc = ask(&socket, run_dir, &welcome)) == 1 && (rc = join(a, &welcome)) == 0)
+        sb_detach(a);
     sb_socket_close(&socket);
-    if (rc == 1 && join(a, &welcome) != 0)
-        rc = -1;
+    a->config_text = config_text;
     if (rc != 1)
         sb_detach(a);
     return rc;
@@ -97,9 +107,7 @@ void sb_detach(sb_attachment *a)
     free(a->record_memory);
     free(a->record);
     free(a->vectors);
-    *a = (sb_attachment){ .embeddings = { .segment = { .fd = -1 } },
-                          .weights = { .segment = { .fd = -1 } },
-                          .trainer = -1 };
+    *a = detached;
 }
 
 bool sb_attachment_ended(const sb_attachment *a) { return sb_process_gone(a->trainer); }

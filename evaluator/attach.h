@@ -20,8 +20,9 @@ typedef struct {
 } sb_attachment;
 
 /* Asks the run's trainer for its broadcasts. It asks again for as long as `run_dir` has a supervisor, which
- * starts a killed trainer again, and the run's status says that it trains. config_text (sb_settings_of_run;
- * kept): what its snapshots must say. 1: attached; 0: no trainer answers, and none will; -1. */
+ * starts a killed trainer again, and the run's status says that it trains; not of a trainer that is stopped,
+ * or hangs. config_text (sb_settings_of_run; kept): what its snapshots must say. 1: attached; 0: no trainer
+ * answers, and none will; -1. */
 int sb_attach(sb_attachment *out, const char *run_dir, const char *config_text);
 void sb_detach(sb_attachment *attachment);
 

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "proto/alive.h"
 #include "proto/error.h"
 #include "proto/unfinished.h"
 
@@ -114,6 +115,7 @@ void sb_program_begin(const char *name)
     clean_environment();
     umask(umask(0777) & 077);
     set_signals();
+    sb_alive_begin();
     sb_note_program(name);
 }
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdarg.h>
@@ -139,4 +140,23 @@ bool sb_request_heard(const char *run_dir)
     if (fd >= 0)
         close(fd);
     return fd >= 0 || full;
+}
+
+int sb_request_look(const char *run_dir, int timeout_ms, sb_request_state *out)
+{
+    char text[SB_REQUEST_MAX];
+    const int fd = sb_request_connect(run_dir);
+    if (fd < 0)
+        return -1;
+    int rc = sb_request_send(fd, "status") == 0 ? sb_request_wait(fd, timeout_ms, text) : -1;
+    close(fd);
+    if (rc == 0)
+        return sb_fail("%s: its supervisor has not answered for %d s: it may be stopped", run_dir,
+                       timeout_ms / 1000);
+    if (rc < 0)
+        return sb_context("%s", run_dir);
+    if (sscanf(text, SB_REQUEST_DONE "%31s %" SCNd64 " %" SCNd64 " %" SCNd64, out->phase, &out->since,
+               &out->quiet, &out->silent) != 4)
+        return sb_fail("%s: its supervisor answers `%s`", run_dir, text);
+    return 0;
 }

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define SB_REQUEST_MAX 1024 /* bytes of a request and of an answer, with the 0 behind them */
 
@@ -41,5 +42,19 @@ int sb_request_wait(int fd, int timeout_ms, char answer[SB_REQUEST_MAX]);
 
 /* Has the run a supervisor? */
 bool sb_request_heard(const char *run_dir);
+
+/* What the supervisor answers to "status": "PHASE SINCE QUIET SILENT". */
+typedef struct {
+    char phase[32];        /* starting, training, stopping */
+    int64_t since;         /* its start, in seconds since 1970 */
+    int64_t quiet, silent; /* seconds without a step; without a sign of life of the trainer */
+} sb_request_state;
+
+/* A trainer that works shows a sign of life far more often: one that has not for so many seconds is stopped,
+ * or hangs. */
+#define SB_SILENT_S 10
+
+/* -1: the run has no supervisor, or none that answers within timeout_ms. */
+int sb_request_look(const char *run_dir, int timeout_ms, sb_request_state *out);
 
 #endif

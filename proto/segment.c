@@ -3,12 +3,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "proto/error.h"
@@ -20,6 +22,7 @@
 
 #define MAGIC 0x736d616c6c626174ull /* "smallbat" */
 #define VERSION 1u
+#define DIES_MS 1000 /* between the last descriptor of a process and its end; far less as a rule */
 
 typedef struct {
     uint64_t magic;
@@ -159,14 +162,28 @@ static int check(int fd, const sb_segment_ticket *ticket, sb_segment_kind kind, 
     return 0;
 }
 
+/* A process that dies has closed its descriptors before it is gone. */
+static void wait_for_end(pid_t pid)
+{
+    const int pidfd = pid > 0 && pid != getpid() ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+    struct pollfd gone = { .fd = pidfd, .events = POLLIN };
+    if (pidfd < 0)
+        return;
+    poll(&gone, 1, DIES_MS);
+    close(pidfd);
+}
+
 int sb_segment_join(sb_segment *out, sb_segment_kind kind, const sb_segment_ticket *ticket, int writable)
 {
     *out = (sb_segment){ .fd = -1 };
     char path[64];
     snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)ticket->pid, (int)ticket->fd);
     int fd = open(path, (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0)
-        return sb_fail_errno("%s", path);
+    if (fd < 0) {
+        sb_fail_errno("%s", path);
+        wait_for_end((pid_t)ticket->pid);
+        return -1;
+    }
     void *mapping = MAP_FAILED;
     if (check(fd, ticket, kind, path) == 0) {
         mapping = mmap(NULL, ticket->bytes, PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED, fd, 0);

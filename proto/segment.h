@@ -43,7 +43,7 @@ typedef struct {
 int sb_segment_create(sb_segment *out, sb_segment_kind kind, size_t payload);
 
 /* Maps another process's segment, read-write or read-only, and validates header and size against the ticket
- * and `kind`. */
+ * and `kind`. Where it fails because that process dies, the process is gone afterwards. */
 int sb_segment_join(sb_segment *out, sb_segment_kind kind, const sb_segment_ticket *ticket, int writable);
 
 /* Unmaps and closes; tolerates a zeroed struct and zeroes it. */

@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <zmq.h>
 
+#include "proto/alive.h"
 #include "proto/error.h"
 #include "proto/rundir.h"
 
@@ -110,6 +111,7 @@ int sb_socket_receive(sb_socket *s, sb_peer *from, sb_message *out, int timeout_
     zmq_pollitem_t items[1 + FDS_MAX] = { { .socket = s->socket, .events = ZMQ_POLLIN } };
     for (int i = 0; i < fd_count && i < FDS_MAX; i++)
         items[1 + i] = (zmq_pollitem_t){ .fd = fds[i], .events = ZMQ_POLLIN };
+    sb_alive_show();
     int ready = zmq_poll(items, 1 + fd_count, timeout_ms);
     if (ready < 0)
         return errno == EINTR ? 0 : sb_fail("polling: %s", zmq_strerror(errno));

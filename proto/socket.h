@@ -43,7 +43,7 @@ int sb_socket_send(sb_socket *socket, const sb_peer *to, const sb_message *messa
 
 /* Waits at most timeout_ms (0: not at all, -1: for ever) for a message, or until one of the extra descriptors
  * `fds` is readable. 1: *out (and *from on a ROUTER) is set. 0: time out, a signal, a readable descriptor, or
- * a message that was refused (counted). */
+ * a message that was refused (counted). Each call is a sign of life (alive.h). */
 int sb_socket_receive(sb_socket *socket, sb_peer *from, sb_message *out, int timeout_ms, const int *fds,
                       int fd_count);
 

@@ -12,11 +12,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "proto/alive.h"
 #include "proto/error.h"
 #include "proto/process.h"
 
 #define PIPE_BYTES (1 << 20) /* that it may say while the supervisor is stopped */
 #define NICE 10              /* of those that feed the trainer: it goes first */
+#define LOOK_NS 50000000     /* between two looks at what one without a sign of life does */
 
 const char *const sb_program_names[SB_PROGRAMS] = { "trainer", "augment", "loader" };
 
@@ -52,7 +54,8 @@ static void become(const sb_child *c, const char *path, const char *run_dir, int
     arguments[count] = (char *)(uintptr_t)run_dir;
     snprintf(pid, sizeof pid, "%d", (int)supervisor);
     if (nothing < 0 || dup2(nothing, STDIN_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0 ||
-        dup2(output, STDERR_FILENO) < 0 || setenv("SB_SUPERVISOR", pid, 1) != 0)
+        dup2(output, STDERR_FILENO) < 0 || sb_alive_hand_on(c->signs) != 0 ||
+        setenv("SB_SUPERVISOR", pid, 1) != 0)
         return;
     for (const char *const *s = calls[c->program].settings; *s; s++)
         setenv(*s, "1", 1);
@@ -73,8 +76,14 @@ int sb_child_start(sb_child *c, const char *programs, const char *run_dir)
     const pid_t self = getpid();
     if (snprintf(path, sizeof path, "%s/%s", programs, calls[c->program].binary) >= (int)sizeof path)
         return sb_fail("%s: the path is too long", programs);
-    if (pipe2(ends, O_CLOEXEC) != 0)
-        return sb_fail_errno("making a pipe for %s", path);
+    c->signs = sb_alive_create();
+    if (c->signs < 0)
+        return -1;
+    if (pipe2(ends, O_CLOEXEC) != 0) {
+        sb_fail_errno("making a pipe for %s", path);
+        close(c->signs);
+        return -1;
+    }
     fcntl(ends[0], F_SETPIPE_SZ, PIPE_BYTES); /* as much as the system allows */
     const pid_t pid = fork();
     if (pid == 0) {
@@ -89,6 +98,7 @@ int sb_child_start(sb_child *c, const char *programs, const char *run_dir)
         errno = pid > 0 ? errno : error;
         sb_fail_errno("starting %s", path);
         close(ends[0]);
+        close(c->signs);
         if (pid > 0) { /* it is ours, and not waited for: the number is still its own */
             kill(pid, SIGKILL);
             waitpid(pid, NULL, 0);
@@ -98,8 +108,9 @@ int sb_child_start(sb_child *c, const char *programs, const char *run_dir)
     fcntl(ends[0], F_SETFL, O_NONBLOCK);
     c->pid = pid;
     c->output = ends[0];
-    c->killed = c->silent = false;
+    c->killed = c->silent = c->heard = c->hung = false;
     c->start_at = 0;
+    sb_still_begin(&c->still);
     return 0;
 }
 
@@ -107,6 +118,18 @@ void sb_child_signal(sb_child *c, int signal)
 {
     if (c->pid > 0 && sb_process_signal(c->pidfd, signal) == 0 && signal == SIGKILL)
         c->killed = true;
+}
+
+uint64_t sb_child_silent(sb_child *c)
+{
+    if (c->pid <= 0)
+        return 0;
+    if (sb_alive_shown(c->signs)) {
+        c->heard = true;
+        sb_still_begin(&c->still);
+    }
+    sb_still_look(&c->still, c->pid, LOOK_NS);
+    return c->still.ns;
 }
 
 bool sb_child_ended(sb_child *c, sb_log *log, sb_end *end)
@@ -119,6 +142,7 @@ bool sb_child_ended(sb_child *c, sb_log *log, sb_end *end)
     sb_log_end(log, &c->begun);
     close(c->output);
     close(c->pidfd);
+    close(c->signs);
     c->pid = 0;
     return true;
 }

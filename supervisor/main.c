@@ -24,6 +24,7 @@
 
 #define PATIENCE_MS 2000 /* before who waits is told for what */
 #define ANSWER_MS 10000  /* for what takes no time */
+#define QUIET_S 60       /* without a step, before status says so */
 #define RUNS "runs"
 
 typedef struct arguments arguments;
@@ -207,17 +208,18 @@ static int print_past(const char *run_dir, sb_status *status, bool known)
 
 static int status(const arguments *a)
 {
-    char answer[SB_REQUEST_MAX], line[256], phase[32], when[48];
-    long long since;
+    char line[256], when[48];
+    sb_request_state now;
     sb_status status = { 0 };
     const bool live = sb_request_heard(a->run_dir), known = sb_status_read(a->run_dir, &status) == 0;
     if (live) {
-        if (ask(a->run_dir, "status", NULL, answer) != 0)
+        if (sb_request_look(a->run_dir, ANSWER_MS, &now) != 0)
             return -1;
-        if (sscanf(answer, "%31s %lld", phase, &since) != 2)
-            return sb_fail("%s: its supervisor answers `%s`", a->run_dir, answer);
-        write_time((time_t)since, when, sizeof when);
-        printf("%s: %s, since %s\n", a->run_dir, phase, when);
+        write_time((time_t)now.since, when, sizeof when);
+        printf("%s: %s, since %s", a->run_dir, now.phase, when);
+        if (now.quiet >= QUIET_S && strcmp(now.phase, "training") == 0)
+            printf("; no step for %" PRId64 " s", now.quiet);
+        printf("%s\n", now.silent >= SB_SILENT_S ? "; the trainer is stopped, or hangs" : "");
     } else if (print_past(a->run_dir, &status, known) != 0) {
         return -1;
     }

@@ -24,6 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "loader/keys.h"
 #include "proto/config.h"
 #include "proto/error.h"
 #include "proto/memory.h"
@@ -45,6 +46,7 @@
 #define LEAVE_NS UINT64_C(5000000000)   /* the same of the others, which have nothing to save */
 #define DIES_NS UINT64_C(10000000000)   /* that one may take to die of a SIGKILL */
 #define SILENT_NS UINT64_C(30000000000) /* that a trainer may take to stop before that is said */
+#define SILENT_TIMES 3                  /* loader.timeout without a sign of life end a program */
 #define END_MS 1000                     /* that the last lines wait for room on the screen */
 #define TAKEN_MAX (64 << 10)            /* bytes of one program between two looks at all else */
 
@@ -72,8 +74,12 @@ typedef struct {
     uint64_t kill_at, leave_at, say_at; /* 0: not yet */
     uint64_t tick_at;
     time_t since;
-    char reason[512]; /* of a failure */
-    sb_deaths memory; /* processes that the kernel has ended for lack of memory */
+    uint64_t patience; /* ns that a program may give no sign of life */
+    int64_t step;      /* of status.json */
+    uint64_t step_at;  /* since when it is that */
+    bool named;        /* it was said that the trainer gives no sign of life */
+    char reason[512];  /* of a failure */
+    sb_deaths memory;  /* processes that the kernel has ended for lack of memory */
 } supervisor;
 
 static sb_log *log_of(supervisor *s, const sb_child *c) { return &s->logs[c->program]; }
@@ -92,7 +98,12 @@ static void show(supervisor *s, bool last)
 {
     sb_status status;
     show_notes(s);
-    if (sb_status_read(s->run_dir, &status) == 0 && status.step > 0)
+    const bool known = sb_status_read(s->run_dir, &status) == 0;
+    if (known && status.step != s->step) {
+        s->step = status.step;
+        s->step_at = sb_now();
+    }
+    if (known && status.step > 0)
         sb_screen_progress(&s->screen, &status, last);
 }
 
@@ -174,7 +185,10 @@ static int64_t measure_progress(supervisor *s)
 /* How it ended: the end of a sentence. */
 static void describe(supervisor *s, const sb_child *c, const sb_end *end, char *out, size_t bytes)
 {
-    if (end->signal == 0)
+    if (c->hung)
+        snprintf(out, bytes, "gave no sign of life for %g s (three times loader.timeout) and was killed",
+                 (double)s->patience / 1e9);
+    else if (end->signal == 0)
         snprintf(out, bytes, "ended with exit code %d", end->code);
     else if (end->signal != SIGKILL || c->killed)
         snprintf(out, bytes, "was ended by signal %d (%s)", end->signal, strsignal(end->signal));
@@ -285,6 +299,30 @@ static void scale(supervisor *s)
     }
 }
 
+/* ---- signs of life ---------------------------------------------------------------------------------------- */
+
+/* Ends those that feed the trainer and give no sign of life: who waits for them would do so for ever. The
+ * trainer is only spoken of. How long it computes without a step nobody knows, and what it has not saved
+ * would be lost with it; one that somebody has stopped goes on when he lets it. */
+static void watch(supervisor *s)
+{
+    for (int i = 0; i < CHILDREN && s->phase == RUNS; i++) {
+        sb_child *c = &s->children[i];
+        const bool silent = sb_child_silent(c) > s->patience;
+        if (i == SB_TRAINER) {
+            if (silent && c->heard && !s->named)
+                sb_screen_say(&s->screen, true,
+                              "run: the trainer has given no sign of life for %g s: it is stopped, or hangs. "
+                              "kill -CONT %d lets one that is stopped go on, ./run stop --now ends the run",
+                              (double)s->patience / 1e9, (int)c->pid);
+            s->named = silent && c->heard;
+        } else if (silent && !c->hung) {
+            c->hung = true;
+            sb_child_signal(c, SIGKILL);
+        }
+    }
+}
+
 /* ---- requests --------------------------------------------------------------------------------------------- */
 
 static const char *phase_name(const supervisor *s)
@@ -307,7 +345,11 @@ static void on_request(supervisor *s, int asker, const char *text)
         else
             sb_request_answer(asker, SB_REQUEST_DONE "it is stopping; %d wait for its end already", ASKERS);
     } else if (strcmp(text, "status") == 0) {
-        sb_request_answer(asker, SB_REQUEST_DONE "%s %lld", phase_name(s), (long long)s->since);
+        const sb_child *t = &s->children[SB_TRAINER];
+        const uint64_t second = 1000000000, quiet = (sb_now() - s->step_at) / second,
+                       silent = t->pid > 0 && t->heard ? t->still.ns / second : 0;
+        sb_request_answer(asker, SB_REQUEST_DONE "%s %lld %" PRIu64 " %" PRIu64, phase_name(s),
+                          (long long)s->since, quiet, silent);
     } else if (sscanf(text, "scale %d%c", &loaders, &rest) != 1) {
         sb_request_answer(asker, SB_REQUEST_REFUSED "there is no request `%s`", text);
     } else if (loaders < 1 || loaders > LOADERS_MAX) {
@@ -391,6 +433,7 @@ static int on_time(supervisor *s)
     uint64_t next;
     if (now >= s->tick_at) {
         show(s, false);
+        watch(s);
         s->tick_at = now + TICK_NS;
     }
     next = s->tick_at;
@@ -463,19 +506,23 @@ static int run(supervisor *s)
 
 /* ---- the beginning and the end ---------------------------------------------------------------------------- */
 
-static int loaders_at_start(const char *run_dir, int *out)
+static int read_keys(supervisor *s)
 {
     sb_config config;
-    sb_run_keys keys;
-    int rc = sb_config_read_run(&config, run_dir);
+    sb_run_keys keys = { 0 };
+    sb_loader_keys loader = { 0 };
+    int rc = sb_config_read_run(&config, s->run_dir);
     if (rc == 0)
         rc = sb_config_fill(&config, &sb_run_table, &keys);
+    if (rc == 0)
+        rc = sb_config_fill(&config, &sb_loader_table, &loader);
     sb_config_free(&config);
-    *out = rc == 0 ? keys.loaders : 0;
+    s->wanted = keys.loaders;
+    s->patience = (uint64_t)(SILENT_TIMES * loader.timeout * 1e9);
     return rc;
 }
 
-/* A program takes two descriptors. */
+/* A program takes three descriptors. */
 static void raise_limit(void)
 {
     struct rlimit limit;
@@ -491,8 +538,10 @@ static int begin(supervisor *s)
     for (int i = 0; i < ASKERS; i++)
         s->askers[i] = -1;
     s->since = time(NULL);
+    s->step = -1;
+    s->step_at = sb_now();
     sb_screen_open(&s->screen);
-    if (sb_rundir_lock(s->run_dir, "lock") < 0 || loaders_at_start(s->run_dir, &s->wanted) != 0 ||
+    if (sb_rundir_lock(s->run_dir, "lock") < 0 || read_keys(s) != 0 ||
         sb_rundir_path(path, s->run_dir, "status.json") != 0)
         return -1;
     for (int i = 0; i < SB_PROGRAMS; i++)

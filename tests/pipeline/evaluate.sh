@@ -117,6 +117,16 @@ orphaned() {
     wait $run && wait "${evaluators[0]}"
 }
 
+# A trainer that is stopped is named, and not waited for; it goes on when it is let.
+stopped_trainer() {
+    local run status
+    stopped() { says 0 "training, since .*; the trainer is stopped, or hangs" ./run status "$work/paused"; }
+    held 9 paused run_small paused "${steps[@]}" && until_true "the supervisor's suspicion" stopped &&
+        says 0 "the trainer of $work/paused is stopped, or hangs: it is not waited for" build/sb_evaluator evaluate --no-pictures "$work/paused"
+    status=$?
+    go_on trainer paused && wait "$run" && return $status
+}
+
 refused() { # NAME TEXT COMMAND...: fails and says TEXT
     local text=$1
     shift
@@ -143,6 +153,9 @@ ok "  the snapshots with embeddings" with_embeddings pestered
 ok "an evaluator's trainer dies and comes back" orphaned
 ok "  the same weights" same_end orphaned
 ok "  a log of snapshots and the last checkpoint" sound_log orphaned snapshot checkpoint
+ok "its trainer is stopped: the newest checkpoint is evaluated" stopped_trainer
+ok "  a log of that" sound_log paused checkpoint
+ok "  the same weights" same_end paused
 make_tiles
 ok "features of a folder are torchvision's" same_features reference
 ok "  no file is left half written" bash -c "! ls $work/*.part"

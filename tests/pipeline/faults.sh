@@ -75,6 +75,21 @@ stopped_and_continued() {
         pkill -CONT -f "sb_augment $work/paused" && sleep 0.3 && go_on loader paused && wait $run && ! grep -q "no progress" "$work/paused/log/augment.log"
 }
 
+# A program that gives no sign of life, of augment and of loaders the only one: it is killed and started again, and counts for nothing.
+# without_sign PROGRAM NAME: the run's log of PROGRAM says so.
+without_sign() { grep -q "smallbatch supervisor: $1.* gave no sign of life for [0-9.]* s (three times loader.timeout) and was killed; it is started again" "$work/$2/log/$1.log"; }
+augment_stopped() {
+    local run pids
+    held 3 silent run_bad silent loader.timeout=0.7 run.loaders=1 || return 1
+    mapfile -t pids < <(pgrep -f "sb_augment $work/silent")
+    suspend "${pids[@]}" && go_on trainer silent && wait "$run" && without_sign augment silent
+}
+# The index is the first of the run's files that either opens.
+at_start() {
+    FAULT=open:$2 FAULT_FILE=index.csv FAULT_PROGRAM="sb_$3" FAULT_COUNTER="$work/counter.$1" FAULT_TIMES=1 LD_PRELOAD="$work/fault.so" \
+        run_bad "$1" loader.timeout=0.7 run.loaders=1 && without_sign "${3%% *}" "$1"
+}
+
 # FILE loses half its bytes; the header and with it the index stay.
 cut_in_half() { truncate -s $(($(stat -c %s "$1") / 2)) "$1"; }
 
@@ -106,6 +121,12 @@ ok "the whole run is stopped and goes on: no loader is blamed" stopped_and_conti
 ok "the folder of the data is away for a while" away
 ok "  no file is blamed for it" not_quarantined away
 ok "  the same weights" same sound away
+ok "augment is stopped" augment_stopped
+ok "  the same weights" same sound silent
+ok "augment hangs at its start" at_start augment_hangs hang "augment $work/augment_hangs"
+ok "  the same weights" same sound augment_hangs
+ok "a loader is stopped at its start" at_start loader_stopped 19 "loader serve"
+ok "  the same weights" same sound loader_stopped
 ok "two files crash the decoder" faulty decode:11 '1?.jpg' 0 run_bad crash run.loaders=1
 ok "  each is quarantined" quarantine_is crash 10.jpg 11.jpg
 ok "one file aborts the decoder, three loaders" faulty open:6 05.jpg 0 run_bad abort run.loaders=3

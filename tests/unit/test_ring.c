@@ -7,11 +7,13 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "proto/process.h"
 #include "proto/ring.h"
 
 static void test_the_four_arrows(void **state)
@@ -89,6 +91,37 @@ static void test_join_checks_the_ticket(void **state)
     sb_ring_close(&ring);
 }
 
+/* The creator dies: its descriptors are closed already, and the process is not gone yet. Who fails to join
+ * finds then that it is. */
+static void test_join_of_one_that_dies(void **state)
+{
+    (void)state;
+    int ends[2];
+    sb_ring ring, joined;
+    sb_segment_ticket ticket;
+    assert_int_equal(pipe(ends), 0);
+    const pid_t creator = fork();
+    assert_true(creator >= 0);
+    if (creator == 0) {
+        if (sb_ring_create(&ring, SB_SEGMENT_VIEWS, 4, 100, 0) != 0)
+            _exit(1);
+        ticket = ring.segment.ticket;
+        sb_ring_close(&ring);
+        (void)!write(ends[1], &ticket, sizeof ticket);
+        usleep(200000);
+        _exit(0);
+    }
+    assert_int_equal(read(ends[0], &ticket, sizeof ticket), sizeof ticket);
+    const int pidfd = (int)syscall(SYS_pidfd_open, creator, 0);
+    assert_true(pidfd >= 0);
+    assert_int_equal(sb_ring_join(&joined, SB_SEGMENT_VIEWS, &ticket), -1);
+    assert_true(sb_process_gone(pidfd));
+    assert_int_equal(waitpid(creator, NULL, 0), creator);
+    close(pidfd);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 #define ELEMENTS 3000
 #define BYTES 4096
 
@@ -144,11 +177,9 @@ static void test_killed_writers_lose_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_the_four_arrows),
-        cmocka_unit_test(test_a_late_writer_is_refused),
-        cmocka_unit_test(test_wrong_slots_are_refused),
-        cmocka_unit_test(test_join_checks_the_ticket),
-        cmocka_unit_test(test_killed_writers_lose_nothing),
+        cmocka_unit_test(test_the_four_arrows),         cmocka_unit_test(test_a_late_writer_is_refused),
+        cmocka_unit_test(test_wrong_slots_are_refused), cmocka_unit_test(test_join_checks_the_ticket),
+        cmocka_unit_test(test_join_of_one_that_dies),   cmocka_unit_test(test_killed_writers_lose_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

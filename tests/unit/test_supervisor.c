@@ -48,8 +48,8 @@ static void trapping(const char *name, const char *traps, const char *body)
     assert_int_equal(sb_rundir_path(path, programs, "sb_%s", name), 0);
     FILE *file = fopen(path, "w");
     assert_non_null(file);
-    fprintf(file, "#!/bin/sh\nfor run in \"$@\"; do :; done\n%secho $$ >>\"$run/%s.starts\"\n%s", traps, name,
-            body);
+    fprintf(file, "#!/bin/bash\nfor run in \"$@\"; do :; done\n%secho $$ >>\"$run/%s.starts\"\n%s", traps,
+            name, body);
     assert_int_equal(fclose(file), 0);
     assert_int_equal(chmod(path, 0755), 0);
 }
@@ -155,6 +155,8 @@ static int living(const char *name)
     return count;
 }
 
+static pid_t first_of(const char *name) { return (pid_t)strtol(text_of(name), NULL, 10); }
+
 static void wait_living(const char *name, int count)
 {
     const uint64_t end = sb_now() + DEADLINE_NS;
@@ -181,6 +183,128 @@ static void assert_answer(int fd, const char *wanted)
 }
 
 #define STOPPED SB_REQUEST_DONE "stopped after step 7, saved"
+
+/* ---- signs of life ---------------------------------------------------------------------------------------- */
+
+#define SHOWS "printf '\\001\\0\\0\\0\\0\\0\\0\\0' >&$SB_ALIVE\n"
+#define SHOWS_AND_LIVES "while :; do " SHOWS "sleep 0.02; done\n"
+
+/* A run in which one is killed after 3 * `timeout` s without a sign. */
+static void set_timeout(const char *timeout)
+{
+    char path[PATH_MAX], text[64];
+    assert_int_equal(sb_rundir_path(path, run_dir, "config.yaml"), 0);
+    snprintf(text, sizeof text, "run:\n  loaders: 1\nloader:\n  timeout: %s\n", timeout);
+    assert_int_equal(sb_file_replace(path, text, strlen(text)), 0);
+}
+
+/* What augment and loaders do once they have shown themselves, so that no more signs come. */
+static void hung(const char *what)
+{
+    const char *names[] = { "augment", "loader" };
+    char body[256];
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(i == 0 ? 0 : set_up(NULL), 0);
+        set_timeout("0.1");
+        trapping("trainer", SAVES, SHOWS_AND_LIVES);
+        script("augment", SHOWS_AND_LIVES);
+        script("loader", SHOWS_AND_LIVES);
+        snprintf(body, sizeof body, SHOWS "[ $(wc -l <\"$run/%s.starts\") -gt 2 ] || %s\n" SHOWS_AND_LIVES,
+                 names[i], what);
+        script(names[i], body);
+        launch(NULL);
+        char starts[32], log[32];
+        snprintf(starts, sizeof starts, "%s.starts", names[i]);
+        snprintf(log, sizeof log, "log/%s.log", names[i]);
+        wait_lines(starts, 3);
+        usleep(1000000); /* it shows signs now */
+        assert_int_equal(lines_of(starts), 3);
+        assert_says(log, "gave no sign of life for 0.3 s (three times loader.timeout) and was killed; it is "
+                         "started again");
+        assert_answer(ask("stop"), STOPPED);
+        assert_int_equal(ended(), SB_EXIT_STOPPED);
+        assert_int_equal(lines_of("trainer.starts"), 1);
+    }
+}
+
+static void test_stopped_program(void **state)
+{
+    (void)state;
+    hung("kill -STOP $$");
+}
+
+static void test_spinning_program(void **state)
+{
+    (void)state;
+    hung("while :; do :; done");
+}
+
+/* One that never shows a sign ends the run, in the end. */
+static void test_silent_program(void **state)
+{
+    (void)state;
+    set_timeout("0.1");
+    launch(NULL);
+    assert_int_equal(ended(), 1);
+    assert_says("status.json", "died 5 times without any progress; the last time it gave no sign of life");
+}
+
+/* The trainer is only spoken of: how long it computes without a sign nobody knows. */
+static void test_stopped_trainer(void **state)
+{
+    (void)state;
+    set_timeout("0.1");
+    trapping("trainer", SAVES, SHOWS "kill -STOP $$\n" SHOWS_AND_LIVES);
+    script("augment", SHOWS_AND_LIVES);
+    script("loader", SHOWS_AND_LIVES);
+    launch(NULL);
+    wait_lines("screen", 1);
+    assert_says("screen", "run: the trainer has given no sign of life for 0.3 s: it is stopped, or hangs");
+    usleep(1500000);
+    assert_int_equal(lines_of("screen"), 1);
+    sb_request_state now;
+    assert_int_equal(sb_request_look(run_dir, 10000, &now), 0);
+    assert_string_equal(now.phase, "starting");
+    assert_in_range(now.quiet, 1, 60);
+    assert_in_range(now.silent, 1, now.quiet);
+    assert_int_equal(kill(first_of("trainer.starts"), SIGCONT), 0);
+    assert_answer(ask("stop"), STOPPED);
+    assert_int_equal(ended(), SB_EXIT_STOPPED);
+    assert_int_equal(lines_of("trainer.starts"), 1);
+}
+
+/* A pause that is shorter, and one of the whole run. */
+static void test_paused(void **state)
+{
+    (void)state;
+    set_timeout("0.8");
+    trapping("trainer", SAVES, SHOWS_AND_LIVES);
+    script("augment", SHOWS_AND_LIVES);
+    script("loader", SHOWS_AND_LIVES);
+    launch(NULL);
+    wait_lines("augment.starts", 1);
+    wait_lines("loader.starts", 1);
+    const pid_t all[] = { supervisor, first_of("augment.starts"), first_of("loader.starts") };
+    for (int round = 0; round < 3; round++) {
+        for (int i = 1; i < 3; i++)
+            assert_int_equal(kill(all[i], SIGSTOP), 0);
+        usleep(1000000);
+        for (int i = 1; i < 3; i++)
+            assert_int_equal(kill(all[i], SIGCONT), 0);
+        usleep(200000);
+    }
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(kill(all[i], SIGSTOP), 0);
+    usleep(4000000);
+    assert_int_equal(kill(supervisor, SIGCONT), 0); /* the others a moment later */
+    usleep(200000);
+    for (int i = 1; i < 3; i++)
+        assert_int_equal(kill(all[i], SIGCONT), 0);
+    usleep(200000);
+    assert_int_equal(lines_of("augment.starts") + lines_of("loader.starts"), 2);
+    assert_answer(ask("stop"), STOPPED);
+    assert_int_equal(ended(), SB_EXIT_STOPPED);
+}
 
 /* ---- ends ------------------------------------------------------------------------------------------------- */
 
@@ -663,6 +787,11 @@ int main(void)
         RUN(test_stop_unsaved),
         RUN(test_talker),
         RUN(test_screen_is_full),
+        RUN(test_stopped_program),
+        RUN(test_spinning_program),
+        RUN(test_silent_program),
+        RUN(test_stopped_trainer),
+        RUN(test_paused),
         RUN(test_signals),
         RUN(test_interrupted_twice),
         RUN(test_nohup),
