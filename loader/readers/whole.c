@@ -9,11 +9,12 @@
 #include "loader/readers/reader.h"
 #include "loader/readers/warnings.h"
 #include "proto/error.h"
+#include "proto/memory.h"
 
-/* The pixels of an opened image, which it frees, into `pixels`. file: where the whole file is in memory, else
- * NULL. 0; 1. */
-static int decode(const sb_samples_keys *samples, const sb_decode_source *s, VipsImage *opened,
-                  sb_source *from, const uint8_t *file, uint8_t *pixels)
+/* The pixels of an opened image, which it frees, into `pixels`, not turned: s has its sides as they are
+ * stored. file: where the whole file is in memory, else NULL. 0; 1. */
+static int decode_stored(const sb_samples_keys *samples, const sb_decode_source *s, VipsImage *opened,
+                         sb_source *from, const uint8_t *file, uint8_t *pixels)
 {
     VipsImage *image = opened;
     g_object_ref(image);
@@ -33,6 +34,55 @@ static int decode(const sb_samples_keys *samples, const sb_decode_source *s, Vip
         rc = 1;
     g_object_unref(opened);
     g_object_unref(image);
+    return rc;
+}
+
+/* Turns the pixels of s, as they are stored, upright. 0; 1. */
+static int turn(const sb_decode_source *s, int orientation, int channels, const uint8_t *stored,
+                uint8_t *pixels)
+{
+    VipsImage *image = vips_image_new_from_memory(stored,
+                                                  (size_t)s->width * (size_t)s->height * (size_t)channels,
+                                                  s->width, s->height, channels, VIPS_FORMAT_UCHAR),
+              *turned = NULL;
+    if (image)
+        vips_image_set_int(image, VIPS_META_ORIENTATION, orientation);
+    const int rc = !image || vips_autorot(image, &turned, NULL) != 0 || sb_pixels_write(turned, pixels) != 0
+                       ? sb_reader_fail(s->path)
+                       : 0;
+    if (turned)
+        g_object_unref(turned);
+    if (image)
+        g_object_unref(image);
+    return rc;
+}
+
+/* As decode_stored, upright. What is read from the top to the bottom cannot be turned on the way. */
+static int decode(const sb_samples_keys *samples, const sb_decode_source *s, VipsImage *opened,
+                  sb_source *from, const uint8_t *file, uint8_t *pixels)
+{
+    const int orientation = vips_image_get_orientation(opened);
+    if (orientation <= 1)
+        return decode_stored(samples, s, opened, from, file, pixels);
+    sb_decode_source as_stored = *s;
+    if (orientation >= 5) {
+        as_stored.width = s->height;
+        as_stored.height = s->width;
+    }
+    VipsImage *level = NULL;
+    uint8_t *stored = sb_grown(NULL, (size_t)s->width * (size_t)s->height, (size_t)samples->channels,
+                               "an image's pixels, to be turned");
+    int rc = stored ? 0 : SB_DECODE_FAULT;
+    if (rc == 0 && vips_copy(opened, &level, NULL) != 0)
+        rc = sb_reader_fail(s->path);
+    g_object_unref(opened);
+    if (rc == 0) {
+        vips_autorot_remove_angle(level);
+        rc = decode_stored(samples, &as_stored, level, from, file, stored);
+    }
+    if (rc == 0)
+        rc = turn(&as_stored, orientation, samples->channels, stored, pixels);
+    free(stored);
     return rc;
 }
 

@@ -139,7 +139,7 @@ for name in ("plain.jpg", "turned.jpg", "progressive.jpg", "inks.jpg"):
     (folder / f"z{name}").write_bytes(data[:-2] + bytes(40) + data[-2:])
     compare("  nor do zeros behind the last", folder / f"z{name}", sound)
     (folder / f"x{name}").write_bytes(data[:-2] + bytes(range(1, 60)) + data[-2:])
-    if name in ("turned.jpg", "inks.jpg"):  # libvips ends where the scan does
+    if name == "inks.jpg":  # libvips decodes it, and ends where the scan does
         compare("  nor is anything behind it, where libvips decodes", folder / f"x{name}", sound)
     else:
         refused("  what may be left of a damaged scan", folder / f"x{name}", ["extraneous bytes before marker"])
