@@ -86,6 +86,8 @@ compare("TIFF, CMYK with a profile", save("c.tif", cmyk, icc_profile=press.read_
 p3 = profile("p3")
 wide = ImageCms.profileToProfile(image, str(p3), srgb, RELATIVE, "RGB")
 compare("PNG, a wide profile is followed", save("p3.png", icc_profile=p3.read_bytes()), wide, 3)
+p = save("p3.jpg", quality=95, icc_profile=p3.read_bytes())
+compare("JPEG, a wide profile is followed", p, ImageCms.profileToProfile(Image.open(p), str(p3), srgb, RELATIVE, "RGB"), 3)
 ok(numpy.abs(numpy.asarray(wide, float) - base).max() > 30, "  and it matters")
 compare("PNG, an sRGB profile changes nothing", save("s.png", icc_profile=ImageCms.ImageCmsProfile(srgb).tobytes()), base)
 compare("PNG, a damaged profile changes nothing", save("bad.png", icc_profile=b"no profile" * 20), base)
