@@ -1,7 +1,7 @@
-/* jpeg.h: plain JPEG files, decoded by libjpeg straight into the memory they are kept in. libvips uses the
- * same library but copies every row twice more, which for a baseline file takes a third of the time. Limits:
- * grey and RGB of 8 bits, as stored. Whatever else a file needs (rotation, a profile, CMYK) is left to
- * libvips. */
+/* jpeg.h: JPEG files, decoded by libjpeg straight into memory. libvips uses the same library but copies every
+ * row twice more, which for a baseline file takes a third of the time, and ends where the last row does:
+ * bytes that a damaged scan left over are not seen. Limits: grey and RGB of 8 bits, as stored; CMYK is left
+ * to libvips. */
 #ifndef SB_LOADER_READERS_JPEG_H
 #define SB_LOADER_READERS_JPEG_H
 

@@ -1,5 +1,5 @@
 /* whole.c: images that are decoded whole, into the cache, before one of their tiles is delivered. Pixels come
- * from libvips, those of plain JPEG files from libjpeg. A file of one image is read at once; of a TIFF only
+ * from libvips, those of JPEG files from libjpeg. A file of one image is read at once; of a TIFF only
  * the page, since there may be thousands. */
 #include <stdlib.h>
 #include <string.h>
@@ -9,30 +9,112 @@
 #include "loader/readers/reader.h"
 #include "loader/readers/warnings.h"
 #include "proto/error.h"
+#include "proto/memory.h"
 
-/* The pixels of an opened image, which it frees, into `pixels`. file: where the whole file is in memory, else
- * NULL. 0; 1. */
-static int decode(const sb_samples_keys *samples, const sb_decode_source *s, VipsImage *opened,
-                  sb_source *from, const uint8_t *file, uint8_t *pixels)
+/* An image of pixels that were decoded, and what `opened` says of their colours. NULL: libvips' error. */
+static VipsImage *image_like(VipsImage *opened, const uint8_t *pixels)
+{
+    const void *profile;
+    size_t bytes = (size_t)opened->Xsize * (size_t)opened->Ysize * (size_t)opened->Bands;
+    VipsImage *image = vips_image_new_from_memory(pixels, bytes, opened->Xsize, opened->Ysize, opened->Bands,
+                                                  VIPS_FORMAT_UCHAR);
+    if (!image)
+        return NULL;
+    image->Type = opened->Type;
+    if (vips_image_get_typeof(opened, VIPS_META_ICC_NAME) &&
+        vips_image_get_blob(opened, VIPS_META_ICC_NAME, &profile, &bytes) == 0)
+        vips_image_set_blob_copy(image, VIPS_META_ICC_NAME, profile, bytes);
+    return image;
+}
+
+/* The pixels of an opened image, which it frees, into `pixels`, not turned: s has its sides as they are
+ * stored. file: where the whole file is in memory, else NULL. spare: as much memory as `pixels`, or NULL. 0;
+ * 1; -1. */
+static int decode_stored(const sb_samples_keys *samples, const sb_decode_source *s, VipsImage *opened,
+                         sb_source *from, const uint8_t *file, uint8_t *spare, uint8_t *pixels)
 {
     VipsImage *image = opened;
     g_object_ref(image);
-    int rc = sb_reader_normalise(samples, s, from, &image);
-    const bool plain = rc == 0 && file && image == opened && strncmp(sb_reader_loader(image), "jpeg", 4) == 0;
+    int rc = sb_reader_normalise(samples, s, from, &image), direct = 1;
+    uint8_t *raw = pixels, *own = NULL; /* of a JPEG file that is not yet what is trained on */
+    const bool jpeg = file && opened->Bands <= 3 && strncmp(sb_reader_loader(opened), "jpeg", 4) == 0,
+               plain = image == opened;
     sb_warnings_forget();
-    const int direct = plain ? sb_jpeg_pixels(file, (size_t)s->bytes, s->width, s->height, samples->channels,
-                                              pixels)
-                             : 1;
+    if (!plain)
+        raw = opened->Bands <= samples->channels ? spare : NULL;
+    if (rc == 0 && jpeg && !raw) {
+        raw = own = sb_grown(NULL, (size_t)s->width * (size_t)s->height, (size_t)opened->Bands,
+                             "an image's pixels");
+        rc = raw ? 0 : SB_DECODE_FAULT;
+    }
+    if (rc == 0 && jpeg)
+        direct = sb_jpeg_pixels(file, (size_t)s->bytes, s->width, s->height, opened->Bands, raw);
     if (direct < 0 && samples->warnings == SB_WARNINGS_REFUSE) {
         sb_context("%s", s->path);
         rc = 1;
     }
-    if (rc == 0 && direct != 0 && sb_pixels_write(image, pixels) != 0)
+    if (rc == 0 && direct == 0 && !plain) {
+        g_object_unref(image);
+        image = image_like(opened, raw);
+        rc = image ? sb_reader_normalise(samples, s, from, &image) : sb_reader_fail(s->path);
+    }
+    if (rc == 0 && !(direct == 0 && plain) && sb_pixels_write(image, pixels) != 0)
         rc = sb_reader_fail(s->path);
     if (rc == 0 && !file && sb_warnings_check(samples, s->path) != 0)
         rc = 1;
     g_object_unref(opened);
-    g_object_unref(image);
+    if (image)
+        g_object_unref(image);
+    free(own);
+    return rc;
+}
+
+/* Turns the pixels of s, as they are stored, upright. 0; 1. */
+static int turn(const sb_decode_source *s, int orientation, int channels, const uint8_t *stored,
+                uint8_t *pixels)
+{
+    VipsImage *image = vips_image_new_from_memory(stored,
+                                                  (size_t)s->width * (size_t)s->height * (size_t)channels,
+                                                  s->width, s->height, channels, VIPS_FORMAT_UCHAR),
+              *turned = NULL;
+    if (image)
+        vips_image_set_int(image, VIPS_META_ORIENTATION, orientation);
+    const int rc = !image || vips_autorot(image, &turned, NULL) != 0 || sb_pixels_write(turned, pixels) != 0
+                       ? sb_reader_fail(s->path)
+                       : 0;
+    if (turned)
+        g_object_unref(turned);
+    if (image)
+        g_object_unref(image);
+    return rc;
+}
+
+/* As decode_stored, upright. What is read from the top to the bottom cannot be turned on the way. */
+static int decode(const sb_samples_keys *samples, const sb_decode_source *s, VipsImage *opened,
+                  sb_source *from, const uint8_t *file, uint8_t *pixels)
+{
+    const int orientation = vips_image_get_orientation(opened);
+    if (orientation <= 1)
+        return decode_stored(samples, s, opened, from, file, NULL, pixels);
+    sb_decode_source as_stored = *s;
+    if (orientation >= 5) {
+        as_stored.width = s->height;
+        as_stored.height = s->width;
+    }
+    VipsImage *unturned = NULL;
+    uint8_t *stored = sb_grown(NULL, (size_t)s->width * (size_t)s->height, (size_t)samples->channels,
+                               "an image's pixels, to be turned");
+    int rc = stored ? 0 : SB_DECODE_FAULT;
+    if (rc == 0 && vips_copy(opened, &unturned, NULL) != 0)
+        rc = sb_reader_fail(s->path);
+    g_object_unref(opened);
+    if (rc == 0) {
+        vips_autorot_remove_angle(unturned);
+        rc = decode_stored(samples, &as_stored, unturned, from, file, pixels, stored);
+    }
+    if (rc == 0)
+        rc = turn(&as_stored, orientation, samples->channels, stored, pixels);
+    free(stored);
     return rc;
 }
 

@@ -54,6 +54,23 @@ for orientation in range(1, 9):
     p = save(f"o{orientation}.jpg", exif=exif)
     compare(f"JPEG, EXIF orientation {orientation}", p, ImageOps.exif_transpose(Image.open(p)))
 
+TURNS = dict(zip(range(2, 9), [Image.FLIP_LEFT_RIGHT, Image.ROTATE_180, Image.FLIP_TOP_BOTTOM, Image.TRANSPOSE, Image.ROTATE_270, Image.TRANSVERSE,
+                               Image.ROTATE_90]))
+large = Image.fromarray(pattern(900, 700))  # more rows than libvips keeps of what it reads from the top
+for orientation in range(2, 9):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for name, options in [(f"l{orientation}.jpg", {"quality": 90}), (f"lp{orientation}.jpg", {"quality": 90, "progressive": True}),
+                          (f"l{orientation}.png", {}), (f"l{orientation}.webp", {"lossless": True})]:
+        large.save(folder / name, exif=exif, **options)
+        expected = numpy.asarray(ImageOps.exif_transpose(Image.open(folder / name)))
+        head, pixels = colour.get(folder / name, side=640, left=32, top=48)
+        ok(pixels is not None and (pixels == expected[48:688, 32:672]).all(), f"orientation {orientation} of a large image: {name}", head)
+    large.save(folder / f"l{orientation}.tif", tiffinfo={274: orientation})
+    turned = Image.Image.transpose(large, TURNS[orientation])
+    head, pixels = colour.get(folder / f"l{orientation}.tif", side=640, left=32, top=48)
+    ok(pixels is not None and (pixels == numpy.asarray(turned)[48:688, 32:672]).all(), f"orientation {orientation} of a large image: TIFF", head)
+
 srgb, press = ImageCms.createProfile("sRGB"), profile("cmyk")
 inks = numpy.dstack([255 - base, pattern(W, H, 2)[:, :, :1] // 2])
 cmyk = Image.frombytes("CMYK", (W, H), inks.tobytes())
@@ -69,6 +86,8 @@ compare("TIFF, CMYK with a profile", save("c.tif", cmyk, icc_profile=press.read_
 p3 = profile("p3")
 wide = ImageCms.profileToProfile(image, str(p3), srgb, RELATIVE, "RGB")
 compare("PNG, a wide profile is followed", save("p3.png", icc_profile=p3.read_bytes()), wide, 3)
+p = save("p3.jpg", quality=95, icc_profile=p3.read_bytes())
+compare("JPEG, a wide profile is followed", p, ImageCms.profileToProfile(Image.open(p), str(p3), srgb, RELATIVE, "RGB"), 3)
 ok(numpy.abs(numpy.asarray(wide, float) - base).max() > 30, "  and it matters")
 compare("PNG, an sRGB profile changes nothing", save("s.png", icc_profile=ImageCms.ImageCmsProfile(srgb).tobytes()), base)
 compare("PNG, a damaged profile changes nothing", save("bad.png", icc_profile=b"no profile" * 20), base)

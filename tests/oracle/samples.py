@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy
 from PIL import Image
 
-from images import ROOT, Decoder, Tap, pattern, tile_of, write_tiff
+from images import ROOT, TOOL, Decoder, Tap, pattern, tile_of, write_tiff
 
 W, H, SIDE = 75, 53, 80
 ok = Tap()
@@ -132,14 +132,16 @@ exif[0x0112] = 3
 image.save(folder / "turned.jpg", quality=90, exif=exif)
 image.save(folder / "progressive.jpg", quality=90, progressive=True)
 image.convert("CMYK").save(folder / "inks.jpg", quality=90)
-for name in ("plain.jpg", "turned.jpg", "progressive.jpg", "inks.jpg"):
+subprocess.run([TOOL, "profile", "p3", folder / "p3.icc"], check=True)
+image.save(folder / "wide.jpg", quality=90, icc_profile=(folder / "p3.icc").read_bytes())
+for name in ("plain.jpg", "turned.jpg", "progressive.jpg", "inks.jpg", "wide.jpg"):
     data, sound = (folder / name).read_bytes(), colour.get(folder / name, side=SIDE)[1][:H, :W]
     (folder / name).with_stem("w" + name[:-4]).write_bytes(data.replace(b"\xff\xda", b"\1\2\3\xff\xda", 1))
     compare(f"bytes before the first scan never matter: {name}", folder / f"w{name}", sound)
     (folder / f"z{name}").write_bytes(data[:-2] + bytes(40) + data[-2:])
     compare("  nor do zeros behind the last", folder / f"z{name}", sound)
     (folder / f"x{name}").write_bytes(data[:-2] + bytes(range(1, 60)) + data[-2:])
-    if name in ("turned.jpg", "inks.jpg"):  # libvips ends where the scan does
+    if name == "inks.jpg":  # libvips decodes it, and ends where the scan does
         compare("  nor is anything behind it, where libvips decodes", folder / f"x{name}", sound)
     else:
         refused("  what may be left of a damaged scan", folder / f"x{name}", ["extraneous bytes before marker"])
