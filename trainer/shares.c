@@ -1,6 +1,7 @@
 /* shares.c: see shares.h. */
 #include "trainer/shares.h"
 
+#include <limits.h>
 #include <stdio.h>
 
 #include "proto/error.h"
@@ -52,11 +53,13 @@ int sb_shares_divide(const sb_shares *s, const sb_index *index, int channels, si
         const sb_image *image = sb_index_check_row(index, index->largest) == 0
                                     ? &index->images[index->largest]
                                     : NULL;
+        char path[PATH_MAX];
         return sb_fail("memory: %s, and each of run.loaders = %d takes %zu MiB to have %s decoded (%d x %d): "
                        "lower run.loaders, trainer.batch or trainer.chunk, or leave large images out with "
                        "loader.cache_mb",
-                       text, s->loaders, MIB(least), image ? sb_index_name(index, image) : "an image",
-                       image ? image->width : 0, image ? image->height : 0);
+                       text, s->loaders, MIB(least),
+                       image ? sb_index_path_of(index, image, path) : "an image", image ? image->width : 0,
+                       image ? image->height : 0);
     }
     *loaders = left > count * least ? left : count * least;
     const size_t window = (size_t)s->window < index->count ? (size_t)s->window : index->count,
