@@ -4,7 +4,8 @@
  * One process for a trainer. It ends with its trainer: when the trainer is gone, it leaves with status 4 and
  * is started again. That costs little, because what it owns (the tile ring) can be made again at once. Which
  * samples are missing is read from the words of the view rings, so its own death costs at most the tile in
- * hand. Exit status: 0 asked to stop, 1 the run cannot go on, 4 the trainer is gone. */
+ * hand. Exit status: 0 asked to stop, 1 the run cannot go on, 4 the trainer is gone, 7 it cannot begin for
+ * lack of the device's memory alone. */
 #include <argp.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -28,6 +29,7 @@
 #include "proto/socket.h"       /* sb_socket_* */
 
 #define EXIT_TRAINER_GONE 4
+#define EXIT_NO_ROOM 7
 #define HELLO_MS 200
 
 /* A tile whose views are being made, and the slots of the view rings that wait for them. */
@@ -272,14 +274,14 @@ static int read_run(augment *a)
 }
 
 /* Once the trainer is joined: it has taken what it needs of the device by then, and its check of what is free
- * left room for this. */
+ * left room for this. SB_DEVICE_FULL in place of -1 where nothing but memory is missing. */
 static int open_device(augment *a)
 {
     int rc = sb_device_open(&a->device, a->keys.common.device, a->keys.cuda.plugin, 1);
     if (rc == SB_DEVICE_FULL)
         sb_context("no room for augment beside the trainer; lower trainer.chunk");
     if (rc != 0)
-        return -1;
+        return rc;
     sb_device_introduce(a->device);
     for (int c = 0; c < a->layout.class_count; c++)
         sb_device_pin(a->device, a->rings[c].segment.mapping, a->rings[c].segment.ticket.bytes);
@@ -298,6 +300,26 @@ static void teardown(augment *a)
         close(a->trainer_pidfd);
     sb_order_destroy(&a->order);
     sb_index_free(&a->index);
+}
+
+/* A run from its start to its end: the exit status, or -1. */
+static int serve(augment *a)
+{
+    uint64_t first;
+    if (sb_stop_install() != 0 || sb_process_die_with_supervisor() != 0 || read_run(a) != 0)
+        return -1;
+    int rc = join_trainer(a, &first);
+    if (rc != 1)
+        return rc;
+    rc = open_device(a);
+    if (rc == SB_DEVICE_FULL) {
+        sb_note("%s", sb_error());
+        return EXIT_NO_ROOM;
+    }
+    if (rc != 0 || sb_dispatch_create(&a->dispatch, run_dir, &a->keys, &a->index, a->order, first, a->memory,
+                                      views_made, a) != 0)
+        return -1;
+    return loop(a);
 }
 
 enum { KEY_CHECK = 0x100 };
@@ -332,7 +354,6 @@ int main(int argc, char **argv)
     sb_program_begin("augment");
     argp_parse(&argp, argc, argv, 0, NULL, NULL);
     augment a = { .trainer_pidfd = -1, .trainer = { .directory = -1 } };
-    uint64_t first = 0;
     if (only_check) {
         const int bad = read_run(&a);
         if (bad == 0)
@@ -340,17 +361,7 @@ int main(int argc, char **argv)
         teardown(&a);
         return sb_program_end(bad);
     }
-    int rc = -1;
-    if (sb_stop_install() == 0 && sb_process_die_with_supervisor() == 0 && read_run(&a) == 0)
-        rc = join_trainer(&a, &first);
-    if (rc == 1) {
-        if (open_device(&a) != 0 || sb_dispatch_create(&a.dispatch, run_dir, &a.keys, &a.index, a.order,
-                                                       first, a.memory, views_made, &a) != 0)
-            rc = -1;
-        else
-            rc = loop(&a);
-    }
-    const int status = sb_program_end(rc);
+    const int status = sb_program_end(serve(&a));
     teardown(&a);
     return status;
 }

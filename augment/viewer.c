@@ -64,9 +64,11 @@ int sb_viewer_create(sb_viewer **out, sb_device *device, const sb_augment_keys *
                       .views = keys->view_count,
                       .largest = largest,
                       .view_bytes = (size_t)largest * (size_t)largest * (size_t)keys->data.channels };
-    if (take_all(v, tile, largest) != 0) {
+    const int rc = take_all(v, tile, largest);
+    if (rc != 0) {
         sb_viewer_destroy(&v);
-        return sb_context("memory for views");
+        sb_context("memory for views");
+        return rc;
     }
     *out = v;
     return 0;

@@ -14,7 +14,7 @@
 typedef struct sb_viewer sb_viewer;
 
 /* For tiles of keys->data and up to all of keys->views of one. Keeps the device. Where its memory is not
- * enough the error says what to lower. */
+ * enough the error says what to lower, and it returns SB_DEVICE_FULL. */
 int sb_viewer_create(sb_viewer **out, sb_device *device, const sb_augment_keys *keys);
 
 /* Waits for what is under way; tolerates NULL. */

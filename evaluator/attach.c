@@ -27,9 +27,11 @@ static bool goes_on(const char *run_dir)
     if ((sb_status_read(run_dir, &status) == 0 && strcmp(status.phase, "training") != 0) ||
         sb_request_look(run_dir, LOOK_MS, &now) != 0)
         return false;
-    if (now.silent >= SB_SILENT_S)
-        sb_note("the trainer of %s is stopped, or hangs: it is not waited for", run_dir);
-    return now.silent < SB_SILENT_S;
+    const bool waits = strcmp(now.phase, "waiting") == 0, silent = now.silent >= SB_SILENT_S;
+    if (waits || silent)
+        sb_note("the trainer of %s %s: it is not waited for", run_dir,
+                waits ? "waits for memory" : "is stopped, or hangs");
+    return !waits && !silent;
 }
 
 typedef struct {

@@ -45,7 +45,7 @@ bool sb_request_heard(const char *run_dir);
 
 /* What the supervisor answers to "status": "PHASE SINCE QUIET SILENT". */
 typedef struct {
-    char phase[32];        /* starting, training, stopping */
+    char phase[32];        /* starting, training, waiting (for memory), stopping */
     int64_t since;         /* its start, in seconds since 1970 */
     int64_t quiet, silent; /* seconds without a step; without a sign of life of the trainer */
 } sb_request_state;

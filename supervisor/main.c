@@ -216,7 +216,8 @@ static int status(const arguments *a)
         if (sb_request_look(a->run_dir, ANSWER_MS, &now) != 0)
             return -1;
         write_time((time_t)now.since, when, sizeof when);
-        printf("%s: %s, since %s", a->run_dir, now.phase, when);
+        const bool waits = strcmp(now.phase, "waiting") == 0;
+        printf("%s: %s%s, since %s", a->run_dir, now.phase, waits ? " for memory (log/)" : "", when);
         if (now.quiet >= QUIET_S && strcmp(now.phase, "training") == 0)
             printf("; no step for %" PRId64 " s", now.quiet);
         printf("%s\n", now.silent >= SB_SILENT_S ? "; the trainer is stopped, or hangs" : "");

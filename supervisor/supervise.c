@@ -47,11 +47,12 @@
 #define DIES_NS UINT64_C(10000000000)   /* that one may take to die of a SIGKILL */
 #define SILENT_NS UINT64_C(30000000000) /* that a trainer may take to stop before that is said */
 #define SILENT_TIMES 3                  /* loader.timeout without a sign of life end a program */
+#define ROOM_S 300                      /* the longest pause between two starts of one that lacks memory */
 #define END_MS 1000                     /* that the last lines wait for room on the screen */
 #define TAKEN_MAX (64 << 10)            /* bytes of one program between two looks at all else */
 
 /* Exit codes of programs (trainer/main.c, augment/main.c, loader/main.c). */
-enum { CANNOT_GO_ON = 1, SAVED = 3, TRAINER_GONE = 4, RESIZED = 5 };
+enum { CANNOT_GO_ON = 1, SAVED = 3, TRAINER_GONE = 4, RESIZED = 5, NO_ROOM = 7 };
 
 typedef enum { RUNS, STOPS, ENDS } sb_phase; /* STOPS: the trainer was asked; ENDS: all were */
 typedef enum { FINISHED, STOPPED, STOPPED_AT_ONCE, FAILED } sb_outcome;
@@ -71,12 +72,14 @@ typedef struct {
     bool saved;                         /* by the trainer, at its end */
     char lost[512];                     /* how else a trainer ended that was to save; "": it did not run */
     int64_t progress;                   /* measure_progress at its last */
+    int64_t began;                      /* the same at the start of the first trainer with these views */
     uint64_t kill_at, leave_at, say_at; /* 0: not yet */
     uint64_t tick_at;
     time_t since;
     uint64_t patience; /* ns that a program may give no sign of life */
     int64_t step;      /* of status.json */
     uint64_t step_at;  /* since when it is that */
+    double room_s;     /* the last pause of one that lacked memory; 0: nobody does */
     bool named;        /* it was said that the trainer gives no sign of life */
     char reason[512];  /* of a failure */
     sb_deaths memory;  /* processes that the kernel has ended for lack of memory */
@@ -100,6 +103,8 @@ static void show(supervisor *s, bool last)
     show_notes(s);
     const bool known = sb_status_read(s->run_dir, &status) == 0;
     if (known && status.step != s->step) {
+        if (status.step > s->step)
+            s->room_s = 0;
         s->step = status.step;
         s->step_at = sb_now();
     }
@@ -188,6 +193,8 @@ static void describe(supervisor *s, const sb_child *c, const sb_end *end, char *
     if (c->hung)
         snprintf(out, bytes, "gave no sign of life for %g s (three times loader.timeout) and was killed",
                  (double)s->patience / 1e9);
+    else if (end->code == NO_ROOM)
+        snprintf(out, bytes, "found too little memory");
     else if (end->signal == 0)
         snprintf(out, bytes, "ended with exit code %d", end->code);
     else if (end->signal != SIGKILL || c->killed)
@@ -209,6 +216,27 @@ static void retry(supervisor *s, sb_child *c, const char *how)
              how);
     sb_log_add(log_of(s, c), line);
     c->start_at = sb_now() + (uint64_t)(pause * 1e9);
+}
+
+/* What it needs of the memory is with others. A run that has not made a step yet ends: its keys ask for too
+ * much. One that was under way waits for as long as nobody stops it, which costs nothing; after a night there
+ * may be room again, and nobody was there to resume it. */
+static void await_room(supervisor *s, sb_child *c)
+{
+    char name[32], line[SB_LOG_LINE];
+    if (measure_progress(s) <= s->began) {
+        fail(s, c, "cannot go on");
+        return;
+    }
+    if (s->room_s == 0) {
+        snprintf(line, sizeof line,
+                 "smallbatch supervisor: %s found too little memory; it is started again, and again until "
+                 "there is enough",
+                 sb_child_name(c, name));
+        sb_log_add(log_of(s, c), line);
+    }
+    s->room_s = s->room_s == 0 ? 1 : 2 * s->room_s < ROOM_S ? 2 * s->room_s : ROOM_S;
+    c->start_at = sb_now() + (uint64_t)(s->room_s * 1e9);
 }
 
 static void start(supervisor *s, sb_child *c)
@@ -235,8 +263,11 @@ static void on_trainer_end(supervisor *s, sb_child *c, const sb_end *end, const 
         fail(s, c, "cannot go on");
     else if (s->phase == STOPS)
         end_all(s, STOPPED);
-    else if (end->code == RESIZED && s->phase == RUNS)
+    else if (end->code == RESIZED && s->phase == RUNS) {
+        s->began = measure_progress(s); /* what it needs from now on it never had */
         start(s, c);
+    } else if (end->code == NO_ROOM && s->phase == RUNS)
+        await_room(s, c);
     else if (s->phase == RUNS)
         retry(s, c, how);
 }
@@ -255,6 +286,8 @@ static void on_end(supervisor *s, sb_child *c, const sb_end *end)
             fail(s, c, "cannot go on");
         else if (end->code == TRAINER_GONE)
             start(s, c);
+        else if (end->code == NO_ROOM)
+            await_room(s, c);
         else
             retry(s, c, how);
     }
@@ -330,6 +363,8 @@ static const char *phase_name(const supervisor *s)
     sb_status status;
     if (s->phase != RUNS)
         return "stopping";
+    if (s->room_s > 0)
+        return "waiting";
     return sb_status_read(s->run_dir, &status) == 0 && strcmp(status.phase, "training") == 0 ? "training"
                                                                                              : "starting";
 }
@@ -538,6 +573,7 @@ static int begin(supervisor *s)
     for (int i = 0; i < ASKERS; i++)
         s->askers[i] = -1;
     s->since = time(NULL);
+    s->began = measure_progress(s);
     s->step = -1;
     s->step_at = sb_now();
     sb_screen_open(&s->screen);

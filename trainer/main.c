@@ -191,7 +191,10 @@ static int train(const arguments *a)
 {
     if (sb_stop_install() != 0 || sb_process_die_with_supervisor() != 0)
         return -1;
-    return (int)sb_train(a->rest[0]);
+    const sb_train_end end = sb_train(a->rest[0]);
+    if (end == SB_TRAIN_NO_ROOM)
+        sb_note("%s", sb_error());
+    return (int)end;
 }
 
 static int export(const arguments *a)
@@ -344,7 +347,8 @@ int main(int argc, char **argv)
             "Prepares, trains and exports a run. Used by ./run.\v"
             "train exits with 0 when the run is finished, 3 when it was asked to stop and has saved its "
             "last finished step, 5 when it has saved it because its views have another size from the next "
-            "step on, and is to be started again; 1 when it cannot go on.\n\n"
+            "step on, and is to be started again; 7 when it cannot begin for lack of memory alone; 1 when it "
+            "cannot go on.\n\n"
             "resume makes a run ready for train: it applies keys and checks the configuration. It exits with "
             "6 when the run is finished; 1 when it cannot go on so.\n\n"
             "loss prints a method's loss of embeddings from files, f32 [N, d] a view, and writes into the "

@@ -49,6 +49,15 @@ int sb_shares_divide(const sb_shares *s, const sb_index *index, int channels, si
                        "lower loader.cache_mb");
         return 0;
     }
+    if (taken + count * least > all && s->again) {
+        sb_note(
+            "memory: %s, %d loader%s %zu each, which is more. The run had begun, and goes on with the least "
+            "that it needs: processes may be killed for lack of memory, with fewer loaders (./run scale "
+            "loaders=N) less likely",
+            text, s->loaders, s->loaders == 1 ? "" : "s", MIB(least));
+        *loaders = count * least;
+        return 0;
+    }
     if (taken + count * least > all) {
         const sb_image *image = sb_index_check_row(index, index->largest) == 0
                                     ? &index->images[index->largest]

@@ -16,6 +16,7 @@ typedef struct {
     size_t rings, augment; /* bytes of shared memory, of augment's own */
     int loaders;           /* processes that are planned for */
     int window;            /* images that each would keep decoded, if there are so many */
+    bool again;            /* the run was under way: it goes on with the least, where that is not there */
     size_t cache;          /* bytes that each keeps of decoded images, as it was told; 0: what there is */
 } sb_shares;
 

@@ -62,6 +62,7 @@ typedef struct {
     sb_status status;
     uint64_t waited_ns, begun_ns, recent_ns;
     uint32_t epoch; /* of the batch in work */
+    bool again;     /* its supervisor has started another before it, which trained */
     sb_collapse collapse;
     sb_leak leak;
     double leak_gap; /* of the step in work; NAN: it is not looked at */
@@ -611,21 +612,23 @@ static int share_memory(train *t)
                                .augment = own,
                                .loaders = t->config.run.loaders,
                                .window = t->config.data.window,
+                               .again = t->again,
                                .cache = (size_t)t->config.loader.cache_mb << 20 };
     const int rc = sb_shares_divide(&shares, &index, t->config.data.channels, &t->loaders);
     sb_index_free(&index);
     return rc;
 }
 
-/* Device, networks, memory: all that follows from the configuration alone. */
+/* Device, networks, memory: all that follows from the configuration alone. As sb_step_create. */
 static int make_step(train *t)
 {
-    if (sb_device_open(&t->device, t->config.common.device, t->config.cuda.plugin,
-                       t->config.trainer.threads) != 0 ||
-        sb_step_create(&t->step, t->device, &t->config) != 0)
-        return -1;
-    sb_device_planned(t->device);
-    return 0;
+    int rc = sb_device_open(&t->device, t->config.common.device, t->config.cuda.plugin,
+                            t->config.trainer.threads);
+    if (rc == 0)
+        rc = sb_step_create(&t->step, t->device, &t->config);
+    if (rc == 0)
+        sb_device_planned(t->device);
+    return rc;
 }
 
 /* The images of the run's data set, where the method keeps something for each. */
@@ -694,12 +697,16 @@ static int check_sizes(train *t)
     return 0;
 }
 
+/* As sb_step_create. */
 static int setup(train *t)
 {
+    sb_status before;
     t->may = sb_shares_look();
+    t->again = sb_status_read(t->run_dir, &before) == 0; /* its supervisor removed it before the first */
     set_sizes(t);
-    if (count_images(t) != 0 || read_guides(t) != 0 || make_step(t) != 0)
-        return -1;
+    int rc = count_images(t) != 0 || read_guides(t) != 0 ? -1 : make_step(t);
+    if (rc != 0)
+        return rc;
     sb_device_introduce(t->device);
     int width, rows = t->config.view_count * t->config.trainer.batch;
     sb_step_embeddings(t->step, 0, &width);
@@ -769,8 +776,9 @@ sb_train_end sb_train(const char *run_dir)
     if (opened && t.number == t.config.trainer.steps) { /* it was killed behind its last checkpoint */
         if (sb_finish(run_dir, t.number) == 0)
             end = SB_TRAIN_FINISHED;
-    } else if (opened && setup(&t) == 0) {
-        end = run_steps(&t);
+    } else if (opened) {
+        const int rc = setup(&t);
+        end = rc == 0 ? run_steps(&t) : rc == SB_DEVICE_FULL ? SB_TRAIN_NO_ROOM : SB_TRAIN_FAILED;
         if (end == SB_TRAIN_FINISHED && finish(&t) != 0)
             end = SB_TRAIN_FAILED;
     }

@@ -107,6 +107,34 @@ little_memory() {
     [ "$(killed)" = 0 ] && grep -q "memory: .* MiB may be used (control group): trainer .*, rings .*, augment .*, 2 loaders up to" "$work/little/log/trainer.log" &&
         cmp "$work/plain/backbone.safetensors" "$work/little/backbone.safetensors"
 }
+# Others take memory while the run has no trainer. Where that leaves too little to start one it waits, where it leaves less than is planned for it
+# goes on with the least; a run that begins then is refused.
+hog() { # MIB: takes so much in the group, as $hog
+    (echo $BASHPID >"$group/cgroup.procs" && exec /usr/bin/python3 -c 'import sys, time
+held = bytearray(b"x") * (int(sys.argv[1]) << 20)
+print("taken", flush=True)
+time.sleep(3600)' "$1" "$work/" >"$work/hog") &
+    hog=$!
+    until_true "$1 MiB to be taken" grep -q taken "$work/hog"
+}
+free_hog() { kill $hog; wait $hog; rm "$work/hog"; }
+waits() { says 0 "$work/short: waiting for memory" ./run status "$work/short"; }
+others_take_memory() {
+    local run before status
+    before=$(killed)
+    held 3 short grouped train_large short || return 1
+    suspend "$(cat "$work/short/lock")" && pkill -KILL -f "sb_trainer train $work/short"
+    hog 340 && kill -CONT "$(cat "$work/short/lock")" && until_true "the wait for memory" waits
+    status=$?
+    free_hog
+    hog 100 && [ $status -eq 0 ] && wait "$run"
+    status=$?
+    ! grouped train_large refused || status=1
+    free_hog
+    [ $status -eq 0 ] && [ "$(killed)" = "$before" ] && grep -q "supervisor: trainer found too little memory; it is started again" "$work/short/log/trainer.log" &&
+        grep -q "The run had begun, and goes on with the least that it needs" "$work/short/log/trainer.log" &&
+        grep -q "lower run.loaders" "$work/refused/log/trainer.log" && cmp "$work/plain/backbone.safetensors" "$work/short/backbone.safetensors"
+}
 # With ten loaders, one image in each is too much.
 too_many_loaders() {
     local before
@@ -119,11 +147,13 @@ make_formats
 ok "a loader needs no more after $EPOCHS epochs of images of 17 kinds" serve_long
 grep "^memory in KiB" "$work/log" | sed 's/^/# /'
 make_large
+ok "what holds a trainer" make_fault
 if make_group 600; then
     ok "in a control group of 600 MiB: no process is killed, and the weights are the same" little_memory
+    ok "others take memory meanwhile: a run that had begun waits, or goes on with less" others_take_memory
     ok "too many loaders for it: refused, with what to lower" too_many_loaders
 else
-    for what in "in a control group of little memory" "too many loaders for it"; do skip "$what" "no control group of memory can be made here"; done
+    for what in "in a control group of little memory" "others take memory meanwhile" "too many loaders for it"; do skip "$what" "no control group of memory can be made here"; done
 fi
 ok "nothing is left behind" nothing_left
 [ -z "$group" ] || rmdir "$group"

@@ -76,6 +76,22 @@ static void refused(void **state)
     assert_int_equal(loaders, 0);
 }
 
+/* A run that was under way goes on with the least that it needs. */
+static void short_again(void **state)
+{
+    (void)state;
+    size_t loaders;
+    sb_shares s = shares(700, 2);
+    assert_int_equal(sb_shares_divide(&s, &all_images, 3, &loaders), -1);
+    s.again = true;
+    assert_int_equal(sb_shares_divide(&s, &all_images, 3, &loaders), 0);
+    assert_int_equal(loaders, 2 * (sb_index_beside(&all_images) + sb_index_largest(&all_images, 3)));
+    s = shares(1600, 2);
+    s.again = true;
+    assert_int_equal(sb_shares_divide(&s, &all_images, 3, &loaders), 0);
+    assert_int_equal(loaders, (1400 - 433 - 197 - 48) * MIB);
+}
+
 static void tiles(void **state)
 {
     (void)state;
@@ -91,6 +107,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(divided),
         cmocka_unit_test(refused),
+        cmocka_unit_test(short_again),
         cmocka_unit_test(tiles),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

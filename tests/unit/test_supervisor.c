@@ -409,6 +409,72 @@ static void test_no_program(void **state)
     assert_says("screen", "sb_trainer cannot be started: No such file or directory");
 }
 
+/* ---- lack of memory ---------------------------------------------------------------------------------------- */
+
+/* At the start it ends the run. */
+static void test_no_room(void **state)
+{
+    (void)state;
+    script("trainer", "echo 'smallbatch trainer: 9 MiB are free'; exit 7\n");
+    launch(NULL);
+    assert_int_equal(ended(), 1);
+    assert_says("screen", "run: trainer cannot go on:\n    smallbatch trainer: 9 MiB are free\n");
+    assert_int_equal(lines_of("trainer.starts"), 1);
+}
+
+/* The first start of `name`: it lasts until steps were made. The next two find too little memory. */
+#define ROOM_AGAIN(name, first)                                                                        \
+    "case $(wc -l <\"$run/" name ".starts\") in\n1) " first "exit 9 ;;\n2 | 3) echo 'smallbatch " name \
+    ": 9 MiB are free'; exit 7 ;;\nesac\n" LIVES
+#define STEP "echo '{}' >>\"$run/metrics.jsonl\"; "
+
+/* Once steps were made, it is waited for. */
+static void wait_room(const char *name)
+{
+    char starts[32], line[128];
+    sb_request_state now;
+    launch(NULL);
+    snprintf(starts, sizeof starts, "%s.starts", name);
+    wait_lines(starts, 3);
+    assert_int_equal(sb_request_look(run_dir, 10000, &now), 0);
+    assert_string_equal(now.phase, "waiting");
+    wait_lines(starts, 4);
+    usleep(100000);
+    assert_int_equal(lines_of(starts), 4);
+    snprintf(line, sizeof line, "supervisor: %s found too little memory; it is started again", name);
+    assert_says("screen", line);
+    assert_null(strstr(strstr(text_of("screen"), line) + 1, line)); /* that is said once */
+    assert_answer(ask("stop"), STOPPED);
+    assert_int_equal(ended(), SB_EXIT_STOPPED);
+}
+
+static void test_room_for_trainer(void **state)
+{
+    (void)state;
+    trapping("trainer", SAVES, ROOM_AGAIN("trainer", STEP));
+    wait_room("trainer");
+}
+
+static void test_room_for_augment(void **state)
+{
+    (void)state;
+    trapping("trainer", SAVES, STEP ": >\"$run/go\"\n" LIVES);
+    script("augment", ROOM_AGAIN("augment", "until [ -e \"$run/go\" ]; do sleep 0.02; done; "));
+    wait_room("augment");
+}
+
+/* A stop does not wait for memory. */
+static void test_stop_without_room(void **state)
+{
+    (void)state;
+    script("trainer", ROOM_AGAIN("trainer", STEP));
+    launch(NULL);
+    wait_lines("trainer.starts", 3);
+    assert_answer(ask("stop"),
+                  SB_REQUEST_DONE "stopped; the trainer found too little memory before it saved");
+    assert_int_equal(ended(), SB_EXIT_STOPPED);
+}
+
 /* ---- stops ------------------------------------------------------------------------------------------------ */
 
 static void test_stops(void **state)
@@ -779,6 +845,10 @@ int main(void)
         RUN(test_dies_with_progress),
         RUN(test_resized),
         RUN(test_no_program),
+        RUN(test_no_room),
+        RUN(test_room_for_trainer),
+        RUN(test_room_for_augment),
+        RUN(test_stop_without_room),
         RUN(test_stops),
         RUN(test_stop_and_scale),
         RUN(test_stop_in_pause),

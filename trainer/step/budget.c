@@ -237,7 +237,7 @@ static int largest_chunk(sb_step *s, int fails, size_t available)
     return fits;
 }
 
-/* `needed` bytes are not there: names the largest chunk that would fit. */
+/* `needed` bytes are not there: names the largest chunk that would fit. SB_DEVICE_FULL. */
 static int fail_memory(sb_step *s, size_t needed, size_t available)
 {
     int wanted = 1;
@@ -252,9 +252,10 @@ static int fail_memory(sb_step *s, size_t needed, size_t available)
     else
         snprintf(advice, sizeof advice, "%s: lower trainer.batch or the views' sizes",
                  replicas ? "it is what a replica has" : "no trainer.chunk fits");
-    return sb_fail("trainer.batch = %d with %d views in the backbone at once needs %zu MiB of memory, and "
-                   "%zu are free beside a reserve: %s",
-                   s->config->trainer.batch, wanted, needed >> 20, available >> 20, advice);
+    sb_fail("trainer.batch = %d with %d views in the backbone at once needs %zu MiB of memory, and "
+            "%zu are free beside a reserve: %s",
+            s->config->trainer.batch, wanted, needed >> 20, available >> 20, advice);
+    return SB_DEVICE_FULL;
 }
 
 /* All images' numbers, where others than the batch's are drawn. */
@@ -323,7 +324,7 @@ static int take(sb_step *s, size_t bytes)
     int rc = s->device->alloc(s->device, bytes, &s->memory);
     if (rc == SB_DEVICE_FULL && s->device->available(s->device, &available) == 0)
         return fail_memory(s, bytes, available);
-    return rc != 0 ? -1 : 0;
+    return rc;
 }
 
 /* Which cells of a chunk are visible and predicted. */
@@ -366,8 +367,9 @@ int sb_step_take_memory(sb_step *s)
     piece pieces[SB_STEP_PLANS_MAX];
     want list[WANTS_MAX];
     const size_t bytes = list_wants(s, pieces, planned_pieces(s, pieces), list, &count);
-    if (take(s, bytes) != 0)
-        return -1;
+    const int rc = take(s, bytes);
+    if (rc != 0)
+        return rc;
     char *at = s->memory;
     for (int i = 0; i < count; at += list[i++].bytes)
         memcpy(list[i].to, &at, sizeof at);

@@ -186,7 +186,7 @@ int sb_step_pack_teacher(sb_step *step);
 int sb_step_teach(sb_step *step, const sb_chunk *chunk);
 
 /* budget.c. Takes all of the device's memory, once everything is planned, and the host's; refuses what does
- * not fit, with the largest chunk that would. */
+ * not fit, with the largest chunk that would: SB_DEVICE_FULL. */
 int sb_step_take_memory(sb_step *step);
 void sb_step_free_memory(sb_step *step);
 

@@ -124,9 +124,12 @@ static int create(sb_step **out, sb_device *device, const sb_settings *config, i
     if (rc == 0 && backbone &&
         (sb_step_list_update(s) != 0 || sb_step_lay_out(s, config->trainer.chunk) != 0))
         rc = -1;
-    if (rc == 0 &&
-        (sb_step_plan_heads(s, false) != 0 || sb_step_take_memory(s) != 0 || make_sections(s) != 0 ||
-         (backbone && sb_step_set_update(s) != 0) || set_share(s) != 0 || sb_step_weights_changed(s) != 0))
+    if (rc == 0)
+        rc = sb_step_plan_heads(s, false);
+    if (rc == 0)
+        rc = sb_step_take_memory(s);
+    if (rc == 0 && (make_sections(s) != 0 || (backbone && sb_step_set_update(s) != 0) || set_share(s) != 0 ||
+                    sb_step_weights_changed(s) != 0))
         rc = -1;
     if (rc != 0)
         sb_step_destroy(out);

@@ -70,6 +70,7 @@ typedef struct {
     int chunks;         /* of a batch */
 } sb_step_budget;
 
+/* SB_DEVICE_FULL in place of -1 where nothing but memory is missing. */
 int sb_step_create(sb_step **out, sb_device *device, const sb_settings *config);
 void sb_step_destroy(sb_step **step);
 
