@@ -72,7 +72,7 @@ static int evaluate_checkpoint(sb_evaluation *e, const arguments *a)
     if (rc == 0)
         return sb_fail("%s has no checkpoint yet, and no trainer that answers", a->run_dir);
     e->report.source = "checkpoint";
-    return rc == 1 ? conclude(e, NULL, a) : -1;
+    return rc == 1 && sb_evaluation_measure_sizes(e) == 0 ? conclude(e, NULL, a) : -1;
 }
 
 /* Every snapshot from now on, or one. 0: done with the trainer (it ended, or one was enough); -1. */
