@@ -23,6 +23,7 @@
 typedef struct {
     const char *command, *run_dir, *data, *output;
     bool follow, pictures, kept; /* kept: evaluation.jsonl can be written */
+    bool accompany;              /* follow every evaluate.every-th snapshot alone, until the trainer ends */
     int threads;                 /* 0: chosen */
     char **assignments;
     int assignment_count;
@@ -75,8 +76,17 @@ static int evaluate_checkpoint(sb_evaluation *e, const arguments *a)
     return rc == 1 && sb_evaluation_measure_sizes(e) == 0 ? conclude(e, NULL, a) : -1;
 }
 
-/* Every snapshot from now on, or one. 0: done with the trainer (it ended, or one was enough); -1. */
-static int evaluate_live(sb_evaluation *e, sb_attachment *live, const arguments *a)
+/* The step from which on the next snapshot is measured. */
+static int64_t due_after(const sb_evaluation *e, int64_t step, const arguments *a)
+{
+    const int every = e->config.evaluate.every;
+    const int64_t between = (int64_t)(every > 0 ? every : 1) * e->config.evaluate.snapshot_every;
+    return a->accompany ? (step / between + 1) * between : 0;
+}
+
+/* Every snapshot from now on, or one. due: the step from which on the next is measured. 0: done with the
+ * trainer (it ended, or one was enough); -1. */
+static int evaluate_live(sb_evaluation *e, sb_attachment *live, int64_t *due, const arguments *a)
 {
     for (;;) {
         bool ended = sb_attachment_ended(
@@ -86,7 +96,8 @@ static int evaluate_live(sb_evaluation *e, sb_attachment *live, const arguments 
         int rc = sb_attachment_weights(live, &head, &weight, &running);
         if (rc < 0)
             return -1;
-        if (rc == 1) {
+        if (rc == 1 && head->step >= *due) {
+            *due = due_after(e, head->step, a);
             e->report.step = head->step;
             e->report.source = "snapshot";
             if (sb_evaluation_measure_given(e) != 0 ||
@@ -96,7 +107,7 @@ static int evaluate_live(sb_evaluation *e, sb_attachment *live, const arguments 
                 return -1;
             if (!a->follow)
                 return 0;
-        } else if (ended) {
+        } else if (rc == 0 && ended) {
             return 0;
         } else {
             usleep(POLL_US);
@@ -107,19 +118,19 @@ static int evaluate_live(sb_evaluation *e, sb_attachment *live, const arguments 
 static int evaluate_run(sb_evaluation *e, const arguments *a)
 {
     int rc = 0;
-    bool attached = false;
-    bool live = training(a->run_dir);
+    bool attached = false, live = a->accompany || training(a->run_dir);
+    int64_t due = due_after(e, 0, a);
     do {
         sb_attachment trainer;
         rc = live ? sb_attach(&trainer, a->run_dir, e->config_text) : 0;
         if (rc != 1)
             break;
         attached = true;
-        rc = evaluate_live(e, &trainer, a);
+        rc = evaluate_live(e, &trainer, &due, a);
         sb_detach(&trainer);
         live = a->follow && training(a->run_dir); /* its supervisor starts it again */
     } while (rc == 0 && live);
-    return rc == 0 && (!attached || a->follow) ? evaluate_checkpoint(e, a) : rc;
+    return rc == 0 && !a->accompany && (!attached || a->follow) ? evaluate_checkpoint(e, a) : rc;
 }
 
 /* What cannot be kept is said before anything is computed, and what can be shown is shown. */
@@ -139,8 +150,8 @@ static int evaluate(arguments *a)
     sb_evaluation e = { 0 };
     if (access(a->run_dir, F_OK) == 0)
         look_at_run(a);
-    bool live = training(a->run_dir);
-    if (live && step_back() != 0)
+    bool live = a->accompany || training(a->run_dir);
+    if (live && !a->accompany && step_back() != 0) /* else its supervisor has said how far behind it is */
         return -1;
     int threads = a->threads ? a->threads : live ? 1 : 0;
     int rc = -1;
@@ -207,7 +218,7 @@ int main(int argc, char **argv)
     const struct argp argp = {
         .options = options,
         .parser = parse,
-        .args_doc = "evaluate RUN_DIR\nembed RUN_DIR DATA -o FILE [KEY=VALUE...]",
+        .args_doc = "evaluate RUN_DIR\naccompany RUN_DIR\nembed RUN_DIR DATA -o FILE [KEY=VALUE...]",
         .doc = "Measures the encoder of a run on held-out tiles, or writes its features of any data set. "
                "Used by ./run.",
     };
@@ -215,13 +226,16 @@ int main(int argc, char **argv)
     sb_program_begin("evaluator");
     argp_parse(&argp, argc, argv, 0, NULL, &a);
     int rc;
-    if (strcmp(a.command, "evaluate") == 0)
+    a.accompany = strcmp(a.command, "accompany") == 0;
+    a.follow = a.follow || a.accompany;
+    a.pictures = a.pictures && !a.accompany;
+    if (strcmp(a.command, "evaluate") == 0 || a.accompany)
         rc = evaluate(&a);
     else if (strcmp(a.command, "embed") == 0)
         rc = a.data && a.output
                  ? sb_embed(a.run_dir, a.data, a.assignments, a.assignment_count, a.threads, a.output)
                  : sb_fail("embed needs DATA and -o FILE");
     else
-        rc = sb_fail("no command `%s`; there are evaluate and embed", a.command);
+        rc = sb_fail("no command `%s`; there are evaluate, accompany and embed", a.command);
     return sb_program_end(rc);
 }

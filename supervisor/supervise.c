@@ -24,6 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "evaluator/keys.h"
 #include "proto/config.h"
 #include "proto/error.h"
 #include "proto/memory.h"
@@ -38,7 +39,7 @@
 #include "trainer/status.h"
 
 #define LOADERS_MAX 256                /* of run.loaders */
-#define CHILDREN (2 + 2 * LOADERS_MAX) /* as many loaders may be leaving */
+#define CHILDREN (3 + 2 * LOADERS_MAX) /* as many loaders may be leaving */
 #define ASKERS 64
 #define TICK_NS UINT64_C(500000000)     /* the screen */
 #define SAVE_NS UINT64_C(600000000000)  /* that a trainer may take which is told to end, and saves */
@@ -56,7 +57,7 @@ typedef enum { FINISHED, STOPPED, STOPPED_AT_ONCE, FAILED } sb_outcome;
 
 typedef struct {
     const char *run_dir, *programs;
-    sb_child children[CHILDREN]; /* [0] trainer, [1] augment, then loaders */
+    sb_child children[CHILDREN]; /* trainer, augment, evaluator, then loaders */
     sb_log logs[SB_PROGRAMS];
     sb_screen screen;
     int signals, listener;
@@ -66,6 +67,7 @@ typedef struct {
     int wanted, next_loader;
     sb_phase phase;
     sb_outcome outcome;
+    bool evaluates;                     /* evaluate.every */
     bool saved;                         /* by the trainer, at its end */
     char lost[512];                     /* how else a trainer ended that was to save; "": it did not run */
     int64_t progress;                   /* measure_progress at its last */
@@ -227,6 +229,18 @@ static void on_trainer_end(supervisor *s, sb_child *c, const sb_end *end, const 
         retry(s, c, how);
 }
 
+/* The run goes on without it, whatever it was. how: the end of a sentence. */
+static void on_evaluator_end(supervisor *s, sb_child *c, const sb_end *end, const char *how)
+{
+    char line[SB_LOG_LINE];
+    c->used = false;
+    if (end->code == 0 || s->phase != RUNS)
+        return;
+    snprintf(line, sizeof line,
+             "smallbatch supervisor: the evaluator %s; the run goes on without (./run evaluate)", how);
+    sb_log_add(log_of(s, c), line);
+}
+
 static void on_end(supervisor *s, sb_child *c, const sb_end *end)
 {
     char how[512];
@@ -236,6 +250,8 @@ static void on_end(supervisor *s, sb_child *c, const sb_end *end)
         on_trainer_end(s, c, end, how);
         if (s->phase == ENDS && s->kill_at != UINT64_MAX)
             s->kill_at = sb_now() + LEAVE_NS;
+    } else if (c->program == SB_EVALUATOR) {
+        on_evaluator_end(s, c, end, how);
     } else if (s->phase == RUNS && !c->leaves) {
         if (end->code == CANNOT_GO_ON)
             fail(s, c, "cannot go on");
@@ -463,15 +479,19 @@ static int run(supervisor *s)
 
 /* ---- the beginning and the end ---------------------------------------------------------------------------- */
 
-static int loaders_at_start(const char *run_dir, int *out)
+/* Loaders at the start, and whether the run measures itself. */
+static int read_keys(const char *run_dir, int *loaders, bool *evaluates)
 {
     sb_config config;
-    sb_run_keys keys;
+    sb_run_keys keys = { 0 };
+    sb_evaluate_keys evaluate = { 0 };
     int rc = sb_config_read_run(&config, run_dir);
-    if (rc == 0)
-        rc = sb_config_fill(&config, &sb_run_table, &keys);
+    if (rc == 0 && (sb_config_fill(&config, &sb_run_table, &keys) != 0 ||
+                    sb_config_fill(&config, &sb_evaluate_table, &evaluate) != 0))
+        rc = -1;
     sb_config_free(&config);
-    *out = rc == 0 ? keys.loaders : 0;
+    *loaders = keys.loaders;
+    *evaluates = evaluate.every > 0;
     return rc;
 }
 
@@ -492,7 +512,7 @@ static int begin(supervisor *s)
         s->askers[i] = -1;
     s->since = time(NULL);
     sb_screen_open(&s->screen);
-    if (sb_rundir_lock(s->run_dir, "lock") < 0 || loaders_at_start(s->run_dir, &s->wanted) != 0 ||
+    if (sb_rundir_lock(s->run_dir, "lock") < 0 || read_keys(s->run_dir, &s->wanted, &s->evaluates) != 0 ||
         sb_rundir_path(path, s->run_dir, "status.json") != 0)
         return -1;
     for (int i = 0; i < SB_PROGRAMS; i++)
@@ -615,6 +635,9 @@ int sb_supervise(const char *run_dir, const char *programs, int *ready)
         start(s, &s->children[SB_TRAINER]);
         if (s->phase == RUNS)
             start(s, &s->children[SB_AUGMENT]);
+        s->children[SB_EVALUATOR].program = SB_EVALUATOR;
+        if (s->phase == RUNS && s->evaluates)
+            start(s, &s->children[SB_EVALUATOR]);
         scale(s);
         rc = run(s);
         if (rc == 0)
