@@ -13,18 +13,22 @@
 #include "evaluator/embed.h"    /* sb_embed */
 #include "evaluator/evaluate.h" /* sb_evaluation_* */
 #include "evaluator/held.h"     /* sb_held_say */
+#include "evaluator/lists.h"    /* sb_list_* */
 #include "evaluator/pictures.h" /* sb_picture_* */
 #include "proto/error.h"        /* sb_fail, sb_note */
 #include "proto/program.h"      /* sb_program_* */
 #include "trainer/status.h"     /* sb_status_read */
 
 #define POLL_US 500000
+#define LIST_MAX 10000 /* lines: more make a picture too large */
 
 typedef struct {
     const char *command, *run_dir, *data, *output;
     bool follow, pictures, kept; /* kept: evaluation.jsonl can be written */
     bool accompany;              /* follow every evaluate.every-th snapshot alone, until the trainer ends */
     int threads;                 /* 0: chosen */
+    int most;                    /* lines of a list */
+    double from;                 /* the least cosine of a pair */
     char **assignments;
     int assignment_count;
 } arguments;
@@ -161,7 +165,16 @@ static int evaluate(arguments *a)
     return rc;
 }
 
-enum { KEY_FOLLOW = 0x100, KEY_NO_PICTURES, KEY_THREADS };
+static int whole(const char *text, int most, int *out)
+{
+    char *end;
+    errno = 0;
+    const long value = strtol(text, &end, 10);
+    *out = (int)value;
+    return errno || *end || end == text || value < 1 || value > most ? -1 : 0;
+}
+
+enum { KEY_FOLLOW = 0x100, KEY_NO_PICTURES, KEY_THREADS, KEY_FROM };
 
 static error_t parse(int key, char *argument, struct argp_state *state)
 {
@@ -169,13 +182,19 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     switch (key) {
     case KEY_FOLLOW: a->follow = true; break;
     case KEY_NO_PICTURES: a->pictures = false; break;
-    case KEY_THREADS: {
-        char *end;
-        errno = 0;
-        long threads = strtol(argument, &end, 10);
-        if (errno || *end || end == argument || threads < 1 || threads > 1024)
+    case KEY_THREADS:
+        if (whole(argument, 1024, &a->threads) != 0)
             argp_error(state, "--threads %s: a whole number from 1 to 1024", argument);
-        a->threads = (int)threads;
+        break;
+    case 'n':
+        if (whole(argument, LIST_MAX, &a->most) != 0)
+            argp_error(state, "-n %s: a whole number from 1 to %d", argument, LIST_MAX);
+        break;
+    case KEY_FROM: {
+        char *end;
+        a->from = strtod(argument, &end);
+        if (*end || end == argument || !(a->from >= -1 && a->from <= 1))
+            argp_error(state, "--from %s: a cosine, from -1 to 1", argument);
         break;
     }
     case 'o': a->output = argument; break;
@@ -184,7 +203,7 @@ static error_t parse(int key, char *argument, struct argp_state *state)
             a->command = argument;
         } else if (!a->run_dir) {
             a->run_dir = argument;
-        } else if (strcmp(a->command, "embed") == 0 && !a->data) {
+        } else if ((strcmp(a->command, "embed") == 0 || strcmp(a->command, "similar") == 0) && !a->data) {
             a->data = argument;
         } else if (strcmp(a->command, "embed") == 0) {
             a->assignments = &state->argv[state->next - 1];
@@ -213,16 +232,21 @@ int main(int argc, char **argv)
           0 },
         { "output", 'o', "FILE", 0,
           "embed: where the features go (.npy; a .csv of paths and tiles beside it)", 0 },
+        { "most", 'n', "N", 0, "similar, outliers, duplicates: lines of the list (default: 20)", 0 },
+        { "from", KEY_FROM, "COSINE", 0, "duplicates: the least cosine of a pair (default: 0.95)", 0 },
         { 0 },
     };
     const struct argp argp = {
         .options = options,
         .parser = parse,
-        .args_doc = "evaluate RUN_DIR\naccompany RUN_DIR\nembed RUN_DIR DATA -o FILE [KEY=VALUE...]",
-        .doc = "Measures the encoder of a run on held-out tiles, or writes its features of any data set. "
+        .args_doc = "evaluate RUN_DIR\naccompany RUN_DIR\nembed RUN_DIR DATA -o FILE [KEY=VALUE...]\nsimilar "
+                    "RUN_DIR IMAGE\noutliers RUN_DIR\nduplicates RUN_DIR",
+        .doc = "Measures the encoder of a run on held-out tiles, writes its features of any data set, or "
+               "lists tiles by "
+               "them. "
                "Used by ./run.",
     };
-    arguments a = { .pictures = true };
+    arguments a = { .pictures = true, .most = 20, .from = 0.95 };
     sb_program_begin("evaluator");
     argp_parse(&argp, argc, argv, 0, NULL, &a);
     int rc;
@@ -235,7 +259,16 @@ int main(int argc, char **argv)
         rc = a.data && a.output
                  ? sb_embed(a.run_dir, a.data, a.assignments, a.assignment_count, a.threads, a.output)
                  : sb_fail("embed needs DATA and -o FILE");
+    else if (strcmp(a.command, "similar") == 0)
+        rc = a.data ? sb_list_similar(a.run_dir, a.data, a.most, a.threads)
+                    : sb_fail("similar needs an image");
+    else if (strcmp(a.command, "outliers") == 0)
+        rc = sb_list_outliers(a.run_dir, a.most, a.threads);
+    else if (strcmp(a.command, "duplicates") == 0)
+        rc = sb_list_duplicates(a.run_dir, a.most, a.from, a.threads);
     else
-        rc = sb_fail("no command `%s`; there are evaluate, accompany and embed", a.command);
+        rc = sb_fail(
+            "no command `%s`; there are evaluate, accompany, embed, similar, outliers and duplicates",
+            a.command);
     return sb_program_end(rc);
 }
