@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "evaluator/collection.h"
 #include "evaluator/sheet.h"
@@ -19,7 +20,8 @@
 #define BLOCK 16      /* rows that are compared with all tiles at once */
 #define NEIGHBOURS 10 /* of which an outlier is far */
 #define PRINTED 10
-#define COLUMNS 6 /* of a picture */
+#define COLUMNS 6    /* of a picture */
+#define PICTURED 120 /* tiles or pairs in it, the first of a list */
 
 /* A line of a list: a tile and its value, and the other tile of a pair (or of the image that is looked for).
  */
@@ -146,7 +148,8 @@ static void print_list(const list *l, bool pairs)
             print_tile(l, l->best[i].other);
         printf("\n");
     }
-    printf("%s/lists/%s.csv, %s.png\n", l->run_dir, l->name, l->name);
+    printf("%s/lists/%s.csv%s%s%s\n", l->run_dir, l->name, l->count > 0 ? ", " : "",
+           l->count > 0 ? l->name : "", l->count > 0 ? ".png" : "");
 }
 
 /* ---- pictures --------------------------------------------------------------------------------------------- */
@@ -166,14 +169,26 @@ typedef struct {
     const sb_tile *tile;
 } question;
 
+/* A list without lines has no picture, and an earlier one of that name goes. */
+static int remove_picture(const list *l)
+{
+    char path[PATH_MAX];
+    if (sb_rundir_path(path, l->run_dir, "lists/%s.png", l->name) != 0)
+        return -1;
+    return unlink(path) != 0 && errno != ENOENT ? sb_fail_errno("removing %s", path) : 0;
+}
+
 /* The tiles in their order; pairs: each with its other, framed. */
 static int draw(list *l, const question *before, bool pairs)
 {
     sb_walk *walk = &l->collection.walk;
-    const int ahead = before->tile ? 1 : 0, cells = ahead + (pairs ? 2 : 1) * l->count,
+    const int shown = l->count < PICTURED ? l->count : PICTURED, ahead = before->tile ? 1 : 0,
+              each = pairs ? 2 : 1, cells = ahead + each * shown,
               cell = walk->side < SB_CELL_MAX ? walk->side : SB_CELL_MAX;
     char name[64];
     sb_sheet s;
+    if (l->count == 0)
+        return remove_picture(l);
     uint8_t *view = sb_zeroed((size_t)walk->side * (size_t)walk->side, (size_t)walk->channels,
                               "a view's pixels");
     if (!view || sb_sheet_create(&s, COLUMNS, (cells + COLUMNS - 1) / COLUMNS, cell) != 0) {
@@ -185,13 +200,15 @@ static int draw(list *l, const question *before, bool pairs)
         sb_sheet_frame(&s, 0, 0, sb_sheet_blue);
         rc = show(before->walk, &s, 0, before->tile, view);
     }
-    for (int i = 0; rc == 0 && i < l->count; i++) {
+    for (int i = 0; rc == 0 && i < shown; i++) {
         const entry *e = &l->best[i];
-        for (int k = 0; rc == 0 && k < (pairs ? 2 : 1); k++) {
-            const int at = ahead + (pairs ? 2 : 1) * i + k;
+        for (int k = 0; rc == 0 && k < each; k++) {
+            const int at = ahead + each * i + k;
             if (pairs)
                 sb_sheet_frame(&s, at % COLUMNS, at / COLUMNS,
-                               is_across(l, e) ? sb_sheet_red : sb_sheet_blue);
+                               is_across(l, e) ? sb_sheet_red
+                               : i % 2         ? sb_sheet_grey
+                                               : sb_sheet_blue);
             rc = show(walk, &s, at, &l->collection.tile[k ? e->other : e->tile], view);
         }
     }
@@ -422,10 +439,9 @@ int sb_list_duplicates(const char *run_dir, int most, double least, int threads)
          write_csv(l,
                    "rank,similarity,path,page,left,top,side,label,part,drop_path,drop_page,drop_left,"
                    "drop_top,drop_side,drop_label,drop_part,across",
-                   put_other) != 0))
+                   put_other) != 0 ||
+         draw(l, &none, true) != 0))
         rc = -1;
-    if (rc == 0 && l->count > 0)
-        rc = draw(l, &none, true);
     if (rc == 0) {
         printf("%lld pairs of %d tiles have a cosine of %g or more%s\n", d.pairs, l->collection.tiles, least,
                l->count == 0 ? ": lower it with --from" : ", the nearest first:");

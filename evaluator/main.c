@@ -149,20 +149,42 @@ static void look_at_run(arguments *a)
     }
 }
 
+/* Behind a live trainer, unless a supervisor has said how far behind it is already. Chooses how many threads
+ * compute. */
+static int make_way(arguments *a, bool live)
+{
+    if (live && !a->accompany && step_back() != 0)
+        return -1;
+    if (live && a->threads == 0)
+        a->threads = 1;
+    return 0;
+}
+
 static int evaluate(arguments *a)
 {
     sb_evaluation e = { 0 };
     if (access(a->run_dir, F_OK) == 0)
         look_at_run(a);
-    bool live = a->accompany || training(a->run_dir);
-    if (live && !a->accompany && step_back() != 0) /* else its supervisor has said how far behind it is */
+    if (make_way(a, a->accompany || training(a->run_dir)) != 0)
         return -1;
-    int threads = a->threads ? a->threads : live ? 1 : 0;
     int rc = -1;
-    if (sb_evaluation_create(&e, a->run_dir, threads) == 0)
+    if (sb_evaluation_create(&e, a->run_dir, a->threads) == 0)
         rc = evaluate_run(&e, a);
     sb_evaluation_free(&e);
     return rc;
+}
+
+static int list_tiles(arguments *a)
+{
+    const bool similar = strcmp(a->command, "similar") == 0;
+    if (similar && !a->data)
+        return sb_fail("similar needs an image");
+    if (make_way(a, training(a->run_dir)) != 0)
+        return -1;
+    if (similar)
+        return sb_list_similar(a->run_dir, a->data, a->most, a->threads);
+    return strcmp(a->command, "outliers") == 0 ? sb_list_outliers(a->run_dir, a->most, a->threads)
+                                               : sb_list_duplicates(a->run_dir, a->most, a->from, a->threads);
 }
 
 static int whole(const char *text, int most, int *out)
@@ -259,13 +281,9 @@ int main(int argc, char **argv)
         rc = a.data && a.output
                  ? sb_embed(a.run_dir, a.data, a.assignments, a.assignment_count, a.threads, a.output)
                  : sb_fail("embed needs DATA and -o FILE");
-    else if (strcmp(a.command, "similar") == 0)
-        rc = a.data ? sb_list_similar(a.run_dir, a.data, a.most, a.threads)
-                    : sb_fail("similar needs an image");
-    else if (strcmp(a.command, "outliers") == 0)
-        rc = sb_list_outliers(a.run_dir, a.most, a.threads);
-    else if (strcmp(a.command, "duplicates") == 0)
-        rc = sb_list_duplicates(a.run_dir, a.most, a.from, a.threads);
+    else if (strcmp(a.command, "similar") == 0 || strcmp(a.command, "outliers") == 0 ||
+             strcmp(a.command, "duplicates") == 0)
+        rc = list_tiles(&a);
     else
         rc = sb_fail(
             "no command `%s`; there are evaluate, accompany, embed, similar, outliers and duplicates",

@@ -12,7 +12,7 @@
 #define FRAME 4 /* pixels around a cell */
 
 const uint8_t sb_sheet_green[3] = { 30, 160, 60 }, sb_sheet_red[3] = { 200, 50, 40 },
-              sb_sheet_blue[3] = { 31, 78, 156 };
+              sb_sheet_blue[3] = { 31, 78, 156 }, sb_sheet_grey[3] = { 200, 200, 200 };
 
 int sb_sheet_create(sb_sheet *s, int columns, int rows, int cell)
 {

@@ -12,7 +12,7 @@ typedef struct {
     uint8_t *pixels;
 } sb_sheet;
 
-extern const uint8_t sb_sheet_green[3], sb_sheet_red[3], sb_sheet_blue[3];
+extern const uint8_t sb_sheet_green[3], sb_sheet_red[3], sb_sheet_blue[3], sb_sheet_grey[3];
 
 /* cell: the side of one. The caller frees out->pixels. */
 int sb_sheet_create(sb_sheet *out, int columns, int rows, int cell);

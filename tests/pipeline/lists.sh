@@ -17,7 +17,7 @@ for label, (height, width) in {"coarse": (4, 8), "middle": (16, 30), "fine": (64
     for i in range(12):
         small = Image.fromarray(generator.integers(0, 256, (height, width, 3), dtype=numpy.uint8))
         small.resize((240, 128), Image.BICUBIC).save(f"{sys.argv[1]}/{label}/{i:02d}.jpg", quality=90)
-Image.open(f"{sys.argv[1]}/fine/03.jpg").save(f"{sys.argv[1]}/coarse/copy, of one.jpg", quality=60)
+Image.open(f"{sys.argv[1]}/fine/03.jpg").save(f"{sys.argv[1]}/coarse/copy, of one.jpg", quality=20)
 END
 }
 lists() { /usr/bin/python3 - "$work/run/lists/$1.csv" "${@:2}"; }
@@ -105,6 +105,11 @@ for name in ("similar", "outliers", "duplicates"):
     assert pixels.std() > 5 and pixels.shape[1] == 6 * 24, name
 END
 }
+# A list without lines has no picture, not an earlier one either.
+none_alike() {
+    says 0 '^0 pairs of [0-9]+ tiles have a cosine of 1 or more: lower it with --from' ./run duplicates "$work/run" --from 1 &&
+        [ "$(lines "$work/run/lists/duplicates.csv")" = 1 ] && [ ! -e "$work/run/lists/duplicates.png" ]
+}
 # Made once for a checkpoint; another checkpoint has others; one that is damaged is named.
 kept() { says 0 isolated ./run outliers "$work/run" && ! said "are made" && [ "$(find "$work/run/features" -name '*.npy' | wc -l)" = 2 ]; }
 damaged() { truncate -s 1000 "$work"/run/features/step-000000008-16.npy && says 1 "step-000000008-16.npy" ./run outliers "$work/run"; }
@@ -121,6 +126,7 @@ ok "tiles that look like no other" outliers
 ok "tiles that look like each other" duplicates
 ok "  the two as numpy finds them in what embed writes" by_numpy
 ok "  pictures of all" pictures
+ok "nothing that is alike" none_alike
 ok "features are made once" kept
 ok "  damaged ones are refused by name" damaged
 ok "  and made again where they are gone" made_again
