@@ -222,7 +222,9 @@ static int draw(list *l, const question *before, bool pairs)
 
 /* ---- similar ---------------------------------------------------------------------------------------------- */
 
+/* The image that is looked for: an index of itself, its tiles, and what its file is. */
 typedef struct {
+    char path[PATH_MAX];
     sb_image image;
     sb_index index;
     sb_walk walk;
@@ -236,7 +238,7 @@ static int look_at(query *q, const list *l, const char *path, int threads)
     struct stat info;
     sb_decode_header header;
     sb_decoder *decoder;
-    if (stat(path, &info) != 0)
+    if (!realpath(path, q->path) || stat(q->path, &info) != 0)
         return sb_fail_errno("%s", path);
     if (sb_decoder_create(&decoder, &l->collection.config.data.samples, sb_decoder_most(),
                           l->collection.config.data.untrusted) != 0)
@@ -254,8 +256,8 @@ static int look_at(query *q, const list *l, const char *path, int threads)
                            .random_access = header.random_access };
     q->index = (sb_index){ .images = &q->image,
                            .count = 1,
-                           .names = path,
-                           .name_bytes = strlen(path) + 1,
+                           .names = q->path,
+                           .name_bytes = strlen(q->path) + 1,
                            .tile = l->collection.walk.tile,
                            .largest_pixels = (uint64_t)header.width * (uint64_t)header.height,
                            .largest_bytes = (uint64_t)header.bytes };

@@ -15,7 +15,8 @@ int sb_list_outliers(const char *run_dir, int most, int threads);
 
 /* The `most` pairs of tiles of different images with the highest cosine from `least` on. The second of a pair
  * is the one to drop: the one that is trained on, if the other is held out, else the later one. Picture:
- * pairs *side by side, framed red where one is held out and the other trained on. */
+ * pairs side by side, in frames that change from one to the next, red where one is held out and the other
+ * trained on. */
 int sb_list_duplicates(const char *run_dir, int most, double least, int threads);
 
 #endif
