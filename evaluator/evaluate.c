@@ -75,7 +75,7 @@ int sb_evaluation_create(sb_evaluation *e, const char *run_dir, int threads)
     if (sb_settings_of_run(&e->config, run_dir, &e->config_text) != 0 ||
         sb_augment_keys_of_run(&e->sampling, run_dir) != 0 ||
         sb_index_read(&e->index, run_dir, &e->config.data) != 0 || sb_device_cpu(&e->device, threads) != 0 ||
-        sb_gallery_create(&e->gallery, e->device, &e->index, &e->config) != 0)
+        sb_gallery_create(&e->gallery, e->device, &e->index, &e->config, NULL) != 0)
         return -1;
     const sb_gallery *g = &e->gallery;
     if (sb_encoder_create(&e->encoder, e->device, &e->config, g->side) != 0 ||
@@ -136,7 +136,7 @@ static int measure_side(const sb_evaluation *e, int side, sb_measures *row)
     part.config.evaluate.labelled = 0;
     if (sb_encoder_create(&part.encoder, e->device, &part.config, side) != 0)
         return 0;
-    int rc = sb_gallery_create(&part.gallery, e->device, &e->index, &part.config);
+    int rc = sb_gallery_create(&part.gallery, e->device, &e->index, &part.config, &e->gallery);
     if (rc == 0 && (take_memory(&part, 0) != 0 || measure_beside(&part) != 0))
         rc = -1;
     if (rc == 0 && e->report.given &&

@@ -106,10 +106,23 @@ static int show(camera *c, uint8_t *clean, uint8_t *view, int distorted, int num
 
 /* ---- held-out tiles --------------------------------------------------------------------------------------- */
 
-static int take_held(sb_gallery *g, camera *c, int most)
+/* The held-out tiles, or those of another gallery, at most `most`, into g->tile. Returns how many; -1. */
+static int choose_held(sb_gallery *g, const sb_index *index, const sb_gallery *of, int most)
+{
+    if (!of)
+        return sb_index_test_tiles(index, most, &g->tile);
+    const int count = of->tiles < most ? of->tiles : most;
+    g->tile = sb_grown(NULL, (size_t)count, sizeof *g->tile, "the held-out tiles");
+    if (!g->tile)
+        return -1;
+    memcpy(g->tile, of->tile, (size_t)count * sizeof *g->tile);
+    return count;
+}
+
+static int take_held(sb_gallery *g, camera *c, const sb_gallery *of, int most)
 {
     const size_t bytes = (size_t)g->side * (size_t)g->side * (size_t)g->channels;
-    const int wanted = sb_index_test_tiles(c->index, most, &g->tile);
+    const int wanted = choose_held(g, c->index, of, most);
     if (wanted < 0)
         return -1;
     g->clean = sb_zeroed((size_t)wanted * (size_t)(1 + g->distorted), bytes, "the views of held-out tiles");
@@ -198,7 +211,8 @@ static int take_learnt(sb_gallery *g, camera *c, int most)
 
 static int smaller(int a, size_t b) { return (size_t)a < b ? a : (int)b; }
 
-int sb_gallery_create(sb_gallery *g, sb_device *device, const sb_index *index, const sb_settings *config)
+int sb_gallery_create(sb_gallery *g, sb_device *device, const sb_index *index, const sb_settings *config,
+                      const sb_gallery *of)
 {
     const int side = config->evaluate.size ? config->evaluate.size : config->data.view;
     const size_t bytes = (size_t)side * (size_t)side * (size_t)config->data.channels;
@@ -209,7 +223,8 @@ int sb_gallery_create(sb_gallery *g, sb_device *device, const sb_index *index, c
     int rc = camera_create(&c, device, index, config, side);
     if (rc == 0)
         rc = take_held(
-            g, &c, smaller(config->evaluate.max_tiles, GALLERY_BYTES / (bytes * (size_t)(1 + g->distorted))));
+            g, &c, of,
+            smaller(config->evaluate.max_tiles, GALLERY_BYTES / (bytes * (size_t)(1 + g->distorted))));
     if (rc == 0)
         rc = take_learnt(g, &c, smaller(config->evaluate.labelled, GALLERY_BYTES / bytes));
     camera_free(&c);

@@ -27,8 +27,9 @@ typedef struct {
 } sb_gallery;
 
 /* Decodes the tiles and makes their views. Tiles that cannot be decoded are left out with a note; fewer than
- * 2 held-out ones is an error. */
-int sb_gallery_create(sb_gallery *out, sb_device *device, const sb_index *index, const sb_settings *config);
+ * 2 held-out ones is an error. of: another gallery, whose held-out tiles it takes; NULL: the index's. */
+int sb_gallery_create(sb_gallery *out, sb_device *device, const sb_index *index, const sb_settings *config,
+                      const sb_gallery *of);
 void sb_gallery_free(sb_gallery *gallery);
 
 #endif
