@@ -9,10 +9,12 @@
 #include "proto/memory.h"
 #include "trainer/checkpoint.h"
 #include "trainer/encoder.h"
+#include "trainer/graph/build.h"
 #include "trainer/graph/plan.h"
 
 /* Views that go through at once: about this many pixels, and at least 2 views. */
 #define CHUNK_PIXELS (32 * 224 * 224)
+#define GRID 8 /* places along a side of a map, at most */
 
 struct sb_encoder {
     sb_device *device;
@@ -25,6 +27,7 @@ struct sb_encoder {
     uint8_t *pixels;
     float *statistics; /* of a chunk, laid out as the section's */
     int side, chunk, width;
+    bool has_map; /* output 1 */
 };
 
 static int allocate(sb_encoder *e, size_t bytes, void *out)
@@ -49,9 +52,15 @@ int sb_encoder_create(sb_encoder **out, sb_device *device, const sb_settings *co
     sb_store_init(&e->store, device);
     int rc = sb_graph_create(&e->graph, &e->store);
     if (rc == 0) {
-        sb_t features = sb_encoder_build(e->graph, config, SB_F32);
+        sb_encoder_map map;
+        sb_t features = sb_encoder_build_map(e->graph, config->encoder, config->encoder_keys, config, SB_F32,
+                                             false, &map);
         e->width = sb_shape_of(e->graph, features).c;
-        if (features < 0)
+        e->has_map = map.map >= 0;
+        if (features < 0 ||
+            (e->has_map &&
+             sb_output(e->graph, sb_gridpool(e->graph, map.map, .first = map.prefix, .most = GRID), false) <
+                 0))
             rc = -1;
         else
             rc = sb_section_create(&e->section, &e->store, NULL, false, config->common.seed, NULL);
@@ -203,19 +212,35 @@ int sb_encoder_calibrate(sb_encoder *e, const uint8_t *views, int count)
     return rc;
 }
 
-int sb_encoder_features(sb_encoder *e, const uint8_t *views, int count, float *features)
+/* Output `output` of each view, of `floats` floats, into out. */
+static int infer(sb_encoder *e, const uint8_t *views, int count, int output, size_t floats, float *out)
 {
     const sb_feed feed = { .section = &e->section, .leaf = { e->pixels } };
-    size_t width = (size_t)e->width;
     for (int start = 0; start < count; start += e->chunk) {
         size_t n = (size_t)(count - start < e->chunk ? count - start : e->chunk);
         if (upload(e, views, count, start) != 0 || sb_plan_infer(e->plan, &feed) != 0 ||
-            e->device->copy(e->device, SB_STREAM_COMPUTE, features + (size_t)start * width,
-                            sb_plan_output(e->plan, 0), n * width * sizeof(float), SB_TO_HOST) != 0 ||
+            e->device->copy(e->device, SB_STREAM_COMPUTE, out + (size_t)start * floats,
+                            sb_plan_output(e->plan, output), n * floats * sizeof(float), SB_TO_HOST) != 0 ||
             e->device->wait(e->device, SB_STREAM_COMPUTE) != 0)
             return -1;
     }
     return 0;
 }
 
+int sb_encoder_features(sb_encoder *e, const uint8_t *views, int count, float *features)
+{
+    return infer(e, views, count, 0, (size_t)e->width, features);
+}
+
 int sb_encoder_width(const sb_encoder *e) { return e->width; }
+int sb_encoder_grid(const sb_encoder *e) { return e->has_map ? sb_plan_output_shape(e->plan, 1).h : 0; }
+int sb_encoder_places_width(const sb_encoder *e)
+{
+    return e->has_map ? sb_plan_output_shape(e->plan, 1).c : 0;
+}
+
+int sb_encoder_places(sb_encoder *e, const uint8_t *views, int count, float *map)
+{
+    const sb_shape shape = sb_plan_output_shape(e->plan, 1);
+    return infer(e, views, count, 1, (size_t)shape.h * (size_t)shape.w * (size_t)shape.c, map);
+}

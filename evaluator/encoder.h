@@ -38,4 +38,10 @@ int sb_encoder_calibrate(sb_encoder *encoder, const uint8_t *views, int count);
 int sb_encoder_features(sb_encoder *encoder, const uint8_t *views, int count, float *features);
 int sb_encoder_width(const sb_encoder *encoder);
 
+/* Features of places, the map that features are the mean of, averaged to at most 8 x 8: f32 [count, grid,
+ * grid, width of the map]. A grid of 0: the encoder has no map. */
+int sb_encoder_grid(const sb_encoder *encoder);
+int sb_encoder_places_width(const sb_encoder *encoder);
+int sb_encoder_places(sb_encoder *encoder, const uint8_t *views, int count, float *map);
+
 #endif

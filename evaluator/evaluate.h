@@ -17,8 +17,11 @@ typedef struct {
     sb_encoder *encoder;
     float *features; /* [tiles * (1 + distorted), width] of the last weights: clean tiles, then views; rows of
                         length 1 */
-    bool looked_for_given; /* the row as given is there, or its weights are not */
-    sb_report report;      /* filled in but for step, source and the trained row */
+    float *learnt, *map;      /* [gallery.learnt, width]; of places */
+    sb_place_features places; /* which those are */
+    int grid;                 /* places along a side; 0: none are looked at */
+    bool looked_for_given;    /* the row as given is there, or its weights are not */
+    sb_report report;         /* filled in but for step, source and the trained row */
 } sb_evaluation;
 
 /* Reads configuration and index of the run, decodes the held-out tiles, measures what needs no training. */
@@ -33,5 +36,9 @@ int sb_evaluation_measure_given(sb_evaluation *evaluation);
 /* Measures the weights that evaluation->encoder holds now (their norm statistics are calibrated first) into
  * the trained row. */
 int sb_evaluation_measure(sb_evaluation *evaluation);
+
+/* Measures the newest checkpoint, and all rows beside it, with views of half the side and of twice, where the
+ * encoder and evaluate.size allow such: into the report. */
+int sb_evaluation_measure_sizes(sb_evaluation *evaluation);
 
 #endif

@@ -1,6 +1,7 @@
 /* gallery.c: see gallery.h. */
 #include "evaluator/gallery.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +11,7 @@
 #include "proto/memory.h"
 #include "proto/random.h"
 
-#define GALLERY_BYTES (2ull << 30) /* of views; more tiles than fit are left out with a note */
+#define GALLERY_BYTES (2ull << 30) /* of views of either part; tiles that do not fit are left out */
 
 static const sb_view_keys distortion = {
     .crop_min = 0.2,
@@ -31,89 +32,202 @@ static const sb_view_keys distortion = {
     .solarise_threshold = 0.5,
 };
 
-/* Views of one decoded tile: the clean one to place t, the distorted ones behind. */
-static int make_views(sb_gallery *g, sb_device *device, const uint8_t *pixels, int tile, int t, int number,
-                      void *scratch)
+/* What tiles go through: decoded into `pixels`, then views of `side`. */
+typedef struct {
+    sb_device *device;
+    sb_decoder *decoder;
+    const sb_index *index;
+    int tile, side, channels;
+    void *scratch;
+    uint8_t *pixels;
+    const char *name;  /* of the tiles, in a note */
+    uint32_t unusable; /* the last image that cannot be decoded: its other tiles are not tried */
+} camera;
+
+static int camera_create(camera *c, sb_device *device, const sb_index *index, const sb_settings *config,
+                         int side)
 {
-    sb_view_params params[1 + SB_VIEWS_MAX];
-    uint8_t *out[1 + SB_VIEWS_MAX];
-    size_t bytes = (size_t)g->side * (size_t)g->side * (size_t)g->channels;
-    sb_view_keys config = distortion;
-    config.side = g->side;
-    sb_view_clean(tile, tile, g->side, &params[0]);
-    out[0] = g->clean + (size_t)t * bytes;
-    for (int d = 0; d < g->distorted; d++) {
-        sb_random random;
-        sb_random_init(&random, 0, SB_RANDOM_EVALUATE, (uint32_t)number, (uint32_t)d, 0);
-        sb_view_draw(&config, tile, tile, &random, &params[1 + d]);
-        out[1 + d] = g->view + ((size_t)t * (size_t)g->distorted + (size_t)d) * bytes;
-    }
-    const sb_view_how how = { .params = params, .count = 1 + g->distorted, .out = out, .max_size = g->side };
-    return sb_view(device, &how, sb_view_tile(tile, tile, g->channels), pixels, scratch);
+    const int tile = config->data.tile, channels = config->data.channels;
+    *c = (camera){ .device = device, .index = index, .tile = tile, .side = side, .channels = channels };
+    c->pixels = sb_zeroed((size_t)tile * (size_t)tile, (size_t)channels, "a tile's pixels");
+    return !c->pixels || sb_decoder_create(&c->decoder, &config->data.samples,
+                                           sb_index_largest(index, channels), config->data.untrusted) != 0
+               ? -1
+               : device->alloc(
+                     device,
+                     sb_view_scratch(device, sb_view_tile(tile, tile, channels), 1 + SB_VIEWS_MAX, side),
+                     &c->scratch);
 }
 
-int sb_gallery_create(sb_gallery *g, sb_device *device, const sb_index *index, const sb_settings *config)
+static void camera_free(camera *c)
 {
-    int tile = config->data.tile, side = config->evaluate.size ? config->evaluate.size : config->data.view;
-    size_t tile_bytes = (size_t)tile * (size_t)tile * (size_t)config->data.channels;
-    size_t bytes = (size_t)side * (size_t)side * (size_t)config->data.channels;
+    if (c->scratch)
+        c->device->release(c->device, c->scratch);
+    sb_decoder_destroy(&c->decoder);
+    free(c->pixels);
+}
+
+/* 1: the tile is in c->pixels; 0: it cannot be decoded, which is noted; -1. */
+static int take(camera *c, const sb_tile *tile)
+{
+    const sb_image *image = &c->index->images[tile->image];
+    if (image->file == c->unusable)
+        return 0;
+    char path[PATH_MAX];
+    const sb_decode_source source = sb_index_source(c->index, image, path);
+    uint64_t read_ns = 0, decode_ns = 0;
+    const int bad = sb_decoder_tile(c->decoder, &source, tile->left, tile->top, c->tile, c->pixels, &read_ns,
+                                    &decode_ns);
+    if (bad > 0)
+        sb_note("%s %s left out: %s", c->name, bad == SB_DECODE_TILE ? "tile" : "tiles", sb_error());
+    if (bad > 0 && bad != SB_DECODE_TILE)
+        c->unusable = image->file;
+    return bad < 0 ? -1 : bad == 0;
+}
+
+/* Views of what was taken: the clean one to `clean`, `distorted` others, of tile `number`, to `view` on. */
+static int show(camera *c, uint8_t *clean, uint8_t *view, int distorted, int number)
+{
+    sb_view_params params[1 + SB_VIEWS_MAX];
+    uint8_t *out[1 + SB_VIEWS_MAX] = { clean };
+    const size_t bytes = (size_t)c->side * (size_t)c->side * (size_t)c->channels;
+    sb_view_keys config = distortion;
+    config.side = c->side;
+    sb_view_clean(c->tile, c->tile, c->side, &params[0]);
+    for (int d = 0; d < distorted; d++) {
+        sb_random random;
+        sb_random_init(&random, 0, SB_RANDOM_EVALUATE, (uint32_t)number, (uint32_t)d, 0);
+        sb_view_draw(&config, c->tile, c->tile, &random, &params[1 + d]);
+        out[1 + d] = view + (size_t)d * bytes;
+    }
+    const sb_view_how how = { .params = params, .count = 1 + distorted, .out = out, .max_size = c->side };
+    return sb_view(c->device, &how, sb_view_tile(c->tile, c->tile, c->channels), c->pixels, c->scratch);
+}
+
+/* ---- held-out tiles --------------------------------------------------------------------------------------- */
+
+/* The held-out tiles, or those of another gallery, at most `most`, into g->tile. Returns how many; -1. */
+static int choose_held(sb_gallery *g, const sb_index *index, const sb_gallery *of, int most)
+{
+    if (!of)
+        return sb_index_test_tiles(index, most, &g->tile);
+    const int count = of->tiles < most ? of->tiles : most;
+    g->tile = sb_grown(NULL, (size_t)count, sizeof *g->tile, "the held-out tiles");
+    if (!g->tile)
+        return -1;
+    memcpy(g->tile, of->tile, (size_t)count * sizeof *g->tile);
+    return count;
+}
+
+static int take_held(sb_gallery *g, camera *c, const sb_gallery *of, int most)
+{
+    const size_t bytes = (size_t)g->side * (size_t)g->side * (size_t)g->channels;
+    const int wanted = choose_held(g, c->index, of, most);
+    if (wanted < 0)
+        return -1;
+    g->clean = sb_zeroed((size_t)wanted * (size_t)(1 + g->distorted), bytes, "the views of held-out tiles");
+    g->view = g->clean ? g->clean + (size_t)wanted * bytes : NULL;
+    int rc = g->clean ? 0 : -1;
+    c->name = "held-out";
+    c->unusable = UINT32_MAX;
+    for (int i = 0; rc >= 0 && i < wanted; i++) {
+        rc = take(c, &g->tile[i]);
+        if (rc != 1)
+            continue;
+        g->tile[g->tiles] = g->tile[i];
+        rc = show(c, g->clean + (size_t)g->tiles * bytes,
+                  g->view + (size_t)g->tiles * (size_t)g->distorted * bytes, g->distorted, i);
+        g->tiles++;
+    }
+    if (rc < 0)
+        return -1;
+    if (g->tiles < 2)
+        return sb_fail(
+            "%d held-out tiles, an evaluation needs 2 and should have 24: images must be three "
+            "tiles (data.tile = %d) long to give a held-out strip, or there must be at least 10 of "
+            "them",
+            g->tiles, c->tile);
+    if (g->tiles < wanted) /* close the gap between the clean views and the others */
+        memmove(g->clean + (size_t)g->tiles * bytes, g->view,
+                (size_t)g->tiles * (size_t)g->distorted * bytes);
+    g->view = g->clean + (size_t)g->tiles * bytes;
+    return 0;
+}
+
+/* ---- labelled tiles of the training part ------------------------------------------------------------------ */
+
+static sb_tile learnt_tile(const sb_index *index, uint32_t i, int64_t number)
+{
+    const sb_image *image = &index->images[i];
+    const int columns = sb_image_columns(image, index->tile);
+    return image->placed ? (sb_tile){ i, image->left, image->top }
+                         : (sb_tile){ i, image->train.left + (int)(number % columns) * index->tile,
+                                      image->train.top + (int)(number / columns) * index->tile };
+}
+
+static int64_t learnt_of(const sb_image *image)
+{
+    return image->label == UINT32_MAX ? 0 : (int64_t)image->tiles;
+}
+
+/* Of all of them `most`, spread evenly, into g->learnt_tile. Returns how many; -1. */
+static int choose_learnt(sb_gallery *g, const sb_index *index, int most)
+{
+    int64_t total = 0, before = 0;
+    for (uint32_t i = 0; i < index->count; i++)
+        total += learnt_of(&index->images[i]);
+    const int64_t count = total < most ? total : most;
+    g->learnt_tile = sb_grown(NULL, (size_t)count, sizeof *g->learnt_tile, "the labelled tiles");
+    if (!g->learnt_tile)
+        return -1;
+    uint32_t image = 0;
+    for (int64_t k = 0; k < count; k++) {
+        const int64_t at = total / count * k + total % count * k / count;
+        for (; at - before >= learnt_of(&index->images[image]); image++)
+            before += learnt_of(&index->images[image]);
+        g->learnt_tile[k] = learnt_tile(index, image, at - before);
+    }
+    return (int)count;
+}
+
+static int take_learnt(sb_gallery *g, camera *c, int most)
+{
+    const size_t bytes = (size_t)g->side * (size_t)g->side * (size_t)g->channels;
+    const int wanted = choose_learnt(g, c->index, most);
+    g->learnt_view = wanted < 0 ? NULL : sb_zeroed((size_t)wanted, bytes, "the views of labelled tiles");
+    int rc = g->learnt_view ? 0 : -1;
+    c->name = "labelled";
+    c->unusable = UINT32_MAX;
+    for (int i = 0; rc >= 0 && i < wanted; i++) {
+        rc = take(c, &g->learnt_tile[i]);
+        if (rc != 1)
+            continue;
+        g->learnt_tile[g->learnt] = g->learnt_tile[i];
+        rc = show(c, g->learnt_view + (size_t)g->learnt * bytes, NULL, 0, i);
+        g->learnt++;
+    }
+    return rc < 0 ? -1 : 0;
+}
+
+static int smaller(int a, size_t b) { return (size_t)a < b ? a : (int)b; }
+
+int sb_gallery_create(sb_gallery *g, sb_device *device, const sb_index *index, const sb_settings *config,
+                      const sb_gallery *of)
+{
+    const int side = config->evaluate.size ? config->evaluate.size : config->data.view;
+    const size_t bytes = (size_t)side * (size_t)side * (size_t)config->data.channels;
     *g = (sb_gallery){ .distorted = config->evaluate.views, .side = side, .channels = config->data.channels };
     if (g->distorted > SB_VIEWS_MAX)
         return sb_fail("evaluate.views = %d: at most %d", g->distorted, SB_VIEWS_MAX);
-    int most = config->evaluate.max_tiles;
-    size_t fit = GALLERY_BYTES / (bytes * (size_t)(1 + g->distorted));
-    if ((size_t)most > fit)
-        most = (int)fit;
-    int wanted = sb_index_test_tiles(index, most, &g->tile);
-    if (wanted < 0)
-        return -1;
-    sb_decoder *decoder = NULL;
-    void *scratch = NULL;
-    uint8_t *pixels = sb_zeroed(tile_bytes, 1, "a tile's pixels");
-    g->clean = sb_zeroed((size_t)wanted * (size_t)(1 + g->distorted), bytes, "the views of held-out tiles");
-    int rc = pixels && g->clean ? 0 : -1;
+    camera c;
+    int rc = camera_create(&c, device, index, config, side);
     if (rc == 0)
-        rc = sb_decoder_create(&decoder, &config->data.samples,
-                               sb_index_largest(index, config->data.channels), config->data.untrusted);
-    sb_shape tile_shape = sb_view_tile(tile, tile, g->channels);
+        rc = take_held(
+            g, &c, of,
+            smaller(config->evaluate.max_tiles, GALLERY_BYTES / (bytes * (size_t)(1 + g->distorted))));
     if (rc == 0)
-        rc = device->alloc(device, sb_view_scratch(device, tile_shape, 1 + g->distorted, side), &scratch);
-    g->view = g->clean ? g->clean + (size_t)wanted * bytes : NULL;
-    uint32_t unusable = UINT32_MAX; /* the last image that cannot be decoded: its other tiles are not tried */
-    for (int i = 0; rc == 0 && i < wanted; i++) {
-        const sb_image *image = &index->images[g->tile[i].image];
-        if (image->file == unusable)
-            continue;
-        char path[PATH_MAX];
-        sb_decode_source source = sb_index_source(index, image, path);
-        uint64_t read_ns = 0, decode_ns = 0;
-        int bad = sb_decoder_tile(decoder, &source, g->tile[i].left, g->tile[i].top, tile, pixels, &read_ns,
-                                  &decode_ns);
-        if (bad < 0) {
-            rc = -1;
-        } else if (bad > 0) {
-            sb_note("held-out %s left out: %s", bad == SB_DECODE_TILE ? "tile" : "tiles", sb_error());
-            if (bad != SB_DECODE_TILE)
-                unusable = image->file;
-        } else {
-            g->tile[g->tiles] = g->tile[i];
-            rc = make_views(g, device, pixels, tile, g->tiles, i, scratch);
-            g->tiles++;
-        }
-    }
-    if (rc == 0 && g->tiles < 2)
-        rc = sb_fail("%d held-out tiles, an evaluation needs 2 and should have 24: images must be three "
-                     "tiles (data.tile = %d) long to "
-                     "give a held-out strip, or there must be at least 10 of them",
-                     g->tiles, tile);
-    if (rc == 0 && g->tiles < wanted) /* close the gap between the clean views and the others */
-        memmove(g->clean + (size_t)g->tiles * bytes, g->view,
-                (size_t)g->tiles * (size_t)g->distorted * bytes);
-    g->view = g->clean ? g->clean + (size_t)g->tiles * bytes : NULL;
-    if (scratch)
-        device->release(device, scratch);
-    sb_decoder_destroy(&decoder);
-    free(pixels);
+        rc = take_learnt(g, &c, smaller(config->evaluate.labelled, GALLERY_BYTES / bytes));
+    camera_free(&c);
     if (rc != 0)
         sb_gallery_free(g);
     return rc;
@@ -123,5 +237,7 @@ void sb_gallery_free(sb_gallery *g)
 {
     free(g->tile);
     free(g->clean);
+    free(g->learnt_tile);
+    free(g->learnt_view);
     *g = (sb_gallery){ 0 };
 }

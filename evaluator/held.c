@@ -39,21 +39,9 @@ static void look(void *context, const json_t *line)
     b->step = json_integer_value(step);
 }
 
-/* The measure that tells most, of those that not even guessing has right: there is one that every data set
- * allows. */
-static sb_metric_id measure_of(const sb_report *r)
-{
-    sb_metric_id chosen = 0;
-    for (sb_metric_id k = 0; k < SB_METRICS; k++)
-        if (sb_report_has(r, k) && r->row[SB_ROW_CHANCE].value[k] < 1 &&
-            sb_metrics[k]->tells > sb_metrics[chosen]->tells)
-            chosen = k;
-    return chosen;
-}
-
 int sb_held_say(const sb_report *r, const char *run_dir, double stop, char *out, size_t bytes)
 {
-    const sb_metric_id k = measure_of(r);
+    const sb_metric_id k = sb_report_telling(r);
     const double given = r->row[SB_ROW_GIVEN].value[k], now = r->row[SB_ROW_TRAINED].value[k];
     best b = { .report = r, .key = sb_metrics[k]->key, .value = given, .step = -1 };
     char path[PATH_MAX] = "", where[PATH_MAX + 128];

@@ -13,17 +13,22 @@
 #include "evaluator/embed.h"    /* sb_embed */
 #include "evaluator/evaluate.h" /* sb_evaluation_* */
 #include "evaluator/held.h"     /* sb_held_say */
+#include "evaluator/lists.h"    /* sb_list_* */
 #include "evaluator/pictures.h" /* sb_picture_* */
 #include "proto/error.h"        /* sb_fail, sb_note */
 #include "proto/program.h"      /* sb_program_* */
 #include "trainer/status.h"     /* sb_status_read */
 
 #define POLL_US 500000
+#define LIST_MAX 10000 /* lines: more make a picture too large */
 
 typedef struct {
     const char *command, *run_dir, *data, *output;
     bool follow, pictures, kept; /* kept: evaluation.jsonl can be written */
+    bool accompany;              /* follow every evaluate.every-th snapshot alone, until the trainer ends */
     int threads;                 /* 0: chosen */
+    int most;                    /* lines of a list */
+    double from;                 /* the least cosine of a pair */
     char **assignments;
     int assignment_count;
 } arguments;
@@ -72,11 +77,20 @@ static int evaluate_checkpoint(sb_evaluation *e, const arguments *a)
     if (rc == 0)
         return sb_fail("%s has no checkpoint yet, and no trainer that answers", a->run_dir);
     e->report.source = "checkpoint";
-    return rc == 1 ? conclude(e, NULL, a) : -1;
+    return rc == 1 && sb_evaluation_measure_sizes(e) == 0 ? conclude(e, NULL, a) : -1;
 }
 
-/* Every snapshot from now on, or one. 0: done with the trainer (it ended, or one was enough); -1. */
-static int evaluate_live(sb_evaluation *e, sb_attachment *live, const arguments *a)
+/* The step from which on the next snapshot is measured. */
+static int64_t due_after(const sb_evaluation *e, int64_t step, const arguments *a)
+{
+    const int every = e->config.evaluate.every;
+    const int64_t between = (int64_t)(every > 0 ? every : 1) * e->config.evaluate.snapshot_every;
+    return a->accompany ? (step / between + 1) * between : 0;
+}
+
+/* Every snapshot from now on, or one. due: the step from which on the next is measured. 0: done with the
+ * trainer (it ended, or one was enough); -1. */
+static int evaluate_live(sb_evaluation *e, sb_attachment *live, int64_t *due, const arguments *a)
 {
     for (;;) {
         bool ended = sb_attachment_ended(
@@ -86,7 +100,8 @@ static int evaluate_live(sb_evaluation *e, sb_attachment *live, const arguments 
         int rc = sb_attachment_weights(live, &head, &weight, &running);
         if (rc < 0)
             return -1;
-        if (rc == 1) {
+        if (rc == 1 && head->step >= *due) {
+            *due = due_after(e, head->step, a);
             e->report.step = head->step;
             e->report.source = "snapshot";
             if (sb_evaluation_measure_given(e) != 0 ||
@@ -96,7 +111,7 @@ static int evaluate_live(sb_evaluation *e, sb_attachment *live, const arguments 
                 return -1;
             if (!a->follow)
                 return 0;
-        } else if (ended) {
+        } else if (rc == 0 && ended) {
             return 0;
         } else {
             usleep(POLL_US);
@@ -107,19 +122,19 @@ static int evaluate_live(sb_evaluation *e, sb_attachment *live, const arguments 
 static int evaluate_run(sb_evaluation *e, const arguments *a)
 {
     int rc = 0;
-    bool attached = false;
-    bool live = training(a->run_dir);
+    bool attached = false, live = a->accompany || training(a->run_dir);
+    int64_t due = due_after(e, 0, a);
     do {
         sb_attachment trainer;
         rc = live ? sb_attach(&trainer, a->run_dir, e->config_text) : 0;
         if (rc != 1)
             break;
         attached = true;
-        rc = evaluate_live(e, &trainer, a);
+        rc = evaluate_live(e, &trainer, &due, a);
         sb_detach(&trainer);
         live = a->follow && training(a->run_dir); /* its supervisor starts it again */
     } while (rc == 0 && live);
-    return rc == 0 && (!attached || a->follow) ? evaluate_checkpoint(e, a) : rc;
+    return rc == 0 && !a->accompany && (!attached || a->follow) ? evaluate_checkpoint(e, a) : rc;
 }
 
 /* What cannot be kept is said before anything is computed, and what can be shown is shown. */
@@ -134,23 +149,54 @@ static void look_at_run(arguments *a)
     }
 }
 
+/* Behind a live trainer, unless a supervisor has said how far behind it is already. Chooses how many threads
+ * compute. */
+static int make_way(arguments *a, bool live)
+{
+    if (live && !a->accompany && step_back() != 0)
+        return -1;
+    if (live && a->threads == 0)
+        a->threads = 1;
+    return 0;
+}
+
 static int evaluate(arguments *a)
 {
     sb_evaluation e = { 0 };
     if (access(a->run_dir, F_OK) == 0)
         look_at_run(a);
-    bool live = training(a->run_dir);
-    if (live && step_back() != 0)
+    if (make_way(a, a->accompany || training(a->run_dir)) != 0)
         return -1;
-    int threads = a->threads ? a->threads : live ? 1 : 0;
     int rc = -1;
-    if (sb_evaluation_create(&e, a->run_dir, threads) == 0)
+    if (sb_evaluation_create(&e, a->run_dir, a->threads) == 0)
         rc = evaluate_run(&e, a);
     sb_evaluation_free(&e);
     return rc;
 }
 
-enum { KEY_FOLLOW = 0x100, KEY_NO_PICTURES, KEY_THREADS };
+static int list_tiles(arguments *a)
+{
+    const bool similar = strcmp(a->command, "similar") == 0;
+    if (similar && !a->data)
+        return sb_fail("similar needs an image");
+    if (make_way(a, training(a->run_dir)) != 0)
+        return -1;
+    if (similar)
+        return sb_list_similar(a->run_dir, a->data, a->most, a->threads);
+    return strcmp(a->command, "outliers") == 0 ? sb_list_outliers(a->run_dir, a->most, a->threads)
+                                               : sb_list_duplicates(a->run_dir, a->most, a->from, a->threads);
+}
+
+static int whole(const char *text, int most, int *out)
+{
+    char *end;
+    errno = 0;
+    const long value = strtol(text, &end, 10);
+    *out = (int)value;
+    return errno || *end || end == text || value < 1 || value > most ? -1 : 0;
+}
+
+enum { KEY_FOLLOW = 0x100, KEY_NO_PICTURES, KEY_THREADS, KEY_FROM };
 
 static error_t parse(int key, char *argument, struct argp_state *state)
 {
@@ -158,13 +204,19 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     switch (key) {
     case KEY_FOLLOW: a->follow = true; break;
     case KEY_NO_PICTURES: a->pictures = false; break;
-    case KEY_THREADS: {
-        char *end;
-        errno = 0;
-        long threads = strtol(argument, &end, 10);
-        if (errno || *end || end == argument || threads < 1 || threads > 1024)
+    case KEY_THREADS:
+        if (whole(argument, 1024, &a->threads) != 0)
             argp_error(state, "--threads %s: a whole number from 1 to 1024", argument);
-        a->threads = (int)threads;
+        break;
+    case 'n':
+        if (whole(argument, LIST_MAX, &a->most) != 0)
+            argp_error(state, "-n %s: a whole number from 1 to %d", argument, LIST_MAX);
+        break;
+    case KEY_FROM: {
+        char *end;
+        a->from = strtod(argument, &end);
+        if (*end || end == argument || !(a->from >= -1 && a->from <= 1))
+            argp_error(state, "--from %s: a cosine, from -1 to 1", argument);
         break;
     }
     case 'o': a->output = argument; break;
@@ -173,7 +225,7 @@ static error_t parse(int key, char *argument, struct argp_state *state)
             a->command = argument;
         } else if (!a->run_dir) {
             a->run_dir = argument;
-        } else if (strcmp(a->command, "embed") == 0 && !a->data) {
+        } else if ((strcmp(a->command, "embed") == 0 || strcmp(a->command, "similar") == 0) && !a->data) {
             a->data = argument;
         } else if (strcmp(a->command, "embed") == 0) {
             a->assignments = &state->argv[state->next - 1];
@@ -202,26 +254,39 @@ int main(int argc, char **argv)
           0 },
         { "output", 'o', "FILE", 0,
           "embed: where the features go (.npy; a .csv of paths and tiles beside it)", 0 },
+        { "most", 'n', "N", 0, "similar, outliers, duplicates: lines of the list (default: 20)", 0 },
+        { "from", KEY_FROM, "COSINE", 0, "duplicates: the least cosine of a pair (default: 0.95)", 0 },
         { 0 },
     };
     const struct argp argp = {
         .options = options,
         .parser = parse,
-        .args_doc = "evaluate RUN_DIR\nembed RUN_DIR DATA -o FILE [KEY=VALUE...]",
-        .doc = "Measures the encoder of a run on held-out tiles, or writes its features of any data set. "
+        .args_doc = "evaluate RUN_DIR\naccompany RUN_DIR\nembed RUN_DIR DATA -o FILE [KEY=VALUE...]\nsimilar "
+                    "RUN_DIR IMAGE\noutliers RUN_DIR\nduplicates RUN_DIR",
+        .doc = "Measures the encoder of a run on held-out tiles, writes its features of any data set, or "
+               "lists tiles by "
+               "them. "
                "Used by ./run.",
     };
-    arguments a = { .pictures = true };
+    arguments a = { .pictures = true, .most = 20, .from = 0.95 };
     sb_program_begin("evaluator");
     argp_parse(&argp, argc, argv, 0, NULL, &a);
     int rc;
-    if (strcmp(a.command, "evaluate") == 0)
+    a.accompany = strcmp(a.command, "accompany") == 0;
+    a.follow = a.follow || a.accompany;
+    a.pictures = a.pictures && !a.accompany;
+    if (strcmp(a.command, "evaluate") == 0 || a.accompany)
         rc = evaluate(&a);
     else if (strcmp(a.command, "embed") == 0)
         rc = a.data && a.output
                  ? sb_embed(a.run_dir, a.data, a.assignments, a.assignment_count, a.threads, a.output)
                  : sb_fail("embed needs DATA and -o FILE");
+    else if (strcmp(a.command, "similar") == 0 || strcmp(a.command, "outliers") == 0 ||
+             strcmp(a.command, "duplicates") == 0)
+        rc = list_tiles(&a);
     else
-        rc = sb_fail("no command `%s`; there are evaluate and embed", a.command);
+        rc = sb_fail(
+            "no command `%s`; there are evaluate, accompany, embed, similar, outliers and duplicates",
+            a.command);
     return sb_program_end(rc);
 }

@@ -2,6 +2,7 @@
 #include "evaluator/measure.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "proto/error.h"
 #include "proto/memory.h"
@@ -13,69 +14,112 @@ const sb_metric *const sb_metrics[SB_METRICS] = {
 };
 #undef SB_METRIC
 
-/* Labels and groups of the gallery's tiles, [tiles] each, malloc'ed in one piece. */
-static uint32_t *facts_of(const sb_gallery *g, const sb_index *index)
+/* Labels and groups of the gallery's tiles, and of those of the training part behind them: malloc'ed in one
+ * piece, with which `out` is filled but for features. */
+static uint32_t *features_of(const sb_gallery *g, const sb_index *index, sb_features *out)
 {
-    uint32_t *facts = sb_zeroed(2 * (size_t)g->tiles, sizeof *facts, "the labels and groups of tiles");
-    for (int t = 0; facts && t < g->tiles; t++) {
+    const size_t held = (size_t)g->tiles, learnt = (size_t)g->learnt;
+    uint32_t *facts = sb_zeroed(2 * (held + learnt), sizeof *facts, "the labels and groups of tiles");
+    if (!facts)
+        return NULL;
+    uint32_t *label = facts + 2 * held, *group = label + learnt;
+    for (size_t t = 0; t < held; t++) {
         facts[t] = index->images[g->tile[t].image].label;
-        facts[g->tiles + t] = index->images[g->tile[t].image].group;
+        facts[held + t] = index->images[g->tile[t].image].group;
     }
+    for (size_t t = 0; t < learnt; t++) {
+        label[t] = index->images[g->learnt_tile[t].image].label;
+        group[t] = index->images[g->learnt_tile[t].image].group;
+    }
+    *out = (sb_features){ .tiles = g->tiles,
+                          .distorted = g->distorted,
+                          .label = facts,
+                          .group = facts + held,
+                          .learnt = { .tiles = g->learnt, .label = label, .group = group } };
     return facts;
 }
 
-static sb_features features_of(const sb_gallery *g, const uint32_t *facts)
+int sb_measure(sb_encoded *e, sb_device *device, const sb_gallery *g, const sb_index *index, sb_measures *m)
 {
-    return (sb_features){
-        .tiles = g->tiles, .distorted = g->distorted, .label = facts, .group = facts + g->tiles
-    };
-}
-
-int sb_measure(float *clean, float *view, int width, const sb_gallery *g, const sb_index *index,
-               sb_measures *m)
-{
-    size_t tiles = (size_t)g->tiles, views = tiles * (size_t)g->distorted;
-    uint32_t *facts = facts_of(g, index);
-    if (!facts)
-        return -1;
-    sb_spread_unit(clean, tiles, width);
-    sb_spread_unit(view, views, width);
-    sb_features f = features_of(g, facts);
-    f.clean = clean;
-    f.view = view;
-    f.width = width;
-    int rc = 0;
-    for (int k = 0; k < SB_METRICS && rc == 0; k++)
-        if (sb_metrics[k]->measure(&f, &m->value[k]) != 0)
+    const size_t tiles = (size_t)g->tiles, views = tiles * (size_t)g->distorted, width = (size_t)e->width;
+    sb_features f;
+    uint32_t *facts = features_of(g, index, &f);
+    float *plain = sb_zeroed(tiles * width, sizeof *plain, "the features of tiles");
+    int rc = facts && plain ? 0 : -1;
+    if (rc == 0) {
+        memcpy(plain, e->clean, tiles * width * sizeof *plain);
+        sb_spread_unit(e->clean, tiles, e->width);
+        sb_spread_unit(e->view, views, e->width);
+        f.clean = e->clean;
+        f.view = e->view;
+        f.plain = plain;
+        f.width = e->width;
+        f.learnt.feature = e->learnt_view;
+        f.places = e->places;
+        f.device = device;
+    }
+    for (int k = 0; rc == 0 && k < SB_METRICS; k++)
+        if (sb_metrics[k]->measure && sb_metrics[k]->measure(&f, &m->value[k]) != 0)
             rc = sb_context("%s", sb_metrics[k]->title);
+    free(plain);
     free(facts);
     return rc;
 }
 
-int sb_measure_described(sb_describe describe, int width, const sb_gallery *g, const sb_index *index,
-                         sb_measures *out)
+/* Cuts the first clean tiles into squares and describes them. */
+static int describe_places(sb_describe describe, int width, int grid, const sb_gallery *g, float *out)
 {
-    size_t tiles = (size_t)g->tiles, views = tiles * (size_t)g->distorted;
-    size_t bytes = (size_t)g->side * (size_t)g->side * (size_t)g->channels;
-    float *features = sb_zeroed((tiles + views) * (size_t)width, sizeof *features,
+    const int side = g->side / grid, tiles = g->tiles < SB_PLACES_TILES ? g->tiles : SB_PLACES_TILES;
+    const size_t row = (size_t)g->side * (size_t)g->channels, part = (size_t)side * (size_t)g->channels;
+    uint8_t *square = sb_zeroed((size_t)side, part, "a square of a view");
+    for (int i = 0; square && i < tiles * grid * grid; i++) {
+        const size_t tile = (size_t)(i / (grid * grid)), y = (size_t)(i / grid % grid),
+                     x = (size_t)(i % grid);
+        for (size_t line = 0; line < (size_t)side; line++)
+            memcpy(square + line * part,
+                   g->clean + (tile * (size_t)g->side + y * (size_t)side + line) * row + x * part, part);
+        describe(square, side, g->channels, out + (size_t)i * (size_t)width);
+    }
+    free(square);
+    return square ? 0 : -1;
+}
+
+int sb_measure_described(sb_describe describe, int width, int grid, sb_device *device, const sb_gallery *g,
+                         const sb_index *index, sb_measures *out)
+{
+    const size_t tiles = (size_t)g->tiles, views = tiles * (size_t)g->distorted, learnt = (size_t)g->learnt;
+    const size_t bytes = (size_t)g->side * (size_t)g->side * (size_t)g->channels, floats = (size_t)width;
+    const int seen = grid == 0 ? 0 : g->tiles < SB_PLACES_TILES ? g->tiles : SB_PLACES_TILES;
+    const size_t places = (size_t)seen * (size_t)grid * (size_t)grid;
+    float *features = sb_zeroed((tiles + views + learnt + places) * floats, sizeof *features,
                                 "the features of a baseline");
     if (!features)
         return -1;
+    float *learnt_view = features + (tiles + views) * floats, *place = learnt_view + learnt * floats;
     for (size_t i = 0; i < tiles + views; i++)
-        describe(g->clean + i * bytes, g->side, g->channels, features + i * (size_t)width);
-    int rc = sb_measure(features, features + tiles * (size_t)width, width, g, index, out);
+        describe(g->clean + i * bytes, g->side, g->channels, features + i * floats);
+    for (size_t i = 0; i < learnt; i++)
+        describe(g->learnt_view + i * bytes, g->side, g->channels, learnt_view + i * floats);
+    sb_encoded e = { .clean = features,
+                     .view = features + tiles * floats,
+                     .learnt_view = learnt_view,
+                     .width = width,
+                     .places = { .tiles = seen, .places = grid * grid, .width = width, .feature = place } };
+    int rc = seen > 0 ? describe_places(describe, width, grid, g, place) : 0;
+    if (rc == 0)
+        rc = sb_measure(&e, device, g, index, out);
     free(features);
     return rc;
 }
 
 int sb_measure_chance(const sb_gallery *g, const sb_index *index, sb_measures *m)
 {
-    uint32_t *facts = facts_of(g, index);
+    sb_features f;
+    uint32_t *facts = features_of(g, index, &f);
     if (!facts)
         return -1;
-    const sb_features f = features_of(g, facts);
     for (int k = 0; k < SB_METRICS; k++)
-        m->value[k] = sb_metrics[k]->chance ? sb_metrics[k]->chance(&f) : 0;
+        m->value[k] = sb_metrics[k]->chance ? sb_metrics[k]->chance(&f) : SB_LACKS;
     free(facts);
     return 0;
 }

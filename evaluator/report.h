@@ -24,22 +24,37 @@ typedef struct {
     double rank, alignment, uniformity, deviation;
 } sb_stream_measures;
 
+/* The same tiles in views of another size, one distorted view of each; nothing that learns from labels. */
+typedef struct {
+    int size;
+    sb_measures row[SB_ROWS];
+} sb_report_size;
+#define SB_OTHER_SIZES 2
+
 typedef struct {
     int64_t step;
     const char *source;     /* "snapshot" or "checkpoint" */
     int tiles, views, size; /* of the gallery */
+    int labelled, learnt;   /* tiles of it with a label: held-out ones, of the training part */
     bool given;             /* there is a row of the weights as given */
     sb_measures row[SB_ROWS];
     sb_stream_measures stream; /* count 0: none */
+    int others;
+    sb_report_size other[SB_OTHER_SIZES]; /* [others], by size */
 } sb_report;
 
 /* The key of a row in evaluation.jsonl. */
 const char *sb_report_row(sb_row row);
 
-/* Whether the data set has what the measure needs (labels, groups). */
+/* Whether the data set has what the measure needs (labels, groups, tiles). */
 bool sb_report_has(const sb_report *report, sb_metric_id measure);
 
-/* Prints the table: one column for each measure that the data set allows. */
+/* The measure that tells most (sb_metric) of those that not even guessing has right: there is one that every
+ * data set allows. */
+sb_metric_id sb_report_telling(const sb_report *report);
+
+/* Prints the tables: how good features are; with few labels; how they lie. One column for each measure that
+ * the data set allows. */
 void sb_report_print(const sb_report *report);
 
 /* -1 if nothing can be appended. */

@@ -24,7 +24,7 @@ typedef enum {
     SB_RANDOM_VIEW = 5,     /* parameters of a view: a = epoch, b = position, c = view */
     SB_RANDOM_CHUNKS = 6,   /* the second view's permutation over the chunks: a = step */
     SB_RANDOM_REPLACE = 7,  /* replacement of a bad image: a = epoch, b = position, c = attempt */
-    SB_RANDOM_EVALUATE = 8, /* views of the evaluator: a = tile, b = view */
+    SB_RANDOM_EVALUATE = 8, /* views of the evaluator: a = tile, b = view; c = 1: what its measures draw */
     SB_RANDOM_METHOD = 9,   /* what a method draws: a, b = step, c = which */
     SB_RANDOM_MASK = 10     /* which cells of a view are hidden: a = batch, b = view, c = sample */
 } sb_random_purpose;

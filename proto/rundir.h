@@ -7,6 +7,7 @@
  *     metrics.jsonl            one object a step        evaluation.jsonl  one object an evaluation
  *     status.json              now (renamed into place once a second)
  *     checkpoints/step-N.safetensors, backbone.safetensors
+ *     features/, lists/        features of the data set's tiles, and what was found with them
  *     log/PROGRAM.log, ipc/ (sockets, 0700; request.h says whether the run is alive), lock, pictures *.png
  *
  * Files appear whole: written under a temporary name in the same directory, synced, renamed. */

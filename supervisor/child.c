@@ -17,10 +17,10 @@
 #include "proto/process.h"
 
 #define PIPE_BYTES (1 << 20) /* that it may say while the supervisor is stopped */
-#define NICE 10              /* of those that feed the trainer: it goes first */
+#define NICE 10              /* of all others: the trainer goes first */
 #define LOOK_NS 50000000     /* between two looks at what one without a sign of life does */
 
-const char *const sb_program_names[SB_PROGRAMS] = { "trainer", "augment", "loader" };
+const char *const sb_program_names[SB_PROGRAMS] = { "trainer", "augment", "evaluator", "loader" };
 
 /* How each is called. A library's threads would take the trainer's cores. */
 static const struct {
@@ -30,6 +30,7 @@ static const struct {
 } calls[SB_PROGRAMS] = {
     [SB_TRAINER] = { "sb_trainer", "train", 0, { NULL } },
     [SB_AUGMENT] = { "sb_augment", NULL, NICE, { "OMP_NUM_THREADS", NULL } },
+    [SB_EVALUATOR] = { "sb_evaluator", "accompany", NICE, { "OMP_NUM_THREADS", NULL } },
     [SB_LOADER] = { "sb_loader", "serve", NICE, { "OMP_NUM_THREADS", NULL } },
 };
 

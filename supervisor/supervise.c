@@ -24,6 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "evaluator/keys.h"
 #include "loader/keys.h"
 #include "proto/config.h"
 #include "proto/error.h"
@@ -39,7 +40,7 @@
 #include "trainer/status.h"
 
 #define LOADERS_MAX 256                /* of run.loaders */
-#define CHILDREN (2 + 2 * LOADERS_MAX) /* as many loaders may be leaving */
+#define CHILDREN (3 + 2 * LOADERS_MAX) /* as many loaders may be leaving */
 #define ASKERS 64
 #define TICK_NS UINT64_C(500000000)     /* the screen */
 #define SAVE_NS UINT64_C(600000000000)  /* that a trainer may take which is told to end, and saves */
@@ -59,7 +60,7 @@ typedef enum { FINISHED, STOPPED, STOPPED_AT_ONCE, FAILED } sb_outcome;
 
 typedef struct {
     const char *run_dir, *programs;
-    sb_child children[CHILDREN]; /* [0] trainer, [1] augment, then loaders */
+    sb_child children[CHILDREN]; /* trainer, augment, evaluator, then loaders */
     sb_log logs[SB_PROGRAMS];
     sb_screen screen;
     int signals, listener;
@@ -69,6 +70,7 @@ typedef struct {
     int wanted, next_loader;
     sb_phase phase;
     sb_outcome outcome;
+    bool evaluates;                     /* evaluate.every */
     bool saved;                         /* by the trainer, at its end */
     char lost[512];                     /* how else a trainer ended that was to save; "": it did not run */
     int64_t progress;                   /* measure_progress at its last */
@@ -272,6 +274,18 @@ static void on_trainer_end(supervisor *s, sb_child *c, const sb_end *end, const 
         retry(s, c, how);
 }
 
+/* The run goes on without it, whatever it was. how: the end of a sentence. */
+static void on_evaluator_end(supervisor *s, sb_child *c, const sb_end *end, const char *how)
+{
+    char line[SB_LOG_LINE];
+    c->used = false;
+    if (end->code == 0 || s->phase != RUNS)
+        return;
+    snprintf(line, sizeof line,
+             "smallbatch supervisor: the evaluator %s; the run goes on without (./run evaluate)", how);
+    sb_log_add(log_of(s, c), line);
+}
+
 static void on_end(supervisor *s, sb_child *c, const sb_end *end)
 {
     char how[512];
@@ -281,6 +295,8 @@ static void on_end(supervisor *s, sb_child *c, const sb_end *end)
         on_trainer_end(s, c, end, how);
         if (s->phase == ENDS && s->kill_at != UINT64_MAX)
             s->kill_at = sb_now() + LEAVE_NS;
+    } else if (c->program == SB_EVALUATOR) {
+        on_evaluator_end(s, c, end, how);
     } else if (s->phase == RUNS && !c->leaves) {
         if (end->code == CANNOT_GO_ON)
             fail(s, c, "cannot go on");
@@ -349,7 +365,8 @@ static void watch(supervisor *s)
                               "kill -CONT %d lets one that is stopped go on, ./run stop --now ends the run",
                               (double)s->patience / 1e9, (int)c->pid);
             s->named = silent && c->heard;
-        } else if (silent && !c->hung) {
+        } else if (silent && !c->hung &&
+                   i != SB_EVALUATOR) { /* nobody waits for that, and it computes long */
             c->hung = true;
             sb_child_signal(c, SIGKILL);
         }
@@ -541,18 +558,23 @@ static int run(supervisor *s)
 
 /* ---- the beginning and the end ---------------------------------------------------------------------------- */
 
+/* Loaders at the start, whether the run measures itself, and how long a program may be silent. */
 static int read_keys(supervisor *s)
 {
     sb_config config;
     sb_run_keys keys = { 0 };
     sb_loader_keys loader = { 0 };
+    sb_evaluate_keys evaluate = { 0 };
     int rc = sb_config_read_run(&config, s->run_dir);
     if (rc == 0)
         rc = sb_config_fill(&config, &sb_run_table, &keys);
     if (rc == 0)
         rc = sb_config_fill(&config, &sb_loader_table, &loader);
+    if (rc == 0)
+        rc = sb_config_fill(&config, &sb_evaluate_table, &evaluate);
     sb_config_free(&config);
     s->wanted = keys.loaders;
+    s->evaluates = evaluate.every > 0;
     s->patience = (uint64_t)(SILENT_TIMES * loader.timeout * 1e9);
     return rc;
 }
@@ -700,6 +722,9 @@ int sb_supervise(const char *run_dir, const char *programs, int *ready)
         start(s, &s->children[SB_TRAINER]);
         if (s->phase == RUNS)
             start(s, &s->children[SB_AUGMENT]);
+        s->children[SB_EVALUATOR].program = SB_EVALUATOR;
+        if (s->phase == RUNS && s->evaluates)
+            start(s, &s->children[SB_EVALUATOR]);
         scale(s);
         rc = run(s);
         if (rc == 0)

@@ -148,6 +148,11 @@ static void put_panel(FILE *f, const sb_results *r, int x, int metric)
     fputc('\n', f);
 }
 
+static bool has_panel(const sb_results *r, int metric)
+{
+    return r->has[metric] && sb_metrics[metric]->share && sb_metrics[metric]->place != SB_BOUND;
+}
+
 static void put_plot(FILE *f, const sb_results *r, int panels)
 {
     const sb_grid *g = &r->sweep->grid;
@@ -161,7 +166,7 @@ static void put_plot(FILE *f, const sb_results *r, int panels)
     else
         fputs("set xtics (\"\" 0)\nset xrange [-1:1]\n", f);
     for (int k = 0; k < SB_METRICS; k++)
-        if (r->has[k] && sb_metrics[k]->share)
+        if (has_panel(r, k))
             put_panel(f, r, x, k);
     fputs("unset multiplot\n", f);
 }
@@ -172,7 +177,7 @@ int sb_plot_sweep(const sb_results *r)
     int panels = 0;
     sb_gnuplot plot;
     for (int k = 0; k < SB_METRICS; k++)
-        panels += r->has[k] && sb_metrics[k]->share;
+        panels += has_panel(r, k);
     if (panels == 0)
         return 0;
     if (sb_rundir_path(path, r->sweep->dir, "table.png") != 0)

@@ -19,11 +19,10 @@ typedef struct {
     double *values; /* [seeds], for a moment */
 } sb_results;
 
-/* A share is negative where the data set lacks what it needs. */
+/* Where the data set lacks what a measure needs, the log has none. */
 static inline bool sb_result_has(const sb_result *r, int row, int metric)
 {
-    return row < r->rows && !isnan(r->value[row][metric]) &&
-           !(sb_metrics[metric]->share && r->value[row][metric] < 0);
+    return row < r->rows && !isnan(r->value[row][metric]);
 }
 
 /* table.c. Over the seeds, of the setting whose cell of the first seed is `first`; against: less the same of

@@ -38,33 +38,48 @@ double sb_spread_deviation(const float *x, int rows, int width)
     return sum / width * sqrt(width);
 }
 
+int sb_spread_singular(const float *x, int rows, int width, bool centred, double *out)
+{
+    const size_t values = (size_t)rows * (size_t)width;
+    double *wide = sb_zeroed(values, sizeof *wide, "the features in f64"), unused;
+    if (!wide)
+        return -1;
+    for (size_t i = 0; i < values; i++)
+        wide[i] = x[i];
+    for (int c = 0; centred && c < width; c++) {
+        double mean = 0;
+        for (int i = 0; i < rows; i++)
+            mean += wide[(size_t)i * (size_t)width + (size_t)c] / rows;
+        for (int i = 0; i < rows; i++)
+            wide[(size_t)i * (size_t)width + (size_t)c] -= mean;
+    }
+    /* Row-major is the transpose in columns, with the same singular values. */
+    const int status = LAPACKE_dgesdd(LAPACK_COL_MAJOR, 'N', width, rows, wide, width, out, &unused, 1,
+                                      &unused, 1);
+    free(wide);
+    return status != 0 ? sb_fail("the singular values of the features do not converge") : 0;
+}
+
+double sb_spread_effective(const double *value, int count, double more)
+{
+    double sum = 0, entropy = 0;
+    for (int i = 0; i < count; i++)
+        sum += value[i];
+    for (int i = 0; sum > 0 && i < count; i++) {
+        const double p = value[i] / sum + more;
+        entropy -= p * log(p);
+    }
+    return exp(entropy);
+}
+
 double sb_spread_rank(const float *x, int rows, int width)
 {
     rows = rows < SB_SPREAD_ROWS ? rows : SB_SPREAD_ROWS;
-    int least = rows < width ? rows : width;
-    size_t values = (size_t)rows * (size_t)width;
-    double *wide = sb_zeroed(values, sizeof *wide, "the features in f64");
+    const int least = rows < width ? rows : width;
     double *singular = sb_zeroed((size_t)least, sizeof *singular, "the singular values of the features");
-    double rank = -1, unused;
-    if (wide && singular) {
-        for (size_t i = 0; i < values; i++)
-            wide[i] = x[i];
-        /* Row-major is the transpose in columns, with the same singular values. */
-        if (LAPACKE_dgesdd(LAPACK_COL_MAJOR, 'N', width, rows, wide, width, singular, &unused, 1, &unused,
-                           1) != 0) {
-            sb_fail("the singular values of the features do not converge");
-        } else {
-            double sum = 0, entropy = 0;
-            for (int k = 0; k < least; k++)
-                sum += singular[k];
-            for (int k = 0; sum > 0 && k < least; k++) {
-                double p = singular[k] / sum + 1e-7;
-                entropy -= p * log(p);
-            }
-            rank = exp(entropy);
-        }
-    }
-    free(wide);
+    double rank = -1;
+    if (singular && sb_spread_singular(x, rows, width, false, singular) == 0)
+        rank = sb_spread_effective(singular, least, 1e-7);
     free(singular);
     return rank;
 }

@@ -26,6 +26,8 @@ void sb_baseline_pixels(const uint8_t *view, int side, int channels, float *feat
         for (int x = 0; x < SB_BASELINE_PIXELS; x++) {
             int top = y * side / SB_BASELINE_PIXELS, bottom = (y + 1) * side / SB_BASELINE_PIXELS;
             int left = x * side / SB_BASELINE_PIXELS, right = (x + 1) * side / SB_BASELINE_PIXELS;
+            bottom += bottom == top; /* a view of fewer pixels shows some twice */
+            right += right == left;
             for (int c = 0; c < channels; c++) {
                 double sum = 0;
                 for (int i = top; i < bottom; i++)

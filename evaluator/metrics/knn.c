@@ -33,7 +33,7 @@ static int classify(const sb_features *f, int top, double *out)
     for (int i = 0; i < rows; i++)
         if (labels[i] != UINT32_MAX && labels[i] >= classes)
             classes = labels[i] + 1;
-    *out = -1;
+    *out = SB_LACKS;
     if (classes == 0)
         return 0;
     neighbour *near = sb_zeroed((size_t)rows, sizeof *near, "the neighbours of a tile");

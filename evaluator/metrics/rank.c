@@ -9,4 +9,4 @@ static int rank(const sb_features *f, double *out)
     return *out < 0 ? -1 : 0;
 }
 
-const sb_metric sb_metric_rank = { .key = "rank", .title = "RankMe", .measure = rank };
+const sb_metric sb_metric_rank = { .key = "rank", .title = "RankMe", .place = SB_IN_SPREAD, .measure = rank };

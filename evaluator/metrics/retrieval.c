@@ -50,7 +50,7 @@ static int group_retrieval(const sb_features *f, double *out)
         counted++;
         hits += best >= 0 && f->group[best] == f->group[i];
     }
-    *out = counted ? (double)hits / counted : -1;
+    *out = counted ? (double)hits / counted : SB_LACKS;
     return 0;
 }
 
@@ -71,7 +71,7 @@ double sb_metric_chance(const uint32_t *id, int rows)
         counted++;
         expected += (double)others / (known - 1);
     }
-    return counted ? expected / counted : -1;
+    return counted ? expected / counted : SB_LACKS;
 }
 
 const sb_metric sb_metric_view_retrieval = { .key = "view_retrieval",

@@ -55,6 +55,12 @@ static int deviation(const sb_features *f, double *out)
     return 0;
 }
 
-const sb_metric sb_metric_alignment = { .key = "alignment", .title = "alignment", .measure = alignment };
-const sb_metric sb_metric_uniformity = { .key = "uniformity", .title = "uniformity", .measure = uniformity };
-const sb_metric sb_metric_deviation = { .key = "deviation", .title = "deviation", .measure = deviation };
+const sb_metric sb_metric_alignment = {
+    .key = "alignment", .title = "alignment", .place = SB_IN_SPREAD, .measure = alignment
+};
+const sb_metric sb_metric_uniformity = {
+    .key = "uniformity", .title = "uniformity", .place = SB_IN_SPREAD, .measure = uniformity
+};
+const sb_metric sb_metric_deviation = {
+    .key = "deviation", .title = "deviation", .place = SB_IN_SPREAD, .measure = deviation
+};

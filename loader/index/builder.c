@@ -38,7 +38,8 @@ int sb_builder_column(sb_builder *b, const char *name)
     sb_index *x = b->index;
     if (x->column_count == SB_GUIDES_MAX)
         return sb_fail("more than %d columns that guide", SB_GUIDES_MAX);
-    x->columns[x->column_count].name = strdup(name);
+    b->columns[x->column_count] = strdup(name);
+    x->columns[x->column_count].name = b->columns[x->column_count];
     b->values[x->column_count] = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     return x->columns[x->column_count++].name ? 0 : sb_fail("out of memory for a column's name");
 }
@@ -320,11 +321,13 @@ static int move_all(sb_builder *b, sb_spool *images, sb_spool *names)
     for (uint32_t i = 0; i < b->count; i++)
         if (move_row(b, i, images->data, names, &next_group) != 0)
             return -1;
+    uint64_t columns[SB_GUIDES_MAX];
     int rc = move_texts(b->labels, names, &x->labels, &x->label_count);
     for (int k = 0; rc == 0 && k < x->column_count; k++) {
-        const uint64_t at = add_text(names, x->columns[k].name);
-        rc = at == UINT64_MAX ? -1
-                              : move_texts(b->values[k], names, &x->columns[k].values, &x->columns[k].count);
+        columns[k] = add_text(names, b->columns[k]);
+        rc = columns[k] == UINT64_MAX
+                 ? -1
+                 : move_texts(b->values[k], names, &x->columns[k].values, &x->columns[k].count);
     }
     if (rc != 0)
         return -1;
@@ -333,8 +336,10 @@ static int move_all(sb_builder *b, sb_spool *images, sb_spool *names)
     x->names = names->data;
     x->name_bytes = names->bytes;
     place_texts(x->names, x->labels, x->label_count);
-    for (int k = 0; k < x->column_count; k++)
+    for (int k = 0; k < x->column_count; k++) {
+        x->columns[k].name = x->names + columns[k];
         place_texts(x->names, x->columns[k].values, x->columns[k].count);
+    }
     return 0;
 }
 
@@ -350,8 +355,10 @@ int sb_builder_finish(sb_builder *b, int rc)
     x->maps[0].bytes = images.room;
     x->maps[1].data = names.data;
     x->maps[1].bytes = names.room;
-    for (int k = 0; k < x->column_count; k++)
+    for (int k = 0; k < x->column_count; k++) {
         g_hash_table_destroy(b->values[k]);
+        free(b->columns[k]);
+    }
     g_hash_table_destroy(b->labels);
     g_hash_table_destroy(b->groups);
     sb_spool_free(&b->row_spool);

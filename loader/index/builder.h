@@ -24,6 +24,7 @@ typedef struct {
     sb_row *rows; /* they move when one is added, as do names */
     const char *names;
     uint32_t count;
+    char *columns[SB_GUIDES_MAX];      /* their names */
     GHashTable *values[SB_GUIDES_MAX]; /* of the index's columns: name to number */
     GHashTable *labels, *groups;       /* groups only where a manifest has them */
     bool has_split;

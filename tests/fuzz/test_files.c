@@ -503,9 +503,9 @@ static void test_status_and_logs(void **state)
                          .stream = { .count = 5, .rank = 3.5 } };
     for (int row = 0; row < SB_ROWS; row++)
         report.row[row] = (sb_measures){ { [SB_METRIC_VIEW_RETRIEVAL] = 0.1 * (row + 1),
-                                           [SB_METRIC_GROUP_RETRIEVAL] = -1,
-                                           [SB_METRIC_KNN_TOP1] = -1,
-                                           [SB_METRIC_KNN_TOP5] = -1,
+                                           [SB_METRIC_GROUP_RETRIEVAL] = SB_LACKS,
+                                           [SB_METRIC_KNN_TOP1] = SB_LACKS,
+                                           [SB_METRIC_KNN_TOP5] = SB_LACKS,
                                            [SB_METRIC_RANK] = 2.5 } };
     for (; report.step <= 4; report.step += 2)
         assert_int_equal(sb_report_append(&report, folder), 0);

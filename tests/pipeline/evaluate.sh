@@ -126,6 +126,19 @@ stopped_trainer() {
     status=$?
     go_on trainer paused && wait "$run" && return $status
 }
+# A run that measures itself: its trainer, which has no loaders from step 8 on, answers its evaluator, and has the snapshot of step 8. Then that dies, and
+# the run goes on without.
+accompanied() {
+    local run evaluators=()
+    held 8 accompanied run_small accompanied "${steps[@]}" evaluate.every=2 loader.timeout=$DEADLINE && pause loader accompanied && go_on trainer accompanied &&
+        wait_snapshots accompanied 1 && pkill -KILL -f "sb_evaluator accompany $work/accompanied" && until_true "what is said of its evaluator" said_of_evaluator &&
+        go_on loader accompanied && wait $run
+}
+said_of_evaluator() { grep -q "the evaluator .*; the run goes on without" "$work/accompanied/log/evaluator.log"; }
+not_the_first() {
+    grep -q "^  untrained " "$work/accompanied/log/evaluator.log" && [ "$(lines "$work/accompanied/evaluation.jsonl")" = 1 ] &&
+        grep -qE '^\{"step":(8|12),"source":"snapshot"' "$work/accompanied/evaluation.jsonl"
+}
 
 refused() { # NAME TEXT COMMAND...: fails and says TEXT
     local text=$1
@@ -150,6 +163,9 @@ ok "evaluators come and go while a run trains" pestered
 ok "  the same weights" same_end pestered
 ok "  a log of snapshots and the last checkpoint" sound_log pestered snapshot checkpoint
 ok "  the snapshots with embeddings" with_embeddings pestered
+ok "a run measures itself, and goes on without its evaluator" accompanied
+ok "  the same weights" same_end accompanied
+ok "  one snapshot, not the first, in the log and in the evaluator's own" not_the_first
 ok "an evaluator's trainer dies and comes back" orphaned
 ok "  the same weights" same_end orphaned
 ok "  a log of snapshots and the last checkpoint" sound_log orphaned snapshot checkpoint

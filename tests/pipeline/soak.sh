@@ -78,6 +78,7 @@ exec 3>&1
 echo "# soak.sh $events $seed repeats what is random here, but for what the machine does meanwhile"
 make_images
 ok "the run, disturbed" soak
+DEADLINE=14400 # it is as long as its events made it
 ok "the run, undisturbed" run_small undisturbed "${small[@]}"
 ok "  the same weights" same
 ok "  each step once, no image blamed" whole

@@ -42,9 +42,9 @@ static sb_report evaluate(const char *run, int64_t step, int tiles, bool labels,
         for (sb_metric_id k = 0; k < SB_METRICS; k++)
             r.row[row].value[k] = 0.5;
     for (int row = 0; row < SB_ROWS; row++) {
-        r.row[row].value[SB_METRIC_GROUP_RETRIEVAL] = -1;
+        r.row[row].value[SB_METRIC_GROUP_RETRIEVAL] = SB_LACKS;
         if (!labels)
-            r.row[row].value[SB_METRIC_KNN_TOP1] = r.row[row].value[SB_METRIC_KNN_TOP5] = -1;
+            r.row[row].value[SB_METRIC_KNN_TOP1] = r.row[row].value[SB_METRIC_KNN_TOP5] = SB_LACKS;
     }
     const sb_metric_id measure = labels ? SB_METRIC_KNN_TOP1 : SB_METRIC_VIEW_RETRIEVAL;
     r.row[SB_ROW_GIVEN].value[measure] = given;

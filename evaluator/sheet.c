@@ -1,0 +1,72 @@
+/* sheet.c: see sheet.h. */
+#include "evaluator/sheet.h"
+
+#include <limits.h>
+#include <string.h>
+#include <vips/vips.h>
+
+#include "proto/error.h"
+#include "proto/memory.h"
+#include "proto/rundir.h"
+
+#define FRAME 4 /* pixels around a cell */
+
+const uint8_t sb_sheet_green[3] = { 30, 160, 60 }, sb_sheet_red[3] = { 200, 50, 40 },
+              sb_sheet_blue[3] = { 31, 78, 156 }, sb_sheet_grey[3] = { 200, 200, 200 };
+
+int sb_sheet_create(sb_sheet *s, int columns, int rows, int cell)
+{
+    int pitch = cell + 2 * FRAME;
+    *s = (sb_sheet){
+        .columns = columns, .rows = rows, .cell = cell, .width = columns * pitch, .height = rows * pitch
+    };
+    size_t bytes = (size_t)s->width * (size_t)s->height * 3;
+    s->pixels = sb_zeroed(bytes, 1, "a picture's pixels");
+    if (!s->pixels)
+        return -1;
+    memset(s->pixels, 255, bytes);
+    return 0;
+}
+
+void sb_sheet_frame(sb_sheet *s, int column, int row, const uint8_t colour[3])
+{
+    int pitch = s->cell + 2 * FRAME;
+    for (int y = row * pitch; y < (row + 1) * pitch; y++)
+        for (int x = column * pitch; x < (column + 1) * pitch; x++)
+            memcpy(s->pixels + ((size_t)y * (size_t)s->width + (size_t)x) * 3, colour, 3);
+}
+
+void sb_sheet_put(sb_sheet *s, int column, int row, const uint8_t *view, int side, int channels)
+{
+    int pitch = s->cell + 2 * FRAME, skip = (side + s->cell - 1) / s->cell, shown = side / skip;
+    for (int y = 0; y < shown; y++) {
+        for (int x = 0; x < shown; x++) {
+            const uint8_t *from = view +
+                                  ((size_t)(y * skip) * (size_t)side + (size_t)(x * skip)) * (size_t)channels;
+            uint8_t *to = s->pixels + ((size_t)(row * pitch + FRAME + y) * (size_t)s->width +
+                                       (size_t)(column * pitch + FRAME + x)) *
+                                          3;
+            for (int c = 0; c < 3; c++)
+                to[c] = from[channels >= 3 ? c : 0];
+        }
+    }
+}
+
+int sb_sheet_save(const sb_sheet *s, const char *run_dir, const char *name)
+{
+    char path[PATH_MAX];
+    void *png = NULL;
+    size_t bytes = 0;
+    if (sb_rundir_path(path, run_dir, "%s.png", name) != 0)
+        return -1;
+    VipsImage *image = vips_image_new_from_memory(s->pixels, (size_t)s->width * (size_t)s->height * 3,
+                                                  s->width, s->height, 3, VIPS_FORMAT_UCHAR);
+    int rc = !image || vips_pngsave_buffer(image, &png, &bytes, NULL) != 0
+                 ? sb_fail("%s: %s", path, vips_error_buffer())
+                 : sb_file_replace(path, png, bytes);
+    vips_error_clear();
+    g_free(png);
+    if (image)
+        g_object_unref(image);
+    return rc;
+}
