@@ -164,7 +164,7 @@ static bool read_manifest(const uint8_t *data, size_t bytes)
 static void test_hostile_indexes(void **state)
 {
     (void)state;
-    static const char names[] = "a.png\0../a.png";
+    static const char names[] = "a.png\0../a.png\0"; /* the last byte is not the index's any more */
     const int huge = INT_MAX / 4;
     const struct {
         sb_image row;
@@ -191,9 +191,12 @@ static void test_hostile_indexes(void **state)
         sb_image row = cases[i].row;
         row.label = UINT32_MAX;
         memset(row.value, 0xff, sizeof row.value);
-        const sb_index index = {
-            .images = &row, .count = 1, .names = names, .name_bytes = sizeof names, .tile = 64, .root = path
-        };
+        const sb_index index = { .images = &row,
+                                 .count = 1,
+                                 .names = names,
+                                 .name_bytes = sizeof names - 1,
+                                 .tile = 64,
+                                 .root = path };
         assert_int_equal(sb_index_write(&index, folder), 0);
         assert_int_equal(sb_rundir_path(path, folder, "index.bin"), 0);
         const fuzz_seed written = read_file(path);
