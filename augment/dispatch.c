@@ -188,16 +188,6 @@ static int welcome(sb_dispatch *d, const loader *l)
  * function, watch_loader and end_loader alone.) */
 static int open_loader(const sb_process *process) { return sb_process_open_sibling(process, "sb_loader"); }
 
-/* Each of them has the largest image decoded at times, whatever its part is. */
-static void look_at_memory(const sb_dispatch *d)
-{
-    const size_t least = sb_index_beside(d->index) + sb_index_largest(d->index, d->keys->data.channels);
-    if (d->memory > 0 && d->counts.loaders > 1 && d->counts.loaders * least > d->memory)
-        sb_note("%" PRIu32 " loaders take up to %zu MiB each, and %zu MiB are there for all: with fewer of "
-                "them (./run scale loaders=N) none is killed for lack of memory",
-                d->counts.loaders, least >> 20, d->memory >> 20);
-}
-
 static int on_hello(sb_dispatch *d, const sb_peer *peer, const sb_message *m)
 {
     if (m->hello.role != SB_ROLE_LOADER)
@@ -230,7 +220,6 @@ static int on_hello(sb_dispatch *d, const sb_peer *peer, const sb_message *m)
                             .incarnation = (uint32_t)incarnation };
     sb_still_begin(&free_place->still);
     d->counts.loaders++;
-    look_at_memory(d);
     return welcome(d, free_place);
 }
 

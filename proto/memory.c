@@ -9,22 +9,26 @@
 #include "proto/error.h"
 #include "proto/group.h"
 
-/* How a version of control groups names its files. */
+/* How a version of control groups names its files. A group beyond memory.high is not killed, but slowed down
+ * until it hardly moves. */
 static const struct {
-    const char *limit, *used, *cache[2];
+    const char *limits[2], *used, *cache[2];
 } names[] = {
-    [1] = { "memory.limit_in_bytes",
+    [1] = { { "memory.limit_in_bytes" },
             "memory.usage_in_bytes",
             { "total_inactive_file ", "total_active_file " } },
-    [2] = { "memory.max", "memory.current", { "inactive_file ", "active_file " } },
+    [2] = { { "memory.max", "memory.high" }, "memory.current", { "inactive_file ", "active_file " } },
 };
 
 /* What a group leaves. Cache gives way. */
 static void look(void *context, int version, const char *folder)
 {
     sb_memory_limits *m = context;
-    size_t limit, used = 0, cache;
-    if (!sb_line_number(folder, names[version].limit, "", &limit) || limit == 0)
+    size_t limit = SIZE_MAX, number, used = 0, cache;
+    for (int i = 0; i < 2 && names[version].limits[i]; i++)
+        if (sb_line_number(folder, names[version].limits[i], "", &number) && number > 0 && number < limit)
+            limit = number;
+    if (limit == SIZE_MAX)
         return;
     sb_line_number(folder, names[version].used, "", &used);
     for (int i = 0; i < 2; i++)

@@ -68,6 +68,7 @@ typedef struct {
     int stops[ASKERS];  /* those that asked for a stop */
     int stop_count, interrupts;
     int wanted, next_loader;
+    bool planned; /* a trainer has planned the memory: loaders may start */
     sb_phase phase;
     sb_outcome outcome;
     bool evaluates;                     /* evaluate.every */
@@ -319,11 +320,38 @@ static sb_child *unused(supervisor *s)
     return NULL;
 }
 
+/* For how many loaders the trainer has planned the memory to do. */
+static int most_loaders(const supervisor *s)
+{
+    sb_status status;
+    const bool known = sb_status_read(s->run_dir, &status) == 0 && status.loaders_most > 0;
+    return known && status.loaders_most < LOADERS_MAX ? status.loaders_most : LOADERS_MAX;
+}
+
+/* Loaders take memory as soon as they start. So they do once the trainer, which refuses a number that is too
+ * large, has got through its start. */
+static void look_at_plan(supervisor *s)
+{
+    if (!s->planned)
+        sb_child_silent(&s->children[SB_TRAINER]);
+    if (s->planned || !s->children[SB_TRAINER].heard)
+        return;
+    const int most = most_loaders(s);
+    s->planned = true;
+    if (s->wanted <= most)
+        return;
+    sb_screen_say(&s->screen, true, "run: there is memory for %d loaders, not for %d", most, s->wanted);
+    s->wanted = most;
+}
+
 /* As many loaders as are wanted; the newest leave first. */
 static void scale(supervisor *s)
 {
     int count = 0;
     sb_child *newest;
+    look_at_plan(s);
+    if (!s->planned)
+        return;
     do {
         newest = NULL;
         count = 0;
@@ -409,7 +437,13 @@ static void on_request(supervisor *s, int asker, const char *text)
     } else if (s->phase != RUNS) {
         sb_request_answer(asker, SB_REQUEST_REFUSED "the run is stopping");
     } else {
-        const int before = s->wanted;
+        const int before = s->wanted, most = most_loaders(s);
+        if (loaders > most) {
+            sb_request_answer(asker,
+                              SB_REQUEST_REFUSED "%d loaders: there is memory for %d (%s/log/trainer.log)",
+                              loaders, most, s->run_dir);
+            return;
+        }
         s->wanted = loaders;
         scale(s);
         sb_request_answer(asker, SB_REQUEST_DONE "%d loaders, before it %d", loaders, before);
@@ -519,7 +553,7 @@ static int on_time(supervisor *s)
 
 static int run(supervisor *s)
 {
-    static struct pollfd fds[2 + ASKERS + 2 * CHILDREN];
+    static struct pollfd fds[3 + ASKERS + 2 * CHILDREN];
     while (s->phase != ENDS || anyone_left(s)) {
         const int timeout = on_time(s);
         nfds_t count = 0;
@@ -539,6 +573,9 @@ static int run(supervisor *s)
             if (!s->children[i].silent)
                 fds[count++] = (struct pollfd){ .fd = s->children[i].output, .events = POLLIN };
         }
+        sb_child *trainer = &s->children[SB_TRAINER];
+        if (!s->planned && trainer->pid > 0) /* its first sign of life, for which loaders wait */
+            fds[count++] = (struct pollfd){ .fd = trainer->signs, .events = POLLIN };
         if (poll(fds, count, timeout) < 0 && errno != EINTR)
             return sb_fail_errno("poll");
         on_signals(s);

@@ -29,14 +29,14 @@ static void say_taken(const sb_shares *s, char *out, size_t bytes)
              MIB(s->rings), MIB(s->augment));
 }
 
-int sb_shares_divide(const sb_shares *s, const sb_index *index, int channels, size_t *loaders)
+int sb_shares_divide(const sb_shares *s, const sb_index *index, int channels, sb_shares_loaders *out)
 {
     const size_t all = s->may.available, count = (size_t)s->loaders,
                  taken = s->trainer + s->rings + s->augment, planned = all - all / 8,
                  left = planned > taken ? planned - taken : 0, beside = sb_index_beside(index),
                  largest = sb_index_largest(index, channels), least = beside + largest;
     char text[256];
-    *loaders = 0;
+    *out = (sb_shares_loaders){ 0 };
     if (all == 0)
         return 0;
     say_taken(s, text, sizeof text);
@@ -55,7 +55,7 @@ int sb_shares_divide(const sb_shares *s, const sb_index *index, int channels, si
             "that it needs: processes may be killed for lack of memory, with fewer loaders (./run scale "
             "loaders=N) less likely",
             text, s->loaders, s->loaders == 1 ? "" : "s", MIB(least));
-        *loaders = count * least;
+        *out = (sb_shares_loaders){ count * least, s->loaders };
         return 0;
     }
     if (taken + count * least > all) {
@@ -70,9 +70,10 @@ int sb_shares_divide(const sb_shares *s, const sb_index *index, int channels, si
                        image ? sb_index_path_of(index, image, path) : "an image", image ? image->width : 0,
                        image ? image->height : 0);
     }
-    *loaders = left > count * least ? left : count * least;
+    out->bytes = left > count * least ? left : count * least;
+    out->most = out->bytes / least < INT_MAX ? (int)(out->bytes / least) : INT_MAX;
     const size_t window = (size_t)s->window < index->count ? (size_t)s->window : index->count,
-                 wanted = least + window * largest, part = *loaders / count;
+                 wanted = least + window * largest, part = out->bytes / count;
     sb_note("memory: %s, %d loader%s up to %zu each", text, s->loaders, s->loaders == 1 ? "" : "s",
             MIB(part < wanted ? part : wanted));
     return 0;

@@ -28,9 +28,14 @@ sb_memory_limits sb_shares_look(void);
  * own. */
 size_t sb_shares_process(bool host_memory);
 
-/* Says how the memory is divided, in a line; *loaders: the bytes of all loaders together, 0: unknown. -1: it
- * holds no loader that has the largest image decoded. Loaders that were told what to keep are only warned of.
- */
-int sb_shares_divide(const sb_shares *shares, const sb_index *index, int channels, size_t *loaders);
+/* What loaders get. Zeros: unknown. */
+typedef struct {
+    size_t bytes; /* all of them together */
+    int most;     /* of which so many have the largest image decoded */
+} sb_shares_loaders;
+
+/* Says how the memory is divided, in a line. -1: not all loaders can have the largest image decoded. Of those
+ * that were told what to keep is only warned. */
+int sb_shares_divide(const sb_shares *shares, const sb_index *index, int channels, sb_shares_loaders *out);
 
 #endif

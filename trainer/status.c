@@ -22,12 +22,12 @@ int sb_status_write(const char *run_dir, const sb_status *s)
     if (sb_rundir_path(path, run_dir, "status.json") != 0 ||
         sb_rundir_path(temporary, run_dir, "status.json.tmp") != 0)
         return -1;
-    json_t *root = json_pack("{s:s, s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:s, s:i, s:I, s:I}", "phase",
+    json_t *root = json_pack("{s:s, s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:s, s:i, s:i, s:I, s:I}", "phase",
                              s->phase, "reason", s->reason, "step", (json_int_t)s->step, "steps",
                              (json_int_t)s->steps, "loss", s->loss, "images_per_second", s->images_per_second,
                              "eta_s", s->eta_s, "waited", s->waited, "bottleneck", s->bottleneck, "loaders",
-                             s->loaders, "quarantined", (json_int_t)s->quarantined, "away",
-                             (json_int_t)s->away);
+                             s->loaders, "loaders_most", s->loaders_most, "quarantined",
+                             (json_int_t)s->quarantined, "away", (json_int_t)s->away);
     if (!root)
         return sb_fail("status.json: a value is not a number");
     int rc = json_dump_file(root, temporary, JSON_INDENT(1)) != 0 ? sb_fail_errno("writing %s", temporary)
@@ -52,16 +52,16 @@ int sb_status_read(const char *run_dir, sb_status *s)
         return sb_fail_errno("%s: no status (a run writes one when its training begins)", path);
     json_t *root = json_load_file(path, 0, &error);
     *s = (sb_status){ 0 };
-    if (!root ||
-        json_unpack_ex(root, &error, 0, "{s:s, s?:s, s:I, s:I, s:F, s:F, s:F, s:F, s:s, s:i, s:I, s?:I}",
-                       "phase", &phase, "reason", &reason, "step", &step, "steps", &steps, "loss", &s->loss,
-                       "images_per_second", &s->images_per_second, "eta_s", &s->eta_s, "waited", &s->waited,
-                       "bottleneck", &bottleneck, "loaders", &s->loaders, "quarantined", &quarantined, "away",
-                       &away) != 0) {
+    if (!root || json_unpack_ex(
+                     root, &error, 0, "{s:s, s?:s, s:I, s:I, s:F, s:F, s:F, s:F, s:s, s:i, s?:i, s:I, s?:I}",
+                     "phase", &phase, "reason", &reason, "step", &step, "steps", &steps, "loss", &s->loss,
+                     "images_per_second", &s->images_per_second, "eta_s", &s->eta_s, "waited", &s->waited,
+                     "bottleneck", &bottleneck, "loaders", &s->loaders, "loaders_most", &s->loaders_most,
+                     "quarantined", &quarantined, "away", &away) != 0) {
         json_decref(root);
         return sb_fail("%s: %s", path, error.text);
     }
-    bool sound = step >= 0 && step <= steps && s->loaders >= 0 && quarantined >= 0 &&
+    bool sound = step >= 0 && step <= steps && s->loaders >= 0 && s->loaders_most >= 0 && quarantined >= 0 &&
                  quarantined <= UINT32_MAX && away >= 0 && away <= UINT32_MAX;
     s->step = step;
     s->steps = steps;

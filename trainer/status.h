@@ -11,9 +11,9 @@
 typedef struct {
     int64_t step, steps;
     double loss, images_per_second, eta_s;
-    double waited;       /* share of the trainer's time spent waiting for views */
-    char bottleneck[16]; /* the slowest stage: read, decode, augment, train */
-    int loaders;
+    double waited;              /* share of the trainer's time spent waiting for views */
+    char bottleneck[16];        /* the slowest stage: read, decode, augment, train */
+    int loaders, loaders_most;  /* now; for how many the memory was planned to do, 0: unknown */
     uint32_t quarantined, away; /* images: out for good; that cannot be read now */
     char phase[32];             /* training, finished, stopped, failed */
     char reason[512];           /* of a failure; "": none is known */

@@ -68,8 +68,8 @@ typedef struct {
     double leak_gap; /* of the step in work; NAN: it is not looked at */
     sb_publisher publisher;
     sb_memory_limits may; /* before this process took any */
-    size_t loaders;       /* bytes for all loaders */
-    float *embeddings;    /* [views * batch, width] of the last step, host */
+    sb_shares_loaders loaders;
+    float *embeddings; /* [views * batch, width] of the last step, host */
 } train;
 
 /* ---- the batch ----------------------------------------------------------------------------------------- */
@@ -722,14 +722,17 @@ static int setup(train *t)
     if (share_memory(t) != 0)
         return -1;
     sb_remarks(&t->config, sb_step_method(t->step));
-    t->status = (sb_status){ .step = t->number, .steps = t->config.trainer.steps, .phase = "training" };
+    t->status = (sb_status){ .step = t->number,
+                             .steps = t->config.trainer.steps,
+                             .loaders_most = t->loaders.most,
+                             .phase = "training" };
     sb_ring *rings[SB_VIEWS_MAX];
     for (int i = 0; i < t->layout.class_count; i++)
         rings[i] = &t->rings[i];
     const sb_segment_ticket broadcasts[] = { t->publisher.embeddings.segment.ticket,
                                              t->publisher.weights.segment.ticket };
     return sb_control_start(&t->control, t->run_dir, rings, t->layout.class_count, broadcasts, 2,
-                            sample_number(t, 0), t->loaders, &t->status);
+                            sample_number(t, 0), t->loaders.bytes, &t->status);
 }
 
 /* The device before the host memory that it may be copying from and to. */

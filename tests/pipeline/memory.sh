@@ -135,12 +135,21 @@ others_take_memory() {
         grep -q "The run had begun, and goes on with the least that it needs" "$work/short/log/trainer.log" &&
         grep -q "lower run.loaders" "$work/refused/log/trainer.log" && cmp "$work/plain/backbone.safetensors" "$work/short/backbone.safetensors"
 }
-# With ten loaders, one image in each is too much.
+# With ten loaders, one image in each is too much; with 64 the loaders themselves.
 too_many_loaders() {
     local before
     before=$(killed)
     grouped train_large many run.loaders=10 && return 1
-    grep -q "each of run.loaders = 10 takes .* MiB to have $work/large/00.jpg decoded (4000 x 3000): lower run.loaders" "$work/many/log/trainer.log" && [ "$(killed)" = "$before" ]
+    grouped train_large more run.loaders=64 && return 1
+    [ ! -s "$work/more/log/loader.log" ] && grep -q "each of run.loaders = 64 takes" "$work/more/log/trainer.log" &&
+        grep -q "each of run.loaders = 10 takes .* MiB to have $work/large/00.jpg decoded (4000 x 3000): lower run.loaders" "$work/many/log/trainer.log" && [ "$(killed)" = "$before" ]
+}
+
+scaled_up() {
+    local run before
+    before=$(killed)
+    held 3 scaled grouped train_large scaled || return 1
+    says 1 "64 loaders: there is memory for [2-4] " ./run scale "$work/scaled" loaders=64 && go_on trainer scaled && wait "$run" && [ "$(killed)" = "$before" ]
 }
 
 make_formats
@@ -152,8 +161,9 @@ if make_group 600; then
     ok "in a control group of 600 MiB: no process is killed, and the weights are the same" little_memory
     ok "others take memory meanwhile: a run that had begun waits, or goes on with less" others_take_memory
     ok "too many loaders for it: refused, with what to lower" too_many_loaders
+    ok "too many while it trains: refused, with how many there is memory for" scaled_up
 else
-    for what in "in a control group of little memory" "others take memory meanwhile" "too many loaders for it"; do skip "$what" "no control group of memory can be made here"; done
+    for what in "in a control group of little memory" "others take memory meanwhile" "too many loaders for it" "too many while it trains"; do skip "$what" "no control group of memory can be made here"; done
 fi
 ok "nothing is left behind" nothing_left
 [ -z "$group" ] || rmdir "$group"

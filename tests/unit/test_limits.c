@@ -89,6 +89,28 @@ static void own_group(void **state)
     assert_int_equal(available(), ALL);
 }
 
+/* Above memory.high a group's processes are slowed down until they hardly move: no more may be used. */
+static void high(void **state)
+{
+    (void)state;
+    put("/proc/self/cgroup", "0::/a/b\n");
+    put("/sys/fs/cgroup/a/b/memory.high", "3000000000\n");
+    put("/sys/fs/cgroup/a/b/memory.current", "1000000000\n");
+    assert_int_equal(available(), 2000000000);
+    put("/sys/fs/cgroup/a/b/memory.max", "max\n");
+    assert_int_equal(available(), 2000000000);
+    put("/sys/fs/cgroup/a/b/memory.max", "4000000000\n");
+    assert_int_equal(available(), 2000000000);
+    assert_int_equal(sb_memory_look_in(root).limit, 3000000000);
+    put("/sys/fs/cgroup/a/b/memory.max", "2500000000\n");
+    assert_int_equal(available(), 1500000000);
+    put("/sys/fs/cgroup/a/b/memory.high", "max\n");
+    assert_int_equal(available(), 1500000000);
+    put("/sys/fs/cgroup/a/memory.high", "1200000000\n"); /* of the group above */
+    assert_int_equal(available(), 1200000000);
+    assert_true(sb_memory_look_in(root).grouped);
+}
+
 static void group_above(void **state)
 {
     (void)state;
@@ -137,6 +159,7 @@ static void nonsense(void **state)
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         put("/sys/fs/cgroup/memory/a/memory.limit_in_bytes", texts[i]);
         put("/sys/fs/cgroup/a/memory.max", texts[i]);
+        put("/sys/fs/cgroup/a/memory.high", texts[i]);
         put("/sys/fs/cgroup/cpu/a/cpu.cfs_quota_us", texts[i]);
         put("/sys/fs/cgroup/cpu/a/cpu.cfs_period_us", texts[i]);
         put("/sys/fs/cgroup/a/cpu.max", texts[i]);
@@ -228,6 +251,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(without_groups, begin),
         cmocka_unit_test_setup(own_group, begin),
+        cmocka_unit_test_setup(high, begin),
         cmocka_unit_test_setup(group_above, begin),
         cmocka_unit_test_setup(container, begin),
         cmocka_unit_test_setup(version_1, begin),

@@ -49,47 +49,51 @@ static void divided(void **state)
     (void)state;
     const size_t beside = sb_index_beside(&all_images), large = sb_index_largest(&all_images, 3),
                  least = beside + large;
-    size_t loaders = 1;
+    sb_shares_loaders loaders = { 1, 1 };
     assert_int_equal(large, 7000 * 4600 * 3);
     assert_in_range(beside, 5 * MIB + 15 * MIB, 5 * MIB + 64 * MIB); /* the largest file that is read whole */
     sb_shares s = shares(1600, 2);
     assert_int_equal(sb_shares_divide(&s, &all_images, 3, &loaders), 0);
-    assert_int_equal(loaders, (1400 - 433 - 197 - 48) * MIB); /* an eighth is left free */
-    s = shares(930, 2);                                       /* it is not where the largest image needs it */
+    assert_int_equal(loaders.bytes, (1400 - 433 - 197 - 48) * MIB); /* an eighth is left free */
+    assert_int_equal(loaders.most, loaders.bytes / least);
+    assert_in_range(loaders.most, 4, 6);
+    s = shares(930, 2); /* it is not where the largest image needs it */
     assert_int_equal(sb_shares_divide(&s, &all_images, 3, &loaders), 0);
-    assert_int_equal(loaders, 2 * least);
+    assert_int_equal(loaders.bytes, 2 * least);
+    assert_int_equal(loaders.most, 2);
     s = shares(0, 2);
     assert_int_equal(sb_shares_divide(&s, &all_images, 3, &loaders), 0);
-    assert_int_equal(loaders, 0); /* unknown */
+    assert_int_equal(loaders.bytes, 0); /* unknown */
+    assert_int_equal(loaders.most, 0);
 }
 
 static void refused(void **state)
 {
     (void)state;
-    size_t loaders;
+    sb_shares_loaders loaders;
     sb_shares s = shares(1000, 6);
     assert_int_equal(sb_shares_divide(&s, &all_images, 3, &loaders), -1);
     assert_non_null(strstr(sb_error(), "large.jpg decoded (7000 x 4600): lower run.loaders"));
     assert_non_null(strstr(sb_error(), "1000 MiB may be used (control group)"));
     s.cache = 50 * MIB; /* who says how much is believed */
     assert_int_equal(sb_shares_divide(&s, &all_images, 3, &loaders), 0);
-    assert_int_equal(loaders, 0);
+    assert_int_equal(loaders.bytes, 0);
 }
 
 /* A run that was under way goes on with the least that it needs. */
 static void short_again(void **state)
 {
     (void)state;
-    size_t loaders;
+    sb_shares_loaders loaders;
     sb_shares s = shares(700, 2);
     assert_int_equal(sb_shares_divide(&s, &all_images, 3, &loaders), -1);
     s.again = true;
     assert_int_equal(sb_shares_divide(&s, &all_images, 3, &loaders), 0);
-    assert_int_equal(loaders, 2 * (sb_index_beside(&all_images) + sb_index_largest(&all_images, 3)));
+    assert_int_equal(loaders.bytes, 2 * (sb_index_beside(&all_images) + sb_index_largest(&all_images, 3)));
     s = shares(1600, 2);
     s.again = true;
     assert_int_equal(sb_shares_divide(&s, &all_images, 3, &loaders), 0);
-    assert_int_equal(loaders, (1400 - 433 - 197 - 48) * MIB);
+    assert_int_equal(loaders.bytes, (1400 - 433 - 197 - 48) * MIB);
 }
 
 static void tiles(void **state)

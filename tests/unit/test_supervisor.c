@@ -30,6 +30,7 @@
 
 #define DEADLINE_NS UINT64_C(60000000000)
 #define LIVES "while :; do sleep 0.02; done\n"
+#define SHOWS "printf '\\001\\0\\0\\0\\0\\0\\0\\0' >&$SB_ALIVE\n"
 #define SAVES                                                                                              \
     "trap 'echo \"{\\\"phase\\\":\\\"stopped\\\",\\\"step\\\":7,\\\"steps\\\":9,\\\"loss\\\":1.0,"         \
     "\\\"images_per_second\\\":1.0,\\\"eta_s\\\":1.0,\\\"waited\\\":0.0,\\\"bottleneck\\\":\\\"train\\\"," \
@@ -68,7 +69,7 @@ static int set_up(void **state)
     assert_int_equal(sb_rundir_create(run_dir), 0);
     assert_int_equal(sb_rundir_path(path, run_dir, "config.yaml"), 0);
     assert_int_equal(sb_file_replace(path, "run:\n  loaders: 2\n", 18), 0);
-    trapping("trainer", SAVES, LIVES);
+    trapping("trainer", SAVES, SHOWS LIVES);
     script("augment", LIVES);
     script("loader", LIVES);
     return 0;
@@ -186,7 +187,6 @@ static void assert_answer(int fd, const char *wanted)
 
 /* ---- signs of life ---------------------------------------------------------------------------------------- */
 
-#define SHOWS "printf '\\001\\0\\0\\0\\0\\0\\0\\0' >&$SB_ALIVE\n"
 #define SHOWS_AND_LIVES "while :; do " SHOWS "sleep 0.02; done\n"
 
 /* A run in which one is killed after 3 * `timeout` s without a sign. */
@@ -409,6 +409,46 @@ static void test_no_program(void **state)
     assert_says("screen", "sb_trainer cannot be started: No such file or directory");
 }
 
+/* ---- loaders that the memory holds ------------------------------------------------------------------------ */
+
+#define STATUS(most)                                                                                        \
+    "echo "                                                                                                 \
+    "'{\"phase\":\"training\",\"step\":1,\"steps\":9,\"loss\":1.0,\"images_per_second\":1.0,\"eta_s\":1.0," \
+    "\"waited\":0.0,\"bottleneck\":\"train\",\"loaders\":2,\"loaders_most\":" most                          \
+    ",\"quarantined\":0}' >\"$run/status.json\"\n"
+
+/* None is started before the trainer has found that there is memory for them. */
+static void test_loaders_wait(void **state)
+{
+    (void)state;
+    trapping("trainer", "sleep 1\n", "echo 'smallbatch trainer: lower run.loaders'; exit 1\n");
+    launch(NULL);
+    assert_int_equal(ended(), 1);
+    assert_says("screen", "lower run.loaders");
+    assert_int_equal(lines_of("loader.starts"), 0);
+}
+
+static void test_loaders_most(void **state)
+{
+    (void)state;
+    trapping("trainer", SAVES, "until [ -e \"$run/go\" ]; do sleep 0.02; done\n" STATUS("3") SHOWS LIVES);
+    launch(NULL);
+    wait_lines("trainer.starts", 1);
+    assert_answer(ask("scale 9"), SB_REQUEST_DONE "9 loaders, before it 2"); /* who knows? */
+    char path[PATH_MAX];
+    assert_int_equal(sb_rundir_path(path, run_dir, "go"), 0);
+    assert_int_equal(sb_file_replace(path, "", 0), 0);
+    wait_living("loader.starts", 3);
+    assert_answer(ask("scale 4"), SB_REQUEST_REFUSED "4 loaders: there is memory for 3");
+    assert_answer(ask("scale 1"), SB_REQUEST_DONE "1 loaders, before it 3");
+    assert_answer(ask("scale 3"), SB_REQUEST_DONE "3 loaders, before it 1");
+    wait_lines("loader.starts", 5);
+    assert_answer(ask("stop"), STOPPED);
+    assert_int_equal(ended(), SB_EXIT_STOPPED);
+    assert_says("screen", "there is memory for 3 loaders, not for 9");
+    assert_int_equal(lines_of("loader.starts"), 5);
+}
+
 /* ---- lack of memory ---------------------------------------------------------------------------------------- */
 
 /* At the start it ends the run. */
@@ -467,7 +507,7 @@ static void test_room_for_augment(void **state)
 static void test_stop_without_room(void **state)
 {
     (void)state;
-    script("trainer", ROOM_AGAIN("trainer", STEP));
+    trapping("trainer", "trap '' TERM\n", ROOM_AGAIN("trainer", STEP));
     launch(NULL);
     wait_lines("trainer.starts", 3);
     assert_answer(ask("stop"),
@@ -523,7 +563,7 @@ static void test_stop_in_pause(void **state)
 static void test_stop_now(void **state)
 {
     (void)state;
-    trapping("trainer", "trap '' TERM\n", LIVES);
+    trapping("trainer", "trap '' TERM\n", SHOWS LIVES);
     trapping("loader", "trap '' TERM\n", LIVES);
     launch(NULL);
     wait_lines("trainer.starts", 1);
@@ -845,6 +885,8 @@ int main(void)
         RUN(test_dies_with_progress),
         RUN(test_resized),
         RUN(test_no_program),
+        RUN(test_loaders_wait),
+        RUN(test_loaders_most),
         RUN(test_no_room),
         RUN(test_room_for_trainer),
         RUN(test_room_for_augment),
