@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,7 +67,9 @@ static void write_list(const char *folder, char *old, const char *run_dir)
 
 void sb_known_add(const char *run_dir)
 {
-    char folder[PATH_MAX], run[PATH_MAX];
+    char folder[PATH_MAX], run[PATH_MAX], path[PATH_MAX];
+    if (sb_rundir_path(path, run_dir, "lock") == 0)
+        utimensat(AT_FDCWD, path, NULL, 0); /* that it is used now; in vain where it may not be written */
     if (!realpath(run_dir, run) || strchr(run, '\n') || find_folder(true, folder) != 0)
         return;
     const int lock = sb_rundir_lock(folder, "lock");
@@ -85,7 +88,7 @@ typedef struct {
     bool live;
 } candidate;
 
-/* When a run was trained last: the supervisor writes into its lock. */
+/* When a run was used last is its lock's time: the supervisor writes into it, sb_known_add touches it. */
 static void consider(candidate *best, const char *run_dir)
 {
     char path[PATH_MAX];
@@ -121,7 +124,7 @@ int sb_known_latest(const char *folder, char out[PATH_MAX])
     if (runs)
         closedir(runs);
     if (best.path[0] == '\0')
-        return sb_fail("there is no run that was trained before: name a run directory");
+        return sb_fail("there is no run that was used before: name a run directory");
     snprintf(out, PATH_MAX, "%s", best.path);
     return 0;
 }

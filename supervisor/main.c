@@ -91,6 +91,8 @@ static int supervise(const arguments *a)
         return -1;
     sb_known_add(a->run_dir);
     int rc = sb_supervise(a->run_dir, dirname(programs), &ready);
+    if (rc >= 0)
+        sb_known_add(a->run_dir); /* it was in use until now */
     if (rc < 0 && ready >= 0)
         dprintf(ready, "%s\n", sb_error());
     if (rc == 0 && a->then) {
@@ -237,7 +239,9 @@ static int status(const arguments *a)
 /* For a command that does not say itself of which run it speaks. */
 static int find(const arguments *a)
 {
-    if (!a->named)
+    if (a->named)
+        sb_known_add(a->run_dir);
+    else
         fprintf(stderr, "run: %s\n", a->run_dir);
     printf("%s\n", a->run_dir);
     return 0;
@@ -257,7 +261,7 @@ static int find_run(arguments *a)
         return -1;
     return access(path, F_OK) == 0 ? 0
                                    : sb_fail("%s is no run directory (it has no config.yaml): name one, or "
-                                             "none for the run trained last",
+                                             "none for the run used last",
                                              a->run_dir);
 }
 
@@ -314,10 +318,9 @@ int main(int argc, char **argv)
         .parser = parse,
         .args_doc = "supervise RUN\nstop [RUN]\nscale [RUN] loaders=N\nstatus [RUN]\nfind [RUN]",
         .doc = "Supervises a run, and asks the supervisor of one. Used by ./run.\vWithout RUN it is the run "
-               "that "
-               "was trained last, wherever it lies; one that lives comes first.\n\nsupervise exits with 0 "
-               "when the "
-               "run is finished, 130 when it was stopped, 1 when it has failed.",
+               "that was used last, wherever it lies; one that lives comes first. find with RUN counts as "
+               "use.\n\nsupervise exits with 0 when the run is finished, 130 when it was stopped, 1 when it "
+               "has failed.",
     };
     arguments a = { .self = argv[0] };
     sb_program_begin("supervisor");

@@ -122,7 +122,7 @@ stopped_trainer() {
     local run status
     stopped() { says 0 "training, since .*; the trainer is stopped, or hangs" ./run status "$work/paused"; }
     held 9 paused run_small paused "${steps[@]}" && until_true "the supervisor's suspicion" stopped &&
-        says 0 "the trainer of $work/paused is stopped, or hangs: it is not waited for" build/sb_evaluator evaluate --no-pictures "$work/paused"
+        says 0 "the trainer of $work/paused is stopped, or hangs: it is not waited for" build/sb_evaluator evaluate --no-pictures "$work/paused" && use reference && latest paused
     status=$?
     go_on trainer paused && wait "$run" && return $status
 }
@@ -138,6 +138,14 @@ said_of_evaluator() { grep -q "the evaluator .*; the run goes on without" "$work
 not_the_first() {
     grep -q "^  untrained " "$work/accompanied/log/evaluator.log" && [ "$(lines "$work/accompanied/evaluation.jsonl")" = 1 ] &&
         grep -qE '^\{"step":(8|12),"source":"snapshot"' "$work/accompanied/evaluation.jsonl"
+}
+
+# Without a name it is the run that was used last.
+latest() { [ "$(./run status | head -n 1 | cut -d: -f1)" = "$work/$1" ]; }
+use() { ./run export "$work/$1" -o "$work/used.safetensors"; }
+used_last() {
+    latest paused && use orphaned && latest orphaned && ./run embed "$work/pestered" "$work/tiles" -o "$work/used.npy" data.view=64 && latest pestered &&
+        ./run status "$work/orphaned" && latest pestered && ./run evaluate --no-pictures "$work/reference" && latest reference
 }
 
 refused() { # NAME TEXT COMMAND...: fails and says TEXT
@@ -173,6 +181,7 @@ ok "its trainer is stopped: the newest checkpoint is evaluated" stopped_trainer
 ok "  a log of that" sound_log paused checkpoint
 ok "  the same weights" same_end paused
 make_tiles
+ok "without a name it is the run used last" used_last
 ok "features of a folder are torchvision's" same_features reference
 ok "  no file is left half written" bash -c "! ls $work/*.part"
 ok "  a broken file is named once" named_once broken.png ./run embed "$work/reference" "$work/tiles" -o "$work/z.npy" data.view=64

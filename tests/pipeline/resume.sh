@@ -172,7 +172,7 @@ ok "six runs of one name: one has it" one_name
 ok "what a run left is not gone on from" weights_without_configuration
 ok "a mistyped key" says 1 "there is no key trainer.step; the nearest is trainer.steps" ./run resume "$work/reference" trainer.step=9
 ok "a bad value" says 1 "command line: run.loaders = no: must be a whole number" ./run resume "$work/reference" run.loaders=no
-ok "no such run" says 1 "nowhere is no run directory .*: name one, or none for the run trained last" ./run resume "$work/nowhere"
+ok "no such run" says 1 "nowhere is no run directory .*: name one, or none for the run used last" ./run resume "$work/nowhere"
 ok "two runs" says 1 "resume: one run, not $work/reference trainer.steps 9" ./run resume "$work/reference" trainer.steps 9
 ok "nothing is left behind" nothing_left
 finish
