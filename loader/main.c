@@ -10,17 +10,20 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "loader/index/index.h" /* sb_index_* */
-#include "loader/quarantine.h"  /* sb_quarantine_append */
-#include "loader/recheck.h"     /* sb_recheck */
-#include "loader/serve.h"       /* sb_serve */
-#include "proto/error.h"        /* sb_fail */
-#include "proto/program.h"      /* sb_program_* */
-#include "proto/rundir.h"       /* sb_rundir_path */
+#include "loader/index/index.h"   /* sb_index_* */
+#include "loader/index/picture.h" /* sb_index_picture */
+#include "loader/quarantine.h"    /* sb_quarantine_append */
+#include "loader/recheck.h"       /* sb_recheck */
+#include "loader/serve.h"         /* sb_serve */
+#include "proto/error.h"          /* sb_fail */
+#include "proto/outfile.h"        /* sb_outfile_* */
+#include "proto/program.h"        /* sb_program_* */
+#include "proto/rundir.h"         /* sb_rundir_path */
 
 typedef struct {
     const char *command, *path;
     bool freeze, decode, recheck;
+    const char *picture; /* NULL: none */
     char **assignments;
     int assignment_count;
 } arguments;
@@ -147,6 +150,23 @@ static int recheck(const arguments *a)
                : -1;
 }
 
+/* Whether the picture may be written: before there is an index, and then whether it would replace one of the
+ * images. */
+static int check_picture(const arguments *a, const sb_data_keys *data, const sb_index *x)
+{
+    char path[PATH_MAX];
+    const sb_outfile output = sb_outfile_look(a->picture ? a->picture : "");
+    if (!a->picture)
+        return 0;
+    if (sb_outfile_check(&output) != 0 || sb_outfile_check_input(&output, data->path) != 0)
+        return -1;
+    for (uint32_t i = 0; x && i < x->count; i++)
+        if (x->images[i].file == i &&
+            sb_outfile_check_input(&output, sb_index_path_of(x, &x->images[i], path)) != 0)
+            return -1;
+    return 0;
+}
+
 static int index_data(const arguments *a)
 {
     sb_data_keys data;
@@ -161,7 +181,7 @@ static int index_data(const arguments *a)
     if (a->recheck)
         return recheck(a);
     if ((run ? sb_loader_keys_of_run(a->path, &data, &keys) : read_assignments(a, &data, &keys)) != 0 ||
-        sb_index_scan(&x, &data, &keys, a->decode) != 0)
+        check_picture(a, &data, NULL) != 0 || sb_index_scan(&x, &data, &keys, a->decode) != 0)
         return -1;
     int test_tiles = sb_index_test_tiles(&x, INT_MAX / 64, &tiles), rc = 0;
     if (test_tiles < 0)
@@ -170,6 +190,8 @@ static int index_data(const arguments *a)
         rc = freeze(&x, &data, a->path);
     else
         print_report(&x, &data, test_tiles);
+    if (rc == 0 && a->picture)
+        rc = check_picture(a, &data, &x) != 0 ? -1 : sb_index_picture(&x, &data, a->picture);
     free(tiles);
     sb_index_free(&x);
     return rc;
@@ -184,6 +206,7 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     case KEY_FREEZE: a->freeze = true; break;
     case KEY_DECODE: a->decode = true; break;
     case KEY_RECHECK: a->recheck = true; break;
+    case 'o': a->picture = argument; break;
     case ARGP_KEY_ARG:
         if (!a->command) {
             a->command = argument;
@@ -213,6 +236,7 @@ int main(int argc, char **argv)
         { "decode", KEY_DECODE, NULL, 0, "index: read every pixel, as training would", 0 },
         { "recheck", KEY_RECHECK, NULL, 0,
           "index: try the files in a run's quarantine again, and take those that are well out of it", 0 },
+        { "picture", 'o', "FILE.png", 0, "index: draw it, too, as a page of small pictures", 0 },
         { 0 },
     };
     const struct argp argp = {

@@ -33,7 +33,7 @@ library yaml.h 'proto/config\.c'
 library dnnl 'kernels/cpu/[a-z]+\.[ch]'
 library omp.h 'kernels/cpu/[a-z]+\.[ch]'
 library lbfgs.h 'evaluator/metrics/classifier\.c'
-library vips/ 'loader/readers/[a-z]+\.[ch]|evaluator/sheet\.c'
+library vips/ 'loader/readers/[a-z]+\.[ch]|loader/index/picture\.c|evaluator/sheet\.c'
 
 verdict "no operation, device or graph knows the configuration" "$(grep -rnE '#include "(proto/(config|key)\.h|[a-z]+/(keys|configuration)\.h)"' --include='*.[ch]' --include='*.cu' kernels trainer/graph)"
 verdict "keys are data: they need nothing of their rooms" "$(nm -u build/libkeys.a | grep -oE 'sb_[a-z_]+' | grep -vE '^sb_(config_.*|fail|.*_table|.*_keys_.*)$')"

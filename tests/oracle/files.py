@@ -153,5 +153,21 @@ for flags, expected in [([], 0), (["--decode"], 1)]:
     ok(done.returncode == 0 and done.stdout.count("2.jpg: ") == expected and "5 (1 decode" in done.stdout or expected and "images        4" in done.stdout,
        f"index {' '.join(flags)} finds {expected} file with damaged pixels", done.stdout)
 
+# ---- a page of small pictures ----
+strange = folder / "strange"
+strange.mkdir()
+for i, name in enumerate(["<b>&amp;.png", "a 'quoted' \"name\".png", "é" * 60 + ".png", "%s%n.png", "last.png"]):
+    Image.new("RGB", (80, 80), (40 * i, 200, 10)).save(strange / name)
+(strange / "last.png").write_bytes((strange / "last.png").read_bytes()[:-30])
+done = subprocess.run([ROOT / "build/sb_loader", "index", strange, "data.tile=32", "data.max_bad=1", "-o", folder / "page.png"], capture_output=True, text=True, timeout=PATIENCE)
+drawn = Image.open(folder / "page.png").convert("RGB")
+cell = drawn.width // 6
+middles = [drawn.getpixel((i * cell + cell // 2, cell // 2)) for i in range(6)]
+ok(done.returncode == 0 and sorted(middles[:5])[:4] == sorted((40 * i, 200, 10) for i in range(4)) and middles[5] == (255, 255, 255),
+   "the index is drawn as a page of its tiles", done.stderr, middles)
+before = (strange / "%s%n.png").read_bytes()
+done = subprocess.run([ROOT / "build/sb_loader", "index", strange, "data.tile=32", "-o", strange / "%s%n.png"], capture_output=True, text=True, timeout=PATIENCE)
+ok(done.returncode == 1 and (strange / "%s%n.png").read_bytes() == before, "  and replaces none of the images", done.stderr)
+
 subprocess.run(["rm", "-rf", folder])
 ok.finish()

@@ -1,0 +1,189 @@
+/* picture.c: see picture.h. libvips shrinks, letters and joins. */
+#include "loader/index/picture.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <vips/vips.h>
+
+#include "loader/readers/decoder.h"
+#include "proto/error.h"
+#include "proto/memory.h"
+#include "proto/rundir.h"
+
+#define CELLS 60
+#define ACROSS 6
+#define SIDE 200   /* of a small picture */
+#define ABOVE 4    /* a caption, white */
+#define CAPTION 56 /* pixels below it */
+#define MARGIN 10
+#define NAME_BYTES 26 /* of a name, from its end */
+
+typedef struct {
+    const sb_index *index;
+    const sb_data_keys *data;
+    sb_decoder *decoder;
+    uint8_t *tile; /* [data.tile, data.tile, channels] */
+} page;
+
+/* White, where nothing can be shown. */
+static VipsImage *blank(int width, int height)
+{
+    VipsImage *black = NULL, *white = NULL;
+    if (vips_black(&black, width, height, "bands", 3, NULL) == 0)
+        vips_invert(black, &white, NULL);
+    if (black)
+        g_object_unref(black);
+    return white;
+}
+
+/* Takes `in` and gives what the call made of it; NULL where there is none, or it fails. */
+#define THEN(in, call)           \
+    do {                         \
+        VipsImage *next = NULL;  \
+        if ((in) && (call) != 0) \
+            next = NULL;         \
+        if (in)                  \
+            g_object_unref(in);  \
+        (in) = next;             \
+    } while (0)
+
+/* The tile, of one channel or of the first three, as a small picture. */
+static VipsImage *shrink(const page *p)
+{
+    const int channels = p->data->channels, side = p->data->tile;
+    const size_t bytes = (size_t)side * (size_t)side * (size_t)channels;
+    VipsImage *image = vips_image_new_from_memory_copy(p->tile, bytes, side, side, channels,
+                                                       VIPS_FORMAT_UCHAR);
+    THEN(image, vips_extract_band(image, &next, 0, "n", channels >= 3 ? 3 : 1, NULL));
+    THEN(image, vips_copy(image, &next, "interpretation",
+                          channels >= 3 ? VIPS_INTERPRETATION_sRGB : VIPS_INTERPRETATION_B_W, NULL));
+    THEN(image, vips_thumbnail_image(image, &next, SIDE, "height", SIDE, "size", VIPS_SIZE_FORCE, NULL));
+    THEN(image, vips_colourspace(image, &next, VIPS_INTERPRETATION_sRGB, NULL));
+    return image;
+}
+
+static VipsImage *decode(const page *p, const sb_image *m)
+{
+    char path[PATH_MAX];
+    uint64_t ignored = 0;
+    const sb_region *r = m->train.width > 0 ? &m->train : &m->test;
+    const int side = p->data->tile,
+              left = m->placed ? m->left : r->left + (r->width > side ? (r->width - side) / 2 : 0),
+              top = m->placed ? m->top : r->top + (r->height > side ? (r->height - side) / 2 : 0);
+    const sb_decode_source source = sb_index_source(p->index, m, path);
+    return sb_decoder_tile(p->decoder, &source, left, top, side, p->tile, &ignored, &ignored) == 0 ? shrink(p)
+                                                                                                   : NULL;
+}
+
+/* Text, black on white, in an area. */
+static VipsImage *letter(const char *text, int width, int height)
+{
+    VipsImage *image = NULL;
+    char *marked = g_markup_escape_text(text, -1); /* names are no markup */
+    if (vips_text(&image, marked, "font", "sans 8", "width", width, "dpi", 96, NULL) != 0)
+        image = NULL;
+    g_free(marked);
+    THEN(image, vips_invert(image, &next, NULL));
+    THEN(image, vips_embed(image, &next, 0, ABOVE, width, height, "extend", VIPS_EXTEND_WHITE, NULL));
+    THEN(image, vips_colourspace(image, &next, VIPS_INTERPRETATION_sRGB, NULL));
+    vips_error_clear();
+    return image ? image : blank(width, height);
+}
+
+static VipsImage *caption(const page *p, const sb_image *m)
+{
+    char text[256];
+    const char *name = sb_index_name(p->index, m);
+    const size_t length = strlen(name);
+    const char *shown = length > NAME_BYTES ? name + length - NAME_BYTES : name;
+    while (((unsigned char)*shown & 0xc0) == 0x80) /* not in the middle of a character */
+        shown++;
+    snprintf(text, sizeof text, "%s%s\n%d x %d, %" PRIu32 " tiles, group %" PRIu32 "\n%s",
+             shown == name ? "" : "…", shown, m->width, m->height, m->tiles, m->group,
+             m->train.width == 0 ? "held out"
+             : m->test.width > 0 ? "a strip held out"
+                                 : "trained on");
+    return letter(text, SIDE, CAPTION);
+}
+
+/* The picture and its caption, one above the other, with a margin. */
+static VipsImage *cell(const page *p, const sb_image *m)
+{
+    VipsImage *parts[2] = { decode(p, m), caption(p, m) }, *joined = NULL;
+    if (!parts[0])
+        parts[0] = letter("cannot be decoded", SIDE, SIDE);
+    if (parts[0] && parts[1])
+        vips_join(parts[0], parts[1], &joined, VIPS_DIRECTION_VERTICAL, NULL);
+    for (int i = 0; i < 2; i++)
+        if (parts[i])
+            g_object_unref(parts[i]);
+    THEN(joined, vips_embed(joined, &next, MARGIN, MARGIN, SIDE + 2 * MARGIN, SIDE + CAPTION + 2 * MARGIN,
+                            "extend", VIPS_EXTEND_WHITE, NULL));
+    /* drawn now, so that one image is decoded after another */
+    THEN(joined, (next = vips_image_copy_memory(joined)) ? 0 : -1);
+    return joined;
+}
+
+static int draw(const page *p, void **png, size_t *bytes)
+{
+    const uint32_t count = p->index->count < CELLS ? p->index->count : CELLS;
+    VipsImage *cells[CELLS] = { NULL }, *all = NULL;
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && i < count; i++)
+        if (!(cells[i] = cell(p, &p->index->images[(uint64_t)i * p->index->count / count])))
+            rc = -1;
+    VipsArrayDouble *white = vips_array_double_newv(1, 255.0);
+    if (rc == 0)
+        rc = vips_arrayjoin(cells, &all, (int)count, "across", ACROSS, "background", white, NULL);
+    vips_area_unref(VIPS_AREA(white));
+    if (rc == 0)
+        rc = vips_pngsave_buffer(all, png, bytes, NULL);
+    for (uint32_t i = 0; i < count; i++)
+        if (cells[i])
+            g_object_unref(cells[i]);
+    if (all)
+        g_object_unref(all);
+    return rc == 0 ? 0 : sb_fail("drawing the index: %s", vips_error_buffer());
+}
+
+static int write_page(const sb_index *x, const sb_data_keys *data, const char *path)
+{
+    page p = { .index = x, .data = data };
+    void *png = NULL;
+    size_t bytes = 0;
+    p.tile = sb_grown(NULL, (size_t)data->tile * (size_t)data->tile, (size_t)data->channels, "a tile");
+    int rc = !p.tile ? -1
+                     : sb_decoder_create(&p.decoder, &data->samples, sb_index_largest(x, data->channels),
+                                         data->untrusted);
+    if (rc == 0)
+        rc = draw(&p, &png, &bytes);
+    if (rc == 0)
+        rc = sb_file_replace(path, png, bytes);
+    g_free(png);
+    sb_decoder_destroy(&p.decoder);
+    free(p.tile);
+    return rc;
+}
+
+int sb_index_picture(const sb_index *x, const sb_data_keys *data, const char *path)
+{
+    int status = 0;
+    const pid_t pid = fork();
+    if (pid < 0)
+        return sb_fail_errno("starting a process that draws the index");
+    if (pid == 0) {
+        const int rc = write_page(x, data, path);
+        if (rc != 0)
+            sb_note("%s", sb_error());
+        _exit(rc == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
+    }
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        continue;
+    return WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS ? 0 : sb_fail("%s was not drawn", path);
+}
