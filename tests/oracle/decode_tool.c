@@ -122,7 +122,7 @@ int main(int argc, char **argv)
 {
     sb_decoder *decoder = NULL;
     char line[PATH_MAX + 256];
-    sb_samples_keys samples;
+    sb_samples_keys samples = { 0 };
     int rc;
     if (argc == 4 && strcmp(argv[1], "profile") == 0)
         rc = write_profile(argv[2], argv[3]);

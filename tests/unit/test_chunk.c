@@ -626,7 +626,7 @@ static int try_chunk(sb_device *device, int chunk)
 static int advised(sb_device *device)
 {
     int chunk = 0;
-    assert_int_equal(try_chunk(device, 0), -1);
+    assert_int_equal(try_chunk(device, 0), SB_DEVICE_FULL);
     const char *advice = strstr(sb_error(), "trainer.chunk=");
     if (!advice || sscanf(advice, "trainer.chunk=%d", &chunk) != 1)
         fail_msg("%s", sb_error());
@@ -661,9 +661,9 @@ static void test_short_of_memory(void **state)
     }
     room = enough;
     assert_int_equal(advised(device), 40);
-    assert_int_equal(try_chunk(device, 41), -1);
+    assert_int_equal(try_chunk(device, 41), SB_DEVICE_FULL);
     room = 1000;
-    assert_int_equal(try_chunk(device, 0), -1);
+    assert_int_equal(try_chunk(device, 0), SB_DEVICE_FULL);
     assert_non_null(strstr(sb_error(), "no trainer.chunk fits"));
     device->available = unlimited;
 }
