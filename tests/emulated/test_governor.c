@@ -198,7 +198,7 @@ static void too_much(void **state)
     configure(&settings, &config, "auto");
     good(sb_planner_settle_on(device, &settings, &config));
     set_card(card, others_of(card, need), MARGIN + card / 100 * 4 + MIB);
-    assert_int_equal(sb_step_create(&step, device, &settings), -1);
+    assert_int_equal(sb_step_create(&step, device, &settings), SB_DEVICE_FULL);
     assert_null(step);
     assert_non_null(strstr(sb_error(), "are free beside a reserve"));
     set_card(card, others_of(card, need), MARGIN + card / 100 * 4); /* to the byte */
