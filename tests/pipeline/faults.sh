@@ -86,7 +86,7 @@ augment_stopped() {
 }
 # The index is the first of the run's files that either opens.
 at_start() {
-    FAULT=open:$2 FAULT_FILE=index.csv FAULT_PROGRAM="sb_$3" FAULT_COUNTER="$work/counter.$1" FAULT_TIMES=1 LD_PRELOAD="$work/fault.so" \
+    FAULT=open:$2 FAULT_FILE=index.bin FAULT_PROGRAM="sb_$3" FAULT_COUNTER="$work/counter.$1" FAULT_TIMES=1 LD_PRELOAD="$work/fault.so" \
         run_bad "$1" loader.timeout=0.7 run.loaders=1 && without_sign "${3%% *}" "$1"
 }
 
