@@ -18,7 +18,6 @@ extern "C" {
 #include "kernels/op/view.h"
 }
 
-#define CHANNELS_MAX SB_VIEW_CHANNELS_MAX
 #define AT_ONCE 16 /* views of one launch: their parameters are arguments of the kernels */
 
 typedef struct {
@@ -38,11 +37,13 @@ typedef struct {
 
 typedef struct {
     axis x, y;
-    float *blur;                /* [blur width] */
-    float *rows;                /* [size, crop width, channels] */
-    float *plane[CHANNELS_MAX]; /* [size, size] each */
-    float *other[CHANNELS_MAX]; /* the same, after blur_y */
-    double *sums;               /* [blocks of pixels]: partial sums of the luma */
+    float *blur;    /* [blur width] */
+    float *rows;    /* [size, crop width, channels] */
+    float *planes;  /* [size, size] each, `plane` values apart: an array of pointers would be local memory */
+    float *blurred; /* the same, after blur_y */
+    double *sums;   /* [blocks of pixels]: partial sums of the luma */
+    size_t plane;
+    size_t green; /* from red to green, and from green to blue: 0 where there is one colour */
 } work;
 
 /* The taps of all outputs of an axis: fewer outputs have more taps each. */
@@ -83,11 +84,10 @@ static __device__ inline work lay_out_work(const batch *b, int view)
     p += b->blur_bytes;
     w.rows = (float *)p;
     p += b->rows_bytes;
-    for (int c = 0; c < CHANNELS_MAX; c++) {
-        size_t plane = (size_t)(c < b->channels ? c : 0);
-        w.plane[c] = (float *)(p + plane * b->plane_bytes);
-        w.other[c] = (float *)(p + ((size_t)b->channels + plane) * b->plane_bytes);
-    }
+    w.planes = (float *)p;
+    w.blurred = (float *)(p + (size_t)b->channels * b->plane_bytes);
+    w.plane = b->plane_bytes / sizeof(float);
+    w.green = b->colours == 3 ? w.plane : 0;
     return w;
 }
 
@@ -173,10 +173,10 @@ static __device__ inline void finish(const sb_view_params *v, const batch *b, si
 static __device__ inline void store_pixel(const work *w, int colours, size_t i, sb_rgb p)
 {
     if (colours > 0)
-        w->plane[0][i] = p.r;
+        w->planes[i] = p.r;
     if (colours == 3) {
-        w->plane[1][i] = p.g;
-        w->plane[2][i] = p.b;
+        w->planes[w->green + i] = p.g;
+        w->planes[2 * w->green + i] = p.b;
     }
 }
 
@@ -204,7 +204,8 @@ static __global__ void columns(batch b)
         int count = w.x.count[x], green = b.colours == 3 ? 1 : 0, blue = b.colours == 3 ? 2 : 0;
         size_t to = y * size + (v->flip ? size - 1 - x : x);
         for (int c = b.colours; c < b.channels; c++)
-            w.plane[c][to] = one_sum(weight, count, from + c, b.channels) * (1.0f / 255.0f);
+            w.planes[(size_t)c * w.plane + to] = one_sum(weight, count, from + c, b.channels) *
+                                                 (1.0f / 255.0f);
         sb_rgb p = {};
         for (int k = 0; k < count; k++, from += b.channels) {
             p.r += weight[k] * from[0];
@@ -237,9 +238,9 @@ static __global__ void colours(batch b)
     if (i >= count)
         return;
     sb_rgb p = {};
-    p.r = w.plane[0][i];
-    p.g = w.plane[1][i];
-    p.b = w.plane[2][i];
+    p.r = w.planes[i];
+    p.g = w.planes[w.green + i];
+    p.b = w.planes[2 * w.green + i];
     bool passed = false;
     for (int k = 0; v->jitter && k < 4; k++) {
         passed = passed || v->order[k] == 1;
@@ -254,7 +255,7 @@ static __global__ void colours(batch b)
     }
     finish(v, &b, i, p, b.out[blockIdx.z]);
     for (int c = b.colours; c < b.channels; c++)
-        put(b.out[blockIdx.z], b.channels, i, c, w.plane[c][i]);
+        put(b.out[blockIdx.z], b.channels, i, c, w.planes[(size_t)c * w.plane + i]);
 }
 
 static __global__ void blur_y(batch b)
@@ -266,12 +267,11 @@ static __global__ void blur_y(batch b)
     work w = lay_out_work(&b, (int)blockIdx.z);
     int width = sb_blur_width(v->size), y = (int)(i / size);
     size_t x = i % size;
-    for (int c = 0; c < CHANNELS_MAX; c++) {
+    for (size_t at = 0; at < (size_t)b.channels * w.plane; at += w.plane) {
         float sum = 0;
-        for (int k = 0; k < width && c < b.channels; k++)
-            sum += w.blur[k] * w.plane[c][(size_t)sb_reflect(y + k - width / 2, v->size) * size + x];
-        if (c < b.channels)
-            w.other[c][i] = sum;
+        for (int k = 0; k < width; k++)
+            sum += w.blur[k] * w.planes[at + (size_t)sb_reflect(y + k - width / 2, v->size) * size + x];
+        w.blurred[at + i] = sum;
     }
 }
 
@@ -287,15 +287,16 @@ static __global__ void blur_x(batch b)
     for (int c = b.colours; c < b.channels; c++) {
         float sum = 0;
         for (int k = 0; k < width; k++)
-            sum += w.blur[k] * w.other[c][row + (size_t)sb_reflect(x + k - width / 2, v->size)];
+            sum += w.blur[k] *
+                   w.blurred[(size_t)c * w.plane + row + (size_t)sb_reflect(x + k - width / 2, v->size)];
         put(b.out[blockIdx.z], b.channels, i, c, sum);
     }
     sb_rgb p = {};
     for (int k = 0; k < width && b.colours > 0; k++) {
         size_t at = row + (size_t)sb_reflect(x + k - width / 2, v->size);
-        p.r += w.blur[k] * w.other[0][at];
-        p.g += w.blur[k] * w.other[1][at];
-        p.b += w.blur[k] * w.other[2][at];
+        p.r += w.blur[k] * w.blurred[at];
+        p.g += w.blur[k] * w.blurred[w.green + at];
+        p.b += w.blur[k] * w.blurred[2 * w.green + at];
     }
     finish(v, &b, i, p, b.out[blockIdx.z]);
 }
