@@ -1,4 +1,5 @@
 /* batchnorm.c: batch normalisation on the CPU (norm.c). */
+#include "kernels/cpu/cpu.h"
 #include "kernels/cpu/norm.h"
 #include "kernels/op/batchnorm.h"
 
@@ -25,4 +26,6 @@ static int backward(sb_device *device, const sb_call *call)
     return (void)device, 0;
 }
 
-const sb_kernel sb_cpu_batchnorm = { .scratch = scratch, .forward = forward, .backward = backward };
+const sb_kernel sb_cpu_batchnorm = {
+    .layout = sb_cpu_as_comes, .scratch = scratch, .forward = forward, .backward = backward
+};

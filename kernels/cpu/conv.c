@@ -1,9 +1,10 @@
 /* conv.c: convolution through oneDNN (2.6 or later, or 3).
  *
- * Activations are plain NHWC. Weights are in whatever layout oneDNN prefers for each direction: packed from
- * the f32 OIHW master into scratch by each call, so that no copy is kept. Primitives and memory objects are
- * made once; executing sets their addresses. One user scratchpad; behind it lies what oneDNN cannot add to
- * what is there: gradients, before they are added.
+ * Activations lie in rows, or in blocks of eight channels where those are faster (`layout`). Weights are in
+ * whatever layout oneDNN prefers for each direction: packed from the f32 OIHW master into scratch by each
+ * call, so that no copy is kept. Primitives and memory objects are made once; executing sets their addresses.
+ * One user scratchpad; behind it lies what oneDNN cannot add to what is there: gradients, before they are
+ * added.
  *
  * How much oneDNN works in, and how much it pads weights, is known only of a primitive. So that a plan's size
  * is arithmetic, both have a bound that follows from the shapes (`promise`), and an implementation that wants
@@ -34,12 +35,14 @@ typedef struct {
     size_t forward, data;  /* packed weights; data: 0 where no data gradient is planned */
     size_t gradient;       /* the weight's gradient in oneDNN's layout */
     size_t scratchpad, dx; /* the most of all operations; of the data gradient and of packing for it */
+    size_t planes;         /* x in planes; 0 where it is read as it lies */
 } sizes;
 
 /* What `plan` makes. */
 typedef struct {
     operation forward, data, weight; /* data: without a primitive where no data gradient is planned */
     operation pack_forward, pack_data, unpack; /* reorders: master -> packed, gradient -> OIHW */
+    operation to_planes;                       /* x in rows -> in planes; without a primitive: not needed */
     sizes sizes;
 } convolution;
 
@@ -64,6 +67,30 @@ static bool by_columns(const sb_call *call)
            x->w < how->kernel || (call->gradient[0] && x->c % 8 != 0);
 }
 
+/* Images of three channels whose output lies in blocks come in rows, and are read in planes, which is what
+ * oneDNN's kernel for them takes. */
+static bool reads_planes(const sb_call *call) { return call->ys.block > 0 && call->xs[0].block == 0; }
+
+/* oneDNN's kernels of f32 in rows are slower than those in blocks by 1.2 to 4.6 where the processor has AVX2
+ * and not AVX-512, and as fast where it has. Blocks are for what was tried: for large kernels, and where it
+ * multiplies by columns, oneDNN has no fast kernel in blocks. One of 1 x 1 gains less than converting costs,
+ * and one with a bias stands between operations that take rows (LayerNorm, GELU). */
+#define BLOCK 8
+#define KERNEL_MOST 7
+static void layout(sb_device *device, sb_call *call)
+{
+    const sb_conv_how *how = call->how;
+    sb_shape *x = &call->xs[0];
+    const dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
+    const bool slow = x->type == SB_F32 && (isa & dnnl_cpu_isa_avx512_core) != dnnl_cpu_isa_avx512_core,
+               fast = !by_columns(call) && how->kernel <= KERNEL_MOST && how->out % BLOCK == 0,
+               wanted = how->kernel > 1 ? !how->bias : x->block == BLOCK, whole = x->c % BLOCK == 0,
+               image = x->c == 3 && !call->gradient[0], blocks = slow && fast && wanted && (whole || image);
+    (void)device;
+    x->block = blocks && whole ? BLOCK : 0;
+    call->ys.block = blocks ? BLOCK : 0;
+}
+
 /* At most. Weights are padded to blocks of 32 and 64 channels. A thread works in an image of x and of y and
  * its share of the weights' gradient; by columns, in these and three more shares. All are f32, as sums are.
  */
@@ -83,10 +110,13 @@ static sizes promise(const sb_device *device, const sb_call *call)
                     .data = call->gradient[0] ? packed : 0,
                     .gradient = align(weights * sizeof(float)),
                     .scratchpad = scratchpad,
-                    .dx = scratchpad };
+                    .dx = scratchpad,
+                    .planes = reads_planes(call) ? align(sb_shape_bytes(x)) : 0 };
 }
 
 static dnnl_data_type_t type_of(sb_type type) { return type == SB_F32 ? dnnl_f32 : dnnl_bf16; }
+
+static dnnl_format_tag_t tag_of(const sb_shape *s) { return s->block ? dnnl_nChw8c : dnnl_nhwc; }
 
 /* ---- the two APIs -------------------------------------------------------------------------------------- */
 
@@ -121,9 +151,14 @@ typedef struct {
     dnnl_dims_t strides, dilates, padding;
 } descriptors;
 
-/* Whether an implementation keeps within what was promised. */
+/* Whether an implementation keeps within what was promised, and is none of oneDNN's references, which have no
+ * vectors and take hundreds of times as long. */
 static bool fits(const_dnnl_primitive_desc_t desc, direction which, const sizes *most)
 {
+    const char *name = "";
+    if (dnnl_primitive_desc_query(desc, dnnl_query_impl_info_str, 0, (void *)&name) != dnnl_success ||
+        strncmp(name, "ref", 3) == 0)
+        return false;
     dnnl_query_t weights = which == BACKWARD_WEIGHT ? dnnl_query_diff_weights_md : dnnl_query_weights_md;
     return md_bytes(dnnl_primitive_desc_query_md(desc, dnnl_query_scratchpad_md, 0)) <= most->scratchpad &&
            md_bytes(dnnl_primitive_desc_query_md(desc, weights, 0)) <=
@@ -273,7 +308,7 @@ static int execute(sb_device *device, operation *o, const void *const addresses[
 
 /* Each direction with the reorder of what it reads or gives. */
 static int make(sb_cpu *cpu, convolution *c, const descriptors *d, bool data_gradient, md_query master,
-                const sizes *most)
+                md_query rows, const sizes *most)
 {
     sizes *s = &c->sizes;
     if (make_convolution(cpu, &c->forward, d, FORWARD, NULL, most) != 0 ||
@@ -290,9 +325,11 @@ static int make(sb_cpu *cpu, convolution *c, const descriptors *d, bool data_gra
         make_reorder(cpu, &c->unpack, query(&c->weight, dnnl_query_diff_weights_md), master) != 0)
         return -1;
     s->gradient = align(md_bytes(query(&c->weight, dnnl_query_diff_weights_md)));
-    const operation *all[] = {
-        &c->forward, &c->data, &c->weight, &c->pack_forward, &c->pack_data, &c->unpack
-    };
+    if (most->planes && make_reorder(cpu, &c->to_planes, rows, query(&c->forward, dnnl_query_src_md)) != 0)
+        return -1;
+    s->planes = most->planes;
+    const operation *all[] = { &c->forward,   &c->data,   &c->weight,   &c->pack_forward,
+                               &c->pack_data, &c->unpack, &c->to_planes };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         s->scratchpad = all[i]->scratch > s->scratchpad ? all[i]->scratch : s->scratchpad;
     s->scratchpad = align(s->scratchpad);
@@ -304,7 +341,8 @@ static void unplan(sb_device *device, void *planned)
 {
     (void)device;
     convolution *c = planned;
-    operation *all[] = { &c->forward, &c->data, &c->weight, &c->pack_forward, &c->pack_data, &c->unpack };
+    operation *all[] = { &c->forward,   &c->data,   &c->weight,   &c->pack_forward,
+                         &c->pack_data, &c->unpack, &c->to_planes };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         free_operation(all[i]);
     free(c);
@@ -329,17 +367,19 @@ static int plan(sb_device *device, sb_call *call)
     descriptors d = { .strides = { how->stride, how->stride },
                       .padding = { how->pad, how->pad },
                       .biased = how->bias };
-    md_handle master = { 0 };
-    int rc = md_make(&d.x, 4, x, type_of(xs->type), dnnl_nhwc) ||
-             md_make(&d.y, 4, y, type_of(xs->type), dnnl_nhwc) ||
+    md_handle master = { 0 }, rows = { 0 };
+    const dnnl_format_tag_t lies = reads_planes(call) ? dnnl_nchw : tag_of(xs);
+    int rc = md_make(&d.x, 4, x, type_of(xs->type), lies) ||
+             md_make(&d.y, 4, y, type_of(xs->type), tag_of(ys)) ||
+             md_make(&rows, 4, x, type_of(xs->type), dnnl_nhwc) ||
              md_make(&d.weight, 4, w, type_of(xs->type), dnnl_format_tag_any) ||
              md_make(&d.weight_f32, 4, w, dnnl_f32, dnnl_format_tag_any) ||
              (d.biased && md_make(&d.bias, 1, b, dnnl_f32, dnnl_x) != 0) ||
              md_make(&master, 4, w, dnnl_f32, dnnl_oihw);
 #if DNNL_VERSION_MAJOR >= 3
-    rc = rc || make(cpu, c, &d, call->gradient[0], master, &most) != 0;
+    rc = rc || make(cpu, c, &d, call->gradient[0], master, rows, &most) != 0;
 #else
-    rc = rc || make(cpu, c, &d, call->gradient[0], &master, &most) != 0;
+    rc = rc || make(cpu, c, &d, call->gradient[0], &master, &rows, &most) != 0;
 #endif
     md_free(d.x);
     md_free(d.y);
@@ -348,6 +388,7 @@ static int plan(sb_device *device, sb_call *call)
     if (d.biased)
         md_free(d.bias);
     md_free(master);
+    md_free(rows);
     if (rc) {
         unplan(device, c);
         return sb_fail("oneDNN has no convolution of %s [%d, %d, %d, %d] to %d channels with kernel %d, "
@@ -368,16 +409,17 @@ static sizes sizes_of(const sb_device *device, const sb_call *call)
 }
 
 /* One after the other, each behind the scratchpad. Forward: the weights in oneDNN's layout. The weight's
- * gradient: in oneDNN's layout, and then in OIHW. The data gradient, behind its own scratchpad: the weights,
- * and dx before it is added. The weights come behind what they were standardised to. */
+ * gradient: in oneDNN's layout, and then in OIHW. Behind either: x in planes. The data gradient, behind its
+ * own scratchpad: the weights, and dx before it is added. The weights come behind what they were standardised
+ * to. */
 static size_t scratch(sb_device *device, const sb_call *call)
 {
     const sizes s = sizes_of(device, call);
     const size_t plain = align(weights_of(call) * sizeof(float)),
                  standardised = ((const sb_conv_how *)call->how)->standardised ? plain : 0,
                  sum = call->gradient[0] && call->add[0] ? align(sb_shape_bytes(&call->xs[0])) : 0;
-    const size_t forward = s.scratchpad + standardised + s.forward,
-                 weight = s.scratchpad + s.gradient + plain,
+    const size_t forward = s.scratchpad + standardised + s.forward + s.planes,
+                 weight = s.scratchpad + s.gradient + plain + s.planes,
                  data = call->gradient[0] ? s.dx + standardised + s.data + sum : 0;
     const size_t most = forward > weight ? forward : weight;
     return most > data ? most : data;
@@ -396,13 +438,24 @@ static void *packed(sb_device *device, const sb_call *call, operation *reorder, 
     return execute(device, reorder, addresses, 2, call->scratch) == 0 ? to : NULL;
 }
 
+/* x as the convolution reads it: as it lies, or in planes at `at`. NULL after a failure. */
+static const void *read_x(sb_device *device, const sb_call *call, void *at)
+{
+    convolution *c = call->planned;
+    const void *addresses[] = { call->x[0], at };
+    if (!c->to_planes.primitive)
+        return call->x[0];
+    return execute(device, &c->to_planes, addresses, 2, call->scratch) == 0 ? at : NULL;
+}
+
 static int forward(sb_device *device, const sb_call *call)
 {
     convolution *c = call->planned;
-    const void *weights = packed(device, call, &c->pack_forward, (char *)call->scratch + c->sizes.scratchpad);
-    const void *addresses[] = { call->x[0], weights, call->y, call->w[1] };
+    char *weights = packed(device, call, &c->pack_forward, (char *)call->scratch + c->sizes.scratchpad);
+    const void *x = weights ? read_x(device, call, weights + c->sizes.forward) : NULL;
+    const void *addresses[] = { x, weights, call->y, call->w[1] };
     const int count = ((const sb_conv_how *)call->how)->bias ? 4 : 3;
-    return weights ? execute(device, &c->forward, addresses, count, call->scratch) : -1;
+    return x ? execute(device, &c->forward, addresses, count, call->scratch) : -1;
 }
 
 /* to += from. */
@@ -418,7 +471,10 @@ static int backward_weight(sb_device *device, const sb_call *call)
     convolution *c = call->planned;
     char *gradient = (char *)call->scratch + c->sizes.scratchpad;
     float *plain = (float *)(void *)(gradient + c->sizes.gradient);
-    const void *to_gradient[] = { call->x[0], call->dy, gradient }, *to_plain[] = { gradient, plain };
+    const void *x = read_x(device, call, (char *)plain + align(weights_of(call) * sizeof(float)));
+    const void *to_gradient[] = { x, call->dy, gradient }, *to_plain[] = { gradient, plain };
+    if (!x)
+        return -1;
     /* For images of one pixel oneDNN multiplies parts of its scratchpad that it never wrote by zero (seen
      * in 2.6.3, bf16, stride 2): what lies there must not be NaN. */
     if (call->xs[0].h == 1 || call->xs[0].w == 1)
@@ -458,6 +514,9 @@ static int backward(sb_device *device, const sb_call *call)
     return call->dx[0] ? backward_data(device, call) : 0;
 }
 
-const sb_kernel sb_cpu_conv = {
-    .scratch = scratch, .plan = plan, .unplan = unplan, .forward = forward, .backward = backward
-};
+const sb_kernel sb_cpu_conv = { .layout = layout,
+                                .scratch = scratch,
+                                .plan = plan,
+                                .unplan = unplan,
+                                .forward = forward,
+                                .backward = backward };

@@ -32,6 +32,16 @@ static inline void sb_cpu_store(void *x, sb_type type, size_t i, float value)
         ((uint16_t *)x)[i] = type == SB_BF16 ? sb_to_bf16(value) : sb_to_f16(value);
 }
 
+/* For an operation's `layout`: all of it as its first input comes, if that fills the blocks. */
+static inline void sb_cpu_as_comes(sb_device *device, sb_call *call)
+{
+    const int came = call->xs[0].block, block = came > 0 && call->xs[0].c % came == 0 ? came : 0;
+    (void)device;
+    for (int k = 0; k < SB_INPUTS_MAX; k++)
+        call->xs[k].block = call->xs[k].n > 0 ? block : 0;
+    call->ys.block = block;
+}
+
 /* Rows -> f32 and back, for kernels that work on a row at a time; `type` is a constant where it is inlined.
  */
 static inline void sb_cpu_load_row(const void *x, sb_type type, size_t at, int count, float *out)

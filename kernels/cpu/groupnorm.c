@@ -1,5 +1,6 @@
 /* groupnorm.c: group normalisation on the CPU (norm.c). */
 #include "kernels/op/groupnorm.h"
+#include "kernels/cpu/cpu.h"
 #include "kernels/cpu/norm.h"
 
 static size_t scratch(sb_device *device, const sb_call *call)
@@ -22,4 +23,6 @@ static int backward(sb_device *device, const sb_call *call)
     return (void)device, 0;
 }
 
-const sb_kernel sb_cpu_groupnorm = { .scratch = scratch, .forward = forward, .backward = backward };
+const sb_kernel sb_cpu_groupnorm = {
+    .layout = sb_cpu_as_comes, .scratch = scratch, .forward = forward, .backward = backward
+};

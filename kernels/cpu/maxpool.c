@@ -1,32 +1,44 @@
-/* maxpool.c: max pooling on the CPU. */
+/* maxpool.c: max pooling on the CPU: row by row of the output, or on the way back of the input, a run of
+ * channels that lie side by side at a time. */
 #include <math.h>
 
 #include "kernels/cpu/cpu.h"
 #include "kernels/op/maxpool.h"
 
-#define BLOCK 64 /* channels that are worked on at once: in registers and the first cache */
+#define RUN 64 /* channels at most: in registers and the first cache */
 
-static size_t pixel(const sb_shape *s, int n, int row, int column)
+/* Where the channels from k on of row `row` of image n begin; NONE: there is no such row. */
+#define NONE ((size_t)-1)
+static size_t row_at(const sb_shape *s, int n, int row, size_t k)
 {
-    return ((size_t)n * (size_t)s->h + (size_t)row) * (size_t)s->w + (size_t)column;
+    return row < 0 || row >= s->h
+               ? NONE
+               : sb_shape_at(s, ((size_t)n * (size_t)s->h + (size_t)row) * (size_t)s->w, k);
 }
 
-/* The window of output (i, j): `count` channels from k on. */
-static void window_forward(const sb_shape *s, const void *x, int n, int i, int j, size_t k, int count,
-                           float *best, int *where)
+/* From a place to the next one, and the channels of a run. */
+static size_t step_of(const sb_shape *s) { return (size_t)(s->block > 0 ? s->block : s->c); }
+static int run_of(const sb_shape *s) { return s->block > 0 ? s->block : s->c < RUN ? s->c : RUN; }
+
+/* The run's channels from k on. */
+static int count_of(const sb_shape *s, int k) { return s->c - k < run_of(s) ? s->c - k : run_of(s); }
+
+/* The window of output column j in the three rows that begin at `rows`. */
+static inline void window_forward(const sb_shape *s, const void *x, const size_t rows[3], int j, int count,
+                                  float *best, int *where)
 {
-    float value[BLOCK];
+    const size_t step = step_of(s);
+    float value[RUN];
     for (int c = 0; c < count; c++) {
         best[c] = -INFINITY;
         where[c] = 0;
     }
     for (int a = 0; a < 3; a++) {
-        int row = 2 * i - 1 + a;
         for (int b = 0; b < 3; b++) {
-            int column = 2 * j - 1 + b, place = 3 * a + b;
-            if (row < 0 || row >= s->h || column < 0 || column >= s->w)
+            const int column = 2 * j - 1 + b, place = 3 * a + b;
+            if (rows[a] == NONE || column < 0 || column >= s->w)
                 continue;
-            sb_cpu_load_row(x, s->type, pixel(s, n, row, column) * (size_t)s->c + k, count, value);
+            sb_cpu_load_row(x, s->type, rows[a] + (size_t)column * step, count, value);
 #pragma omp simd
             for (int c = 0; c < count; c++) {
                 int larger = value[c] > best[c] || isnan(value[c]);
@@ -37,47 +49,81 @@ static void window_forward(const sb_shape *s, const void *x, int n, int i, int j
     }
 }
 
+/* Row i of image n's output, `count` channels from k on. Places lie in rows. `count` is a constant where it
+ * is inlined. */
+static inline __attribute__((always_inline)) void row_forward(const sb_call *call, int n, int i, int k,
+                                                              int count)
+{
+    const sb_shape *x = &call->xs[0], *y = &call->ys;
+    const size_t to = row_at(y, n, i, (size_t)k);
+    const size_t rows[] = { row_at(x, n, 2 * i - 1, (size_t)k), row_at(x, n, 2 * i, (size_t)k),
+                            row_at(x, n, 2 * i + 1, (size_t)k) };
+    uint8_t *places = (uint8_t *)call->aux +
+                      ((size_t)n * (size_t)y->h + (size_t)i) * (size_t)y->w * (size_t)y->c + (size_t)k;
+    for (int j = 0; j < y->w; j++) {
+        int where[RUN];
+        float best[RUN];
+        window_forward(x, call->x[0], rows, j, count, best, where);
+        sb_cpu_store_row(call->y, y->type, to + (size_t)j * step_of(y), count, best);
+        for (int c = 0; c < count; c++)
+            places[(size_t)j * (size_t)y->c + (size_t)c] = (uint8_t)where[c];
+    }
+}
+
 static int forward(sb_device *device, const sb_call *call)
 {
     (void)device;
-    const sb_shape *x = &call->xs[0], *y = &call->ys;
-    uint8_t *places = call->aux;
+    const sb_shape *y = &call->ys;
 #pragma omp parallel for collapse(2) schedule(static)
-    for (int n = 0; n < y->n; n++) {
-        for (int i = 0; i < y->h; i++) {
-            for (int j = 0; j < y->w; j++) {
-                size_t to = pixel(y, n, i, j) * (size_t)y->c;
-                for (int k = 0; k < y->c; k += BLOCK) {
-                    int count = y->c - k < BLOCK ? y->c - k : BLOCK, where[BLOCK];
-                    float best[BLOCK];
-                    window_forward(x, call->x[0], n, i, j, (size_t)k, count, best, where);
-                    sb_cpu_store_row(call->y, y->type, to + (size_t)k, count, best);
-                    for (int c = 0; c < count; c++)
-                        places[to + (size_t)(k + c)] = (uint8_t)where[c];
-                }
+    for (int n = 0; n < y->n; n++)
+        for (int i = 0; i < y->h; i++)
+            for (int k = 0; k < y->c; k += run_of(y)) {
+                if (y->block == 8)
+                    row_forward(call, n, i, k, 8);
+                else
+                    row_forward(call, n, i, k, count_of(y, k));
             }
-        }
-    }
     return 0;
 }
 
-/* What the windows that hold input (row, column) send back to `count` of its channels from k on. */
-static void windows_backward(const sb_call *call, int n, int row, int column, size_t k, int count, float *sum)
+/* What the windows that hold input column `column` of a row send back to it. They lie in two rows of y at
+ * most: `rows` and `places` say where these begin, and `first` which place of their windows the row's column
+ * 0 has in them. */
+static inline void windows_backward(const sb_call *call, const size_t rows[2], const uint8_t *const places[2],
+                                    const int first[2], int column, int count, float *sum)
 {
     const sb_shape *y = &call->ys;
-    const uint8_t *places = call->aux;
-    float value[BLOCK];
+    float value[RUN];
     for (int c = 0; c < count; c++)
         sum[c] = 0;
-    for (int i = row / 2; i <= (row + 1) / 2 && i < y->h; i++) {
+    for (int a = 0; a < 2; a++)
         for (int j = column / 2; j <= (column + 1) / 2 && j < y->w; j++) {
-            size_t from = pixel(y, n, i, j) * (size_t)y->c + k;
-            uint8_t place = (uint8_t)(3 * (row - 2 * i + 1) + (column - 2 * j + 1));
-            sb_cpu_load_row(call->dy, y->type, from, count, value);
+            const uint8_t place = (uint8_t)(first[a] + column - 2 * j);
+            if (rows[a] == NONE)
+                continue;
+            const uint8_t *found = places[a] + (size_t)j * (size_t)y->c;
+            sb_cpu_load_row(call->dy, y->type, rows[a] + (size_t)j * step_of(y), count, value);
 #pragma omp simd
             for (int c = 0; c < count; c++)
-                sum[c] += places[from + (size_t)c] == place ? value[c] : 0;
+                sum[c] += found[c] == place ? value[c] : 0;
         }
+}
+
+static inline __attribute__((always_inline)) void row_backward(const sb_call *call, int n, int row, int k,
+                                                               int count)
+{
+    const sb_shape *x = &call->xs[0], *y = &call->ys;
+    const int above = row / 2, below = (row + 1) / 2; /* one row of y, or two */
+    const size_t to = row_at(x, n, row, (size_t)k), width = (size_t)y->w * (size_t)y->c;
+    const size_t rows[] = { row_at(y, n, above, (size_t)k),
+                            below > above ? row_at(y, n, below, (size_t)k) : NONE };
+    const uint8_t *begin = (const uint8_t *)call->aux + (size_t)n * (size_t)y->h * width + (size_t)k;
+    const uint8_t *const places[] = { begin + (size_t)above * width, begin + (size_t)below * width };
+    const int first[] = { 3 * (row - 2 * above + 1) + 1, 3 * (row - 2 * below + 1) + 1 };
+    for (int column = 0; column < x->w; column++) {
+        float sum[RUN];
+        windows_backward(call, rows, places, first, column, count, sum);
+        sb_cpu_give_row(call->dx[0], x->type, to + (size_t)column * step_of(x), count, sum, call->add[0]);
     }
 }
 
@@ -88,20 +134,15 @@ static int backward(sb_device *device, const sb_call *call)
     (void)device;
     const sb_shape *x = &call->xs[0];
 #pragma omp parallel for collapse(2) schedule(static)
-    for (int n = 0; n < x->n; n++) {
-        for (int row = 0; row < x->h; row++) {
-            for (int column = 0; column < x->w; column++) {
-                for (int k = 0; k < x->c; k += BLOCK) {
-                    int count = x->c - k < BLOCK ? x->c - k : BLOCK;
-                    float sum[BLOCK];
-                    windows_backward(call, n, row, column, (size_t)k, count, sum);
-                    sb_cpu_give_row(call->dx[0], x->type, pixel(x, n, row, column) * (size_t)x->c + (size_t)k,
-                                    count, sum, call->add[0]);
-                }
+    for (int n = 0; n < x->n; n++)
+        for (int row = 0; row < x->h; row++)
+            for (int k = 0; k < x->c; k += run_of(x)) {
+                if (x->block == 8)
+                    row_backward(call, n, row, k, 8);
+                else
+                    row_backward(call, n, row, k, count_of(x, k));
             }
-        }
-    }
     return 0;
 }
 
-const sb_kernel sb_cpu_maxpool = { .forward = forward, .backward = backward };
+const sb_kernel sb_cpu_maxpool = { .layout = sb_cpu_as_comes, .forward = forward, .backward = backward };

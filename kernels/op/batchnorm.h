@@ -31,7 +31,8 @@ static inline sb_norm sb_batchnorm_of(const sb_call *call)
 {
     const sb_batchnorm_how *how = (const sb_batchnorm_how *)call->how;
     const sb_shape *x = &call->xs[0];
-    sb_norm s = { 1, x->n * x->h * x->w, x->c, x->c, x->type, call->xs[1].n > 0, how->relu, how->epsilon };
+    sb_norm s = { 1,         x->n * x->h * x->w, x->c,     x->c,       x->type, call->xs[1].n > 0,
+                  how->relu, how->epsilon,       x->block, x->h * x->w };
     return s;
 }
 

@@ -16,7 +16,8 @@ static inline sb_norm sb_groupnorm_of(const sb_call *call)
 {
     const sb_groupnorm_how *how = (const sb_groupnorm_how *)call->how;
     const sb_shape *x = &call->xs[0];
-    sb_norm s = { x->n, x->h * x->w, x->c, how->groups, x->type, call->xs[1].n > 0, how->relu, how->epsilon };
+    sb_norm s = { x->n,      x->h * x->w,  x->c,     how->groups, x->type, call->xs[1].n > 0,
+                  how->relu, how->epsilon, x->block, x->h * x->w };
     return s;
 }
 

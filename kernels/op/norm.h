@@ -16,12 +16,14 @@
 
 /* A call as the devices see it: x [sets, rows, channels]. In each set the channels form `groups` runs of the
  * same length; a mean and a variance are those of one run in all rows of a set. Statistics [sets, 2, groups]:
- * a set's means, then its variances. */
+ * a set's means, then its variances. In blocks of `block` channels (0: none) an image's `places` rows lie as
+ * op.h says. */
 typedef struct {
     int sets, rows, channels, groups;
     sb_type type;
     bool residual, relu;
     float epsilon;
+    int block, places;
 } sb_norm;
 
 /* Backward makes two passes. The first reads x, y and dy and writes the residual's gradient; the second reads

@@ -170,6 +170,21 @@ static sb_kernel kernels[SB_OPS] = {
 };
 #undef SB_OP
 
+int rows_device(sb_device **out, int threads)
+{
+    static sb_kernel in_rows[SB_OPS];
+    static const sb_kernel *table[SB_OPS];
+    if (sb_device_cpu(out, threads) != 0)
+        return -1;
+    for (int op = 0; op < SB_OPS; op++) {
+        in_rows[op] = *(*out)->kernels[op];
+        in_rows[op].layout = NULL;
+        table[op] = &in_rows[op];
+    }
+    (*out)->kernels = table;
+    return 0;
+}
+
 int blocks_device(sb_device **out, int threads)
 {
     static const sb_kernel *table[SB_OPS];

@@ -23,4 +23,7 @@ int blocks_wished(sb_op_id op, int k, int comes);
 
 int blocks_device(sb_device **out, int threads);
 
+/* The CPU, which would like blocks for some, in rows alone: what the other is compared with. */
+int rows_device(sb_device **out, int threads);
+
 #endif

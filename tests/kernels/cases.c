@@ -269,13 +269,20 @@ static int give(sb_device *device, void *memory, size_t bytes, const char *name,
     return rc;
 }
 
+/* Where value i of an array lies: of elements. */
+static size_t element_at(const sb_array *a, size_t i)
+{
+    const size_t c = (size_t)a->shape.c;
+    return a->shape.block > 0 ? sb_shape_at(&a->shape, i / c, i % c) : i;
+}
+
 static unsigned char *image_of(const sb_array *a)
 {
     unsigned char *image = malloc(a->count * element_bytes(a->type) + 1);
     if (!image)
         abort();
     for (size_t i = 0; i < a->count; i++)
-        encode(a->type, a->value[i], image + i * element_bytes(a->type));
+        encode(a->type, a->value[i], image + element_at(a, i) * element_bytes(a->type));
     return image;
 }
 
@@ -360,7 +367,8 @@ static double ratio_of(double got, double wanted, double error, double bound, bo
 static void judge(const sb_array *a, const unsigned char *result, bool nan, verdict *worst)
 {
     for (size_t i = 0; i < a->count; i++) {
-        double got = decode(a->type, result + i * element_bytes(a->type)), wanted = a->wanted[i];
+        double got = decode(a->type, result + element_at(a, i) * element_bytes(a->type)),
+               wanted = a->wanted[i];
         double error = got == wanted ? 0 : fabs(got - wanted);
         const double unit = sb_array_unit(a->type);
         double bound = a->bound[i] * (1 + unit) + unit * fabs(wanted);
@@ -544,10 +552,17 @@ static bool refuse(const refusal *r, int number, opener open, int threads)
 
 static bool begins(const char *name, const char *with) { return strncmp(name, with, strlen(with)) == 0; }
 
-/* Asks the device once for what every case needs. */
-static void ask(const sb_device *device)
+/* Asks the device once which cases are its own, and for what each of them needs. */
+static void ask(sb_device *device)
 {
+    size_t own = 0;
     kernels = device->kernels;
+    for (size_t i = 0; i < case_count; i++) {
+        const sb_operation *o = cases[i].operation;
+        if (!o->concerns || o->concerns(cases[i].parameters, device))
+            cases[own++] = cases[i];
+    }
+    case_count = own;
     for (size_t i = 0; i < case_count; i++)
         cases[i].lacks = cases[i].operation->lacks ? cases[i].operation->lacks(cases[i].parameters, device)
                                                    : NULL;

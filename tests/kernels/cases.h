@@ -24,6 +24,7 @@
  *              false: there is none. Every way has to give the same bytes
  *   lacks      what the device would need for it and has not: such a case is skipped with that as its
  *              reason. NULL: nothing
+ *   concerns   whether the case is one of this device's at all; NULL: it is
  * All but prepare, call and reference may be NULL.
  *
  * Bounds. u is the unit roundoff of f32, 2^-24. A value whose terms' absolute values sum to `magnitude` and
@@ -36,7 +37,7 @@
 
 #include <stdio.h>
 
-#include "kernels/device.h"
+#include "kernels/op.h"
 #include "proto/random.h"
 #include "tests/bench/peak.h"
 
@@ -87,6 +88,7 @@ typedef struct {
                         without what it held before); -1: it is none */
     int over;        /* an earlier array, in whose memory it is written; -1: it has its own */
     void *memory;    /* [count] the device's */
+    sb_shape shape;  /* how it lies there, where `shape.block` is not 0: value i is element i in rows */
 } sb_array;
 
 #define SB_ARRAYS_MAX 16
@@ -115,6 +117,7 @@ typedef struct {
     double (*loss)(const sb_trial *t);
     bool (*place)(sb_trial *t, int way);
     const char *(*lacks)(const void *parameters, const sb_device *device);
+    bool (*concerns)(const void *parameters, sb_device *device);
 } sb_operation;
 
 /* Adds a case; `parameters` are copied. timed: its shape is a real one, for time mode alone. The name is

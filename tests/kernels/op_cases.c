@@ -13,6 +13,7 @@ typedef struct {
     sb_op_options options;
     bool backward;
     unsigned add; /* a bit for each input whose gradient is added */
+    int came;     /* in blocks of so many channels; 0: rows, whatever the device would like better */
     _Alignas(16) unsigned char how[SB_HOW_MAX];
 } op_case;
 
@@ -137,6 +138,43 @@ static sb_call call_of(const sb_trial *t)
     return call;
 }
 
+/* The layouts that the device wants where all inputs come in blocks of `came`. Its tensors are rows apart
+ * from that. */
+static void lay_out(sb_device *device, sb_op_id op, int came, sb_call *call)
+{
+    for (int i = 0; i < SB_INPUTS_MAX; i++)
+        call->xs[i].block = call->xs[i].n > 0 ? came : 0;
+    device->kernels[op]->layout(device, call);
+}
+
+/* Where a case comes in blocks: whether the device takes it in such, and they are whole: every place has a
+ * value. */
+static bool concerns(const void *parameters, sb_device *device)
+{
+    const op_case *c = parameters;
+    const sb_kernel *k = device->kernels[c->test->op];
+    sb_call call = { .how = c->how };
+    bool blocks = false, whole = true;
+    if (c->came == 0)
+        return true;
+    if (!k->layout)
+        return false;
+    memcpy(call.xs, c->xs, sizeof call.xs);
+    for (int i = 0; i < SB_INPUTS_MAX; i++)
+        call.gradient[i] = gradient_wanted(c, i);
+    if (op_of(c)->shape(c->how, c->xs, &call.ys) != 0)
+        abort();
+    lay_out(device, c->test->op, c->came, &call);
+    for (int i = 0; i <= SB_INPUTS_MAX; i++) {
+        const sb_shape *s = i < SB_INPUTS_MAX ? &call.xs[i] : &call.ys;
+        blocks = blocks || s->block == c->came;
+        whole = whole && sb_shape_channels(s) == (size_t)s->c;
+    }
+    return blocks && whole;
+}
+
+static void lies(sb_trial *t, int array, const sb_shape *shape) { t->arrays[array].shape = *shape; }
+
 static int open_op(sb_trial *t, sb_device *device)
 {
     const sb_kernel *k = device->kernels[of(t)->test->op];
@@ -145,6 +183,14 @@ static int open_op(sb_trial *t, sb_device *device)
         abort();
     *call = call_of(t);
     t->plan = call;
+    if (of(t)->came > 0)
+        lay_out(device, of(t)->test->op, of(t)->came, call);
+    for (int i = 0; i < SB_INPUTS_MAX; i++) {
+        lies(t, X + i, &call->xs[i]);
+        lies(t, DX + i, &call->xs[i]);
+    }
+    lies(t, Y, &call->ys);
+    lies(t, DY, &call->ys);
     if (k->plan && k->plan(device, call) != 0)
         return -1;
     t->scratch_bytes = k->scratch ? k->scratch(device, call) : 0;
@@ -330,15 +376,34 @@ static const sb_operation *operation_of(const sb_op_test *test, bool backward)
                          .reference = backward ? reference_backward : reference_forward,
                          .loss = backward ? loss : NULL,
                          .place = backward ? place : NULL,
-                         .lacks = lacks };
+                         .lacks = lacks,
+                         .concerns = concerns };
     return o;
+}
+
+/* The forward case and its gradient cases, as `c` comes. */
+static void add_cases(op_case c, const char *text)
+{
+    const sb_op_test *test = c.test;
+    sb_case_add(operation_of(test, false), c.options.timed, &c, sizeof c, "%s", text);
+    if (!test->backward || c.options.forward_only || c.options.in_place)
+        return;
+    c.backward = true;
+    sb_case_add(operation_of(test, true), c.options.timed, &c, sizeof c, "%s", text);
+    if (c.options.timed)
+        return;
+    c.add = ~0u;
+    sb_case_add(operation_of(test, true), false, &c, sizeof c, "%s added", text);
+    c.add = 1u << 1; /* dx[0] may lie over what dx[1] was made of */
+    if (sb_ops[test->op]->over[0] && gradient_wanted(&c, 0) && gradient_wanted(&c, 1))
+        sb_case_add(operation_of(test, true), false, &c, sizeof c, "%s, dx1 added", text);
 }
 
 void sb_op_case_add(const sb_op_test *test, const void *how, const sb_shape *xs, sb_op_options options,
                     const char *format, ...)
 {
     op_case c = { .test = test, .options = options };
-    char text[96];
+    char text[96], in_blocks[sizeof text + 24];
     va_list list;
     if (test->how_bytes > sizeof c.how)
         abort();
@@ -348,16 +413,9 @@ void sb_op_case_add(const sb_op_test *test, const void *how, const sb_shape *xs,
     va_start(list, format);
     vsnprintf(text, sizeof text, format, list);
     va_end(list);
-    sb_case_add(operation_of(test, false), options.timed, &c, sizeof c, "%s", text);
-    if (!test->backward || options.forward_only || options.in_place)
-        return;
-    c.backward = true;
-    sb_case_add(operation_of(test, true), options.timed, &c, sizeof c, "%s", text);
-    if (options.timed)
-        return;
-    c.add = ~0u;
-    sb_case_add(operation_of(test, true), false, &c, sizeof c, "%s added", text);
-    c.add = 1u << 1; /* dx[0] may lie over what dx[1] was made of */
-    if (sb_ops[test->op]->over[0] && gradient_wanted(&c, 0) && gradient_wanted(&c, 1))
-        sb_case_add(operation_of(test, true), false, &c, sizeof c, "%s, dx1 added", text);
+    add_cases(c, text);
+    for (c.came = 8; c.came <= 16 && test->op != SB_OP_REORDER; c.came *= 2) {
+        snprintf(in_blocks, sizeof in_blocks, "%s, blocks of %d", text, c.came);
+        add_cases(c, in_blocks);
+    }
 }

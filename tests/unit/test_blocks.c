@@ -376,7 +376,7 @@ static void test_refused(void **state)
 
 int main(void)
 {
-    if (sb_device_cpu(&plain, THREADS) != 0 || blocks_device(&blocks, THREADS) != 0) {
+    if (rows_device(&plain, THREADS) != 0 || blocks_device(&blocks, THREADS) != 0) {
         fprintf(stderr, "%s\n", sb_error());
         return 1;
     }
