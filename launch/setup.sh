@@ -65,6 +65,16 @@ fetch_openblas() {
     mv "$root"/build/openblas.new "$root"/build/openblas
 }
 
+# PyTorch of today from PyPI, for `./run bench --peer=pypi`. Its wheel wants NVIDIA's libraries even where there is no GPU.
+fetch_pytorch() {
+    [ ! -d "$root"/build/pytorch ] || return 0
+    rm -rf "$root"/build/pytorch.new
+    say "fetching PyTorch from PyPI, with what its wheel wants: about 3 GB, and 5 GB in $root/build/pytorch"
+    /usr/bin/python3 -m pip install -q --no-compile --no-cache-dir --root-user-action=ignore --target "$root"/build/pytorch.new torch torchvision >"$root"/build/pytorch.log 2>&1 ||
+        die "PyTorch cannot be had from PyPI ($root/build/pytorch.log says why); without --peer=pypi the peer is Debian's"
+    mv "$root"/build/pytorch.new "$root"/build/pytorch
+}
+
 # The demo's photographs, from Debian's archive, not installed; by one process at a time.
 fetch_photographs() {
     mkdir -p "$root"/data/demo

@@ -1,8 +1,9 @@
 #!/usr/bin/python3
-"""The peers of bench.py as workers (worker.h): `step SIDE BATCH f32|bf16 THREADS [ENCODER last|first]`: PyTorch's training step of the same
-network, ResNet-18 or one of timm's, loss and optimiser, channels last or first; `cache SIDE BATCH CHUNK last|first THREADS`: the same in f32 with the batch in chunks of views by a gradient cache
-(Gao et al. 2021), residual blocks checkpointed, channels last or first; `view TILE SIDE`: two views of torchvision's SimCLR chain of a PIL
-image, one thread; `loss SAMPLES WIDTH THREADS`: the denominators of DCL by the matrix of all pairs, and their gradient."""
+"""The peers of bench.py as workers (worker.h): `step SIDE BATCH f32|bf16 THREADS ENCODER last|first eager|compiled`: PyTorch's training step
+of the same network, a ResNet or one of timm's, loss and optimiser, channels last or first, the backbone by torch.compile or not; `cache SIDE
+BATCH CHUNK last|first THREADS`: ResNet-18's in f32 with the batch in chunks of views by a gradient cache (Gao et al. 2021), residual blocks
+checkpointed; `view TILE SIDE`: two views of torchvision's SimCLR chain of a PIL image, one thread; `loss SAMPLES WIDTH THREADS`: the
+denominators of DCL by the matrix of all pairs, and their gradient. `version`: PyTorch's, printed."""
 import sys
 import time
 from pathlib import Path
@@ -41,10 +42,11 @@ def of_timm(encoder, side):
 
 def network(encoder="resnet18", side=0):
     """The encoder, the projector and their optimiser, as step_tool's configuration has them."""
-    backbone, width = (torchvision.models.resnet18(), 512) if encoder == "resnet18" else (of_timm(encoder, side), None)
-    if width:
-        backbone.fc = torch.nn.Identity()
+    if encoder.startswith("resnet"):
+        backbone = getattr(torchvision.models, encoder)()
+        width, backbone.fc = backbone.fc.in_features, torch.nn.Identity()
     else:
+        backbone = of_timm(encoder, side)
         width = 1280 if encoder.startswith("mobilenet") else backbone.num_features
     linear, norm = torch.nn.Linear, torch.nn.BatchNorm1d
     projector = torch.nn.Sequential(linear(width, width, bias=False), norm(width), torch.nn.ReLU(inplace=True),
@@ -77,21 +79,36 @@ def dcl(batch):
     return of
 
 
-def step(side, batch, precision, threads, encoder="resnet18", layout="last"):
+def compiled(backbone, x):
+    """The backbone by torch.compile; as it is where that does not work (in PyTorch 1.13 there is none)."""
+    try:
+        made = torch.compile(backbone)
+        made(x).sum().backward()
+        return made
+    except Exception as error:  # noqa: BLE001, whatever it lacks
+        print(f"bench: torch.compile does not work here, eager is measured in its place: {str(error).splitlines()[0]}", file=sys.stderr)
+        return backbone
+
+
+def step(side, batch, precision, threads, encoder, layout, how):
     torch.set_num_threads(threads)
     torch.manual_seed(1)
-    if encoder != "resnet18":
+    if not encoder.startswith("resnet"):
         import timm  # noqa: F401, what it takes is not the step's
     base = memory("VmRSS")
     backbone, projector, optimiser = network(encoder, side)
     form = {"last": torch.channels_last, "first": torch.contiguous_format}[layout]
     backbone = backbone.to(memory_format=form)
     pixels, loss_of = random_pixels(2 * batch, side), dcl(batch)
+    forward = backbone
+    if how == "compiled":
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16"):
+            forward = compiled(backbone, normalise(pixels).contiguous(memory_format=form))
 
     def work():
         x = normalise(pixels).contiguous(memory_format=form)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16"):
-            features = backbone(x)
+            features = forward(x)
         loss = loss_of(projector(features.float()))
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -159,7 +176,9 @@ def loss(samples, width, threads):
     serve(work, base)
 
 
-if sys.argv[1] == "step":
+if sys.argv[1] == "version":
+    print(torch.__version__.split("+")[0])
+elif sys.argv[1] == "step":
     step(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], int(sys.argv[5]), *sys.argv[6:])
 elif sys.argv[1] == "cache":
     cache(*map(int, sys.argv[2:5]), sys.argv[5], int(sys.argv[6]))
