@@ -119,7 +119,7 @@ int sb_collection_create(sb_collection *c, const char *run_dir, int threads)
     *c = (sb_collection){ 0 };
     if (sb_settings_of_run(&c->config, run_dir, &c->config_text) != 0 ||
         sb_index_read(&c->index, run_dir, &c->config.data) != 0 ||
-        sb_walk_create(&c->walk, run_dir, &c->config, &c->index, threads) != 0)
+        sb_walk_create(&c->walk, run_dir, false, &c->config, &c->index, threads) != 0)
         return -1;
     c->width = sb_encoder_width(c->walk.encoder);
     c->mean = sb_zeroed((size_t)c->width, sizeof *c->mean, "the mean of features");

@@ -152,7 +152,7 @@ static int close_files(embed *e, bool whole)
     return rc;
 }
 
-int sb_embed(const char *run_dir, const char *data, char *const *assignments, int assignment_count,
+int sb_embed(const char *run_dir, bool best, const char *data, char *const *assignments, int assignment_count,
              int threads, const char *output)
 {
     char csv[PATH_MAX];
@@ -163,7 +163,7 @@ int sb_embed(const char *run_dir, const char *data, char *const *assignments, in
     embed e = { .npy_output = sb_outfile_look(output), .csv_output = sb_outfile_look(csv) };
     int rc = open_files(&e, run_dir, data, assignments, assignment_count);
     if (rc == 0)
-        rc = sb_walk_create(&e.walk, run_dir, &e.config, &e.index, threads);
+        rc = sb_walk_create(&e.walk, run_dir, best, &e.config, &e.index, threads);
     if (rc == 0 && write_all(&e) != 0)
         rc = sb_context("%s", output);
     if (close_files(&e, rc == 0) != 0)

@@ -4,11 +4,13 @@
 #ifndef SB_EVALUATOR_EMBED_H
 #define SB_EVALUATOR_EMBED_H
 
-/* The run's newest checkpoint with its running statistics (as the exported backbone), its configuration with
- * `assignments` over it. Tiles that cannot be decoded are left out with a note. Both files are renamed into
- * place when they are whole. Refused before anything is computed: an output that is a file of the run or of
- * the data set, and a FILE.csv that is there and that this function did not write. */
-int sb_embed(const char *run_dir, const char *data, char *const *assignments, int assignment_count,
+#include <stdbool.h>
+
+/* The run's newest checkpoint (best: its best one) with its running statistics (as the exported backbone),
+ * its configuration with `assignments` over it. Tiles that cannot be decoded are left out with a note. Both
+ * files are renamed into place when they are whole. Refused before anything is computed: an output that is a
+ * file of the run or of the data set, and a FILE.csv that is there and that this function did not write. */
+int sb_embed(const char *run_dir, bool best, const char *data, char *const *assignments, int assignment_count,
              int threads, const char *output);
 
 #endif

@@ -133,10 +133,10 @@ static sb_checkpoint_view view_of(const sb_encoder *e)
     };
 }
 
-int sb_encoder_load(sb_encoder *e, const char *run_dir, int64_t *step)
+int sb_encoder_load(sb_encoder *e, const char *run_dir, bool best, int64_t *step)
 {
     sb_checkpoint_view view = view_of(e);
-    int found = sb_checkpoint_load_latest(run_dir, &view);
+    int found = best ? sb_checkpoint_load_best(run_dir, &view) : sb_checkpoint_load_latest(run_dir, &view);
     if (found <= 0)
         return found;
     *step = view.step;

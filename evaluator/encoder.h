@@ -7,6 +7,7 @@
 #ifndef SB_EVALUATOR_ENCODER_H
 #define SB_EVALUATOR_ENCODER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,9 +20,9 @@ typedef struct sb_encoder sb_encoder;
 int sb_encoder_create(sb_encoder **out, sb_device *device, const sb_settings *config, int side);
 void sb_encoder_destroy(sb_encoder **encoder);
 
-/* Takes the weights and running statistics of the run's newest sound checkpoint; *step is its step. 1; 0:
- * there is none yet; -1. */
-int sb_encoder_load(sb_encoder *encoder, const char *run_dir, int64_t *step);
+/* Takes the weights and running statistics of the run's newest sound checkpoint, or of its best one; *step is
+ * its step. 1; 0: there is none yet; -1. */
+int sb_encoder_load(sb_encoder *encoder, const char *run_dir, bool best, int64_t *step);
 
 /* The same of the weights that the run was given (`init`). 1; 0: it was given none; -1. */
 int sb_encoder_load_given(sb_encoder *encoder, const char *run_dir);

@@ -143,7 +143,7 @@ static int measure_side(const sb_evaluation *e, int side, sb_measures *row)
         (sb_encoder_load_given(part.encoder, e->run_dir) != 1 ||
          measure(&part, &part.report.row[SB_ROW_GIVEN]) != 0))
         rc = -1;
-    if (rc == 0 && (sb_encoder_load(part.encoder, e->run_dir, &step) != 1 ||
+    if (rc == 0 && (sb_encoder_load(part.encoder, e->run_dir, false, &step) != 1 ||
                     measure(&part, &part.report.row[SB_ROW_TRAINED]) != 0))
         rc = -1;
     for (int i = 0; rc == 0 && i < SB_ROWS; i++)

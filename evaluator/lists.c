@@ -261,7 +261,7 @@ static int look_at(query *q, const list *l, const char *path, int threads)
                            .tile = l->collection.walk.tile,
                            .largest_pixels = (uint64_t)header.width * (uint64_t)header.height,
                            .largest_bytes = (uint64_t)header.bytes };
-    if (sb_walk_create(&q->walk, l->run_dir, &l->collection.config, &q->index, threads) != 0 ||
+    if (sb_walk_create(&q->walk, l->run_dir, false, &l->collection.config, &q->index, threads) != 0 ||
         sb_walk_gather(&q->walk, &q->walked) != 0)
         return -1;
     sb_collection_centre(&l->collection, q->walked.feature, q->walked.tiles);

@@ -10,21 +10,26 @@
 #include <unistd.h>
 
 #include "evaluator/attach.h"   /* sb_attach */
+#include "evaluator/best.h"     /* sb_best_* */
 #include "evaluator/embed.h"    /* sb_embed */
 #include "evaluator/evaluate.h" /* sb_evaluation_* */
+#include "evaluator/falling.h"  /* sb_falling_check */
 #include "evaluator/held.h"     /* sb_held_say */
 #include "evaluator/lists.h"    /* sb_list_* */
 #include "evaluator/pictures.h" /* sb_picture_* */
 #include "proto/error.h"        /* sb_fail, sb_note */
 #include "proto/program.h"      /* sb_program_* */
+#include "trainer/alarm.h"      /* sb_alarm_raise */
 #include "trainer/status.h"     /* sb_status_read */
 
 #define POLL_US 500000
-#define LIST_MAX 10000 /* lines: more make a picture too large */
+#define CHECKPOINT_POLLS 120 /* a minute: longer no trainer that lives writes one */
+#define LIST_MAX 10000       /* lines: more make a picture too large */
 
 typedef struct {
     const char *command, *run_dir, *data, *output;
     bool follow, pictures, kept; /* kept: evaluation.jsonl can be written */
+    bool best;                   /* of the checkpoints the best one, not the newest */
     bool accompany;              /* follow every evaluate.every-th snapshot alone, until the trainer ends */
     int threads;                 /* 0: chosen */
     int most;                    /* lines of a list */
@@ -73,11 +78,51 @@ static int evaluate_checkpoint(sb_evaluation *e, const arguments *a)
 {
     if (sb_evaluation_measure_given(e) != 0)
         return -1;
-    int rc = sb_encoder_load(e->encoder, a->run_dir, &e->report.step);
+    int rc = sb_encoder_load(e->encoder, a->run_dir, false, &e->report.step);
     if (rc == 0)
         return sb_fail("%s has no checkpoint yet, and no trainer that answers", a->run_dir);
     e->report.source = "checkpoint";
-    return rc == 1 && sb_evaluation_measure_sizes(e) == 0 ? conclude(e, NULL, a) : -1;
+    if (rc != 1 || sb_evaluation_measure_sizes(e) != 0 || conclude(e, NULL, a) != 0)
+        return -1;
+    if (a->kept && (sb_best_hold(e) < 0 || sb_best_settle(e) != 0))
+        sb_note("the best checkpoint stays what it was: %s", sb_error());
+    return 0;
+}
+
+/* The trainer writes it behind the snapshot. As sb_best_hold. */
+static int await_checkpoint(const sb_evaluation *e, const sb_attachment *live)
+{
+    const bool comes = e->report.step % e->config.trainer.checkpoint_every == 0;
+    for (int i = 0;; i++) {
+        const bool last = !comes || i == CHECKPOINT_POLLS || sb_attachment_ended(live);
+        const int held = sb_best_hold(e);
+        if (held != 0 || last)
+            return held;
+        usleep(POLL_US);
+    }
+}
+
+/* One snapshot of a live run. The evaluator that accompanies it keeps the best checkpoint, and raises an
+ * alarm. 0; SB_EXIT_ALARM: that is to stop the run; -1. */
+static int measure_snapshot(sb_evaluation *e, sb_attachment *live, const arguments *a)
+{
+    const bool judges = a->accompany && a->kept;
+    sb_alarm alarm;
+    int held = judges ? sb_best_hold(e) : 0;
+    if (conclude(e, live, a) != 0)
+        return -1;
+    if (!judges)
+        return 0;
+    if (held == 0)
+        held = await_checkpoint(e, live);
+    if (held < 0 || sb_best_settle(e) != 0)
+        sb_note("the best checkpoint stays what it was: %s", sb_error());
+    const int falls = sb_falling_check(e, &alarm);
+    if (falls <= 0)
+        return falls;
+    if (sb_alarm_raise(a->run_dir, &alarm) != 0)
+        return -1;
+    return e->config.trainer.on_alarm == SB_ALARM_STOP ? SB_EXIT_ALARM : 0;
 }
 
 /* The step from which on the next snapshot is measured. */
@@ -89,7 +134,7 @@ static int64_t due_after(const sb_evaluation *e, int64_t step, const arguments *
 }
 
 /* Every snapshot from now on, or one. due: the step from which on the next is measured. 0: done with the
- * trainer (it ended, or one was enough); -1. */
+ * trainer (it ended, or one was enough); SB_EXIT_ALARM; -1. */
 static int evaluate_live(sb_evaluation *e, sb_attachment *live, int64_t *due, const arguments *a)
 {
     for (;;) {
@@ -105,12 +150,11 @@ static int evaluate_live(sb_evaluation *e, sb_attachment *live, int64_t *due, co
             e->report.step = head->step;
             e->report.source = "snapshot";
             if (sb_evaluation_measure_given(e) != 0 ||
-                sb_encoder_set(e->encoder, weight, head->weight_floats, running, head->statistic_floats) !=
-                    0 ||
-                conclude(e, live, a) != 0)
+                sb_encoder_set(e->encoder, weight, head->weight_floats, running, head->statistic_floats) != 0)
                 return -1;
-            if (!a->follow)
-                return 0;
+            rc = measure_snapshot(e, live, a);
+            if (rc != 0 || !a->follow)
+                return rc;
         } else if (rc == 0 && ended) {
             return 0;
         } else {
@@ -196,13 +240,14 @@ static int whole(const char *text, int most, int *out)
     return errno || *end || end == text || value < 1 || value > most ? -1 : 0;
 }
 
-enum { KEY_FOLLOW = 0x100, KEY_NO_PICTURES, KEY_THREADS, KEY_FROM };
+enum { KEY_FOLLOW = 0x100, KEY_NO_PICTURES, KEY_THREADS, KEY_FROM, KEY_BEST };
 
 static error_t parse(int key, char *argument, struct argp_state *state)
 {
     arguments *a = state->input;
     switch (key) {
     case KEY_FOLLOW: a->follow = true; break;
+    case KEY_BEST: a->best = true; break;
     case KEY_NO_PICTURES: a->pictures = false; break;
     case KEY_THREADS:
         if (whole(argument, 1024, &a->threads) != 0)
@@ -254,6 +299,7 @@ int main(int argc, char **argv)
           0 },
         { "output", 'o', "FILE", 0,
           "embed: where the features go (.npy; a .csv of paths and tiles beside it)", 0 },
+        { "best", KEY_BEST, NULL, 0, "embed: with the best checkpoint, not the newest", 0 },
         { "most", 'n', "N", 0, "similar, outliers, duplicates: lines of the list (default: 20)", 0 },
         { "from", KEY_FROM, "COSINE", 0, "duplicates: the least cosine of a pair (default: 0.95)", 0 },
         { 0 },
@@ -266,7 +312,7 @@ int main(int argc, char **argv)
         .doc = "Measures the encoder of a run on held-out tiles, writes its features of any data set, or "
                "lists tiles by "
                "them. "
-               "Used by ./run.",
+               "Used by ./run.\vaccompany exits with 8 when an alarm is to stop the run.",
     };
     arguments a = { .pictures = true, .most = 20, .from = 0.95 };
     sb_program_begin("evaluator");
@@ -279,7 +325,7 @@ int main(int argc, char **argv)
         rc = evaluate(&a);
     else if (strcmp(a.command, "embed") == 0)
         rc = a.data && a.output
-                 ? sb_embed(a.run_dir, a.data, a.assignments, a.assignment_count, a.threads, a.output)
+                 ? sb_embed(a.run_dir, a.best, a.data, a.assignments, a.assignment_count, a.threads, a.output)
                  : sb_fail("embed needs DATA and -o FILE");
     else if (strcmp(a.command, "similar") == 0 || strcmp(a.command, "outliers") == 0 ||
              strcmp(a.command, "duplicates") == 0)

@@ -10,11 +10,12 @@
 #include "proto/error.h"
 #include "proto/memory.h"
 #include "proto/process.h"
+#include "trainer/checkpoint.h"
 
 #define NOTE_NS 10000000000ull
 
-int sb_walk_create(sb_walk *w, const char *run_dir, const sb_settings *config, const sb_index *index,
-                   int threads)
+int sb_walk_create(sb_walk *w, const char *run_dir, bool best, const sb_settings *config,
+                   const sb_index *index, int threads)
 {
     const int tile = config->data.tile, channels = config->data.channels,
               side = config->evaluate.size ? config->evaluate.size : config->data.view;
@@ -35,7 +36,9 @@ int sb_walk_create(sb_walk *w, const char *run_dir, const sb_settings *config, c
                             "the features of a batch");
     if (!w->pixels || !w->views || !w->features)
         return -1;
-    const int found = sb_encoder_load(w->encoder, run_dir, &w->step);
+    const int found = sb_encoder_load(w->encoder, run_dir, best, &w->step);
+    if (found == 0 && best)
+        return sb_checkpoint_fail_best(run_dir);
     return found == 0 ? sb_fail("%s has no checkpoint yet", run_dir) : found < 0 ? -1 : 0;
 }
 

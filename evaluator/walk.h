@@ -31,9 +31,11 @@ typedef struct {
 /* Takes `tiles` tiles and their features [tiles, width], as the backbone gives them. */
 typedef int (*sb_walk_taker)(void *context, const sb_tile *tile, int tiles, const float *features);
 
-/* config: the run's, or with other keys; keeps pointers. */
-int sb_walk_create(sb_walk *out, const char *run_dir, const sb_settings *config, const sb_index *index,
-                   int threads);
+/* config: the run's, or with other keys; keeps pointers. best: of its checkpoints the best one, not the
+ * newest.
+ */
+int sb_walk_create(sb_walk *out, const char *run_dir, bool best, const sb_settings *config,
+                   const sb_index *index, int threads);
 void sb_walk_free(sb_walk *walk);
 
 /* Every tile of the index, in its order. One that cannot be decoded is left out, each image with a note; none

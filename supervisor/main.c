@@ -197,6 +197,9 @@ static int print_past(const char *run_dir, sb_status *status, bool known)
         printf("%s: finished, %s\n", run_dir, when);
     else if (strcmp(status->phase, "failed") == 0)
         printf("%s: failed, %s: %s\n", run_dir, when, status->reason);
+    else if (strcmp(status->phase, "stopped") == 0 && status->reason[0])
+        printf("%s: stopped, %s, by an alarm: %s (docs/alarms.md); go on with: ./run resume %s\n", run_dir,
+               when, status->reason, run_dir);
     else if (strcmp(status->phase, "stopped") == 0)
         printf("%s: stopped, %s; go on with: ./run resume %s\n", run_dir, when, run_dir);
     else {
@@ -319,8 +322,8 @@ int main(int argc, char **argv)
         .args_doc = "supervise RUN\nstop [RUN]\nscale [RUN] loaders=N\nstatus [RUN]\nfind [RUN]",
         .doc = "Supervises a run, and asks the supervisor of one. Used by ./run.\vWithout RUN it is the run "
                "that was used last, wherever it lies; one that lives comes first. find with RUN counts as "
-               "use.\n\nsupervise exits with 0 when the run is finished, 130 when it was stopped, 1 when it "
-               "has failed.",
+               "use.\n\nsupervise exits with 0 when the run is finished, 130 when it was stopped, 8 when an "
+               "alarm has stopped it, 1 when it has failed.",
     };
     arguments a = { .self = argv[0] };
     sb_program_begin("supervisor");

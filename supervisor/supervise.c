@@ -36,6 +36,7 @@
 #include "supervisor/deaths.h"
 #include "supervisor/log.h"
 #include "supervisor/screen.h"
+#include "trainer/alarm.h"
 #include "trainer/keys.h"
 #include "trainer/status.h"
 
@@ -52,11 +53,11 @@
 #define END_MS 1000                     /* that the last lines wait for room on the screen */
 #define TAKEN_MAX (64 << 10)            /* bytes of one program between two looks at all else */
 
-/* Exit codes of programs (trainer/main.c, augment/main.c, loader/main.c). */
-enum { CANNOT_GO_ON = 1, SAVED = 3, TRAINER_GONE = 4, RESIZED = 5, NO_ROOM = 7 };
+/* Exit codes of programs (trainer/main.c, augment/main.c, loader/main.c, evaluator/main.c). */
+enum { CANNOT_GO_ON = 1, SAVED = 3, TRAINER_GONE = 4, RESIZED = 5, NO_ROOM = 7, ALARM = SB_EXIT_ALARM };
 
 typedef enum { RUNS, STOPS, ENDS } sb_phase; /* STOPS: the trainer was asked; ENDS: all were */
-typedef enum { FINISHED, STOPPED, STOPPED_AT_ONCE, FAILED } sb_outcome;
+typedef enum { FINISHED, STOPPED, STOPPED_AT_ONCE, ALARMED, FAILED } sb_outcome;
 
 typedef struct {
     const char *run_dir, *programs;
@@ -72,6 +73,7 @@ typedef struct {
     sb_phase phase;
     sb_outcome outcome;
     bool evaluates;                     /* evaluate.every */
+    bool alarmed;                       /* an alarm stops it, and nobody else did before */
     bool saved;                         /* by the trainer, at its end */
     char lost[512];                     /* how else a trainer ended that was to save; "": it did not run */
     int64_t progress;                   /* measure_progress at its last */
@@ -155,7 +157,7 @@ static void stop(supervisor *s, bool at_once)
         end_all(s, STOPPED_AT_ONCE);
         s->kill_at = sb_now();
     } else if (s->phase == RUNS && s->children[SB_TRAINER].pid == 0) { /* it waits for its next start */
-        end_all(s, STOPPED);
+        end_all(s, s->alarmed ? ALARMED : STOPPED);
     } else if (s->phase == RUNS) {
         s->phase = STOPS;
         s->say_at = sb_now() + SILENT_NS;
@@ -256,16 +258,17 @@ static void start(supervisor *s, sb_child *c)
 /* how: the end of a sentence. */
 static void on_trainer_end(supervisor *s, sb_child *c, const sb_end *end, const char *how)
 {
-    s->saved = end->code == SAVED || end->code == RESIZED;
+    s->saved = end->code == SAVED || end->code == RESIZED || end->code == ALARM;
+    s->alarmed = s->alarmed || (end->code == ALARM && s->phase == RUNS);
     snprintf(s->lost, sizeof s->lost, "%s", how);
     if (end->code == 0)
         end_all(s, FINISHED);
-    else if (end->code == SAVED)
-        end_all(s, STOPPED);
+    else if (end->code == SAVED || end->code == ALARM)
+        end_all(s, s->alarmed ? ALARMED : STOPPED);
     else if (end->code == CANNOT_GO_ON && s->phase != ENDS)
         fail(s, c, "cannot go on");
     else if (s->phase == STOPS)
-        end_all(s, STOPPED);
+        end_all(s, s->alarmed ? ALARMED : STOPPED);
     else if (end->code == RESIZED && s->phase == RUNS) {
         s->began = measure_progress(s); /* what it needs from now on it never had */
         start(s, c);
@@ -275,13 +278,19 @@ static void on_trainer_end(supervisor *s, sb_child *c, const sb_end *end, const 
         retry(s, c, how);
 }
 
-/* The run goes on without it, whatever it was. how: the end of a sentence. */
+/* Unless it has raised an alarm that stops the run, that goes on without it, whatever it was. how: the end of
+ * a sentence. */
 static void on_evaluator_end(supervisor *s, sb_child *c, const sb_end *end, const char *how)
 {
     char line[SB_LOG_LINE];
     c->used = false;
     if (end->code == 0 || s->phase != RUNS)
         return;
+    if (end->code == ALARM) {
+        s->alarmed = true;
+        stop(s, false);
+        return;
+    }
     snprintf(line, sizeof line,
              "smallbatch supervisor: the evaluator %s; the run goes on without (./run evaluate)", how);
     sb_log_add(log_of(s, c), line);
@@ -661,8 +670,14 @@ static void describe_end(const supervisor *s, const sb_status *status, char out[
         snprintf(out, SB_REQUEST_MAX, SB_REQUEST_DONE "it had just finished: %s/backbone.safetensors",
                  s->run_dir);
         break;
+    case ALARMED:
     case STOPPED:
-        if (s->saved)
+        if (s->saved && s->outcome == ALARMED)
+            snprintf(out, SB_REQUEST_MAX,
+                     SB_REQUEST_DONE "stopped by an alarm (%s at step %" PRId64 ") after step %" PRId64
+                                     ", saved; what to do: docs/alarms.md; go on with: ./run resume %s",
+                     status->alarm.name, status->alarm.step, status->step, s->run_dir);
+        else if (s->saved)
             snprintf(out, SB_REQUEST_MAX,
                      SB_REQUEST_DONE "stopped after step %" PRId64 ", saved; go on with: ./run resume %s",
                      status->step, s->run_dir);
@@ -696,11 +711,16 @@ static void say_finished(supervisor *s)
 /* status.json, where the trainer could not write it, or knows less. */
 static void correct_status(supervisor *s, sb_status *status)
 {
-    static const char *const phases[] = {
-        [FINISHED] = "finished", [STOPPED] = "stopped", [STOPPED_AT_ONCE] = "stopped", [FAILED] = "failed"
-    };
-    if (s->outcome != FAILED && strcmp(status->phase, phases[s->outcome]) == 0)
+    static const char *const phases[] = { [FINISHED] = "finished",
+                                          [STOPPED] = "stopped",
+                                          [STOPPED_AT_ONCE] = "stopped",
+                                          [ALARMED] = "stopped",
+                                          [FAILED] = "failed" };
+    if (s->outcome != FAILED && s->outcome != ALARMED && strcmp(status->phase, phases[s->outcome]) == 0)
         return;
+    if (s->outcome == ALARMED)
+        snprintf(s->reason, sizeof s->reason, "%s at step %" PRId64 ": %s", status->alarm.name,
+                 status->alarm.step, status->alarm.what);
     snprintf(status->phase, sizeof status->phase, "%s", phases[s->outcome]);
     snprintf(status->reason, sizeof status->reason, "%s", s->reason);
     sb_text_clean(status->reason);
@@ -733,11 +753,14 @@ static int conclude(supervisor *s)
     close(s->listener);
     for (int i = 0; i < s->stop_count; i++)
         sb_request_answer(s->stops[i], "%s", answer);
-    if (s->outcome == STOPPED || s->outcome == STOPPED_AT_ONCE)
+    if (s->outcome == STOPPED || s->outcome == STOPPED_AT_ONCE || s->outcome == ALARMED)
         sb_screen_say(&s->screen, false, "%s", answer + strlen(SB_REQUEST_DONE));
     if (s->outcome == FINISHED)
         say_finished(s);
-    return s->outcome == FINISHED ? EXIT_SUCCESS : s->outcome == FAILED ? EXIT_FAILURE : SB_EXIT_STOPPED;
+    return s->outcome == FINISHED  ? EXIT_SUCCESS
+           : s->outcome == FAILED  ? EXIT_FAILURE
+           : s->outcome == ALARMED ? SB_EXIT_ALARM
+                                   : SB_EXIT_STOPPED;
 }
 
 int sb_supervise(const char *run_dir, const char *programs, int *ready)

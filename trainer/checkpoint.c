@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <math.h>
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "kernels/share/codes.h"
@@ -20,6 +22,9 @@
 #include "trainer/safetensors.h"
 
 #define GIVEN "given.safetensors"
+#define BEST "checkpoints/best.safetensors"
+#define HELD "checkpoints/held.safetensors"
+#define LEFT "checkpoints/left"
 #define CODES ".codes"
 #define MAXIMA ".maxima"
 
@@ -428,4 +433,119 @@ int sb_checkpoint_load_given(const char *run_dir, const sb_checkpoint_view *v)
     if (access(path, F_OK) != 0)
         return errno == ENOENT ? 0 : sb_fail_errno("%s", path);
     return load(path, &network) == 0 ? 1 : -1;
+}
+
+/* ---- the best one --------------------------------------------------------------------------------------- */
+
+static int copy(const char *from, const char *to)
+{
+    char piece[1 << 16];
+    sb_new_file file;
+    ssize_t got = -1;
+    const int fd = open(from, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return sb_fail_errno("opening %s", from);
+    int rc = sb_new_file_begin(&file, to);
+    if (rc == 0) {
+        while (rc == 0 && (got = read(fd, piece, sizeof piece)) > 0)
+            rc = sb_new_file_write(&file, piece, (size_t)got);
+        if (rc == 0 && got < 0)
+            rc = sb_fail_errno("reading %s", from);
+        if (sb_new_file_end(&file, rc == 0) != 0)
+            rc = -1;
+    }
+    close(fd);
+    return rc;
+}
+
+/* A second name for the file; where the file system has no such thing, a copy. 1; 0: there is no file; -1. */
+static int name_again(const char *from, const char *to)
+{
+    if (unlink(to) != 0 && errno != ENOENT)
+        return sb_fail_errno("removing %s", to);
+    if (link(from, to) == 0)
+        return 1;
+    if (errno == ENOENT)
+        return 0;
+    return errno == EPERM || errno == EOPNOTSUPP || errno == ENOSYS || errno == EMLINK
+               ? (copy(from, to) == 0 ? 1 : -1)
+               : sb_fail_errno("naming %s %s", from, to);
+}
+
+int sb_checkpoint_best(const char *run_dir, char *path, int64_t *step, char **config_text)
+{
+    if (sb_rundir_path(path, run_dir, BEST) != 0)
+        return -1;
+    if (access(path, F_OK) != 0)
+        return errno == ENOENT ? 0 : sb_fail_errno("%s", path);
+    return read_head(path, step, config_text) == 0 ? 1 : -1;
+}
+
+int sb_checkpoint_load_best(const char *run_dir, sb_checkpoint_view *v)
+{
+    char path[PATH_MAX];
+    if (sb_rundir_path(path, run_dir, BEST) != 0)
+        return -1;
+    if (access(path, F_OK) != 0)
+        return errno == ENOENT ? 0 : sb_fail_errno("%s", path);
+    return load(path, v) == 0 ? 1 : -1;
+}
+
+int sb_checkpoint_fail_best(const char *run_dir)
+{
+    return sb_fail(
+        "%s has no best checkpoint: evaluations choose it (evaluate.every, ./run evaluate), of steps "
+        "that have one",
+        run_dir);
+}
+
+int sb_checkpoint_hold(const char *run_dir, int64_t step)
+{
+    char from[PATH_MAX], to[PATH_MAX];
+    return path_of(from, run_dir, step) != 0 || sb_rundir_path(to, run_dir, HELD) != 0 ? -1
+                                                                                       : name_again(from, to);
+}
+
+int sb_checkpoint_let_go(const char *run_dir)
+{
+    char held[PATH_MAX];
+    if (sb_rundir_path(held, run_dir, HELD) != 0)
+        return -1;
+    return unlink(held) == 0 || errno == ENOENT ? 0 : sb_fail_errno("removing %s", held);
+}
+
+int sb_checkpoint_keep_best(const char *run_dir)
+{
+    char held[PATH_MAX], best[PATH_MAX];
+    if (sb_rundir_path(held, run_dir, HELD) != 0 || sb_rundir_path(best, run_dir, BEST) != 0)
+        return -1;
+    if (rename(held, best) != 0)
+        return errno == ENOENT ? 0 : sb_fail_errno("renaming %s", held);
+    return sb_checkpoint_let_go(run_dir) == 0 ? 1 : -1; /* two names of one file: rename has left both */
+}
+
+int sb_checkpoint_go_back(const char *run_dir, int64_t step)
+{
+    char from[PATH_MAX], to[PATH_MAX];
+    int64_t *steps;
+    int left = 0, rc = 0;
+    if (sb_rundir_path(from, run_dir, BEST) != 0 || path_of(to, run_dir, step) != 0)
+        return -1;
+    const int named = access(to, F_OK) == 0 ? 1 : name_again(from, to);
+    if (named <= 0)
+        return named < 0 ? -1 : sb_fail("%s is gone", from);
+    const int count = list_steps(run_dir, &steps);
+    if (count < 0)
+        return -1;
+    if (count > 0 && steps[0] > step &&
+        (sb_rundir_path(to, run_dir, LEFT) != 0 || (mkdir(to, 0777) != 0 && errno != EEXIST)))
+        rc = sb_fail_errno("making directory %s", to);
+    for (int i = 0; rc == 0 && i < count && steps[i] > step; i++, left++)
+        if (path_of(from, run_dir, steps[i]) != 0 ||
+            sb_rundir_path(to, run_dir, LEFT "/step-%09" PRId64 ".safetensors", steps[i]) != 0)
+            rc = -1;
+        else if (rename(from, to) != 0)
+            rc = sb_fail_errno("renaming %s to %s", from, to);
+    free(steps);
+    return rc == 0 ? left : -1;
 }

@@ -50,6 +50,24 @@ int sb_checkpoint_load_latest(const char *run_dir, sb_checkpoint_view *view);
 /* Path of the newest sound checkpoint (PATH_MAX bytes), and its step. 1, 0, -1. */
 int sb_checkpoint_latest(const char *run_dir, char *path, int64_t *step);
 
+/* RUN/checkpoints/best.safetensors, which an evaluator keeps: one of the others, under a second name, so that
+ * it outlives them. Its path (PATH_MAX bytes), its step, and its configuration as sb_checkpoint_begun has it
+ * (NULL: not wanted). 1; 0: there is none; -1. load: as sb_checkpoint_load_given. */
+int sb_checkpoint_best(const char *run_dir, char *path, int64_t *step, char **config_text);
+int sb_checkpoint_load_best(const char *run_dir, sb_checkpoint_view *view);
+int sb_checkpoint_fail_best(const char *run_dir); /* why there may be none; -1 */
+
+/* One process at a time holds the checkpoint of a step: it stays there, whoever removes it, until it is let
+ * go, or kept as the best one. hold: 1; 0: there is no such checkpoint, and none is held; -1. keep: 1; 0:
+ * none was held; -1. */
+int sb_checkpoint_hold(const char *run_dir, int64_t step);
+int sb_checkpoint_keep_best(const char *run_dir);
+int sb_checkpoint_let_go(const char *run_dir);
+
+/* Makes the best checkpoint, which is of this step, the newest: later ones go to RUN/checkpoints/left.
+ * Returns how many, or -1. */
+int sb_checkpoint_go_back(const char *run_dir, int64_t step);
+
 /* How far the run is, and the configuration that it came there with (malloc'ed, the caller frees; NULL: none
  * is kept): of the newest sound checkpoint, or of given.safetensors, which is step 0. 1; 0: nothing has
  * begun, and *step is 0; -1, also where there are checkpoints and none is sound. */

@@ -14,13 +14,14 @@
 #define SB_COLLAPSE_LOOKS 3
 #define SB_COLLAPSE_DEVIATION 0.1
 
+/* Of rows [rows, width], which are overwritten. 0; -1: it takes and frees memory for the singular values. */
+int sb_collapse_measure(float *rows, int count, int width, double *deviation, double *rank);
+
 typedef struct {
-    double deviation, rank; /* of the last look */
-    int low;                /* looks in a row below the bound */
+    int low; /* looks in a row below the bound */
 } sb_collapse;
 
-/* Takes a look at rows [rows, width], which are overwritten. 1: this look makes it a collapse; 0; -1. It
- * takes and frees memory for the singular values. */
-int sb_collapse_look(sb_collapse *collapse, float *rows, int count, int width);
+/* Takes a look. Whether it makes it a collapse, which is so once until one is over. */
+bool sb_collapse_look(sb_collapse *collapse, double deviation);
 
 #endif

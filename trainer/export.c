@@ -97,16 +97,17 @@ static int name_backbone(sb_store *out, const char *run_dir)
     return rc;
 }
 
-int sb_export_backbone(const char *run_dir, const char *out)
+int sb_export_backbone(const char *run_dir, bool best, const char *out)
 {
     char path[PATH_MAX];
     sb_store backbone;
     int64_t step;
-    int found = sb_checkpoint_latest(run_dir, path, &step);
+    int found = best ? sb_checkpoint_best(run_dir, path, &step, NULL)
+                     : sb_checkpoint_latest(run_dir, path, &step);
     if (found < 0)
         return -1;
     if (found == 0)
-        return sb_fail("%s has no checkpoint yet", run_dir);
+        return best ? sb_checkpoint_fail_best(run_dir) : sb_fail("%s has no checkpoint yet", run_dir);
     source *s = sb_zeroed(1, sizeof *s, "what passes from one file to another");
     if (!s)
         return -1;

@@ -60,7 +60,7 @@ int sb_finish(const char *run_dir, int64_t steps)
 {
     char path[PATH_MAX];
     if (sb_rundir_path(path, run_dir, "backbone.safetensors") != 0 ||
-        (!has_backbone(path, steps) && sb_export_backbone(run_dir, path) != 0))
+        (!has_backbone(path, steps) && sb_export_backbone(run_dir, false, path) != 0))
         return -1;
     return finish_status(run_dir, steps);
 }

@@ -58,8 +58,9 @@ static const sb_key trainer_keys[] = {
     SB_KEY_INT(sb_trainer_keys, leak_every, "50", 0, 1 << 30,
                "steps between looks at whether replicas learn who shares a norm with whom; 0: none",
                .apart = true),
-    SB_KEY_CHOICE(sb_trainer_keys, on_collapse, "warn", "warn|stop",
-                  "when all embeddings have become one: go on with a warning, or end the run", .apart = true),
+    SB_KEY_CHOICE(sb_trainer_keys, on_alarm, "note", "note|stop",
+                  "when something goes wrong (docs/alarms.md): say so and go on, or save and end the run",
+                  .apart = true),
 };
 
 const sb_key_table sb_start_table = SB_KEY_TABLE("", NULL, sb_start_keys, start_keys),

@@ -5,7 +5,7 @@
 
 #include "proto/config.h"
 
-typedef enum { SB_COLLAPSE_WARN, SB_COLLAPSE_STOP } sb_on_collapse;
+typedef enum { SB_ALARM_NOTE, SB_ALARM_STOP } sb_on_alarm;
 
 #define SB_REPLICAS_MAX 32
 
@@ -56,7 +56,7 @@ typedef struct {
     int checkpoint_every, checkpoint_keep;
     int look_every; /* steps; 0: never (collapse.h) */
     int leak_every; /* steps; 0: never (leak.h) */
-    sb_on_collapse on_collapse;
+    sb_on_alarm on_alarm;
 } sb_trainer_keys;
 
 extern const sb_key_table sb_start_table, sb_continue_table, sb_run_table, sb_trainer_table;

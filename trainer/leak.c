@@ -3,10 +3,10 @@
 
 #include <math.h>
 
-bool sb_leak_look(sb_leak *l, double loss, double regrouped)
+bool sb_leak_look(sb_leak *l, double loss, double gap)
 {
     double squares = 0, size = 0;
-    l->gaps[l->looks % SB_LEAK_LOOKS] = regrouped - loss;
+    l->gaps[l->looks % SB_LEAK_LOOKS] = gap;
     l->losses[l->looks % SB_LEAK_LOOKS] = loss;
     l->looks++;
     const int count = l->looks < SB_LEAK_LOOKS ? l->looks : SB_LEAK_LOOKS;

@@ -23,8 +23,8 @@ typedef struct {
     bool leaks;
 } sb_leak;
 
-/* Takes a look: the loss of a batch, and that with other groups; numbers. Whether this look makes it a leak,
- * which it does once. */
-bool sb_leak_look(sb_leak *leak, double loss, double regrouped);
+/* Takes a look: the loss of a step, and by how much it is higher with other groups; numbers. Whether this
+ * look makes it a leak, which it does once. */
+bool sb_leak_look(sb_leak *leak, double loss, double gap);
 
 #endif

@@ -46,6 +46,7 @@ struct arguments {
     int rest_count;
     char *targets[SB_VIEWS_MAX];
     int target_count;
+    bool best;
 };
 
 /* Makes runs/DATE-TIME-RECIPE, with a number where that is taken. */
@@ -185,7 +186,10 @@ static int say_time(const arguments *a)
     return 0;
 }
 
-static int resume(const arguments *a) { return sb_resume(a->rest[0], a->rest + 1, a->rest_count - 1); }
+static int resume(const arguments *a)
+{
+    return sb_resume(a->rest[0], a->best, a->rest + 1, a->rest_count - 1);
+}
 
 static int train(const arguments *a)
 {
@@ -204,7 +208,8 @@ static int export(const arguments *a)
     const sb_outfile out = sb_outfile_look(a->output);
     if (sb_outfile_check(&out) != 0 || sb_outfile_check_run(&out, a->rest[0]) != 0)
         return -1;
-    return sb_export_backbone(a->rest[0], a->output) == 0 ? sb_export_show(a->rest[0], a->output) : -1;
+    return sb_export_backbone(a->rest[0], a->best, a->output) == 0 ? sb_export_show(a->rest[0], a->output)
+                                                                   : -1;
 }
 
 static int keys(const arguments *a) { return sb_settings_document(a->rest_count > 0 ? a->rest[0] : NULL); }
@@ -243,7 +248,17 @@ static const command *command_of(const char *name)
     return NULL;
 }
 
-enum { KEY_RECIPE = 0x100, KEY_TARGET, KEY_ARRAYS, KEY_PLACES, KEY_IMAGES, KEY_GUIDES, KEY_STEP, KEY_MEMORY };
+enum {
+    KEY_RECIPE = 0x100,
+    KEY_TARGET,
+    KEY_ARRAYS,
+    KEY_PLACES,
+    KEY_IMAGES,
+    KEY_GUIDES,
+    KEY_STEP,
+    KEY_MEMORY,
+    KEY_BEST
+};
 
 /* A whole number of an option. */
 static long long number(struct argp_state *state, const char *option, const char *text, long long least,
@@ -279,6 +294,7 @@ static error_t parse(int key, char *argument, struct argp_state *state)
             argp_error(state, "--target: at most %d", SB_VIEWS_MAX);
         a->targets[a->target_count++] = argument;
         break;
+    case KEY_BEST: a->best = true; break;
     case KEY_ARRAYS: a->arrays = argument; break;
     case KEY_PLACES: a->places = argument; break;
     case KEY_IMAGES: a->images = argument; break;
@@ -318,6 +334,8 @@ int main(int argc, char **argv)
           0 },
         { "target", KEY_TARGET, "FILE", 0,
           "loss: the target network's embeddings, once for each view; else the views' own", 0 },
+        { "best", KEY_BEST, NULL, 0,
+          "export: of the best checkpoint, not the newest. resume: from that; later ones are set aside", 0 },
         { "arrays", KEY_ARRAYS, "FOLDER", 0,
           "loss: NAME.npy of what the method has of its own (predictor, prototypes, queues); else as it "
           "begins",
@@ -347,8 +365,8 @@ int main(int argc, char **argv)
             "Prepares, trains and exports a run. Used by ./run.\v"
             "train exits with 0 when the run is finished, 3 when it was asked to stop and has saved its "
             "last finished step, 5 when it has saved it because its views have another size from the next "
-            "step on, and is to be started again; 7 when it cannot begin for lack of memory alone; 1 when it "
-            "cannot go on.\n\n"
+            "step on, and is to be started again; 7 when it cannot begin for lack of memory alone; 8 when an "
+            "alarm has stopped it, and it has saved; 1 when it cannot go on.\n\n"
             "resume makes a run ready for train: it applies keys and checks the configuration. It exits with "
             "6 when the run is finished; 1 when it cannot go on so.\n\n"
             "loss prints a method's loss of embeddings from files, f32 [N, d] a view, and writes into the "

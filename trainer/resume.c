@@ -16,6 +16,7 @@
 #include "trainer/checkpoint.h"
 #include "trainer/finish.h"
 #include "trainer/planner.h"
+#include "trainer/status.h"
 #include "trainer/train.h"
 
 #define CONFIG_MAX ((size_t)1 << 20)
@@ -182,17 +183,20 @@ static int read_keys(resume *r, char *const *assignments, int count)
     return count == 0 || settled ? 0 : sb_planner_settle(&r->settings, &r->new);
 }
 
-static int open_run(resume *r, const char *run_dir, char *const *assignments, int count)
+static int open_run(resume *r, const char *run_dir, bool best, char *const *assignments, int count)
 {
     char path[PATH_MAX], *text = NULL;
     *r = (resume){ .run_dir = run_dir };
     sb_config_init(&r->reached);
     sb_config_init(&r->old);
     sb_config_init(&r->new);
-    const int begun = sb_checkpoint_begun(run_dir, &r->step, &text);
+    const int begun = best ? sb_checkpoint_best(run_dir, path, &r->step, &text)
+                           : sb_checkpoint_begun(run_dir, &r->step, &text);
     r->begun = begun > 0;
     r->known = text && text[0] != '\0';
-    int rc = begun < 0 ? -1 : sb_rundir_path(path, run_dir, "index.bin");
+    int rc = begun < 0            ? -1
+             : best && begun == 0 ? sb_checkpoint_fail_best(run_dir)
+                                  : sb_rundir_path(path, run_dir, "index.bin");
     if (rc == 0)
         r->indexed = access(path, F_OK) == 0;
     if (rc == 0 && r->known)
@@ -226,7 +230,7 @@ static int check_steps(const resume *r)
 int sb_resume_check(const char *run_dir, int64_t *step)
 {
     resume r;
-    int rc = open_run(&r, run_dir, NULL, 0);
+    int rc = open_run(&r, run_dir, false, NULL, 0);
     if (rc == 0)
         rc = refuse_result(&r);
     if (rc == 0)
@@ -349,6 +353,28 @@ static int apply(resume *r, const sb_config_change *changes, int count)
     return say_edited(r, changes, count);
 }
 
+/* Why it had ended, where that was an alarm. */
+static void say_alarm(const char *run_dir)
+{
+    sb_status s;
+    if (sb_status_read(run_dir, &s) == 0 && strcmp(s.phase, "stopped") == 0 && s.reason[0])
+        printf("%s was stopped by an alarm, %s. It goes on; it is raised again where this ends and comes "
+               "back\n",
+               run_dir, s.reason);
+}
+
+static int go_back(const resume *r)
+{
+    const int left = sb_checkpoint_go_back(r->run_dir, r->step);
+    if (left < 0)
+        return -1;
+    printf("it goes on from the best checkpoint, step %" PRId64, r->step);
+    if (left > 0)
+        printf("; %d later one%s in %s/checkpoints/left", left, left == 1 ? " is" : "s are", r->run_dir);
+    printf("\n");
+    return 0;
+}
+
 static int finish(const resume *r)
 {
     const int64_t steps = r->settings.trainer.steps;
@@ -362,7 +388,7 @@ static int finish(const resume *r)
     return SB_RESUME_FINISHED;
 }
 
-int sb_resume(const char *run_dir, char *const *assignments, int count)
+int sb_resume(const char *run_dir, bool best, char *const *assignments, int count)
 {
     resume r = { 0 };
     sb_config_change *changes = NULL;
@@ -373,13 +399,17 @@ int sb_resume(const char *run_dir, char *const *assignments, int count)
     const int lock = sb_rundir_lock(run_dir, "trainer.lock");
     if (lock < 0)
         return -1;
-    int rc = open_run(&r, run_dir, assignments, count);
+    int rc = open_run(&r, run_dir, best, assignments, count);
     if (rc == 0)
         rc = changed = sb_config_changes(&r.old, &r.new, sb_tables, &changes);
     if (rc >= 0)
         rc = apply(&r, changes, changed);
+    if (rc == 0 && best)
+        rc = go_back(&r);
     if (rc == 0)
         rc = finish(&r);
+    if (rc == 0)
+        say_alarm(run_dir);
     sb_config_changes_free(changes, changed < 0 ? 0 : changed);
     close_run(&r);
     close(lock);

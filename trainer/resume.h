@@ -28,8 +28,9 @@ int sb_resume_check(const char *run_dir, int64_t *step);
 
 /* ./run resume: applies KEY=VALUEs to config.yaml and says what changed, or names what cannot change and
  * leaves the run as it is. The data have to be there: all of the files where data.path changes, else some. 0;
- * FINISHED: nothing is left to do but to write what a run ends with, and that is written; -1. */
+ * FINISHED: nothing is left to do but to write what a run ends with, and that is written; -1. best: the run
+ * goes back to its best checkpoint, and those after it are set aside. */
 enum { SB_RESUME_FINISHED = 6 };
-int sb_resume(const char *run_dir, char *const *assignments, int count);
+int sb_resume(const char *run_dir, bool best, char *const *assignments, int count);
 
 #endif

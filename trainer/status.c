@@ -74,6 +74,8 @@ int sb_status_read(const char *run_dir, sb_status *s)
     sb_text_clean(s->phase);
     sb_text_clean(s->bottleneck);
     json_decref(root);
+    if (sb_alarm_last(run_dir, &s->alarm) != 0)
+        return -1;
     return sound ? 0
                  : sb_fail("%s: step %lld of %lld, %d loaders, %lld files quarantined: these are no counts",
                            path, (long long)step, (long long)steps, s->loaders, (long long)quarantined);
@@ -91,17 +93,19 @@ static void write_eta(double seconds, char *out, size_t bytes)
 
 int sb_status_line(const sb_status *s, char *out, size_t bytes)
 {
-    char eta[32] = "";
+    char eta[32] = "", alarm[80] = "";
     const bool trains = strcmp(s->phase, "training") == 0;
     if (trains)
         write_eta(s->eta_s, eta, sizeof eta);
+    if (s->alarm.name[0])
+        snprintf(alarm, sizeof alarm, "  alarm: %s at step %" PRId64, s->alarm.name, s->alarm.step);
     int used = s->images_per_second == 0 && s->step < s->steps && trains
-                   ? snprintf(out, bytes, "step %" PRId64 "/%" PRId64 "  the first batch is being made",
-                              s->step, s->steps)
+                   ? snprintf(out, bytes, "step %" PRId64 "/%" PRId64 "%s  the first batch is being made",
+                              s->step, s->steps, alarm)
                    : snprintf(out, bytes,
                               "step %" PRId64 "/%" PRId64
-                              "  loss %.4f  %.1f images/s%s  waited %.0f %%  slowest: %s",
-                              s->step, s->steps, s->loss, s->images_per_second, eta, 100 * s->waited,
+                              "%s  loss %.4f  %.1f images/s%s  waited %.0f %%  slowest: %s",
+                              s->step, s->steps, alarm, s->loss, s->images_per_second, eta, 100 * s->waited,
                               s->bottleneck);
     if (used > 0 && (size_t)used < bytes && s->quarantined > 0)
         used += snprintf(out + used, bytes - (size_t)used, "  quarantined: %" PRIu32, s->quarantined);

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "loader/keys.h"
+#include "trainer/alarm.h"
 
 typedef struct {
     int64_t step, steps;
@@ -16,15 +17,19 @@ typedef struct {
     int loaders, loaders_most;  /* now; for how many the memory was planned to do, 0: unknown */
     uint32_t quarantined, away; /* images: out for good; that cannot be read now */
     char phase[32];             /* training, finished, stopped, failed */
-    char reason[512];           /* of a failure; "": none is known */
+    char reason[512];           /* of a failure, or the alarm that stopped it; "": none is known */
+    sb_alarm_past alarm;        /* the last one, which alarms.jsonl has */
 } sb_status;
 
 /* Renames status.json into place. Not synced: it is written every second and only says how things stand. */
 int sb_status_write(const char *run_dir, const sb_status *status);
+
+/* With the last alarm. */
 int sb_status_read(const char *run_dir, sb_status *status);
 
 /* "step 120/240  loss 1.2340  85.1 images/s  ETA 0:42  waited 3 %  slowest: train". Without an ETA where it
- * does not train. */
+ * does not train; the last alarm, if there was one, behind the steps: what is last is left out of a narrow
+ * window. */
 int sb_status_line(const sb_status *status, char *out, size_t bytes);
 
 /* A line of metrics.jsonl: the step, and what collapse.h and leak.h saw where they looked in this step. */

@@ -23,13 +23,12 @@
 #include "proto/ring.h"         /* sb_ring_* */
 #include "proto/rundir.h"       /* sb_rundir_* */
 #include "trainer/checkpoint.h" /* sb_checkpoint_* */
-#include "trainer/collapse.h"   /* sb_collapse_look */
+#include "trainer/collapse.h"   /* sb_collapse_measure */
 #include "trainer/control.h"    /* sb_control_* */
 #include "trainer/export.h"     /* sb_export_backbone */
 #include "trainer/finish.h"     /* sb_finish */
 #include "trainer/guides.h"     /* sb_guides_* */
 #include "trainer/images.h"     /* sb_images_* */
-#include "trainer/leak.h"       /* sb_leak_look */
 #include "trainer/init.h"       /* sb_init_take */
 #include "trainer/precision.h"  /* sb_precision_* */
 #include "trainer/publish.h"    /* sb_publish_* */
@@ -40,6 +39,7 @@
 #include "trainer/status.h"     /* sb_status, sb_metrics_* */
 #include "trainer/step/step.h"  /* sb_step_* */
 #include "trainer/teacher.h"    /* sb_teacher_take */
+#include "trainer/watch.h"      /* sb_watch_* */
 
 #define POLL_MS 20
 
@@ -63,9 +63,9 @@ typedef struct {
     uint64_t waited_ns, begun_ns, recent_ns;
     uint32_t epoch; /* of the batch in work */
     bool again;     /* its supervisor has started another before it, which trained */
-    sb_collapse collapse;
-    sb_leak leak;
-    double leak_gap; /* of the step in work; NAN: it is not looked at */
+    sb_watch watch;
+    double deviation, rank; /* of the embeddings at the last look */
+    double leak_gap;        /* of the step in work; NAN: it is not looked at */
     sb_publisher publisher;
     sb_memory_limits may; /* before this process took any */
     sb_shares_loaders loaders;
@@ -291,12 +291,14 @@ static int restore(train *t)
         sb_note("resuming after step %" PRId64, t->number);
     if ((found ? sb_step_weights_changed(t->step) : sb_step_begin(t->step)) != 0)
         return -1;
-    if (sb_log_truncate(t->run_dir, "metrics.jsonl", t->number) != 0)
-        return -1;
-    return sb_log_truncate(t->run_dir, "evaluation.jsonl", t->number);
+    static const char *const logs[] = { "metrics.jsonl", "evaluation.jsonl", "alarms.jsonl" };
+    for (size_t i = 0; i < sizeof logs / sizeof *logs; i++)
+        if (sb_log_truncate(t->run_dir, logs[i], t->number) != 0)
+            return -1;
+    return sb_watch_begin(&t->watch, &t->config, t->run_dir);
 }
 
-/* ---- collapse ------------------------------------------------------------------------------------------ */
+/* ---- alarms -------------------------------------------------------------------------------------------- */
 
 /* Whether the step that was finished last is one after which the embeddings are looked at. */
 static bool looks(const train *t)
@@ -305,8 +307,7 @@ static bool looks(const train *t)
     return every > 0 && t->config.trainer.batch > 1 && t->number % every == 0;
 }
 
-/* Looks at the embeddings of the step that was finished last. A collapse is said once, and fails where it is
- * to. */
+/* Looks at the embeddings of the step that was finished last. */
 static int look(train *t)
 {
     int width, batch = t->config.trainer.batch;
@@ -316,19 +317,18 @@ static int look(train *t)
                         (size_t)rows * (size_t)width * sizeof(float), SB_TO_HOST) != 0 ||
         t->device->wait(t->device, SB_STREAM_COMPUTE) != 0)
         return -1;
-    int collapsed = sb_collapse_look(&t->collapse, t->embeddings, rows, width);
-    if (collapsed != 1)
-        return collapsed;
-    sb_fail(
-        "step %" PRId64
-        ": the embeddings have collapsed: of %d samples they deviate by %.3f where 1 is even, "
-        "their rank is %.1f. Lower optimiser.lr, raise optimiser.warmup or trainer.batch, or take another "
-        "method (./run methods)",
-        t->number, rows, t->collapse.deviation, t->collapse.rank);
-    if (t->config.trainer.on_collapse == SB_COLLAPSE_STOP)
-        return -1;
-    sb_note("%s", sb_error());
-    return 0;
+    return sb_collapse_measure(t->embeddings, rows, width, &t->deviation, &t->rank);
+}
+
+/* Raises what the step that was finished last gives reason for. 1: the run is to stop; 0; -1. */
+static int raise_alarms(train *t, const sb_step_metrics *m)
+{
+    sb_alarm alarms[SB_WATCH_ALARMS];
+    const int count = sb_watch_step(&t->watch, m, alarms);
+    for (int i = 0; i < count; i++)
+        if (sb_alarm_raise(t->run_dir, &alarms[i]) != 0)
+            return -1;
+    return count > 0 && t->config.trainer.on_alarm == SB_ALARM_STOP;
 }
 
 /* ---- the loop ------------------------------------------------------------------------------------------ */
@@ -354,6 +354,7 @@ static double steps_left(const train *t)
     return sb_view_area(views, count, t->number, steps) / step;
 }
 
+/* 1: an alarm is to stop the run; 0; -1. */
 static int report(train *t, double loss, double lr, bool skipped, uint64_t step_ns)
 {
     const sb_step_scale *scale = sb_step_scale_of(t->step);
@@ -380,8 +381,8 @@ static int report(train *t, double loss, double lr, bool skipped, uint64_t step_
                           .scale = scale ? (double)scale->factor : 0,
                           .skipped = skipped,
                           .looked = looks(t),
-                          .deviation = t->collapse.deviation,
-                          .rank = t->collapse.rank,
+                          .deviation = t->deviation,
+                          .rank = t->rank,
                           .leak = t->leak_gap };
     for (int i = 0; i < t->config.data.guide_count; i++) {
         const sb_guide_key *g = &t->config.data.guides[i];
@@ -394,7 +395,7 @@ static int report(train *t, double loss, double lr, bool skipped, uint64_t step_
     if (sb_metrics_append(t->run_dir, &m) != 0)
         return -1;
     sb_control_progress(t->control, next_sample(t), s, t->waited_ns, total);
-    return 0;
+    return raise_alarms(t, &m);
 }
 
 /* The first batch's loss with other groups of views in a norm; NAN where this step has no look at it. 0; 1:
@@ -406,20 +407,6 @@ static int regroup(train *t, const sb_step_source *source, double *loss)
     return every > 0 && (t->number + 1) % every == 0 && sb_step_regroups(t->step)
                ? sb_step_regrouped(t->step, t->number, source, loss)
                : 0;
-}
-
-/* A leak is said once. */
-static void look_for_leak(train *t, double loss, double regrouped)
-{
-    t->leak_gap = regrouped - loss;
-    if (!isfinite(t->leak_gap) || !sb_leak_look(&t->leak, loss, regrouped))
-        return;
-    sb_note(
-        "step %" PRId64
-        ": the loss leans on which views share a norm: it is %.4g, and %.4g with the later views in other "
-        "replicas. What is learnt is who is together, not the images. trainer.replicas=1 permutes the views, "
-        "encoder.norm=group normalises each view by itself",
-        t->number + 1, t->leak.loss, t->leak.loss + t->leak.gap);
 }
 
 /* The gradient of a step, over its batches, and the mean of their losses. The slots of the last batch are
@@ -440,7 +427,7 @@ static int compute(train *t, const sb_step_source *source, double *loss)
             return rc;
         t->epoch = meta_of(t, 0)->epoch;
         if (t->part == 0)
-            look_for_leak(t, one, regrouped);
+            t->leak_gap = regrouped - one;
         *loss += one / parts;
         if (t->part == parts - 1)
             break;
@@ -468,9 +455,9 @@ static sb_train_end run_steps(train *t)
         .context = t, .fetch = fetch, .places = say_places, .images = number_images, .guide = say_guide
     };
     int64_t saved = t->number;
-    int rc = 0;
+    int rc = 0, alarmed = 0;
     t->begun_ns = sb_now();
-    for (bool first = true; t->number < t->until; first = false) {
+    for (bool first = true; t->number < t->until && !alarmed; first = false) {
         uint64_t begin = sb_now();
         double loss, lr = sb_schedule_lr(&t->config.optimiser, &t->config.trainer, t->number);
         rc = compute(t, &source, &loss);
@@ -496,7 +483,8 @@ static sb_train_end run_steps(train *t)
             t->begun_ns = end;
             t->waited_ns = 0;
         }
-        if (report(t, loss, lr, skipped, end - begin) != 0)
+        alarmed = report(t, loss, lr, skipped, end - begin);
+        if (alarmed < 0)
             return SB_TRAIN_FAILED;
         if (t->number % t->config.trainer.checkpoint_every == 0 || t->number == t->config.trainer.steps) {
             if (save(t) != 0)
@@ -510,6 +498,8 @@ static sb_train_end run_steps(train *t)
         return SB_TRAIN_FAILED;
     if (t->number == t->config.trainer.steps)
         return SB_TRAIN_FINISHED;
+    if (alarmed)
+        return SB_TRAIN_ALARM;
     if (rc == 1 || sb_stop_requested())
         return SB_TRAIN_STOPPED;
     sb_note("step %" PRId64 " of %" PRId64
@@ -768,7 +758,7 @@ static int finish(train *t)
     char backbone[PATH_MAX];
     if (sb_rundir_path(backbone, t->run_dir, "backbone.safetensors") != 0)
         return -1;
-    return sb_export_backbone(t->run_dir, backbone);
+    return sb_export_backbone(t->run_dir, false, backbone);
 }
 
 sb_train_end sb_train(const char *run_dir)
@@ -785,10 +775,10 @@ sb_train_end sb_train(const char *run_dir)
         if (end == SB_TRAIN_FINISHED && finish(&t) != 0)
             end = SB_TRAIN_FAILED;
     }
-    sb_control_stop(&t.control, end == SB_TRAIN_FINISHED  ? "finished"
-                                : end == SB_TRAIN_STOPPED ? "stopped"
-                                : end == SB_TRAIN_RESIZED ? "training"
-                                                          : "failed");
+    sb_control_stop(&t.control, end == SB_TRAIN_FINISHED                           ? "finished"
+                                : end == SB_TRAIN_STOPPED || end == SB_TRAIN_ALARM ? "stopped"
+                                : end == SB_TRAIN_RESIZED                          ? "training"
+                                                                                   : "failed");
     teardown(&t);
     return end;
 }

@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include "proto/layout.h"
+#include "trainer/alarm.h"
 #include "trainer/configuration.h"
 
 typedef enum {
@@ -12,14 +13,16 @@ typedef enum {
     SB_TRAIN_FINISHED = 0,
     SB_TRAIN_STOPPED = 3,
     SB_TRAIN_RESIZED = 5,
-    SB_TRAIN_NO_ROOM = 7
+    SB_TRAIN_NO_ROOM = 7,
+    SB_TRAIN_ALARM = SB_EXIT_ALARM
 } sb_train_end;
 
 /* Trains the run from its newest checkpoint (or the start) to the end. FAILED: sb_error says why; it is so,
  * too, where config.yaml is of another run than the checkpoint, or ends before it (resume.h). STOPPED: the
  * last finished step is saved. RESIZED: it is, too, and from the next step on the views have other sizes: to
  * be called again, in a new process, which has memory and rings for those. NO_ROOM: before it began, for lack
- * of memory alone, which sb_error names; with less of it in use by others it would have. */
+ * of memory alone, which sb_error names; with less of it in use by others it would have. ALARM: as STOPPED,
+ * because of an alarm (trainer.on_alarm). */
 sb_train_end sb_train(const char *run_dir);
 
 /* How many bytes a run of this configuration takes: memory of the device that it would use, and shared memory

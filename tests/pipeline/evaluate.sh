@@ -131,13 +131,32 @@ stopped_trainer() {
 accompanied() {
     local run evaluators=()
     held 8 accompanied run_small accompanied "${steps[@]}" evaluate.every=2 loader.timeout=$DEADLINE && pause loader accompanied && go_on trainer accompanied &&
-        wait_snapshots accompanied 1 && pkill -KILL -f "sb_evaluator accompany $work/accompanied" && until_true "what is said of its evaluator" said_of_evaluator &&
+        wait_snapshots accompanied 1 && until_true "its best checkpoint" [ -e "$work/accompanied/checkpoints/best.safetensors" ] &&
+        pkill -KILL -f "sb_evaluator accompany $work/accompanied" && until_true "what is said of its evaluator" said_of_evaluator &&
         go_on loader accompanied && wait $run
 }
 said_of_evaluator() { grep -q "the evaluator .*; the run goes on without" "$work/accompanied/log/evaluator.log"; }
 not_the_first() {
     grep -q "^  untrained " "$work/accompanied/log/evaluator.log" && [ "$(lines "$work/accompanied/evaluation.jsonl")" = 1 ] &&
         grep -qE '^\{"step":(8|12),"source":"snapshot"' "$work/accompanied/evaluation.jsonl"
+}
+
+# Of the run that measured itself once: that step's checkpoint outlives the others, and can be named.
+best_is_kept() {
+    local step
+    step=$(grep -oE '^\{"step":(8|12)' "$work/accompanied/evaluation.jsonl" | grep -oE '[0-9]+$') && ls "$work/accompanied/checkpoints" &&
+        [ ! -e "$work/accompanied/checkpoints/step-0000000$(printf %02d "$step").safetensors" ] && names_step "$work/accompanied/checkpoints/best.safetensors" "$step" &&
+        ./run export "$work/accompanied" --best -o "$work/best.safetensors" && names_step "$work/best.safetensors" "$step" &&
+        ./run embed "$work/accompanied" "$work/tiles" --best -o "$work/best.npy" data.view=64
+}
+names_step() { head -c 100000 "$1" | grep -aoE '"smallbatch.step":"[0-9]+"' | grep -q "\"$2\"$"; }
+# A copy of it goes back there; trained again, the rest of the way is the same.
+back_to_best() {
+    cp -r "$work/accompanied" "$work/back" && within ./run resume "$work/back" --best >"$work/went" 2>&1
+    local status=$?
+    cat "$work/went"
+    [ $status -eq 0 ] && grep -qE "it goes on from the best checkpoint, step (8|12); 3 later ones are in $work/back/checkpoints/left" "$work/went" && same_end back &&
+        [ "$(lines "$work/back/metrics.jsonl")" = 24 ]
 }
 
 # Without a name it is the run that was used last.
@@ -174,13 +193,15 @@ ok "  the snapshots with embeddings" with_embeddings pestered
 ok "a run measures itself, and goes on without its evaluator" accompanied
 ok "  the same weights" same_end accompanied
 ok "  one snapshot, not the first, in the log and in the evaluator's own" not_the_first
+make_tiles
+ok "  its checkpoint is the best one, and outlives the others" best_is_kept
+ok "  the run goes back to it" back_to_best
 ok "an evaluator's trainer dies and comes back" orphaned
 ok "  the same weights" same_end orphaned
 ok "  a log of snapshots and the last checkpoint" sound_log orphaned snapshot checkpoint
 ok "its trainer is stopped: the newest checkpoint is evaluated" stopped_trainer
 ok "  a log of that" sound_log paused checkpoint
 ok "  the same weights" same_end paused
-make_tiles
 ok "without a name it is the run used last" used_last
 ok "features of a folder are torchvision's" same_features reference
 ok "  no file is left half written" bash -c "! ls $work/*.part"

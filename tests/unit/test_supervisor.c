@@ -27,10 +27,14 @@
 #include "supervisor/restarts.h"
 #include "supervisor/screen.h"
 #include "supervisor/supervise.h"
+#include "trainer/alarm.h"
 
 #define DEADLINE_NS UINT64_C(60000000000)
 #define LIVES "while :; do sleep 0.02; done\n"
 #define SHOWS "printf '\\001\\0\\0\\0\\0\\0\\0\\0' >&$SB_ALIVE\n"
+#define SAVED_STATUS                                                                                      \
+    "{\"phase\":\"stopped\",\"step\":7,\"steps\":9,\"loss\":1.0,\"images_per_second\":1.0,\"eta_s\":1.0," \
+    "\"waited\":0.0,\"bottleneck\":\"train\",\"loaders\":2,\"quarantined\":0}"
 #define SAVES                                                                                              \
     "trap 'echo \"{\\\"phase\\\":\\\"stopped\\\",\\\"step\\\":7,\\\"steps\\\":9,\\\"loss\\\":1.0,"         \
     "\\\"images_per_second\\\":1.0,\\\"eta_s\\\":1.0,\\\"waited\\\":0.0,\\\"bottleneck\\\":\\\"train\\\"," \
@@ -531,6 +535,42 @@ static void test_stops(void **state)
     assert_int_equal(living("trainer.starts") + living("augment.starts") + living("loader.starts"), 0);
 }
 
+static void raise_alarm(const char *name)
+{
+    const sb_alarm alarm = { .name = name, .step = 7, .what = "it went wrong", .advice = "Rest" };
+    assert_int_equal(sb_alarm_raise(run_dir, &alarm), 0);
+}
+
+/* The trainer has saved because of an alarm. */
+static void test_alarm(void **state)
+{
+    (void)state;
+    raise_alarm("spike");
+    script("trainer", SHOWS "echo '" SAVED_STATUS "' >\"$run/status.json\"; exit 8\n");
+    launch(NULL);
+    assert_int_equal(ended(), SB_EXIT_ALARM);
+    assert_int_equal(lines_of("trainer.starts"), 1);
+    assert_non_null(strstr(text_of("screen"), "stopped by an alarm (spike at step 7) after step 7, saved"));
+    assert_non_null(strstr(text_of("status.json"), "\"reason\": \"spike at step 7: it went wrong\""));
+}
+
+/* The evaluator has raised one: the trainer is asked to save. Evaluators that end otherwise stop nothing. */
+static void test_alarm_of_evaluator(void **state)
+{
+    (void)state;
+    char path[PATH_MAX];
+    assert_int_equal(sb_rundir_path(path, run_dir, "config.yaml"), 0);
+    assert_int_equal(sb_file_replace(path, "evaluate:\n  every: 1\n", 21), 0);
+    raise_alarm("falling");
+    script("evaluator", "while [ ! -s \"$run/loader.starts\" ]; do sleep 0.02; done; exit 8\n");
+    launch(NULL);
+    assert_int_equal(ended(), SB_EXIT_ALARM);
+    assert_int_equal(lines_of("evaluator.starts"), 1);
+    assert_non_null(strstr(text_of("screen"), "stopped by an alarm (falling at step 7) after step 7, saved"));
+    assert_non_null(strstr(text_of("status.json"), "\"reason\": \"falling at step 7: it went wrong\""));
+    assert_int_equal(living("trainer.starts") + living("augment.starts") + living("loader.starts"), 0);
+}
+
 static void test_stop_and_scale(void **state)
 {
     (void)state;
@@ -892,6 +932,8 @@ int main(void)
         RUN(test_room_for_augment),
         RUN(test_stop_without_room),
         RUN(test_stops),
+        RUN(test_alarm),
+        RUN(test_alarm_of_evaluator),
         RUN(test_stop_and_scale),
         RUN(test_stop_in_pause),
         RUN(test_stop_now),
