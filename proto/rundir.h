@@ -6,6 +6,8 @@
  *     given.safetensors        with `init`: the network as it was given, before the first step
  *     metrics.jsonl            one object a step        evaluation.jsonl  one object an evaluation
  *     status.json              now (renamed into place once a second)
+ *     findings.json            what the last evaluation found of single tiles
+ *     report.html              what all of these say, to people
  *     checkpoints/step-N.safetensors, backbone.safetensors
  *     features/, lists/        features of the data set's tiles, and what was found with them
  *     log/PROGRAM.log, ipc/ (sockets, 0700; request.h says whether the run is alive), lock, pictures *.png
