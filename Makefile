@@ -71,6 +71,9 @@ $(BUILD)/%.o: %.c
 	@echo "  CC $<"
 	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
 
+# The report's page is in the program (evaluator/page.c).
+$(BUILD)/evaluator/page.o: $(wildcard evaluator/page/*)
+
 $(BUILD)/sb_%: $(BUILD)/%/main.o $(ARCHIVES)
 	@echo "  LD $@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@

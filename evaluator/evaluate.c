@@ -102,6 +102,7 @@ static void free_features(sb_evaluation *e)
 void sb_evaluation_free(sb_evaluation *e)
 {
     free_features(e);
+    sb_gallery_free_sample(&e->sample);
     free(e->config_text);
     sb_device_close(&e->device);
     sb_index_free(&e->index);

@@ -14,6 +14,7 @@ typedef struct {
     sb_index index;
     sb_device *device;
     sb_gallery gallery;
+    sb_gallery_sample sample; /* of the training part; taken when findings.h first needs it */
     sb_encoder *encoder;
     float *features; /* [tiles * (1 + distorted), width] of the last weights: clean tiles, then views; rows of
                         length 1 */

@@ -40,7 +40,7 @@ typedef struct {
     int tile, side, channels;
     void *scratch;
     uint8_t *pixels;
-    const char *name;  /* of the tiles, in a note */
+    const char *name;  /* of the tiles, in a note; NULL: none is made */
     uint32_t unusable; /* the last image that cannot be decoded: its other tiles are not tried */
 } camera;
 
@@ -67,7 +67,7 @@ static void camera_free(camera *c)
     free(c->pixels);
 }
 
-/* 1: the tile is in c->pixels; 0: it cannot be decoded, which is noted; -1. */
+/* 1: the tile is in c->pixels; 0: it cannot be decoded, which is noted where the tiles have a name; -1. */
 static int take(camera *c, const sb_tile *tile)
 {
     const sb_image *image = &c->index->images[tile->image];
@@ -78,7 +78,7 @@ static int take(camera *c, const sb_tile *tile)
     uint64_t read_ns = 0, decode_ns = 0;
     const int bad = sb_decoder_tile(c->decoder, &source, tile->left, tile->top, c->tile, c->pixels, &read_ns,
                                     &decode_ns);
-    if (bad > 0)
+    if (bad > 0 && c->name)
         sb_note("%s %s left out: %s", c->name, bad == SB_DECODE_TILE ? "tile" : "tiles", sb_error());
     if (bad > 0 && bad != SB_DECODE_TILE)
         c->unusable = image->file;
@@ -154,9 +154,9 @@ static int take_held(sb_gallery *g, camera *c, const sb_gallery *of, int most)
     return 0;
 }
 
-/* ---- labelled tiles of the training part ------------------------------------------------------------------ */
+/* ---- tiles of the training part --------------------------------------------------------------------------- */
 
-static sb_tile learnt_tile(const sb_index *index, uint32_t i, int64_t number)
+static sb_tile training_tile(const sb_index *index, uint32_t i, int64_t number)
 {
     const sb_image *image = &index->images[i];
     const int columns = sb_image_columns(image, index->tile);
@@ -165,48 +165,63 @@ static sb_tile learnt_tile(const sb_index *index, uint32_t i, int64_t number)
                                       image->train.top + (int)(number / columns) * index->tile };
 }
 
-static int64_t learnt_of(const sb_image *image)
+/* How many tiles of an image are meant. */
+typedef int64_t (*count_of)(const sb_image *image);
+static int64_t all_of(const sb_image *image) { return image->tiles; }
+static int64_t labelled_of(const sb_image *image) { return image->label == UINT32_MAX ? 0 : image->tiles; }
+
+static int64_t count_all(const sb_index *index, count_of tiles_of)
 {
-    return image->label == UINT32_MAX ? 0 : (int64_t)image->tiles;
+    int64_t total = 0;
+    for (uint32_t i = 0; i < index->count; i++)
+        total += tiles_of(&index->images[i]);
+    return total;
 }
 
-/* Of all of them `most`, spread evenly, into g->learnt_tile. Returns how many; -1. */
-static int choose_learnt(sb_gallery *g, const sb_index *index, int most)
+/* Of all of them `most`, spread evenly, malloc'ed. Returns how many; -1. */
+static int choose(const sb_index *index, count_of tiles_of, int most, sb_tile **out)
 {
-    int64_t total = 0, before = 0;
-    for (uint32_t i = 0; i < index->count; i++)
-        total += learnt_of(&index->images[i]);
-    const int64_t count = total < most ? total : most;
-    g->learnt_tile = sb_grown(NULL, (size_t)count, sizeof *g->learnt_tile, "the labelled tiles");
-    if (!g->learnt_tile)
+    const int64_t total = count_all(index, tiles_of), count = total < most ? total : most;
+    *out = sb_grown(NULL, (size_t)count, sizeof **out, "the tiles of the training part");
+    if (!*out)
         return -1;
     uint32_t image = 0;
+    int64_t before = 0;
     for (int64_t k = 0; k < count; k++) {
         const int64_t at = total / count * k + total % count * k / count;
-        for (; at - before >= learnt_of(&index->images[image]); image++)
-            before += learnt_of(&index->images[image]);
-        g->learnt_tile[k] = learnt_tile(index, image, at - before);
+        for (; at - before >= tiles_of(&index->images[image]); image++)
+            before += tiles_of(&index->images[image]);
+        (*out)[k] = training_tile(index, image, at - before);
     }
     return (int)count;
 }
 
-static int take_learnt(sb_gallery *g, camera *c, int most)
+/* Clean views of `wanted` tiles, malloc'ed, of which those stay, in front, that can be decoded. Returns how
+ * many; -1. */
+static int view_all(camera *c, const char *name, int wanted, sb_tile *tile, uint8_t **out)
 {
-    const size_t bytes = (size_t)g->side * (size_t)g->side * (size_t)g->channels;
-    const int wanted = choose_learnt(g, c->index, most);
-    g->learnt_view = wanted < 0 ? NULL : sb_zeroed((size_t)wanted, bytes, "the views of labelled tiles");
-    int rc = g->learnt_view ? 0 : -1;
-    c->name = "labelled";
+    const size_t bytes = (size_t)c->side * (size_t)c->side * (size_t)c->channels;
+    int rc = 0, taken = 0;
+    *out = sb_zeroed((size_t)wanted, bytes, "the views of the training part");
+    c->name = name;
     c->unusable = UINT32_MAX;
-    for (int i = 0; rc >= 0 && i < wanted; i++) {
-        rc = take(c, &g->learnt_tile[i]);
+    for (int i = 0; *out && rc >= 0 && i < wanted; i++) {
+        rc = take(c, &tile[i]);
         if (rc != 1)
             continue;
-        g->learnt_tile[g->learnt] = g->learnt_tile[i];
-        rc = show(c, g->learnt_view + (size_t)g->learnt * bytes, NULL, 0, i);
-        g->learnt++;
+        tile[taken] = tile[i];
+        rc = show(c, *out + (size_t)taken * bytes, NULL, 0, i);
+        taken++;
     }
-    return rc < 0 ? -1 : 0;
+    return !*out || rc < 0 ? -1 : taken;
+}
+
+static int take_learnt(sb_gallery *g, camera *c, int most)
+{
+    const int wanted = choose(c->index, labelled_of, most, &g->learnt_tile);
+    const int taken = wanted < 0 ? -1 : view_all(c, "labelled", wanted, g->learnt_tile, &g->learnt_view);
+    g->learnt = taken < 0 ? 0 : taken;
+    return taken < 0 ? -1 : 0;
 }
 
 static int smaller(int a, size_t b) { return (size_t)a < b ? a : (int)b; }
@@ -240,4 +255,31 @@ void sb_gallery_free(sb_gallery *g)
     free(g->learnt_tile);
     free(g->learnt_view);
     *g = (sb_gallery){ 0 };
+}
+
+int sb_gallery_take_sample(sb_gallery_sample *s, const sb_gallery *g, sb_device *device,
+                           const sb_index *index, const sb_settings *config, int most)
+{
+    camera c;
+    *s = (sb_gallery_sample){ .of = count_all(index, all_of) };
+    int taken = camera_create(&c, device, index, config, g->side);
+    if (taken == 0)
+        taken = choose(
+            index, all_of,
+            smaller(most, GALLERY_BYTES / ((size_t)g->side * (size_t)g->side * (size_t)g->channels)),
+            &s->tile);
+    if (taken >= 0)
+        taken = view_all(&c, NULL, taken, s->tile, &s->view);
+    camera_free(&c);
+    s->tiles = taken < 0 ? 0 : taken;
+    if (taken < 0)
+        sb_gallery_free_sample(s);
+    return taken < 0 ? -1 : 0;
+}
+
+void sb_gallery_free_sample(sb_gallery_sample *s)
+{
+    free(s->tile);
+    free(s->view);
+    *s = (sb_gallery_sample){ 0 };
 }

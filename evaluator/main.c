@@ -14,8 +14,10 @@
 #include "evaluator/embed.h"    /* sb_embed */
 #include "evaluator/evaluate.h" /* sb_evaluation_* */
 #include "evaluator/falling.h"  /* sb_falling_check */
+#include "evaluator/findings.h" /* sb_findings_* */
 #include "evaluator/held.h"     /* sb_held_say */
 #include "evaluator/lists.h"    /* sb_list_* */
+#include "evaluator/page.h"     /* sb_page_write */
 #include "evaluator/pictures.h" /* sb_picture_* */
 #include "proto/error.h"        /* sb_fail, sb_note */
 #include "proto/program.h"      /* sb_program_* */
@@ -28,12 +30,14 @@
 
 typedef struct {
     const char *command, *run_dir, *data, *output;
-    bool follow, pictures, kept; /* kept: evaluation.jsonl can be written */
-    bool best;                   /* of the checkpoints the best one, not the newest */
-    bool accompany;              /* follow every evaluate.every-th snapshot alone, until the trainer ends */
-    int threads;                 /* 0: chosen */
-    int most;                    /* lines of a list */
-    double from;                 /* the least cosine of a pair */
+    const char *runs[SB_PAGE_RUNS]; /* of a report, run_dir the first */
+    int run_count;
+    bool follow, pictures, report, kept; /* kept: evaluation.jsonl can be written */
+    bool best;                           /* of the checkpoints the best one, not the newest */
+    bool accompany; /* follow every evaluate.every-th snapshot alone, until the trainer ends */
+    int threads;    /* 0: chosen */
+    int most;       /* lines of a list */
+    double from;    /* the least cosine of a pair */
     char **assignments;
     int assignment_count;
 } arguments;
@@ -50,6 +54,26 @@ static bool training(const char *run_dir)
 {
     sb_status status;
     return sb_status_read(run_dir, &status) == 0 && strcmp(status.phase, "training") == 0;
+}
+
+/* What the network saw, if that is not drawn yet: a report goes without it. */
+static void draw_contact(const char *run_dir)
+{
+    if (!sb_picture_has_contact(run_dir) && sb_picture_contact(run_dir) != 0)
+        sb_note("%s: there is no picture of what the network saw", sb_error());
+}
+
+/* What is found of single tiles, and all that the run says of itself, as a page. An evaluation does not fail
+ * with it. */
+static void write_report(sb_evaluation *e, const arguments *a)
+{
+    char verdict[SB_PAGE_VERDICT];
+    draw_contact(a->run_dir);
+    if (sb_findings_write(e) != 0 || sb_page_write(&a->run_dir, 1, NULL, verdict) != 0)
+        sb_note("%s: the report was not written", sb_error());
+    else
+        printf("%s\n%s/report.html\n", verdict, a->run_dir);
+    fflush(stdout);
 }
 
 /* live: whose embeddings are measured as well, NULL none. One that has just attached has none yet: it looks
@@ -71,7 +95,11 @@ static int conclude(sb_evaluation *e, sb_attachment *live, const arguments *a)
         printf("%s\n", line);
         fflush(stdout);
     }
-    return a->pictures ? sb_pictures(e) : 0;
+    if (a->pictures && sb_pictures(e) != 0)
+        return -1;
+    if (a->report)
+        write_report(e, a);
+    return 0;
 }
 
 static int evaluate_checkpoint(sb_evaluation *e, const arguments *a)
@@ -191,6 +219,10 @@ static void look_at_run(arguments *a)
         sb_note("%s: no pictures are drawn", sb_error());
         a->pictures = false;
     }
+    if (a->report && sb_findings_check(a->run_dir) != 0) {
+        sb_note("%s: no report is written", sb_error());
+        a->report = false;
+    }
 }
 
 /* Behind a live trainer, unless a supervisor has said how far behind it is already. Chooses how many threads
@@ -231,6 +263,27 @@ static int list_tiles(arguments *a)
                                                : sb_list_duplicates(a->run_dir, a->most, a->from, a->threads);
 }
 
+/* Where what the network saw is not drawn yet there is first a report without: an image on which a decoder
+ * dies takes that alone. */
+static int report(const arguments *a)
+{
+    char verdict[SB_PAGE_VERDICT];
+    int rc = sb_page_write(a->runs, a->run_count, a->output, verdict);
+    if (rc == 0 && a->run_count == 1 && !sb_picture_has_contact(a->run_dir)) {
+        draw_contact(a->run_dir);
+        rc = sb_page_write(a->runs, 1, a->output, verdict);
+    }
+    if (rc != 0)
+        return -1;
+    if (a->run_count == 1)
+        printf("%s\n", verdict);
+    if (a->output)
+        printf("%s\n", a->output);
+    else
+        printf("%s/report.html\n", a->run_dir);
+    return 0;
+}
+
 static int whole(const char *text, int most, int *out)
 {
     char *end;
@@ -269,7 +322,11 @@ static error_t parse(int key, char *argument, struct argp_state *state)
         if (!a->command) {
             a->command = argument;
         } else if (!a->run_dir) {
-            a->run_dir = argument;
+            a->run_dir = a->runs[a->run_count++] = argument;
+        } else if (strcmp(a->command, "report") == 0) {
+            if (a->run_count == SB_PAGE_RUNS)
+                argp_error(state, "report: at most %d runs", SB_PAGE_RUNS);
+            a->runs[a->run_count++] = argument;
         } else if ((strcmp(a->command, "embed") == 0 || strcmp(a->command, "similar") == 0) && !a->data) {
             a->data = argument;
         } else if (strcmp(a->command, "embed") == 0) {
@@ -294,11 +351,14 @@ int main(int argc, char **argv)
     const struct argp_option options[] = {
         { "follow", KEY_FOLLOW, NULL, 0,
           "evaluate: every new snapshot of a live run until it ends, then its last checkpoint", 0 },
-        { "no-pictures", KEY_NO_PICTURES, NULL, 0, "evaluate: the table and evaluation.jsonl only", 0 },
+        { "no-pictures", KEY_NO_PICTURES, NULL, 0,
+          "evaluate: the table and evaluation.jsonl only, no pictures and no report", 0 },
         { "threads", KEY_THREADS, "N", 0, "compute threads (default: 1 beside a live run, else all cores)",
           0 },
         { "output", 'o', "FILE", 0,
-          "embed: where the features go (.npy; a .csv of paths and tiles beside it)", 0 },
+          "embed: where the features go (.npy; a .csv of paths and tiles beside it). report: the page, by "
+          "default RUN_DIR/report.html",
+          0 },
         { "best", KEY_BEST, NULL, 0, "embed: with the best checkpoint, not the newest", 0 },
         { "most", 'n', "N", 0, "similar, outliers, duplicates: lines of the list (default: 20)", 0 },
         { "from", KEY_FROM, "COSINE", 0, "duplicates: the least cosine of a pair (default: 0.95)", 0 },
@@ -308,7 +368,7 @@ int main(int argc, char **argv)
         .options = options,
         .parser = parse,
         .args_doc = "evaluate RUN_DIR\naccompany RUN_DIR\nembed RUN_DIR DATA -o FILE [KEY=VALUE...]\nsimilar "
-                    "RUN_DIR IMAGE\noutliers RUN_DIR\nduplicates RUN_DIR",
+                    "RUN_DIR IMAGE\noutliers RUN_DIR\nduplicates RUN_DIR\nreport RUN_DIR [RUN_DIR...]",
         .doc = "Measures the encoder of a run on held-out tiles, writes its features of any data set, or "
                "lists tiles by "
                "them. "
@@ -320,6 +380,7 @@ int main(int argc, char **argv)
     int rc;
     a.accompany = strcmp(a.command, "accompany") == 0;
     a.follow = a.follow || a.accompany;
+    a.report = a.pictures;
     a.pictures = a.pictures && !a.accompany;
     if (strcmp(a.command, "evaluate") == 0 || a.accompany)
         rc = evaluate(&a);
@@ -330,9 +391,11 @@ int main(int argc, char **argv)
     else if (strcmp(a.command, "similar") == 0 || strcmp(a.command, "outliers") == 0 ||
              strcmp(a.command, "duplicates") == 0)
         rc = list_tiles(&a);
+    else if (strcmp(a.command, "report") == 0)
+        rc = report(&a);
     else
         rc = sb_fail(
-            "no command `%s`; there are evaluate, accompany, embed, similar, outliers and duplicates",
+            "no command `%s`; there are evaluate, accompany, embed, similar, outliers, duplicates and report",
             a.command);
     return sb_program_end(rc);
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "augment/order.h"
 #include "augment/view.h"
@@ -150,14 +151,36 @@ int sb_pictures_check(const char *run_dir)
     return sb_rundir_path(path, run_dir, "pictures") != 0 ? -1 : sb_outfile_check_kept(path);
 }
 
-int sb_pictures(const sb_evaluation *e)
+static int make_folder(const char *run_dir)
 {
     char path[PATH_MAX];
-    if (sb_rundir_path(path, e->run_dir, "pictures") != 0)
+    if (sb_rundir_path(path, run_dir, "pictures") != 0)
         return -1;
-    if (mkdir(path, 0777) != 0 && errno != EEXIST)
-        return sb_fail_errno("making directory %s", path);
-    if (contact(e) != 0 || mosaic(e) != 0)
+    return mkdir(path, 0777) != 0 && errno != EEXIST ? sb_fail_errno("making directory %s", path) : 0;
+}
+
+int sb_pictures(const sb_evaluation *e)
+{
+    if (make_folder(e->run_dir) != 0 || contact(e) != 0 || mosaic(e) != 0)
         return -1;
     return sb_picture_curves(e->run_dir);
+}
+
+bool sb_picture_has_contact(const char *run_dir)
+{
+    char path[PATH_MAX];
+    return sb_rundir_path(path, run_dir, "pictures/contact.png") == 0 && access(path, F_OK) == 0;
+}
+
+int sb_picture_contact(const char *run_dir)
+{
+    sb_evaluation e = { .run_dir = run_dir };
+    const int rc = sb_pictures_check(run_dir) != 0 || sb_settings_of_run(&e.config, run_dir, NULL) != 0 ||
+                           sb_augment_keys_of_run(&e.sampling, run_dir) != 0 ||
+                           sb_index_read(&e.index, run_dir, &e.config.data) != 0 ||
+                           sb_device_cpu(&e.device, 1) != 0 || make_folder(run_dir) != 0 || contact(&e) != 0
+                       ? -1
+                       : 0;
+    sb_evaluation_free(&e);
+    return rc;
 }

@@ -9,6 +9,7 @@
 #ifndef SB_EVALUATOR_PICTURES_H
 #define SB_EVALUATOR_PICTURES_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "evaluator/evaluate.h"
@@ -18,6 +19,10 @@ int sb_pictures_check(const char *run_dir);
 
 /* All three, from the evaluation's last measurement. */
 int sb_pictures(const sb_evaluation *evaluation);
+
+/* contact.png alone, which needs no weights; whether it is there. */
+bool sb_picture_has_contact(const char *run_dir);
+int sb_picture_contact(const char *run_dir);
 
 /* pictures/curves.png from metrics.jsonl and evaluation.jsonl (curves.c). Without gnuplot: a note. */
 int sb_picture_curves(const char *run_dir);

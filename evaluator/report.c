@@ -21,6 +21,7 @@ static const struct {
 };
 
 const char *sb_report_row(sb_row row) { return rows[row].key; }
+const char *sb_report_row_name(sb_row row) { return rows[row].name; }
 
 bool sb_report_has(const sb_report *r, sb_metric_id k) { return r->row[SB_ROW_TRAINED].value[k] != SB_LACKS; }
 

@@ -43,8 +43,9 @@ typedef struct {
     sb_report_size other[SB_OTHER_SIZES]; /* [others], by size */
 } sb_report;
 
-/* The key of a row in evaluation.jsonl. */
+/* The key of a row in evaluation.jsonl; its name in the table. */
 const char *sb_report_row(sb_row row);
+const char *sb_report_row_name(sb_row row);
 
 /* Whether the data set has what the measure needs (labels, groups, tiles). */
 bool sb_report_has(const sb_report *report, sb_metric_id measure);

@@ -2,6 +2,7 @@
 #include "evaluator/sheet.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <vips/vips.h>
 
@@ -9,7 +10,8 @@
 #include "proto/memory.h"
 #include "proto/rundir.h"
 
-#define FRAME 4 /* pixels around a cell */
+#define FRAME SB_SHEET_FRAME
+#define QUALITY 80 /* of a JPEG */
 
 const uint8_t sb_sheet_green[3] = { 30, 160, 60 }, sb_sheet_red[3] = { 200, 50, 40 },
               sb_sheet_blue[3] = { 31, 78, 156 }, sb_sheet_grey[3] = { 200, 200, 200 };
@@ -52,6 +54,13 @@ void sb_sheet_put(sb_sheet *s, int column, int row, const uint8_t *view, int sid
     }
 }
 
+/* NULL: it failed. */
+static VipsImage *image_of(const sb_sheet *s)
+{
+    return vips_image_new_from_memory(s->pixels, (size_t)s->width * (size_t)s->height * 3, s->width,
+                                      s->height, 3, VIPS_FORMAT_UCHAR);
+}
+
 int sb_sheet_save(const sb_sheet *s, const char *run_dir, const char *name)
 {
     char path[PATH_MAX];
@@ -59,8 +68,7 @@ int sb_sheet_save(const sb_sheet *s, const char *run_dir, const char *name)
     size_t bytes = 0;
     if (sb_rundir_path(path, run_dir, "%s.png", name) != 0)
         return -1;
-    VipsImage *image = vips_image_new_from_memory(s->pixels, (size_t)s->width * (size_t)s->height * 3,
-                                                  s->width, s->height, 3, VIPS_FORMAT_UCHAR);
+    VipsImage *image = image_of(s);
     int rc = !image || vips_pngsave_buffer(image, &png, &bytes, NULL) != 0
                  ? sb_fail("%s: %s", path, vips_error_buffer())
                  : sb_file_replace(path, png, bytes);
@@ -69,4 +77,42 @@ int sb_sheet_save(const sb_sheet *s, const char *run_dir, const char *name)
     if (image)
         g_object_unref(image);
     return rc;
+}
+
+/* Takes the image, which may be NULL. */
+static char *base64(VipsImage *image, const char *name)
+{
+    void *jpeg = NULL;
+    size_t bytes = 0;
+    gchar *text = NULL;
+    if (!image || vips_jpegsave_buffer(image, &jpeg, &bytes, "Q", QUALITY, "strip", TRUE, NULL) != 0)
+        sb_fail("%s: %s", name, vips_error_buffer());
+    else
+        text = g_base64_encode(jpeg, bytes);
+    vips_error_clear();
+    g_free(jpeg);
+    if (image)
+        g_object_unref(image);
+    return text; /* of malloc, since GLib 2.46 */
+}
+
+char *sb_sheet_base64(const sb_sheet *s) { return base64(image_of(s), "a picture"); }
+
+/* By PNG's loader alone, whatever else the file may be. */
+char *sb_sheet_base64_of(const char *path, int most)
+{
+    VipsImage *png = NULL, *image = NULL;
+    if (vips_pngload(path, &png, NULL) != 0 ||
+        vips_thumbnail_image(png, &image, most, "size", VIPS_SIZE_DOWN, "height", 4 * most, NULL) != 0)
+        image = NULL;
+    if (png)
+        g_object_unref(png);
+    return base64(image, path);
+}
+
+const char *sb_sheet_library(void)
+{
+    static char name[64];
+    snprintf(name, sizeof name, "libvips %d.%d.%d", vips_version(0), vips_version(1), vips_version(2));
+    return name;
 }

@@ -7,6 +7,8 @@
 #define SB_CELL_MAX \
     256 /* views are shown as they are up to this side; larger ones are cut to every k-th pixel */
 
+#define SB_SHEET_FRAME 4 /* pixels around a cell */
+
 typedef struct {
     int columns, rows, cell, width, height;
     uint8_t *pixels;
@@ -25,5 +27,14 @@ void sb_sheet_put(sb_sheet *sheet, int column, int row, const uint8_t *view, int
 
 /* As RUN/NAME.png, renamed into place. */
 int sb_sheet_save(const sb_sheet *sheet, const char *run_dir, const char *name);
+
+/* As a JPEG in base64, which the caller frees; NULL: it failed. */
+char *sb_sheet_base64(const sb_sheet *sheet);
+
+/* The same of a PNG file, made at most `most` pixels wide. */
+char *sb_sheet_base64_of(const char *path, int most);
+
+/* "libvips 8.14.1" */
+const char *sb_sheet_library(void);
 
 #endif

@@ -58,7 +58,8 @@ int sb_outfile_check_input(const sb_outfile *o, const char *input)
 /* Of a run directory, rundir.h; but for the locks, which are empty. */
 static const char *const run_files[] = { "config.yaml",      "index.bin",         "index.csv",
                                          "quarantine.jsonl", "given.safetensors", "metrics.jsonl",
-                                         "evaluation.jsonl", "alarms.jsonl",      "status.json" };
+                                         "evaluation.jsonl", "alarms.jsonl",      "findings.json",
+                                         "status.json" };
 
 int sb_outfile_check_run(const sb_outfile *o, const char *run_dir)
 {
@@ -98,7 +99,7 @@ int sb_outfile_check_run_dir(const char *dir)
     for (size_t i = 0; i < sizeof run_files / sizeof *run_files; i++)
         if (check_free(dir, run_files[i]) != 0)
             return -1;
-    return check_free(dir, "backbone.safetensors");
+    return check_free(dir, "report.html") != 0 ? -1 : check_free(dir, "backbone.safetensors");
 }
 
 int sb_outfile_check_ours(const sb_outfile *o, const char *head, const char *what)

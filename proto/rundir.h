@@ -7,6 +7,8 @@
  *     metrics.jsonl            one object a step        evaluation.jsonl  one object an evaluation
  *     status.json              now (renamed into place once a second)
  *     alarms.jsonl             what went wrong (trainer/alarm.h)
+ *     findings.json            what the last evaluation found of single tiles
+ *     report.html              what all of these say, to people
  *     checkpoints/step-N.safetensors and best.safetensors, backbone.safetensors
  *     features/, lists/        features of the data set's tiles, and what was found with them
  *     log/PROGRAM.log, ipc/ (sockets, 0700; request.h says whether the run is alive), lock, pictures *.png

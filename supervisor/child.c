@@ -20,7 +20,7 @@
 #define NICE 10              /* of all others: the trainer goes first */
 #define LOOK_NS 50000000     /* between two looks at what one without a sign of life does */
 
-const char *const sb_program_names[SB_PROGRAMS] = { "trainer", "augment", "evaluator", "loader" };
+const char *const sb_program_names[SB_PROGRAMS] = { "trainer", "augment", "evaluator", "loader", "report" };
 
 /* How each is called. A library's threads would take the trainer's cores. */
 static const struct {
@@ -32,6 +32,7 @@ static const struct {
     [SB_AUGMENT] = { "sb_augment", NULL, NICE, { "OMP_NUM_THREADS", NULL } },
     [SB_EVALUATOR] = { "sb_evaluator", "accompany", NICE, { "OMP_NUM_THREADS", NULL } },
     [SB_LOADER] = { "sb_loader", "serve", NICE, { "OMP_NUM_THREADS", NULL } },
+    [SB_REPORTER] = { "sb_evaluator", "report", 0, { "OMP_NUM_THREADS", NULL } },
 };
 
 const char *sb_child_name(const sb_child *c, char out[32])

@@ -15,8 +15,8 @@
 #include "supervisor/log.h"
 #include "supervisor/restarts.h"
 
-typedef enum { SB_TRAINER, SB_AUGMENT, SB_EVALUATOR, SB_LOADER } sb_program;
-#define SB_PROGRAMS 4
+typedef enum { SB_TRAINER, SB_AUGMENT, SB_EVALUATOR, SB_LOADER, SB_REPORTER } sb_program;
+#define SB_PROGRAMS 5
 extern const char *const sb_program_names[SB_PROGRAMS];
 
 typedef struct {

@@ -50,6 +50,7 @@
 #define SILENT_NS UINT64_C(30000000000) /* that a trainer may take to stop before that is said */
 #define SILENT_TIMES 3                  /* loader.timeout without a sign of life end a program */
 #define ROOM_S 300                      /* the longest pause between two starts of one that lacks memory */
+#define REPORT_NS UINT64_C(60000000000) /* that the report at the end may take */
 #define END_MS 1000                     /* that the last lines wait for room on the screen */
 #define TAKEN_MAX (64 << 10)            /* bytes of one program between two looks at all else */
 
@@ -728,6 +729,29 @@ static void correct_status(supervisor *s, sb_status *status)
         sb_screen_say(&s->screen, true, "run: %s", sb_error());
 }
 
+/* Starts what writes the report, and waits for it; a signal or the bound ends it. The run has ended as it
+ * has, whatever comes of this. False: it was not written. */
+static bool write_report(supervisor *s)
+{
+    sb_child c = { .program = SB_REPORTER };
+    sb_end end;
+    uint64_t until = sb_now() + REPORT_NS;
+    if (sb_child_start(&c, s->programs, s->run_dir) != 0)
+        return false;
+    while (!sb_child_ended(&c, log_of(s, &c), &end)) {
+        struct pollfd fds[] = { { .fd = c.pidfd, .events = POLLIN }, { .fd = s->signals, .events = POLLIN } };
+        if (c.killed && sb_now() >= until)
+            return false; /* it waits within the kernel */
+        poll(fds, c.killed ? 1 : 2, (int)(TICK_NS / 1000000));
+        hear(s);
+        if (!c.killed && (fds[1].revents || sb_now() >= until)) {
+            sb_child_signal(&c, SIGKILL);
+            until = sb_now() + DIES_NS;
+        }
+    }
+    return end.code == 0;
+}
+
 /* Says how the run ended: to the screen, to those that asked for a stop, and in status.json. Returns the exit
  * status. */
 static int conclude(supervisor *s)
@@ -749,6 +773,7 @@ static int conclude(supervisor *s)
         status = (sb_status){ 0 };
     describe_end(s, &status, answer);
     correct_status(s, &status);
+    const bool reported = s->outcome != STOPPED_AT_ONCE && write_report(s);
     hear(s);
     close(s->listener);
     for (int i = 0; i < s->stop_count; i++)
@@ -757,6 +782,8 @@ static int conclude(supervisor *s)
         sb_screen_say(&s->screen, false, "%s", answer + strlen(SB_REQUEST_DONE));
     if (s->outcome == FINISHED)
         say_finished(s);
+    if (reported)
+        sb_screen_say(&s->screen, false, "      report: %s/report.html", s->run_dir);
     return s->outcome == FINISHED  ? EXIT_SUCCESS
            : s->outcome == FAILED  ? EXIT_FAILURE
            : s->outcome == ALARMED ? SB_EXIT_ALARM

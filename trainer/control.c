@@ -61,6 +61,7 @@ struct sb_control {
     uint32_t augment_incarnation;
     uint32_t loaders, quarantined, away;
     stages now, before;
+    uint64_t augment_begun_ns; /* since when augment counts; 0: none has come yet */
     reader reader[READERS_MAX];
 };
 
@@ -176,6 +177,7 @@ static int on_hello(sb_control *c, const sb_peer *peer, const sb_message *m)
     c->augment_incarnation = (uint32_t)incarnation;
     c->now.read_ns = c->now.decode_ns = c->now.augment_ns = 0; /* its counts begin again */
     c->before.read_ns = c->before.decode_ns = c->before.augment_ns = 0;
+    c->augment_begun_ns = sb_now();
     return welcome(c, peer, c->augment_incarnation);
 }
 
@@ -211,6 +213,13 @@ static const char *slowest(const sb_control *c, double elapsed_ns)
     return read > decode ? "read" : "decode";
 }
 
+/* Seconds that a stage has worked in a second since augment said hello, from when on it counts. */
+static double share_of(const sb_control *c, uint64_t ns)
+{
+    const uint64_t begun = c->augment_begun_ns;
+    return begun > 0 && sb_now() > begun ? (double)ns / (double)(sb_now() - begun) : 0;
+}
+
 static int write_status(sb_control *c, const char *phase, double elapsed_ns)
 {
     pthread_mutex_lock(&c->lock);
@@ -221,6 +230,9 @@ static int write_status(sb_control *c, const char *phase, double elapsed_ns)
     if (phase)
         snprintf(status.phase, sizeof status.phase, "%s", phase);
     status.waited = c->now.total_ns ? (double)c->now.waited_ns / (double)c->now.total_ns : 0;
+    status.read = share_of(c, c->now.read_ns);
+    status.decode = share_of(c, c->now.decode_ns);
+    status.augment = share_of(c, c->now.augment_ns);
     status.loaders = (int)c->loaders;
     status.quarantined = c->quarantined;
     status.away = c->away;

@@ -22,12 +22,13 @@ int sb_status_write(const char *run_dir, const sb_status *s)
     if (sb_rundir_path(path, run_dir, "status.json") != 0 ||
         sb_rundir_path(temporary, run_dir, "status.json.tmp") != 0)
         return -1;
-    json_t *root = json_pack("{s:s, s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:s, s:i, s:i, s:I, s:I}", "phase",
-                             s->phase, "reason", s->reason, "step", (json_int_t)s->step, "steps",
-                             (json_int_t)s->steps, "loss", s->loss, "images_per_second", s->images_per_second,
-                             "eta_s", s->eta_s, "waited", s->waited, "bottleneck", s->bottleneck, "loaders",
-                             s->loaders, "loaders_most", s->loaders_most, "quarantined",
-                             (json_int_t)s->quarantined, "away", (json_int_t)s->away);
+    json_t *root = json_pack(
+        "{s:s, s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:s, s:i, s:i, s:I, s:I, s:f, s:f, s:f, s:s}", "phase",
+        s->phase, "reason", s->reason, "step", (json_int_t)s->step, "steps", (json_int_t)s->steps, "loss",
+        s->loss, "images_per_second", s->images_per_second, "eta_s", s->eta_s, "waited", s->waited,
+        "bottleneck", s->bottleneck, "loaders", s->loaders, "loaders_most", s->loaders_most, "quarantined",
+        (json_int_t)s->quarantined, "away", (json_int_t)s->away, "read", s->read, "decode", s->decode,
+        "augment", s->augment, "device", s->device);
     if (!root)
         return sb_fail("status.json: a value is not a number");
     int rc = json_dump_file(root, temporary, JSON_INDENT(1)) != 0 ? sb_fail_errno("writing %s", temporary)
@@ -44,7 +45,7 @@ int sb_status_read(const char *run_dir, sb_status *s)
 {
     char path[PATH_MAX];
     json_error_t error;
-    const char *phase, *reason = "", *bottleneck;
+    const char *phase, *reason = "", *bottleneck, *device = "";
     json_int_t step, steps, quarantined, away = 0;
     if (sb_rundir_path(path, run_dir, "status.json") != 0)
         return -1;
@@ -52,12 +53,15 @@ int sb_status_read(const char *run_dir, sb_status *s)
         return sb_fail_errno("%s: no status (a run writes one when its training begins)", path);
     json_t *root = json_load_file(path, 0, &error);
     *s = (sb_status){ 0 };
-    if (!root || json_unpack_ex(
-                     root, &error, 0, "{s:s, s?:s, s:I, s:I, s:F, s:F, s:F, s:F, s:s, s:i, s?:i, s:I, s?:I}",
-                     "phase", &phase, "reason", &reason, "step", &step, "steps", &steps, "loss", &s->loss,
-                     "images_per_second", &s->images_per_second, "eta_s", &s->eta_s, "waited", &s->waited,
-                     "bottleneck", &bottleneck, "loaders", &s->loaders, "loaders_most", &s->loaders_most,
-                     "quarantined", &quarantined, "away", &away) != 0) {
+    if (!root ||
+        json_unpack_ex(
+            root, &error, 0,
+            "{s:s, s?:s, s:I, s:I, s:F, s:F, s:F, s:F, s:s, s:i, s?:i, s:I, s?:I, s?:F, s?:F, s?:F, s?:s}",
+            "phase", &phase, "reason", &reason, "step", &step, "steps", &steps, "loss", &s->loss,
+            "images_per_second", &s->images_per_second, "eta_s", &s->eta_s, "waited", &s->waited,
+            "bottleneck", &bottleneck, "loaders", &s->loaders, "loaders_most", &s->loaders_most,
+            "quarantined", &quarantined, "away", &away, "read", &s->read, "decode", &s->decode, "augment",
+            &s->augment, "device", &device) != 0) {
         json_decref(root);
         return sb_fail("%s: %s", path, error.text);
     }
@@ -70,6 +74,8 @@ int sb_status_read(const char *run_dir, sb_status *s)
     snprintf(s->phase, sizeof s->phase, "%s", phase);
     snprintf(s->bottleneck, sizeof s->bottleneck, "%s", bottleneck);
     snprintf(s->reason, sizeof s->reason, "%s", reason);
+    snprintf(s->device, sizeof s->device, "%s", device);
+    sb_text_clean(s->device);
     sb_text_clean(s->reason);
     sb_text_clean(s->phase);
     sb_text_clean(s->bottleneck);

@@ -12,13 +12,16 @@
 typedef struct {
     int64_t step, steps;
     double loss, images_per_second, eta_s;
-    double waited;              /* share of the trainer's time spent waiting for views */
-    char bottleneck[16];        /* the slowest stage: read, decode, augment, train */
-    int loaders, loaders_most;  /* now; for how many the memory was planned to do, 0: unknown */
-    uint32_t quarantined, away; /* images: out for good; that cannot be read now */
-    char phase[32];             /* training, finished, stopped, failed */
-    char reason[512];           /* of a failure, or the alarm that stopped it; "": none is known */
-    sb_alarm_past alarm;        /* the last one, which alarms.jsonl has */
+    double waited;                /* share of the trainer's time spent waiting for views */
+    char bottleneck[16];          /* the slowest stage: read, decode, augment, train */
+    int loaders, loaders_most;    /* now; for how many the memory was planned to do, 0: unknown */
+    uint32_t quarantined, away;   /* images: out for good; that cannot be read now */
+    double read, decode, augment; /* stages before the trainer: seconds of work in a second, over all loaders,
+                                     since augment began to feed this trainer */
+    char device[192];             /* what the trainer computes on (kernels/device.h); "": unknown */
+    char phase[32];               /* training, finished, stopped, failed */
+    char reason[512];             /* of a failure, or the alarm that stopped it; "": none is known */
+    sb_alarm_past alarm;          /* the last one, which alarms.jsonl has */
 } sb_status;
 
 /* Renames status.json into place. Not synced: it is written every second and only says how things stand. */

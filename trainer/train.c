@@ -716,6 +716,7 @@ static int setup(train *t)
                              .steps = t->config.trainer.steps,
                              .loaders_most = t->loaders.most,
                              .phase = "training" };
+    snprintf(t->status.device, sizeof t->status.device, "%s", t->device->description);
     sb_ring *rings[SB_VIEWS_MAX];
     for (int i = 0; i < t->layout.class_count; i++)
         rings[i] = &t->rings[i];

@@ -76,6 +76,7 @@ static int set_up(void **state)
     trapping("trainer", SAVES, SHOWS LIVES);
     script("augment", LIVES);
     script("loader", LIVES);
+    script("evaluator", "");
     return 0;
 }
 
@@ -311,6 +312,54 @@ static void test_paused(void **state)
 }
 
 /* ---- ends ------------------------------------------------------------------------------------------------- */
+
+/* At the end of a run, however it ended, the report is written; the run's end is the same without one. */
+#define WRITES "[ \"$1\" = report ] && [ -s \"$run/status.json\" ] && echo whole >\"$run/report.html\"\n"
+
+static void test_report(void **state)
+{
+    (void)state;
+    script("evaluator", WRITES);
+    script("trainer", "exit 0\n");
+    launch(NULL);
+    assert_int_equal(ended(), 0);
+    assert_string_equal(text_of("report.html"), "whole\n");
+    assert_says("screen", "report: ");
+}
+
+static void test_report_of_a_failure(void **state)
+{
+    (void)state;
+    script("evaluator", WRITES);
+    script("trainer", "exit 1\n");
+    launch(NULL);
+    assert_int_equal(ended(), 1);
+    assert_string_equal(text_of("report.html"), "whole\n");
+}
+
+static void test_no_report(void **state)
+{
+    (void)state;
+    script("evaluator", "echo 'smallbatch evaluator: no room'; exit 1\n");
+    script("trainer", "exit 0\n");
+    launch(NULL);
+    assert_int_equal(ended(), 0);
+    assert_null(strstr(text_of("screen"), "report: "));
+    assert_says("log/report.log", "no room");
+}
+
+/* One that hangs ends with a signal. */
+static void test_report_hangs(void **state)
+{
+    (void)state;
+    script("evaluator", LIVES);
+    script("trainer", "exit 0\n");
+    launch(NULL);
+    wait_lines("evaluator.starts", 1);
+    kill(supervisor, SIGTERM);
+    assert_int_equal(ended(), 0);
+    assert_int_equal(living("evaluator.starts"), 0);
+}
 
 static void test_finished(void **state)
 {
@@ -917,6 +966,10 @@ int main(void)
 {
 #define RUN(test) cmocka_unit_test_setup(test, set_up)
     const struct CMUnitTest tests[] = {
+        RUN(test_report),
+        RUN(test_report_of_a_failure),
+        RUN(test_no_report),
+        RUN(test_report_hangs),
         RUN(test_finished),
         RUN(test_reason),
         RUN(test_full_disk),

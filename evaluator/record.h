@@ -1,0 +1,35 @@
+/* record.h: what a run has written of itself, as one JSON object: the one place where the report reads a
+ * run's files. Whatever of them is not there yet is left out, and what cannot be read is named in `notes`.
+ *
+ *     name              the run directory, as it was named
+ *     live              a supervisor answers
+ *     verdict           { word, sentence } (verdict.h)
+ *     status            of status.json
+ *     settings[]        [key, value] of config.yaml
+ *     steps             { step[], loss[], rate[], waited[], lr[], norm[], deviation[], rank[] } of
+ *                       metrics.jsonl: means of as many steps as make SB_RECORD_POINTS of all; null: none
+ *     count             steps of metrics.jsonl
+ *     evaluations[]     of evaluation.jsonl: SB_RECORD_EVALUATIONS, spread evenly, the last one always
+ *     quarantine[]      of quarantine.jsonl: the first SB_RECORD_QUARANTINED; quarantined: all there are
+ *     findings          of findings.json (findings.h)
+ *     contact           pictures/contact.png as JPEG in base64
+ *     notes[]           what could not be read, and why
+ *
+ * Every text is clean (sb_text_clean). */
+#ifndef SB_EVALUATOR_RECORD_H
+#define SB_EVALUATOR_RECORD_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#define SB_RECORD_POINTS 600
+#define SB_RECORD_EVALUATIONS 100
+#define SB_RECORD_QUARANTINED 100
+
+/* pictures: findings and contact sheet are wanted. NULL: run_dir is no run, or there is no memory. */
+json_t *sb_record_read(const char *run_dir, bool pictures);
+
+/* Any text as JSON. */
+json_t *sb_record_text(const char *any);
+
+#endif
