@@ -185,10 +185,11 @@ int sb_order_create(sb_order **out, const sb_index *index, const sb_augment_keys
     uint64_t batch = (uint64_t)keys->trainer.batch;
     o->kept = o->total / batch * batch;
     if (o->kept == 0 || o->total >= UINT32_MAX) {
-        sb_fail("an epoch has %" PRIu64 " samples, a batch needs %d: lower trainer.batch or data.tile, raise "
+        sb_fail("an epoch has %" PRIu64
+                " sample%s, a batch needs %d: lower trainer.batch or data.tile, raise "
                 "data.tiles_per_image, or add "
                 "images",
-                o->total, keys->trainer.batch);
+                o->total, sb_plural(o->total), keys->trainer.batch);
         free(o);
         return -1;
     }

@@ -98,9 +98,9 @@ static int check(const sb_unusable *u)
         return 0;
     return sb_fail(
         "%" PRIu32 " of %" PRIu32
-        " images cannot be used, more than data.max_bad = %g allows; see %s/quarantine.jsonl, mend "
+        " image%s cannot be used, more than data.max_bad = %g allows; see %s/quarantine.jsonl, mend "
         "or remove the files (./run index %s --recheck then tries them again), or raise data.max_bad",
-        u->quarantined, u->files, most, u->run_dir, u->run_dir);
+        u->quarantined, u->files, sb_plural(u->files), most, u->run_dir, u->run_dir);
 }
 
 static void keep_out(void *context, const char *name, int page, const sb_tile *tile)
@@ -178,10 +178,11 @@ int sb_unusable_look(sb_unusable *u, bool waits, uint64_t now)
     const double waited = (double)(now - u->progress) * 1e-9, most = TIMEOUTS_MAX * u->keys->loader.timeout;
     if (waited <= most)
         return 0;
-    return sb_fail("%" PRIu32 " of %" PRIu32
-                   " images cannot be read, more than data.max_bad = %g allows to be bad, and none could for "
-                   "%.0f s (%d times loader.timeout): ./run resume %s when they are back",
-                   u->away, u->files, u->keys->data.max_bad, waited, TIMEOUTS_MAX, u->run_dir);
+    return sb_fail(
+        "%" PRIu32 " of %" PRIu32
+        " image%s cannot be read, more than data.max_bad = %g allows to be bad, and none could for "
+        "%.0f s (%d times loader.timeout): ./run resume %s when they are back",
+        u->away, u->files, sb_plural(u->files), u->keys->data.max_bad, waited, TIMEOUTS_MAX, u->run_dir);
 }
 
 uint32_t sb_unusable_quarantined(const sb_unusable *u) { return u->quarantined; }
@@ -253,8 +254,8 @@ int sb_unusable_away(sb_unusable *u, const sb_tile *tile, const char *reason, ui
         if (!before && too_many_away(u))
             sb_note(
                 "%" PRIu32 " of %" PRIu32
-                " images cannot be read, more than data.max_bad = %g allows to be bad: they are waited for",
-                u->away, u->files, u->keys->data.max_bad);
+                " image%s cannot be read, more than data.max_bad = %g allows to be bad: they are waited for",
+                u->away, u->files, sb_plural(u->files), u->keys->data.max_bad);
     }
     if (t->until <= now) { /* several tiles of it may fail at once */
         t->until = now + (PAUSE_NS << (t->pauses < PAUSES_MAX ? t->pauses : PAUSES_MAX - 1));

@@ -172,7 +172,7 @@ int sb_embed(const char *run_dir, bool best, const char *data, char *const *assi
         printf("%s: %" PRIu64 " x %d features, tiles in %s\n", output, e.rows,
                sb_encoder_width(e.walk.encoder), csv);
         if (e.walk.left_out)
-            printf("%" PRIu64 " tiles were left out\n", e.walk.left_out);
+            printf("%" PRIu64 " tile%s left out\n", e.walk.left_out, sb_plural(e.walk.left_out));
     }
     sb_walk_free(&e.walk);
     sb_index_free(&e.index);

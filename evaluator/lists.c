@@ -445,8 +445,9 @@ int sb_list_duplicates(const char *run_dir, int most, double least, int threads)
          draw(l, &none, true) != 0))
         rc = -1;
     if (rc == 0) {
-        printf("%lld pairs of %d tiles have a cosine of %g or more%s\n", d.pairs, l->collection.tiles, least,
-               l->count == 0 ? ": lower it with --from" : ", the nearest first:");
+        printf("%lld pair%s of %d tile%s with a cosine of %g or more%s\n", d.pairs,
+               sb_plural((uint64_t)d.pairs), l->collection.tiles, sb_plural((uint64_t)l->collection.tiles),
+               least, l->count == 0 ? ": lower it with --from" : ", the nearest first:");
         print_list(l, true);
     }
     close_list(l);

@@ -105,14 +105,15 @@ static void print_sizes(const sb_report *r)
 
 void sb_report_print(const sb_report *r)
 {
-    printf("step %" PRId64 " (%s): %d held-out tiles, %d distorted views of each, %d pixels\n", r->step,
-           r->source, r->tiles, r->views, r->size);
+    printf("step %" PRId64 " (%s): %d held-out tile%s, %d distorted view%s of each, %d pixels\n", r->step,
+           r->source, r->tiles, sb_plural((uint64_t)r->tiles), r->views, sb_plural((uint64_t)r->views),
+           r->size);
     print_table(r, SB_IN_TABLE, "");
     if (r->labelled > 0)
-        printf("  labels: %d held-out tiles have one, kNN is among these; the probe learns from %d of the "
+        printf("  labels: of %d held-out tile%s, kNN is among these; the probe learns from %d of the "
                "training "
                "part\n",
-               r->labelled, r->learnt);
+               r->labelled, sb_plural((uint64_t)r->labelled), r->learnt);
     print_table(r, SB_IN_FEW, "  the probe with so many labels of each class, mean of five draws:\n");
     print_table(
         r, SB_IN_SPREAD,

@@ -90,7 +90,7 @@ static int encode(sb_walk *w, sb_walk_taker take, void *context)
     w->waiting_count = 0;
     if (sb_now() - w->noted >= NOTE_NS) {
         w->noted = sb_now();
-        sb_note("%" PRIu64 " tiles, %.1f a second", w->tiles,
+        sb_note("%" PRIu64 " tile%s, %.1f a second", w->tiles, sb_plural(w->tiles),
                 (double)w->tiles * 1e9 / (double)(w->noted - w->begun));
     }
     return 0;

@@ -26,10 +26,11 @@ shm=$(df -m --output=avail /dev/shm 2>/dev/null | tail -n 1 | tr -d ' ')
 if [ "${shm:-0}" -ge 1024 ]; then verdict good /dev/shm "$shm MiB free"
 else verdict note /dev/shm "${shm:-0} MiB free: rings take memory of their own instead (memfd); in a container, --shm-size=8g"; fi
 cores=$("$programs"/sb_trainer cores)
+if [ "$cores" -eq 1 ]; then cores+=" core"; else cores+=" cores"; fi
 case $(grep -m 1 '^flags' /proc/cpuinfo) in
-    *amx_bf16* | *avx512_bf16*) verdict good CPU "$cores cores, bf16 native" ;;
-    *avx2*) verdict good CPU "$cores cores, AVX2, no bf16" ;;
-    *) verdict BAD CPU "$cores cores without AVX2: training will take very long" ;;
+    *amx_bf16* | *avx512_bf16*) verdict good CPU "$cores, bf16 native" ;;
+    *avx2*) verdict good CPU "$cores, AVX2, no bf16" ;;
+    *) verdict BAD CPU "$cores without AVX2: training will take very long" ;;
 esac
 speed=$(dd if="$programs"/sb_trainer of=/dev/null bs=1M iflag=direct 2>&1 | sed -n 's/.*, //p')
 verdict good disk "${speed:-unknown} read here (decoding: ./run bench decode)"

@@ -7,6 +7,8 @@
 #ifndef SB_PROTO_ERROR_H
 #define SB_PROTO_ERROR_H
 
+#include <stdint.h>
+
 #define SB_ERROR_MAX 2048 /* bytes of the whole text; longer texts are cut */
 
 /* Sets the calling thread's error text. Always returns -1, so that `return sb_fail(...)` is the idiom. */
@@ -31,6 +33,9 @@ const char *sb_error(void);
  * in place: control characters become spaces, and bytes that are not UTF-8 become question marks. Returns how
  * many it replaced. */
 int sb_text_clean(char *line);
+
+/* What a message puts behind a noun that it counts: "%d loader%s", n, sb_plural(n). */
+static inline const char *sb_plural(uint64_t count) { return count == 1 ? "" : "s"; }
 
 /* A line on standard error, "smallbatch PROGRAM: text\n", in one write. For notes and warnings of a program's
  * main and its loop. */

@@ -350,7 +350,8 @@ static void look_at_plan(supervisor *s)
     s->planned = true;
     if (s->wanted <= most)
         return;
-    sb_screen_say(&s->screen, true, "run: there is memory for %d loaders, not for %d", most, s->wanted);
+    sb_screen_say(&s->screen, true, "run: there is memory for %d loader%s, not for %d", most,
+                  sb_plural((uint64_t)most), s->wanted);
     s->wanted = most;
 }
 
@@ -456,7 +457,8 @@ static void on_request(supervisor *s, int asker, const char *text)
         }
         s->wanted = loaders;
         scale(s);
-        sb_request_answer(asker, SB_REQUEST_DONE "%d loaders, before it %d", loaders, before);
+        sb_request_answer(asker, SB_REQUEST_DONE "%d loader%s, before it %d", loaders,
+                          sb_plural((uint64_t)loaders), before);
     }
 }
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/error.h"   /* sb_plural */
 #include "proto/path.h"    /* sb_path_whole */
 #include "proto/process.h" /* sb_stop_install */
 #include "proto/program.h" /* sb_program_* */
@@ -62,7 +63,7 @@ static int sweep(const arguments *a)
         return -1;
     for (int c = 0; c < s.grid.cells; c++)
         done += s.cell[c].state == SB_CELL_DONE;
-    printf("%d cells in %s, %d done\n", s.grid.cells, s.dir, done);
+    printf("%d cell%s in %s, %d done\n", s.grid.cells, sb_plural((uint64_t)s.grid.cells), s.dir, done);
     int rc = sb_sweep_run(&s, a->jobs), status = rc < 0 ? -1 : EXIT_SUCCESS;
     if (rc == 1) {
         printf("stopped; go on with: ./run sweep -o %s\n", s.dir);
@@ -74,7 +75,8 @@ static int sweep(const arguments *a)
             failed += s.cell[c].state == SB_CELL_FAILED;
         printf("\ndone: %s/table.csv, table.md, table.png\n", s.dir);
         if (failed > 0) {
-            printf("%d of %d cells failed; the same command tries them again\n", failed, s.grid.cells);
+            printf("%d of %d cell%s failed; the same command tries again\n", failed, s.grid.cells,
+                   sb_plural((uint64_t)s.grid.cells));
             status = EXIT_FAILURE;
         }
     }

@@ -1,6 +1,7 @@
 /* calibrate.c: see calibrate.h. */
 #include "trainer/calibrate.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -123,4 +124,20 @@ int sb_calibrate(const sb_settings *config, sb_calibration *out)
     sb_device_close(&device);
     free(pixels);
     return rc;
+}
+
+void sb_calibrate_duration(double seconds, char out[48])
+{
+    static const struct {
+        double seconds, most;
+        const char *name;
+    } units[] = { { 1, 90, "seconds" },
+                  { 60, 90 * 60, "minutes" },
+                  { 3600, 48 * 3600, "hours" },
+                  { 86400, INFINITY, "days" } };
+    size_t unit = 0;
+    while (seconds >= units[unit].most)
+        unit++;
+    const double count = seconds / units[unit].seconds;
+    snprintf(out, 48, "%.*f %s", count < 9.5, count, units[unit].name); /* "1.0 seconds" */
 }

@@ -21,4 +21,7 @@ typedef struct {
 /* Takes a few seconds for each size, on a slow machine at most three steps of two samples. */
 int sb_calibrate(const sb_settings *config, sb_calibration *out);
 
+/* "26 minutes", "1.5 hours", of seconds. */
+void sb_calibrate_duration(double seconds, char out[48]);
+
 #endif

@@ -117,7 +117,8 @@ static int say(const sb_method_kind *kind)
         printf("%-12s %s\n%-12s ", kind->name, kind->summary, "");
         say_parts(&s);
         printf("; %d%s view%s of an image, %d encoded; %.1f MiB more\n%-12s ", views,
-               kind->views_most > views ? " or more" : "", views == 1 && kind->views_most == 1 ? "" : "s",
+               kind->views_most > views ? " or more" : "",
+               sb_plural((uint64_t)(views > kind->views_most ? views : kind->views_most)),
                kind->momentum || kind->teacher ? 2 * views : views, memory(&s) / (1 << 20), "");
         if (kind->works_from > 0)
             printf("known to work from batch %d: %s\n\n", kind->works_from, kind->evidence);

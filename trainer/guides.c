@@ -134,8 +134,8 @@ static void say(const sb_guide_column *c, const sb_guide_key *key)
             key->weight > 0 ? "to tell" : "not to tell", key->weight,
             strcmp(key->column, "label") == 0 ? "; this run sees labels, as it was asked to" : "");
     if (c->silent > 0)
-        sb_note("guide %s: %" PRIu32 " rows of the index have no value and are left out of it", key->column,
-                c->silent);
+        sb_note("guide %s: %" PRIu32 " row%s of the index without a value, left out of it", key->column,
+                c->silent, sb_plural(c->silent));
 }
 
 int sb_guides_read(sb_guides *out, const char *run_dir, const sb_data_keys *data)

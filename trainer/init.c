@@ -576,7 +576,7 @@ static int write_report(const taking *t, char **report)
     FILE *out = open_memstream(report, &bytes);
     if (!out)
         return sb_fail_errno("the report on %s", t->path);
-    fprintf(out, "%d tensors taken", count_of(t, TAKEN));
+    fprintf(out, "%d tensor%s taken", count_of(t, TAKEN), sb_plural((uint64_t)count_of(t, TAKEN)));
     say_fate(out, t, RESIZED, "resized");
     say_fate(out, t, OTHER, "of another type or shape, and left as initialised");
     say_fate(out, t, NEW, "new: not in the file, and left as initialised");
@@ -592,10 +592,11 @@ static int write_report(const taking *t, char **report)
     for (int i = 0; i < t->count; i++)
         count += t->list[i].changed;
     if (count > 0)
-        fprintf(out,
-                "; the filters of %d tensors are not standardised in the file and are in this network, which "
-                "so computes something else: encoder.standardise=false computes what the file's does",
-                count);
+        fprintf(
+            out,
+            "; the filters of %d tensor%s are not standardised in the file and are in this network, which "
+            "so computes something else: encoder.standardise=false computes what the file's does",
+            count, sb_plural((uint64_t)count));
     return fclose(out) == 0 ? 0 : sb_fail_errno("the report on %s", t->path);
 }
 

@@ -162,8 +162,8 @@ static int read_files(loss *l)
             "loss METHOD A.npy B.npy [more views...] [KEY=VALUE...] -o FOLDER: name a method and a "
             "file for each view");
     if (r->target_count != 0 && r->target_count != l->views)
-        return sb_fail("%d targets for %d views: --target is given once for each view", r->target_count,
-                       l->views);
+        return sb_fail("%d target%s for %d view%s: --target is given once for each view", r->target_count,
+                       sb_plural((uint64_t)r->target_count), l->views, sb_plural((uint64_t)l->views));
     for (int v = 0; v < l->views; v++)
         if (read_view(l, &l->embeddings, v, r->arguments[1 + v]) != 0)
             return -1;

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -162,24 +161,14 @@ static int cores(const arguments *a)
 /* "about 26 minutes: 1000 steps of 1.58 s (CPU, 2 threads, ...; measured for 1.6 s)", for ./run doctor. */
 static int say_time(const arguments *a)
 {
-    static const struct {
-        double seconds, most;
-        const char *name;
-    } units[] = { { 1, 90, "seconds" },
-                  { 60, 90 * 60, "minutes" },
-                  { 3600, 48 * 3600, "hours" },
-                  { 86400, INFINITY, "days" } };
     sb_settings config;
     sb_calibration c;
     if (read_without_data(a, true, &config) != 0 || sb_calibrate(&config, &c) != 0)
         return -1;
-    double all = c.step_s * (double)config.trainer.steps;
-    size_t unit = 0;
-    while (all >= units[unit].most)
-        unit++;
-    printf("about %.*f %s: %" PRId64 " steps of %.*f s (%s; measured for %.1f s",
-           all / units[unit].seconds < 9.5, all / units[unit].seconds, units[unit].name, config.trainer.steps,
-           c.step_s < 1 ? 5 : 2, c.step_s, c.device, c.measured_s);
+    char all[48];
+    sb_calibrate_duration(c.step_s * (double)config.trainer.steps, all);
+    printf("about %s: %" PRId64 " step%s of %.*f s (%s; measured for %.1f s", all, config.trainer.steps,
+           sb_plural((uint64_t)config.trainer.steps), c.step_s < 1 ? 5 : 2, c.step_s, c.device, c.measured_s);
     if (c.batch < config.trainer.batch)
         printf(", with %d of %d samples", c.batch, config.trainer.batch);
     printf(")\n");

@@ -236,9 +236,10 @@ static void print_memory(const sb_settings *c, sb_step *sketch, const sb_step_bu
            (double)b->batch / MIB, (double)total / MIB, (double)available / MIB,
            here ? "a reserve" : "a reserve, and the libraries'", total <= available ? "" : ": DOES NOT FIT");
     printf("host memory for views                                    %8.0f MiB\n", (double)rings / MIB);
-    printf("disk for %d checkpoints%*s%8.0f MiB\n", c->trainer.checkpoint_keep,
-           c->trainer.checkpoint_keep < 10 ? 34 : 33, "",
-           c->trainer.checkpoint_keep * checkpoint_bytes(sketch) / MIB);
+    char disk[64];
+    snprintf(disk, sizeof disk, "disk for %d checkpoint%s", c->trainer.checkpoint_keep,
+             sb_plural((uint64_t)c->trainer.checkpoint_keep));
+    printf("%-57s%8.0f MiB\n", disk, c->trainer.checkpoint_keep * checkpoint_bytes(sketch) / MIB);
 }
 
 /* From steps of this machine. */
@@ -250,11 +251,11 @@ static int print_time(const sb_settings *c)
     fprintf(stderr, "plan: measuring steps on this machine\n");
     if (sb_calibrate(c, &k) != 0)
         return -1;
-    const double hours = k.step_s * (double)c->trainer.steps / 3600;
-    printf("time: %.2f s a step%s, %.1f images/s, %.*f %s for %" PRId64 " steps (%s; measured for %.1f s)\n",
+    char all[48];
+    sb_calibrate_duration(k.step_s * (double)c->trainer.steps, all);
+    printf("time: %.2f s a step%s, %.1f images/s, %s for %" PRId64 " step%s (%s; measured for %.1f s)\n",
            k.step_s, k.sizes > 1 ? " on average" : "", c->trainer.batch * c->trainer.accumulate / k.step_s,
-           hours < 1 ? 0 : 1, hours < 1 ? 60 * hours : hours, hours < 1 ? "minutes" : "hours",
-           c->trainer.steps, k.device, k.measured_s);
+           all, c->trainer.steps, sb_plural((uint64_t)c->trainer.steps), k.device, k.measured_s);
     return 0;
 }
 

@@ -63,12 +63,12 @@ static void say_facts(const sb_settings *c, const sb_method *m)
     char text[512];
     size_t used = 0;
     if (m->kind->negatives != SB_NO_NEGATIVES)
-        used += (size_t)snprintf(text + used, sizeof text - used, "%" PRId64 " negatives for an anchor, ",
-                                 negatives(m));
+        used += (size_t)snprintf(text + used, sizeof text - used, "%" PRId64 " negative%s for an anchor, ",
+                                 negatives(m), sb_plural((uint64_t)negatives(m)));
     switch (sb_encoder_norm_of(c)) {
     case SB_ENCODER_BATCH:
-        used += (size_t)snprintf(text + used, sizeof text - used, "%d views in a norm of the backbone, ",
-                                 views_at_once(c, m));
+        used += (size_t)snprintf(text + used, sizeof text - used, "%d view%s in a norm of the backbone, ",
+                                 views_at_once(c, m), sb_plural((uint64_t)views_at_once(c, m)));
         break;
     case SB_ENCODER_GROUP:
         used += (size_t)snprintf(text + used, sizeof text - used,
@@ -82,14 +82,16 @@ static void say_facts(const sb_settings *c, const sb_method *m)
     used += (size_t)snprintf(text + used, sizeof text - used, "%d in one of the heads",
                              apart ? share : share * views);
     if (m->samples > m->batch)
-        used += (size_t)snprintf(text + used, sizeof text - used,
-                                 ", a bank of %d earlier samples without a gradient, which only fills in the "
-                                 "first %d steps",
-                                 m->samples - m->batch, m->samples / m->batch - 1);
+        used += (size_t)snprintf(
+            text + used, sizeof text - used,
+            ", a bank of %d earlier sample%s without a gradient, which only fills in the "
+            "first %d step%s",
+            m->samples - m->batch, sb_plural((uint64_t)(m->samples - m->batch)), m->samples / m->batch - 1,
+            sb_plural((uint64_t)(m->samples / m->batch - 1)));
     if (queue_rows(m) > 0)
-        used += (size_t)snprintf(text + used, sizeof text - used,
-                                 ", a queue of %" PRId64 " that is full after %" PRId64 " steps",
-                                 queue_rows(m), queue_rows(m) / m->batch);
+        used += (size_t)snprintf(
+            text + used, sizeof text - used, ", a queue of %" PRId64 " that is full after %" PRId64 " step%s",
+            queue_rows(m), queue_rows(m) / m->batch, sb_plural((uint64_t)(queue_rows(m) / m->batch)));
     if (m->kind->momentum)
         snprintf(text + used, sizeof text - used, ", a target that averages over %.0f samples", horizon(m));
     sb_note("method %s: %s", m->kind->name, text);
@@ -104,9 +106,10 @@ static void say_facts(const sb_settings *c, const sb_method *m)
                 "blur are of both");
     if (c->continuing.enabled)
         sb_note("continue: %" PRId64
-                " steps of the heads alone, then the backbone's learning rate rises in %" PRId64
+                " step%s of the heads alone, then the backbone's learning rate rises in %" PRId64
                 " to %g of theirs",
-                c->continuing.heads, c->continuing.ramp, c->continuing.lr);
+                c->continuing.heads, sb_plural((uint64_t)c->continuing.heads), c->continuing.ramp,
+                c->continuing.lr);
 }
 
 /* Prototypes that samples are dealt out to; 0: none. */
@@ -135,10 +138,10 @@ int sb_remarks(const sb_settings *c, const sb_method *m)
     }
     if (sb_encoder_norm_of(c) == SB_ENCODER_BATCH && views_at_once(c, m) < FEW_VIEWS) {
         warnings++;
-        sb_note("warning: a norm of the backbone sees %d views: their mean and variance say little of all "
+        sb_note("warning: a norm of the backbone sees %d view%s: their mean and variance say little of all "
                 "images. encoder.norm=group normalises each view by itself, encoder.norm=frozen keeps the "
                 "statistics of init=FILE; with both a chunk may be as small as one view",
-                views_at_once(c, m));
+                views_at_once(c, m), sb_plural((uint64_t)views_at_once(c, m)));
     }
     if (m->kind->works_from > m->batch) {
         warnings++;

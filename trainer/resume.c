@@ -272,19 +272,19 @@ static int check_files(const resume *r, const sb_index *x, bool moved)
                        path, r->run_dir, file);
     if (here == 0)
         return sb_fail("data.path = %s: none of the %" PRIu32
-                       " files of %s/index.bin is there, as %s. If the "
+                       " file%s of %s/index.bin is there, as %s. If the "
                        "data were moved: ./run resume %s data.path=NEW",
-                       path, files, r->run_dir, file, r->run_dir);
+                       path, files, sb_plural(files), r->run_dir, file, r->run_dir);
     if (moved && same < files)
-        return sb_fail("data.path = %s: of the %" PRIu32 " files of %s/index.bin %" PRIu32
-                       " are not there or have another size, as %s",
-                       path, files, r->run_dir, files - same, file);
+        return sb_fail("data.path = %s: %" PRIu32 " of the %" PRIu32
+                       " file%s of %s/index.bin: not there, or of another size, as %s",
+                       path, files - same, files, sb_plural(files), r->run_dir, file);
     if (files - here > r->settings.data.max_bad * files)
         return sb_fail(
             "data.path = %s: %" PRIu32 " of the %" PRIu32
-            " files of %s/index.bin cannot be read, more than data.max_bad = %g allows to be bad, as "
+            " file%s of %s/index.bin cannot be read, more than data.max_bad = %g allows to be bad, as "
             "%s: is the disk there that they are on?",
-            path, files - here, files, r->run_dir, r->settings.data.max_bad, file);
+            path, files - here, files, sb_plural(files), r->run_dir, r->settings.data.max_bad, file);
     return 0;
 }
 

@@ -43,7 +43,7 @@ int sb_shares_divide(const sb_shares *s, const sb_index *index, int channels, sb
     if (s->cache > 0) {
         const bool fits = count * (beside + s->cache) <= left;
         sb_note("memory: %s, %d loader%s %zu each (loader.cache_mb)%s", text, s->loaders,
-                s->loaders == 1 ? "" : "s", MIB(beside + s->cache),
+                sb_plural((uint64_t)s->loaders), MIB(beside + s->cache),
                 fits ? ""
                      : ". That is more than seven eighths of it: processes may be killed for lack of memory; "
                        "lower loader.cache_mb");
@@ -54,7 +54,7 @@ int sb_shares_divide(const sb_shares *s, const sb_index *index, int channels, sb
             "memory: %s, %d loader%s %zu each, which is more. The run had begun, and goes on with the least "
             "that it needs: processes may be killed for lack of memory, with fewer loaders (./run scale "
             "loaders=N) less likely",
-            text, s->loaders, s->loaders == 1 ? "" : "s", MIB(least));
+            text, s->loaders, sb_plural((uint64_t)s->loaders), MIB(least));
         *out = (sb_shares_loaders){ count * least, s->loaders };
         return 0;
     }
@@ -74,7 +74,7 @@ int sb_shares_divide(const sb_shares *s, const sb_index *index, int channels, sb
     out->most = out->bytes / least < INT_MAX ? (int)(out->bytes / least) : INT_MAX;
     const size_t window = (size_t)s->window < index->count ? (size_t)s->window : index->count,
                  wanted = least + window * largest, part = out->bytes / count;
-    sb_note("memory: %s, %d loader%s up to %zu each", text, s->loaders, s->loaders == 1 ? "" : "s",
+    sb_note("memory: %s, %d loader%s up to %zu each", text, s->loaders, sb_plural((uint64_t)s->loaders),
             MIB(part < wanted ? part : wanted));
     return 0;
 }

@@ -571,7 +571,7 @@ static void print_budget(const train *t)
             "view rings %.0f MiB; "
             "%d chunk%s a batch",
             (double)b.weights / mib, (double)b.packed / mib, (double)b.activations / mib,
-            (double)b.batch / mib, rings / mib, b.chunks, b.chunks == 1 ? "" : "s");
+            (double)b.batch / mib, rings / mib, b.chunks, sb_plural((uint64_t)b.chunks));
 }
 
 /* Shared memory of a run: views, tiles, and what evaluators read. */

@@ -175,8 +175,9 @@ int sb_device_cpu(sb_device **out, int threads)
     cpu->base.bf16 = includes(isa, dnnl_cpu_isa_avx512_core_bf16);
     const dnnl_version_t *version = dnnl_version();
     snprintf(cpu->base.description, sizeof cpu->base.description,
-             "CPU, %d thread%s, oneDNN %d.%d.%d for %s, %s", threads, threads == 1 ? "" : "s", version->major,
-             version->minor, version->patch, isa_name(isa), cpu->base.bf16 ? "bf16 native" : "no bf16");
+             "CPU, %d thread%s, oneDNN %d.%d.%d for %s, %s", threads, sb_plural((uint64_t)threads),
+             version->major, version->minor, version->patch, isa_name(isa),
+             cpu->base.bf16 ? "bf16 native" : "no bf16");
     if (dnnl_engine_create(&cpu->engine, dnnl_cpu, 0) != dnnl_success ||
         dnnl_stream_create(&cpu->stream, cpu->engine, dnnl_stream_default_flags) != dnnl_success) {
         close_cpu(&cpu->base);

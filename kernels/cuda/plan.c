@@ -98,13 +98,15 @@ static void describe_planning(sb_cuda *cuda)
     const sb_cuda_planner *p = cuda->planner;
     const sb_cuda_choices *c = &p->choices;
     cuda->base.planning[0] = '\0';
-    say(&cuda->base, "cuDNN: %d plans timed for %d operations, %d operations as kept in %s", p->timed,
-        p->chosen, p->found, c->path[0] != '\0' ? c->path : "no file");
+    say(&cuda->base, "cuDNN: %d plan%s timed for %d operation%s, %d operation%s as kept in %s", p->timed,
+        sb_plural((uint64_t)p->timed), p->chosen, sb_plural((uint64_t)p->chosen), p->found,
+        sb_plural((uint64_t)p->found), c->path[0] != '\0' ? c->path : "no file");
     if (p->lost > 0)
-        say(&cuda->base, "; %d kept plans are no longer to be had: chosen anew, results may differ", p->lost);
+        say(&cuda->base, "; %d kept plan%s no longer to be had: chosen anew, results may differ", p->lost,
+            sb_plural((uint64_t)p->lost));
     if (!c->keeps)
-        say(&cuda->base, "; no choice is kept (%s): %d operations take the heuristics' first plan, untimed",
-            c->trouble, p->untimed);
+        say(&cuda->base, "; no choice is kept (%s): the heuristics' first plan, untimed, for %d operation%s",
+            c->trouble, p->untimed, sb_plural((uint64_t)p->untimed));
     else if (c->trouble[0] != '\0')
         say(&cuda->base, "; %s: chosen anew, results may differ", c->trouble);
 }

@@ -38,7 +38,7 @@ static int recipe(const char *path, const char *precision)
     if (sb_settings_of(&c, path, assignments, 2) != 0 || sb_counts_step(&c, gpus, GPUS, &n) != 0)
         return -1;
     printf("\n### %s, %s: a step of %d samples, %d chunk%s\n\n", path, precision, c.trainer.batch, n.chunks,
-           n.chunks == 1 ? "" : "s");
+           sb_plural((uint64_t)n.chunks));
     printf("Memory %.0f MiB without workspaces; %.1f MB of pixels come up (without the tiles and views of "
            "augment: %.1f MB up, %.1f MB down).\n\n",
            n.memory / 1048576, n.pixels / 1e6, n.tiles / 1e6, n.views / 1e6);

@@ -305,7 +305,7 @@ static void equals_take_the_same(void **state)
         }
         sb_device_close(&d);
         expect_said(keeps ? "12 plans timed for 3 operations, 3 operations as kept"
-                          : "6 operations take the heuristics' first plan");
+                          : "the heuristics' first plan, untimed, for 6 operations");
     }
 }
 
@@ -471,13 +471,13 @@ static void stale_is_chosen_anew(void **state)
     assert_int_equal(taken(), 4);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         edit_cache("eng3_k17=4", names[i]);
-        expect_chosen_anew("3 kept plans are no longer to be had");
+        expect_chosen_anew("3 kept plans no longer to be had");
     }
     cache_empty();
     set_times(3, 2, 1, 3, 3);
     assert_int_equal(taken(), 3);
     emulation_plans[2].unbuildable = true;
-    expect_chosen_anew("3 kept plans are no longer to be had");
+    expect_chosen_anew("3 kept plans no longer to be had");
 }
 
 /* Where a choice cannot be kept, the first plan, however slow it is. */
@@ -488,7 +488,7 @@ static void expect_first(const char *timed, const char *why)
     expect_said(timed);
     expect_said("no choice is kept (");
     expect_said(why);
-    expect_said("3 operations take the heuristics' first plan");
+    expect_said("the heuristics' first plan, untimed, for 3 operations");
 }
 
 static void nowhere_to_keep_it(void **state)

@@ -507,7 +507,7 @@ static int compare_threads(sb_trial *t, const sb_operation *op, opener open, int
     for (int run = 0; run < 2; run++)
         for (int i = 0; i < t->array_count; i++)
             free(results[run][i]);
-    return rc == 0 ? 0 : sb_context("%d thread%s", threads, threads == 1 ? "" : "s");
+    return rc == 0 ? 0 : sb_context("%d thread%s", threads, sb_plural((uint64_t)threads));
 }
 
 static bool compare_case(const test_case *c, int number, opener open, const int *threads, bool differences)

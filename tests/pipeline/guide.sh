@@ -68,7 +68,7 @@ guides=("${unused[@]}" guide.plate=+0.5 guide.gaps=-0.5)
 ok "two columns guide" run all.csv plain "${guides[@]}"
 ok "  a run says which, and how many classes" says plain "guide plate: 3 classes, which the features are to tell (+0.5)"
 ok "  and of a column with gaps" says plain "guide gaps: 2 classes, which the features are not to tell (-0.5)"
-ok "    how many" says plain "guide gaps: 3 rows of the index have no value"
+ok "    how many" says plain "guide gaps: 3 rows of the index without a value"
 ok "  their losses are logged" logged plain plate gaps
 ok "  their heads are kept, and not exported" keeps plain
 ok "  killed and resumed" killed killed "${guides[@]}"

@@ -63,7 +63,7 @@ assert {r["part"] for r in rows} <= {"train", "held out", "between"}
 END
 }
 duplicates() {
-    says 0 'pairs of [0-9]+ tiles have a cosine of 0.8 or more' ./run duplicates "$work/run" --from 0.8 && lists duplicates <<'END'
+    says 0 'pairs of [0-9]+ tiles with a cosine of 0.8 or more' ./run duplicates "$work/run" --from 0.8 && lists duplicates <<'END'
 import csv, sys
 rows = list(csv.DictReader(open(sys.argv[1])))
 print(rows)
@@ -107,7 +107,7 @@ END
 }
 # A list without lines has no picture, not an earlier one either.
 none_alike() {
-    says 0 '^0 pairs of [0-9]+ tiles have a cosine of 1 or more: lower it with --from' ./run duplicates "$work/run" --from 1 &&
+    says 0 '^0 pairs of [0-9]+ tiles with a cosine of 1 or more: lower it with --from' ./run duplicates "$work/run" --from 1 &&
         [ "$(lines "$work/run/lists/duplicates.csv")" = 1 ] && [ ! -e "$work/run/lists/duplicates.png" ]
 }
 # Made once for a checkpoint; another checkpoint has others; one that is damaged is named.

@@ -59,7 +59,7 @@ moved() {
     half moved
     mv "$work/images" "$work/photographs"
     refused moved "none of the 12 files of .*If the data were moved: ./run resume $work/moved data.path=NEW" && refused moved "none of the 12 files" data.path="$work/nowhere" &&
-        mkdir "$work/part" && cp "$work/photographs"/0[0-7].jpg "$work/part" && refused moved "of the 12 files .* 4 are not there or have another size, as .*08.jpg" data.path="$work/part" &&
+        mkdir "$work/part" && cp "$work/photographs"/0[0-7].jpg "$work/part" && refused moved "4 of the 12 files .*: not there, or of another size, as .*08.jpg" data.path="$work/part" &&
         says 0 "^data.path = $work/photographs \(was $work/images\)$" ./run resume "$work/moved" data.path="$work/photographs" && same_weights reference moved
     local status=$?
     mv "$work/photographs" "$work/images"
@@ -74,7 +74,7 @@ moved_manifest() {
     echo '{"path":"../below/07.jpg","page":0,"reason":"as a test"}' >"$work/list/quarantine.jsonl"
     mv "$work/set" "$work/set.moved"
     refused list "data.path = $work/apart: a CSV manifest was expected" data.path="$work/apart" &&
-        refused list "of the 11 files .* 10 are not there or have another size, as $work/apart/00.jpg" data.path="$work/apart/list.csv" || return 1
+        refused list "10 of the 11 files .*: not there, or of another size, as $work/apart/00.jpg" data.path="$work/apart/list.csv" || return 1
     says 0 "^data.path" "$trainer" resume "$work/list" data.path="$work/set.moved/list.csv" && "$SB_BUILD"/sb_augment --check "$work/list" 2>"$work/out" && [ ! -s "$work/out" ] || return 1
     says 0 "^done" ./run resume "$work/list" && said "quarantined: 1" && [ "$(lines "$work/list/quarantine.jsonl")" -eq 1 ]
 }

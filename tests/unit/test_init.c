@@ -206,7 +206,7 @@ static float *resize(network *n, int channels, int side, const float *old, size_
     PUT(&c, "bn1.running_mean", SB_TENSOR_F32, means, OUT);
     if (take(n, &c, NULL, &report) != 0)
         fail_msg("%s", sb_error());
-    assert_non_null(strstr(report, "1 tensors taken; 1 resized (conv1.weight: f32 [2, "));
+    assert_non_null(strstr(report, "1 tensor taken; 1 resized (conv1.weight: f32 [2, "));
     assert_true(!strstr(report, "over channels") == (old_channels <= channels));
     assert_true(!strstr(report, "by channels") == (old_channels > 1 || channels == 1));
     assert_true(!strstr(report, "the further channels 0") == (old_channels != 3 || channels <= 3));
@@ -368,7 +368,7 @@ static bool says_changed(const float filters[6], const char *config)
     put(&c, "conv2.weight", SB_TENSOR_F32, 6 * sizeof *filters, filters, 4, (int64_t[]){ 3, OUT, 1, 1 });
     if (take_with(&n, &c, config ? metadata : NULL, NULL, &report) != 0)
         fail_msg("%s", sb_error());
-    const bool says = strstr(report, "the filters of 1 tensors are not standardised in the file") != NULL;
+    const bool says = strstr(report, "the filters of 1 tensor are not standardised in the file") != NULL;
     free(report);
     drop(&n);
     return says;

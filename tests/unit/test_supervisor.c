@@ -493,7 +493,7 @@ static void test_loaders_most(void **state)
     assert_int_equal(sb_file_replace(path, "", 0), 0);
     wait_living("loader.starts", 3);
     assert_answer(ask("scale 4"), SB_REQUEST_REFUSED "4 loaders: there is memory for 3");
-    assert_answer(ask("scale 1"), SB_REQUEST_DONE "1 loaders, before it 3");
+    assert_answer(ask("scale 1"), SB_REQUEST_DONE "1 loader, before it 3");
     assert_answer(ask("scale 3"), SB_REQUEST_DONE "3 loaders, before it 1");
     wait_lines("loader.starts", 5);
     assert_answer(ask("stop"), STOPPED);
@@ -810,7 +810,7 @@ static void test_scale(void **state)
     wait_living("loader.starts", 2);
     assert_answer(ask("scale 5"), SB_REQUEST_DONE "5 loaders, before it 2");
     wait_living("loader.starts", 5);
-    assert_answer(ask("scale 1"), SB_REQUEST_DONE "1 loaders, before it 5");
+    assert_answer(ask("scale 1"), SB_REQUEST_DONE "1 loader, before it 5");
     wait_living("loader.starts", 1);
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
         assert_answer(ask(refused[i]), SB_REQUEST_REFUSED);
