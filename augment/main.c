@@ -326,12 +326,13 @@ enum { KEY_CHECK = 0x100 };
 
 static error_t parse(int key, char *argument, struct argp_state *state)
 {
+    (void)state;
     if (key == KEY_CHECK)
         only_check = true;
     else if (key == ARGP_KEY_ARG && !run_dir)
         run_dir = argument;
     else if (key == ARGP_KEY_ARG || key == ARGP_KEY_NO_ARGS)
-        argp_usage(state);
+        return sb_program_wrong("one run directory was expected (--help)");
     else
         return ARGP_ERR_UNKNOWN;
     return 0;
@@ -352,7 +353,7 @@ int main(int argc, char **argv)
                "Started by ./run; one for a run."
     };
     sb_program_begin("augment");
-    argp_parse(&argp, argc, argv, 0, NULL, NULL);
+    sb_program_arguments(&argp, argc, argv, NULL);
     augment a = { .trainer_pidfd = -1, .trainer = { .directory = -1 } };
     if (only_check) {
         const int bad = read_run(&a);

@@ -304,17 +304,17 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     case KEY_NO_PICTURES: a->pictures = false; break;
     case KEY_THREADS:
         if (whole(argument, 1024, &a->threads) != 0)
-            argp_error(state, "--threads %s: a whole number from 1 to 1024", argument);
+            return sb_program_wrong("--threads %s: a whole number from 1 to 1024 was expected", argument);
         break;
     case 'n':
         if (whole(argument, LIST_MAX, &a->most) != 0)
-            argp_error(state, "-n %s: a whole number from 1 to %d", argument, LIST_MAX);
+            return sb_program_wrong("-n %s: a whole number from 1 to %d was expected", argument, LIST_MAX);
         break;
     case KEY_FROM: {
         char *end;
         a->from = strtod(argument, &end);
         if (*end || end == argument || !(a->from >= -1 && a->from <= 1))
-            argp_error(state, "--from %s: a cosine, from -1 to 1", argument);
+            return sb_program_wrong("--from %s: a cosine from -1 to 1 was expected", argument);
         break;
     }
     case 'o': a->output = argument; break;
@@ -334,12 +334,12 @@ static error_t parse(int key, char *argument, struct argp_state *state)
             a->assignment_count = state->argc - state->next + 1;
             state->next = state->argc;
         } else {
-            argp_usage(state);
+            return sb_program_wrong("%s: one argument too many: %s (--help)", a->command, argument);
         }
         break;
     case ARGP_KEY_END:
         if (!a->run_dir)
-            argp_usage(state);
+            return sb_program_wrong("a command and a run directory were expected (--help)");
         break;
     default: return ARGP_ERR_UNKNOWN;
     }
@@ -376,7 +376,7 @@ int main(int argc, char **argv)
     };
     arguments a = { .pictures = true, .most = 20, .from = 0.95 };
     sb_program_begin("evaluator");
-    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    sb_program_arguments(&argp, argc, argv, &a);
     int rc;
     a.accompany = strcmp(a.command, "accompany") == 0;
     a.follow = a.follow || a.accompany;

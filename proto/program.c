@@ -119,6 +119,46 @@ void sb_program_begin(const char *name)
     sb_note_program(name);
 }
 
+/* Does the argument ask argp for help, which it prints only where it prints errors, too? */
+static bool asks_for_help(const char *argument)
+{
+    return strcmp(argument, "--help") == 0 || strcmp(argument, "--usage") == 0 || strcmp(argument, "-?") == 0;
+}
+
+/* An option as getopt takes it: a name or the beginning of one, or a letter. */
+static bool is_known(const struct argp_option *options, const char *argument)
+{
+    const size_t length = strcspn(argument, "=");
+    for (const struct argp_option *o = options; o && o->name; o++)
+        if (argument[1] == '-' ? strncmp(o->name, argument + 2, length - 2) == 0 : o->key == argument[1])
+            return true;
+    return false;
+}
+
+/* What getopt did not take. */
+static void fail_option(const struct argp *argp, int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++)
+        if (argv[i][0] == '-' && argv[i][1] != '\0' && !is_known(argp->options, argv[i])) {
+            sb_fail("no option %s (./run help)", argv[i]);
+            return;
+        }
+    sb_fail("%s: its value was expected", argv[argc - 1]);
+}
+
+void sb_program_arguments(const struct argp *argp, int argc, char **argv, void *input)
+{
+    unsigned flags = ARGP_NO_ERRS;
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (asks_for_help(argv[i]))
+            flags = 0;
+    if (argp_parse(argp, argc, argv, flags, NULL, input) == 0)
+        return;
+    if (sb_error()[0] == '\0')
+        fail_option(argp, argc, argv);
+    exit(sb_program_end(-1));
+}
+
 bool sb_program_flush(void) { return fflush(stdout) == 0 && !ferror(stdout); }
 
 /* The reader of a pipe or a socket is gone. */

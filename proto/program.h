@@ -17,11 +17,22 @@
 #ifndef SB_PROTO_PROGRAM_H
 #define SB_PROTO_PROGRAM_H
 
+#include <argp.h>
+#include <errno.h>
 #include <stdbool.h>
+
+#include "proto/error.h"
 
 /* `name` is what notes begin with ("trainer"), a string that lives on. Where even /dev/null cannot be opened
  * the program ends here. */
 void sb_program_begin(const char *name);
+
+/* Reads the command line as argp_parse does. What is wrong with it is said in a line, as any other failure,
+ * and the program ends: a parser says so by sb_program_wrong. */
+void sb_program_arguments(const struct argp *argp, int argc, char **argv, void *input);
+
+/* As sb_fail; what a parser returns then. */
+#define sb_program_wrong(...) (sb_fail(__VA_ARGS__), EINVAL)
 
 /* The exit status of a main whose work gave `rc`: below 0 a failure, whose sb_error is noted, else itself.
  * A standard output that took not all that was printed is a failure, too; but that nobody reads on (`| head`)

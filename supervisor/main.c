@@ -290,18 +290,18 @@ static error_t parse(int key, char *argument, struct argp_state *state)
                 if (strcmp(commands[i].name, argument) == 0)
                     a->command = &commands[i];
             if (!a->command)
-                argp_error(state, "no command `%s`", argument);
+                return sb_program_wrong("no command `%s` (--help)", argument);
         } else if (a->command->run == scale && strchr(argument, '=')) {
             a->loaders = argument;
         } else if (a->run_dir) {
-            argp_error(state, "%s: one run, not %s and %s", a->command->name, a->run_dir, argument);
+            return sb_program_wrong("%s: one run, not %s and %s", a->command->name, a->run_dir, argument);
         } else {
             a->run_dir = argument;
         }
         break;
     case ARGP_KEY_END:
         if (!a->command)
-            argp_usage(state);
+            return sb_program_wrong("a command was expected (--help)");
         break;
     default: return ARGP_ERR_UNKNOWN;
     }
@@ -327,6 +327,6 @@ int main(int argc, char **argv)
     };
     arguments a = { .self = argv[0] };
     sb_program_begin("supervisor");
-    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    sb_program_arguments(&argp, argc, argv, &a);
     return sb_program_end(find_run(&a) == 0 ? a.command->run(&a) : -1);
 }

@@ -33,7 +33,7 @@ static error_t parse(int key, char *argument, struct argp_state *state)
         errno = 0;
         long jobs = strtol(argument, &end, 10);
         if (errno || *end || end == argument || jobs < 1 || jobs > 256)
-            argp_error(state, "--jobs %s: a whole number from 1 to 256", argument);
+            return sb_program_wrong("--jobs %s: a whole number from 1 to 256 was expected", argument);
         a->jobs = (int)jobs;
         break;
     }
@@ -43,9 +43,9 @@ static error_t parse(int key, char *argument, struct argp_state *state)
         break;
     case ARGP_KEY_END:
         if (!a->dir)
-            argp_error(state, "name the sweep's folder with -o DIR");
+            return sb_program_wrong("name the sweep's folder with -o DIR");
         if (!a->recipe && a->axes_count > 0)
-            argp_error(state, "name a recipe for %s", a->axes[0]);
+            return sb_program_wrong("name a recipe for %s", a->axes[0]);
         break;
     default: return ARGP_ERR_UNKNOWN;
     }
@@ -106,6 +106,6 @@ int main(int argc, char **argv)
     };
     arguments a = { .jobs = 1, .run = "./run" };
     sb_program_begin("sweep");
-    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    sb_program_arguments(&argp, argc, argv, &a);
     return sb_program_end(sb_stop_install() == 0 ? sweep(&a) : -1);
 }

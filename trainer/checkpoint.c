@@ -316,8 +316,8 @@ static int load(const char *path, sb_checkpoint_view *v)
 static int fail_unusable(const char *run_dir, int count)
 {
     return sb_fail(
-        "none of the %d checkpoint%s in %s/checkpoints can be used: move them away to start from step 0",
-        count, sb_plural((uint64_t)count), run_dir);
+        "of %d checkpoint%s in %s/checkpoints none can be used: move them away to start from step 0", count,
+        sb_plural((uint64_t)count), run_dir);
 }
 
 int sb_checkpoint_load_latest(const char *run_dir, sb_checkpoint_view *v)

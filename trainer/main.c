@@ -250,15 +250,15 @@ enum {
 };
 
 /* A whole number of an option. */
-static long long number(struct argp_state *state, const char *option, const char *text, long long least,
-                        long long most)
+static error_t number(const char *option, const char *text, int64_t least, int64_t *out)
 {
     char *end;
     errno = 0;
-    long long value = strtoll(text, &end, 10);
-    if (errno || *end || end == text || value < least || value > most)
-        argp_error(state, "%s %s: a whole number from %lld on was expected", option, text, least);
-    return value;
+    *out = strtoll(text, &end, 10);
+    return errno || *end || end == text || *out < least
+               ? sb_program_wrong("%s %s: a whole number from %" PRId64 " on was expected", option, text,
+                                  least)
+               : 0;
 }
 
 /* "8GiB", "6000MiB". */
@@ -280,7 +280,7 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     case KEY_RECIPE: a->recipe = argument; break;
     case KEY_TARGET:
         if (a->target_count == SB_VIEWS_MAX)
-            argp_error(state, "--target: at most %d", SB_VIEWS_MAX);
+            return sb_program_wrong("--target: at most %d", SB_VIEWS_MAX);
         a->targets[a->target_count++] = argument;
         break;
     case KEY_BEST: a->best = true; break;
@@ -288,25 +288,28 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     case KEY_PLACES: a->places = argument; break;
     case KEY_IMAGES: a->images = argument; break;
     case KEY_GUIDES: a->guides = argument; break;
-    case KEY_STEP: a->step = number(state, "--step", argument, 0, LLONG_MAX); break;
+    case KEY_STEP: return number("--step", argument, 0, &a->step);
     case KEY_MEMORY:
         if (a->memory_count == SIZES_MAX)
-            argp_error(state, "--device-memory: at most %d", SIZES_MAX);
+            return sb_program_wrong("--device-memory: at most %d", SIZES_MAX);
         if (read_bytes(argument, &a->memory[a->memory_count++]) != 0)
-            argp_error(state, "--device-memory %s: a size like 8GiB or 6000MiB was expected", argument);
+            return sb_program_wrong("--device-memory %s: a size like 8GiB or 6000MiB was expected", argument);
         break;
     case 'o': a->output = argument; break;
     case ARGP_KEY_ARG:
         a->command = command_of(argument);
         if (!a->command)
-            argp_error(state, "no command `%s`", argument);
+            return sb_program_wrong("no command `%s` (--help)", argument);
         a->rest = &state->argv[state->next];
         a->rest_count = state->argc - state->next;
         state->next = state->argc;
         break;
     case ARGP_KEY_END:
-        if (!a->command || a->rest_count < a->command->least || a->rest_count > a->command->most)
-            argp_usage(state);
+        if (!a->command)
+            return sb_program_wrong("a command was expected (--help)");
+        if (a->rest_count < a->command->least || a->rest_count > a->command->most)
+            return sb_program_wrong("%s: %d argument%s (--help)", a->command->name, a->rest_count,
+                                    sb_plural((uint64_t)a->rest_count));
         break;
     default: return ARGP_ERR_UNKNOWN;
     }
@@ -364,6 +367,6 @@ int main(int argc, char **argv)
     };
     arguments a = { 0 };
     sb_program_begin("trainer");
-    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    sb_program_arguments(&argp, argc, argv, &a);
     return sb_program_end(a.command->run(&a));
 }

@@ -271,8 +271,7 @@ static int check_files(const resume *r, const sb_index *x, bool moved)
                        "there, as %s",
                        path, r->run_dir, file);
     if (here == 0)
-        return sb_fail("data.path = %s: none of the %" PRIu32
-                       " file%s of %s/index.bin is there, as %s. If the "
+        return sb_fail("data.path = %s: of %" PRIu32 " file%s of %s/index.bin none is there, as %s. If the "
                        "data were moved: ./run resume %s data.path=NEW",
                        path, files, sb_plural(files), r->run_dir, file, r->run_dir);
     if (moved && same < files)

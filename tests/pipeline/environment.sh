@@ -41,7 +41,7 @@ all_damaged() {
     half_done all
     truncate -s 1000000 "$work/all/checkpoints/step-000000002.safetensors"
     hurt "$work/all/checkpoints/step-000000004.safetensors"
-    says 1 "none of the 2 checkpoints in $work/all/checkpoints can be used" ./run resume "$work/all" && nothing_left
+    says 1 "of 2 checkpoints in $work/all/checkpoints none can be used" ./run resume "$work/all" && nothing_left
 }
 
 # damaged FILE SED PATTERN: the reference's FILE after SED; the error matches PATTERN.
@@ -220,9 +220,14 @@ for verb in train resume status stop scale export "evaluate $work/reference" "em
     ok "${verb% *}: a wrong option" bash -c "./run $verb --wrong >$work/out 2>&1 </dev/null && exit 1; cat $work/out; grep -qE 'wrong|unrecognized' $work/out"
     ok "${verb% *} --help" says 0 "usage:" ./run "${verb% *}" --help
 done
-for program in loader augment trainer evaluator supervisor; do
-    ok "sb_$program: --help and a wrong option" eval 'says 0 "Usage: " build/sb_$program --help && says 64 "unrecognized option .--wrong" build/sb_$program --wrong'
+for program in augment trainer evaluator supervisor sweep; do
+    wrong='says 1 "^smallbatch $program: no option --wrong" build/sb_$program --wrong && [ "$(lines "$work/out")" = 1 ]'
+    ok "sb_$program: --help and a wrong option" eval "says 0 'Usage: ' build/sb_$program --help && $wrong"
 done
+ok "sb_loader: --help" says 0 "Usage: " build/sb_loader --help
+ok "an option without its value" says 1 "^smallbatch sweep: -o: its value was expected" ./run sweep -o
+ok "a value that is none" says 1 "^smallbatch trainer: --device-memory 8GB: a size like 8GiB or 6000MiB was expected" ./run plan demo --device-memory 8GB
+ok "study --help" says 0 "^usage: ./run study NAME" ./run study --help
 ok "a second supervisor, a taken directory, a stop at once" second_supervisor
 ok "a lock with the number of somebody else's process" strange_lock
 

@@ -58,7 +58,7 @@ killed_while_applying() {
 moved() {
     half moved
     mv "$work/images" "$work/photographs"
-    refused moved "none of the 12 files of .*If the data were moved: ./run resume $work/moved data.path=NEW" && refused moved "none of the 12 files" data.path="$work/nowhere" &&
+    refused moved "of 12 files of .*If the data were moved: ./run resume $work/moved data.path=NEW" && refused moved "of 12 files" data.path="$work/nowhere" &&
         mkdir "$work/part" && cp "$work/photographs"/0[0-7].jpg "$work/part" && refused moved "4 of the 12 files .*: not there, or of another size, as .*08.jpg" data.path="$work/part" &&
         says 0 "^data.path = $work/photographs \(was $work/images\)$" ./run resume "$work/moved" data.path="$work/photographs" && same_weights reference moved
     local status=$?

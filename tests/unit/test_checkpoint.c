@@ -253,7 +253,7 @@ static void test_what_does_not_fit_changes_nothing(void **state)
         make(&n, 4, 6, staged);
         fill(&n, 3);
         assert_int_equal(load(&n), -1);
-        assert_non_null(strstr(sb_error(), "none of the 1 checkpoints"));
+        assert_non_null(strstr(sb_error(), "of 1 checkpoint in "));
         assert_int_equal(n.view.step, -1);
         assert_true(filled(&n, 3));
         drop(&n);
