@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """sass.py TOOLS OBJECT.cu.o...: what ptxas made of the kernels, read from the machine code: rules of speed that can be held without a GPU.
 
-  loads, stores   a thread moves 16 bytes with one instruction (LDG.E.128, STG.E.128), and no byte nor 16-bit word alone; in a template whose
-                  last parameter is how many values a thread has at a time, only where that is more than 1
+  loads, stores   a thread moves 16 bytes with one instruction (LDG.E.128, STG.E.128), and no byte nor 16-bit word alone; in a template over how
+                  many values a thread has at a time (an int), only where that is more than 1
   order           between two jumps back no global load follows a global store: loads wait for nothing
   f32             no arithmetic in f64, and no division of 64-bit whole numbers (a routine of about 70 instructions)
 
@@ -18,7 +18,7 @@ ALL = "loads stores order f32"
 KERNELS = {
     "broken": {"narrow_load": "loads", "narrow_store": "stores", "load_behind_store": "order", "double_sum": "f32", "long_division": "f32",
                "sound": ALL},
-    "norm": {"forward_sums": "order f32", "forward_apply": "f32", "backward_sums": "f32", "backward_apply": "f32", "backward_given": "f32"},
+    "norm": {"forward_sums": "loads order f32", "forward_apply": ALL, "backward_sums": ALL, "backward_apply": ALL, "backward_given": ALL},
     "input": {"normalise": "order"},
     "view": {"rows": "order f32"},
 }
@@ -45,8 +45,8 @@ def name_of(symbol):
 
 
 def one_at_a_time(symbol):
-    last = re.search(r"Li(\d+)EE", symbol)
-    return last is not None and last.group(1) == "1"
+    values = re.search(r"Li(\d+)E", symbol)
+    return values is not None and values.group(1) == "1"
 
 
 def accesses(lines, what):
