@@ -302,16 +302,6 @@ static bool x_tells(const sb_norm *s) { return s->relu && !s->residual; }
 /* g, the gradient that reaches a normalised value. `out` is what the ReLU gave. */
 static __device__ inline float masked(bool relu, float out, float dy) { return relu && out <= 0 ? 0 : dy; }
 
-/* N values of a gradient: written, or added to what an earlier consumer wrote (`held`). */
-template <sb_type T, int N>
-static __device__ inline void give_values(void *dx, size_t at, float value[N], bool add, vector<T, N> held)
-{
-    UNROLLED
-    for (int k = 0; k < N && add; k++)
-        value[k] += value_of<T, N>(held, k);
-    put<T, N>(dx, at, vector_of<T, N>(value));
-}
-
 /* Sums of g and of g xhat. g is the residual's gradient. y: NULL where it is not asked. */
 template <sb_type T, int N, bool X_TELLS>
 static __global__ void __launch_bounds__(THREADS, 4)

@@ -2,10 +2,15 @@
  *
  * The arrays are cut into chunks of CHUNK elements, one block each; the tables of arrays and of chunks are
  * what is packed. LARS first sums the squares of every chunk in f64, then each array's chunks in order.
- * Arrays whose state is coded have a kernel of their own, which reads and writes whole blocks of codes. */
+ * Arrays whose state is coded have a kernel of their own, which reads and writes whole blocks of codes.
+ *
+ * A thread has four weights at a time, 16 bytes of each array, wherever an array of weights, its gradient and
+ * its state begin alike; what lies in front of the first whole 16 bytes of a chunk and behind the last goes
+ * one by one, and so does all of an array whose parts do not begin alike. AdamW's values of an array, which
+ * take powers in f64, are made once in a step by a thread each. */
 #include <stdlib.h>
 
-#include "kernels/cuda/launch.h"
+#include "kernels/cuda/vector.h"
 #include "kernels/op/update.h"
 #include "kernels/share/codes.h"
 #include "kernels/share/optimiser.h"
@@ -29,6 +34,7 @@ typedef struct {
     int *first;              /* [count + 1]: where an array's chunks begin */
     double *squares;         /* [chunk_count, 2]: of weights, of updates */
     float *trust;            /* [count] */
+    sb_adamw_values *adamw;  /* [count] */
 } tables;
 
 typedef struct {
@@ -73,40 +79,126 @@ static __global__ void trust_of(int count, const int *first, const double *squar
     out[a] = weight > 0 && update > 0 ? (float)(trust * sqrt(weight) / sqrt(update)) : 1.0f;
 }
 
-static __global__ void momentum_step(const sb_update_array *arrays, const chunk *chunks, values v,
-                                     const float *trust)
+/* A chunk of an array: `lead` weights, then `vectors` times four whose 16 bytes are whole, then the rest. */
+typedef struct {
+    size_t begin;
+    unsigned count, lead, vectors;
+} part;
+
+static __device__ inline unsigned words_into(const float *p) { return (unsigned)((uintptr_t)p / 4 % 4); }
+
+static __device__ inline part part_of(const chunk *c, const sb_update_array *a, bool alike)
 {
-    chunk c = chunks[blockIdx.x];
-    const sb_update_array *a = &arrays[c.array];
-    size_t end = c.begin + CHUNK < a->count ? c.begin + CHUNK : a->count;
-    if (v.step <= a->frozen_until || a->coded)
-        return;
-    float decay = a->decayed ? v.weight_decay : 0, scale = v.adapt && a->decayed ? trust[c.array] : 1,
-          lr = sb_update_lr(a, v.lr, v.steady_lr) * a->rate;
-    for (size_t i = c.begin + threadIdx.x; i < end; i += THREADS)
-        sb_momentum_element(&a->weight[i], &a->state[i], a->gradient[i], lr, v.momentum, decay, scale);
+    part p;
+    p.begin = c->begin;
+    p.count = (unsigned)(a->count - c->begin < CHUNK ? a->count - c->begin : CHUNK);
+    p.lead = alike ? (4 - words_into(a->weight + c->begin)) % 4 : p.count;
+    p.lead = p.lead < p.count ? p.lead : p.count;
+    p.vectors = (p.count - p.lead) / 4;
+    return p;
 }
 
-/* AdamW's values for an array. */
-static __device__ inline sb_adamw_values adamw_of(const sb_update_array *a, const values *v)
+/* Those that go one by one: place k of them. */
+static __device__ inline unsigned singles_of(const part *p) { return p->count - 4 * p->vectors; }
+static __device__ inline size_t single_at(const part *p, unsigned k)
 {
-    sb_adamw_values mine = v->adamw;
-    float lr = sb_update_lr(a, v->lr, v->steady_lr);
+    return p->begin + (k < p->lead ? k : k + 4 * p->vectors);
+}
+
+static __device__ inline float4 *four(float *x, const part *p, unsigned i)
+{
+    return (float4 *)(x + p->begin + p->lead) + i;
+}
+static __device__ inline float4 four_of(const float *x, const part *p, unsigned i)
+{
+    return ((const float4 *)(x + p->begin + p->lead))[i];
+}
+
+static __global__ void momentum_step(const sb_update_array *__restrict__ arrays,
+                                     const chunk *__restrict__ chunks, values v,
+                                     const float *__restrict__ trust)
+{
+    const chunk c = chunks[blockIdx.x];
+    const sb_update_array *a = &arrays[c.array];
+    if (v.step <= a->frozen_until || a->coded)
+        return;
+    float *weight = a->weight, *state = a->state;
+    const float *gradient = a->gradient;
+    const unsigned into = words_into(weight);
+    const part p = part_of(&c, a, words_into(gradient) == into && words_into(state) == into);
+    const float decay = a->decayed ? v.weight_decay : 0, scale = v.adapt && a->decayed ? trust[c.array] : 1,
+                lr = sb_update_lr(a, v.lr, v.steady_lr) * a->rate;
+    ROLLED
+    for (unsigned i = threadIdx.x; i < p.vectors; i += THREADS) {
+        float4 w = four_of(weight, &p, i), m = four_of(state, &p, i);
+        const float4 g = four_of(gradient, &p, i);
+        sb_momentum_element(&w.x, &m.x, g.x, lr, v.momentum, decay, scale);
+        sb_momentum_element(&w.y, &m.y, g.y, lr, v.momentum, decay, scale);
+        sb_momentum_element(&w.z, &m.z, g.z, lr, v.momentum, decay, scale);
+        sb_momentum_element(&w.w, &m.w, g.w, lr, v.momentum, decay, scale);
+        *four(weight, &p, i) = w;
+        *four(state, &p, i) = m;
+    }
+    ROLLED
+    for (unsigned k = threadIdx.x; k < singles_of(&p); k += THREADS) {
+        const size_t i = single_at(&p, k);
+        float w = weight[i], m = state[i];
+        sb_momentum_element(&w, &m, gradient[i], lr, v.momentum, decay, scale);
+        weight[i] = w;
+        state[i] = m;
+    }
+}
+
+/* A thread: an array. */
+static __global__ void adamw_values(int count, const sb_update_array *__restrict__ arrays, values v,
+                                    sb_adamw_values *__restrict__ out)
+{
+    const int i = (int)global_thread();
+    if (i >= count)
+        return;
+    const sb_update_array *a = &arrays[i];
+    const float lr = sb_update_lr(a, v.lr, v.steady_lr);
+    sb_adamw_values mine = v.adamw;
     if (a->frozen_until > 0 || a->steady)
-        mine = sb_adamw_of(v->beta1, v->beta2, mine.epsilon, lr, (double)(v->step - a->frozen_until));
-    return sb_adamw_at(mine, lr, a->decayed ? v->weight_decay : 0, a->rate);
+        mine = sb_adamw_of(v.beta1, v.beta2, mine.epsilon, lr, (double)(v.step - a->frozen_until));
+    out[i] = sb_adamw_at(mine, lr, a->decayed ? v.weight_decay : 0, a->rate);
 }
 
-static __global__ void adamw_step(const sb_update_array *arrays, const chunk *chunks, values v)
+static __global__ void adamw_step(const sb_update_array *__restrict__ arrays,
+                                  const chunk *__restrict__ chunks, int64_t step,
+                                  const sb_adamw_values *__restrict__ all)
 {
-    chunk c = chunks[blockIdx.x];
+    const chunk c = chunks[blockIdx.x];
     const sb_update_array *a = &arrays[c.array];
-    size_t end = c.begin + CHUNK < a->count ? c.begin + CHUNK : a->count;
-    if (v.step <= a->frozen_until || a->coded)
+    if (step <= a->frozen_until || a->coded)
         return;
-    sb_adamw_values mine = adamw_of(a, &v);
-    for (size_t i = c.begin + threadIdx.x; i < end; i += THREADS)
-        sb_adamw_element(&a->weight[i], &a->state[i], &a->state[a->state_stride + i], a->gradient[i], &mine);
+    float *weight = a->weight, *first = a->state, *second = a->state + a->state_stride;
+    const float *gradient = a->gradient;
+    const unsigned into = words_into(weight);
+    const part p = part_of(
+        &c, a, words_into(gradient) == into && words_into(first) == into && words_into(second) == into);
+    const sb_adamw_values mine = all[c.array];
+    ROLLED
+    for (unsigned i = threadIdx.x; i < p.vectors; i += THREADS) {
+        float4 w = four_of(weight, &p, i), m = four_of(first, &p, i), s = four_of(second, &p, i);
+        const float4 g = four_of(gradient, &p, i);
+        sb_adamw_element(&w.x, &m.x, &s.x, g.x, &mine);
+        sb_adamw_element(&w.y, &m.y, &s.y, g.y, &mine);
+        sb_adamw_element(&w.z, &m.z, &s.z, g.z, &mine);
+        sb_adamw_element(&w.w, &m.w, &s.w, g.w, &mine);
+        *four(weight, &p, i) = w;
+        *four(first, &p, i) = m;
+        *four(second, &p, i) = s;
+    }
+    ROLLED
+    for (unsigned k = threadIdx.x; k < singles_of(&p); k += THREADS) {
+        const size_t i = single_at(&p, k);
+        float w = weight[i], m = first[i], s = second[i];
+        sb_adamw_element(&w, &m, &s, gradient[i], &mine);
+        weight[i] = w;
+        first[i] = m;
+        second[i] = s;
+    }
 }
 
 /* The largest magnitude of a block's values, in every thread. */
@@ -135,7 +227,7 @@ static __device__ inline float share_of(float value, float most) { return most !
 
 /* The steps of coded arrays, by all rules: blocks of codes one after the other, in registers between. */
 static __global__ void coded_step(const sb_update_array *arrays, const chunk *chunks, values v, bool adamw,
-                                  const float *trust)
+                                  const float *trust, const sb_adamw_values *all)
 {
     __shared__ float plain[SB_CODES], with_sign[SB_CODES];
     __shared__ uint32_t parts[THREADS / WARP];
@@ -147,7 +239,7 @@ static __global__ void coded_step(const sb_update_array *arrays, const chunk *ch
     plain[threadIdx.x] = sb_unsigned_value((int)threadIdx.x);
     with_sign[threadIdx.x] = sb_signed_value((int)threadIdx.x);
     __syncthreads();
-    sb_adamw_values mine = adamw_of(a, &v);
+    const sb_adamw_values mine = adamw ? all[c.array] : v.adamw;
     float decay = a->decayed ? v.weight_decay : 0, scale = v.adapt && a->decayed ? trust[c.array] : 1,
           lr = sb_update_lr(a, v.lr, v.steady_lr) * a->rate;
     for (size_t begin = c.begin; begin < end; begin += SB_CODES_BLOCK) {
@@ -209,6 +301,7 @@ static tables tables_of(const sb_call *call)
     t.first = (int *)next(call, &t, (n + 1) * sizeof *t.first);
     t.squares = (double *)next(call, &t, 2 * chunks * sizeof *t.squares);
     t.trust = (float *)next(call, &t, n * sizeof *t.trust);
+    t.adamw = (sb_adamw_values *)next(call, &t, n * sizeof *t.adamw);
     return t;
 }
 
@@ -284,10 +377,13 @@ static int forward(sb_device *device, const sb_call *call)
         LAUNCH(trust_of, blocks_for((size_t)t.count), THREADS, 0, stream, t.count, t.first, t.squares,
                v->trust, t.trust);
     }
-    if (any_coded(how))
-        LAUNCH(coded_step, blocks, THREADS, 0, stream, t.arrays, t.chunks, now, adamw, t.trust);
     if (adamw)
-        LAUNCH(adamw_step, blocks, THREADS, 0, stream, t.arrays, t.chunks, now);
+        LAUNCH(adamw_values, blocks_for((size_t)t.count), THREADS, 0, stream, t.count, t.arrays, now,
+               t.adamw);
+    if (any_coded(how))
+        LAUNCH(coded_step, blocks, THREADS, 0, stream, t.arrays, t.chunks, now, adamw, t.trust, t.adamw);
+    if (adamw)
+        LAUNCH(adamw_step, blocks, THREADS, 0, stream, t.arrays, t.chunks, now.step, t.adamw);
     else
         LAUNCH(momentum_step, blocks, THREADS, 0, stream, t.arrays, t.chunks, now, t.trust);
     return sb_cuda_launched(adamw ? "adamw_step" : "momentum_step");

@@ -103,6 +103,85 @@ template <int N> static __device__ inline void read_floats(const float *x, float
         out[k] = x[k];
 }
 
+/* N of a tensor in f32, from vector number i of another type's N on. */
+template <int N> static __device__ inline void read_tensor(const float *x, size_t i, float out[N])
+{
+    if constexpr (N == 1) {
+        out[0] = x[i];
+    } else {
+        UNROLLED
+        for (int k = 0; k < N; k += 4) {
+            const float4 v = ((const float4 *)x)[i * (N / 4) + (size_t)(k / 4)];
+            out[k] = v.x;
+            out[k + 1] = v.y;
+            out[k + 2] = v.z;
+            out[k + 3] = v.w;
+        }
+    }
+}
+
+/* The grid in which a thread has a vector of an image (or of another group of rows): the blocks of an image
+ * lie together, so that 32 bits count what is in one. */
+typedef struct {
+    unsigned vectors, blocks; /* of an image */
+} image_grid;
+
+static inline int image_grid_of(const char *kernel, int images, size_t vectors, image_grid *out)
+{
+    const size_t blocks = (vectors + THREADS - 1) / THREADS;
+    if (vectors > UINT32_MAX - THREADS || blocks * (size_t)images > INT32_MAX)
+        return sb_fail("%s: %d images of %zu times 16 bytes are more than a launch counts", kernel, images,
+                       vectors);
+    out->vectors = (unsigned)vectors;
+    out->blocks = (unsigned)blocks;
+    return 0;
+}
+
+static inline size_t vectors_of_image(const sb_shape *s)
+{
+    return (size_t)s->h * (size_t)s->w * (size_t)(s->c / values_at_once(s->type, s->c));
+}
+
+/* The image of this block, and this thread's vector in it. */
+static __device__ inline unsigned my_image(image_grid g) { return blockIdx.x / g.blocks; }
+static __device__ inline unsigned my_vector(image_grid g)
+{
+    return blockIdx.x % g.blocks * THREADS + threadIdx.x;
+}
+
+/* N bytes that belong to N values. */
+template <int N>
+using byte_vector = std::conditional_t<N == 1, uint8_t, std::conditional_t<N == 4, uint32_t, uint2>>;
+
+template <int N> static __device__ inline unsigned byte_of(byte_vector<N> bytes, int k)
+{
+    if constexpr (N == 8)
+        return (k < 4 ? bytes.x : bytes.y) >> k % 4 * 8 & 0xFF;
+    else
+        return (unsigned)bytes >> k * 8 & 0xFF;
+}
+
+template <int N> static __device__ inline byte_vector<N> bytes_of(const unsigned value[N])
+{
+    if constexpr (N == 8)
+        return make_uint2(value[0] | value[1] << 8 | value[2] << 16 | value[3] << 24,
+                          value[4] | value[5] << 8 | value[6] << 16 | value[7] << 24);
+    else if constexpr (N == 4)
+        return value[0] | value[1] << 8 | value[2] << 16 | value[3] << 24;
+    else
+        return (uint8_t)value[0];
+}
+
+/* N values of a gradient: written, or added to what an earlier consumer wrote (`held`). */
+template <sb_type T, int N>
+static __device__ inline void give_values(void *dx, size_t i, float value[N], bool add, vector<T, N> held)
+{
+    UNROLLED
+    for (int k = 0; k < N && add; k++)
+        value[k] += value_of<T, N>(held, k);
+    put<T, N>(dx, i, vector_of<T, N>(value));
+}
+
 /* Calls f<T, N>() for the type and for rows of so many values. */
 template <typename F> static inline void with_vectors(sb_type type, int row, F f)
 {

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """sass.py TOOLS OBJECT.cu.o...: what ptxas made of the kernels, read from the machine code: rules of speed that can be held without a GPU.
 
-  loads, stores   a thread moves 16 bytes with one instruction (LDG.E.128, STG.E.128), and no byte nor 16-bit word alone; in a template over how
-                  many values a thread has at a time (an int), only where that is more than 1
+  loads, stores   a thread moves 16 bytes with one instruction (LDG.E.128, STG.E.128; LD and ST where the address was read from memory). In a
+                  template over how many values a thread has at a time (an int), where that is more than 1, no byte nor 16-bit word goes alone
   order           between two jumps back no global load follows a global store: loads wait for nothing
   f32             no arithmetic in f64, and no division of 64-bit whole numbers (a routine of about 70 instructions)
 
@@ -19,7 +19,11 @@ KERNELS = {
     "broken": {"narrow_load": "loads", "narrow_store": "stores", "load_behind_store": "order", "double_sum": "f32", "long_division": "f32",
                "sound": ALL},
     "norm": {"forward_sums": "loads order f32", "forward_apply": ALL, "backward_sums": ALL, "backward_apply": ALL, "backward_given": ALL},
-    "input": {"normalise": "order"},
+    "maxpool": {"maxpool_forward": ALL, "maxpool_backward": ALL},
+    "avgpool": {"avgpool_forward": "loads order f32", "avgpool_backward": ALL},
+    "input": {"normalise": "stores order f32"},
+    "layout": {"filter_pack": "stores order f32", "filter_unpack": "order f32", "channels": "stores order f32"},
+    "update": {"momentum_step": ALL, "adamw_step": ALL},
     "view": {"rows": "order f32"},
 }
 
@@ -44,23 +48,24 @@ def name_of(symbol):
     return symbol[match.end():match.end() + int(match.group(1))] if match else symbol
 
 
-def one_at_a_time(symbol):
+def at_once(symbol):
+    """How many values a template is for; None: it is none."""
     values = re.search(r"Li(\d+)E", symbol)
-    return values is not None and values.group(1) == "1"
+    return int(values.group(1)) if values else None
 
 
 def accesses(lines, what):
     """The widths of all global loads or stores: "128", "64", "" (32 bits), "U16", ..."""
-    pattern = re.compile(r"\b" + what + r"\.E(?:\.(?!128|64|U16|S16|U8|S8)\w+)*(?:\.(128|64|U16|S16|U8|S8))?")
+    pattern = re.compile(r"\b" + what + r"G?\.E(?:\.(?!128|64|U16|S16|U8|S8)\w+)*(?:\.(128|64|U16|S16|U8|S8))?")
     return [match.group(1) or "" for match in map(pattern.search, lines) if match]
 
 
-def wide(lines, what):
+def wide(lines, what, alone):
     widths = accesses(lines, what)
     if "128" not in widths:
         yield f"no {what}.E.128 ({len(widths)} others)"
     for width in ("U8", "S8", "U16", "S16"):
-        if width in widths:
+        if width in widths and not alone:
             yield f"{widths.count(width)} times {what}.E.{width}"
 
 
@@ -74,9 +79,9 @@ def order(lines):
         jump = re.search(r"\bBRA.*`\(\.(L_x_\d+)\)", line)
         if at in heads or (jump and labels.get(jump.group(1), at) < at) or re.search(r"/\s+(EXIT|BRA|RET\S*)\b", line):
             stored = 0
-        if re.search(r"\bSTG\b", line):
+        if re.search(r"\bSTG?\.E", line):
             stored = at
-        elif stored and re.search(r"\bLDG\b", line):
+        elif stored and re.search(r"\bLDG?\.E", line):
             yield f"a load behind a store: {' '.join(lines[stored].split()[1:])} ... {' '.join(line.split()[1:])}"
             return
 
@@ -91,8 +96,8 @@ def f32(lines):
 def findings(symbol, rules, lines):
     for rule in rules.split():
         if rule in ("loads", "stores"):
-            if not one_at_a_time(symbol):
-                yield from ((rule, found) for found in wide(lines, "LDG" if rule == "loads" else "STG"))
+            if at_once(symbol) != 1:
+                yield from ((rule, found) for found in wide(lines, "LD" if rule == "loads" else "ST", at_once(symbol) is None))
         else:
             yield from ((rule, found) for found in {"order": order, "f32": f32}[rule](lines))
 
