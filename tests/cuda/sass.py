@@ -24,7 +24,7 @@ KERNELS = {
     "input": {"normalise": "stores order f32"},
     "layout": {"filter_pack": "stores order f32", "filter_unpack": "order f32", "channels": "stores order f32"},
     "update": {"momentum_step": ALL, "adamw_step": ALL},
-    "view": {"rows": "order f32"},
+    "view": {"rows": "order f32", "columns": "order f32", "colours": "order f32", "blur_y": "order f32", "blur_x": "order f32"},
 }
 
 
