@@ -120,6 +120,31 @@ template <int N> static __device__ inline void read_tensor(const float *x, size_
     }
 }
 
+template <int N> static __device__ inline void write_tensor(float *x, size_t i, const float value[N])
+{
+    if constexpr (N == 1) {
+        x[i] = value[0];
+    } else {
+        UNROLLED
+        for (int k = 0; k < N; k += 4)
+            put<SB_F32, 4>(x, i * (N / 4) + (size_t)(k / 4), vector_of<SB_F32, 4>(value + k));
+    }
+}
+
+/* The sum over a block in f32, in its first thread: pairs within a warp, then the warps in order. `parts` is
+ * shared memory, free again after the caller's next barrier. All threads of the block take part. */
+static __device__ inline float quick_sum(float value, float parts[THREADS / WARP])
+{
+    for (int distance = WARP / 2; distance > 0; distance /= 2)
+        value += __shfl_xor_sync(0xFFFFFFFFu, value, distance);
+    if (threadIdx.x % WARP == 0)
+        parts[threadIdx.x / WARP] = value;
+    __syncthreads();
+    for (int w = 1; w < THREADS / WARP && threadIdx.x == 0; w++)
+        value += parts[w];
+    return value;
+}
+
 /* The grid in which a thread has a vector of an image (or of another group of rows): the blocks of an image
  * lie together, so that 32 bits count what is in one. */
 typedef struct {

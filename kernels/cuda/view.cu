@@ -212,23 +212,10 @@ static __device__ inline float one_sum(const float *weight, int count, const flo
     return sum;
 }
 
-/* The sum over a block in f32, in its first thread: pairs within a warp, then the warps in order. */
-static __device__ inline float luma_sum(float value)
-{
-    __shared__ float parts[THREADS / WARP];
-    for (int distance = WARP / 2; distance > 0; distance /= 2)
-        value += __shfl_xor_sync(0xFFFFFFFFu, value, distance);
-    if (threadIdx.x % WARP == 0)
-        parts[threadIdx.x / WARP] = value;
-    __syncthreads();
-    for (int w = 1; w < THREADS / WARP && threadIdx.x == 0; w++)
-        value += parts[w];
-    return value;
-}
-
 /* A thread: a pixel. With one channel, r, g and b are the same plane. */
 static __global__ void columns(batch b)
 {
+    __shared__ float parts[THREADS / WARP];
     const sb_view_params *v = &b.view[blockIdx.z];
     work w = lay_out_work(&b, (int)blockIdx.z);
     const unsigned i = blockIdx.x * THREADS + threadIdx.x, size = (unsigned)v->size;
@@ -257,7 +244,7 @@ static __global__ void columns(batch b)
         luma = b.colours == 3 ? sb_luma(p.r, p.g, p.b) : p.r;
         store_pixel(&w, b.colours, to, p);
     }
-    luma = luma_sum(luma);
+    luma = quick_sum(luma, parts);
     if (threadIdx.x == 0 && blockIdx.x * THREADS < size * size)
         w.sums[blockIdx.x] = luma;
 }

@@ -23,7 +23,8 @@ KERNELS = {
     "avgpool": {"avgpool_forward": "loads order f32", "avgpool_backward": ALL},
     "input": {"normalise": "stores order f32"},
     "layout": {"filter_pack": "stores order f32", "filter_unpack": "order f32", "channels": "stores order f32"},
-    "update": {"momentum_step": ALL, "adamw_step": ALL},
+    "gridpool": {"gridpool_forward": ALL, "gridpool_backward": ALL},
+    "update": {"momentum_step": ALL, "adamw_step": ALL, "sum_squares": "loads order f32", "coded_step": "order f32"},
     "view": {"rows": "order f32", "columns": "order f32", "colours": "order f32", "blur_y": "order f32", "blur_x": "order f32"},
 }
 
