@@ -253,6 +253,19 @@ static void copy_of_wrong_kind()
     cudaMemcpyAsync(host, device_floats(4), sizeof host, cudaMemcpyHostToDevice, stream);
 }
 
+static void spins_for_a_stream()
+{
+    cudaSetDeviceFlags(cudaDeviceScheduleSpin);
+    finish();
+}
+
+static void spins_for_an_event()
+{
+    cudaEvent_t event;
+    cudaEventCreateWithFlags(&event, cudaEventDisableTiming);
+    cudaEventSynchronize(event);
+}
+
 static void default_stream() { LAUNCH(add_one, 1, 32, 0, NULL, device_floats(32)); }
 static void bad_grid() { LAUNCH(add_one, dim3(1, 65536), 32, 0, stream, device_floats(32)); }
 
@@ -273,6 +286,8 @@ static void host_faults(void **)
     assert_true(dies(default_stream, "no stream"));
     assert_true(dies(bad_grid, "a grid of"));
     assert_true(dies(free_twice, "was not allocated"));
+    assert_true(dies(spins_for_a_stream, "waits for a stream spins"));
+    assert_true(dies(spins_for_an_event, "waits for an event spins"));
 }
 
 /* One stream fills x with 1s, the other reads it: right only where an event orders them. */
@@ -349,7 +364,8 @@ static void failing_calls(void **)
 
 int main()
 {
-    if (cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking) != cudaSuccess ||
+    if (cudaSetDeviceFlags(cudaDeviceScheduleBlockingSync) != cudaSuccess ||
+        cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking) != cudaSuccess ||
         cudaStreamCreateWithFlags(&other, cudaStreamNonBlocking) != cudaSuccess)
         return 1;
     const struct CMUnitTest tests[] = {
