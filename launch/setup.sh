@@ -52,6 +52,19 @@ fetch_timm() {
     fi
 }
 
+# From PyPI where the CUDA toolkit has come without them: what machine code is read with (tests/cuda/sass.py), which skips without.
+fetch_disassembler() {
+    local toolkit=${CUDA:-/usr/local/cuda}/bin
+    if [ ! -x "$toolkit/nvcc" ] || [ -x "$toolkit/nvdisasm" ] || [ -d "$root"/build/disassembler ]; then return 0; fi
+    rm -rf "$root"/build/disassembler.new
+    local packages=(nvidia-cuda-nvdisasm==13.5.37 nvidia-cuda-cuobjdump==13.5.37)
+    if /usr/bin/python3 -m pip install -q --no-deps --no-compile --root-user-action=ignore --target "$root"/build/disassembler.new "${packages[@]}" >"$root"/build/disassembler.log 2>&1; then
+        mv "$root"/build/disassembler.new "$root"/build/disassembler
+    else
+        say "nvdisasm cannot be had from PyPI ($root/build/disassembler.log says why): machine code is not looked at"
+    fi
+}
+
 # For the peers of ./run bench, not installed: Debian's PyTorch multiplies with whatever BLAS there is, and the
 # reference one is many times slower.
 fetch_openblas() {

@@ -221,7 +221,10 @@ static int start(sb_cuda *cuda)
         return sb_fail_errno("setting CUDA_DEVICE_ORDER");
     if (look_for_gpu() != 0)
         return -1;
-    int taken = sb_cuda_check(cudaSetDevice(0), "taking the GPU");
+    /* A host that waits sleeps: a step takes longer than waking up, and loaders want the core. */
+    int taken = sb_cuda_check(cudaSetDeviceFlags(cudaDeviceScheduleBlockingSync), "taking the GPU");
+    if (taken == 0)
+        taken = sb_cuda_check(cudaSetDevice(0), "taking the GPU");
     if (taken != 0)
         return taken;
     if (describe(cuda) != 0)
@@ -231,8 +234,9 @@ static int start(sb_cuda *cuda)
                           "making a stream") != 0)
             return -1;
     for (int i = 0; i < SB_MARKS; i++)
-        if (sb_cuda_check(cudaEventCreateWithFlags(&cuda->mark[i], cudaEventDisableTiming),
-                          "making an event") != 0)
+        if (sb_cuda_check(
+                cudaEventCreateWithFlags(&cuda->mark[i], cudaEventDisableTiming | cudaEventBlockingSync),
+                "making an event") != 0)
             return -1;
     return sb_cuda_check(cudaEventCreateWithFlags(&cuda->passed, cudaEventDisableTiming), "making an event");
 }

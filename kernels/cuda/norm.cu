@@ -1,31 +1,47 @@
 /* norm.cu: batch and group normalisation on a GPU (kernels/op/norm.h).
  *
- * A block of WARP x LANES threads has WARP channels and a run of rows of a set; its partial sums (of x -
- * shift and its square, f32; the shift is the set's first row) go to scratch, and a second kernel adds the
- * blocks and then the channels of a group in order in f64. Then one pass applies. */
-#include "kernels/cuda/launch.h"
+ * A thread has N channels (vector.h) in every `lanes`-th row of a run of rows of a set; a block has `wide`
+ * such threads side by side. Its partial sums (of x - shift and its square, f32; the shift is the set's first
+ * row) go to scratch. A second kernel adds up the runs of a channel and the channels of a group, in f64 and
+ * in an order that the shape fixes, a few threads for each channel. Then one pass applies. */
 #include "kernels/cuda/norm.h"
+#include "kernels/cuda/vector.h"
 
-#define LANES (THREADS / WARP)
+/* Blocks of a launch at most, about: enough to fill the largest GPUs, and few enough that adding their sums
+ * up stays short. A number of the code's and not of the GPU's, since sums depend on it. */
+#define BLOCKS_MOST 1024
+#define ROWS_LEAST 4 /* of a thread */
+#define SUMS_AT_ONCE 4
+#define APPLIED_AT_ONCE 2 /* rows that a thread fetches before it uses the first */
 
-/* Rows of a block: at most about MOST_BLOCKS blocks of rows, whatever the shape, so that adding them up stays
- * short. */
-#define MOST_BLOCKS 256
-#define LEAST_ROWS 64
+/* How the threads share [sets, rows, channels]: by shape alone. */
+typedef struct {
+    int vectors;     /* of a row */
+    int wide, lanes; /* a block has so many of them, in so many rows at a time */
+    int tiles;       /* blocks side by side that have a row */
+    int rows, runs;  /* rows of a block; runs of a set */
+} shares;
 
-static __host__ __device__ inline int rows_of_block(const sb_norm *s)
+static shares shares_of(const sb_norm *s)
 {
-    int rows = (int)(((long long)s->sets * s->rows + MOST_BLOCKS - 1) / MOST_BLOCKS);
-    return rows > LEAST_ROWS ? rows : LEAST_ROWS;
+    shares d;
+    d.vectors = s->channels / values_at_once(s->type, s->channels);
+    d.tiles = (d.vectors + WARP - 1) / WARP;
+    d.wide = (d.vectors + d.tiles - 1) / d.tiles;
+    d.lanes = THREADS / d.wide;
+    const long long all = (long long)s->sets * s->rows, most = (BLOCKS_MOST + d.tiles - 1) / d.tiles;
+    const int rows = (int)((all + most - 1) / most), least = ROWS_LEAST * d.lanes;
+    d.rows = rows > least ? rows : least;
+    d.runs = (s->rows + d.rows - 1) / d.rows;
+    return d;
 }
 
-/* Of a set. */
-static __host__ __device__ inline int row_blocks(const sb_norm *s)
+static unsigned blocks_of(const sb_norm *s, const shares *d)
 {
-    return (s->rows + rows_of_block(s) - 1) / rows_of_block(s);
+    return (unsigned)(s->sets * d->runs * d->tiles);
 }
 
-/* Scratch: partial sums [2][sets, row blocks, channels], then three rows [sets, channels]. */
+/* Scratch: partial sums [2][sets, runs, channels], then three rows [sets, channels]. */
 typedef struct {
     float *first, *second;
     float *row[3];
@@ -33,12 +49,14 @@ typedef struct {
 
 extern "C" size_t sb_cuda_norm_scratch(const sb_norm *s)
 {
-    return (2 * (size_t)row_blocks(s) + 3) * (size_t)s->sets * (size_t)s->channels * sizeof(float);
+    const shares d = shares_of(s);
+    return (2 * (size_t)d.runs + 3) * (size_t)s->sets * (size_t)s->channels * sizeof(float);
 }
 
 static work lay_out_work(const sb_norm *s, void *memory)
 {
-    size_t c = (size_t)s->sets * (size_t)s->channels, partial = (size_t)row_blocks(s) * c;
+    const shares d = shares_of(s);
+    size_t c = (size_t)s->sets * (size_t)s->channels, partial = (size_t)d.runs * c;
     work w;
     w.first = (float *)memory;
     w.second = w.first + partial;
@@ -47,21 +65,29 @@ static work lay_out_work(const sb_norm *s, void *memory)
     return w;
 }
 
+/* A thread's part: rows, of all sets', row, row + lanes, ... < end; none for one that is left over. `at` is
+ * the first one's vector, and each next one's is `step` further. */
 typedef struct {
-    int channel, set, begin, end; /* rows, of all sets': begin + lane, + LANES, ... < end */
+    int set, run, channel; /* run: of all sets'; channel: the first of N */
+    int row, end;
+    size_t at, step;
 } span;
 
-static __device__ inline span my_span(const sb_norm *s)
+template <int N> static __device__ inline span my_span(const sb_norm *s, const shares *d)
 {
     span p;
-    int rows = rows_of_block(s), blocks = row_blocks(s);
-    p.channel = (int)(blockIdx.y * WARP + threadIdx.x);
-    p.set = (int)blockIdx.x / blocks;
-    int last = (p.set + 1) * s->rows;
-    p.begin = p.set * s->rows + (int)blockIdx.x % blocks * rows;
-    p.end = last - p.begin < rows ? last : p.begin + rows;
-    if (p.channel >= s->channels)
-        p.end = p.begin; /* a thread without a channel adds no rows, but has to reach every barrier */
+    const int t = (int)threadIdx.x, lane = t / d->wide,
+              column = (int)blockIdx.x % d->tiles * d->wide + t % d->wide;
+    p.run = (int)blockIdx.x / d->tiles;
+    p.set = p.run / d->runs;
+    const int begin = p.run % d->runs * d->rows, left = s->rows - begin;
+    p.row = p.set * s->rows + begin + lane;
+    p.end = p.row - lane + (left < d->rows ? left : d->rows);
+    if (lane >= d->lanes || column >= d->vectors)
+        p.end = p.row; /* but it has to reach every barrier */
+    p.channel = column * N;
+    p.at = (size_t)p.row * (size_t)d->vectors + (size_t)column;
+    p.step = (size_t)d->lanes * (size_t)d->vectors;
     return p;
 }
 
@@ -71,35 +97,70 @@ static __device__ inline size_t place(const sb_norm *s, int set, int channel)
     return (size_t)set * (size_t)s->channels + (size_t)channel;
 }
 
-/* Adds up two sums over the lanes of each channel, in order, and writes the block's partial sums. */
-static __device__ inline void write_partial(const sb_norm *s, const span *p, float first, float second,
-                                            work w)
+/* Adds up two sums over the lanes of each channel, in order, and writes the block's partial sums. All threads
+ * of the block take part. */
+template <int N>
+static __device__ inline void write_partial(const sb_norm *s, const shares *d, const span *p,
+                                            const float first[N], const float second[N], work w)
 {
-    __shared__ float a[LANES][WARP], b[LANES][WARP];
-    a[threadIdx.y][threadIdx.x] = first;
-    b[threadIdx.y][threadIdx.x] = second;
-    __syncthreads();
-    if (threadIdx.y != 0 || p->channel >= s->channels)
-        return;
-    for (int l = 1; l < LANES; l++) {
-        first += a[l][threadIdx.x];
-        second += b[l][threadIdx.x];
+    __shared__ float a[THREADS * N], b[THREADS * N];
+    UNROLLED
+    for (int k = 0; k < N; k++) {
+        a[threadIdx.x * N + k] = first[k];
+        b[threadIdx.x * N + k] = second[k];
     }
-    size_t at = (size_t)blockIdx.x * (size_t)s->channels + (size_t)p->channel;
-    w.first[at] = first;
-    w.second[at] = second;
+    __syncthreads();
+    const int width = d->wide * N, t = (int)threadIdx.x, channel = (int)blockIdx.x % d->tiles * width + t;
+    if (t >= width || channel >= s->channels)
+        return;
+    float sum = a[t], other = b[t];
+    for (int lane = 1; lane < d->lanes; lane++) {
+        sum += a[lane * width + t];
+        other += b[lane * width + t];
+    }
+    w.first[place(s, p->run, channel)] = sum;
+    w.second[place(s, p->run, channel)] = other;
 }
 
-static __device__ inline void fold(const sb_norm *s, work w, int set, int channel, double *first,
-                                   double *second)
+/* ---- adding up ----------------------------------------------------------------------------------------- */
+
+/* A block has FOLDED columns (groups or channels), each with FOLDERS threads. */
+#define FOLDED 8
+#define FOLDERS (THREADS / FOLDED)
+
+typedef struct {
+    double first, second;
+} two_sums;
+
+static __device__ inline int my_column(void) { return (int)(blockIdx.x * FOLDED + threadIdx.x); }
+
+/* The sums of a channel over the runs of a set, in every thread of the column. All threads of the block take
+ * part; one that is not `mine` adds nothing. */
+static __device__ inline two_sums fold(const sb_norm *s, const shares *d, work w, bool mine, int set,
+                                       int channel)
 {
-    const int blocks = row_blocks(s);
-    *first = *second = 0;
-    for (int b = set * blocks; b < (set + 1) * blocks; b++) {
-        size_t at = (size_t)b * (size_t)s->channels + (size_t)channel;
-        *first += w.first[at];
-        *second += w.second[at];
+    __shared__ double a[FOLDERS][FOLDED], b[FOLDERS][FOLDED];
+    const int x = (int)threadIdx.x, y = (int)threadIdx.y;
+    two_sums sum = {};
+    for (int run = y; mine && run < d->runs; run += FOLDERS) {
+        const size_t at = place(s, set * d->runs + run, channel);
+        sum.first += w.first[at];
+        sum.second += w.second[at];
     }
+    __syncthreads(); /* a and b: of the channel before */
+    a[y][x] = sum.first;
+    b[y][x] = sum.second;
+    for (int half = FOLDERS / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if (y < half) {
+            a[y][x] += a[y + half][x];
+            b[y][x] += b[y + half][x];
+        }
+    }
+    __syncthreads();
+    sum.first = a[0][x];
+    sum.second = b[0][x];
+    return sum;
 }
 
 /* Where the mean of a channel's group lies in statistics [sets, 2, groups]; the variance is `groups` behind.
@@ -110,19 +171,23 @@ static __device__ inline const float *mean_of(const sb_norm *s, const float *sta
     return statistics + (size_t)set * 2 * (size_t)s->groups + (size_t)group;
 }
 
-/* What normalising with these statistics does to a channel: x scale + offset. The same bits forward and
+/* What normalising with these statistics does to N channels: x scale + offset. The same bits forward and
  * backward. gamma and beta [channels] may be NULL. */
-typedef struct {
-    float scale, offset;
-} affine;
+template <int N> struct affine {
+    float scale[N], offset[N];
+};
 
-static __device__ inline affine affine_of(const sb_norm *s, const span *p, const float *gamma,
-                                          const float *beta, const float *statistics)
+template <int N>
+static __device__ inline affine<N> affine_of(const sb_norm *s, const span *p, const float *gamma,
+                                             const float *beta, const float *statistics)
 {
-    const float *mean = mean_of(s, statistics, p->set, p->channel);
-    affine a;
-    a.scale = (gamma ? gamma[p->channel] : 1.0f) / sqrtf(mean[s->groups] + s->epsilon);
-    a.offset = (beta ? beta[p->channel] : 0.0f) - *mean * a.scale;
+    affine<N> a;
+    UNROLLED
+    for (int k = 0; k < N; k++) {
+        const float *mean = mean_of(s, statistics, p->set, p->channel + k);
+        a.scale[k] = (gamma ? gamma[p->channel + k] : 1.0f) / sqrtf(mean[s->groups] + s->epsilon);
+        a.offset[k] = (beta ? beta[p->channel + k] : 0.0f) - *mean * a.scale[k];
+    }
     return a;
 }
 
@@ -133,111 +198,164 @@ static __device__ inline float shift_of(const sb_norm *s, const void *x, int set
     return load(x, s->type, (size_t)set * (size_t)s->rows * (size_t)s->channels + (size_t)channel);
 }
 
-static __global__ void forward_sums(sb_norm s, const void *x, work w)
+template <sb_type T, int N>
+static __global__ void __launch_bounds__(THREADS, 4) forward_sums(sb_norm s, shares d, const void *x, work w)
 {
-    span p = my_span(&s);
-    float shift = p.begin < p.end ? shift_of(&s, x, p.set, p.channel) : 0, sum = 0, square = 0;
-    for (int r = p.begin + (int)threadIdx.y; r < p.end; r += LANES) {
-        float d = load(x, s.type, (size_t)r * (size_t)s.channels + (size_t)p.channel) - shift;
-        sum += d;
-        square += d * d;
+    span p = my_span<N>(&s, &d);
+    float shift[N] = {}, sum[N] = {}, square[N] = {};
+    if (p.row < p.end) {
+        const size_t first = (size_t)p.set * (size_t)s.rows * (size_t)d.vectors + (size_t)(p.channel / N);
+        const vector<T, N> row = fetch<T, N>(x, first);
+        UNROLLED
+        for (int k = 0; k < N; k++)
+            shift[k] = value_of<T, N>(row, k);
     }
-    write_partial(&s, &p, sum, square, w);
+    ROLLED
+    for (; p.row < p.end; p.row += SUMS_AT_ONCE * d.lanes, p.at += SUMS_AT_ONCE * p.step) {
+        vector<T, N> rows[SUMS_AT_ONCE] = {};
+        UNROLLED
+        for (int i = 0; i < SUMS_AT_ONCE; i++)
+            if (p.row + i * d.lanes < p.end)
+                rows[i] = fetch<T, N>(x, p.at + (size_t)i * p.step);
+        UNROLLED
+        for (int i = 0; i < SUMS_AT_ONCE; i++)
+            UNROLLED
+        for (int k = 0; k < N && p.row + i * d.lanes < p.end; k++) {
+            float away = value_of<T, N>(rows[i], k) - shift[k];
+            sum[k] += away;
+            square[k] += away * away;
+        }
+    }
+    write_partial<N>(&s, &d, &p, sum, square, w);
 }
 
 /* A group's mean, and its variance: the channels', and how far their means are apart. */
-static __global__ void forward_fold(sb_norm s, const void *x, float *statistics, work w)
+static __global__ void forward_fold(sb_norm s, shares d, const void *x, float *statistics, work w)
 {
-    int t = (int)global_thread(), size = s.channels / s.groups;
-    if (t >= s.sets * s.groups)
-        return;
-    int set = t / s.groups, group = t % s.groups, begin = group * size, end = begin + size;
-    double mean = 0, total = 0, sum, square;
+    const int t = my_column(), size = s.channels / s.groups, set = t / s.groups, begin = t % s.groups * size,
+              end = begin + size;
+    const bool mine = t < s.sets * s.groups;
+    double mean = 0, total = 0;
+    two_sums sums = {};
     for (int c = begin; c < end; c++) {
-        fold(&s, w, set, c, &sum, &square);
-        mean += shift_of(&s, x, set, c) + sum / s.rows;
+        sums = fold(&s, &d, w, mine, set, c);
+        if (mine)
+            mean += shift_of(&s, x, set, c) + sums.first / s.rows;
     }
     mean /= size;
     for (int c = begin; c < end; c++) {
         if (size > 1)
-            fold(&s, w, set, c, &sum, &square);
-        double m = sum / s.rows, apart = shift_of(&s, x, set, c) + m - mean;
-        total += square / s.rows - m * m + apart * apart;
+            sums = fold(&s, &d, w, mine, set, c);
+        if (mine) {
+            double m = sums.first / s.rows, apart = shift_of(&s, x, set, c) + m - mean;
+            total += sums.second / s.rows - m * m + apart * apart;
+        }
     }
-    float *to = statistics + (size_t)set * 2 * (size_t)s.groups + (size_t)group;
+    if (!mine || threadIdx.y != 0)
+        return;
+    float *to = statistics + (size_t)set * 2 * (size_t)s.groups + (size_t)(t % s.groups);
     to[0] = (float)mean;
     to[s.groups] = (float)(total <= 0 ? 0 : total / size); /* NaN stays, here and below */
 }
 
 /* y = relu?(x scale + offset + residual?) */
-static __global__ void forward_apply(sb_norm s, const void *x, const void *residual, const float *gamma,
-                                     const float *beta, const float *statistics, void *y)
+template <sb_type T, int N>
+static __global__ void __launch_bounds__(THREADS, 4)
+    forward_apply(sb_norm s, shares d, const void *x, const void *residual, const float *gamma,
+                  const float *beta, const float *statistics, void *y)
 {
-    span p = my_span(&s);
-    if (p.begin == p.end)
+    span p = my_span<N>(&s, &d);
+    if (p.row >= p.end)
         return;
-    affine a = affine_of(&s, &p, gamma, beta, statistics);
-    for (int r = p.begin + (int)threadIdx.y; r < p.end; r += LANES) {
-        size_t at = (size_t)r * (size_t)s.channels + (size_t)p.channel;
-        float value = load(x, s.type, at) * a.scale + a.offset;
-        if (s.residual)
-            value += load(residual, s.type, at);
-        store(y, s.type, at, s.relu && value <= 0 ? 0 : value);
+    const affine<N> a = affine_of<N>(&s, &p, gamma, beta, statistics);
+    ROLLED
+    for (; p.row < p.end; p.row += APPLIED_AT_ONCE * d.lanes, p.at += APPLIED_AT_ONCE * p.step) {
+        vector<T, N> rows[APPLIED_AT_ONCE] = {}, more[APPLIED_AT_ONCE] = {};
+        UNROLLED
+        for (int i = 0; i < APPLIED_AT_ONCE; i++)
+            if (p.row + i * d.lanes < p.end) {
+                rows[i] = fetch<T, N>(x, p.at + (size_t)i * p.step);
+                if (s.residual)
+                    more[i] = fetch<T, N>(residual, p.at + (size_t)i * p.step);
+            }
+        UNROLLED
+        for (int i = 0; i < APPLIED_AT_ONCE; i++) {
+            float value[N];
+            UNROLLED
+            for (int k = 0; k < N; k++) {
+                value[k] = value_of<T, N>(rows[i], k) * a.scale[k] + a.offset[k];
+                if (s.residual)
+                    value[k] += value_of<T, N>(more[i], k);
+                value[k] = s.relu && value[k] <= 0 ? 0 : value[k];
+            }
+            if (p.row + i * d.lanes < p.end)
+                put<T, N>(y, p.at + (size_t)i * p.step, vector_of<T, N>(value));
+        }
     }
 }
 
 /* ---- backward ------------------------------------------------------------------------------------------ */
 
-/* g, the gradient that reaches the normalised value: dy where the ReLU let it through, which y tells, or,
- * where there was no residual, x. */
-static __device__ inline float masked(const sb_norm *s, float x, affine a, const void *y, const void *dy,
-                                      size_t at)
-{
-    float g = load(dy, s->type, at);
-    if (!s->relu)
-        return g;
-    float out = s->residual ? load(y, s->type, at) : x * a.scale + a.offset;
-    return out <= 0 ? 0 : g;
-}
+/* Where the ReLU let dy through: x tells, or, where there was a residual, y. */
+static bool x_tells(const sb_norm *s) { return s->relu && !s->residual; }
 
-/* Sums of g and of g xhat. g is the residual's gradient. */
-static __global__ void backward_sums(sb_norm s, const void *x, const void *y, const void *dy,
-                                     const float *gamma, const float *beta, const float *statistics,
-                                     void *dresidual, bool add, work w)
+/* g, the gradient that reaches a normalised value. `out` is what the ReLU gave. */
+static __device__ inline float masked(bool relu, float out, float dy) { return relu && out <= 0 ? 0 : dy; }
+
+/* Sums of g and of g xhat. g is the residual's gradient. y: NULL where it is not asked. */
+template <sb_type T, int N, bool X_TELLS>
+static __global__ void __launch_bounds__(THREADS, 4)
+    backward_sums(sb_norm s, shares d, const void *x, const void *y, const void *dy, const float *gamma,
+                  const float *beta, const float *statistics, void *dresidual, bool add, work w)
 {
-    span p = my_span(&s);
-    affine a = {};
-    float centre = 0, inverse = 0, sum = 0, product = 0;
-    if (p.begin < p.end) {
-        const float *mean = mean_of(&s, statistics, p.set, p.channel);
-        centre = *mean;
-        inverse = 1.0f / sqrtf(mean[s.groups] + s.epsilon);
-        a = affine_of(&s, &p, gamma, beta, statistics);
+    span p = my_span<N>(&s, &d);
+    affine<N> a = {};
+    float centre[N] = {}, sum[N] = {}, product[N] = {};
+    if (p.row < p.end) {
+        UNROLLED
+        for (int k = 0; k < N; k++)
+            centre[k] = *mean_of(&s, statistics, p.set, p.channel + k);
+        if (X_TELLS)
+            a = affine_of<N>(&s, &p, gamma, beta, statistics);
     }
-    for (int r = p.begin + (int)threadIdx.y; r < p.end; r += LANES) {
-        size_t at = (size_t)r * (size_t)s.channels + (size_t)p.channel;
-        float value = load(x, s.type, at), g = masked(&s, value, a, y, dy, at);
-        sum += g;
-        product += g * ((value - centre) * inverse);
+    ROLLED
+    for (; p.row < p.end; p.row += d.lanes, p.at += p.step) {
+        const vector<T, N> xs = fetch<T, N>(x, p.at), dys = fetch<T, N>(dy, p.at);
+        vector<T, N> ys = {}, held = {};
+        if (!X_TELLS && y)
+            ys = fetch<T, N>(y, p.at);
+        if (dresidual && add)
+            held = fetch<T, N>(dresidual, p.at);
+        float g[N];
+        UNROLLED
+        for (int k = 0; k < N; k++) {
+            const float value = value_of<T, N>(xs, k),
+                        out = X_TELLS ? value * a.scale[k] + a.offset[k] : value_of<T, N>(ys, k);
+            g[k] = masked(X_TELLS || y, out, value_of<T, N>(dys, k));
+            sum[k] += g[k];
+            product[k] += g[k] * (value - centre[k]);
+        }
         if (dresidual)
-            give(dresidual, s.type, at, g, add);
+            give_values<T, N>(dresidual, p.at, g, add, held);
     }
-    write_partial(&s, &p, sum, product, w);
+    UNROLLED
+    for (int k = 0; k < N && p.channel + k < s.channels; k++)
+        product[k] *= 1.0f / sqrtf(mean_of(&s, statistics, p.set, p.channel + k)[s.groups] + s.epsilon);
+    write_partial<N>(&s, &d, &p, sum, product, w);
 }
 
 /* dgamma and dbeta of a channel: over all sets. */
-static __global__ void backward_weights(sb_norm s, float *dgamma, float *dbeta, work w)
+static __global__ void backward_weights(sb_norm s, shares d, float *dgamma, float *dbeta, work w)
 {
-    int c = (int)global_thread();
-    if (c >= s.channels)
-        return;
+    const int c = my_column();
     double sum = 0, product = 0;
     for (int set = 0; set < s.sets; set++) {
-        double more, more_product;
-        fold(&s, w, set, c, &more, &more_product);
-        sum += more;
-        product += more_product;
+        const two_sums more = fold(&s, &d, w, c < s.channels, set, c);
+        sum += more.first;
+        product += more.second;
     }
+    if (c >= s.channels || threadIdx.y != 0)
+        return;
     if (dgamma)
         dgamma[c] += (float)product;
     if (dbeta)
@@ -246,19 +364,20 @@ static __global__ void backward_weights(sb_norm s, float *dgamma, float *dbeta, 
 
 /* dx = inverse (gamma g - mean(gamma g) - xhat mean(gamma g xhat)), with means over the group, = g row[0] + x
  * row[1] + row[2] */
-static __global__ void backward_fold(sb_norm s, const float *gamma, const float *statistics, work w)
+static __global__ void backward_fold(sb_norm s, shares d, const float *gamma, const float *statistics, work w)
 {
-    int t = (int)global_thread(), size = s.channels / s.groups;
-    if (t >= s.sets * s.groups)
-        return;
-    int set = t / s.groups, begin = t % s.groups * size, end = begin + size;
+    const int t = my_column(), size = s.channels / s.groups, set = t / s.groups, begin = t % s.groups * size,
+              end = begin + size;
+    const bool mine = t < s.sets * s.groups;
     double sum = 0, product = 0, count = (double)s.rows * size;
     for (int c = begin; c < end; c++) {
-        double more, more_product, factor = gamma ? gamma[c] : 1.0f;
-        fold(&s, w, set, c, &more, &more_product);
-        sum += factor * more;
-        product += factor * more_product;
+        const double factor = mine && gamma ? gamma[c] : 1.0f;
+        const two_sums more = fold(&s, &d, w, mine, set, c);
+        sum += factor * more.first;
+        product += factor * more.second;
     }
+    if (!mine || threadIdx.y != 0)
+        return;
     const float *mean = mean_of(&s, statistics, set, begin);
     double inverse = 1.0f / sqrtf(mean[s.groups] + s.epsilon), along = inverse * inverse * product / count;
     for (int c = begin; c < end; c++) {
@@ -269,93 +388,139 @@ static __global__ void backward_fold(sb_norm s, const float *gamma, const float 
     }
 }
 
-/* kept: g, where the first pass wrote it alone, as the residual's gradient; NULL: it is computed again. */
-static __global__ void backward_apply(sb_norm s, const void *x, const void *y, const void *dy,
-                                      const float *gamma, const float *beta, const float *statistics,
-                                      const void *kept, void *dx, bool add, work w)
+/* dy: or g, where the first pass wrote it alone, as the residual's gradient; then y is NULL, too. */
+template <sb_type T, int N, bool X_TELLS>
+static __global__ void __launch_bounds__(THREADS, 4)
+    backward_apply(sb_norm s, shares d, const void *x, const void *y, const void *dy, const float *gamma,
+                   const float *beta, const float *statistics, void *dx, bool add, work w)
 {
-    span p = my_span(&s);
-    if (p.begin == p.end)
+    span p = my_span<N>(&s, &d);
+    if (p.row >= p.end)
         return;
-    affine a = affine_of(&s, &p, gamma, beta, statistics);
-    size_t mine = place(&s, p.set, p.channel);
-    float from_g = w.row[0][mine], from_x = w.row[1][mine], constant = w.row[2][mine];
-    for (int r = p.begin + (int)threadIdx.y; r < p.end; r += LANES) {
-        size_t at = (size_t)r * (size_t)s.channels + (size_t)p.channel;
-        float value = load(x, s.type, at);
-        float g = kept ? load(kept, s.type, at) : masked(&s, value, a, y, dy, at);
-        give(dx, s.type, at, g * from_g + value * from_x + constant, add);
+    affine<N> a = {};
+    if (X_TELLS)
+        a = affine_of<N>(&s, &p, gamma, beta, statistics);
+    float from_g[N], from_x[N], constant[N];
+    const size_t mine = place(&s, p.set, p.channel);
+    read_floats<N>(w.row[0] + mine, from_g);
+    read_floats<N>(w.row[1] + mine, from_x);
+    read_floats<N>(w.row[2] + mine, constant);
+    ROLLED
+    for (; p.row < p.end; p.row += d.lanes, p.at += p.step) {
+        const vector<T, N> xs = fetch<T, N>(x, p.at), dys = fetch<T, N>(dy, p.at);
+        vector<T, N> ys = {}, held = {};
+        if (!X_TELLS && y)
+            ys = fetch<T, N>(y, p.at);
+        if (add)
+            held = fetch<T, N>(dx, p.at);
+        float value[N];
+        UNROLLED
+        for (int k = 0; k < N; k++) {
+            value[k] = value_of<T, N>(xs, k);
+            const float out = X_TELLS ? value[k] * a.scale[k] + a.offset[k] : value_of<T, N>(ys, k),
+                        g = masked(X_TELLS || y, out, value_of<T, N>(dys, k));
+            value[k] = g * from_g[k] + value[k] * from_x[k] + constant[k];
+        }
+        give_values<T, N>(dx, p.at, value, add, held);
     }
 }
 
 /* Of given statistics: y tells what the ReLU let through. */
-static __global__ void backward_given(sb_norm s, const void *y, const void *dy, const float *gamma,
-                                      const float *statistics, void *dresidual, bool add_residual, void *dx,
-                                      bool add)
+template <sb_type T, int N>
+static __global__ void __launch_bounds__(THREADS, 4)
+    backward_given(sb_norm s, shares d, const void *y, const void *dy, const float *gamma,
+                   const float *statistics, void *dresidual, bool add_residual, void *dx, bool add)
 {
-    span p = my_span(&s);
-    if (p.begin == p.end)
+    span p = my_span<N>(&s, &d);
+    if (p.row >= p.end)
         return;
-    float scale = affine_of(&s, &p, gamma, NULL, statistics).scale;
-    for (int r = p.begin + (int)threadIdx.y; r < p.end; r += LANES) {
-        size_t at = (size_t)r * (size_t)s.channels + (size_t)p.channel;
-        float g = s.relu && load(y, s.type, at) <= 0 ? 0 : load(dy, s.type, at);
+    const affine<N> a = affine_of<N>(&s, &p, gamma, NULL, statistics);
+    ROLLED
+    for (; p.row < p.end; p.row += d.lanes, p.at += p.step) {
+        const vector<T, N> dys = fetch<T, N>(dy, p.at);
+        vector<T, N> ys = {}, held = {}, held_residual = {};
+        if (s.relu)
+            ys = fetch<T, N>(y, p.at);
+        if (dresidual && add_residual)
+            held_residual = fetch<T, N>(dresidual, p.at);
+        if (dx && add)
+            held = fetch<T, N>(dx, p.at);
+        float g[N], scaled[N];
+        UNROLLED
+        for (int k = 0; k < N; k++) {
+            g[k] = masked(s.relu, value_of<T, N>(ys, k), value_of<T, N>(dys, k));
+            scaled[k] = g[k] * a.scale[k];
+        }
         if (dresidual)
-            give(dresidual, s.type, at, g, add_residual);
+            give_values<T, N>(dresidual, p.at, g, add_residual, held_residual);
         if (dx)
-            give(dx, s.type, at, g * scale, add);
+            give_values<T, N>(dx, p.at, scaled, add, held);
     }
 }
 
 /* ---- host ---------------------------------------------------------------------------------------------- */
 
-static dim3 tiles_of(const sb_norm *s)
-{
-    return dim3((unsigned)(s->sets * row_blocks(s)), (unsigned)((s->channels + WARP - 1) / WARP));
-}
+static unsigned folds_of(int columns) { return (unsigned)((columns + FOLDED - 1) / FOLDED); }
 
 extern "C" int sb_cuda_norm_forward(sb_device *device, const sb_norm *s, const sb_call *c, const float *given)
 {
     cudaStream_t stream = sb_cuda_compute(device);
+    const shares d = shares_of(s);
+    const unsigned blocks = blocks_of(s, &d);
     work w = lay_out_work(s, c->scratch);
-    dim3 block(WARP, LANES);
-    if (!given) {
-        float *statistics = (float *)c->aux;
-        LAUNCH(forward_sums, tiles_of(s), block, 0, stream, *s, c->x[0], w);
-        LAUNCH(forward_fold, blocks_for((size_t)s->sets * (size_t)s->groups), THREADS, 0, stream, *s, c->x[0],
-               statistics, w);
-        given = statistics;
-    }
-    LAUNCH(forward_apply, tiles_of(s), block, 0, stream, *s, c->x[0], c->x[1], c->w[0], c->w[1], given, c->y);
+    float *statistics = (float *)c->aux;
+    with_vectors(s->type, s->channels, [&]<sb_type T, int N>() {
+        if (!given) {
+            LAUNCH((forward_sums<T, N>), blocks, THREADS, 0, stream, *s, d, c->x[0], w);
+            LAUNCH(forward_fold, folds_of(s->sets * s->groups), dim3(FOLDED, FOLDERS), 0, stream, *s, d,
+                   c->x[0], statistics, w);
+        }
+        LAUNCH((forward_apply<T, N>), blocks, THREADS, 0, stream, *s, d, c->x[0], c->x[1], c->w[0], c->w[1],
+               given ? given : statistics, c->y);
+    });
     return sb_cuda_launched("norm_forward");
+}
+
+/* Both passes, by who tells what the ReLU let through. */
+template <sb_type T, int N, bool X_TELLS>
+static void launch_backward(cudaStream_t stream, const sb_norm *s, const sb_call *c)
+{
+    const shares d = shares_of(s);
+    const unsigned blocks = blocks_of(s, &d);
+    work w = lay_out_work(s, c->scratch);
+    const float *statistics = (const float *)c->aux;
+    const void *y = s->relu ? c->y : NULL, *kept = c->add[1] ? NULL : c->dx[1];
+    LAUNCH((backward_sums<T, N, X_TELLS>), blocks, THREADS, 0, stream, *s, d, c->x[0], y, c->dy, c->w[0],
+           c->w[1], statistics, c->dx[1], c->add[1], w);
+    if (c->dw[0] || c->dw[1])
+        LAUNCH(backward_weights, folds_of(s->channels), dim3(FOLDED, FOLDERS), 0, stream, *s, d, c->dw[0],
+               c->dw[1], w);
+    if (!c->dx[0])
+        return;
+    LAUNCH(backward_fold, folds_of(s->sets * s->groups), dim3(FOLDED, FOLDERS), 0, stream, *s, d, c->w[0],
+           statistics, w);
+    LAUNCH((backward_apply<T, N, X_TELLS>), blocks, THREADS, 0, stream, *s, d, c->x[0], kept ? NULL : y,
+           kept ? kept : c->dy, c->w[0], c->w[1], statistics, c->dx[0], c->add[0], w);
 }
 
 extern "C" int sb_cuda_norm_backward(sb_device *device, const sb_norm *s, const sb_call *c)
 {
-    cudaStream_t stream = sb_cuda_compute(device);
-    work w = lay_out_work(s, c->scratch);
-    dim3 block(WARP, LANES);
-    const float *statistics = (const float *)c->aux;
-    LAUNCH(backward_sums, tiles_of(s), block, 0, stream, *s, c->x[0], c->y, c->dy, c->w[0], c->w[1],
-           statistics, c->dx[1], c->add[1], w);
-    if (c->dw[0] || c->dw[1]) {
-        LAUNCH(backward_weights, blocks_for((size_t)s->channels), THREADS, 0, stream, *s, c->dw[0], c->dw[1],
-               w);
-    }
-    if (c->dx[0]) {
-        LAUNCH(backward_fold, blocks_for((size_t)s->sets * (size_t)s->groups), THREADS, 0, stream, *s,
-               c->w[0], statistics, w);
-        LAUNCH(backward_apply, tiles_of(s), block, 0, stream, *s, c->x[0], c->y, c->dy, c->w[0], c->w[1],
-               statistics, c->add[1] ? NULL : c->dx[1], c->dx[0], c->add[0], w);
-    }
+    with_vectors(s->type, s->channels, [&]<sb_type T, int N>() {
+        if (x_tells(s))
+            launch_backward<T, N, true>(sb_cuda_compute(device), s, c);
+        else
+            launch_backward<T, N, false>(sb_cuda_compute(device), s, c);
+    });
     return sb_cuda_launched("norm_backward");
 }
 
 extern "C" int sb_cuda_norm_backward_given(sb_device *device, const sb_norm *s, const sb_call *c,
                                            const float *given)
 {
-    dim3 block(WARP, LANES);
-    LAUNCH(backward_given, tiles_of(s), block, 0, sb_cuda_compute(device), *s, c->y, c->dy, c->w[0], given,
-           c->dx[1], c->add[1], c->dx[0], c->add[0]);
+    const shares d = shares_of(s);
+    with_vectors(s->type, s->channels, [&]<sb_type T, int N>() {
+        LAUNCH((backward_given<T, N>), blocks_of(s, &d), THREADS, 0, sb_cuda_compute(device), *s, d, c->y,
+               c->dy, c->w[0], given, c->dx[1], c->add[1], c->dx[0], c->add[0]);
+    });
     return sb_cuda_launched("norm_backward_given");
 }

@@ -67,9 +67,10 @@ $(WITH_CUDNN):
 	@chmod +x $@
 endif
 
+# Kernels read floats 16 bytes at a time, as nvcc allows; what a GPU would refuse, because it does not begin at a multiple of them, ends the process.
 ifneq ($(and $(wildcard $(CUDA)/include/cudnn.h),$(shell command -v g++),$(filter x86_64,$(shell uname -m))),)
 EMULATE   := g++ -isystem $(CUDA)/include $(CPPFLAGS) -x c++ -std=c++20 -include tests/emulated/cuda_emulation.h -g $(ARCH) -fPIC \
-             -ffp-contract=off -Wall -Wextra -Wno-missing-field-initializers -Werror -MMD -MP
+             -ffp-contract=off -fno-strict-aliasing -fsanitize=alignment -fsanitize-undefined-trap-on-error -Wall -Wextra -Wno-missing-field-initializers -Werror -MMD -MP
 ASAN      := -O1 -fno-omit-frame-pointer -fsanitize=address
 DOUBLES   := block runtime cublas cudnn
 

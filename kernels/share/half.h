@@ -19,13 +19,20 @@ SB_SHARED float sb_from_bf16(uint16_t bits)
     return v.f;
 }
 
-/* A NaN stays one, whatever its low bits: a GPU's is 0x7FFFFFFF, which rounding would carry into -0. */
+/* A NaN stays one, whatever its low bits: a GPU's is 0x7FFFFFFF, which rounding would carry into -0. From
+ * compute capability 8.0 on a GPU has an instruction, which gives the same bits but for those of a NaN. */
 SB_SHARED uint16_t sb_to_bf16(float value)
 {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+    uint16_t bits;
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(value));
+    return bits;
+#else
     sb_float_bits v;
     v.f = value;
     uint32_t rounded = (v.u + 0x7FFF + ((v.u >> 16) & 1)) >> 16, nan = (v.u >> 16) | 0x40;
     return (uint16_t)((v.u & 0x7FFFFFFF) > 0x7F800000 ? nan : rounded);
+#endif
 }
 
 /* f16 has 5 bits of exponent and 11 of significand: 65504 is its largest number, 2^-14 the least with all

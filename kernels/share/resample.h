@@ -58,13 +58,18 @@ SB_SHARED int sb_blur_width(int size)
     return width < 3 ? 3 : width;
 }
 
+/* Weight k of them, before they are divided by their sum. */
+SB_SHARED float sb_blur_weight(int width, float sigma, int k)
+{
+    const double d = (k - width / 2) / (double)sigma;
+    return (float)exp(-0.5 * d * d);
+}
+
 SB_SHARED void sb_blur_weights(int width, float sigma, float *weight)
 {
-    int middle = width / 2;
     double total = 0;
     for (int k = 0; k < width; k++) {
-        double d = (k - middle) / (double)sigma;
-        weight[k] = (float)exp(-0.5 * d * d);
+        weight[k] = sb_blur_weight(width, sigma, k);
         total += weight[k];
     }
     for (int k = 0; k < width; k++)

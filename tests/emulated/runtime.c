@@ -322,13 +322,14 @@ struct CUstream_st {
 
 struct CUevent_st {
     uint32_t tag;
-    bool timed;
+    bool timed, sleeps;
     struct CUstream_st *stream; /* where it was recorded; NULL: never */
     uint64_t target;
     double spent;
 };
 
 static struct CUstream_st *streams;
+static bool sleeps; /* a host that waits for a stream */
 
 static void check_stream(cudaStream_t stream)
 {
@@ -446,6 +447,8 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 {
     MAY_FAIL(cudaErrorLaunchFailure);
     check_stream(stream);
+    if (!sleeps)
+        emulation_die("a host that waits for a stream spins");
     open_and_run(stream, stream->queued);
     return cudaSuccess;
 }
@@ -465,6 +468,7 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned flags)
         return error(cudaErrorMemoryAllocation);
     e->tag = EVENT_TAG;
     e->timed = !(flags & cudaEventDisableTiming);
+    e->sleeps = flags & cudaEventBlockingSync;
     emulation_born();
     *out = e;
     return cudaSuccess;
@@ -505,6 +509,8 @@ void emulation_spend(cudaStream_t stream, float milliseconds) { stream->spent +=
 cudaError_t cudaEventSynchronize(cudaEvent_t event)
 {
     MAY_FAIL(cudaErrorLaunchFailure);
+    if (!event->timed && !event->sleeps) /* what is timed may be waited for so */
+        emulation_die("a host that waits for an event spins");
     if (event->stream)
         open_and_run(event->stream, event->target);
     return cudaSuccess;
@@ -678,6 +684,13 @@ cudaError_t cudaGetDeviceCount(int *count)
     if (driver / 1000 < CUDART_VERSION / 1000)
         return error(cudaErrorInsufficientDriver);
     *count = 1;
+    return cudaSuccess;
+}
+
+cudaError_t cudaSetDeviceFlags(unsigned flags)
+{
+    MAY_FAIL(cudaErrorInvalidValue);
+    sleeps = (flags & cudaDeviceScheduleMask) == cudaDeviceScheduleBlockingSync;
     return cudaSuccess;
 }
 

@@ -13,11 +13,14 @@ extern "C" {
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <vector_functions.h>
+
 #define WARP 32
 
 static cudaStream_t stream, other;
 
-/* Runs `fault` in a child; true if it died and said `words`; NULL: of touching memory. */
+/* Runs `fault` in a child; true if it died and said `words`; NULL: of touching memory, which it may not touch
+ * or not so. */
 static bool dies(void (*fault)(void), const char *words)
 {
     int pipes[2], status;
@@ -28,6 +31,7 @@ static bool dies(void (*fault)(void), const char *words)
         dup2(pipes[1], STDERR_FILENO);
         signal(SIGSEGV, SIG_DFL); /* cmocka's handler would go on in the child */
         signal(SIGABRT, SIG_DFL);
+        signal(SIGILL, SIG_DFL);
         close(pipes[0]);
         fault();
         _exit(0);
@@ -43,7 +47,8 @@ static bool dies(void (*fault)(void), const char *words)
     waitpid(child, &status, 0);
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
         print_message("nothing was found\n");
-    else if (words ? strstr(text, words) != NULL : WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV)
+    else if (words ? strstr(text, words) != NULL
+                   : WIFSIGNALED(status) && (WTERMSIG(status) == SIGSEGV || WTERMSIG(status) == SIGILL))
         return true;
     else
         print_message("%s\n", text);
@@ -68,6 +73,8 @@ static __global__ void guard_off_by_one(int n, float *x)
         return;
     x[i] = 1;
 }
+
+static __global__ void askew(float *x) { ((float4 *)(x + 1))[threadIdx.x] = make_float4(1, 2, 3, 4); }
 
 static __global__ void begins_too_early(float *x) { x[threadIdx.x] = x[(int)threadIdx.x - 1]; }
 
@@ -129,6 +136,11 @@ static void run_guard()
     LAUNCH(guard_off_by_one, 1, 128, 0, stream, 100, device_floats(100));
     finish();
 }
+static void run_askew()
+{
+    LAUNCH(askew, 1, 4, 0, stream, device_floats(32));
+    finish();
+}
 static void run_early()
 {
     LAUNCH(begins_too_early, 1, WARP, 0, stream, device_floats(WARP));
@@ -166,6 +178,7 @@ static void kernels_out_of_bounds(void **)
     assert_true(dies(run_early, "begins_too_early"));
     assert_true(dies(run_overrun, "global-buffer-overflow"));
     assert_true(dies(run_far_out, "no device memory"));
+    assert_true(dies(run_askew, NULL));
 }
 
 static void divergent_barriers(void **)
@@ -240,6 +253,19 @@ static void copy_of_wrong_kind()
     cudaMemcpyAsync(host, device_floats(4), sizeof host, cudaMemcpyHostToDevice, stream);
 }
 
+static void spins_for_a_stream()
+{
+    cudaSetDeviceFlags(cudaDeviceScheduleSpin);
+    finish();
+}
+
+static void spins_for_an_event()
+{
+    cudaEvent_t event;
+    cudaEventCreateWithFlags(&event, cudaEventDisableTiming);
+    cudaEventSynchronize(event);
+}
+
 static void default_stream() { LAUNCH(add_one, 1, 32, 0, NULL, device_floats(32)); }
 static void bad_grid() { LAUNCH(add_one, dim3(1, 65536), 32, 0, stream, device_floats(32)); }
 
@@ -260,6 +286,8 @@ static void host_faults(void **)
     assert_true(dies(default_stream, "no stream"));
     assert_true(dies(bad_grid, "a grid of"));
     assert_true(dies(free_twice, "was not allocated"));
+    assert_true(dies(spins_for_a_stream, "waits for a stream spins"));
+    assert_true(dies(spins_for_an_event, "waits for an event spins"));
 }
 
 /* One stream fills x with 1s, the other reads it: right only where an event orders them. */
@@ -336,7 +364,8 @@ static void failing_calls(void **)
 
 int main()
 {
-    if (cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking) != cudaSuccess ||
+    if (cudaSetDeviceFlags(cudaDeviceScheduleBlockingSync) != cudaSuccess ||
+        cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking) != cudaSuccess ||
         cudaStreamCreateWithFlags(&other, cudaStreamNonBlocking) != cudaSuccess)
         return 1;
     const struct CMUnitTest tests[] = {

@@ -87,9 +87,9 @@ void sb_cases_avgpool(void)
         }
         for (int i = 0; i < 4; i++) {
             const sb_avgpool_how how = { i, i % 2 };
-            sb_op_case_add(&test, &how, &(sb_shape){ 3, 1, 11, 33, type }, (sb_op_options){ 0 },
-                           "%s [3, 1, 11, 33], %d places from %d on", sb_type_name(type), how.count,
-                           how.first);
+            const sb_shape x = { 3, 1, 11, i < 2 ? 33 : 40, type };
+            sb_op_case_add(&test, &how, &x, (sb_op_options){ 0 }, "%s [3, 1, 11, %d], %d places from %d on",
+                           sb_type_name(type), x.c, how.count, how.first);
         }
         sb_op_case_add(&test, &(sb_avgpool_how){ 0 }, &(sb_shape){ 8, 7, 7, 2048, type },
                        (sb_op_options){ .timed = true }, "%s [8, 7, 7, 2048]", sb_type_name(type));

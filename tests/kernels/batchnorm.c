@@ -168,13 +168,17 @@ static int refuse_bytes(sb_device *device)
 
 void sb_cases_batchnorm(void)
 {
-    const int sizes[][2] = { { 2, 31 },   { 1, 33 },    { 31, 257 },  { 33, 1 },
-                             { 255, 33 }, { 257, 255 }, { 1025, 16 }, { 5000, 3 } };
+    const int sizes[][2] = { { 2, 31 },    { 1, 33 },    { 31, 257 }, { 33, 1 },   { 255, 33 },
+                             { 257, 255 }, { 1025, 16 }, { 5000, 3 }, { 257, 24 }, { 33, 264 } };
     for (sb_type type = SB_F32; type <= SB_F16; type++) {
-        for (int flags = 0; flags < 16; flags++) /* every combination on one size */
+        for (int flags = 0; flags < 32; flags++) /* every combination on rows of odd and of whole 16 bytes */
             if (sb_case_has(type, sb_case_ones(flags)))
                 add(&near, false,
-                    (parameters){ { 3, 19, 9, 33, type }, flags & 1, flags & 2, (unsigned)flags >> 2, 0 });
+                    (parameters){ { 3, 19, 9, flags & 16 ? 40 : 33, type },
+                                  flags & 1,
+                                  flags & 2,
+                                  (unsigned)flags >> 2 & 3,
+                                  0 });
         for (int flags = 0; flags < 4; flags++) {
             const parameters p = { { 3, 19, 9, 33, type }, flags & 1, flags & 2, 0, 0 };
             if (sb_case_has(type, sb_case_ones(flags)))

@@ -70,7 +70,7 @@ void sb_cases_input(void)
 {
     const int sizes[][4] = { { 1, 1, 1, 1 },     { 3, 31, 31, 3 },  { 2, 33, 33, 1 }, { 1, 255, 255, 3 },
                              { 1, 257, 257, 1 }, { 33, 16, 16, 3 }, { 2, 5, 7, 2 },   { 1, 33, 31, 4 },
-                             { 2, 9, 31, 5 },    { 1, 33, 17, 8 } };
+                             { 2, 9, 31, 5 },    { 1, 33, 17, 8 },  { 1, 31, 33, 6 }, { 3, 5, 17, 7 } };
     for (sb_type type = SB_F32; type <= SB_F16; type++) {
         sb_input_how how = how_of(type);
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {

@@ -17,6 +17,8 @@ typedef struct {
     bool steady[TABLE];
     int64_t frozen_until[TABLE];
     bool coded; /* the last */
+    size_t
+        into[3]; /* weights, gradients and states begin so many floats into their memory; not where coded */
 } parameters;
 
 /* Of array i of the table: weight, gradient and state are arrays 3 i, 3 i + 1 and 3 i + 2. The first is not
@@ -49,13 +51,15 @@ static void prepare(sb_trial *t)
 {
     for (int i = 0; i < TABLE; i++) {
         size_t count = of(t)->counts[i];
-        sb_fill_normal(t, sb_array_add(t, "weight", SB_ARRAY_F32, SB_ARRAY_UPDATED, count), 0,
+        const size_t *into = of(t)->into;
+        sb_fill_normal(t, sb_array_add(t, "weight", SB_ARRAY_F32, SB_ARRAY_UPDATED, count + into[WEIGHT]), 0,
                        i == 1 ? 0 : 1);
-        sb_fill_normal(t, sb_array_add(t, "gradient", SB_ARRAY_F32, SB_ARRAY_GIVEN, count), 0, 0.1);
+        sb_fill_normal(t, sb_array_add(t, "gradient", SB_ARRAY_F32, SB_ARRAY_GIVEN, count + into[GRADIENT]),
+                       0, 0.1);
         sb_array *state = sb_array_add(t, "state", SB_ARRAY_F32, SB_ARRAY_UPDATED,
-                                       coded(t, i) ? 0 : (size_t)states(t) * count);
+                                       coded(t, i) ? 0 : (size_t)states(t) * count + into[STATE]);
         sb_fill_normal(t, state, 0, 0.1);
-        for (size_t k = count; k < state->count; k++) /* squares */
+        for (size_t k = count + into[STATE]; k < state->count; k++) /* squares */
             state->value[k] = fabs(state->value[k]);
         for (size_t k = 0; k < state->count && of(t)->values.step == 1; k++)
             state->value[k] = 0;
@@ -70,6 +74,13 @@ typedef struct {
     sb_call call;
 } planned;
 
+/* Where one of an array's three begins. */
+static float *floats(const sb_trial *t, int i, int which)
+{
+    float *memory = sb_memory(t, EACH * i + which);
+    return memory ? memory + of(t)->into[which] : NULL;
+}
+
 /* Here and not in `open`, when the arrays have no addresses yet. The values are set after the table is
  * packed.
  */
@@ -80,9 +91,9 @@ static int before(sb_trial *t, sb_device *device)
     if (!p)
         abort();
     for (int i = 0; i < TABLE; i++)
-        p->arrays[i] = (sb_update_array){ .weight = sb_memory(t, EACH * i + WEIGHT),
-                                          .gradient = sb_memory(t, EACH * i + GRADIENT),
-                                          .state = sb_memory(t, EACH * i + STATE),
+        p->arrays[i] = (sb_update_array){ .weight = floats(t, i, WEIGHT),
+                                          .gradient = floats(t, i, GRADIENT),
+                                          .state = floats(t, i, STATE),
                                           .state_stride = of(t)->counts[i],
                                           .count = of(t)->counts[i],
                                           .decayed = i > 0,
@@ -257,16 +268,29 @@ static void keep(sb_array *a)
         a->wanted[i] = a->value[i];
 }
 
+/* What the step is given of one of an array's three. */
+static sb_array given_of(const sb_trial *t, int i, int which)
+{
+    sb_array a = t->arrays[EACH * i + which];
+    const size_t into = of(t)->into[which];
+    a.count = of(t)->counts[i];
+    a.value = a.value ? a.value + into : NULL;
+    a.wanted = a.wanted ? a.wanted + into : NULL;
+    a.bound = a.bound ? a.bound + into : NULL;
+    return a;
+}
+
 static void reference(sb_trial *t)
 {
     for (int i = 0; i < TABLE; i++) {
-        sb_array *weight = &t->arrays[EACH * i + WEIGHT], *gradient = &t->arrays[EACH * i + GRADIENT],
-                 *state = &t->arrays[EACH * i + STATE], decoded = { 0 };
-        const size_t count = weight->count, values = (size_t)states(t) * count;
+        const size_t count = of(t)->counts[i], values = (size_t)states(t) * count;
+        keep(&t->arrays[EACH * i + WEIGHT]);
+        keep(&t->arrays[EACH * i + STATE]);
         if (count == 0)
             continue;
-        keep(weight);
-        keep(state);
+        sb_array shifted[EACH] = { given_of(t, i, WEIGHT), given_of(t, i, GRADIENT), given_of(t, i, STATE) },
+                 *weight = &shifted[WEIGHT], *gradient = &shifted[GRADIENT], *state = &shifted[STATE],
+                 decoded = { 0 };
         for (int k = 0; coded(t, i) && k < 2 * states(t); k++)
             keep(&t->arrays[CODES + k]);
         sb_update_values v = values_of(of(t), i);
@@ -337,6 +361,16 @@ void sb_cases_update(void)
         own.values.steady_lr = 3 * own.values.lr;
         sb_case_add(&update, false, &own, sizeof own, "%s, rates, two arrays steady, one frozen",
                     rules[r].name);
+        const size_t alike[] = { 16, 4099, 3 };
+        for (size_t into = 1; into < 4; into++) { /* the last: none begins as another does */
+            parameters inside = p;
+            memcpy(inside.counts, alike, sizeof alike);
+            memcpy(inside.into, (size_t[]){ into, into < 3 ? into : 2, into < 3 ? into : 1 },
+                   sizeof inside.into);
+            sb_case_add(&update, false, &inside, sizeof inside,
+                        "%s, arrays that begin %zu, %zu, %zu floats in", rules[r].name, inside.into[0],
+                        inside.into[1], inside.into[2]);
+        }
         own.coded = true;
         sb_case_add(&update, false, &own, sizeof own, "%s, rates, coded and steady", rules[r].name);
         own.frozen_until[2] = step;

@@ -340,6 +340,11 @@ void sb_cases_view(void)
             snprintf(name, sizeof name, "blur %g of %d", (double)p.blur, p.size);
             add(false, 101, 90, channels, 1, &p, name);
         }
+        if (channels == 1) { /* more taps than a GPU's block has at a time */
+            p.size = 651;
+            p.blur = 20;
+            add(false, 101, 90, channels, 1, &p, "blur 20 of 651");
+        }
         p.blur = 0;
         p.size = 255;
         p.solarise = 0.497f;
