@@ -3,8 +3,8 @@
 cd "$(dirname "$0")/.." || exit 1
 failed=0
 echo 1..5
-if differences=$(diff <(build/sb_trainer keys) <(sed -n '/^| key | default |/,/^$/p' README.md | sed '/^$/d')); then echo "ok 1 - README has every key"; else
-    echo "not ok 1 - README has every key"
+if differences=$(diff <(build/sb_trainer keys) <(sed -n '/^| key | default |/,/^$/p' docs/keys.md | sed '/^$/d')); then echo "ok 1 - docs/keys.md has every key"; else
+    echo "not ok 1 - docs/keys.md has every key"
     printf '%s\n' "$differences" | sed 's/^/# /'
     failed=1
 fi
