@@ -334,7 +334,10 @@ static error_t parse(int key, char *argument, struct argp_state *state)
             a->assignment_count = state->argc - state->next + 1;
             state->next = state->argc;
         } else {
-            return sb_program_wrong("%s: one argument too many: %s (--help)", a->command, argument);
+            return sb_program_wrong(strchr(argument, '=')
+                                        ? "%s takes no keys: %s (those of the run count; --help)"
+                                        : "%s: one argument too many: %s (--help)",
+                                    a->command, argument);
         }
         break;
     case ARGP_KEY_END:

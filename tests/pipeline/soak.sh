@@ -44,7 +44,7 @@ disturb() {
         hangup) pkill -HUP -f "$run" ;; # detached: it changes nothing
         scale) ./run scale "$run" loaders=$((RANDOM % 4 + 1)) ;;
         evaluator)
-            ./run evaluate "$run" --no-pictures evaluate.max_tiles=8 >/dev/null 2>&1 &
+            ./run evaluate "$run" --no-pictures >/dev/null 2>&1 &
             sleep "0.$((RANDOM % 900 + 100))"
             kill -KILL $! 2>/dev/null ;;
         full)
