@@ -173,7 +173,14 @@ static bool concerns(const void *parameters, sb_device *device)
     return blocks && whole;
 }
 
-static void lies(sb_trial *t, int array, const sb_shape *shape) { t->arrays[array].shape = *shape; }
+/* The call in the layouts that the device wants, and its arrays likewise. */
+static void lay_out_trial(sb_trial *t, sb_device *device, sb_call *call)
+{
+    lay_out(device, of(t)->test->op, of(t)->came, call);
+    for (int i = 0; i < SB_INPUTS_MAX; i++)
+        t->arrays[X + i].shape = t->arrays[DX + i].shape = call->xs[i];
+    t->arrays[Y].shape = t->arrays[DY].shape = call->ys;
+}
 
 static int open_op(sb_trial *t, sb_device *device)
 {
@@ -184,13 +191,7 @@ static int open_op(sb_trial *t, sb_device *device)
     *call = call_of(t);
     t->plan = call;
     if (of(t)->came > 0)
-        lay_out(device, of(t)->test->op, of(t)->came, call);
-    for (int i = 0; i < SB_INPUTS_MAX; i++) {
-        lies(t, X + i, &call->xs[i]);
-        lies(t, DX + i, &call->xs[i]);
-    }
-    lies(t, Y, &call->ys);
-    lies(t, DY, &call->ys);
+        lay_out_trial(t, device, call);
     if (k->plan && k->plan(device, call) != 0)
         return -1;
     t->scratch_bytes = k->scratch ? k->scratch(device, call) : 0;
