@@ -148,16 +148,23 @@ typedef struct {
     md_handle x, y, weight, weight_f32; /* weight: compute type, any layout; weight_f32: any layout */
     md_handle bias;                     /* forward's */
     bool biased;                        /* else `bias` is empty */
+    bool blocks;                        /* y, and x or planes of it, instead of rows */
     dnnl_dims_t strides, dilates, padding;
 } descriptors;
 
-/* Whether an implementation keeps within what was promised, and is none of oneDNN's references, which have no
- * vectors and take hundreds of times as long. */
-static bool fits(const_dnnl_primitive_desc_t desc, direction which, const sizes *most)
+/* Whether it is one of oneDNN's references, which have no vectors and take hundreds of times as long. */
+static bool is_reference(const_dnnl_primitive_desc_t desc)
 {
-    const char *name = "";
-    if (dnnl_primitive_desc_query(desc, dnnl_query_impl_info_str, 0, (void *)&name) != dnnl_success ||
-        strncmp(name, "ref", 3) == 0)
+    const char *name = "ref";
+    dnnl_primitive_desc_query(desc, dnnl_query_impl_info_str, 0, (void *)&name);
+    return strncmp(name, "ref", 3) == 0;
+}
+
+/* Whether an implementation keeps within what was promised. Blocks are not asked for where they are slow; in
+ * rows there may be nothing but the reference (patches of 16 x 16 pixels of eight channels). */
+static bool fits(const_dnnl_primitive_desc_t desc, direction which, const descriptors *d, const sizes *most)
+{
+    if (d->blocks && is_reference(desc))
         return false;
     dnnl_query_t weights = which == BACKWARD_WEIGHT ? dnnl_query_diff_weights_md : dnnl_query_weights_md;
     return md_bytes(dnnl_primitive_desc_query_md(desc, dnnl_query_scratchpad_md, 0)) <= most->scratchpad &&
@@ -186,7 +193,7 @@ static int make_desc(sb_cpu *cpu, const descriptors *d, direction which, dnnl_pr
         status = dnnl_convolution_backward_weights_primitive_desc_create(
             out, cpu->engine, dnnl_convolution_direct, d->x, d->weight_f32, NULL, d->y, d->strides,
             d->dilates, d->padding, d->padding, hint, attr);
-    while (status == dnnl_success && !fits(*out, which, most))
+    while (status == dnnl_success && !fits(*out, which, d, most))
         status = dnnl_primitive_desc_next_impl(*out);
 #else
     dnnl_convolution_desc_t c;
@@ -207,7 +214,7 @@ static int make_desc(sb_cpu *cpu, const descriptors *d, direction which, dnnl_pr
         status = dnnl_primitive_desc_iterator_create(&all, &c, attr, cpu->engine, hint);
     for (; status == dnnl_success; status = dnnl_primitive_desc_iterator_next(all)) {
         *out = dnnl_primitive_desc_iterator_fetch(all);
-        if (*out && fits(*out, which, most))
+        if (*out && fits(*out, which, d, most))
             break;
         dnnl_primitive_desc_destroy(*out);
         *out = NULL;
@@ -366,7 +373,8 @@ static int plan(sb_device *device, sb_call *call)
     dnnl_dims_t b = { how->out };
     descriptors d = { .strides = { how->stride, how->stride },
                       .padding = { how->pad, how->pad },
-                      .biased = how->bias };
+                      .biased = how->bias,
+                      .blocks = ys->block > 0 };
     md_handle master = { 0 }, rows = { 0 };
     const dnnl_format_tag_t lies = reads_planes(call) ? dnnl_nchw : tag_of(xs);
     int rc = md_make(&d.x, 4, x, type_of(xs->type), lies) ||

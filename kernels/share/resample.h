@@ -61,7 +61,8 @@ SB_SHARED int sb_blur_width(int size)
 /* Weight k of them, before they are divided by their sum. */
 SB_SHARED float sb_blur_weight(int width, float sigma, int k)
 {
-    const double d = (k - width / 2) / (double)sigma;
+    const int middle = width / 2;
+    const double d = (k - middle) / (double)sigma;
     return (float)exp(-0.5 * d * d);
 }
 

@@ -712,6 +712,21 @@ static int describe(opener open, int threads)
     return 0;
 }
 
+static int list(const char *name, opener open, int threads)
+{
+    sb_device *device = NULL;
+    if (open(&device, threads) != 0) {
+        fprintf(stderr, "the device: %s\n", sb_error());
+        return 1;
+    }
+    ask(device);
+    sb_device_close(&device);
+    for (size_t i = 0; i < case_count; i++)
+        if (begins(cases[i].name, name))
+            printf("%s%s\n", cases[i].name, cases[i].timed ? " (timed)" : "");
+    return 0;
+}
+
 int sb_cases_main(int argc, char **argv, opener open, const int *threads, bool differences,
                   const sb_stopwatch *watch)
 {
@@ -726,10 +741,7 @@ int sb_cases_main(int argc, char **argv, opener open, const int *threads, bool d
     else if (strcmp(mode, "device") == 0)
         status = describe(open, threads[0]);
     else if (strcmp(mode, "list") == 0)
-        for (size_t i = 0; i < case_count; i++) {
-            if (begins(cases[i].name, name))
-                printf("%s%s\n", cases[i].name, cases[i].timed ? " (timed)" : "");
-        }
+        status = list(name, open, threads[0]);
     else
         status = fprintf(stderr, "usage: %s [compare | time | list | device] [NAME] [THREADS | SECONDS]\n",
                          argv[0]) > 0
