@@ -1012,6 +1012,7 @@ int main(void)
         cmocka_unit_test(test_restarts),
         cmocka_unit_test(test_screen),
     };
+    signal(SIGINT, SIG_DFL); /* a shell without job control has what it starts behind it ignore it */
     cmocka_set_message_output(CM_OUTPUT_TAP);
     if (!mkdtemp(folder))
         return 1;
