@@ -133,7 +133,7 @@ ok "  and made again where they are gone" made_again
 ok "an image that is none" says 1 "common.sh" ./run similar "$work/run" tests/pipeline/common.sh
 ok "  or is not there" says 1 "nothing.jpg: No such file" ./run similar "$work/run" nothing.jpg
 ok "  or is not named" says 1 "similar: \[RUN\] IMAGE" ./run similar
-ok "no number of lines" says 64 "from 1 to 10000" ./run outliers "$work/run" -n 0
-ok "no cosine" says 64 "a cosine" ./run duplicates "$work/run" --from 2
+ok "no number of lines" says 1 "from 1 to 10000" ./run outliers "$work/run" -n 0
+ok "no cosine" says 1 "a cosine" ./run duplicates "$work/run" --from 2
 ok "nothing is left behind" nothing_left
 finish
