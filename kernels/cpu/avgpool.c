@@ -3,16 +3,7 @@
 
 #include "kernels/cpu/cpu.h"
 
-#define BLOCK 64 /* channels that are worked on at once; of a tensor in blocks, one of its own */
-
-static int channels_from(const sb_shape *x, size_t k)
-{
-    const size_t most = x->block > 0 ? (size_t)x->block : BLOCK, left = (size_t)x->c - k;
-    return (int)(left < most ? left : most);
-}
-
-/* From a place to the next one. */
-static size_t step_of(const sb_shape *x) { return (size_t)(x->block > 0 ? x->block : x->c); }
+#define RUN 64 /* channels that are worked on at once, at most */
 
 static void layout(sb_device *device, sb_call *call)
 {
@@ -27,15 +18,15 @@ static int forward(sb_device *device, const sb_call *call)
     const sb_avgpool_how *how = call->how;
     float *y = call->y;
     const size_t places = (size_t)x->h * (size_t)x->w, c = (size_t)x->c, first = (size_t)how->first,
-                 count = (size_t)sb_avgpool_count(how, x), step = step_of(x),
-                 most = (size_t)channels_from(x, 0);
+                 count = (size_t)sb_avgpool_count(how, x), step = sb_cpu_step(x);
+    const int run = sb_cpu_run(x, 0, RUN);
 #pragma omp parallel for collapse(2) schedule(static)
     for (int n = 0; n < x->n; n++)
-        for (size_t k = 0; k < c; k += most) {
-            const int channels = channels_from(x, k);
-            const size_t begin = sb_shape_at(x, (size_t)n * places, k);
-            double sum[BLOCK] = { 0 };
-            float buffer[BLOCK];
+        for (int k = 0; k < x->c; k += run) {
+            const int channels = sb_cpu_run(x, k, RUN);
+            const size_t begin = sb_shape_at(x, (size_t)n * places, (size_t)k);
+            double sum[RUN] = { 0 };
+            float buffer[RUN];
             for (size_t p = first; p < first + count; p++) {
                 const float *row = sb_cpu_row(call->x[0], x->type, begin + p * step, channels, buffer);
 #pragma omp simd
@@ -43,7 +34,7 @@ static int forward(sb_device *device, const sb_call *call)
                     sum[i] += (double)row[i];
             }
             for (int i = 0; i < channels; i++)
-                y[(size_t)n * c + k + (size_t)i] = (float)(sum[i] / (double)count);
+                y[(size_t)n * c + (size_t)(k + i)] = (float)(sum[i] / (double)count);
         }
     return 0;
 }
@@ -55,18 +46,18 @@ static int backward(sb_device *device, const sb_call *call)
     const sb_avgpool_how *how = call->how;
     const float *dy = call->dy;
     const size_t places = (size_t)x->h * (size_t)x->w, c = (size_t)x->c, first = (size_t)how->first,
-                 in_mean = (size_t)sb_avgpool_count(how, x), step = step_of(x),
-                 most = (size_t)channels_from(x, 0);
+                 in_mean = (size_t)sb_avgpool_count(how, x), step = sb_cpu_step(x);
+    const int run = sb_cpu_run(x, 0, RUN);
     const float share = (float)(1.0 / (double)in_mean);
 #pragma omp parallel for collapse(2) schedule(static)
     for (int n = 0; n < x->n; n++)
-        for (size_t k = 0; k < c; k += most) {
-            const int count = channels_from(x, k);
-            const size_t begin = sb_shape_at(x, (size_t)n * places, k);
+        for (int k = 0; k < x->c; k += run) {
+            const int count = sb_cpu_run(x, k, RUN);
+            const size_t begin = sb_shape_at(x, (size_t)n * places, (size_t)k);
             for (size_t p = 0; p < places; p++) {
-                float row[BLOCK] = { 0 };
+                float row[RUN] = { 0 };
                 for (int i = 0; i < count && p >= first && p < first + in_mean; i++)
-                    row[i] = dy[(size_t)n * c + k + (size_t)i] * share;
+                    row[i] = dy[(size_t)n * c + (size_t)(k + i)] * share;
                 sb_cpu_give_row(call->dx[0], x->type, begin + p * step, count, row, call->add[0]);
             }
         }

@@ -5,7 +5,7 @@
 
 #include "kernels/cpu/cpu.h"
 
-/* dbias [c] += the sums of the columns of dy: in f64, in the order of the rows. */
+/* dbias [c] += the sums of the columns of dy, in either layout: in f64, in the order of the rows. */
 void sb_cpu_bias_back(const sb_shape *y, const void *dy, float *dbias);
 
 #endif

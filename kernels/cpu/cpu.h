@@ -42,6 +42,15 @@ static inline void sb_cpu_as_comes(sb_device *device, sb_call *call)
     call->ys.block = block;
 }
 
+/* A tensor in either layout (op.h): elements from a place of an image to the next one; and channels from
+ * `first` on, at most `most`, that lie side by side in a place. sb_shape_at says where they begin. */
+static inline size_t sb_cpu_step(const sb_shape *s) { return (size_t)(s->block > 0 ? s->block : s->c); }
+static inline int sb_cpu_run(const sb_shape *s, int first, int most)
+{
+    const int together = s->block > 0 ? s->block : s->c - first, left = together < most ? together : most;
+    return s->c - first < left ? s->c - first : left;
+}
+
 /* Rows -> f32 and back, for kernels that work on a row at a time; `type` is a constant where it is inlined.
  */
 static inline void sb_cpu_load_row(const void *x, sb_type type, size_t at, int count, float *out)

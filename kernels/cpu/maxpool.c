@@ -16,18 +16,11 @@ static size_t row_at(const sb_shape *s, int n, int row, size_t k)
                : sb_shape_at(s, ((size_t)n * (size_t)s->h + (size_t)row) * (size_t)s->w, k);
 }
 
-/* From a place to the next one, and the channels of a run. */
-static size_t step_of(const sb_shape *s) { return (size_t)(s->block > 0 ? s->block : s->c); }
-static int run_of(const sb_shape *s) { return s->block > 0 ? s->block : s->c < RUN ? s->c : RUN; }
-
-/* The run's channels from k on. */
-static int count_of(const sb_shape *s, int k) { return s->c - k < run_of(s) ? s->c - k : run_of(s); }
-
 /* The window of output column j in the three rows that begin at `rows`. */
 static inline void window_forward(const sb_shape *s, const void *x, const size_t rows[3], int j, int count,
                                   float *best, int *where)
 {
-    const size_t step = step_of(s);
+    const size_t step = sb_cpu_step(s);
     float value[RUN];
     for (int c = 0; c < count; c++) {
         best[c] = -INFINITY;
@@ -64,7 +57,7 @@ static inline __attribute__((always_inline)) void row_forward(const sb_call *cal
         int where[RUN];
         float best[RUN];
         window_forward(x, call->x[0], rows, j, count, best, where);
-        sb_cpu_store_row(call->y, y->type, to + (size_t)j * step_of(y), count, best);
+        sb_cpu_store_row(call->y, y->type, to + (size_t)j * sb_cpu_step(y), count, best);
         for (int c = 0; c < count; c++)
             places[(size_t)j * (size_t)y->c + (size_t)c] = (uint8_t)where[c];
     }
@@ -77,11 +70,11 @@ static int forward(sb_device *device, const sb_call *call)
 #pragma omp parallel for collapse(2) schedule(static)
     for (int n = 0; n < y->n; n++)
         for (int i = 0; i < y->h; i++)
-            for (int k = 0; k < y->c; k += run_of(y)) {
+            for (int k = 0; k < y->c; k += sb_cpu_run(y, 0, RUN)) {
                 if (y->block == 8)
                     row_forward(call, n, i, k, 8);
                 else
-                    row_forward(call, n, i, k, count_of(y, k));
+                    row_forward(call, n, i, k, sb_cpu_run(y, k, RUN));
             }
     return 0;
 }
@@ -102,7 +95,7 @@ static inline void windows_backward(const sb_call *call, const size_t rows[2], c
             if (rows[a] == NONE)
                 continue;
             const uint8_t *found = places[a] + (size_t)j * (size_t)y->c;
-            sb_cpu_load_row(call->dy, y->type, rows[a] + (size_t)j * step_of(y), count, value);
+            sb_cpu_load_row(call->dy, y->type, rows[a] + (size_t)j * sb_cpu_step(y), count, value);
 #pragma omp simd
             for (int c = 0; c < count; c++)
                 sum[c] += found[c] == place ? value[c] : 0;
@@ -123,7 +116,7 @@ static inline __attribute__((always_inline)) void row_backward(const sb_call *ca
     for (int column = 0; column < x->w; column++) {
         float sum[RUN];
         windows_backward(call, rows, places, first, column, count, sum);
-        sb_cpu_give_row(call->dx[0], x->type, to + (size_t)column * step_of(x), count, sum, call->add[0]);
+        sb_cpu_give_row(call->dx[0], x->type, to + (size_t)column * sb_cpu_step(x), count, sum, call->add[0]);
     }
 }
 
@@ -136,11 +129,11 @@ static int backward(sb_device *device, const sb_call *call)
 #pragma omp parallel for collapse(2) schedule(static)
     for (int n = 0; n < x->n; n++)
         for (int row = 0; row < x->h; row++)
-            for (int k = 0; k < x->c; k += run_of(x)) {
+            for (int k = 0; k < x->c; k += sb_cpu_run(x, 0, RUN)) {
                 if (x->block == 8)
                     row_backward(call, n, row, k, 8);
                 else
-                    row_backward(call, n, row, k, count_of(x, k));
+                    row_backward(call, n, row, k, sb_cpu_run(x, k, RUN));
             }
     return 0;
 }

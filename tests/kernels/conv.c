@@ -309,6 +309,7 @@ void sb_cases_conv(void)
         { 255, 1, 1, 16, { 31, .kernel = 1, .stride = 1, .pad = 0, .standardised = true } },
         { 3, 7, 7, 64, { 255, .kernel = 1, .stride = 1, .bias = true, .flat = true } },
         { 257, 1, 33, 31, { 33, .kernel = 1, .stride = 1, .bias = true, .flat = true } },
+        { 3, 5, 7, 24, { 40, .kernel = 1, .stride = 1, .bias = true } },
         { 1, 1, 1, 31, { 1, .kernel = 1, .stride = 1, .flat = true } },
         { 2, 33, 31, 3, { 40, .kernel = 4, .stride = 4, .pad = 0, .bias = true } },
         { 3, 9, 8, 40, { 80, .kernel = 2, .stride = 2, .pad = 0, .bias = true } },
