@@ -18,26 +18,17 @@
 #include "proto/jsonl.h"
 #include "proto/random.h"
 #include "proto/rundir.h"
+#include "tests/folder.h"
 #include "trainer/watch.h"
 
 #define RECORDED "tests/unit/recorded"
 
-static char folder[] = "/tmp/smallbatch-alarms-XXXXXX";
 static sb_random noise;
 
-static int make_folder(void **state)
+static int set_up(void **state)
 {
-    (void)state;
     sb_random_init(&noise, 1, SB_RANDOM_VIEW, 0, 0, 0);
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    char command[PATH_MAX + 16];
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    return system(command);
+    return make_folder(state);
 }
 
 /* About normal, of deviation 1. */
@@ -332,5 +323,5 @@ int main(void)
         cmocka_unit_test(test_collapse), cmocka_unit_test(test_recorded),  cmocka_unit_test(test_resumed),
         cmocka_unit_test(test_sizes),    cmocka_unit_test(test_record),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, set_up, remove_folder);
 }

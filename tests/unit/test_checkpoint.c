@@ -17,6 +17,7 @@
 #include "kernels/staging.h"
 #include "proto/error.h"
 #include "proto/rundir.h"
+#include "tests/folder.h"
 #include "trainer/checkpoint.h"
 
 /* ---- what is taken ------------------------------------------------------------------------------------- */
@@ -61,8 +62,6 @@ void __wrap_free(void *memory)
 }
 
 /* ---- a small run --------------------------------------------------------------------------------------- */
-
-static char folder[] = "/tmp/smallbatch-checkpoint-XXXXXX";
 
 typedef struct {
     sb_device *device;
@@ -131,24 +130,15 @@ static void drop(network *n)
     sb_device_close(&n->device);
 }
 
-static int make_folder(void **state)
+static int set_up(void **state)
 {
-    (void)state;
     char path[PATH_MAX];
-    if (!mkdtemp(folder) || sb_rundir_path(path, folder, "run") != 0)
+    if (make_folder(state) != 0 || sb_rundir_path(path, folder, "run") != 0)
         return -1;
     return sb_rundir_create(path);
 }
 
 static void run_dir(char *path) { assert_int_equal(sb_rundir_path(path, folder, "run"), 0); }
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    char command[PATH_MAX + 16];
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    return system(command);
-}
 
 static void save(network *n, int64_t step, int keep)
 {
@@ -299,5 +289,5 @@ int main(void)
         cmocka_unit_test(test_not_finite),     cmocka_unit_test(test_what_does_not_fit_changes_nothing),
         cmocka_unit_test(test_memory_is_flat),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, set_up, remove_folder);
 }

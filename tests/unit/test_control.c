@@ -16,9 +16,8 @@
 #include "proto/process.h"
 #include "proto/rundir.h"
 #include "proto/socket.h"
+#include "tests/folder.h"
 #include "trainer/control.h"
-
-static char folder[] = "/tmp/smallbatch-control-XXXXXX";
 
 /* Says hello as a process until it is answered: 0 welcome, 1 refused. */
 static int hello(sb_role role, const sb_process *as)
@@ -137,22 +136,10 @@ static void test_evaluators_are_counted(void **state)
     sb_ring_close(&ring);
 }
 
-static int make_folder(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) && sb_rundir_create(folder) == 0 ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    char command[64];
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    return system(command);
-}
+static int set_up(void **state) { return make_folder(state) == 0 && sb_rundir_create(folder) == 0 ? 0 : -1; }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_evaluators_are_counted) };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, set_up, remove_folder);
 }

@@ -16,27 +16,13 @@
 #include "evaluator/falling.h"
 #include "proto/error.h"
 #include "proto/rundir.h"
+#include "tests/folder.h"
 #include "trainer/checkpoint.h"
 
 #define TILES 200
 
-static char folder[] = "/tmp/smallbatch-falling-XXXXXX";
 static sb_tile tiles[TILES];
 static sb_image images[TILES];
-
-static int make_folder(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    char command[PATH_MAX + 16];
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    return system(command);
-}
 
 /* How often values raise the alarm, and behind which (the last time). */
 static int count_alarms(int cases, const double *values, int count, int *last)
@@ -207,15 +193,28 @@ static void measure(const char *run, sb_store *store, int step, double group)
     assert_int_not_equal(access(held, F_OK), 0);
 }
 
+/* A run, and an empty store on a device of its own. */
+static void open_run(char *run, const char *name, sb_store *store)
+{
+    sb_device *device = NULL;
+    assert_int_equal(sb_device_cpu(&device, 1), 0);
+    sb_store_init(store, device);
+    make_run(run, name);
+}
+
+static void close_store(sb_store *store)
+{
+    sb_device *device = store->device;
+    sb_store_free(store);
+    sb_device_close(&device);
+}
+
 static void test_best(void **state)
 {
     (void)state;
     char run[PATH_MAX];
-    sb_device *device = NULL;
     sb_store store;
-    assert_int_equal(sb_device_cpu(&device, 1), 0);
-    sb_store_init(&store, device);
-    make_run(run, "best");
+    open_run(run, "best", &store);
     save(run, &store, 100);
     measure(run, &store, 100, 0.5);
     assert_int_equal(best_step(run), 100);
@@ -239,8 +238,7 @@ static void test_best(void **state)
     assert_int_equal(sb_best_hold(&e), 1); /* the same file again: nothing but its names is left */
     assert_int_equal(sb_best_settle(&e), 0);
     assert_int_equal(best_step(run), 500);
-    sb_store_free(&store);
-    sb_device_close(&device);
+    close_store(&store);
 }
 
 static void test_go_back(void **state)
@@ -248,11 +246,8 @@ static void test_go_back(void **state)
     (void)state;
     char run[PATH_MAX], path[PATH_MAX];
     int64_t step;
-    sb_device *device = NULL;
     sb_store store;
-    assert_int_equal(sb_device_cpu(&device, 1), 0);
-    sb_store_init(&store, device);
-    make_run(run, "back");
+    open_run(run, "back", &store);
     save(run, &store, 100);
     measure(run, &store, 100, 0.5);
     save(run, &store, 200);
@@ -264,8 +259,7 @@ static void test_go_back(void **state)
     assert_int_equal(sb_rundir_path(path, run, "checkpoints/left/step-000000300.safetensors"), 0);
     assert_int_equal(access(path, F_OK), 0);
     assert_int_equal(sb_checkpoint_go_back(run, 100), 0);
-    sb_store_free(&store);
-    sb_device_close(&device);
+    close_store(&store);
 }
 
 int main(void)

@@ -14,22 +14,12 @@
 #include "evaluator/held.h"
 #include "proto/error.h"
 #include "proto/rundir.h"
+#include "tests/folder.h"
 
-static char folder[] = "/tmp/smallbatch-held-XXXXXX";
-
-static int make_folder(void **state)
+static int set_up(void **state)
 {
-    (void)state;
     char path[PATH_MAX];
-    return mkdtemp(folder) && sb_rundir_path(path, folder, "run") == 0 ? sb_rundir_create(path) : -1;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    char command[PATH_MAX + 16];
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    return system(command);
+    return make_folder(state) == 0 && sb_rundir_path(path, folder, "run") == 0 ? sb_rundir_create(path) : -1;
 }
 
 /* A report of a data set with labels or without, in the log, too. */
@@ -99,5 +89,5 @@ static void test_course(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_course) };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, set_up, remove_folder);
 }

@@ -16,24 +16,9 @@
 #include "kernels/staging.h"
 #include "proto/error.h"
 #include "proto/rundir.h"
+#include "tests/folder.h"
 #include "trainer/init.h"
 #include "trainer/safetensors.h"
-
-static char folder[] = "/tmp/smallbatch-init-XXXXXX";
-
-static int make_folder(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    char command[PATH_MAX + 16];
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    return system(command);
-}
 
 static const char *in_folder(char *path, const char *name)
 {
