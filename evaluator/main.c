@@ -325,7 +325,7 @@ static error_t parse(int key, char *argument, struct argp_state *state)
             a->run_dir = a->runs[a->run_count++] = argument;
         } else if (strcmp(a->command, "report") == 0) {
             if (a->run_count == SB_PAGE_RUNS)
-                argp_error(state, "report: at most %d runs", SB_PAGE_RUNS);
+                return sb_program_wrong("report: at most %d runs", SB_PAGE_RUNS);
             a->runs[a->run_count++] = argument;
         } else if ((strcmp(a->command, "embed") == 0 || strcmp(a->command, "similar") == 0) && !a->data) {
             a->data = argument;

@@ -217,12 +217,13 @@ static error_t parse(int key, char *argument, struct argp_state *state)
             a->assignment_count = state->argc - state->next + 1;
             state->next = state->argc;
         } else {
-            argp_usage(state);
+            return sb_program_wrong("%s: one argument too many: %s (--help)", a->command, argument);
         }
         break;
     case ARGP_KEY_END:
         if (!a->path)
-            argp_usage(state);
+            return sb_program_wrong(
+                "a command and a folder, a manifest or a run directory were expected (--help)");
         break;
     default: return ARGP_ERR_UNKNOWN;
     }
@@ -247,7 +248,7 @@ int main(int argc, char **argv)
     };
     arguments a = { 0 };
     sb_program_begin("loader");
-    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    sb_program_arguments(&argp, argc, argv, &a);
     int rc = strcmp(a.command, "serve") == 0 ? sb_serve(a.path)
              : strcmp(a.command, "index") == 0
                  ? index_data(&a)

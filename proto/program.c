@@ -125,24 +125,31 @@ static bool asks_for_help(const char *argument)
     return strcmp(argument, "--help") == 0 || strcmp(argument, "--usage") == 0 || strcmp(argument, "-?") == 0;
 }
 
-/* An option as getopt takes it: a name or the beginning of one, or a letter. */
-static bool is_known(const struct argp_option *options, const char *argument)
+/* An option as getopt takes it: a name or the beginning of one, or a letter. NULL: there is none. */
+static const struct argp_option *find_option(const struct argp_option *options, const char *argument)
 {
     const size_t length = strcspn(argument, "=");
     for (const struct argp_option *o = options; o && o->name; o++)
         if (argument[1] == '-' ? strncmp(o->name, argument + 2, length - 2) == 0 : o->key == argument[1])
-            return true;
-    return false;
+            return o;
+    return NULL;
 }
 
 /* What getopt did not take. */
 static void fail_option(const struct argp *argp, int argc, char **argv)
 {
-    for (int i = 1; i < argc; i++)
-        if (argv[i][0] == '-' && argv[i][1] != '\0' && !is_known(argp->options, argv[i])) {
+    for (int i = 1; i < argc; i++) {
+        const bool is_option = argv[i][0] == '-' && argv[i][1] != '\0';
+        const struct argp_option *o = is_option ? find_option(argp->options, argv[i]) : NULL;
+        if (is_option && !o) {
             sb_fail("no option %s (./run help)", argv[i]);
             return;
         }
+        if (o && !o->arg && strchr(argv[i], '=')) {
+            sb_fail("%s: this option takes no value", argv[i]);
+            return;
+        }
+    }
     sb_fail("%s: its value was expected", argv[argc - 1]);
 }
 

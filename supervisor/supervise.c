@@ -731,23 +731,31 @@ static void correct_status(supervisor *s, sb_status *status)
         sb_screen_say(&s->screen, true, "run: %s", sb_error());
 }
 
-/* Starts what writes the report, and waits for it; a signal or the bound ends it. The run has ended as it
- * has, whatever comes of this. False: it was not written. */
+/* Starts what writes the report, and waits for it; a signal or the bound asks it to end, the next one ends
+ * it. The run has ended as it has, whatever comes of this. False: it was not written. */
 static bool write_report(supervisor *s)
 {
     sb_child c = { .program = SB_REPORTER };
     sb_end end;
     uint64_t until = sb_now() + REPORT_NS;
+    bool asked = false, silent = false; /* asked: to end, which removes what is half written */
     if (sb_child_start(&c, s->programs, s->run_dir) != 0)
         return false;
     while (!sb_child_ended(&c, log_of(s, &c), &end)) {
-        struct pollfd fds[] = { { .fd = c.pidfd, .events = POLLIN }, { .fd = s->signals, .events = POLLIN } };
+        struct pollfd fds[] = { { .fd = c.pidfd, .events = POLLIN },
+                                { .fd = silent ? -1 : c.output, .events = POLLIN },
+                                { .fd = c.killed ? -1 : s->signals, .events = POLLIN } };
         if (c.killed && sb_now() >= until)
             return false; /* it waits within the kernel */
-        poll(fds, c.killed ? 1 : 2, (int)(TICK_NS / 1000000));
+        poll(fds, 3, (int)(TICK_NS / 1000000));
         hear(s);
-        if (!c.killed && (fds[1].revents || sb_now() >= until)) {
-            sb_child_signal(&c, SIGKILL);
+        if (fds[1].revents)
+            silent = !sb_log_take(log_of(s, &c), &c.begun, c.output, TAKEN_MAX);
+        struct signalfd_siginfo info;
+        const bool signalled = !c.killed && read(s->signals, &info, sizeof info) == (ssize_t)sizeof info;
+        if (signalled || (!c.killed && sb_now() >= until)) {
+            sb_child_signal(&c, asked ? SIGKILL : SIGTERM);
+            asked = true;
             until = sb_now() + DIES_NS;
         }
     }
@@ -780,12 +788,13 @@ static int conclude(supervisor *s)
     close(s->listener);
     for (int i = 0; i < s->stop_count; i++)
         sb_request_answer(s->stops[i], "%s", answer);
-    if (s->outcome == STOPPED || s->outcome == STOPPED_AT_ONCE || s->outcome == ALARMED)
-        sb_screen_say(&s->screen, false, "%s", answer + strlen(SB_REQUEST_DONE));
     if (s->outcome == FINISHED)
         say_finished(s);
-    if (reported)
+    if (reported &&
+        s->outcome != FAILED) /* nothing comes behind why it failed: a sweep reads the last line */
         sb_screen_say(&s->screen, false, "      report: %s/report.html", s->run_dir);
+    if (s->outcome == STOPPED || s->outcome == STOPPED_AT_ONCE || s->outcome == ALARMED)
+        sb_screen_say(&s->screen, false, "%s", answer + strlen(SB_REQUEST_DONE));
     return s->outcome == FINISHED  ? EXIT_SUCCESS
            : s->outcome == FAILED  ? EXIT_FAILURE
            : s->outcome == ALARMED ? SB_EXIT_ALARM

@@ -35,6 +35,7 @@ library omp.h 'kernels/cpu/[a-z]+\.[ch]'
 library lbfgs.h 'evaluator/metrics/classifier\.c'
 library vips/ 'loader/readers/[a-z]+\.[ch]|loader/index/picture\.c|evaluator/sheet\.c'
 
+verdict "command lines are read in one place" "$(grep -rnE '\bargp_(parse|error|usage|failure)\(' --include='*.c' proto loader augment trainer supervisor evaluator sweep | grep -v '^proto/program\.c:')"
 verdict "no operation, device or graph knows the configuration" "$(grep -rnE '#include "(proto/(config|key)\.h|[a-z]+/(keys|configuration)\.h)"' --include='*.[ch]' --include='*.cu' kernels trainer/graph)"
 verdict "keys are data: they need nothing of their rooms" "$(nm -u build/libkeys.a | grep -oE 'sb_[a-z_]+' | grep -vE '^sb_(config_.*|fail|.*_table|.*_keys_.*)$')"
 

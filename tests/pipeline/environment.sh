@@ -220,12 +220,12 @@ for verb in train resume status stop scale export "evaluate $work/reference" "em
     ok "${verb% *}: a wrong option" bash -c "./run $verb --wrong >$work/out 2>&1 </dev/null && exit 1; cat $work/out; grep -qE 'wrong|unrecognized' $work/out"
     ok "${verb% *} --help" says 0 "usage:" ./run "${verb% *}" --help
 done
-for program in augment trainer evaluator supervisor sweep; do
+for program in loader augment trainer evaluator supervisor sweep; do
     wrong='says 1 "^smallbatch $program: no option --wrong" build/sb_$program --wrong && [ "$(lines "$work/out")" = 1 ]'
     ok "sb_$program: --help and a wrong option" eval "says 0 'Usage: ' build/sb_$program --help && $wrong"
 done
-ok "sb_loader: --help" says 0 "Usage: " build/sb_loader --help
 ok "an option without its value" says 1 "^smallbatch sweep: -o: its value was expected" ./run sweep -o
+ok "a value where none belongs" says 1 "^smallbatch evaluator: --best=1: this option takes no value" build/sb_evaluator embed --best=1 "$work/reference"
 ok "a value that is none" says 1 "^smallbatch trainer: --device-memory 8GB: a size like 8GiB or 6000MiB was expected" ./run plan demo --device-memory 8GB
 ok "study --help" says 0 "^usage: ./run study NAME" ./run study --help
 ok "a second supervisor, a taken directory, a stop at once" second_supervisor

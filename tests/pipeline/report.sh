@@ -72,7 +72,8 @@ END
 renamed() { cp -r "$work/full" "$work/$(printf 'full\377 "><b>')" && says 0 report.html ./run report "$work/$(printf 'full\377 "><b>')"; }
 not_written() {
     says 1 "config.yaml would be replaced" ./run report "$work/full" -o "$work/full/config.yaml" && says 1 "needs a file: -o FILE" ./run report "$work/full" "$work/bare" &&
-        says 1 "no run directory|config.yaml" ./run report "$work/nothing" && says 1 "nothing" ./run report "$work/full" "$work/nothing" -o "$work/x.html" && [ ! -e "$work/x.html" ]
+        says 1 "no run directory|config.yaml" ./run report "$work/nothing" && says 1 "nothing" ./run report "$work/full" "$work/nothing" -o "$work/x.html" && [ ! -e "$work/x.html" ] &&
+        says 1 "report: at most 16 runs" ./run report $(yes "$work/full" | head -n 17) -o "$work/x.html"
 }
 # A report that cannot be written is none of the run's business.
 unwritable() {

@@ -335,6 +335,7 @@ static void test_report_of_a_failure(void **state)
     launch(NULL);
     assert_int_equal(ended(), 1);
     assert_string_equal(text_of("report.html"), "whole\n");
+    assert_null(strstr(text_of("screen"), "report: ")); /* the reason is the last word */
 }
 
 static void test_no_report(void **state)
@@ -348,14 +349,18 @@ static void test_no_report(void **state)
     assert_says("log/report.log", "no room");
 }
 
-/* One that hangs ends with a signal. */
+/* One that hangs is asked to end by a signal, and ended by the next. It says more than a pipe holds. */
 static void test_report_hangs(void **state)
 {
     (void)state;
-    script("evaluator", LIVES);
+    trapping("evaluator", "trap 'echo asked >\"$run/asked\"' TERM\n",
+             "head -c 3000000 /dev/zero | tr '\\0' '\\n'; echo said >\"$run/said\"\n" LIVES);
     script("trainer", "exit 0\n");
     launch(NULL);
-    wait_lines("evaluator.starts", 1);
+    wait_lines("said", 1);
+    kill(supervisor, SIGTERM);
+    wait_lines("asked", 1);
+    assert_int_not_equal(living("evaluator.starts"), 0);
     kill(supervisor, SIGTERM);
     assert_int_equal(ended(), 0);
     assert_int_equal(living("evaluator.starts"), 0);
