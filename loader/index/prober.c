@@ -193,32 +193,6 @@ static int reap(sb_prober *p, bool kill_it)
     return status;
 }
 
-static int start(sb_prober *p)
-{
-    int ends[2];
-    if (p->pid > 0)
-        return 0;
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
-        return sb_fail_errno("a socket for the process that looks at files");
-    p->pid = fork();
-    if (p->pid == 0) {
-        close(ends[0]);
-        serve(p, ends[1]);
-    }
-    close(ends[1]);
-    p->socket = ends[0];
-    if (p->pid < 0) {
-        close(ends[0]);
-        p->pid = 0;
-        return sb_fail_errno("starting a process that looks at files");
-    }
-    char ready;
-    if (read_all(p->socket, &ready, 1) == 0)
-        return 0;
-    reap(p, true);
-    return sb_fail("the process that looks at files cannot start");
-}
-
 void sb_prober_end(sb_prober *p)
 {
     if (p->pid > 0)
@@ -246,6 +220,32 @@ static bool speaks(const sb_prober *p)
         if ((double)(sb_now() - began) - kept > limit)
             return false;
     }
+}
+
+static int start(sb_prober *p)
+{
+    int ends[2];
+    if (p->pid > 0)
+        return 0;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+        return sb_fail_errno("a socket for the process that looks at files");
+    p->pid = fork();
+    if (p->pid == 0) {
+        close(ends[0]);
+        serve(p, ends[1]);
+    }
+    close(ends[1]);
+    p->socket = ends[0];
+    if (p->pid < 0) {
+        close(ends[0]);
+        p->pid = 0;
+        return sb_fail_errno("starting a process that looks at files");
+    }
+    char ready;
+    if (speaks(p) && read_all(p->socket, &ready, 1) == 0)
+        return 0;
+    reap(p, true);
+    return sb_fail("the process that looks at files cannot start");
 }
 
 /* The child did not answer: it hangs, or is gone. */

@@ -1,5 +1,6 @@
 /* prober.h: looks at files in a process of its own, so that one on which a decoder crashes or hangs is told
- * by name, and costs no more than itself. Private to loader/index. */
+ * by name, and costs no more than itself. That process is a fork, so the caller has one thread: a lock that
+ * another thread holds at that moment would stay locked in it for ever. Private to loader/index. */
 #ifndef SB_LOADER_INDEX_PROBER_H
 #define SB_LOADER_INDEX_PROBER_H
 

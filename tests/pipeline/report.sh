@@ -53,6 +53,10 @@ failed() {
     cp -r "$work/bare" "$work/failed" && sed -i 's/"phase": "finished"/"phase": "failed"/; s/"reason": ""/"reason": "the <b>disk<\/b> is full"/' "$work/failed/status.json" &&
         says 0 "^Too early to say" ./run report "$work/failed"
 }
+alarmed() {
+    cp -r "$work/bare" "$work/alarmed" && sed -i 's/"phase": "finished"/"phase": "stopped"/; s/"reason": ""/"reason": "spike at step 3: it jumped"/' "$work/alarmed/status.json" &&
+        printf '%s\n' '{"step": 3, "alarm": "spike", "what": "the loss <b>jumped</b>", "do": "Lower <i>it</i>"}' '{"step": "x", "alarm": "no"}' >"$work/alarmed/alarms.jsonl" && says 0 "^Too early to say" ./run report "$work/alarmed"
+}
 # Files of a run that were damaged: each is named in the report, or passed over.
 damaged() {
     cp -r "$work/full" "$work/damaged" && echo '{"tiles": [{}, 5], "queries": [{"tile": 99}], "atlas": "x\");}</style>", "held": "<b>"}' >"$work/damaged/findings.json" &&
@@ -71,9 +75,11 @@ END
 }
 renamed() { cp -r "$work/full" "$work/$(printf 'full\377 "><b>')" && says 0 report.html ./run report "$work/$(printf 'full\377 "><b>')"; }
 not_written() {
+    local many=()
+    for _ in {1..17}; do many+=("$work/full"); done
     says 1 "config.yaml would be replaced" ./run report "$work/full" -o "$work/full/config.yaml" && says 1 "needs a file: -o FILE" ./run report "$work/full" "$work/bare" &&
         says 1 "no run directory|config.yaml" ./run report "$work/nothing" && says 1 "nothing" ./run report "$work/full" "$work/nothing" -o "$work/x.html" && [ ! -e "$work/x.html" ] &&
-        says 1 "report: at most 16 runs" ./run report $(yes "$work/full" | head -n 17) -o "$work/x.html"
+        says 1 "report: at most 16 runs" ./run report "${many[@]}" -o "$work/x.html"
 }
 # A report that cannot be written is none of the run's business.
 unwritable() {
@@ -96,6 +102,8 @@ ok "of a run that has just begun" begun
 ok_drawn "  it says so" "$work/begun/report.html" begun
 ok "of one that failed" failed
 ok_drawn "  it says why" "$work/failed/report.html" bare failed
+ok "of one that an alarm stopped" alarmed
+ok_drawn "  it says which" "$work/alarmed/report.html" bare alarmed
 ok "of one whose files are damaged" damaged
 ok_drawn "  it says which, and the rest is drawn" "$work/damaged/report.html" damaged
 ok "of one with too many pictures" large
