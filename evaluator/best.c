@@ -10,8 +10,6 @@
 #include "proto/error.h"
 #include "trainer/checkpoint.h"
 
-#define DIGITS 1e-8 /* the log has nine */
-
 int sb_best_hold(const sb_evaluation *e) { return sb_checkpoint_hold(e->run_dir, e->report.step); }
 
 static void note_missing(const sb_evaluation *e)
@@ -69,7 +67,7 @@ int sb_best_settle(const sb_evaluation *e)
         sb_note("%s", sb_error()); /* damaged: the next best one replaces it */
     if (sb_course_read(e->run_dir, &e->report, k, take, &best) != 0)
         return -1;
-    const bool better = !best.known || now > best.value + DIGITS;
+    const bool better = !best.known || now > best.value + SB_COURSE_DIGITS;
     const int kept = better ? sb_checkpoint_keep_best(e->run_dir) : sb_checkpoint_let_go(e->run_dir);
     if (kept < 0)
         return -1;

@@ -6,6 +6,8 @@
 
 #include "evaluator/report.h"
 
+#define SB_COURSE_DIGITS 1e-8 /* by so much a value is higher than another: the log has nine digits */
+
 typedef void (*sb_course_taker)(void *context, int64_t step, double value);
 
 /* Gives the measure of the trained network in each evaluation with the report's gallery (as many tiles,

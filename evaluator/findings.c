@@ -12,6 +12,7 @@
 #include "evaluator/sheet.h"
 #include "kernels/op/product.h"
 #include "proto/error.h"
+#include "proto/jsonl.h"
 #include "proto/memory.h"
 #include "proto/outfile.h"
 #include "proto/rundir.h"
@@ -176,12 +177,15 @@ static int highest(const float *row, int n, int without, int count, int *out)
     return found;
 }
 
+static int queries_of(const look *l) { return l->held < QUERIES ? l->held : QUERIES; }
+static int query_of(const look *l, int q) { return (int)((long)q * l->held / queries_of(l)); }
+
 static json_t *queries(const look *l)
 {
     json_t *out = json_array();
-    const int distorted = l->e->gallery.distorted, count = l->held < QUERIES ? l->held : QUERIES;
+    const int distorted = l->e->gallery.distorted, count = queries_of(l);
     for (int q = 0; q < count; q++) {
-        const int t = (int)((long)q * l->held / count);
+        const int t = query_of(l, q);
         const float *row = l->near + (size_t)t * (size_t)distorted * (size_t)l->held;
         int found[FOUND] = { 0 };
         const int n = highest(row, l->held, -1, FOUND, found);
@@ -279,26 +283,17 @@ static json_t *across(const look *l)
 
 /* ---- what is written -------------------------------------------------------------------------------------- */
 
-/* A text of the data set, which may have any bytes but 0. */
-static json_t *text(const char *any)
-{
-    char clean[PATH_MAX];
-    snprintf(clean, sizeof clean, "%s", any);
-    sb_text_clean(clean);
-    return json_string(clean);
-}
-
 static json_t *tiles(const look *l)
 {
     json_t *out = json_array();
     for (int t = 0; t < l->tiles; t++) {
         const sb_image *image = image_of(l, t);
         json_t *o = json_pack("{s:o, s:i, s:i, s:i, s:f, s:f}", "name",
-                              text(sb_index_name(&l->e->index, image)), "page", (int)image->page, "left",
-                              tile_of(l, t)->left, "top", tile_of(l, t)->top, "x",
+                              sb_jsonl_text(sb_index_name(&l->e->index, image)), "page", (int)image->page,
+                              "left", tile_of(l, t)->left, "top", tile_of(l, t)->top, "x",
                               l->place[(size_t)l->tiles + (size_t)t], "y", l->place[t]);
         if (o && image->label != UINT32_MAX)
-            json_object_set_new(o, "label", text(l->e->index.labels[image->label]));
+            json_object_set_new(o, "label", sb_jsonl_text(l->e->index.labels[image->label]));
         json_array_append_new(out, o);
     }
     return out;
@@ -327,7 +322,7 @@ static int draw(const look *l, json_t *out)
 {
     const sb_gallery *g = &l->e->gallery;
     const size_t bytes = (size_t)g->side * (size_t)g->side * (size_t)g->channels;
-    const int count = l->held < QUERIES ? l->held : QUERIES, cells = l->tiles + count;
+    const int count = queries_of(l), cells = l->tiles + count;
     sb_sheet s;
     if (sb_sheet_create(&s, COLUMNS, (cells + COLUMNS - 1) / COLUMNS, g->side < CELL ? g->side : CELL) != 0)
         return -1;
@@ -337,7 +332,7 @@ static int draw(const look *l, json_t *out)
                         : l->sample->view + (size_t)(t - l->held) * bytes,
             g->side, g->channels);
     for (int q = 0; q < count; q++) {
-        const int t = (int)((long)q * l->held / count);
+        const int t = query_of(l, q);
         put(&s, l->tiles + q, g->view + (size_t)l->of[t] * (size_t)g->distorted * bytes, g->side,
             g->channels);
     }

@@ -3,18 +3,22 @@
  * Looked at are the held-out tiles of the gallery and a sample of the training part, SB_FINDINGS_TILES of
  * either at most, spread evenly. The object has
  *
- *     step, source             whose weights these are, as in evaluation.jsonl
- *     held, held_of            held-out tiles: they come first; of so many of the gallery
- *     trained, trained_of      tiles of the sample; of so many of the training part
- *     views                    distorted views of each held-out tile
- *     tiles[]                  name, page, left, top, label (where there is one), x, y: its place in the
- * plane of the two directions in which features vary most explained[2]             the share of the variance
- * that either has queries[]                tile, cell (of the distorted view), found[]: tiles, cosine[]: the
- * nearest first worst[]                  tile, right: share of its views whose nearest clean tile is their
- * own, taken: the tile that most others are taken for (-1: none) isolated[]               tile, distance:
- * mean of 1 - cosine to the 10 nearest other tiles across[]                 tile (held out), other (of the
- * sample), cosine: the nearest of other images atlas                    JPEG in base64: cells in rows of
- * `columns`, a side of `cell` pixels, `frame` pixels around each; tile t is cell t
+ *     step, source         whose weights these are, as in evaluation.jsonl
+ *     held, held_of        held-out tiles: they come first; of so many of the gallery
+ *     trained, trained_of  tiles of the sample; of so many of the training part
+ *     views                distorted views of each held-out tile
+ *     tiles[]              name, page, left, top; label, where there is one; x, y (1)
+ *     explained[2]         the share of the variance that either direction has
+ *     queries[]            tile, cell of the distorted view; found[], cosine[]: the nearest tiles first
+ *     worst[]              tile; right, taken (2)
+ *     isolated[]           tile; distance: mean of 1 - cosine to the 10 nearest other tiles
+ *     across[]             tile (held out), other (of the sample), cosine: the nearest of other images
+ *     atlas                JPEG in base64: tile t is cell t (3)
+ *     columns, cell, frame of the atlas: cells in a row, a cell's side, pixels around it
+ *
+ * (1) Its place in the plane of the two directions in which features vary most. (2) The share of its views
+ * whose nearest clean tile is its own, and the tile that most others are taken for. (3) Behind the tiles come
+ * the distorted views of the queries.
  *
  * worst and queries compare features as they are (as the measure `view` does), all else less their mean over
  * all tiles (as lists.h does). */

@@ -3,11 +3,13 @@
 
 #include <inttypes.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "evaluator/course.h"
 #include "proto/rundir.h"
+#include "trainer/checkpoint.h"
 
 /* The best of the evaluations of this gallery; of equals the first. */
 typedef struct {
@@ -18,7 +20,7 @@ typedef struct {
 static void look(void *context, int64_t step, double value)
 {
     best *b = context;
-    if (value > b->value + 1e-8) /* the log has nine digits */
+    if (value > b->value + SB_COURSE_DIGITS)
         *b = (best){ value, step };
 }
 
@@ -32,9 +34,13 @@ int sb_held_say(const sb_report *r, const char *run_dir, double stop, char *out,
         (b.step >= 0 &&
          sb_rundir_path(path, run_dir, "checkpoints/step-%09" PRId64 ".safetensors", b.step) != 0))
         return -1;
+    const bool kept = b.step >= 0 && access(path, F_OK) == 0;
+    int64_t best_step = -1;
+    if (b.step >= 0 && !kept && sb_checkpoint_best(run_dir, path, &best_step, NULL) < 0)
+        return -1;
     if (b.step < 0)
         snprintf(where, sizeof where, "the weights as given");
-    else if (access(path, F_OK) == 0)
+    else if (kept || best_step == b.step)
         snprintf(where, sizeof where, "step %" PRId64 " with %.1f %%, %s", b.step, 100 * b.value, path);
     else
         snprintf(where, sizeof where,

@@ -5,6 +5,8 @@
 #ifndef SB_EVALUATOR_LISTS_H
 #define SB_EVALUATOR_LISTS_H
 
+#define SB_LIST_ALIKE 0.95 /* the cosine from which on tiles may show the same */
+
 /* The `most` tiles nearest to a tile of the image at `path`, on its grid; those of the image's own file are
  * left out. Picture: the image's tile that the nearest one is near to, framed, then the others in their
  * order. */

@@ -69,7 +69,9 @@ static void write_report(sb_evaluation *e, const arguments *a)
 {
     char verdict[SB_PAGE_VERDICT];
     draw_contact(a->run_dir);
-    if (sb_findings_write(e) != 0 || sb_page_write(&a->run_dir, 1, NULL, verdict) != 0)
+    if (sb_findings_write(e) != 0)
+        sb_note("%s: the report does without what was found now of single tiles", sb_error());
+    if (sb_page_write(&a->run_dir, 1, NULL, verdict) != 0)
         sb_note("%s: the report was not written", sb_error());
     else
         printf("%s\n%s/report.html\n", verdict, a->run_dir);
@@ -377,7 +379,7 @@ int main(int argc, char **argv)
                "them. "
                "Used by ./run.\vaccompany exits with 8 when an alarm is to stop the run.",
     };
-    arguments a = { .pictures = true, .most = 20, .from = 0.95 };
+    arguments a = { .pictures = true, .most = 20, .from = SB_LIST_ALIKE };
     sb_program_begin("evaluator");
     sb_program_arguments(&argp, argc, argv, &a);
     int rc;

@@ -13,8 +13,11 @@
 #include "evaluator/record.h"
 #include "evaluator/report.h"
 #include "evaluator/sheet.h"
+#include "evaluator/lists.h"
+#include "evaluator/verdict.h"
 #include "proto/cores.h"
 #include "proto/error.h"
+#include "proto/jsonl.h"
 #include "proto/outfile.h"
 #include "proto/rundir.h"
 
@@ -54,7 +57,7 @@ static json_t *machine_json(void)
     if (gmtime_r(&now, &utc))
         strftime(when, sizeof when, "%Y-%m-%d %H:%M UTC", &utc);
     return json_pack("{s:s, s:o, s:i, s:o, s:s, s:s, s:s}", "when", when, "processor",
-                     sb_record_text(processor), "cores", sb_cores(), "system", sb_record_text(system.release),
+                     sb_jsonl_text(processor), "cores", sb_cores(), "system", sb_jsonl_text(system.release),
                      "pictures", sb_sheet_library(), "json", "jansson " JANSSON_VERSION, "compiler",
                      "gcc " __VERSION__);
 }
@@ -81,6 +84,14 @@ static json_t *rows_json(void)
     json_t *out = json_array();
     for (int row = 0; row < SB_ROWS; row++)
         json_array_append_new(out, json_pack("[s, s]", sb_report_row(row), sb_report_row_name(row)));
+    return out;
+}
+
+static json_t *rules_json(void)
+{
+    json_t *out = json_array();
+    for (const char *const *rule = sb_verdict_rules; *rule; rule++)
+        json_array_append_new(out, json_string(*rule));
     return out;
 }
 
@@ -207,8 +218,9 @@ int sb_page_write(const char *const *run_dirs, int count, const char *output, ch
                      json_string_value(json_object_get(json_object_get(run, "verdict"), "sentence")));
         json_array_append_new(runs, run);
     }
-    json_t *root = json_pack("{s:o, s:o, s:o, s:o}", "machine", machine_json(), "measures", measures_json(),
-                             "rows", rows_json(), "runs", runs);
+    json_t *root = json_pack("{s:o, s:o, s:o, s:o, s:f, s:o}", "machine", machine_json(), "measures",
+                             measures_json(), "rows", rows_json(), "rules", rules_json(), "alike",
+                             SB_LIST_ALIKE, "runs", runs);
     const int rc = root ? write_page(root, output ? output : path) : sb_fail("out of memory for the report");
     json_decref(root);
     return rc;

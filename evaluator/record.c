@@ -22,18 +22,10 @@
 #define FINDINGS_MAX ((size_t)16 << 20) /* bytes */
 #define CONTACT_WIDTH 1000              /* pixels */
 
-json_t *sb_record_text(const char *any)
-{
-    char clean[PATH_MAX];
-    snprintf(clean, sizeof clean, "%s", any);
-    sb_text_clean(clean);
-    return json_string(clean);
-}
-
 /* What sb_error says. */
 static void note(json_t *record)
 {
-    json_array_append_new(json_object_get(record, "notes"), sb_record_text(sb_error()));
+    json_array_append_new(json_object_get(record, "notes"), sb_jsonl_text(sb_error()));
 }
 
 /* ---- steps ------------------------------------------------------------------------------------------------ */
@@ -71,10 +63,8 @@ static void take_step(void *context, const json_t *o)
             s->value[k] = more ? more : s->value[k];
         }
     }
-    for (int k = 0; !s->failed && k < SERIES; k++) {
-        const json_t *value = json_object_get(o, series[k].log);
-        s->value[k][s->count] = json_is_number(value) ? json_number_value(value) : NAN;
-    }
+    for (int k = 0; !s->failed && k < SERIES; k++)
+        s->value[k][s->count] = sb_jsonl_number(o, series[k].log);
     s->count += !s->failed;
 }
 
@@ -139,8 +129,25 @@ static void take_quarantined(void *context, const json_t *o)
                *reason = json_string_value(json_object_get(o, "reason"));
     q->count += path && reason;
     if (path && reason && q->count <= SB_RECORD_QUARANTINED)
-        json_array_append_new(q->lines, json_pack("{s:o, s:o}", "path", sb_record_text(path), "reason",
-                                                  sb_record_text(reason)));
+        json_array_append_new(
+            q->lines, json_pack("{s:o, s:o}", "path", sb_jsonl_text(path), "reason", sb_jsonl_text(reason)));
+}
+
+/* The names are the log's; a line without its texts is left out. */
+static void take_alarm(void *context, const json_t *o)
+{
+    static const char *const texts[] = { "alarm", "what", "do" };
+    json_t *alarms = context, *alarm = json_pack("{s:O}", "step", json_object_get(o, "step"));
+    bool whole = alarm && json_is_integer(json_object_get(o, "step"));
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        const char *text = json_string_value(json_object_get(o, texts[i]));
+        whole = whole && text && json_object_set_new(alarm, texts[i], sb_jsonl_text(text)) == 0;
+    }
+    if (whole)
+        json_array_append(alarms, alarm);
+    if (json_array_size(alarms) > SB_RECORD_ALARMS)
+        json_array_remove(alarms, 0);
+    json_decref(alarm);
 }
 
 /* ---- the rest --------------------------------------------------------------------------------------------- */
@@ -168,7 +175,7 @@ static int read_settings(const char *run_dir, json_t *record, int64_t *wanted)
         const sb_setting *s = &config.settings[i];
         if (!s->value)
             continue;
-        json_array_append_new(out, json_pack("[o, o]", sb_record_text(s->name), sb_record_text(s->value)));
+        json_array_append_new(out, json_pack("[o, o]", sb_jsonl_text(s->name), sb_jsonl_text(s->value)));
         if (strcmp(s->name, "trainer.steps") == 0)
             *wanted = strtoll(s->value, NULL, 10);
     }
@@ -238,7 +245,7 @@ static void read_course(const char *run_dir, json_t *record, int64_t wanted)
     const sb_verdict verdict = sb_verdict_of(&facts);
     json_object_set_new(
         record, "verdict",
-        json_pack("{s:s, s:o}", "word", verdict.word, "sentence", sb_record_text(verdict.sentence)));
+        json_pack("{s:s, s:o}", "word", verdict.word, "sentence", sb_jsonl_text(verdict.sentence)));
     json_object_set_new(record, "steps", thinned(&s));
     json_object_set_new(record, "count", json_integer((json_int_t)s.count));
     json_object_set_new(record, "evaluations", all);
@@ -248,7 +255,7 @@ static void read_course(const char *run_dir, json_t *record, int64_t wanted)
 
 json_t *sb_record_read(const char *run_dir, bool pictures)
 {
-    json_t *record = json_pack("{s:o, s:b, s:[]}", "name", sb_record_text(run_dir), "live",
+    json_t *record = json_pack("{s:o, s:b, s:[]}", "name", sb_jsonl_text(run_dir), "live",
                                sb_request_heard(run_dir), "notes");
     char path[PATH_MAX];
     sb_status status;
@@ -264,6 +271,10 @@ json_t *sb_record_read(const char *run_dir, bool pictures)
             note(record);
     }
     read_course(run_dir, record, wanted);
+    json_t *alarms = json_array();
+    if (sb_jsonl_read(run_dir, "alarms.jsonl", take_alarm, alarms) != 0)
+        note(record);
+    json_object_set_new(record, "alarms", alarms);
     quarantine q = { .lines = json_array() };
     if (sb_jsonl_read(run_dir, "quarantine.jsonl", take_quarantined, &q) != 0)
         note(record);

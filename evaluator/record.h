@@ -6,6 +6,7 @@
  *     verdict           { word, sentence } (verdict.h)
  *     status            of status.json
  *     settings[]        [key, value] of config.yaml
+ *     alarms[]          { step, alarm, what, do } of alarms.jsonl: the last SB_RECORD_ALARMS
  *     steps             { step[], loss[], rate[], waited[], lr[], norm[], deviation[], rank[] } of
  *                       metrics.jsonl: means of as many steps as make SB_RECORD_POINTS of all; null: none
  *     count             steps of metrics.jsonl
@@ -15,7 +16,8 @@
  *     contact           pictures/contact.png as JPEG in base64
  *     notes[]           what could not be read, and why
  *
- * Every text is clean (sb_text_clean). */
+ * Texts of strangers (name, settings, quarantine, status, alarms) are clean (sb_text_clean). What the
+ * evaluator wrote itself (evaluations, findings) is passed on as it is. */
 #ifndef SB_EVALUATOR_RECORD_H
 #define SB_EVALUATOR_RECORD_H
 
@@ -25,11 +27,9 @@
 #define SB_RECORD_POINTS 600
 #define SB_RECORD_EVALUATIONS 100
 #define SB_RECORD_QUARANTINED 100
+#define SB_RECORD_ALARMS 20
 
 /* pictures: findings and contact sheet are wanted. NULL: run_dir is no run, or there is no memory. */
 json_t *sb_record_read(const char *run_dir, bool pictures);
-
-/* Any text as JSON. */
-json_t *sb_record_text(const char *any);
 
 #endif

@@ -151,3 +151,29 @@ sb_verdict sb_verdict_of(const sb_verdict_facts *f)
     const sb_metric *m = telling(f);
     return m ? by_measure(f, m) : by_loss(f);
 }
+
+/* ---- in words --------------------------------------------------------------------------------------------- */
+
+#define AS_TEXT(number) #number
+#define TEXT(number) AS_TEXT(number)
+#define DEVIATION TEXT(SB_COLLAPSE_DEVIATION)
+#define LOOKS TEXT(SB_COLLAPSE_LOOKS)
+#define MARGIN TEXT(ERRORS) " standard errors"
+#define PART "1/" TEXT(TENTH) " of the steps"
+
+// clang-format off
+const char *const sb_verdict_rules[] = {
+    "Collapsed: the deviation of the embeddings was below " DEVIATION " at the last " LOOKS " looks in a row.",
+
+    "Of the last evaluation the measure that tells most (kNN where there are labels, else group, else view) is held "
+    "against the weights as given, or else the untrained network. The margin is " MARGIN " of that share over the "
+    "held-out tiles. Worse than as given: more than the margin below. Learning: more than the margin above. Too early: "
+    "neither, in the first " PART ". Not clear: above, but within the margin. Stalled: not above.",
+
+    "Without an evaluation, by the loss alone: learning, if its mean over the last " PART " (" TEXT(PART_LEAST)
+    " at least) is below that over the first by more than " MARGIN ", else stalled; too early before " TEXT(STEPS_LEAST)
+    " steps or " PART ".",
+
+    NULL
+};
+// clang-format on

@@ -26,4 +26,7 @@ typedef struct {
 
 sb_verdict sb_verdict_of(const sb_verdict_facts *facts);
 
+/* The rules in words, the first that holds; NULL behind the last. */
+extern const char *const sb_verdict_rules[];
+
 #endif

@@ -2,10 +2,13 @@
 #include "proto/jsonl.h"
 
 #include <limits.h>
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "proto/error.h"
 #include "proto/rundir.h"
 
 #define BYTES_MAX (1u << 30)
@@ -75,4 +78,18 @@ int sb_jsonl_keep(const char *run_dir, const char *name,
     int rc = kept == log.bytes ? 0 : sb_file_replace(log.path, log.text, kept);
     free(log.text);
     return rc;
+}
+
+double sb_jsonl_number(const json_t *object, const char *key)
+{
+    const json_t *value = json_object_get(object, key);
+    return json_is_number(value) ? json_number_value(value) : NAN;
+}
+
+json_t *sb_jsonl_text(const char *any)
+{
+    char clean[PATH_MAX];
+    snprintf(clean, sizeof clean, "%s", any);
+    sb_text_clean(clean);
+    return json_string(clean);
 }

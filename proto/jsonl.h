@@ -18,4 +18,11 @@ int sb_jsonl_read(const char *run_dir, const char *name,
 int sb_jsonl_keep(const char *run_dir, const char *name,
                   bool (*keep)(const void *context, const json_t *object), const void *context);
 
+/* A number of the object; NAN where it has none of that name. */
+double sb_jsonl_number(const json_t *object, const char *key);
+
+/* Any text as JSON, with what is no UTF-8 or moves a cursor replaced (sb_text_clean), cut at PATH_MAX. The
+ * caller's; NULL: there is no memory. */
+json_t *sb_jsonl_text(const char *any);
+
 #endif

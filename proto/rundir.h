@@ -9,9 +9,13 @@
  *     alarms.jsonl             what went wrong (trainer/alarm.h)
  *     findings.json            what the last evaluation found of single tiles
  *     report.html              what all of these say, to people
- *     checkpoints/step-N.safetensors and best.safetensors, backbone.safetensors
+ *     checkpoints/             step-N.safetensors and best.safetensors; held-PID.safetensors while an
+ *                              evaluation of it goes on; left/, which `resume --best` fills
+ *     backbone.safetensors     what the run was for
  *     features/, lists/        features of the data set's tiles, and what was found with them
- *     log/PROGRAM.log, ipc/ (sockets, 0700; request.h says whether the run is alive), lock, pictures *.png
+ *     log/PROGRAM.log          what programs said
+ *     ipc/                     sockets, 0700 (request.h says whether the run is alive)
+ *     lock, pictures *.png
  *
  * Files appear whole: written under a temporary name in the same directory, synced, renamed. */
 #ifndef SB_PROTO_RUNDIR_H

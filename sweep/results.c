@@ -22,10 +22,8 @@ static void put_row(sb_result *r, const char *name, const json_t *row)
     if (r->rows == SB_RESULT_ROWS || strlen(name) >= SB_RESULT_NAME_MAX)
         return;
     snprintf(r->name[r->rows], sizeof r->name[r->rows], "%s", name);
-    for (int k = 0; k < SB_METRICS; k++) {
-        const json_t *value = json_object_get(row, sb_metrics[k]->key);
-        r->value[r->rows][k] = json_is_number(value) ? json_number_value(value) : NAN;
-    }
+    for (int k = 0; k < SB_METRICS; k++)
+        r->value[r->rows][k] = sb_jsonl_number(row, sb_metrics[k]->key);
     r->rows++;
 }
 

@@ -26,7 +26,7 @@ int sb_alarm_raise(const char *run_dir, const sb_alarm *a)
                              "values", values, "what", a->what, "do", a->advice);
     char *line = root ? json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
     const int rc = line ? sb_file_append_line(path, line)
-                        : sb_fail("%s: a value of %s is not a number", path, a->name);
+                        : sb_fail("%s: no memory for a line of %s", path, a->name);
     free(line);
     json_decref(root);
     return rc;

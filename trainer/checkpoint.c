@@ -19,11 +19,12 @@
 #include "proto/error.h"
 #include "proto/memory.h"
 #include "proto/rundir.h"
+#include "proto/unfinished.h"
 #include "trainer/safetensors.h"
 
 #define GIVEN "given.safetensors"
 #define BEST "checkpoints/best.safetensors"
-#define HELD "checkpoints/held.safetensors"
+#define HELD "checkpoints/held-%d.safetensors" /* by the process */
 #define LEFT "checkpoints/left"
 #define CODES ".codes"
 #define MAXIMA ".maxima"
@@ -499,29 +500,59 @@ int sb_checkpoint_fail_best(const char *run_dir)
         run_dir);
 }
 
+/* Of this process; removed where a signal ends it. */
+static int held_path(const char *run_dir, char *path)
+{
+    return sb_rundir_path(path, run_dir, HELD, (int)getpid());
+}
+static int held = -1;
+
 int sb_checkpoint_hold(const char *run_dir, int64_t step)
 {
     char from[PATH_MAX], to[PATH_MAX];
-    return path_of(from, run_dir, step) != 0 || sb_rundir_path(to, run_dir, HELD) != 0 ? -1
-                                                                                       : name_again(from, to);
+    if (path_of(from, run_dir, step) != 0 || held_path(run_dir, to) != 0)
+        return -1;
+    sb_unfinished_end(held);
+    held = sb_unfinished_begin(to);
+    return name_again(from, to);
 }
 
 int sb_checkpoint_let_go(const char *run_dir)
 {
-    char held[PATH_MAX];
-    if (sb_rundir_path(held, run_dir, HELD) != 0)
+    char path[PATH_MAX];
+    if (held_path(run_dir, path) != 0)
         return -1;
-    return unlink(held) == 0 || errno == ENOENT ? 0 : sb_fail_errno("removing %s", held);
+    const int rc = unlink(path) == 0 || errno == ENOENT ? 0 : sb_fail_errno("removing %s", path);
+    sb_unfinished_end(held);
+    held = -1;
+    return rc;
 }
 
 int sb_checkpoint_keep_best(const char *run_dir)
 {
-    char held[PATH_MAX], best[PATH_MAX];
-    if (sb_rundir_path(held, run_dir, HELD) != 0 || sb_rundir_path(best, run_dir, BEST) != 0)
+    char path[PATH_MAX], best[PATH_MAX];
+    if (held_path(run_dir, path) != 0 || sb_rundir_path(best, run_dir, BEST) != 0)
         return -1;
-    if (rename(held, best) != 0)
-        return errno == ENOENT ? 0 : sb_fail_errno("renaming %s", held);
+    if (rename(path, best) != 0)
+        return errno == ENOENT ? 0 : sb_fail_errno("renaming %s", path);
     return sb_checkpoint_let_go(run_dir) == 0 ? 1 : -1; /* two names of one file: rename has left both */
+}
+
+int sb_checkpoint_drop_held(const char *run_dir)
+{
+    char path[PATH_MAX];
+    if (sb_rundir_path(path, run_dir, "checkpoints") != 0)
+        return -1;
+    DIR *dir = opendir(path);
+    if (!dir)
+        return sb_fail_errno("opening %s", path);
+    int rc = 0, pid, end = 0;
+    for (struct dirent *entry; rc == 0 && (entry = readdir(dir)); end = 0)
+        if (sscanf(entry->d_name, "held-%d.safetensors%n", &pid, &end) == 1 && end > 0 &&
+            entry->d_name[end] == '\0' && unlinkat(dirfd(dir), entry->d_name, 0) != 0 && errno != ENOENT)
+            rc = sb_fail_errno("removing %s/%s", path, entry->d_name);
+    closedir(dir);
+    return rc;
 }
 
 int sb_checkpoint_go_back(const char *run_dir, int64_t step)

@@ -57,12 +57,14 @@ int sb_checkpoint_best(const char *run_dir, char *path, int64_t *step, char **co
 int sb_checkpoint_load_best(const char *run_dir, sb_checkpoint_view *view);
 int sb_checkpoint_fail_best(const char *run_dir); /* why there may be none; -1 */
 
-/* One process at a time holds the checkpoint of a step: it stays there, whoever removes it, until it is let
- * go, or kept as the best one. hold: 1; 0: there is no such checkpoint, and none is held; -1. keep: 1; 0:
- * none was held; -1. */
+/* A process holds the checkpoint of one step at a time, as checkpoints/held-PID.safetensors: it stays there,
+ * whoever removes it, until it is let go, kept as the best one, or a signal ends the process. hold: 1; 0:
+ * there is no such checkpoint, and none is held; -1. keep: 1; 0: none was held; -1. drop_held: removes what
+ * processes held that were killed; for the trainer, before it begins. */
 int sb_checkpoint_hold(const char *run_dir, int64_t step);
 int sb_checkpoint_keep_best(const char *run_dir);
 int sb_checkpoint_let_go(const char *run_dir);
+int sb_checkpoint_drop_held(const char *run_dir);
 
 /* Makes the best checkpoint, which is of this step, the newest: later ones go to RUN/checkpoints/left.
  * Returns how many, or -1. */

@@ -237,9 +237,9 @@ static void print_memory(const sb_settings *c, sb_step *sketch, const sb_step_bu
            here ? "a reserve" : "a reserve, and the libraries'", total <= available ? "" : ": DOES NOT FIT");
     printf("host memory for views                                    %8.0f MiB\n", (double)rings / MIB);
     char disk[64];
-    snprintf(disk, sizeof disk, "disk for %d checkpoint%s", c->trainer.checkpoint_keep,
-             sb_plural((uint64_t)c->trainer.checkpoint_keep));
-    printf("%-57s%8.0f MiB\n", disk, c->trainer.checkpoint_keep * checkpoint_bytes(sketch) / MIB);
+    const int kept = c->trainer.checkpoint_keep;
+    snprintf(disk, sizeof disk, "disk for %d checkpoint%s and the best one", kept, sb_plural((uint64_t)kept));
+    printf("%-57s%8.0f MiB\n", disk, (kept + 1) * checkpoint_bytes(sketch) / MIB);
 }
 
 /* From steps of this machine. */

@@ -151,6 +151,22 @@ int sb_metrics_append(const char *run_dir, const sb_step_metrics *m)
     return rc;
 }
 
+sb_step_metrics sb_metrics_of(const json_t *line)
+{
+    return (sb_step_metrics){ .step = json_integer_value(json_object_get(line, "step")),
+                              .epoch = (uint32_t)json_integer_value(json_object_get(line, "epoch")),
+                              .loss = sb_jsonl_number(line, "loss"),
+                              .lr = sb_jsonl_number(line, "lr"),
+                              .images_per_second = sb_jsonl_number(line, "images_per_second"),
+                              .waited = sb_jsonl_number(line, "waited"),
+                              .gradient_norm = sb_jsonl_number(line, "gradient_norm"),
+                              .skipped = json_is_true(json_object_get(line, "skipped")),
+                              .looked = json_is_number(json_object_get(line, "deviation")),
+                              .deviation = sb_jsonl_number(line, "deviation"),
+                              .rank = sb_jsonl_number(line, "rank"),
+                              .leak = sb_jsonl_number(line, "leak") };
+}
+
 static bool is_up_to(const void *context, const json_t *object)
 {
     const json_t *step = json_object_get(object, "step");

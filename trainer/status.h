@@ -2,6 +2,7 @@
 #ifndef SB_TRAINER_STATUS_H
 #define SB_TRAINER_STATUS_H
 
+#include <jansson.h>
 #include <stddef.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -53,6 +54,9 @@ typedef struct {
     double guide_losses[SB_GUIDES_MAX]; /* of the step's last batch */
 } sb_step_metrics;
 int sb_metrics_append(const char *run_dir, const sb_step_metrics *metrics);
+
+/* Such a line read back: what says how the step went, without guides. What it lacks is NAN, 0 or false. */
+sb_step_metrics sb_metrics_of(const json_t *line);
 
 /* Drops lines from a log of objects with a "step": those later than `step`, and a last one that was cut off
  * when its writer died. */

@@ -278,7 +278,7 @@ static int take_given(const train *t, const sb_checkpoint_view *view)
 /* From the newest checkpoint; else from `init`; else as initialised. */
 static int restore(train *t)
 {
-    if (take_teacher(t) != 0)
+    if (take_teacher(t) != 0 || sb_checkpoint_drop_held(t->run_dir) != 0)
         return -1;
     sb_checkpoint_view view = kept(t);
     int found = sb_checkpoint_load_latest(t->run_dir, &view);

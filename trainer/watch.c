@@ -120,24 +120,10 @@ int sb_watch_step(sb_watch *w, const sb_step_metrics *m, sb_alarm *alarms)
     return count;
 }
 
-/* NAN where the line has none. */
-static double number(const json_t *line, const char *key)
-{
-    const json_t *value = json_object_get(line, key);
-    return json_is_number(value) ? json_number_value(value) : NAN;
-}
-
 static void read_line(void *context, const json_t *line)
 {
     sb_alarm alarms[SB_WATCH_ALARMS];
-    const sb_step_metrics m = { .step = json_integer_value(json_object_get(line, "step")),
-                                .loss = number(line, "loss"),
-                                .gradient_norm = number(line, "gradient_norm"),
-                                .skipped = json_is_true(json_object_get(line, "skipped")),
-                                .looked = json_is_number(json_object_get(line, "deviation")),
-                                .deviation = number(line, "deviation"),
-                                .rank = number(line, "rank"),
-                                .leak = number(line, "leak") };
+    const sb_step_metrics m = sb_metrics_of(line);
     if (m.step > 0 && isfinite(m.loss))
         sb_watch_step(context, &m, alarms);
 }

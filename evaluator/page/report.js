@@ -167,7 +167,12 @@
     if (s.phase === 'training' && run.live) return `training, ${where}, ${duration(s.eta_s)} to go`;
     return (s.phase === 'training' ? 'ended without a word' : s.phase) + `, ${where}`;
   };
-  const failure = (run) => run.status && run.status.phase === 'failed' ? el('p', 'failed', 'It failed: ' + (run.status.reason || 'the reason is in log/')) : null;
+  const failure = (run) => {
+    const { phase, reason } = run.status || {};
+    if (phase === 'failed') return el('p', 'failed', 'It failed: ' + (reason || 'the reason is in log/'));
+    return phase === 'stopped' && reason ? el('p', 'failed', 'An alarm stopped it: ' + reason) : null;
+  };
+  const alarms = (run) => list(run.alarms).map((a) => el('p', 'failed', `Alarm at step ${a.step}, ${a.alarm}: ${a.what}. ${a.do}`));
   const verdict = (run) => el('div', 'verdict ' + run.verdict.word, el('p', '', run.verdict.sentence));
 
   const heading = () => {
@@ -178,7 +183,7 @@
   };
 
   const judge = () => runs.flatMap((run) => [one ? null : el('h3', '', run.name), verdict(run), one ? null : el('p', 'soft', stateOf(run)), failure(run),
-    ...list(run.notes).map((note) => el('p', 'missing', note))]);
+    ...alarms(run), ...list(run.notes).map((note) => el('p', 'missing', note))]);
 
   const line = (run, i, name, y, title, extra) => ({ name: one ? title : run.name, x: list(run.steps.step), y, colour: one ? 'var(--trained)' : palette[i % palette.length], ...extra });
   const course = () => {
@@ -243,7 +248,7 @@
     const busy = [['trainer, works', 1 - s.waited], ['trainer, waits', s.waited]];
     if (s.read + s.decode + s.augment > 0) busy.push(['augment', s.augment], ['decode', s.decode], ['read', s.read]);
     out.push(el('div', 'bars', ...busy.map(([stage, share]) => bar(stage, share, Math.max(1, s.read, s.decode, s.augment)))));
-    out.push(el('p', 'soft', `Shares of the time since the trainer last began; reading and decoding are the sum over ${s.loaders || 'all'} loaders, and may be more than 100 %.`));
+    out.push(el('p', 'soft', `Shares of the time since augment last began to feed the trainer; reading and decoding are the sum over ${s.loaders || 'all'} loaders, and may be more than 100 %.`));
     return out;
   });
 
@@ -310,7 +315,7 @@
     ];
   });
 
-  const SAME = 0.95; // as ./run duplicates
+  const SAME = data.alike;
   const twins = () => whenFound(() => {
     const pairs = entries('across', 'tile', 'other'), alike = pairs.filter((p) => p.cosine >= SAME).length;
     return [
@@ -375,11 +380,6 @@
     nav.append(link, ' ');
   }
   page.append(el('footer', '', el('p', '', 'How the verdict is found (docs/report.md), the first that holds: '),
-    el('ol', '', ...[
-      'Collapsed: the deviation of the embeddings was below 0.1 at the last three looks in a row.',
-      'Of the last evaluation the measure that tells most (kNN where there are labels, else group, else view) is held against the weights as given, or else the untrained network. The margin is two standard errors of that share over the held-out tiles. ' +
-        'Worse than as given: more than the margin below. Learning: more than the margin above. Too early: neither, in the first tenth of the steps. Not clear: above, but within the margin. Stalled: not above.',
-      'Without an evaluation, by the loss alone: learning, if the mean of the last tenth of the steps is (ten steps at least) is below that of the first by more than two standard errors, else stalled; too early before 40 steps or a tenth of them.',
-    ].map((rule) => el('li', '', rule)))));
+    el('ol', '', ...data.rules.map((rule) => el('li', '', rule)))));
   addEventListener('beforeprint', () => document.querySelectorAll('details').forEach((d) => { d.open = true; }));
 })();

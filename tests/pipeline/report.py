@@ -58,6 +58,9 @@ if "begun" in what:
     assert "No step is done yet" in inside("course") and "has not trained yet" in drawn
 if "failed" in what:
     assert "It failed: the <b>disk</b> is full" in inside("verdict")
+if "alarmed" in what:
+    assert "An alarm stopped it: spike at step 3: it jumped" in inside("verdict") and count("#verdict b, #verdict i") == 0, inside("verdict")
+    assert "Alarm at step 3, spike: the loss <b>jumped</b>. Lower <i>it</i>" in inside("verdict") and "step x" not in inside("verdict")
 if "large" in what:
     assert "larger than 5 MB" in inside("queries") and "larger than 5 MB" in inside("saw") and count("#map circle") > 30
 if "damaged" in what:

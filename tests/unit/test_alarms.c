@@ -171,21 +171,10 @@ static void take(course *c, const sb_step_metrics *m)
     c->lines++;
 }
 
-static double number(const json_t *line, const char *key)
-{
-    const json_t *value = json_object_get(line, key);
-    return json_is_number(value) ? json_number_value(value) : NAN;
-}
-
 static void take_line(void *context, const json_t *line)
 {
-    take(context, &(sb_step_metrics){ .step = (int64_t)number(line, "step"),
-                                      .loss = number(line, "loss"),
-                                      .gradient_norm = number(line, "gradient_norm"),
-                                      .looked = json_object_get(line, "deviation"),
-                                      .deviation = number(line, "deviation"),
-                                      .rank = number(line, "rank"),
-                                      .leak = NAN });
+    const sb_step_metrics m = sb_metrics_of(line);
+    take(context, &m);
 }
 
 /* recorded/NAME.jsonl is of a good run; NAME.ALARM.jsonl is of one that raises ALARM first. */

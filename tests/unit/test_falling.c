@@ -189,7 +189,7 @@ static void measure(const char *run, sb_store *store, int step, double group)
         save(run, store, step + i);
     e = evaluate(run, step, 100, group, 1 - group);
     assert_int_equal(sb_best_settle(&e), 0);
-    assert_int_equal(sb_rundir_path(held, run, "checkpoints/held.safetensors"), 0);
+    assert_int_equal(sb_rundir_path(held, run, "checkpoints/held-%d.safetensors", (int)getpid()), 0);
     assert_int_not_equal(access(held, F_OK), 0);
 }
 

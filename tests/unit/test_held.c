@@ -15,6 +15,7 @@
 #include "proto/error.h"
 #include "proto/rundir.h"
 #include "tests/folder.h"
+#include "trainer/safetensors.h"
 
 static int set_up(void **state)
 {
@@ -51,10 +52,29 @@ static void says(const char *run, const sb_report *r, const char *wanted)
         fail_msg("%s, wanted %s", line, wanted);
 }
 
+static const void *data_of(void *context, const sb_tensor *tensor, size_t at, size_t bytes)
+{
+    (void)context;
+    (void)bytes;
+    return (const char *)tensor->data + at;
+}
+
+/* As much of a checkpoint as says of which step it is. path: where. */
+static void write_best(const char *run, int step, char *path)
+{
+    char text[16];
+    const float weight = 1;
+    const sb_tensor tensor = { .name = "w", .type = SB_TENSOR_F32, .data = &weight, .bytes = sizeof weight };
+    snprintf(text, sizeof text, "%d", step);
+    const char *const metadata[] = { "smallbatch.step", text, NULL };
+    assert_int_equal(sb_rundir_path(path, run, "checkpoints/best.safetensors"), 0);
+    assert_int_equal(sb_safetensors_write(path, &tensor, 1, metadata, data_of, NULL), 0);
+}
+
 static void test_course(void **state)
 {
     (void)state;
-    char run[PATH_MAX], file[PATH_MAX], text[2 * PATH_MAX];
+    char run[PATH_MAX], file[PATH_MAX], path[PATH_MAX], text[2 * PATH_MAX];
     assert_int_equal(sb_rundir_path(run, folder, "run"), 0);
     assert_int_equal(sb_rundir_path(file, run, "checkpoints/step-000000200.safetensors"), 0);
     const double given = 2.0 / 3; /* the log has nine digits of it */
@@ -67,6 +87,11 @@ static void test_course(void **state)
     says(run, &r,
          "69.4 %, +2.7 points against the weights as given. Best is step 200 with 69.4 %, without a "
          "checkpoint");
+    write_best(run, 150, path);
+    says(run, &r, "Best is step 200 with 69.4 %, without a checkpoint");
+    write_best(run, 200, path);
+    snprintf(text, sizeof text, "Best is step 200 with 69.4 %%, %s", path);
+    says(run, &r, text);
     assert_int_equal(sb_file_replace(file, "x", 1), 0);
     snprintf(text, sizeof text, "Best is step 200 with 69.4 %%, %s", file);
     says(run, &r, text);
