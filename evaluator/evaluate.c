@@ -1,8 +1,11 @@
 /* evaluate.c: see evaluate.h. */
 #include "evaluator/evaluate.h"
 
+#include <inttypes.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "evaluator/metrics/metrics.h"
 #include "proto/error.h"
@@ -124,6 +127,58 @@ int sb_evaluation_measure_given(sb_evaluation *e)
     return measure(e, &e->report.row[SB_ROW_GIVEN]);
 }
 
+/* Whether the rows of both are the same tiles in the same parts. Of columns the other one has its own. */
+static bool same_tiles(const sb_index *a, const sb_index *b)
+{
+    bool same = a->count == b->count && a->tile == b->tile;
+    for (uint32_t i = 0; i < a->count && same; i++) {
+        const sb_image *x = &a->images[i], *y = &b->images[i];
+        same = strcmp(sb_index_name(a, x), sb_index_name(b, y)) == 0 && x->page == y->page &&
+               x->bytes == y->bytes && memcmp(&x->train, &y->train, sizeof x->train) == 0 &&
+               memcmp(&x->test, &y->test, sizeof x->test) == 0 &&
+               (!x->placed || (x->left == y->left && x->top == y->top));
+    }
+    return same;
+}
+
+/* 1: the run in `dir` is finished, and of the same tiles. 0: it is not, and it is said why; -1. */
+static int is_comparable(const sb_evaluation *e, const char *dir, int64_t step)
+{
+    static sb_settings settings;
+    sb_index index;
+    if (sb_settings_of_run(&settings, dir, NULL) != 0 || sb_index_read(&index, dir, &settings.data) != 0)
+        return -1;
+    const bool same = same_tiles(&e->index, &index);
+    sb_index_free(&index);
+    if (!same)
+        sb_note("%s was trained on other tiles, or with others held out: there is no row of it. Remove it to "
+                "have it trained again",
+                dir);
+    else if (step < e->config.trainer.steps)
+        sb_note("%s has done %" PRId64 " of %" PRId64
+                " steps: there is no row of it (./run evaluate --supervised goes on with it)",
+                dir, step, e->config.trainer.steps);
+    return same && step >= e->config.trainer.steps;
+}
+
+int sb_evaluation_measure_supervised(sb_evaluation *e)
+{
+    char dir[PATH_MAX];
+    int64_t step;
+    if (e->looked_for_supervised || sb_rundir_path(dir, e->run_dir, "supervised") != 0)
+        return e->looked_for_supervised ? 0 : -1;
+    e->looked_for_supervised = true;
+    if (access(dir, F_OK) != 0)
+        return 0;
+    int rc = sb_encoder_load(e->encoder, dir, false, &step);
+    if (rc == 1)
+        rc = is_comparable(e, dir, step);
+    if (rc < 0)
+        return sb_context("the network that learnt the labels");
+    e->report.supervised = rc == 1;
+    return rc == 1 ? measure(e, &e->report.row[SB_ROW_SUPERVISED]) : 0;
+}
+
 int sb_evaluation_measure(sb_evaluation *e) { return measure(e, &e->report.row[SB_ROW_TRAINED]); }
 
 /* All rows with views of another side: one distorted view of each tile, no places, nothing that learns from
@@ -132,6 +187,7 @@ static int measure_side(const sb_evaluation *e, int side, sb_measures *row)
 {
     sb_evaluation part = { .config = e->config, .index = e->index, .device = e->device };
     int64_t step;
+    char dir[PATH_MAX];
     part.config.evaluate.size = side;
     part.config.evaluate.views = 1;
     part.config.evaluate.labelled = 0;
@@ -143,6 +199,11 @@ static int measure_side(const sb_evaluation *e, int side, sb_measures *row)
     if (rc == 0 && e->report.given &&
         (sb_encoder_load_given(part.encoder, e->run_dir) != 1 ||
          measure(&part, &part.report.row[SB_ROW_GIVEN]) != 0))
+        rc = -1;
+    if (rc == 0 && e->report.supervised &&
+        (sb_rundir_path(dir, e->run_dir, "supervised") != 0 ||
+         sb_encoder_load(part.encoder, dir, false, &step) != 1 ||
+         measure(&part, &part.report.row[SB_ROW_SUPERVISED]) != 0))
         rc = -1;
     if (rc == 0 && (sb_encoder_load(part.encoder, e->run_dir, false, &step) != 1 ||
                     measure(&part, &part.report.row[SB_ROW_TRAINED]) != 0))

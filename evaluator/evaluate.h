@@ -18,11 +18,11 @@ typedef struct {
     sb_encoder *encoder;
     float *features; /* [tiles * (1 + distorted), width] of the last weights: clean tiles, then views; rows of
                         length 1 */
-    float *learnt, *map;      /* [gallery.learnt, width]; of places */
-    sb_place_features places; /* which those are */
-    int grid;                 /* places along a side; 0: none are looked at */
-    bool looked_for_given;    /* the row as given is there, or its weights are not */
-    sb_report report;         /* filled in but for step, source and the trained row */
+    float *learnt, *map;                          /* [gallery.learnt, width]; of places */
+    sb_place_features places;                     /* which those are */
+    int grid;                                     /* places along a side; 0: none are looked at */
+    bool looked_for_given, looked_for_supervised; /* the row is there, or its weights are not */
+    sb_report report;                             /* filled in but for step, source and the trained row */
 } sb_evaluation;
 
 /* Reads configuration and index of the run, decodes the held-out tiles, measures what needs no training. */
@@ -33,6 +33,10 @@ void sb_evaluation_free(sb_evaluation *evaluation);
  * holds them afterwards. Where a trainer or a checkpoint has weights, those that were given are there, too.
  */
 int sb_evaluation_measure_given(sb_evaluation *evaluation);
+
+/* The same of the weights of RUN/supervised, if such a run is finished, and on the same tiles (evaluate
+ * --supervised trains it). */
+int sb_evaluation_measure_supervised(sb_evaluation *evaluation);
 
 /* Measures the weights that evaluation->encoder holds now (their norm statistics are calibrated first) into
  * the trained row. */

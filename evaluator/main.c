@@ -106,7 +106,7 @@ static int conclude(sb_evaluation *e, sb_attachment *live, const arguments *a)
 
 static int evaluate_checkpoint(sb_evaluation *e, const arguments *a)
 {
-    if (sb_evaluation_measure_given(e) != 0)
+    if (sb_evaluation_measure_given(e) != 0 || sb_evaluation_measure_supervised(e) != 0)
         return -1;
     int rc = sb_encoder_load(e->encoder, a->run_dir, false, &e->report.step);
     if (rc == 0)
@@ -179,7 +179,7 @@ static int evaluate_live(sb_evaluation *e, sb_attachment *live, int64_t *due, co
             *due = due_after(e, head->step, a);
             e->report.step = head->step;
             e->report.source = "snapshot";
-            if (sb_evaluation_measure_given(e) != 0 ||
+            if (sb_evaluation_measure_given(e) != 0 || sb_evaluation_measure_supervised(e) != 0 ||
                 sb_encoder_set(e->encoder, weight, head->weight_floats, running, head->statistic_floats) != 0)
                 return -1;
             rc = measure_snapshot(e, live, a);

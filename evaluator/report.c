@@ -17,7 +17,8 @@ static const struct {
 } rows[SB_ROWS] = {
     [SB_ROW_CHANCE] = { "chance", "chance" },         [SB_ROW_COLOUR] = { "colour statistics", "colour" },
     [SB_ROW_PIXELS] = { "16 x 16 pixels", "pixels" }, [SB_ROW_UNTRAINED] = { "untrained", "untrained" },
-    [SB_ROW_GIVEN] = { "as given", "given" },         [SB_ROW_TRAINED] = { "trained", "trained" },
+    [SB_ROW_GIVEN] = { "as given", "given" },         [SB_ROW_SUPERVISED] = { "supervised", "supervised" },
+    [SB_ROW_TRAINED] = { "trained", "trained" },
 };
 
 const char *sb_report_row(sb_row row) { return rows[row].key; }
@@ -35,7 +36,10 @@ sb_metric_id sb_report_telling(const sb_report *r)
     return chosen;
 }
 
-static bool left_out(const sb_report *r, int row) { return row == SB_ROW_GIVEN && !r->given; }
+static bool left_out(const sb_report *r, int row)
+{
+    return (row == SB_ROW_GIVEN && !r->given) || (row == SB_ROW_SUPERVISED && !r->supervised);
+}
 
 static bool is_shown(const sb_report *r, sb_metric_id k, sb_metric_place place)
 {

@@ -13,7 +13,8 @@ typedef enum {
     SB_ROW_COLOUR,
     SB_ROW_PIXELS,
     SB_ROW_UNTRAINED,
-    SB_ROW_GIVEN, /* the weights of `init` as they were given; where there are none it is left out */
+    SB_ROW_GIVEN,      /* the weights of `init` as they were given; where there are none it is left out */
+    SB_ROW_SUPERVISED, /* RUN/supervised, which learnt the labels; where there is none it is left out */
     SB_ROW_TRAINED,
     SB_ROWS
 } sb_row;
@@ -36,7 +37,7 @@ typedef struct {
     const char *source;     /* "snapshot" or "checkpoint" */
     int tiles, views, size; /* of the gallery */
     int labelled, learnt;   /* tiles of it with a label: held-out ones, of the training part */
-    bool given;             /* there is a row of the weights as given */
+    bool given, supervised; /* there is a row of the weights as given; of those that learnt the labels */
     sb_measures row[SB_ROWS];
     sb_stream_measures stream; /* count 0: none */
     int others;

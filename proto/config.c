@@ -92,6 +92,20 @@ const char *sb_config_place(const sb_config *config, const char *name)
     return s ? s->place : "default";
 }
 
+void sb_config_forget(sb_config *config, const char *section)
+{
+    const size_t length = strlen(section);
+    int kept = 0;
+    for (int i = 0; i < config->count; i++) {
+        const sb_setting *s = &config->settings[i];
+        if (strncmp(s->name, section, length) == 0 && s->name[length] == '.')
+            free_setting(s);
+        else
+            config->settings[kept++] = *s;
+    }
+    config->count = kept;
+}
+
 int sb_config_settle(sb_config *config, const char *name, const char *value)
 {
     sb_setting *s = find(config, name);

@@ -46,6 +46,9 @@ int sb_config_set(sb_config *config, const char *assignment);
 /* Applies one "key=value" as a default, over which all that was set wins; an error about it names `place`. */
 int sb_config_suggest(sb_config *config, const char *place, const char *assignment);
 
+/* As if no key of this section ("method", with all below it) had been set. */
+void sb_config_forget(sb_config *config, const char *section);
+
 /* Replaces a key's value by one that follows from it (0: chosen). The place of the old value stays. */
 int sb_config_settle(sb_config *config, const char *name, const char *value);
 

@@ -225,6 +225,10 @@ static int check(const sb_settings *s, const sb_config *c)
         return sb_fail("%s: trainer.batch = %d: method %s needs at least %d",
                        sb_config_place(c, "trainer.batch"), s->trainer.batch, method->name,
                        method->samples_least);
+    if (method->told && s->guide_count == 0)
+        return sb_fail("%s: method.name = %s learns what columns say, and none is named: guide.label=1 is of "
+                       "labels, guide.COLUMN=1 of any column of a manifest",
+                       sb_config_place(c, "method.name"), method->name);
     if (s->trainer.batch % s->trainer.replicas != 0)
         return sb_fail("%s: trainer.replicas = %d do not share trainer.batch = %d evenly (%s)",
                        sb_config_place(c, "trainer.replicas"), s->trainer.replicas, s->trainer.batch,

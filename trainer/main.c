@@ -6,8 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "proto/cores.h"           /* sb_cores */
 #include "proto/error.h"           /* sb_fail */
@@ -15,13 +13,13 @@
 #include "proto/outfile.h"         /* sb_outfile_* */
 #include "proto/process.h"         /* sb_stop_install */
 #include "proto/program.h"         /* sb_program_* */
-#include "proto/rundir.h"          /* sb_rundir_* */
 #include "trainer/calibrate.h"     /* sb_calibrate */
 #include "trainer/catalogue.h"     /* sb_catalogue */
 #include "trainer/configuration.h" /* sb_settings_* */
 #include "trainer/export.h"        /* sb_export_backbone */
 #include "trainer/loss.h"          /* sb_loss */
 #include "trainer/planner.h"       /* sb_planner_* */
+#include "trainer/prepare.h"       /* sb_prepare* */
 #include "trainer/resume.h"        /* sb_resume */
 #include "trainer/train.h"         /* sb_train */
 
@@ -48,28 +46,6 @@ struct arguments {
     bool best;
 };
 
-/* Makes runs/DATE-TIME-RECIPE, with a number where that is taken. */
-static int make_named(sb_run_keys *run, const char *recipe)
-{
-    char stamp[32], name[64];
-    time_t now = time(NULL);
-    struct tm local;
-    if (!localtime_r(&now, &local) || strftime(stamp, sizeof stamp, "%Y%m%d-%H%M%S", &local) == 0)
-        return sb_fail("the clock gives no date");
-    const char *base = strrchr(recipe, '/');
-    snprintf(name, sizeof name, "%s", base ? base + 1 : recipe);
-    char *dot = strrchr(name, '.');
-    if (dot)
-        *dot = '\0';
-    for (int attempt = 0; attempt < 100; attempt++) {
-        snprintf(run->dir, sizeof run->dir, attempt ? "runs/%s-%s-%d" : "runs/%s-%s", stamp, name, attempt);
-        const int made = sb_rundir_new(run->dir);
-        if (made != 0)
-            return made < 0 ? -1 : 0;
-    }
-    return sb_fail("%s and a hundred names like it are taken", run->dir);
-}
-
 /* data: where it may be, if neither the recipe nor a key says so; NULL: one of them must. */
 static int read_recipe(const arguments *a, const char *data, sb_settings *settings, sb_config *config)
 {
@@ -83,32 +59,21 @@ static int read_recipe(const arguments *a, const char *data, sb_settings *settin
     return sb_settings_read(settings, config);
 }
 
-/* The run directory with the whole configuration in it. */
-static int make_run(const sb_config *config, const char *dir)
-{
-    char *text = sb_config_text(config, sb_tables, false);
-    const int rc = text && sb_rundir_create(dir) == 0 ? sb_rundir_take(dir, text) : -1;
-    free(text);
-    return rc;
-}
-
 static int prepare(const arguments *a)
 {
     sb_config config;
     sb_settings settings;
     sb_config_init(&config);
-    int rc = -1;
-    if (read_recipe(a, NULL, &settings, &config) == 0 && sb_planner_settle(&settings, &config) == 0 &&
-        sb_train_check(&settings) == 0 &&
-        (settings.run.dir[0] != '\0' || make_named(&settings.run, a->recipe ? a->recipe : "run") == 0) &&
-        sb_config_settle(&config, "run.dir", settings.run.dir) == 0 &&
-        sb_outfile_check_run_dir(settings.run.dir) == 0)
-        rc = make_run(&config, settings.run.dir);
+    int rc = read_recipe(a, NULL, &settings, &config);
+    if (rc == 0)
+        rc = sb_prepare(&settings, &config, a->recipe ? a->recipe : "run");
     sb_config_free(&config);
     if (rc == 0)
         printf("%s\n", settings.run.dir);
     return rc;
 }
+
+static int supervised(const arguments *a) { return sb_prepare_supervised(a->rest[0]); }
 
 /* The settings of a recipe for who has no data. settle: with what is auto chosen. */
 static int read_without_data(const arguments *a, bool settle, sb_settings *out)
@@ -225,6 +190,7 @@ static const command commands[] = {
     { "cores", 0, 0, cores },           { "time", 0, INT_MAX, say_time }, { "plan", 0, INT_MAX, plan },
     { "loss", 0, INT_MAX, loss },       { "keys", 0, 1, keys },           { "methods", 0, 1, methods },
     { "resume", 1, INT_MAX, resume },   { "train", 1, 1, train },         { "export", 1, 1, export },
+    { "supervised", 1, 1, supervised },
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
@@ -352,7 +318,7 @@ int main(int argc, char **argv)
                     "[KEY=VALUE...]\nloss "
                     "METHOD A.npy B.npy [KEY=VALUE...] -o FOLDER\nresume RUN_DIR [KEY=VALUE...]\ntrain "
                     "RUN_DIR\nexport "
-                    "RUN_DIR -o FILE",
+                    "RUN_DIR -o FILE\nsupervised RUN_DIR",
         .doc =
             "Prepares, trains and exports a run. Used by ./run.\v"
             "train exits with 0 when the run is finished, 3 when it was asked to stop and has saved its "
@@ -361,6 +327,9 @@ int main(int argc, char **argv)
             "alarm has stopped it, and it has saved; 1 when it cannot go on.\n\n"
             "resume makes a run ready for train: it applies keys and checks the configuration. It exits with "
             "6 when the run is finished; 1 when it cannot go on so.\n\n"
+            "supervised makes or continues RUN_DIR/supervised, which is to learn the labels of that run's "
+            "data, and "
+            "prints its name; it exits as resume does.\n\n"
             "loss prints a method's loss of embeddings from files, f32 [N, d] a view, and writes into the "
             "folder gradient.V.npy for each view V, and what the method has of its own: arrays/, "
             "gradients/ and after/NAME.npy.",

@@ -256,23 +256,49 @@ static double lambda(const sb_method *m, int64_t step, int64_t steps)
     return sb_guide_lambda(step, steps);
 }
 
+static sb_t said(sb_method *m, int guide)
+{
+    return leaf(m, "a guide's samples", (sb_shape){ m->batch, 1, 1, 1, SB_F32 },
+                (sb_given){ .kind = SB_GIVEN_SAID, .index = guide });
+}
+
+static sb_t told(sb_method *m, int guide)
+{
+    return leaf(m, "a guide's column", (sb_shape){ m->batch, 1, 1, sb_told_width(m, guide), SB_F32 },
+                (sb_given){ .kind = SB_GIVEN_TOLD, .index = guide });
+}
+
+/* The loss of a guide is an output, which others look at. */
+static sb_t put_out(sb_method *m, int guide, sb_t own)
+{
+    m->guide_outputs[guide] = m->graph->output_count;
+    return sb_output(m->graph, own, false);
+}
+
+int sb_told_width(const sb_method *m, int guide)
+{
+    return m->config->guides[guide].classes > 0 ? m->config->guides[guide].classes : 1;
+}
+
+sb_t sb_told_error(sb_method *m, int guide, sb_t x)
+{
+    sb_t of = said(m, guide), target = told(m, guide);
+    return put_out(m, guide, sb_guide_error(m->graph, x, of, target, &m->config->guides[guide]));
+}
+
 /* The method's loss, and those of the columns that guide. */
 static sb_t add_guides(sb_method *m, sb_t loss)
 {
     sb_graph *g = m->graph;
-    const sb_t how_much = m->config->guide_count > 0 ? sb_number(m, lambda) : SB_NONE;
-    for (int i = 0; i < m->config->guide_count; i++) {
+    const int count = m->kind->told ? 0 : m->config->guide_count;
+    const sb_t how_much = count > 0 ? sb_number(m, lambda) : SB_NONE;
+    for (int i = 0; i < count; i++) {
         const sb_guide_how *how = &m->config->guides[i];
         char name[32];
         snprintf(name, sizeof name, "guide.%d", i);
-        sb_t said = leaf(m, "a guide's samples", (sb_shape){ m->batch, 1, 1, 1, SB_F32 },
-                         (sb_given){ .kind = SB_GIVEN_SAID, .index = i });
-        const int width = how->classes > 0 ? how->classes : 1;
-        sb_t told = leaf(m, "a guide's column", (sb_shape){ m->batch, 1, 1, width, SB_F32 },
-                         (sb_given){ .kind = SB_GIVEN_TOLD, .index = i });
-        sb_t own = sb_guide(g, g->leaves[0], how_much, said, told, name, how);
-        m->guide_outputs[i] = g->output_count;
-        loss = sb_combine(g, loss, sb_output(g, own, false), .alpha = 1, .beta = (float)sb_guide_share(how));
+        sb_t of = said(m, i), target = told(m, i);
+        sb_t own = put_out(m, i, sb_guide(g, g->leaves[0], how_much, of, target, name, how));
+        loss = sb_combine(g, loss, own, .alpha = 1, .beta = (float)sb_guide_share(how));
     }
     return loss;
 }

@@ -31,7 +31,7 @@
  * as PyTorch's DistributedDataParallel does.
  *
  * Columns that guide (guide.COLUMN) are no method's: each has a head of its own over the backbone's features,
- * whose loss is added to the method's.
+ * whose loss is added to the method's. One method (`told`) learns from them alone.
  *
  * An image is here what the data set has one of: with data.place = grid a cell of an image's grid, or else
  * two tiles of one image would share what is kept, although they show different things. */
@@ -151,6 +151,7 @@ typedef struct {
     int samples_least;       /* a smaller batch is refused with this number */
     sb_schedule momentum;    /* of the target network; NULL: there is none */
     bool images;             /* it keeps something for each image */
+    bool told;               /* its loss is of the columns that guide, of which there is one at least */
     sb_teacher_kind teacher; /* it learns from another network (teacher.h); its map, if any, is as large as
                                 `map` says, and then only `inside` has maps */
     const sb_mask_keys *(*mask)(const void *keys); /* of its own keys. NULL: nothing is hidden, and all of a
@@ -317,6 +318,16 @@ sb_t sb_other_images(sb_method *method, int most);
 /* The rows of other images in an array of which sb_table or sb_per_image gave `rows`: [count, width]. No
  * gradient goes to them. */
 sb_t sb_rows_of_images(sb_method *method, sb_t rows, sb_t index);
+
+/* ---- what columns say ------------------------------------------------------------------------------------
+ * For a method that says so (sb_method_kind.told), of guide `guide` of the settings' guide_count. */
+
+/* How wide an output is that tells it: its classes; 1: a number. */
+int sb_told_width(const sb_method *method, int guide);
+
+/* [1, 1]: how far x [views * batch, width] is from it, in the mean of the samples of which it says something:
+ * cross-entropy of logits, or a squared distance. */
+sb_t sb_told_error(sb_method *method, int guide, sb_t x);
 
 #define SB_METHOD(name) extern const sb_method_kind sb_method_##name;
 #include "trainer/methods/methods.def"

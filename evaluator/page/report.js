@@ -62,8 +62,8 @@
   const show = (measure, v) => measure.share ? percent(v) : number(v);
   const measuresAt = (places) => data.measures.filter((m) => places.includes(m.place));
   const has = (evaluation, measure) => value(evaluation, 'trained', measure.key) !== undefined;
-  const colours = { trained: 'var(--trained)', untrained: 'var(--untrained)', given: 'var(--given)', pixels: 'var(--pixels)', colour: 'var(--colour)', chance: 'var(--chance)' };
-  const dashes = { pixels: '6 3', colour: '2 3', chance: '1 4', untrained: '', given: '', trained: '' };
+  const colours = { trained: 'var(--trained)', untrained: 'var(--untrained)', given: 'var(--given)', supervised: 'var(--supervised)', pixels: 'var(--pixels)', colour: 'var(--colour)', chance: 'var(--chance)' };
+  const dashes = { pixels: '6 3', colour: '2 3', chance: '1 4', untrained: '', given: '', supervised: '8 2', trained: '' };
   const palette = ['#4477aa', '#ee6677', '#228833', '#ccbb44', '#66ccee', '#aa3377', '#ee8866', '#99aa33', '#9988cc', '#777777'];
 
   // ---- charts ---------------------------------------------------------------------------------------------
@@ -229,7 +229,7 @@
   };
   const measuresOfMany = () => {
     const columns = measuresAt(['table']).filter((m) => runs.some((run) => has(last(run), m)));
-    const rows = runs.flatMap((run) => ['untrained', 'given', 'trained'].filter((row) => last(run) && last(run).rows && last(run).rows[row])
+    const rows = runs.flatMap((run) => ['untrained', 'given', 'supervised', 'trained'].filter((row) => last(run) && last(run).rows && last(run).rows[row])
       .map((row) => ({ mark: row === 'trained', cells: [run.name, data.rows.find((r) => r[0] === row)[1], last(run).step, last(run).tiles, ...columns.map((m) => show(m, value(last(run), row, m.key)))] })));
     return [table(['run', 'row', 'step', 'tiles', ...columns.map((m) => m.title)], rows, [0, 1]),
       el('p', 'soft', 'Runs with other held-out tiles, views or sizes are not measured alike; and the seed matters as well (./run sweep).'),

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Columns that guide (guide.COLUMN; trainer/heads/guide.h) against PyTorch in float64, over the features that `sb_trainer loss` is given: the
 loss with the method's, the gradients of the heads, and at the features lambda times theirs, of either sign. Some samples have no value; a
-batch may have none at all. Errors and their bounds are those of method.py; features near a ReLU's kink of a head are drawn again.
+batch may have none at all. And the method `supervised`, whose loss is of such columns alone. Errors and their bounds are those of method.py; features near a ReLU's kink of a head are drawn again.
 """
 import math
 import sys
@@ -17,13 +17,15 @@ from methods import dcl, inputs
 MARGIN = 1e-6  # of activations from their kink: there are 80,000, and errors are some 1e-8
 NONE = math.nan
 CASES = [
-    # step, device; of each column its weight, how many classes it has (0: numbers), and the share of samples of which it says nothing
-    (39, "cpu", {"plate": (0.5, 3, 0)}),
-    (39, "cpu", {"plate": (-0.5, 3, 0.3)}),
-    (12, "cpu", {"plate": (2.0, 5, 0.3), "year": (-3.0, 0, 0.3)}),
-    (7, "cuda", {"year": (0.5, 0, 0.2), "plate": (-4.0, 2, 0.2)}),
-    (2, "cpu", {"plate": (0.5, 3, 0.2)}),
-    (39, "cpu", {"plate": (0.5, 3, 1.0), "year": (0.5, 0, 1.0)}),
+    # method, step, device; of each column its weight, how many classes it has (0: numbers), and the share of samples of which it says nothing
+    ("dcl", 39, "cpu", {"plate": (0.5, 3, 0)}),
+    ("dcl", 39, "cpu", {"plate": (-0.5, 3, 0.3)}),
+    ("dcl", 12, "cpu", {"plate": (2.0, 5, 0.3), "year": (-3.0, 0, 0.3)}),
+    ("dcl", 7, "cuda", {"year": (0.5, 0, 0.2), "plate": (-4.0, 2, 0.2)}),
+    ("dcl", 2, "cpu", {"plate": (0.5, 3, 0.2)}),
+    ("dcl", 39, "cpu", {"plate": (0.5, 3, 1.0), "year": (0.5, 0, 1.0)}),
+    ("supervised", 0, "cpu", {"label": (1.0, 5, 0)}),
+    ("supervised", 39, "cuda", {"label": (0.5, 3, 0.3), "year": (2.0, 0, 0.3)}),
 ]
 SAMPLES, WIDTH = 33, 24
 
@@ -65,11 +67,18 @@ def head(own, name, h):
     return h, nearest
 
 
+def guided(m, number, weight, step):
+    """What the head of a column makes of the features, and how near it is to a kink."""
+    views = torch.cat(m.z)
+    if m.kind == "supervised":
+        return functional.linear(views, m.own[f"classifier.{number}.weight"], m.own[f"classifier.{number}.bias"]), math.inf
+    return head(m.own, f"guide.{number}", Backwards.apply(views, math.copysign(scale(step), weight)))
+
+
 def loss(m, columns, said, step):
-    total, nearest, views = dcl.loss(m), math.inf, torch.cat(m.z)
+    total, nearest = 0 if m.kind == "supervised" else dcl.loss(m), math.inf
     for number, (name, (weight, classes, _)) in enumerate(columns.items()):
-        h = Backwards.apply(views, math.copysign(scale(step), weight))
-        out, near = head(m.own, f"guide.{number}", h)
+        out, near = guided(m, number, weight, step)
         nearest = min(nearest, near)
         known = ~numpy.isnan(said[name])
         rows = torch.from_numpy(numpy.tile(known, 2))
@@ -91,6 +100,7 @@ def test(program, generator, step, device, columns):
 
         def evaluate(kind, wrong=lambda x: x):
             m = Method(program, {"step": step}, views, [], arrays, None, None, set(got["own"]), kind, wrong)
+            m.kind = program.name
             total, near = loss(m, columns, said, step)
             total.backward()
             results = {"loss": total.detach(), **{f"gradient {i}": x.grad for i, x in enumerate(m.z)}}
@@ -114,12 +124,12 @@ def test(program, generator, step, device, columns):
 
 
 def main():
-    program, failed = Program("dcl"), 0
+    failed = 0
     print(f"1..{len(CASES)}", flush=True)
-    for number, (step, device, columns) in enumerate(CASES, 1):
-        text = f"step {step} {device} " + ", ".join(f"{n} {w:+g} ({k or 'numbers'}, {e:.0%} empty)" for n, (w, k, e) in columns.items())
+    for number, (method, step, device, columns) in enumerate(CASES, 1):
+        text = f"{method} step {step} {device} " + ", ".join(f"{n} {w:+g} ({k or 'numbers'}, {e:.0%} empty)" for n, (w, k, e) in columns.items())
         try:
-            complaints, worst = test(program, numpy.random.default_rng(zlib.crc32(text.encode())), step, device, columns)
+            complaints, worst = test(Program(method), numpy.random.default_rng(zlib.crc32(text.encode())), step, device, columns)
         except RuntimeError as e:
             complaints, worst = str(e).splitlines(), 0
         failed += bool(complaints)

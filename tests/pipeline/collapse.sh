@@ -40,7 +40,7 @@ for i in range(12):
 
 for method in $(sed -n 's/^SB_METHOD(\(.*\))/\1/p' trainer/methods/methods.def); do
     out=32
-    case $method in mae | fcmae | cnn_jepa | distillation) continue ;; esac # of one view, and without a projector: below
+    case $method in mae | fcmae | cnn_jepa | distillation | supervised) continue ;; esac # without a projector: below
     [ "$method" != wmse ] || out=4 # it whitens half as many columns as there are samples
     ok "$method: no alarm" healthy "$method" "$method" images trainer.steps=6 trainer.checkpoint_every=6 projector.out=$out encoder.stem=imagenet
 done

@@ -3,7 +3,7 @@
 # shellcheck source=tests/pipeline/common.sh
 source "$(dirname "$0")/common.sh"
 
-steps=(trainer.steps=24 evaluate.snapshot_every=4 evaluate.max_tiles=30 evaluate.views=2)
+steps=(trainer.steps=24 evaluate.every=0 evaluate.snapshot_every=4 evaluate.max_tiles=30 evaluate.views=2)
 
 same_end() {
     cmp "$work/reference/backbone.safetensors" "$work/$1/backbone.safetensors" &&

@@ -17,6 +17,7 @@ also() {
         swav) echo method.prototypes=24 method.queue=16 method.queue_from=0.3 method.frozen=0.2 ;;
         lejepa) echo method.directions=64 ;;
         distillation) echo data.view=64 teacher.encoder=resnet18 teacher.file="$work/teacher.safetensors" method.queue=16 ;;
+        supervised) echo data.path="$work/labelled" projector.layers=0 ;;
         mae) echo method.block=1 method.decoder_width=32 method.decoder_blocks=1 ;;
         fcmae) echo data.tile=96 data.view=96 method.decoder_width=32 ;;
         cnn_jepa) echo data.tile=96 data.view=96 method.block=1 ;;
@@ -112,6 +113,13 @@ more() {
             ok "it keeps its queue" keeps distillation queue
             ok "  and exports nothing of what imitates" exported distillation
             ok "  and takes a batch of one sample" train distillation distillation.alone trainer.batch=1 ;;
+        supervised)
+            ok "it keeps its classifier" keeps supervised classifier.0.weight
+            ok "  which is not exported" exported supervised
+            ok "  and takes a batch of one sample" train supervised supervised.alone trainer.batch=1
+            ok "refused: without a column" refused supervised "learns what columns say, and none is named" guide.label=0
+            ok "refused: a column to unlearn" refused supervised "learns columns, and unlearns none" guide.label=-1
+            ok "refused: a bank" refused supervised "compares no samples with each other" method.bank=64 ;;
         mae)
             ok "its decoder is not exported" encoder_alone mae pos_embed blocks.11.mlp.fc2.bias
             ok "  and it takes a batch of one sample" train mae mae.alone trainer.batch=1 ;;
@@ -148,6 +156,8 @@ both() {
 }
 
 make_images
+# Two labels.
+mkdir -p "$work"/labelled/{a,b} && cp "$work"/images/0[0-5].jpg "$work/labelled/a" && cp "$work"/images/{0[6-9],1?}.jpg "$work/labelled/b"
 ok "what holds a trainer" make_fault
 # For methods that have a teacher: a run as any.
 ok "a network that may teach" train dcl teacher trainer.steps=4

@@ -27,7 +27,8 @@
 
 typedef enum {
     SMOOTH, /* linear convolutions; behind them a projector of one layer */
-    HEADS,  /* the same; behind them the method's own projector, and for dcl two columns that guide */
+    HEADS,  /* the same; behind them the method's own projector, and for dcl and supervised two columns that
+               guide */
     KINKS,  /* max pools between them, and ReLU in the projector */
     NORMS,  /* batch norm */
     WIDE,   /* weights of the size of many views' activations */
@@ -127,10 +128,10 @@ static sb_settings configure(const sb_method_kind *method, kind which, uint64_t 
         c.encoder = &of_this_file;
     if (which != HEADS)
         c.projector.layers = which == SMOOTH ? 1 : 2;
-    if (which == HEADS && method == &sb_method_dcl) { /* behind the warm-up of a column */
-        c.trainer.steps = 20;
+    if (which == HEADS && (method == &sb_method_dcl || method->told)) {
+        c.trainer.steps = 20; /* behind the warm-up of a column that guides */
         c.guides[c.guide_count++] = (sb_guide_how){ .classes = 3, .weight = 2 };
-        c.guides[c.guide_count++] = (sb_guide_how){ .classes = 0, .weight = -20 };
+        c.guides[c.guide_count++] = (sb_guide_how){ .classes = 0, .weight = method->told ? 2 : -20 };
     }
     c.common.seed = seed;
     c.trainer.batch = batch;

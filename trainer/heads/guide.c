@@ -33,18 +33,20 @@ static sb_t layers(sb_graph *g, sb_t x, const char *name, const int *widths, int
     return sb_leave(g, x);
 }
 
+sb_t sb_guide_error(sb_graph *g, sb_t output, sb_t said, sb_t target, const sb_guide_how *how)
+{
+    const int rows = sb_shape_of(g, output).n; /* views times samples: the same for each view */
+    target = sb_rows(g, target, .first = 0, .count = rows);
+    sb_t wrong = how->classes > 0 ? sb_cross_entropy(g, output, target, .temperature = 1)
+                                  : sb_row_distance(g, output, target);
+    return sb_mean(g, sb_times(g, wrong, sb_rows(g, said, .first = 0, .count = rows)));
+}
+
 sb_t sb_guide(sb_graph *g, sb_t h, sb_t lambda, sb_t said, sb_t target, const char *name,
               const sb_guide_how *how)
 {
-    const int rows = sb_shape_of(g, h).n; /* views times samples: the same for each view */
-    sb_t x = scale_gradient(g, h, lambda, how->weight < 0 ? -1 : 1), wrong;
-    target = sb_rows(g, target, .first = 0, .count = rows);
-    if (how->classes > 0) {
-        const int widths[] = { 512, 512, 256, how->classes };
-        wrong = sb_cross_entropy(g, layers(g, x, name, widths, 4), target, .temperature = 1);
-    } else {
-        const int widths[] = { 256, 128, 1 };
-        wrong = sb_row_distance(g, layers(g, x, name, widths, 3), target);
-    }
-    return sb_mean(g, sb_times(g, wrong, sb_rows(g, said, .first = 0, .count = rows)));
+    const int widths[] = { 512, 512, 256, how->classes }, of_number[] = { 256, 128, 1 };
+    sb_t x = scale_gradient(g, h, lambda, how->weight < 0 ? -1 : 1);
+    x = how->classes > 0 ? layers(g, x, name, widths, 4) : layers(g, x, name, of_number, 3);
+    return sb_guide_error(g, x, said, target, how);
 }

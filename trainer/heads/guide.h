@@ -27,6 +27,9 @@ typedef struct {
 sb_t sb_guide(sb_graph *graph, sb_t h, sb_t lambda, sb_t said, sb_t target, const char *name,
               const sb_guide_how *how);
 
+/* L of an output [rows, K or 1] that was to tell the column, said and target as above. */
+sb_t sb_guide_error(sb_graph *graph, sb_t output, sb_t said, sb_t target, const sb_guide_how *how);
+
 /* What L is multiplied by in the loss: the weight; a tenth of it where it is negative, as in FINO. */
 static inline double sb_guide_share(const sb_guide_how *how)
 {
