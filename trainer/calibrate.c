@@ -13,8 +13,10 @@
 #include "trainer/schedule.h"  /* sb_schedule_lr */
 #include "trainer/step/step.h" /* sb_step_* */
 
-#define BATCH_LEAST 2  /* a method's least */
-#define LOOK_S 1.0     /* steps are repeated until so much time went by */
+#define BATCH_LEAST 2 /* a method's least */
+#define LOOK_S 1.0    /* steps are repeated until so much time went by */
+#define SIDE_STEP 16
+#define SIDE_LEAST 64
 #define PATIENCE_S 2.0 /* a first step that takes longer is the only one */
 
 /* The same pixels for every view. */
@@ -124,6 +126,14 @@ int sb_calibrate(const sb_settings *config, sb_calibration *out)
     sb_device_close(&device);
     free(pixels);
     return rc;
+}
+
+int sb_calibrate_side(int side, double seconds, double most)
+{
+    const int fits = (int)(side * sqrt(most / seconds)) / SIDE_STEP * SIDE_STEP;
+    if (seconds <= most || side <= SIDE_LEAST)
+        return side;
+    return fits > SIDE_LEAST ? fits : SIDE_LEAST;
 }
 
 void sb_calibrate_duration(double seconds, char out[48])

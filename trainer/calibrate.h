@@ -21,6 +21,10 @@ typedef struct {
 /* Takes a few seconds for each size, on a slow machine at most three steps of two samples. */
 int sb_calibrate(const sb_settings *config, sb_calibration *out);
 
+/* The side of views with which a run of `seconds` would take at most `most`, where the time goes as the
+ * pixels do: a multiple of 16, 64 at least, `side` at most. */
+int sb_calibrate_side(int side, double seconds, double most);
+
 /* "26 minutes", "1.5 hours", of seconds. */
 void sb_calibrate_duration(double seconds, char out[48]);
 

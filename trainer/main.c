@@ -26,6 +26,8 @@
 typedef struct arguments arguments;
 
 #define SIZES_MAX 16
+#define FIT_S \
+    (8 * 60.0) /* of the demo's steps; loaders, augment and evaluator take their share of the same cores */
 
 typedef struct {
     const char *name;
@@ -140,6 +142,27 @@ static int say_time(const arguments *a)
     return 0;
 }
 
+/* "data.view=96" where the steps of the recipe would take longer than FIT_S here; says so. Of a recipe whose
+ * views follow data.view. */
+static int fit(const arguments *a)
+{
+    sb_settings config;
+    sb_calibration c;
+    char all[48];
+    if (read_without_data(a, true, &config) != 0 || sb_calibrate(&config, &c) != 0)
+        return -1;
+    const double seconds = c.step_s * (double)config.trainer.steps;
+    const int side = sb_calibrate_side(config.data.view, seconds, FIT_S);
+    if (side == config.data.view)
+        return 0;
+    sb_calibrate_duration(seconds, all);
+    sb_note("%" PRId64 " steps with views of %d pixels would take about %s here (%.2f s a step): views of %d "
+            "pixels are taken, and data.view=%d takes the time",
+            config.trainer.steps, config.data.view, all, c.step_s, side, config.data.view);
+    printf("data.view=%d\n", side);
+    return 0;
+}
+
 static int resume(const arguments *a)
 {
     return sb_resume(a->rest[0], a->best, a->rest + 1, a->rest_count - 1);
@@ -190,7 +213,7 @@ static const command commands[] = {
     { "cores", 0, 0, cores },           { "time", 0, INT_MAX, say_time }, { "plan", 0, INT_MAX, plan },
     { "loss", 0, INT_MAX, loss },       { "keys", 0, 1, keys },           { "methods", 0, 1, methods },
     { "resume", 1, INT_MAX, resume },   { "train", 1, 1, train },         { "export", 1, 1, export },
-    { "supervised", 1, 1, supervised },
+    { "supervised", 1, 1, supervised }, { "fit", 0, INT_MAX, fit },
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
@@ -285,7 +308,7 @@ static error_t parse(int key, char *argument, struct argp_state *state)
 int main(int argc, char **argv)
 {
     const struct argp_option options[] = {
-        { "recipe", KEY_RECIPE, "FILE", 0, "prepare, plan, needs, time: YAML recipe", 0 },
+        { "recipe", KEY_RECIPE, "FILE", 0, "prepare, plan, needs, time, fit: YAML recipe", 0 },
         { "device-memory", KEY_MEMORY, "SIZE", 0,
           "plan: of a device that is not here, 8GiB or 6000MiB; once for each", 0 },
         { "output", 'o', "PATH", 0, "export: the file of the backbone. loss: the folder of the gradients",
@@ -314,7 +337,7 @@ int main(int argc, char **argv)
         .parser = parse,
         .args_doc = "prepare [KEY=VALUE...]\nplan [KEY=VALUE...]\nkeys [CHOICE]\nmethods "
                     "[NAME]\nmemory\ncores\nneeds "
-                    "[KEY=VALUE...]\ntime "
+                    "[KEY=VALUE...]\nfit [KEY=VALUE...]\ntime "
                     "[KEY=VALUE...]\nloss "
                     "METHOD A.npy B.npy [KEY=VALUE...] -o FOLDER\nresume RUN_DIR [KEY=VALUE...]\ntrain "
                     "RUN_DIR\nexport "
