@@ -1,0 +1,36 @@
+#!/bin/bash
+# What a command says to somebody who mistypes, forgets or asks for what cannot be: one line that names it, before anything is built, fetched
+# or computed, and what to do.
+# shellcheck source=tests/pipeline/common.sh
+source "$(dirname "$0")/common.sh"
+
+# refuses PATTERN COMMAND...: status 1, and one line.
+refuses() { says 1 "$@" && [ "$(lines "$work/out")" = 1 ]; }
+# A copy in which nothing is built, and whatever would build or fetch says so.
+unbuilt() {
+    mkdir -p "$work/bare/tests" "$work/tools" && cp -r run launch "$work/bare" && cp -r tests/bench "$work/bare/tests" &&
+        for tool in make apt-get pip; do printf '#!/bin/sh\necho built\nexit 1\n' >"$work/tools/$tool" && chmod +x "$work/tools/$tool"; done
+}
+untouched() {
+    local pattern=$1
+    shift
+    (unset SB_BUILD && PATH=$work/tools:$PATH within "$work/bare/run" "$@" >"$work/out" 2>&1 </dev/null)
+    local status=$?
+    cat "$work/out"
+    [ $status -ne 0 ] && said "$pattern" && ! said built && [ ! -e "$work/bare/build" ]
+}
+
+ok "a command that is none: the nearest" refuses "^run: there is no command trian; the nearest is train" ./run trian
+ok "... and nothing where none is near" refuses "^run: there is no command photoshop \(" ./run photoshop
+ok "help for a command" says 0 "^  index RUN --recheck" ./run help index
+ok "... that is none" refuses "no command evalute; the nearest is evaluate" ./run help evalute
+ok "a copy in which nothing is built" unbuilt
+ok "bench: a peer that is none, before anything is built or fetched" untouched "peer: invalid choice: 'foo'" bench --peer=foo
+ok "... a benchmark that is none" untouched "invalid choice: 'fast'" bench fast
+ok "... a file that cannot be written" untouched "nowhere/x: it cannot be written" bench --json "$work/nowhere/x"
+ok "doctor: an option that is none" untouched "doctor: no option --foo" doctor --foo
+ok "check: an argument" untouched "check: no option unit" check unit
+ok "a key without its value, beside a recipe" refuses "trainer.steps=VALUE was expected: optimiser steps of the run \(default 1000; allowed: 1 to " ./run train demo trainer.steps
+ok "... beside a run" refuses "resume: run.loaders=VALUE was expected" ./run resume "$work/one" run.loaders
+ok "two recipes" refuses "one recipe, not demo methods/byol \(a key is given as KEY=VALUE\)" ./run train demo methods/byol
+finish
