@@ -18,7 +18,7 @@
 #include "proto/error.h"          /* sb_fail */
 #include "proto/outfile.h"        /* sb_outfile_* */
 #include "proto/program.h"        /* sb_program_* */
-#include "proto/rundir.h"         /* sb_rundir_path */
+#include "proto/rundir.h"         /* sb_rundir_* */
 
 typedef struct {
     const char *command, *path;
@@ -66,6 +66,8 @@ static void print_report(const sb_index *x, const sb_data_keys *data, int test_t
                                             : "on a grid");
     printf("  held out      %d tiles of %" PRIu32 " images (%" PRIu32 " of them whole)\n", test_tiles, held,
            whole_held);
+    if (test_tiles < SB_HELD_LEAST && sb_index_fail_held(test_tiles, x->tile) != 0)
+        printf("note: %s\n", sb_error());
     for (uint32_t i = 0; i < x->count; i++)
         print_row(x, &x->images[i]);
     for (uint32_t i = 0; i < x->remark_count; i++)
@@ -88,7 +90,7 @@ static void print_report(const sb_index *x, const sb_data_keys *data, int test_t
 
 /* Writes the index, and quarantine.jsonl with the files that are left out from the start; too many of them
  * are an error. */
-static int freeze(const sb_index *x, const sb_data_keys *data, const char *run_dir)
+static int freeze(const sb_index *x, const sb_data_keys *data, int test_tiles, const char *run_dir)
 {
     double files = x->skipped_count;
     char quarantine[PATH_MAX];
@@ -98,6 +100,8 @@ static int freeze(const sb_index *x, const sb_data_keys *data, const char *run_d
         files += x->images[i].file == i;
     sb_index_note_left_out(x);
     sb_index_note_remarks(x);
+    if (test_tiles < SB_HELD_LEAST && sb_index_fail_held(test_tiles, x->tile) != 0)
+        sb_note("nothing can be measured: %s", sb_error());
     if (x->skipped_count > data->max_bad * files)
         return sb_fail("%" PRIu32 " of %.0f images in %s cannot be used, more than data.max_bad = %g allows: "
                        "mend or remove the files, or raise "
@@ -173,11 +177,9 @@ static int index_data(const arguments *a)
     sb_loader_keys keys;
     sb_index x;
     sb_tile *tiles;
-    char path[PATH_MAX];
-    struct stat info;
-    bool run = sb_rundir_path(path, a->path, "config.yaml") == 0 && stat(path, &info) == 0;
+    const bool run = sb_rundir_check(a->path) == 0;
     if ((a->freeze || a->recheck) && !run)
-        return sb_fail("%s is no run directory", a->path);
+        return -1;
     if (a->recheck)
         return recheck(a);
     if ((run ? sb_loader_keys_of_run(a->path, &data, &keys) : read_assignments(a, &data, &keys)) != 0 ||
@@ -187,7 +189,7 @@ static int index_data(const arguments *a)
     if (test_tiles < 0)
         rc = -1;
     else if (a->freeze)
-        rc = freeze(&x, &data, a->path);
+        rc = freeze(&x, &data, test_tiles, a->path);
     else
         print_report(&x, &data, test_tiles);
     if (rc == 0 && a->picture)

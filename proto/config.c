@@ -340,7 +340,9 @@ int sb_config_read_run(sb_config *config, const char *run_dir)
 {
     char path[PATH_MAX];
     sb_config_init(config);
-    return sb_rundir_path(path, run_dir, "config.yaml") != 0 ? -1 : sb_config_read(config, path);
+    return sb_rundir_check(run_dir) != 0 || sb_rundir_path(path, run_dir, "config.yaml") != 0
+               ? -1
+               : sb_config_read(config, path);
 }
 
 /* ---- over tables --------------------------------------------------------------------------------------- */

@@ -36,6 +36,18 @@ int sb_rundir_path(char *out, const char *dir, const char *format, ...)
     return 0;
 }
 
+int sb_rundir_check(const char *dir)
+{
+    char path[PATH_MAX];
+    if (sb_rundir_path(path, dir, "config.yaml") != 0)
+        return -1;
+    if (access(path, F_OK) == 0)
+        return 0;
+    return errno == ENOENT || errno == ENOTDIR
+               ? sb_fail("%s is no run directory (it has no config.yaml)", dir)
+               : sb_fail_errno("%s", path);
+}
+
 int sb_rundir_new(const char *dir)
 {
     char path[PATH_MAX];

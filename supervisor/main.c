@@ -17,7 +17,7 @@
 #include "proto/error.h"          /* sb_fail */
 #include "proto/program.h"        /* sb_program_* */
 #include "proto/request.h"        /* sb_request_* */
-#include "proto/rundir.h"         /* sb_rundir_path */
+#include "proto/rundir.h"         /* sb_rundir_* */
 #include "supervisor/known.h"     /* sb_known_* */
 #include "supervisor/supervise.h" /* sb_supervise */
 #include "trainer/status.h"       /* sb_status_* */
@@ -253,19 +253,15 @@ static int find(const arguments *a)
 static int find_run(arguments *a)
 {
     static char latest[PATH_MAX];
-    char path[PATH_MAX];
     a->named = a->run_dir;
     if (!a->named) {
         if (sb_known_latest(RUNS, latest) != 0)
             return -1;
         a->run_dir = latest;
     }
-    if (sb_rundir_path(path, a->run_dir, "config.yaml") != 0)
-        return -1;
-    return access(path, F_OK) == 0 ? 0
-                                   : sb_fail("%s is no run directory (it has no config.yaml): name one, or "
-                                             "none for the run used last",
-                                             a->run_dir);
+    return sb_rundir_check(a->run_dir) == 0
+               ? 0
+               : sb_fail("%s: name one, or none for the run used last", sb_error());
 }
 
 /* ---- the command line ------------------------------------------------------------------------------------- */

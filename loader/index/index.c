@@ -40,6 +40,14 @@ void sb_index_note_remarks(const sb_index *x)
         sb_note("%s", x->remarks[i]);
 }
 
+int sb_index_fail_held(int tiles, int tile)
+{
+    return sb_fail("%d held-out tile%s: an evaluation needs %d and should have 24. Images of three tiles "
+                   "(data.tile = %d) or longer give a held-out strip each; of ten images or more some are "
+                   "held out whole; a manifest's column `split` says which",
+                   tiles, sb_plural((uint64_t)tiles), SB_HELD_LEAST, tile);
+}
+
 uint32_t sb_index_changed(const sb_index *x)
 {
     uint32_t changed = 0, touched = 0;
