@@ -20,6 +20,7 @@
 #include "trainer/loss.h"          /* sb_loss */
 #include "trainer/planner.h"       /* sb_planner_* */
 #include "trainer/prepare.h"       /* sb_prepare* */
+#include "trainer/remarks.h"       /* sb_remarks_recipe */
 #include "trainer/resume.h"        /* sb_resume */
 #include "trainer/train.h"         /* sb_train */
 
@@ -56,6 +57,7 @@ static int read_recipe(const arguments *a, const char *data, sb_settings *settin
     for (int i = 0; i < a->rest_count; i++)
         if (sb_config_set(config, a->rest[i]) != 0)
             return -1;
+    sb_remarks_recipe(config);
     if (data && sb_config_suggest(config, "default", data) != 0)
         return -1;
     return sb_settings_read(settings, config);

@@ -20,6 +20,13 @@ untouched() {
     [ $status -ne 0 ] && said "$pattern" && ! said built && [ ! -e "$work/bare/build" ]
 }
 
+last_says() { tail -n 1 "$work/out" | grep -qE -- "$1"; }
+# Said of a data set, and at the start of a run.
+held_out() {
+    make_images && mkdir "$work/few" && cp "$work"/images/0[0-2].jpg "$work/few" && says 0 "note: 0 held-out tiles: an evaluation needs 2 .*data.tile = 256.*split" ./run index "$work/few" data.tile=256 &&
+        says 0 "nothing can be measured: 0 held-out tiles" ./run train recipes/demo.yaml data.path="$work/few" run.dir="$work/short" "${small[@]}" data.tile=256 data.tiles_per_image=4 trainer.steps=2
+}
+
 ok "a command that is none: the nearest" refuses "^run: there is no command trian; the nearest is train" ./run trian
 ok "... and nothing where none is near" refuses "^run: there is no command photoshop \(" ./run photoshop
 ok "help for a command" says 0 "^  index RUN --recheck" ./run help index
@@ -32,5 +39,8 @@ ok "doctor: an option that is none" untouched "doctor: no option --foo" doctor -
 ok "check: an argument" untouched "check: no option unit" check unit
 ok "a key without its value, beside a recipe" refuses "trainer.steps=VALUE was expected: optimiser steps of the run \(default 1000; allowed: 1 to " ./run train demo trainer.steps
 ok "... beside a run" refuses "resume: run.loaders=VALUE was expected" ./run resume "$work/one" run.loaders
+ok "another method over a recipe: the recipe that is for it" says 1 "the recipe for simsiam is methods/simsiam" ./run plan demo method.name=simsiam
+ok "... the reason comes last" last_says "there is no key method.temperature with method simsiam"
+ok "images of which nothing is held out" held_out
 ok "two recipes" refuses "one recipe, not demo methods/byol \(a key is given as KEY=VALUE\)" ./run train demo methods/byol
 finish
