@@ -3,6 +3,7 @@
  *
  *     name, path        the run directory's own name, and its whole path: commands with it work anywhere
  *     live              a supervisor answers
+ *     saved             the step of the newest checkpoint, from which it can go on
  *     verdict           { word, sentence } (verdict.h)
  *     status            of status.json
  *     settings[]        [key, value] of config.yaml

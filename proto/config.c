@@ -454,11 +454,11 @@ static int not_chosen(const sb_config *c, const sb_key_table *const *tables, con
 static int check_value(const sb_key *key, const sb_setting *s)
 {
     any_value value;
-    char range[1024];
+    char wrong[1024];
     if (sb_key_parse(key, s->value, &value) == 0)
         return 0;
-    sb_key_say_range(key, range, sizeof range);
-    return sb_fail("%s: %s = %s: %s", s->place, s->name, s->value, range);
+    sb_key_say_wrong(key, s->value, wrong, sizeof wrong);
+    return sb_fail("%s: %s = %s: %s", s->place, s->name, s->value, wrong);
 }
 
 /* chosen: only keys that a choice brings; else only others. */
@@ -551,9 +551,9 @@ int sb_config_fill_view(const sb_config *config, const sb_key_table *table, int 
         if (sb_key_parse(key, value, (char *)out + key->offset) == 0)
             continue;
         name_of(table, key, view, name);
-        char range[1024];
-        sb_key_say_range(key, range, sizeof range);
-        return sb_fail("%s: %s = %s: %s", sb_config_place(config, name), name, value, range);
+        char wrong[1024];
+        sb_key_say_wrong(key, value, wrong, sizeof wrong);
+        return sb_fail("%s: %s = %s: %s", sb_config_place(config, name), name, value, wrong);
     }
     return 0;
 }

@@ -185,12 +185,13 @@ static void write_time(time_t when, char *out, size_t bytes)
 /* Of a run that has no supervisor. */
 static int print_past(const char *run_dir, sb_status *status, bool known)
 {
-    char path[PATH_MAX], when[48] = "";
+    char path[PATH_MAX], when[48] = "", way[PATH_MAX + 64];
     struct stat info;
     if (sb_rundir_path(path, run_dir, "status.json") != 0)
         return -1;
     if (known && stat(path, &info) == 0)
         write_time(info.st_mtime, when, sizeof when);
+    sb_status_way_on(run_dir, way, sizeof way);
     if (!known)
         printf("%s: not running; it has not trained yet: ./run resume %s\n", run_dir, run_dir);
     else if (strcmp(status->phase, "finished") == 0)
@@ -198,14 +199,11 @@ static int print_past(const char *run_dir, sb_status *status, bool known)
     else if (strcmp(status->phase, "failed") == 0)
         printf("%s: failed, %s: %s\n", run_dir, when, status->reason);
     else if (strcmp(status->phase, "stopped") == 0 && status->reason[0])
-        printf("%s: stopped, %s, by an alarm: %s (docs/alarms.md); go on with: ./run resume %s\n", run_dir,
-               when, status->reason, run_dir);
+        printf("%s: stopped, %s, by an alarm: %s (docs/alarms.md); %s\n", run_dir, when, status->reason, way);
     else if (strcmp(status->phase, "stopped") == 0)
-        printf("%s: stopped, %s; go on with: ./run resume %s\n", run_dir, when, run_dir);
+        printf("%s: stopped, %s; %s\n", run_dir, when, way);
     else {
-        printf(
-            "%s: ended without a word, %s: killed, or the machine went down; go on with: ./run resume %s\n",
-            run_dir, when, run_dir);
+        printf("%s: ended without a word, %s: killed, or the machine went down; %s\n", run_dir, when, way);
         snprintf(status->phase, sizeof status->phase, "ended");
     }
     return 0;

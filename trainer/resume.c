@@ -367,6 +367,10 @@ static int go_back(const resume *r)
     const int left = sb_checkpoint_go_back(r->run_dir, r->step);
     if (left < 0)
         return -1;
+    if (r->step == r->settings.trainer.steps) { /* the best is the last: nothing is left */
+        printf("the best checkpoint is the last\n");
+        return 0;
+    }
     printf("it goes on from the best checkpoint, step %" PRId64, r->step);
     if (left > 0)
         printf("; %d later one%s in %s/checkpoints/left", left, left == 1 ? " is" : "s are", r->run_dir);

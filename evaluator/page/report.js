@@ -165,9 +165,9 @@
     const s = run.status;
     if (!s) return 'it has not trained yet';
     const where = `step ${s.step} of ${s.steps}`;
-    if (s.phase === 'failed') return `failed at ${where}`;
     if (s.phase === 'training' && run.live) return `training, ${where}, ${duration(s.eta_s)} to go`;
-    return (s.phase === 'training' ? 'ended without a word' : s.phase) + `, ${where}`;
+    const back = run.saved === undefined ? '; no step is saved' : run.saved < s.step ? `; it can go on from step ${run.saved}` : '';
+    return (s.phase === 'training' ? 'ended without a word' : s.phase) + `, ${where}${back}`;
   };
   const failure = (run) => {
     const { phase, reason } = run.status || {};

@@ -42,5 +42,13 @@ ok "... beside a run" refuses "resume: run.loaders=VALUE was expected" ./run res
 ok "another method over a recipe: the recipe that is for it" says 1 "the recipe for simsiam is methods/simsiam" ./run plan demo method.name=simsiam
 ok "... the reason comes last" last_says "there is no key method.temperature with method simsiam"
 ok "images of which nothing is held out" held_out
+# The best step is the last: it does not say that it goes on.
+best_is_last() {
+    run_small best && ./run evaluate --no-pictures "$work/best" && says 0 "^the best checkpoint is the last" ./run resume "$work/best" --best && ! said "it goes on" && said "best is finished: step 12 of 12"
+}
+ok "a finished run, from its best step" best_is_last
+# What it computes on, and why not on a GPU, is said once.
+said_once() { says 0 "trainer: device: CPU, " ./run resume "$work/best" trainer.steps=13 && [ "$(grep -c "no GPU" "$work/out")" = 1 ] && said "augment: device: CPU"; }
+if [ -e "$SB_BUILD/sb_cuda.so" ]; then skip "no GPU: said once" "there is a plug-in"; else ok "no GPU: said once" said_once; fi
 ok "two recipes" refuses "one recipe, not demo methods/byol \(a key is given as KEY=VALUE\)" ./run train demo methods/byol
 finish

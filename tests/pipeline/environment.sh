@@ -71,9 +71,9 @@ second_supervisor() {
         says 1 "$work/busy is a run already: resume it" ./run train demo data.path="$work/images" run.dir="$work/busy" "${small[@]}"
     status=$?
     # At once, even where the trainer does not answer; and nothing is left that answers.
-    wait_step "$work/busy" 1 && pause trainer busy && says 0 "stopped at once; go on from the newest checkpoint" ./run stop "$work/busy" --now &&
+    wait_step "$work/busy" 1 && pause trainer busy && says 0 "stopped at once, after step [0-9]+; (go on from step [0-9]+|no step is saved: begin again) with" ./run stop "$work/busy" --now &&
         nothing_left && says 1 "$work/busy is not running" ./run stop "$work/busy" && says 1 "$work/busy is not running" ./run scale "$work/busy" loaders=3 &&
-        says 0 "$work/busy: stopped, .*; go on with" ./run status && return $status
+        says 0 "$work/busy: stopped, .*; (go on from|no step is saved)" ./run status && return $status
 }
 
 # A lock that names a process of somebody else: it is not signalled, and the run goes on.

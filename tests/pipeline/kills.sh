@@ -42,7 +42,7 @@ told_to_go_on() {
     wait $run
     local status=$?
     cat "$work/out"
-    [ $status -eq 130 ] && grep -q "$2.* ./run resume $work/$1" "$work/out" && resume "$1"
+    [ $status -eq 130 ] && says 0 "; go on from step 4 with: ./run resume" ./run status "$work/$1" && grep -qE "$2.* ./run resume $work/$1" "$work/out" && resume "$1"
 }
 # train NAME [interruptible]: Ctrl-C is ignored by a shell's background jobs, unless they are told otherwise.
 train() { exec ${2:+env --default-signal=INT} ./run train recipes/demo.yaml data.path="$work/images" run.dir="$work/$1" "${small[@]}" trainer.steps=12 >"$work/out" 2>&1; }
@@ -59,7 +59,7 @@ interrupted_twice() {
     local run
     held 7 twice train twice interruptible || return 1
     kill -INT "$run" && until_true "the trainer's being told" is_told "sb_trainer train $work/twice" && kill -0 "$run" && kill -INT "$run"
-    told_to_go_on twice "stopped at once; .*"
+    told_to_go_on twice "stopped at once, after step [67]; go on from step 4 with:"
 }
 
 # One run is killed again and again, each time another part of it at a random moment after a random step, and resumed.

@@ -65,6 +65,7 @@ if "namesakes" in what:
     assert re.search(r"/full\b[^$]*/again/full\b", inside("verdict")), inside("verdict")
 if "failed" in what:
     assert "It failed: the <b>disk</b> is full" in inside("verdict")
+    assert "failed, step 12 of 12; it can go on from step 8;" in drawn
 if "alarmed" in what:
     assert "An alarm stopped it: spike at step 3: it jumped" in inside("verdict") and count("#verdict b, #verdict i") == 0, inside("verdict")
     assert "Alarm at step 3, spike: the loss <b>jumped</b>. Lower <i>it</i>" in inside("verdict") and "step x" not in inside("verdict")

@@ -51,7 +51,7 @@ ok_drawn() {
 begun() { mkdir "$work/begun" && cp "$work/bare/config.yaml" "$work/begun" && says 0 "Too early to say: no step is done yet" ./run report "$work/begun"; }
 failed() {
     cp -r "$work/bare" "$work/failed" && sed -i 's/"phase": "finished"/"phase": "failed"/; s/"reason": ""/"reason": "the <b>disk<\/b> is full"/' "$work/failed/status.json" &&
-        says 0 "^Too early to say" ./run report "$work/failed"
+        rm "$work/failed/checkpoints/step-000000012.safetensors" && says 0 "^Too early to say" ./run report "$work/failed"
 }
 alarmed() {
     cp -r "$work/bare" "$work/alarmed" && sed -i 's/"phase": "finished"/"phase": "stopped"/; s/"reason": ""/"reason": "spike at step 3: it jumped"/' "$work/alarmed/status.json" &&
