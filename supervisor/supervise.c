@@ -715,6 +715,14 @@ static void say_finished(supervisor *s)
                       s->run_dir);
 }
 
+/* The trainer, which was not asked, writes its status once a second, and its metrics after each step. */
+static void catch_up(const supervisor *s, sb_status *status)
+{
+    const int64_t steps = count_lines(s, "metrics.jsonl");
+    if (steps > status->step && steps <= status->steps)
+        status->step = steps;
+}
+
 /* status.json, where the trainer could not write it, or knows less. */
 static void correct_status(supervisor *s, sb_status *status)
 {
@@ -782,6 +790,8 @@ static int conclude(supervisor *s)
                           sb_child_name(&s->children[i], name), (int)s->children[i].pid);
     if (sb_status_read(s->run_dir, &status) != 0)
         status = (sb_status){ 0 };
+    if (s->outcome == STOPPED_AT_ONCE)
+        catch_up(s, &status);
     describe_end(s, &status, answer);
     correct_status(s, &status);
     const bool reported = s->outcome != STOPPED_AT_ONCE && write_report(s);
