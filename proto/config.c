@@ -106,17 +106,25 @@ void sb_config_forget(sb_config *config, const char *section)
     config->count = kept;
 }
 
+int sb_config_replace(sb_config *config, int setting, const char *name, const char *value)
+{
+    sb_setting *s = &config->settings[setting], now = { copy_of(name), copy_of(value), s->place };
+    if (!now.name || !now.value) {
+        free(now.name);
+        free(now.value);
+        return -1;
+    }
+    free(s->name);
+    free(s->value);
+    *s = now;
+    return 0;
+}
+
 int sb_config_settle(sb_config *config, const char *name, const char *value)
 {
     sb_setting *s = find(config, name);
-    if (!s)
-        return put(config, 0, "default", name, value);
-    char *copy = copy_of(value);
-    if (!copy)
-        return -1;
-    free(s->value);
-    s->value = copy;
-    return 0;
+    return s ? sb_config_replace(config, (int)(s - config->settings), name, value)
+             : put(config, 0, "default", name, value);
 }
 
 static bool is_of_view(const char *name) { return strncmp(name, VIEW_PREFIX, sizeof VIEW_PREFIX - 1) == 0; }

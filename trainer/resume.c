@@ -204,6 +204,8 @@ static int open_run(resume *r, const char *run_dir, bool best, char *const *assi
     if (rc == 0)
         rc = sb_config_read_run(&r->old, run_dir);
     if (rc == 0)
+        sb_settings_say_renamed(&r->old);
+    if (rc == 0)
         rc = sb_settings_read(&r->settings, &r->old);
     if (rc == 0)
         rc = read_keys(r, assignments, count);
