@@ -12,7 +12,7 @@
 
 #include "loader/index/index.h"   /* sb_index_* */
 #include "loader/index/picture.h" /* sb_index_picture */
-#include "loader/quarantine.h"    /* sb_quarantine_append */
+#include "loader/quarantine.h"    /* sb_quarantine_* */
 #include "loader/recheck.h"       /* sb_recheck */
 #include "loader/serve.h"         /* sb_serve */
 #include "proto/error.h"          /* sb_fail */
@@ -33,7 +33,8 @@ typedef struct {
 static void print_row(const sb_index *x, const sb_image *m)
 {
     char path[PATH_MAX];
-    printf("  %6d x %-6d  %4" PRIu32 " tiles%s  %s", m->width, m->height, m->tiles,
+    printf("  %6d x %-6d  %4" PRIu32 " tile%s%s  %s", m->width, m->height, m->tiles,
+           m->tiles == 1 ? " " : "s", /* in a column */
            m->train.width == 0 ? ", held out"
            : m->test.width > 0 ? ", a strip held out"
                                : "",
@@ -59,13 +60,14 @@ static void print_report(const sb_index *x, const sb_data_keys *data, int test_t
     printf("  images        %" PRIu32 " (%" PRIu32 " decode tile by tile, the others whole)\n", x->count,
            random_access);
     printf("  labels        %" PRIu32 "\n", x->label_count);
-    printf("  trained on    %" PRIu32 " images, %" PRIu64 " tiles of %d x %d an epoch, placed %s\n", trained,
-           x->samples * (uint64_t)data->tiles_per_image, x->tile, x->tile,
+    const uint64_t samples = x->samples * (uint64_t)data->tiles_per_image;
+    printf("  trained on    %" PRIu32 " image%s, %" PRIu64 " tile%s of %d x %d an epoch, placed %s\n",
+           trained, sb_plural(trained), samples, sb_plural(samples), x->tile, x->tile,
            placed > 0                       ? "by the manifest"
            : data->place == SB_PLACE_RANDOM ? "at random"
                                             : "on a grid");
-    printf("  held out      %d tiles of %" PRIu32 " images (%" PRIu32 " of them whole)\n", test_tiles, held,
-           whole_held);
+    printf("  held out      %d tile%s of %" PRIu32 " image%s (%" PRIu32 " of them whole)\n", test_tiles,
+           sb_plural((uint64_t)test_tiles), held, sb_plural(held), whole_held);
     if (test_tiles < SB_HELD_LEAST && sb_index_fail_held(test_tiles, x->tile) != 0)
         printf("note: %s\n", sb_error());
     for (uint32_t i = 0; i < x->count; i++)
@@ -73,7 +75,7 @@ static void print_report(const sb_index *x, const sb_data_keys *data, int test_t
     for (uint32_t i = 0; i < x->remark_count; i++)
         printf("note: %s\n", x->remarks[i]);
     if (x->skipped_count > 0)
-        printf("not used: %" PRIu32 " files\n", x->skipped_count);
+        printf("not used: %" PRIu32 " file%s\n", x->skipped_count, sb_plural(x->skipped_count));
     for (uint32_t i = 0; i < x->skipped_count; i++)
         printf("  %s\n", x->skipped[i].reason);
     if (x->passed_count > 0)
@@ -141,7 +143,7 @@ static void print_rechecked(void *context, const sb_rechecked *image)
     printf("%s%s", image->back ? "back: " : "stays out: ", image->name);
     if (image->page > 0)
         printf(", page %d", image->page);
-    printf("%s%s\n", image->back ? "" : ": ", image->reason);
+    printf("%s%s\n", image->back ? "" : ": ", sb_quarantine_reason(image->name, image->reason));
 }
 
 /* The quarantine of a run directory. */

@@ -257,7 +257,7 @@
     const busy = [['trainer, works', 1 - s.waited], ['trainer, waits', s.waited]];
     if (s.read + s.decode + s.augment > 0) busy.push(['augment', s.augment], ['decode', s.decode], ['read', s.read]);
     out.push(el('div', 'bars', ...busy.map(([stage, share]) => bar(stage, share, Math.max(1, s.read, s.decode, s.augment)))));
-    out.push(el('p', 'soft', `Shares of the time since augment last began to feed the trainer; reading and decoding are the sum over ${s.loaders || 'all'} loaders, and may be more than 100 %.`));
+    out.push(el('p', 'soft', `Shares of the time since augment last began to feed the trainer; reading and decoding are the sum over ${s.loaders === 1 ? 'one loader' : `${s.loaders || 'all'} loaders, and may be more than 100 %`}.`));
     return out;
   });
 
@@ -328,7 +328,7 @@
   const twins = () => whenFound(() => {
     const pairs = entries('across', 'tile', 'other'), alike = pairs.filter((p) => p.cosine >= SAME).length;
     return [
-      el('p', '', !pairs.length ? 'There is no pair of a held-out tile and one of another image that is trained on.' : alike ? `${alike === pairs.length ? 'At least ' + alike : alike} held-out tiles are as near as ${SAME} (cosine) to a tile of another image that is trained on: if they show the same, measures are better than they should be.`
+      el('p', '', !pairs.length ? 'There is no pair of a held-out tile and one of another image that is trained on.' : alike ? `${alike === pairs.length ? 'At least ' + alike : alike} held-out ${alike === 1 ? 'tile is' : 'tiles are'} as near as ${SAME} (cosine) to a tile of another image that is trained on: if they show the same, measures are better than they should be.`
         : `No held-out tile is as near as ${SAME} (cosine) to a tile of another image that is trained on.`),
       el('div', 'cards', ...pairs.map((p) => el('div', 'card', el('div', 'pair', thumb(p.tile, 64, p.cosine >= SAME ? 'wrong' : ''), thumb(p.other, 64, p.cosine >= SAME ? 'wrong' : '')), el('b', '', number(p.cosine)), about(p.tile), about(p.other)))),
       el('p', 'soft', `${seen()} ./run duplicates ${quoted(runs[0].path)} compares every pair. A network that has hardly trained finds much alike.`),

@@ -21,7 +21,7 @@ void sb_index_note_left_out(const sb_index *x)
     for (uint32_t i = 0; i < x->skipped_count && i < NOTED_MAX; i++)
         sb_note("not used: %s", x->skipped[i].reason);
     if (x->skipped_count > NOTED_MAX)
-        sb_note("not used: %" PRIu32 " files more", x->skipped_count - NOTED_MAX);
+        sb_note("not used: %" PRIu32 " more", x->skipped_count - NOTED_MAX);
     for (uint32_t i = 0; i < x->passed_count; i++) {
         const sb_passed *p = &x->passed[i];
         sb_note("passed over: %" PRIu32 " %s: %s (%s)", p->count,
@@ -66,7 +66,7 @@ uint32_t sb_index_changed(const sb_index *x)
             sb_note("%s %s since the run began", path, there ? "was changed" : "has vanished");
     }
     if (changed > NOTED_MAX)
-        sb_note("%" PRIu32 " files more were changed or have vanished", changed - NOTED_MAX);
+        sb_note("more that were changed or have vanished: %" PRIu32, changed - NOTED_MAX);
     if (touched > 0) /* data that were moved may be copies */
         sb_note("%" PRIu32 " of the files have another time than when the run began, and the same size",
                 touched);

@@ -109,13 +109,13 @@ static void test_result_text(void **state)
     char *text = sb_config_text(&config, sb_tables, true);
     sb_config_free(&config);
     assert_non_null(text);
-    const char *const without[] = { "run:",  "dir:",  "loaders:", "loader:", "evaluate:",
-                                    "init:", "cuda:", "path:",    "keep:",   "checkpoint_every:" },
+    const char *const without[] = { "run:",  "dir:",  "loaders:", "loader:",           "evaluate:", "init:",
+                                    "cuda:", "path:", "keep:",    "checkpoint_every:", "max_bad:" },
                       *const with[] = {
                           "seed: 3\n",        "device: auto\n", "data:\n  exclude: ''\n  tile: 1024\n",
                           "temperature: 0.1", "momentum: 0.9",  "stem: imagenet\n",
                           "last: norm",       "threads:",       "views:\n  - size: 128\n",
-                          "\nmethod:\n",      "\ntrainer:\n",   "max_bad:"
+                          "\nmethod:\n",      "\ntrainer:\n",   "warnings:"
                       };
     for (size_t i = 0; i < sizeof without / sizeof *without; i++)
         if (strstr(text, without[i]))
