@@ -179,11 +179,14 @@ static int index_data(const arguments *a)
     sb_loader_keys keys;
     sb_index x;
     sb_tile *tiles;
+    char path[PATH_MAX];
     const bool run = sb_rundir_check(a->path) == 0;
     if ((a->freeze || a->recheck) && !run)
         return -1;
     if (a->recheck)
         return recheck(a);
+    if (a->freeze && (sb_rundir_path(path, a->path, "index.bin") != 0 || access(path, F_OK) == 0))
+        return sb_fail("%s has its index, which does not change", a->path);
     if ((run ? sb_loader_keys_of_run(a->path, &data, &keys) : read_assignments(a, &data, &keys)) != 0 ||
         check_picture(a, &data, NULL) != 0 || sb_index_scan(&x, &data, &keys, a->decode) != 0)
         return -1;
@@ -226,9 +229,9 @@ static error_t parse(int key, char *argument, struct argp_state *state)
         break;
     case ARGP_KEY_END:
         if (!a->path)
-            return sb_program_wrong(
-                "a command and a folder, a manifest or a run directory were expected (--help)");
-        break;
+            return sb_program_wrong("%s: a folder, a manifest or a run directory was expected (--help)",
+                                    a->command ? a->command : "serve or index");
+        return sb_program_check_options(state, a->command);
     default: return ARGP_ERR_UNKNOWN;
     }
     return 0;

@@ -296,7 +296,7 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     case ARGP_KEY_END:
         if (!a->command)
             return sb_program_wrong("a command was expected (--help)");
-        break;
+        return sb_program_check_options(state, a->command->name);
     default: return ARGP_ERR_UNKNOWN;
     }
     return 0;

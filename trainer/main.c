@@ -298,10 +298,12 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     case ARGP_KEY_END:
         if (!a->command)
             return sb_program_wrong("a command was expected (--help)");
-        if (a->rest_count < a->command->least || a->rest_count > a->command->most)
-            return sb_program_wrong("%s: %d argument%s (--help)", a->command->name, a->rest_count,
-                                    sb_plural((uint64_t)a->rest_count));
-        break;
+        if (a->rest_count > a->command->most)
+            return sb_program_wrong("%s: one argument too many: %s (./run help %s)", a->command->name,
+                                    a->rest[a->command->most], a->command->name);
+        if (a->rest_count < a->command->least)
+            return sb_program_wrong("%s: an argument is missing (--help)", a->command->name);
+        return sb_program_check_options(state, a->command->name);
     default: return ARGP_ERR_UNKNOWN;
     }
     return 0;

@@ -51,5 +51,14 @@ ok "a finished run, from its best step" best_is_last
 # What it computes on, and why not on a GPU, is said once.
 said_once() { says 0 "trainer: device: CPU, " ./run resume "$work/best" trainer.steps=13 && [ "$(grep -c "no GPU" "$work/out")" = 1 ] && said "augment: device: CPU"; }
 if [ -e "$SB_BUILD/sb_cuda.so" ]; then skip "no GPU: said once" "there is a plug-in"; else ok "no GPU: said once" said_once; fi
+ok "a folder in a recipe's place" refuses "train: $work/images is a folder, and no recipe: ./run train demo data.path=$work/images" ./run train "$work/images"
+ok "similar without its image" refuses "similar: IMAGE was expected behind the run $work/best" ./run similar "$work/best"
+ok "embed without its data" refuses "embed: DATA was expected behind the run $work/best" ./run embed "$work/best" -o "$work/x.npy"
+ok "an option of another command: status" refuses "status: no option --now" ./run status "$work/best" --now
+ok "... evaluate" refuses "evaluate: no option -n3" ./run evaluate "$work/best" -n3
+ok "... plan" refuses "plan: no option --best" ./run plan demo --best
+ok "... behind one that it has" refuses "report: no option --best" ./run report "$work/best" -o "$work/x.html" --best
+ok "one argument too many" refuses "export: one argument too many: seed=4" ./run export "$work/best" -o "$work/x" seed=4
+ok "an index that is there stays" refuses "best has its index" ./run index "$work/best" --freeze
 ok "two recipes" refuses "one recipe, not demo methods/byol \(a key is given as KEY=VALUE\)" ./run train demo methods/byol
 finish

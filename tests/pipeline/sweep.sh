@@ -130,6 +130,7 @@ ok "  it goes on by its folder alone" sweep broken
 ok "  the cell that was done stays as it was" first_cell_untouched
 ok "  the same table" same_table
 ok "  the same weights" same_weights_of_all
+ok "a run is no folder for a sweep" refused "is a run, not a sweep's folder" "$recipe" "${grid[@]}" -o "$work/reference/1-dcl-8-1"
 ok "another grid in the same folder is refused" refused "holds a sweep of another grid" "$recipe" "${grid[@]}" trainer.steps=7 -o "$work/broken"
 echo "# changed" >>"$recipe"
 ok "  and another recipe" refused "holds a sweep of another recipe" "$recipe" "${grid[@]}" -o "$work/broken"
