@@ -132,7 +132,7 @@ int64_t sb_view_sides_at(sb_view_keys *views, int count, int64_t step, int64_t s
             const int64_t begin = llround(s->from[k] * (double)steps);
             if (begin <= step)
                 views[v].side = s->sides[k];
-            else if (begin < until)
+            else if (begin < until && s->sides[k] != s->sides[k - 1]) /* k > 0: the first begins at 0 */
                 until = begin;
         }
     }

@@ -282,7 +282,7 @@ static int open_device(augment *a)
         sb_context("no room for augment beside the trainer; lower trainer.chunk");
     if (rc != 0)
         return rc;
-    sb_device_introduce(a->device);
+    sb_note("device: %s", a->device->description); /* the trainer says why */
     for (int c = 0; c < a->layout.class_count; c++)
         sb_device_pin(a->device, a->rings[c].segment.mapping, a->rings[c].segment.ticket.bytes);
     return sb_viewer_create(&a->viewer, a->device, &a->keys);

@@ -5,6 +5,7 @@
 #include <glib.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,11 +97,14 @@ static int check(const sb_unusable *u)
     const double share = (double)u->quarantined / u->files, most = u->keys->data.max_bad;
     if (share <= most && u->quarantined < u->files)
         return 0;
-    return sb_fail(
-        "%" PRIu32 " of %" PRIu32
-        " image%s cannot be used, more than data.max_bad = %g allows; see %s/quarantine.jsonl, mend "
-        "or remove the files (./run index %s --recheck then tries them again), or raise data.max_bad",
-        u->quarantined, u->files, sb_plural(u->files), most, u->run_dir, u->run_dir);
+    char way[PATH_MAX + 64] = "";
+    if (u->quarantined < u->files) /* twice as many: what is bad is found one by one */
+        snprintf(way, sizeof way, "; to go on without them: ./run resume %s data.max_bad=%g", u->run_dir,
+                 fmin(ceil(200 * share) / 100, 1));
+    return sb_fail("%" PRIu32 " of %" PRIu32 " image%s cannot be used, more than data.max_bad = %g allows; "
+                   "%s/quarantine.jsonl says which and why. Once files are mended: ./run index %s --recheck, "
+                   "and resume%s",
+                   u->quarantined, u->files, sb_plural(u->files), most, u->run_dir, u->run_dir, way);
 }
 
 static void keep_out(void *context, const char *name, int page, const sb_tile *tile)
@@ -195,6 +199,7 @@ static int write_down(const sb_unusable *u, const sb_tile *tile, bool only_tile,
     const sb_image *row = &u->index->images[tile->image];
     char path[PATH_MAX];
     sb_index_path_of(u->index, row, path);
+    reason = sb_quarantine_reason(sb_index_name(u->index, row), reason);
     if (only_tile)
         sb_note("the tile at (%d, %d) of %s cannot be used: %s", tile->left, tile->top, path, reason);
     else

@@ -7,6 +7,7 @@
 
 #include "proto/error.h"
 #include "proto/memory.h"
+#include "proto/progress.h"
 #include "trainer/checkpoint.h"
 #include "trainer/encoder.h"
 #include "trainer/graph/build.h"
@@ -181,7 +182,9 @@ int sb_encoder_calibrate(sb_encoder *e, const uint8_t *views, int count)
     int rc = e->device->copy(e->device, SB_STREAM_COMPUTE, e->statistics, e->section.statistic,
                              floats * sizeof(float), SB_ON_DEVICE), /* those that nobody gathers stay */
         chunks = 0;
+    sb_progress progress = sb_progress_begin("statistics of views", false);
     for (int start = 0; rc == 0 && start < count; start += e->chunk, chunks++) {
+        sb_progress_show(&progress, (uint64_t)start, (uint64_t)count);
         if (upload(e, views, count, start) != 0 || sb_plan_forward(e->plan, &feed) != 0 ||
             sb_plan_statistics(e->plan, e->statistics) != 0 ||
             e->device->copy(e->device, SB_STREAM_COMPUTE, now, e->statistics, floats * sizeof(float),
@@ -193,6 +196,7 @@ int sb_encoder_calibrate(sb_encoder *e, const uint8_t *views, int count)
             square[i] += (double)now[i] * now[i];
         }
     }
+    sb_progress_end(&progress);
     /* Total variance = mean of the variances within chunks + variance of the means between them. */
     for (int i = 0; rc == 0 && i < e->store.count; i++) {
         const sb_entry *t = &e->store.entries[i];
@@ -216,15 +220,19 @@ int sb_encoder_calibrate(sb_encoder *e, const uint8_t *views, int count)
 static int infer(sb_encoder *e, const uint8_t *views, int count, int output, size_t floats, float *out)
 {
     const sb_feed feed = { .section = &e->section, .leaf = { e->pixels } };
-    for (int start = 0; start < count; start += e->chunk) {
+    sb_progress progress = sb_progress_begin("encoding views", false);
+    int rc = 0;
+    for (int start = 0; rc == 0 && start < count; start += e->chunk) {
+        sb_progress_show(&progress, (uint64_t)start, (uint64_t)count);
         size_t n = (size_t)(count - start < e->chunk ? count - start : e->chunk);
         if (upload(e, views, count, start) != 0 || sb_plan_infer(e->plan, &feed) != 0 ||
             e->device->copy(e->device, SB_STREAM_COMPUTE, out + (size_t)start * floats,
                             sb_plan_output(e->plan, output), n * floats * sizeof(float), SB_TO_HOST) != 0 ||
             e->device->wait(e->device, SB_STREAM_COMPUTE) != 0)
-            return -1;
+            rc = -1;
     }
-    return 0;
+    sb_progress_end(&progress);
+    return rc;
 }
 
 int sb_encoder_features(sb_encoder *e, const uint8_t *views, int count, float *features)

@@ -141,12 +141,8 @@ static int take_held(sb_gallery *g, camera *c, const sb_gallery *of, int most)
     }
     if (rc < 0)
         return -1;
-    if (g->tiles < 2)
-        return sb_fail(
-            "%d held-out tiles, an evaluation needs 2 and should have 24: images must be three "
-            "tiles (data.tile = %d) long to give a held-out strip, or there must be at least 10 of "
-            "them",
-            g->tiles, c->tile);
+    if (g->tiles < SB_HELD_LEAST)
+        return sb_index_fail_held(g->tiles, c->tile);
     if (g->tiles < wanted) /* close the gap between the clean views and the others */
         memmove(g->clean + (size_t)g->tiles * bytes, g->view,
                 (size_t)g->tiles * (size_t)g->distorted * bytes);

@@ -233,15 +233,17 @@ typedef struct {
     ino_t inode;
 } query;
 
-static int look_at(query *q, const list *l, const char *path, int threads)
+/* Whether it is there, and an image: before the data set's tiles are encoded. */
+static int open_query(query *q, const char *run_dir, const char *path)
 {
     struct stat info;
+    sb_settings config;
     sb_decode_header header;
     sb_decoder *decoder;
     if (!realpath(path, q->path) || stat(q->path, &info) != 0)
         return sb_fail_errno("%s", path);
-    if (sb_decoder_create(&decoder, &l->collection.config.data.samples, sb_decoder_most(),
-                          l->collection.config.data.untrusted) != 0)
+    if (sb_settings_of_run(&config, run_dir, NULL) != 0 ||
+        sb_decoder_create(&decoder, &config.data.samples, sb_decoder_most(), config.data.untrusted) != 0)
         return -1;
     const int rc = sb_decoder_probe(decoder, path, 0, &header);
     sb_decoder_destroy(&decoder);
@@ -258,9 +260,14 @@ static int look_at(query *q, const list *l, const char *path, int threads)
                            .count = 1,
                            .names = q->path,
                            .name_bytes = strlen(q->path) + 1,
-                           .tile = l->collection.walk.tile,
+                           .tile = config.data.tile,
                            .largest_pixels = (uint64_t)header.width * (uint64_t)header.height,
                            .largest_bytes = (uint64_t)header.bytes };
+    return 0;
+}
+
+static int encode_query(query *q, const list *l, int threads)
+{
     if (sb_walk_create(&q->walk, l->run_dir, false, &l->collection.config, &q->index, threads) != 0 ||
         sb_walk_gather(&q->walk, &q->walked) != 0)
         return -1;
@@ -323,8 +330,8 @@ static int put_where(FILE *f, const list *l, const entry *e)
 int sb_list_similar(const char *run_dir, const char *path, int most, int threads)
 {
     similar s = { .list = { .run_dir = run_dir, .name = "similar", .most = most } };
-    int rc = open_list(&s.list, threads);
-    if (rc == 0 && (look_at(&s.query, &s.list, path, threads) != 0 || find_similar(&s.list, &s.query) != 0))
+    int rc = open_query(&s.query, run_dir, path) != 0 ? -1 : open_list(&s.list, threads);
+    if (rc == 0 && (encode_query(&s.query, &s.list, threads) != 0 || find_similar(&s.list, &s.query) != 0))
         rc = -1;
     if (rc == 0 && s.list.count == 0)
         rc = sb_fail("the data set has no tile but those of %s", path);

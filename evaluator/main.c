@@ -345,7 +345,7 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     case ARGP_KEY_END:
         if (!a->run_dir)
             return sb_program_wrong("a command and a run directory were expected (--help)");
-        break;
+        return sb_program_check_options(state, a->command);
     default: return ARGP_ERR_UNKNOWN;
     }
     return 0;

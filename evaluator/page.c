@@ -202,6 +202,9 @@ static int check_output(const char *path, const char *const *run_dirs, int count
 int sb_page_write(const char *const *run_dirs, int count, const char *output, char *verdict)
 {
     char path[PATH_MAX];
+    for (int i = 0; i < count; i++)
+        if (sb_rundir_check(run_dirs[i]) != 0)
+            return -1;
     if (!output && (count != 1 || sb_rundir_path(path, run_dirs[0], "report.html") != 0))
         return count == 1 ? -1 : sb_fail("a report of %d runs needs a file: -o FILE", count);
     if (check_output(output ? output : path, run_dirs, count) != 0)

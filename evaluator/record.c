@@ -210,6 +210,14 @@ static void read_findings(const char *run_dir, json_t *record)
     json_decref(findings);
 }
 
+static void read_saved(const char *run_dir, json_t *record)
+{
+    int64_t *saved = NULL;
+    if (sb_rundir_checkpoints(run_dir, &saved) > 0)
+        json_object_set_new(record, "saved", json_integer((json_int_t)saved[0]));
+    free(saved);
+}
+
 static void read_contact(const char *run_dir, json_t *record)
 {
     char path[PATH_MAX];
@@ -255,9 +263,15 @@ static void read_course(const char *run_dir, json_t *record, int64_t wanted)
 
 json_t *sb_record_read(const char *run_dir, bool pictures)
 {
-    json_t *record = json_pack("{s:o, s:b, s:[]}", "name", sb_jsonl_text(run_dir), "live",
-                               sb_request_heard(run_dir), "notes");
-    char path[PATH_MAX];
+    char path[PATH_MAX], whole[PATH_MAX];
+    if (sb_rundir_check(run_dir) != 0)
+        return NULL;
+    if (!realpath(run_dir, whole)) {
+        sb_fail_errno("%s", run_dir);
+        return NULL;
+    }
+    json_t *record = json_pack("{s:o, s:o, s:b, s:[]}", "name", sb_jsonl_text(basename(whole)), "path",
+                               sb_jsonl_text(whole), "live", sb_request_heard(run_dir), "notes");
     sb_status status;
     int64_t wanted = 0;
     if (!record || read_settings(run_dir, record, &wanted) != 0) {
@@ -270,6 +284,7 @@ json_t *sb_record_read(const char *run_dir, bool pictures)
         else
             note(record);
     }
+    read_saved(run_dir, record);
     read_course(run_dir, record, wanted);
     json_t *alarms = json_array();
     if (sb_jsonl_read(run_dir, "alarms.jsonl", take_alarm, alarms) != 0)

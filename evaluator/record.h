@@ -1,8 +1,9 @@
 /* record.h: what a run has written of itself, as one JSON object: the one place where the report reads a
  * run's files. Whatever of them is not there yet is left out, and what cannot be read is named in `notes`.
  *
- *     name              the run directory, as it was named
+ *     name, path        the run directory's own name, and its whole path: commands with it work anywhere
  *     live              a supervisor answers
+ *     saved             the step of the newest checkpoint, from which it can go on
  *     verdict           { word, sentence } (verdict.h)
  *     status            of status.json
  *     settings[]        [key, value] of config.yaml

@@ -26,7 +26,8 @@ static const sb_key data_keys[] = {
     SB_KEY_INT(sb_data_keys, tiles_per_image, "1", 1, 1 << 20,
                "multiplies the tiles of an image in an epoch"),
     SB_KEY_BOOL(sb_data_keys, untrusted, "false", "allow image formats that libvips marks untrusted"),
-    SB_KEY_REAL(sb_data_keys, max_bad, "0.1", 0, 1, "share of the images that may be unusable"),
+    SB_KEY_REAL(sb_data_keys, max_bad, "0.1", 0, 1, "share of the images that may be unusable",
+                .apart = true),
 };
 
 static const sb_key guide_keys[] = {

@@ -12,13 +12,13 @@
 
 #include "loader/index/index.h"   /* sb_index_* */
 #include "loader/index/picture.h" /* sb_index_picture */
-#include "loader/quarantine.h"    /* sb_quarantine_append */
+#include "loader/quarantine.h"    /* sb_quarantine_* */
 #include "loader/recheck.h"       /* sb_recheck */
 #include "loader/serve.h"         /* sb_serve */
 #include "proto/error.h"          /* sb_fail */
 #include "proto/outfile.h"        /* sb_outfile_* */
 #include "proto/program.h"        /* sb_program_* */
-#include "proto/rundir.h"         /* sb_rundir_path */
+#include "proto/rundir.h"         /* sb_rundir_* */
 
 typedef struct {
     const char *command, *path;
@@ -33,7 +33,8 @@ typedef struct {
 static void print_row(const sb_index *x, const sb_image *m)
 {
     char path[PATH_MAX];
-    printf("  %6d x %-6d  %4" PRIu32 " tiles%s  %s", m->width, m->height, m->tiles,
+    printf("  %6d x %-6d  %4" PRIu32 " tile%s%s  %s", m->width, m->height, m->tiles,
+           m->tiles == 1 ? " " : "s", /* in a column */
            m->train.width == 0 ? ", held out"
            : m->test.width > 0 ? ", a strip held out"
                                : "",
@@ -59,19 +60,22 @@ static void print_report(const sb_index *x, const sb_data_keys *data, int test_t
     printf("  images        %" PRIu32 " (%" PRIu32 " decode tile by tile, the others whole)\n", x->count,
            random_access);
     printf("  labels        %" PRIu32 "\n", x->label_count);
-    printf("  trained on    %" PRIu32 " images, %" PRIu64 " tiles of %d x %d an epoch, placed %s\n", trained,
-           x->samples * (uint64_t)data->tiles_per_image, x->tile, x->tile,
+    const uint64_t samples = x->samples * (uint64_t)data->tiles_per_image;
+    printf("  trained on    %" PRIu32 " image%s, %" PRIu64 " tile%s of %d x %d an epoch, placed %s\n",
+           trained, sb_plural(trained), samples, sb_plural(samples), x->tile, x->tile,
            placed > 0                       ? "by the manifest"
            : data->place == SB_PLACE_RANDOM ? "at random"
                                             : "on a grid");
-    printf("  held out      %d tiles of %" PRIu32 " images (%" PRIu32 " of them whole)\n", test_tiles, held,
-           whole_held);
+    printf("  held out      %d tile%s of %" PRIu32 " image%s (%" PRIu32 " of them whole)\n", test_tiles,
+           sb_plural((uint64_t)test_tiles), held, sb_plural(held), whole_held);
+    if (test_tiles < SB_HELD_LEAST && sb_index_fail_held(test_tiles, x->tile) != 0)
+        printf("note: %s\n", sb_error());
     for (uint32_t i = 0; i < x->count; i++)
         print_row(x, &x->images[i]);
     for (uint32_t i = 0; i < x->remark_count; i++)
         printf("note: %s\n", x->remarks[i]);
     if (x->skipped_count > 0)
-        printf("not used: %" PRIu32 " files\n", x->skipped_count);
+        printf("not used: %" PRIu32 " file%s\n", x->skipped_count, sb_plural(x->skipped_count));
     for (uint32_t i = 0; i < x->skipped_count; i++)
         printf("  %s\n", x->skipped[i].reason);
     if (x->passed_count > 0)
@@ -88,7 +92,7 @@ static void print_report(const sb_index *x, const sb_data_keys *data, int test_t
 
 /* Writes the index, and quarantine.jsonl with the files that are left out from the start; too many of them
  * are an error. */
-static int freeze(const sb_index *x, const sb_data_keys *data, const char *run_dir)
+static int freeze(const sb_index *x, const sb_data_keys *data, int test_tiles, const char *run_dir)
 {
     double files = x->skipped_count;
     char quarantine[PATH_MAX];
@@ -98,6 +102,8 @@ static int freeze(const sb_index *x, const sb_data_keys *data, const char *run_d
         files += x->images[i].file == i;
     sb_index_note_left_out(x);
     sb_index_note_remarks(x);
+    if (test_tiles < SB_HELD_LEAST && sb_index_fail_held(test_tiles, x->tile) != 0)
+        sb_note("nothing can be measured: %s", sb_error());
     if (x->skipped_count > data->max_bad * files)
         return sb_fail("%" PRIu32 " of %.0f images in %s cannot be used, more than data.max_bad = %g allows: "
                        "mend or remove the files, or raise "
@@ -137,7 +143,7 @@ static void print_rechecked(void *context, const sb_rechecked *image)
     printf("%s%s", image->back ? "back: " : "stays out: ", image->name);
     if (image->page > 0)
         printf(", page %d", image->page);
-    printf("%s%s\n", image->back ? "" : ": ", image->reason);
+    printf("%s%s\n", image->back ? "" : ": ", sb_quarantine_reason(image->name, image->reason));
 }
 
 /* The quarantine of a run directory. */
@@ -174,12 +180,13 @@ static int index_data(const arguments *a)
     sb_index x;
     sb_tile *tiles;
     char path[PATH_MAX];
-    struct stat info;
-    bool run = sb_rundir_path(path, a->path, "config.yaml") == 0 && stat(path, &info) == 0;
+    const bool run = sb_rundir_check(a->path) == 0;
     if ((a->freeze || a->recheck) && !run)
-        return sb_fail("%s is no run directory", a->path);
+        return -1;
     if (a->recheck)
         return recheck(a);
+    if (a->freeze && (sb_rundir_path(path, a->path, "index.bin") != 0 || access(path, F_OK) == 0))
+        return sb_fail("%s has its index, which does not change", a->path);
     if ((run ? sb_loader_keys_of_run(a->path, &data, &keys) : read_assignments(a, &data, &keys)) != 0 ||
         check_picture(a, &data, NULL) != 0 || sb_index_scan(&x, &data, &keys, a->decode) != 0)
         return -1;
@@ -187,7 +194,7 @@ static int index_data(const arguments *a)
     if (test_tiles < 0)
         rc = -1;
     else if (a->freeze)
-        rc = freeze(&x, &data, a->path);
+        rc = freeze(&x, &data, test_tiles, a->path);
     else
         print_report(&x, &data, test_tiles);
     if (rc == 0 && a->picture)
@@ -222,9 +229,9 @@ static error_t parse(int key, char *argument, struct argp_state *state)
         break;
     case ARGP_KEY_END:
         if (!a->path)
-            return sb_program_wrong(
-                "a command and a folder, a manifest or a run directory were expected (--help)");
-        break;
+            return sb_program_wrong("%s: a folder, a manifest or a run directory was expected (--help)",
+                                    a->command ? a->command : "serve or index");
+        return sb_program_check_options(state, a->command);
     default: return ARGP_ERR_UNKNOWN;
     }
     return 0;

@@ -10,12 +10,22 @@
 #include "proto/jsonl.h"
 #include "proto/rundir.h"
 
+const char *sb_quarantine_reason(const char *name, const char *reason)
+{
+    name += strspn(name, "./"); /* beside a manifest, or a whole path */
+    const size_t path = strcspn(reason, ":"), length = strlen(name);
+    return reason[path] == ':' && path > length && reason[0] == '/' && reason[path - length - 1] == '/' &&
+                   strncmp(reason + path - length, name, length) == 0 && reason[path + 1] == ' '
+               ? reason + path + 2
+               : reason;
+}
+
 int sb_quarantine_append(const char *run_dir, const char *name, int page, const sb_tile *tile,
                          const char *reason)
 {
     char file[PATH_MAX], clean_name[PATH_MAX], clean_reason[SB_ERROR_MAX];
     snprintf(clean_name, sizeof clean_name, "%s", name);
-    snprintf(clean_reason, sizeof clean_reason, "%s", reason);
+    snprintf(clean_reason, sizeof clean_reason, "%s", sb_quarantine_reason(name, reason));
     sb_text_clean(clean_name);
     sb_text_clean(clean_reason);
     json_t *object = json_pack("{s:s, s:i, s:s}", "path", clean_name, "page", page, "reason", clean_reason);

@@ -14,6 +14,9 @@
 int sb_quarantine_append(const char *run_dir, const char *name, int page, const sb_tile *tile,
                          const char *reason);
 
+/* The reason without the file's path in front, for who names the file beside it. */
+const char *sb_quarantine_reason(const char *name, const char *reason);
+
 /* Calls `on_line` for each, passing over what is no such line (jsonl.h). tile: the only tile that is meant,
  * whose image is not set; NULL: the whole image. */
 int sb_quarantine_read(const char *run_dir,

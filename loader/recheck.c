@@ -68,7 +68,8 @@ static int look(recheck *c, sb_rechecked *r)
     const uint32_t row = sb_index_find(&c->index, r->name, r->page);
     sb_probe probe;
     char path[PATH_MAX];
-    const char *wrong = "the index of this run, which does not change, was made without it";
+    const char *wrong =
+        "the index of this run, which does not change, was made without it; a new run takes it";
     if (row != UINT32_MAX) {
         const sb_image *m = &c->index.images[row];
         if (sb_prober_look(&c->prober, sb_index_path_of(&c->index, m, path), true, &probe) != 0)

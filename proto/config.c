@@ -106,17 +106,25 @@ void sb_config_forget(sb_config *config, const char *section)
     config->count = kept;
 }
 
+int sb_config_replace(sb_config *config, int setting, const char *name, const char *value)
+{
+    sb_setting *s = &config->settings[setting], now = { copy_of(name), copy_of(value), s->place };
+    if (!now.name || !now.value) {
+        free(now.name);
+        free(now.value);
+        return -1;
+    }
+    free(s->name);
+    free(s->value);
+    *s = now;
+    return 0;
+}
+
 int sb_config_settle(sb_config *config, const char *name, const char *value)
 {
     sb_setting *s = find(config, name);
-    if (!s)
-        return put(config, 0, "default", name, value);
-    char *copy = copy_of(value);
-    if (!copy)
-        return -1;
-    free(s->value);
-    s->value = copy;
-    return 0;
+    return s ? sb_config_replace(config, (int)(s - config->settings), name, value)
+             : put(config, 0, "default", name, value);
 }
 
 static bool is_of_view(const char *name) { return strncmp(name, VIEW_PREFIX, sizeof VIEW_PREFIX - 1) == 0; }
@@ -340,7 +348,9 @@ int sb_config_read_run(sb_config *config, const char *run_dir)
 {
     char path[PATH_MAX];
     sb_config_init(config);
-    return sb_rundir_path(path, run_dir, "config.yaml") != 0 ? -1 : sb_config_read(config, path);
+    return sb_rundir_check(run_dir) != 0 || sb_rundir_path(path, run_dir, "config.yaml") != 0
+               ? -1
+               : sb_config_read(config, path);
 }
 
 /* ---- over tables --------------------------------------------------------------------------------------- */
@@ -452,11 +462,11 @@ static int not_chosen(const sb_config *c, const sb_key_table *const *tables, con
 static int check_value(const sb_key *key, const sb_setting *s)
 {
     any_value value;
-    char range[1024];
+    char wrong[1024];
     if (sb_key_parse(key, s->value, &value) == 0)
         return 0;
-    sb_key_say_range(key, range, sizeof range);
-    return sb_fail("%s: %s = %s: %s", s->place, s->name, s->value, range);
+    sb_key_say_wrong(key, s->value, wrong, sizeof wrong);
+    return sb_fail("%s: %s = %s: %s", s->place, s->name, s->value, wrong);
 }
 
 /* chosen: only keys that a choice brings; else only others. */
@@ -549,9 +559,9 @@ int sb_config_fill_view(const sb_config *config, const sb_key_table *table, int 
         if (sb_key_parse(key, value, (char *)out + key->offset) == 0)
             continue;
         name_of(table, key, view, name);
-        char range[1024];
-        sb_key_say_range(key, range, sizeof range);
-        return sb_fail("%s: %s = %s: %s", sb_config_place(config, name), name, value, range);
+        char wrong[1024];
+        sb_key_say_wrong(key, value, wrong, sizeof wrong);
+        return sb_fail("%s: %s = %s: %s", sb_config_place(config, name), name, value, wrong);
     }
     return 0;
 }

@@ -49,6 +49,9 @@ int sb_config_suggest(sb_config *config, const char *place, const char *assignme
 /* As if no key of this section ("method", with all below it) had been set. */
 void sb_config_forget(sb_config *config, const char *section);
 
+/* Replaces name and value of a setting; its place stays. */
+int sb_config_replace(sb_config *config, int setting, const char *name, const char *value);
+
 /* Replaces a key's value by one that follows from it (0: chosen). The place of the old value stays. */
 int sb_config_settle(sb_config *config, const char *name, const char *value);
 

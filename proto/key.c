@@ -16,27 +16,6 @@ const char *sb_key_name(const sb_key_table *table, const sb_key *key, char *out)
     return out;
 }
 
-void sb_key_say_range(const sb_key *k, char *out, size_t bytes)
-{
-    if (k->kind == SB_KIND_CHOICE)
-        snprintf(out, bytes, "must be one of %s", k->choices);
-    else if (k->kind == SB_KIND_BOOL)
-        snprintf(out, bytes, "must be true or false");
-    else if (k->kind == SB_KIND_TEXT)
-        snprintf(out, bytes, "must be UTF-8 text of at most %d bytes without line breaks", PATH_MAX - 1);
-    else if (k->kind == SB_KIND_SIDES)
-        snprintf(out, bytes,
-                 "must be 0 or a whole number from %.16g to %.16g, or up to %d of them with the share of the "
-                 "run from which each is in force, ascending (256 512@0.6 1024@0.9)",
-                 k->least, k->most, SB_SIDES_MAX);
-    else
-        snprintf(out, bytes, "must be %s%s from %.16g to %.16g",
-                 k->kind == SB_KIND_SIDE ? "0 or "
-                 : k->automatic          ? "auto or "
-                                         : "",
-                 k->kind == SB_KIND_REAL ? "a number" : "a whole number", k->least, k->most);
-}
-
 /* The place of `text` among "a|b|c", or -1. */
 static int choice_of(const char *choices, const char *text)
 {
@@ -50,43 +29,49 @@ static int choice_of(const char *choices, const char *text)
     return -1;
 }
 
-/* "SIDE" or "SIDE@SHARE"; moves *text behind it and the spaces that follow. */
-static int parse_side(const sb_key *k, const char **text, sb_sides *out)
+/* "SIDE" or "SIDE@SHARE"; moves *text behind it and the spaces that follow. NULL, or what is wrong with it.
+ */
+static const char *parse_side(const sb_key *k, const char **text, sb_sides *out)
 {
     const int at = out->count;
     char *end;
-    if (at == SB_SIDES_MAX || !isdigit((unsigned char)**text))
-        return -1;
+    if (at == SB_SIDES_MAX)
+        return "there are more";
+    if (!isdigit((unsigned char)**text))
+        return "something else than a size stands there";
     const unsigned long side = strtoul(*text, &end, 10);
-    if (errno || (double)side < k->least || (double)side > k->most || (*end == '@') != (at > 0))
-        return -1;
+    if (errno || (double)side < k->least || (double)side > k->most)
+        return "a size is beyond that range";
+    if ((*end == '@') != (at > 0))
+        return at > 0 ? "one behind the first has no @share" : "the first has a share";
     double from = 0;
     if (at > 0) {
         if (!isdigit((unsigned char)end[1]) && end[1] != '.')
-            return -1;
+            return "a share is no number";
         from = strtod(end + 1, &end);
         if (errno || !(from > out->from[at - 1] && from < 1))
-            return -1;
+            return "a share is not between that before it and 1";
     }
     if (*end && *end != ' ')
-        return -1;
+        return "something else stands behind a size";
     out->sides[at] = (int)side;
     out->from[at] = from;
     out->count++;
     *text = end + strspn(end, " ");
-    return 0;
+    return NULL;
 }
 
-static int parse_sides(const sb_key *k, const char *text, sb_sides *out)
+/* As parse_side. */
+static const char *parse_sides(const sb_key *k, const char *text, sb_sides *out)
 {
+    const char *wrong = NULL;
     *out = (sb_sides){ .count = strcmp(text, "0") == 0 };
     if (out->count > 0)
-        return 0;
+        return NULL;
     do
-        if (parse_side(k, &text, out) != 0)
-            return -1;
-    while (*text);
-    return 0;
+        wrong = parse_side(k, &text, out);
+    while (!wrong && *text);
+    return wrong;
 }
 
 /* With as many digits as bring the same number back. */
@@ -129,7 +114,7 @@ int sb_key_parse(const sb_key *k, const char *text, void *at)
             *(int64_t *)at = value;
         return 0;
     }
-    case SB_KIND_SIDES: return parse_sides(k, text, at);
+    case SB_KIND_SIDES: return parse_sides(k, text, at) ? -1 : 0;
     case SB_KIND_UINT64: {
         unsigned long long value = strtoull(text, &end, 10);
         if (empty || errno || *end || text[0] == '-' || (double)value > k->most)
@@ -191,6 +176,30 @@ void sb_key_print(const sb_key *k, const void *at, char *out, size_t bytes)
         break;
     }
     }
+}
+
+void sb_key_say_wrong(const sb_key *k, const char *text, char *out, size_t bytes)
+{
+    sb_sides sides;
+    errno = 0;
+    const char *wrong = k->kind == SB_KIND_SIDES ? parse_sides(k, text, &sides) : NULL;
+    if (k->kind == SB_KIND_CHOICE)
+        snprintf(out, bytes, "must be one of %s", k->choices);
+    else if (k->kind == SB_KIND_BOOL)
+        snprintf(out, bytes, "must be true or false");
+    else if (k->kind == SB_KIND_TEXT)
+        snprintf(out, bytes, "must be UTF-8 text of at most %d bytes without line breaks", PATH_MAX - 1);
+    else if (wrong)
+        snprintf(out, bytes,
+                 "%s: must be 0 or a whole number from %.16g to %.16g, or up to %d of them with the share of "
+                 "the run from which each is in force, ascending (256 512@0.6 1024@0.9)",
+                 wrong, k->least, k->most, SB_SIDES_MAX);
+    else
+        snprintf(out, bytes, "must be %s%s from %.16g to %.16g",
+                 k->kind == SB_KIND_SIDE ? "0 or "
+                 : k->automatic          ? "auto or "
+                                         : "",
+                 k->kind == SB_KIND_REAL ? "a number" : "a whole number", k->least, k->most);
 }
 
 /* ---- documentation ------------------------------------------------------------------------------------- */

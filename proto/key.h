@@ -118,8 +118,9 @@ int sb_key_parse(const sb_key *key, const char *text, void *field);
 /* A value as sb_key_parse reads it back to the same bits. */
 void sb_key_print(const sb_key *key, const void *field, char *out, size_t bytes);
 
-/* "must be a whole number from 1 to 65536" and the like. */
-void sb_key_say_range(const sb_key *key, char *out, size_t bytes);
+/* What is wrong with a text that sb_key_parse refuses: "must be a whole number from 1 to 65536" and the like.
+ */
+void sb_key_say_wrong(const sb_key *key, const char *text, char *out, size_t bytes);
 
 /* Prints every key with default, range and meaning as a Markdown table. `tables` ends with NULL. choice: only
  * the keys that this choice brings; NULL: all. Equal rows of several choices are printed once. */

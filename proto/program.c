@@ -153,9 +153,51 @@ static void fail_option(const struct argp *argp, int argc, char **argv)
     sb_fail("%s: its value was expected", argv[argc - 1]);
 }
 
+/* Whether `command` is among the names that begin a sentence: "export, loss: ". *headed: names begin it. */
+static bool is_named(const char *sentence, const char *command, bool *headed)
+{
+    bool named = false;
+    for (const char *at = sentence;; at += 2) {
+        const size_t length = strspn(at, "abcdefghijklmnopqrstuvwxyz");
+        named = named || (length == strlen(command) && strncmp(at, command, length) == 0);
+        at += length;
+        *headed = *headed || at[0] == ':';
+        if (at[0] != ',' || at[1] != ' ')
+            return named && at[0] == ':';
+    }
+}
+
+static bool is_for(const char *doc, const char *command)
+{
+    bool headed = false;
+    for (const char *at = doc; at; at = strstr(at, ". ") ? strstr(at, ". ") + 2 : NULL)
+        if (is_named(at, command, &headed))
+            return true;
+    return !headed;
+}
+
+static const struct argp_option *known; /* of sb_program_arguments */
+
+/* By now getopt has moved options in front of all else. */
+error_t sb_program_check_options(const struct argp_state *state, const char *command)
+{
+    for (int i = 1; i < state->argc; i++) {
+        const char *text = state->argv[i];
+        if (text[0] != '-' || strcmp(text, "--") == 0)
+            break;
+        const struct argp_option *o = find_option(known, text);
+        if (o && !is_for(o->doc, command))
+            return sb_program_wrong("%s: no option %s (./run help %s)", command, text, command);
+        const bool apart = text[1] == '-' ? !strchr(text, '=') : text[2] == '\0';
+        i += o && o->arg && apart;
+    }
+    return 0;
+}
+
 void sb_program_arguments(const struct argp *argp, int argc, char **argv, void *input)
 {
     unsigned flags = ARGP_NO_ERRS;
+    known = argp->options;
     for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
         if (asks_for_help(argv[i]))
             flags = 0;

@@ -31,6 +31,10 @@ void sb_program_begin(const char *name);
  * and the program ends: a parser says so by sb_program_wrong. */
 void sb_program_arguments(const struct argp *argp, int argc, char **argv, void *input);
 
+/* For a parser at its end (ARGP_KEY_END), where a program has commands: an option that is described as other
+ * commands' ("export: the file. loss, plan: the folder") is wrong. */
+error_t sb_program_check_options(const struct argp_state *state, const char *command);
+
 /* As sb_fail; what a parser returns then. */
 #define sb_program_wrong(...) (sb_fail(__VA_ARGS__), EINVAL)
 

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <libgen.h>
 #include <limits.h>
 #include <stdarg.h>
@@ -36,6 +37,18 @@ int sb_rundir_path(char *out, const char *dir, const char *format, ...)
     return 0;
 }
 
+int sb_rundir_check(const char *dir)
+{
+    char path[PATH_MAX];
+    if (sb_rundir_path(path, dir, "config.yaml") != 0)
+        return -1;
+    if (access(path, F_OK) == 0)
+        return 0;
+    return errno == ENOENT || errno == ENOTDIR
+               ? sb_fail("%s is no run directory (it has no config.yaml)", dir)
+               : sb_fail_errno("%s", path);
+}
+
 int sb_rundir_new(const char *dir)
 {
     char path[PATH_MAX];
@@ -56,6 +69,44 @@ int sb_rundir_new(const char *dir)
         if (kept == '\0')
             return made;
     }
+}
+
+static int descending(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x < y) - (x > y);
+}
+
+int sb_rundir_checkpoints(const char *dir, int64_t **out)
+{
+    char path[PATH_MAX];
+    if (sb_rundir_path(path, dir, "checkpoints") != 0)
+        return -1;
+    DIR *files = opendir(path);
+    if (!files)
+        return sb_fail_errno("opening %s", path);
+    int count = 0;
+    *out = NULL;
+    for (struct dirent *entry; (entry = readdir(files));) {
+        int64_t step;
+        int end = 0;
+        if (sscanf(entry->d_name, "step-%" SCNd64 ".safetensors%n", &step, &end) != 1 || end == 0 ||
+            entry->d_name[end] != '\0')
+            continue;
+        int64_t *grown = sb_grown(*out, (size_t)(count + 1), sizeof *grown, "the list of checkpoints");
+        if (!grown) {
+            closedir(files);
+            free(*out);
+            *out = NULL;
+            return -1;
+        }
+        *out = grown;
+        grown[count++] = step;
+    }
+    closedir(files);
+    if (count > 0)
+        qsort(*out, (size_t)count, sizeof **out, descending);
+    return count;
 }
 
 static int fail_taken(const char *dir)

@@ -29,6 +29,12 @@
 /* "DIR/NAME" into out (PATH_MAX bytes); -1 if too long. */
 int sb_rundir_path(char *out, const char *dir, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/* Whether a run lies there: it has a config.yaml. */
+int sb_rundir_check(const char *dir);
+
+/* Steps that have a checkpoint file, sound or not, newest first; *out malloc'ed. Returns how many, or -1. */
+int sb_rundir_checkpoints(const char *dir, int64_t **out);
+
 /* Makes a directory that nobody else has, and what leads to it. 1: made; 0: something of this name is there
  * already; -1. */
 int sb_rundir_new(const char *dir);

@@ -120,14 +120,24 @@ void sb_log_end(sb_log *l, sb_begun *b)
     b->bytes = 0;
 }
 
-const char *sb_log_next_note(sb_log *l)
+static const char *next_note(sb_log *l, long before)
 {
-    while (l->shown < l->said) {
+    while (l->shown < before) {
         const char *line = line_of(l, l->shown++);
         if (is_note(line))
             return line + strlen(NOTE);
     }
     return NULL;
+}
+
+const char *sb_log_next_note(sb_log *l) { return next_note(l, l->said); }
+
+const char *sb_log_earlier_note(sb_log *l)
+{
+    long last = l->said - 1;
+    while (last > l->shown && !is_note(line_of(l, last)))
+        last--;
+    return next_note(l, last);
 }
 
 const char *sb_log_last_words(sb_log *l, int *cursor)

@@ -50,6 +50,9 @@ void sb_log_add(sb_log *log, const char *line);
  * is taken. */
 const char *sb_log_next_note(sb_log *log);
 
+/* The same, but the last note stays: with it the reason begins why the program ended. */
+const char *sb_log_earlier_note(sb_log *log);
+
 /* The last lines, five at most, or NULL: number 0 is the oldest of those that the screen has not shown, or
  * else the last one. `cursor` is 0 at the first call. */
 const char *sb_log_last_words(sb_log *log, int *cursor);

@@ -17,7 +17,7 @@
 #include "proto/error.h"          /* sb_fail */
 #include "proto/program.h"        /* sb_program_* */
 #include "proto/request.h"        /* sb_request_* */
-#include "proto/rundir.h"         /* sb_rundir_path */
+#include "proto/rundir.h"         /* sb_rundir_* */
 #include "supervisor/known.h"     /* sb_known_* */
 #include "supervisor/supervise.h" /* sb_supervise */
 #include "trainer/status.h"       /* sb_status_* */
@@ -185,12 +185,13 @@ static void write_time(time_t when, char *out, size_t bytes)
 /* Of a run that has no supervisor. */
 static int print_past(const char *run_dir, sb_status *status, bool known)
 {
-    char path[PATH_MAX], when[48] = "";
+    char path[PATH_MAX], when[48] = "", way[PATH_MAX + 64];
     struct stat info;
     if (sb_rundir_path(path, run_dir, "status.json") != 0)
         return -1;
     if (known && stat(path, &info) == 0)
         write_time(info.st_mtime, when, sizeof when);
+    sb_status_way_on(run_dir, way, sizeof way);
     if (!known)
         printf("%s: not running; it has not trained yet: ./run resume %s\n", run_dir, run_dir);
     else if (strcmp(status->phase, "finished") == 0)
@@ -198,14 +199,11 @@ static int print_past(const char *run_dir, sb_status *status, bool known)
     else if (strcmp(status->phase, "failed") == 0)
         printf("%s: failed, %s: %s\n", run_dir, when, status->reason);
     else if (strcmp(status->phase, "stopped") == 0 && status->reason[0])
-        printf("%s: stopped, %s, by an alarm: %s (docs/alarms.md); go on with: ./run resume %s\n", run_dir,
-               when, status->reason, run_dir);
+        printf("%s: stopped, %s, by an alarm: %s (docs/alarms.md); %s\n", run_dir, when, status->reason, way);
     else if (strcmp(status->phase, "stopped") == 0)
-        printf("%s: stopped, %s; go on with: ./run resume %s\n", run_dir, when, run_dir);
+        printf("%s: stopped, %s; %s\n", run_dir, when, way);
     else {
-        printf(
-            "%s: ended without a word, %s: killed, or the machine went down; go on with: ./run resume %s\n",
-            run_dir, when, run_dir);
+        printf("%s: ended without a word, %s: killed, or the machine went down; %s\n", run_dir, when, way);
         snprintf(status->phase, sizeof status->phase, "ended");
     }
     return 0;
@@ -253,19 +251,15 @@ static int find(const arguments *a)
 static int find_run(arguments *a)
 {
     static char latest[PATH_MAX];
-    char path[PATH_MAX];
     a->named = a->run_dir;
     if (!a->named) {
         if (sb_known_latest(RUNS, latest) != 0)
             return -1;
         a->run_dir = latest;
     }
-    if (sb_rundir_path(path, a->run_dir, "config.yaml") != 0)
-        return -1;
-    return access(path, F_OK) == 0 ? 0
-                                   : sb_fail("%s is no run directory (it has no config.yaml): name one, or "
-                                             "none for the run used last",
-                                             a->run_dir);
+    return sb_rundir_check(a->run_dir) == 0
+               ? 0
+               : sb_fail("%s: name one, or none for the run used last", sb_error());
 }
 
 /* ---- the command line ------------------------------------------------------------------------------------- */
@@ -302,7 +296,7 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     case ARGP_KEY_END:
         if (!a->command)
             return sb_program_wrong("a command was expected (--help)");
-        break;
+        return sb_program_check_options(state, a->command->name);
     default: return ARGP_ERR_UNKNOWN;
     }
     return 0;

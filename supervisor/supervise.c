@@ -106,6 +106,8 @@ static void show_notes(supervisor *s)
 static void show(supervisor *s, bool last)
 {
     sb_status status;
+    if (s->phase == ENDS && s->outcome == FAILED) /* the reason is the last word; the rest is in log/ */
+        return;
     show_notes(s);
     const bool known = sb_status_read(s->run_dir, &status) == 0;
     if (known && status.step != s->step) {
@@ -133,7 +135,8 @@ static void end_all(supervisor *s, sb_outcome outcome)
     }
 }
 
-/* Program c cannot go on, for the reason that it gave itself in its last words, or else the given one. */
+/* Program c cannot go on, for the reason that it gave itself in its last words, or else the given one. What
+ * it noted before is no part of that. */
 static void fail(supervisor *s, sb_child *c, const char *format, ...) __attribute__((format(printf, 3, 4)));
 static void fail(supervisor *s, sb_child *c, const char *format, ...)
 {
@@ -144,6 +147,8 @@ static void fail(supervisor *s, sb_child *c, const char *format, ...)
     vsnprintf(what, sizeof what, format, arguments);
     va_end(arguments);
     s->screen.patience_ms = END_MS;
+    while ((line = sb_log_earlier_note(log_of(s, c))))
+        sb_screen_say(&s->screen, false, "%s", line);
     sb_screen_say(&s->screen, true, "run: %s %s:", sb_child_name(c, name), what);
     for (int cursor = 0; (line = sb_log_last_words(log_of(s, c), &cursor)); last = line)
         sb_screen_say(&s->screen, true, "    %s", line);
@@ -668,6 +673,8 @@ static int begin(supervisor *s)
 /* How the run ended, as an answer to who asked for a stop. */
 static void describe_end(const supervisor *s, const sb_status *status, char out[SB_REQUEST_MAX])
 {
+    char way[SB_REQUEST_MAX / 2]; /* a longer path is cut */
+    sb_status_way_on(s->run_dir, way, sizeof way);
     switch (s->outcome) {
     case FINISHED:
         snprintf(out, SB_REQUEST_MAX, SB_REQUEST_DONE "it had just finished: %s/backbone.safetensors",
@@ -685,15 +692,12 @@ static void describe_end(const supervisor *s, const sb_status *status, char out[
                      SB_REQUEST_DONE "stopped after step %" PRId64 ", saved; go on with: ./run resume %s",
                      status->step, s->run_dir);
         else
-            snprintf(out, SB_REQUEST_MAX,
-                     SB_REQUEST_DONE "stopped; the trainer %s before it saved: go on from the newest "
-                                     "checkpoint with: ./run resume %s",
-                     s->lost[0] ? s->lost : "had not been started", s->run_dir);
+            snprintf(out, SB_REQUEST_MAX, SB_REQUEST_DONE "stopped; the trainer %.400s before it saved; %s",
+                     s->lost[0] ? s->lost : "had not been started", way);
         break;
     case STOPPED_AT_ONCE:
-        snprintf(out, SB_REQUEST_MAX,
-                 SB_REQUEST_DONE "stopped at once; go on from the newest checkpoint with: ./run resume %s",
-                 s->run_dir);
+        snprintf(out, SB_REQUEST_MAX, SB_REQUEST_DONE "stopped at once, after step %" PRId64 "; %s",
+                 status->step, way);
         break;
     case FAILED: snprintf(out, SB_REQUEST_MAX, SB_REQUEST_REFUSED "it failed: %s", s->reason); break;
     }
@@ -709,6 +713,14 @@ static void say_finished(supervisor *s)
     if (bad > 0)
         sb_screen_say(&s->screen, false, "      what could not be used, and why: %s/quarantine.jsonl",
                       s->run_dir);
+}
+
+/* The trainer, which was not asked, writes its status once a second, and its metrics after each step. */
+static void catch_up(const supervisor *s, sb_status *status)
+{
+    const int64_t steps = count_lines(s, "metrics.jsonl");
+    if (steps > status->step && steps <= status->steps)
+        status->step = steps;
 }
 
 /* status.json, where the trainer could not write it, or knows less. */
@@ -769,10 +781,7 @@ static int conclude(supervisor *s)
     sb_status status = { 0 };
     char answer[SB_REQUEST_MAX], name[32];
     s->screen.patience_ms = END_MS;
-    if (s->outcome == FAILED) /* the reason was the last word */
-        show_notes(s);
-    else
-        show(s, true);
+    show(s, true);
     sb_screen_close(&s->screen);
     for (int i = 0; i < CHILDREN; i++)
         if (s->children[i].pid > 0)
@@ -781,6 +790,8 @@ static int conclude(supervisor *s)
                           sb_child_name(&s->children[i], name), (int)s->children[i].pid);
     if (sb_status_read(s->run_dir, &status) != 0)
         status = (sb_status){ 0 };
+    if (s->outcome == STOPPED_AT_ONCE)
+        catch_up(s, &status);
     describe_end(s, &status, answer);
     correct_status(s, &status);
     const bool reported = s->outcome != STOPPED_AT_ONCE && write_report(s);

@@ -108,6 +108,8 @@ static int check_folder(const sb_sweep *s, const char *recipe, const char *yaml,
     char path[PATH_MAX];
     const sb_outfile kept = sb_outfile_look(s->recipe);
     int same = 1;
+    if (sb_rundir_check(s->dir) == 0)
+        return sb_fail("%s is a run, not a sweep's folder: name another", s->dir);
     if (sb_outfile_check_input(&kept, recipe) != 0 ||
         (kept.there && (same = same_file(s->recipe, yaml, bytes)) < 0))
         return -1;

@@ -160,44 +160,6 @@ static int load_tensor(const sb_safetensors *file, const sb_tensor *t, listing *
 
 /* ---- files --------------------------------------------------------------------------------------------- */
 
-static int descending(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x < y) - (x > y);
-}
-
-/* Steps that have a checkpoint file, newest first; *out malloc'ed. Returns how many, or -1. */
-static int list_steps(const char *run_dir, int64_t **out)
-{
-    char path[PATH_MAX];
-    if (sb_rundir_path(path, run_dir, "checkpoints") != 0)
-        return -1;
-    DIR *dir = opendir(path);
-    if (!dir)
-        return sb_fail_errno("opening %s", path);
-    int count = 0;
-    *out = NULL;
-    for (struct dirent *entry; (entry = readdir(dir));) {
-        int64_t step;
-        int end = 0;
-        if (sscanf(entry->d_name, "step-%" SCNd64 ".safetensors%n", &step, &end) != 1 || end == 0 ||
-            entry->d_name[end] != '\0')
-            continue;
-        int64_t *grown = sb_grown(*out, (size_t)(count + 1), sizeof *grown, "the list of checkpoints");
-        if (!grown) {
-            closedir(dir);
-            free(*out);
-            return -1;
-        }
-        *out = grown;
-        grown[count++] = step;
-    }
-    closedir(dir);
-    if (count > 0)
-        qsort(*out, (size_t)count, sizeof **out, descending);
-    return count;
-}
-
 static int path_of(char *path, const char *run_dir, int64_t step)
 {
     return sb_rundir_path(path, run_dir, "checkpoints/step-%09" PRId64 ".safetensors", step);
@@ -230,7 +192,7 @@ int sb_checkpoint_save(const char *run_dir, const sb_checkpoint_view *v, int kee
     if (path_of(path, run_dir, v->step) != 0 || write_file(path, v) != 0)
         return sb_context("checkpoint of step %" PRId64, v->step);
     int64_t *steps;
-    int count = list_steps(run_dir, &steps);
+    int count = sb_rundir_checkpoints(run_dir, &steps);
     if (count < 0)
         return -1;
     for (int i = keep; i < count; i++)
@@ -325,7 +287,7 @@ int sb_checkpoint_load_latest(const char *run_dir, sb_checkpoint_view *v)
 {
     int64_t *steps;
     char path[PATH_MAX];
-    int count = list_steps(run_dir, &steps), found = 0;
+    int count = sb_rundir_checkpoints(run_dir, &steps), found = 0;
     if (count < 0)
         return -1;
     for (int i = 0; found == 0 && i < count; i++) {
@@ -362,7 +324,7 @@ static int find_newest(const char *run_dir, bool noted, char *path, int64_t *ste
 {
     int64_t *steps;
     int found = 0;
-    *count = list_steps(run_dir, &steps);
+    *count = sb_rundir_checkpoints(run_dir, &steps);
     if (*count < 0)
         return -1;
     for (int i = 0; found == 0 && i < *count; i++) {
@@ -565,7 +527,7 @@ int sb_checkpoint_go_back(const char *run_dir, int64_t step)
     const int named = access(to, F_OK) == 0 ? 1 : name_again(from, to);
     if (named <= 0)
         return named < 0 ? -1 : sb_fail("%s is gone", from);
-    const int count = list_steps(run_dir, &steps);
+    const int count = sb_rundir_checkpoints(run_dir, &steps);
     if (count < 0)
         return -1;
     if (count > 0 && steps[0] > step &&

@@ -270,11 +270,49 @@ static int settle(sb_settings *s, sb_config *config)
     return sb_config_settle(config, "data.path", s->data.path);
 }
 
+/* What earlier versions wrote into the config.yaml of a run, and what it is now. */
+static const struct {
+    const char *name, *value, *name_now, *value_now;
+} renamed[] = { { "trainer.on_collapse", "warn", "trainer.on_alarm", "note" },
+                { "trainer.on_collapse", "stop", "trainer.on_alarm", "stop" } };
+enum { RENAMED = sizeof renamed / sizeof *renamed };
+
+/* The row of a setting; RENAMED: none. */
+static size_t row_of(const sb_setting *s)
+{
+    size_t row = 0;
+    while (row < RENAMED && (!s->value || strcmp(s->name, renamed[row].name) != 0 ||
+                             strcmp(s->value, renamed[row].value) != 0))
+        row++;
+    return row;
+}
+
+void sb_settings_say_renamed(const sb_config *config)
+{
+    for (int i = 0; i < config->count; i++) {
+        const size_t row = row_of(&config->settings[i]);
+        if (row < RENAMED)
+            printf("%s = %s, of an earlier version, is %s = %s now\n", renamed[row].name, renamed[row].value,
+                   renamed[row].name_now, renamed[row].value_now);
+    }
+}
+
+static int take_renamed(sb_config *config)
+{
+    int rc = 0;
+    for (int i = 0; rc == 0 && i < config->count; i++) {
+        const size_t row = row_of(&config->settings[i]);
+        if (row < RENAMED)
+            rc = sb_config_replace(config, i, renamed[row].name_now, renamed[row].value_now);
+    }
+    return rc;
+}
+
 int sb_settings_read(sb_settings *out, sb_config *config)
 {
     *out = (sb_settings){ 0 };
-    if (choose_method(out, config) != 0 || sb_config_check(config, sb_tables) != 0 ||
-        fill(out, config) != 0 || check(out, config) != 0)
+    if (take_renamed(config) != 0 || choose_method(out, config) != 0 ||
+        sb_config_check(config, sb_tables) != 0 || fill(out, config) != 0 || check(out, config) != 0)
         return -1;
     return settle(out, config);
 }

@@ -51,6 +51,10 @@ struct sb_settings {
 /* Every table, in the order in which a configuration is written; ends with NULL. */
 extern const sb_key_table *const sb_tables[];
 
+/* Prints what of this, the config.yaml of a run of an earlier version, sb_settings_read takes by another
+ * name. */
+void sb_settings_say_renamed(const sb_config *config);
+
 /* Checks all that was set against every table, and fills the settings. A value that follows from others (0:
  * chosen) is written into the settings and into the configuration. */
 int sb_settings_read(sb_settings *out, sb_config *config);

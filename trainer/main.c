@@ -20,6 +20,7 @@
 #include "trainer/loss.h"          /* sb_loss */
 #include "trainer/planner.h"       /* sb_planner_* */
 #include "trainer/prepare.h"       /* sb_prepare* */
+#include "trainer/remarks.h"       /* sb_remarks_recipe */
 #include "trainer/resume.h"        /* sb_resume */
 #include "trainer/train.h"         /* sb_train */
 
@@ -56,6 +57,7 @@ static int read_recipe(const arguments *a, const char *data, sb_settings *settin
     for (int i = 0; i < a->rest_count; i++)
         if (sb_config_set(config, a->rest[i]) != 0)
             return -1;
+    sb_remarks_recipe(config);
     if (data && sb_config_suggest(config, "default", data) != 0)
         return -1;
     return sb_settings_read(settings, config);
@@ -296,10 +298,12 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     case ARGP_KEY_END:
         if (!a->command)
             return sb_program_wrong("a command was expected (--help)");
-        if (a->rest_count < a->command->least || a->rest_count > a->command->most)
-            return sb_program_wrong("%s: %d argument%s (--help)", a->command->name, a->rest_count,
-                                    sb_plural((uint64_t)a->rest_count));
-        break;
+        if (a->rest_count > a->command->most)
+            return sb_program_wrong("%s: one argument too many: %s (./run help %s)", a->command->name,
+                                    a->rest[a->command->most], a->command->name);
+        if (a->rest_count < a->command->least)
+            return sb_program_wrong("%s: an argument is missing (--help)", a->command->name);
+        return sb_program_check_options(state, a->command->name);
     default: return ARGP_ERR_UNKNOWN;
     }
     return 0;

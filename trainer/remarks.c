@@ -121,9 +121,41 @@ static int64_t prototypes(const sb_method *m)
     return 0;
 }
 
+void sb_remarks_recipe(const sb_config *config)
+{
+    const char *first = NULL, *last = NULL;
+    bool known = false;
+    for (int i = 0; i < config->count; i++) {
+        const sb_setting *s = &config->settings[i];
+        if (strcmp(s->name, "method.name") != 0)
+            continue;
+        first = first ? first : s->value;
+        last = s->value;
+    }
+    for (const sb_method_kind *const *m = sb_methods; *m && last; m++)
+        known = known || strcmp((*m)->name, last) == 0;
+    if (known && strcmp(first, last) != 0)
+        sb_note("method.name = %s: the recipe's other keys were chosen for %s; the recipe for %s is "
+                "methods/%s (./run train methods/%s)",
+                last, first, last, last, last);
+}
+
+/* 1: a warning. */
+static int say_measures(const sb_evaluate_keys *e, int64_t steps)
+{
+    const int64_t between = (int64_t)e->every * e->snapshot_every;
+    if (e->every == 0 || between < steps)
+        return 0;
+    sb_note("warning: evaluate.every = %d: beside training there is an evaluation after every %" PRId64
+            " steps (evaluate.snapshot_every = %d), and the run ends with step %" PRId64
+            ": there will be none. Lower evaluate.snapshot_every, or ./run evaluate measures the end",
+            e->every, between, e->snapshot_every, steps);
+    return 1;
+}
+
 int sb_remarks(const sb_settings *c, const sb_method *m)
 {
-    int warnings = 0;
+    int warnings = say_measures(&c->evaluate, m->steps);
     say_facts(c, m);
     const int64_t seen = m->samples + queue_rows(m), run = m->steps * (int64_t)m->step_samples;
     const bool of_batch = m->kind->negatives == SB_NEGATIVES_OF_OTHER_VIEW ||

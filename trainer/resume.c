@@ -204,6 +204,8 @@ static int open_run(resume *r, const char *run_dir, bool best, char *const *assi
     if (rc == 0)
         rc = sb_config_read_run(&r->old, run_dir);
     if (rc == 0)
+        sb_settings_say_renamed(&r->old);
+    if (rc == 0)
         rc = sb_settings_read(&r->settings, &r->old);
     if (rc == 0)
         rc = read_keys(r, assignments, count);
@@ -367,6 +369,10 @@ static int go_back(const resume *r)
     const int left = sb_checkpoint_go_back(r->run_dir, r->step);
     if (left < 0)
         return -1;
+    if (r->step == r->settings.trainer.steps) { /* the best is the last: nothing is left */
+        printf("the best checkpoint is the last\n");
+        return 0;
+    }
     printf("it goes on from the best checkpoint, step %" PRId64, r->step);
     if (left > 0)
         printf("; %d later one%s in %s/checkpoints/left", left, left == 1 ? " is" : "s are", r->run_dir);

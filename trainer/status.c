@@ -120,6 +120,16 @@ int sb_status_line(const sb_status *s, char *out, size_t bytes)
     return used > 0 && (size_t)used < bytes ? 0 : sb_fail("the status line does not fit %zu bytes", bytes);
 }
 
+void sb_status_way_on(const char *run_dir, char *out, size_t bytes)
+{
+    int64_t *steps = NULL;
+    if (sb_rundir_checkpoints(run_dir, &steps) > 0)
+        snprintf(out, bytes, "go on from step %" PRId64 " with: ./run resume %s", steps[0], run_dir);
+    else
+        snprintf(out, bytes, "no step is saved: begin again with: ./run resume %s", run_dir);
+    free(steps);
+}
+
 int sb_metrics_append(const char *run_dir, const sb_step_metrics *m)
 {
     char path[PATH_MAX];

@@ -31,6 +31,9 @@ int sb_status_write(const char *run_dir, const sb_status *status);
 /* With the last alarm. */
 int sb_status_read(const char *run_dir, sb_status *status);
 
+/* How a run that has ended goes on, the end of a sentence: "go on from step 50 with: ./run resume RUN". */
+void sb_status_way_on(const char *run_dir, char *out, size_t bytes);
+
 /* "step 120/240  loss 1.2340  85.1 images/s  ETA 0:42  waited 3 %  slowest: train". Without an ETA where it
  * does not train; the last alarm, if there was one, behind the steps: what is last is left out of a narrow
  * window. */

@@ -62,7 +62,7 @@ typedef struct {
     sb_status status;
     uint64_t waited_ns, begun_ns, recent_ns;
     uint32_t epoch; /* of the batch in work */
-    bool again;     /* its supervisor has started another before it, which trained */
+    bool again;     /* its supervisor has started another before it, which trained, and said what it is */
     sb_watch watch;
     double deviation, rank; /* of the embeddings at the last look */
     double leak_gap;        /* of the step in work; NAN: it is not looked at */
@@ -566,7 +566,8 @@ static void print_budget(const train *t)
     for (int i = 0; i < t->layout.class_count; i++)
         rings += (double)t->rings[i].segment.ticket.bytes;
     const sb_precision precision = sb_step_precision(t->step);
-    sb_note("precision: %s: %s", sb_precision_name(precision), sb_precision_meaning(precision));
+    if (!t->again)
+        sb_note("precision: %s: %s", sb_precision_name(precision), sb_precision_meaning(precision));
     sb_note("memory: weights %.0f MiB, packed %.0f MiB, activations of a chunk %.0f MiB, batch %.0f MiB, "
             "view rings %.0f MiB; "
             "%d chunk%s a batch",
@@ -697,7 +698,8 @@ static int setup(train *t)
     int rc = count_images(t) != 0 || read_guides(t) != 0 ? -1 : make_step(t);
     if (rc != 0)
         return rc;
-    sb_device_introduce(t->device);
+    if (!t->again || strcmp(before.device, t->device->description) != 0)
+        sb_device_introduce(t->device);
     int width, rows = t->config.view_count * t->config.trainer.batch;
     sb_step_embeddings(t->step, 0, &width);
     t->embeddings = sb_zeroed((size_t)rows * (size_t)width, sizeof *t->embeddings, "a batch's embeddings");
@@ -711,7 +713,8 @@ static int setup(train *t)
     print_budget(t);
     if (share_memory(t) != 0)
         return -1;
-    sb_remarks(&t->config, sb_step_method(t->step));
+    if (!t->again)
+        sb_remarks(&t->config, sb_step_method(t->step));
     t->status = (sb_status){ .step = t->number,
                              .steps = t->config.trainer.steps,
                              .loaders_most = t->loaders.most,

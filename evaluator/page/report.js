@@ -5,6 +5,8 @@
   const data = JSON.parse(document.getElementById('data').textContent);
   const page = document.getElementById('page');
   const runs = data.runs, one = runs.length === 1;
+  const namesakes = runs.filter((run) => runs.some((other) => other !== run && other.name === run.name));
+  for (const run of namesakes) run.name = run.path;
 
   // ---- elements -------------------------------------------------------------------------------------------
 
@@ -74,15 +76,16 @@
   };
   const WIDTH = 480, HEIGHT = 240, LEFT = 56, RIGHT = 10, TOP = 10, BOTTOM = 26;
 
+  const styleOf = (s) => ({ class: s.thin ? 'curve thin' : 'curve', stroke: s.colour, 'stroke-dasharray': s.dash || 'none' });
   // series: { name, x[], y[], colour, dash, thin, dots }; a point that lacks a number is left out.
-  const chart = (title, series, { share = false, from } = {}) => {
+  const chart = (title, series, { share = false, from, to } = {}) => {
     const lines = series.map((s) => ({ ...s, points: s.x.map((x, i) => [x, s.y[i]]).filter((p) => isNumber(p[0]) && isNumber(p[1])) })).filter((s) => s.points.length);
     const figure = el('figure', '', el('figcaption', '', title));
     if (!lines.length) return fill(figure, [missing('nothing yet')]);
     const xs = lines.flatMap((s) => s.points.map((p) => p[0])), ys = lines.flatMap((s) => s.points.map((p) => p[1]));
     const most = (v) => v.reduce((a, b) => Math.max(a, b)), least = (v) => v.reduce((a, b) => Math.min(a, b));
     const right = Math.max(most(xs), 1);
-    let low = from !== undefined ? Math.min(from, least(ys)) : least(ys), high = most(ys);
+    let low = from !== undefined ? Math.min(from, least(ys)) : least(ys), high = to !== undefined ? Math.max(to, most(ys)) : most(ys);
     if (share) [low, high] = [Math.max(0, low - 0.05), Math.min(1, high + 0.05)];
     if (!(high > low)) [low, high] = [low - 0.5, high + 0.5];
     const X = (x) => LEFT + x / right * (WIDTH - LEFT - RIGHT), Y = (y) => HEIGHT - BOTTOM - (y - low) / (high - low) * (HEIGHT - TOP - BOTTOM);
@@ -91,10 +94,9 @@
       drawing.append(svg('line', { class: 'axis', x1: LEFT, x2: WIDTH - RIGHT, y1: Y(y), y2: Y(y) }));
       drawing.append(svg('text', { x: LEFT - 6, y: Y(y) + 4, 'text-anchor': 'end' }, share ? Math.round(100 * y) + ' %' : number(Number(y.toPrecision(6)) + 0)));
     }
-    for (let step = nice(right), x = 0; x <= right; x += step) drawing.append(svg('text', { x: X(x), y: HEIGHT - 8, 'text-anchor': x === 0 ? 'start' : 'middle' }, number(x)));
+    for (let step = nice(right), x = 0; x <= right; x += step) drawing.append(svg('text', { x: X(x), y: HEIGHT - 8, 'text-anchor': x === 0 ? 'start' : X(x) > WIDTH - 4 * RIGHT ? 'end' : 'middle' }, x === 0 ? 'step 0' : number(x)));
     for (const s of lines) {
-      const style = { class: s.thin ? 'curve thin' : 'curve', stroke: s.colour, 'stroke-dasharray': s.dash || 'none' };
-      drawing.append(svg('polyline', { ...style, points: s.points.map((p) => `${X(p[0]).toFixed(1)},${Y(p[1]).toFixed(1)}`).join(' ') }));
+      drawing.append(svg('polyline', { ...styleOf(s), points: s.points.map((p) => `${X(p[0]).toFixed(1)},${Y(p[1]).toFixed(1)}`).join(' ') }));
       if (s.dots) for (const p of s.points) drawing.append(svg('circle', { cx: X(p[0]), cy: Y(p[1]), r: 3, fill: s.colour }));
     }
     figure.append(drawing);
@@ -102,10 +104,10 @@
     if (named.length) figure.append(legend(named));
     return figure;
   };
-  const legend = (entries, cls) => el('div', 'legend', ...entries.map((e) => {
-    const mark = el('i', cls || '');
-    mark.style.borderColor = e.colour;
-    if (!cls && e.dash) mark.style.borderTopStyle = 'dashed';
+  // Of lines, each drawn as in the chart; or of dots.
+  const legend = (entries, dots) => el('div', 'legend', ...entries.map((e) => {
+    const line = { viewBox: '0 0 28 6', 'aria-hidden': 'true' }, mark = dots ? el('i', '') : svg('svg', line, svg('line', { ...styleOf(e), x1: 0, x2: 28, y1: 3, y2: 3 }));
+    if (dots) mark.style.borderColor = e.colour;
     return el('span', '', mark, e.name);
   }));
   const smooth = (y) => {
@@ -147,7 +149,7 @@
   };
   const SMALL = innerWidth < 640 ? 38 : 64; // a row of queries is as wide as a phone
   const card = (t, fact) => el('div', 'card', thumb(t, 96), el('b', '', fact), about(t));
-  const evaluate = `./run evaluate ${quoted(runs[0].name)}`;
+  const evaluate = `./run evaluate ${quoted(runs[0].path)}`;
   const whenFound = (build) => {
     if (!found) return [missing(kept ? 'findings.json is damaged' : 'No evaluation has looked at single tiles yet', evaluate)];
     const note = runs[0].too_large && !atlas ? missing('The pictures are left out: with them this file would be larger than 5 MB') : null;
@@ -163,9 +165,9 @@
     const s = run.status;
     if (!s) return 'it has not trained yet';
     const where = `step ${s.step} of ${s.steps}`;
-    if (s.phase === 'failed') return `failed at ${where}`;
     if (s.phase === 'training' && run.live) return `training, ${where}, ${duration(s.eta_s)} to go`;
-    return (s.phase === 'training' ? 'ended without a word' : s.phase) + `, ${where}`;
+    const back = run.saved === undefined ? '; no step is saved' : run.saved < s.step ? `; it can go on from step ${run.saved}` : '';
+    return (s.phase === 'training' ? 'ended without a word' : s.phase) + `, ${where}${back}`;
   };
   const failure = (run) => {
     const { phase, reason } = run.status || {};
@@ -193,7 +195,7 @@
       return key === 'loss' ? [{ ...line(run, i, key, y, 'each'), name: one ? 'as logged' : '', thin: true }, line(run, i, key, smooth(y), 'smoothed')] : [line(run, i, key, y, '')];
     }), options);
     const charts = [curve('loss', 'loss'), curve('rate', 'images a second', { from: 0 }), curve('lr', 'learning rate', { from: 0 }), curve('norm', 'length of the gradient', { from: 0 })];
-    if (runs.some((run) => list(run.steps.deviation).some(isNumber))) charts.push(curve('deviation', 'deviation of embeddings (1: spread evenly, 0: all one)', { from: 0 }));
+    if (runs.some((run) => list(run.steps.deviation).some(isNumber))) charts.push(curve('deviation', 'deviation of embeddings (1: spread evenly, 0: all one)', { from: 0, to: 1 }));
     const thinned = runs.some((run) => run.count > list(run.steps.step).length);
     return [el('div', 'charts', ...charts), thinned ? el('p', 'soft', 'A point is the mean of several steps; metrics.jsonl has every one.') : null];
   };
@@ -205,8 +207,15 @@
     const all = list(run.evaluations), began = last(run) && last(run).rows.given ? 'given' : 'untrained';
     return { x: [0, ...all.map((e) => e.step)], y: [value(last(run), began, m.key), ...all.map((e) => value(e, 'trained', m.key))] };
   };
+  // What the run measures beside training (evaluate.every-th snapshots, of evaluate.snapshot_every steps each), by its keys.
+  const beside = (run) => {
+    const every = Number(setting(run, 'evaluate.every')), snapshot = Number(setting(run, 'evaluate.snapshot_every')), steps = Number(setting(run, 'trainer.steps'));
+    if (!every) return `evaluate.every=N measures beside training, after every N x ${snapshot} steps, and gives curves with more points.`;
+    return every * snapshot < steps ? `evaluate.every = ${every}: beside training one begins every ${every * snapshot} steps, unless the one before still goes on; the run's end ends it.`
+      : `evaluate.every = ${every} measures after every ${every * snapshot} steps (evaluate.snapshot_every = ${snapshot}), and the run has ${steps}: lower evaluate.snapshot_every.`;
+  };
   const measures = () => {
-    if (runs.every((run) => !last(run))) return [missing('Nothing was measured yet', evaluate)];
+    if (runs.every((run) => !last(run))) return [missing('Nothing was measured yet', evaluate), one ? el('p', 'soft', beside(runs[0])) : null];
     return one ? measuresOfOne() : measuresOfMany();
   };
   const measuresOfOne = () => {
@@ -224,7 +233,7 @@
       const level = value(evaluation, row, m.key), points = row === 'trained' ? trained(runs[0], m) : { x: [0, evaluation.step], y: [level, level] };
       return { name, ...points, colour: colours[row], dash: dashes[row], dots: row === 'trained' };
     }), { share: m.share }))));
-    if (list(runs[0].evaluations).length === 1) out.push(el('p', 'soft', 'There is one evaluation: evaluate.every=N measures beside training, and gives curves with more points.'));
+    if (list(runs[0].evaluations).length === 1) out.push(el('p', 'soft', 'There is one evaluation. ' + beside(runs[0])));
     return out;
   };
   const measuresOfMany = () => {
@@ -248,7 +257,7 @@
     const busy = [['trainer, works', 1 - s.waited], ['trainer, waits', s.waited]];
     if (s.read + s.decode + s.augment > 0) busy.push(['augment', s.augment], ['decode', s.decode], ['read', s.read]);
     out.push(el('div', 'bars', ...busy.map(([stage, share]) => bar(stage, share, Math.max(1, s.read, s.decode, s.augment)))));
-    out.push(el('p', 'soft', `Shares of the time since augment last began to feed the trainer; reading and decoding are the sum over ${s.loaders || 'all'} loaders, and may be more than 100 %.`));
+    out.push(el('p', 'soft', `Shares of the time since augment last began to feed the trainer; reading and decoding are the sum over ${s.loaders === 1 ? 'one loader' : `${s.loaders || 'all'} loaders, and may be more than 100 %`}.`));
     return out;
   });
 
@@ -299,7 +308,7 @@
     return [
       el('p', 'soft', `Principal components of the features by step ${found.step}: the two directions in which they vary most, ${percent(list(found.explained)[0])} and ${percent(list(found.explained)[1])} of all. ` +
         `Filled: held out; rings: trained on. Colours are ${byLabel ? 'labels' : 'images'}${names.length > palette.length ? ', and come again' : ''}. ${seen()}`),
-      el('div', 'map', drawing, detail), shown.length ? legend(shown, 'dot') : null,
+      el('div', 'map', drawing, detail), shown.length ? legend(shown, true) : null,
     ];
   });
 
@@ -311,7 +320,7 @@
         el('div', 'soft', 'taken for ' + tiles[w.taken].name)))) : el('p', '', 'None: every distorted view is nearest to its own tile.'),
       el('h3', '', 'most isolated: mean of 1 - cosine to the 10 nearest tiles'),
       el('div', 'cards', ...isolated.map((w) => card(w.tile, number(w.distance)))),
-      el('p', 'soft', `./run outliers ${quoted(runs[0].name)} looks at every tile of the data set.`),
+      el('p', 'soft', `./run outliers ${quoted(runs[0].path)} looks at every tile of the data set.`),
     ];
   });
 
@@ -319,10 +328,10 @@
   const twins = () => whenFound(() => {
     const pairs = entries('across', 'tile', 'other'), alike = pairs.filter((p) => p.cosine >= SAME).length;
     return [
-      el('p', '', !pairs.length ? 'There is no pair of a held-out tile and one of another image that is trained on.' : alike ? `${alike === pairs.length ? 'At least ' + alike : alike} held-out tiles are as near as ${SAME} (cosine) to a tile of another image that is trained on: if they show the same, measures are better than they should be.`
+      el('p', '', !pairs.length ? 'There is no pair of a held-out tile and one of another image that is trained on.' : alike ? `${alike === pairs.length ? 'At least ' + alike : alike} held-out ${alike === 1 ? 'tile is' : 'tiles are'} as near as ${SAME} (cosine) to a tile of another image that is trained on: if they show the same, measures are better than they should be.`
         : `No held-out tile is as near as ${SAME} (cosine) to a tile of another image that is trained on.`),
       el('div', 'cards', ...pairs.map((p) => el('div', 'card', el('div', 'pair', thumb(p.tile, 64, p.cosine >= SAME ? 'wrong' : ''), thumb(p.other, 64, p.cosine >= SAME ? 'wrong' : '')), el('b', '', number(p.cosine)), about(p.tile), about(p.other)))),
-      el('p', 'soft', `${seen()} ./run duplicates ${quoted(runs[0].name)} compares every pair. A network that has hardly trained finds much alike.`),
+      el('p', 'soft', `${seen()} ./run duplicates ${quoted(runs[0].path)} compares every pair. A network that has hardly trained finds much alike.`),
     ];
   });
 
@@ -352,7 +361,7 @@
   };
 
   const commands = () => runs.flatMap((run) => {
-    const name = quoted(run.name);
+    const name = quoted(run.path);
     return [el('pre', '', [`./run status ${name}`, `./run resume ${name}`, `./run evaluate ${name}`, `./run export ${name} -o backbone.safetensors`, `./run embed ${name} DATA -o features.npy`].join('\n'))];
   });
 

@@ -27,6 +27,9 @@ static bool is_run(const char *path)
            sb_rundir_path(file, path, "checkpoints") == 0 && access(file, F_OK) == 0;
 }
 
+/* What ./run leaves in folders that it fetches. */
+static bool is_mark(const FTSENT *e) { return strcmp(e->fts_name, ".complete") == 0; }
+
 static int by_name(const FTSENT **a, const FTSENT **b) { return strcmp((*a)->fts_name, (*b)->fts_name); }
 
 /* Why an entry is not looked at; NULL: it is. */
@@ -51,7 +54,7 @@ static const char *reason_to_pass(const sb_builder *b, const sb_data_keys *data,
 static int take(sb_builder *b, const sb_data_keys *data, FTS *walk, FTSENT *e)
 {
     const char *reason = reason_to_pass(b, data, e);
-    if (e->fts_info == FTS_DP)
+    if (e->fts_info == FTS_DP || is_mark(e))
         return 0;
     if (reason) {
         fts_set(walk, e, FTS_SKIP);

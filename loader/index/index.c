@@ -21,7 +21,7 @@ void sb_index_note_left_out(const sb_index *x)
     for (uint32_t i = 0; i < x->skipped_count && i < NOTED_MAX; i++)
         sb_note("not used: %s", x->skipped[i].reason);
     if (x->skipped_count > NOTED_MAX)
-        sb_note("not used: %" PRIu32 " files more", x->skipped_count - NOTED_MAX);
+        sb_note("not used: %" PRIu32 " more", x->skipped_count - NOTED_MAX);
     for (uint32_t i = 0; i < x->passed_count; i++) {
         const sb_passed *p = &x->passed[i];
         sb_note("passed over: %" PRIu32 " %s: %s (%s)", p->count,
@@ -38,6 +38,14 @@ void sb_index_note_remarks(const sb_index *x)
 {
     for (uint32_t i = 0; i < x->remark_count; i++)
         sb_note("%s", x->remarks[i]);
+}
+
+int sb_index_fail_held(int tiles, int tile)
+{
+    return sb_fail("%d held-out tile%s: an evaluation needs %d and should have 24. Images of three tiles "
+                   "(data.tile = %d) or longer give a held-out strip each; of ten images or more some are "
+                   "held out whole; a manifest's column `split` says which",
+                   tiles, sb_plural((uint64_t)tiles), SB_HELD_LEAST, tile);
 }
 
 uint32_t sb_index_changed(const sb_index *x)
@@ -58,7 +66,7 @@ uint32_t sb_index_changed(const sb_index *x)
             sb_note("%s %s since the run began", path, there ? "was changed" : "has vanished");
     }
     if (changed > NOTED_MAX)
-        sb_note("%" PRIu32 " files more were changed or have vanished", changed - NOTED_MAX);
+        sb_note("more that were changed or have vanished: %" PRIu32, changed - NOTED_MAX);
     if (touched > 0) /* data that were moved may be copies */
         sb_note("%" PRIu32 " of the files have another time than when the run began, and the same size",
                 touched);

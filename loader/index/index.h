@@ -178,6 +178,11 @@ typedef struct {
 } sb_tile;
 int sb_index_test_tiles(const sb_index *index, int max, sb_tile **out);
 
+/* So many held-out tiles an evaluation needs. */
+#define SB_HELD_LEAST 2
+/* As sb_fail: fewer are there, and what gives more. tile: data.tile. */
+int sb_index_fail_held(int tiles, int tile);
+
 void sb_index_free(sb_index *index);
 
 #endif

@@ -9,10 +9,7 @@
 
 #include "loader/index/scan.h"
 #include "proto/error.h"
-#include "proto/process.h"
-
-#define SHOWN_NS 500000000 /* between two lines of progress on a terminal */
-#define SAID_NS 30000000000
+#include "proto/progress.h"
 
 /* Has it a name as images have? Others that are no images are passed over without being held against the
  * data. */
@@ -192,37 +189,20 @@ static int look_at(sb_builder *b, sb_prober *prober, const named_file *f)
     return take_file(b, f, claims, &probe, prober->pages);
 }
 
-/* A line that stays on a terminal, or one now and then in a log. */
-static void show_progress(uint32_t done, uint32_t count, uint64_t began, uint64_t *shown)
-{
-    const bool terminal = isatty(STDERR_FILENO);
-    const uint64_t now = sb_now();
-    const double rate = (double)done / ((double)(now - began + 1) * 1e-9);
-    if (now - *shown < (terminal ? SHOWN_NS : SAID_NS))
-        return;
-    *shown = now;
-    if (terminal)
-        fprintf(stderr, "\rlooking at files: %u of %u, %.0f/s \033[K", done, count, rate);
-    else
-        sb_note("looking at files: %u of %u, %.0f/s", done, count, rate);
-}
-
 int sb_scan_look(sb_builder *b, sb_prober *prober)
 {
     named_file *files;
     sb_spool list = { 0 };
     uint32_t count;
-    const uint64_t began = sb_now();
-    uint64_t shown = began;
+    sb_progress progress = sb_progress_begin("looking at files", true);
     int rc = list_files(b, &list, &files, &count);
     if (rc == 0)
         rc = pass_links(b, files, &count);
     for (uint32_t i = 0; rc == 0 && i < count; i++) {
         rc = look_at(b, prober, &files[i]); /* pages are added behind */
-        show_progress(i + 1, count, began, &shown);
+        sb_progress_show(&progress, i + 1, count);
     }
-    if (shown > began && isatty(STDERR_FILENO))
-        fprintf(stderr, "\r\033[K");
+    sb_progress_end(&progress);
     sb_spool_free(&list);
     sb_builder_drop(b);
     return rc == 0 ? sb_builder_sort(b) : rc;

@@ -104,8 +104,8 @@ static VipsImage *caption(const page *p, const sb_image *m)
     const char *shown = length > NAME_BYTES ? name + length - NAME_BYTES : name;
     while (((unsigned char)*shown & 0xc0) == 0x80) /* not in the middle of a character */
         shown++;
-    snprintf(text, sizeof text, "%s%s\n%d x %d, %" PRIu32 " tiles, group %" PRIu32 "\n%s",
-             shown == name ? "" : "…", shown, m->width, m->height, m->tiles, m->group,
+    snprintf(text, sizeof text, "%s%s\n%d x %d, %" PRIu32 " tile%s, group %" PRIu32 "\n%s",
+             shown == name ? "" : "…", shown, m->width, m->height, m->tiles, sb_plural(m->tiles), m->group,
              m->train.width == 0 ? "held out"
              : m->test.width > 0 ? "a strip held out"
                                  : "trained on");

@@ -204,8 +204,8 @@ static int remark_on_levels(look *l)
     }
     const uint32_t more = (wide > NAMED_MAX ? wide - NAMED_MAX : 0) +
                           (narrow > NAMED_MAX ? narrow - NAMED_MAX : 0);
-    return more > 0 ? remark(l->build->index,
-                             "nearly black, nearly white or of few levels: %" PRIu32 " images more", more)
+    return more > 0 ? remark(l->build->index, "nearly black, nearly white or of few levels: %" PRIu32 " more",
+                             more)
                     : 0;
 }
 
@@ -221,9 +221,9 @@ static int remark_on_numbers(look *l)
     return pages == 0
                ? 0
                : remark(l->build->index,
-                        "samples that are infinite or no number: in %" PRIu64 " images, such as %s (%" PRIu64
+                        "samples that are infinite or no number: in %" PRIu64 " image%s, such as %s (%" PRIu64
                         " of those looked at): no number becomes black",
-                        pages, name, bad);
+                        pages, sb_plural(pages), name, bad);
 }
 
 static int remark_on_left_out(look *l)
@@ -239,9 +239,9 @@ static int remark_on_left_out(look *l)
     return pages == 0 ? 0
                       : remark(l->build->index,
                                "samples of which the file does not say what they are: in %" PRIu64
-                               " images, such as %s "
+                               " image%s, such as %s "
                                "(%d beside the colour): they are left out; data.bands takes them",
-                               pages, name, left_out);
+                               pages, sb_plural(pages), name, left_out);
 }
 
 int sb_scan_ranges(sb_builder *b, sb_prober *prober)

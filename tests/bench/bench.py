@@ -383,12 +383,22 @@ def wait():
 ALL = {f.__name__: f for f in (decode, view, step, encoders, cache, loss, loaders, wait)}
 
 
+def writable(path):
+    """Whether there can be such a file. Asked before hours are spent on what it is for."""
+    return not path.is_dir() and os.access(path if path.exists() else path.absolute().parent, os.W_OK)
+
+
 def main():
     parser = argparse.ArgumentParser(prog="./run bench", description="Benchmarks with peers and bounds; all but the table of encoders by default.")
     parser.add_argument("name", nargs="*", choices=[[], *ALL], metavar="NAME", help=", ".join(f"{n}: {f.__doc__}" for n, f in ALL.items()))
     parser.add_argument("--json", metavar="FILE", help="writes the figures there too")
     parser.add_argument("--peer", choices=("debian", "pypi"), default="debian", help="whose PyTorch is compared with")
+    parser.add_argument("--only-look", action="store_true", help=argparse.SUPPRESS)  # at the command line, before anything is fetched
     options = parser.parse_args()
+    if options.json and not writable(Path(options.json)):
+        parser.error(f"--json {options.json}: it cannot be written")
+    if options.only_look:
+        return
     peer = choose_peer(options.peer)
     processor = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
     print(f"{processor}, {CORES} cores; {peer}; medians of interleaved pairs", flush=True)

@@ -195,8 +195,8 @@ for name, options in [("strips", {}), ("tiles", {"tile": 16})]:
     said("  white", index(("b.tif", base // 32 + 245, 2, options))[1], ["b.tif: nearly white: its 8-bit samples"])
     said("  photographs are not", index(ordinary, ("b.tif", mid, 2, options))[1])
     said("  samples that are left out", index(("b.tif", numpy.dstack([mid, mid]), 2, {"extra": (0, 0, 0), **options}))[1],
-         ["in 1 images", "b.tif (3 beside the colour)", "data.bands"])
-    said("  holes", index(("b.tif", holes, 2, {**FLOATS, **options}), keys=["data.range=-200..1400"])[1], ["in 1 images", "b.tif (", "no number"])
+         ["in 1 image,", "b.tif (3 beside the colour)", "data.bands"])
+    said("  holes", index(("b.tif", holes, 2, {**FLOATS, **options}), keys=["data.range=-200..1400"])[1], ["in 1 image,", "b.tif (", "no number"])
 said("the range that was named mends it", index(("b.tif", base.astype(numpy.uint16) * 16, 2, {}), keys=["data.range=0..4095"])[1])
 said("  full asks no questions", index(("b.tif", base.astype(numpy.uint16) * 16, 2, {}), keys=["data.range=full"])[1])
 most = [(341, 3, [4095] * 3)]

@@ -71,9 +71,9 @@ second_supervisor() {
         says 1 "$work/busy is a run already: resume it" ./run train demo data.path="$work/images" run.dir="$work/busy" "${small[@]}"
     status=$?
     # At once, even where the trainer does not answer; and nothing is left that answers.
-    wait_step "$work/busy" 1 && pause trainer busy && says 0 "stopped at once; go on from the newest checkpoint" ./run stop "$work/busy" --now &&
+    wait_step "$work/busy" 1 && pause trainer busy && says 0 "stopped at once, after step [0-9]+; (go on from step [0-9]+|no step is saved: begin again) with" ./run stop "$work/busy" --now &&
         nothing_left && says 1 "$work/busy is not running" ./run stop "$work/busy" && says 1 "$work/busy is not running" ./run scale "$work/busy" loaders=3 &&
-        says 0 "$work/busy: stopped, .*; go on with" ./run status && return $status
+        says 0 "$work/busy: stopped, .*; (go on from|no step is saved)" ./run status && return $status
 }
 
 # A lock that names a process of somebody else: it is not signalled, and the run goes on.
@@ -175,7 +175,7 @@ ok "a run ends" run_four reference
 # Configurations
 for case in 'trainer:\n  bach: 3\n|:2: there is no key trainer.bach; the nearest is trainer.batch' 'trainer: {batch: 0}\n|:1: trainer.batch = 0: must be a whole number from 1 to 65536' \
     'seed: 1\ntrainer:\n  batch: many\n|:3: trainer.batch = many: must be a whole' 'method: {name: simclrr}\n|:1: method.name = simclrr: must be one of simclr' \
-    'views:\n  - {size: 8}\n|:2: views.0.size = 8: must be 0 or a whole number from 16 to 1024' 'views:\n  - {blurr: 1}\n|:2: there is no key views.0.blurr; the nearest is views.0.blur' \
+    'views:\n  - {size: 8}\n|:2: views.0.size = 8: a size is beyond that range: must be 0 or a whole number from 16 to 1024' 'views:\n  - {blurr: 1}\n|:2: there is no key views.0.blurr; the nearest is views.0.blur' \
     'views:\n  - {count: 17}\n|:2: count = 17' 'data: {untrusted: perhaps}\n|:1: data.untrusted = perhaps: must be true or false' 'data: {tile: 15}\n|:1: data.tile = 15' \
     'optimiser: {lr: nan}\n|:1: optimiser.lr = nan: must be a number from 0 to 1000' 'seed: 1\nseed: 2\n|:2: seed stands here twice' 'data:\n\tpath: x\n|:2: not YAML' 'data: [1]\n|:1: a single value' \
     '- a\n|:1: keys and values belong here' 'init: "a\\nb"\n|:1: init = .*without line breaks' 'data: {max_bad: 1.1}\n|:1: data.max_bad = 1.1: must be a number from 0 to 1' \

@@ -37,12 +37,12 @@ everything_killed() {
     resume all
 }
 
-# told_to_go_on NAME TEXT: an interrupted run said how, and it does.
+# told_to_go_on NAME TEXT STEP: an interrupted run, whose last step was this, said how, and it does.
 told_to_go_on() {
     wait $run
     local status=$?
     cat "$work/out"
-    [ $status -eq 130 ] && grep -q "$2.* ./run resume $work/$1" "$work/out" && resume "$1"
+    [ $status -eq 130 ] && said "$2.* ./run resume $work/$1" && says 0 "; go on from step 4 with: ./run resume" ./run status "$work/$1" && said "^step $3/12" && resume "$1"
 }
 # train NAME [interruptible]: Ctrl-C is ignored by a shell's background jobs, unless they are told otherwise.
 train() { exec ${2:+env --default-signal=INT} ./run train recipes/demo.yaml data.path="$work/images" run.dir="$work/$1" "${small[@]}" trainer.steps=12 >"$work/out" 2>&1; }
@@ -51,7 +51,7 @@ interrupted() {
     local run
     held 4 interrupt train interrupt || return 1
     kill -TERM "$run" && go_on trainer interrupt
-    told_to_go_on interrupt "stopped after step 4, saved; go on with:"
+    told_to_go_on interrupt "stopped after step 4, saved; go on with:" 4
 }
 
 # The first Ctrl-C waits for a trainer that is stopped, the second for nobody.
@@ -59,7 +59,7 @@ interrupted_twice() {
     local run
     held 7 twice train twice interruptible || return 1
     kill -INT "$run" && until_true "the trainer's being told" is_told "sb_trainer train $work/twice" && kill -0 "$run" && kill -INT "$run"
-    told_to_go_on twice "stopped at once; .*"
+    told_to_go_on twice "stopped at once, after step 6; go on from step 4 with:" 6
 }
 
 # One run is killed again and again, each time another part of it at a random moment after a random step, and resumed.

@@ -121,6 +121,7 @@ ok "a run on images with labels" run_labelled
 ok "its measures" says 0 "^  as given|^  untrained" ./run evaluate "$work/run" --no-pictures
 ok "  in the tables" printed
 ok "  in the log" measured
+ok "an image that is not there, before anything is encoded" eval 'says 1 "nothing.jpg: No such file" ./run similar "$work/run" nothing.jpg && [ ! -e "$work/run/features" ]'
 ok "tiles that look like an image" similar
 ok "tiles that look like no other" outliers
 ok "tiles that look like each other" duplicates
@@ -131,7 +132,6 @@ ok "features are made once" kept
 ok "  damaged ones are refused by name" damaged
 ok "  and made again where they are gone" made_again
 ok "an image that is none" says 1 "common.sh" ./run similar "$work/run" tests/pipeline/common.sh
-ok "  or is not there" says 1 "nothing.jpg: No such file" ./run similar "$work/run" nothing.jpg
 ok "  or is not named" says 1 "similar: \[RUN\] IMAGE" ./run similar
 ok "no number of lines" says 1 "from 1 to 10000" ./run outliers "$work/run" -n 0
 ok "no cosine" says 1 "a cosine" ./run duplicates "$work/run" --from 2

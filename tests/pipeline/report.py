@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """report.py FILE WHAT...: a report in headless Chromium. WHAT: bare (nothing measured), full (all sections with pictures), begun, failed, damaged,
-large, compared; hostile: the names of report.sh's hostile data are text; devices: hover, tap, phone, dark, print."""
+large, compared, namesakes (compared, too), short (evaluate.every counts more steps than there are), here (./full, by its own name); hostile: the
+names of report.sh's hostile data are text; devices: hover, tap, phone, dark, print."""
 import base64
 import re
 import sys
@@ -56,8 +57,15 @@ if "bare" in what:
     assert re.search("CPU, .* thread.*oneDNN", inside("settings")), inside("settings")
 if "begun" in what:
     assert "No step is done yet" in inside("course") and "has not trained yet" in drawn
+if "short" in what:
+    assert re.search("evaluate.every = 1 measures after every 50 steps .*, and the run has 12: lower", inside("measures")), inside("measures")
+if "here" in what:
+    assert browser.run("document.querySelector('h1').innerText") == "full" and "full" in browser.run("document.title")
+if "namesakes" in what:
+    assert re.search(r"/full\b[^$]*/again/full\b", inside("verdict")), inside("verdict")
 if "failed" in what:
     assert "It failed: the <b>disk</b> is full" in inside("verdict")
+    assert "failed, step 12 of 12; it can go on from step 8;" in drawn
 if "alarmed" in what:
     assert "An alarm stopped it: spike at step 3: it jumped" in inside("verdict") and count("#verdict b, #verdict i") == 0, inside("verdict")
     assert "Alarm at step 3, spike: the loss <b>jumped</b>. Lower <i>it</i>" in inside("verdict") and "step x" not in inside("verdict")
@@ -75,18 +83,21 @@ if "full" in what:
     nearest = browser.run("document.querySelector('#twins .card').innerText")
     assert "plain.jpg\nat 176," in nearest and "copy.jpg\nat 0," in nearest, nearest
     for command in ("resume", "export", "embed"):
-        assert f"./run {command} " in inside("commands")
+        assert re.search(f"./run {command} '?/", inside("commands")), "a command works anywhere"
+    lines, marks = (browser.run(f"[...document.querySelectorAll('#measures figure:first-of-type {place}')].map((e) => e.getAttribute('stroke') + e.getAttribute('stroke-dasharray'))")
+                    for place in ("polyline", ".legend line"))
+    assert lines == marks and len(set(marks)) == len(marks) == 5, marks
     assert "trainer.batch" in inside("settings") and "libvips" in inside("settings")
     browser.run("document.querySelector('#saw img').decode()")
 if "hostile" in what:
     for name in ("<script>hacked=1<!--.jpg", '"><img src=x onerror=hacked=1>.jpg', "a</script>hacked=1;.jpg"):
         assert name in browser.run("document.body.textContent"), name
     assert 'label b"><img src=x onerror=hacked=1>' in drawn and "line end.jpg" in inside("quarantine") and "broken<script>.jpg" in inside("quarantine")
-if "compared" in what:
+if "compared" in what and "namesakes" not in what:
     for section in ("verdict", "measures", "settings"):
-        assert "/full" in inside(section) and "/live" in inside(section), section
+        assert "full" in inside(section) and "live" in inside(section) and "/full" not in inside(section), section
     assert "evaluate.every" in inside("settings") and "data.tile" not in inside("settings")
-    assert count("#course figure:first-of-type .curve") == 6
+    assert count("#course figure:first-of-type polyline") == 6
 
 if "devices" in what:
     backgrounds = set()

@@ -51,7 +51,7 @@ ok_drawn() {
 begun() { mkdir "$work/begun" && cp "$work/bare/config.yaml" "$work/begun" && says 0 "Too early to say: no step is done yet" ./run report "$work/begun"; }
 failed() {
     cp -r "$work/bare" "$work/failed" && sed -i 's/"phase": "finished"/"phase": "failed"/; s/"reason": ""/"reason": "the <b>disk<\/b> is full"/' "$work/failed/status.json" &&
-        says 0 "^Too early to say" ./run report "$work/failed"
+        rm "$work/failed/checkpoints/step-000000012.safetensors" && says 0 "^Too early to say" ./run report "$work/failed"
 }
 alarmed() {
     cp -r "$work/bare" "$work/alarmed" && sed -i 's/"phase": "finished"/"phase": "stopped"/; s/"reason": ""/"reason": "spike at step 3: it jumped"/' "$work/alarmed/status.json" &&
@@ -78,9 +78,11 @@ not_written() {
     local many=()
     for _ in {1..17}; do many+=("$work/full"); done
     says 1 "config.yaml would be replaced" ./run report "$work/full" -o "$work/full/config.yaml" && says 1 "needs a file: -o FILE" ./run report "$work/full" "$work/bare" &&
-        says 1 "no run directory|config.yaml" ./run report "$work/nothing" && says 1 "nothing" ./run report "$work/full" "$work/nothing" -o "$work/x.html" && [ ! -e "$work/x.html" ] &&
+        says 1 "nothing is no run directory" ./run report "$work/nothing" && says 1 "nothing is no run directory" ./run report "$work/full" "$work/nothing" -o "$work/x.html" && [ ! -e "$work/x.html" ] &&
         says 1 "report: at most 16 runs" ./run report "${many[@]}" -o "$work/x.html"
 }
+here() { (root=$PWD && cd "$work/again/full" && says 0 "^./report.html" "$root/run" report .); }
+short() { cp -r "$work/bare" "$work/short" && sed -i 's/^  every: .*/  every: 1/; s/^  snapshot_every: .*/  snapshot_every: 50/' "$work/short/config.yaml" && says 0 "^Too early to say" ./run report "$work/short"; }
 # A report that cannot be written is none of the run's business.
 unwritable() {
     cp -r "$work/bare" "$work/blocked" && rm "$work/blocked/report.html" && mkdir "$work/blocked/report.html" && within ./run resume "$work/blocked" trainer.steps=14 &&
@@ -112,6 +114,12 @@ ok "of one with a hostile name" renamed
 ok_drawn "  which stays text" "$work/$(printf 'full\377 "><b>')/report.html" full hostile
 ok "of three runs beside each other" says 0 compared.html ./run report "$work/full" "$work/live" "$work/bare" -o "$work/compared.html"
 ok_drawn "  with what differs" "$work/compared.html" compared
+ok "of two with one name" eval "mkdir '$work/again' && cp -r '$work/full' '$work/again' && ./run report '$work/full' '$work/again/full' -o '$work/namesakes.html'"
+ok_drawn "  which have their paths" "$work/namesakes.html" compared namesakes
+ok "of the run that one is in" here
+ok_drawn "  by its name, with commands that work anywhere" "$work/again/full/report.html" full here
+ok "of a run too short for its evaluations" short
+ok_drawn "  it says so, and what to do" "$work/short/report.html" short
 ok "what cannot be one is refused" not_written
 ok "a run ends well without it" unwritable
 ok "nothing is left behind" nothing_left

@@ -123,6 +123,22 @@ before_the_index() {
     train early "is a run already: resume it \(./run resume $work/early\)" && says 0 "^done" ./run resume "$work/early" && same_weights reference early &&
         [ ! -e "$work/early/quarantine.jsonl" ]
 }
+# So was a run whose user pressed Ctrl-C, which everything in the foreground gets: a line says what is left.
+interrupted_index() {
+    local pid
+    LD_PRELOAD=$work/fault.so FAULT=open:hang FAULT_PROGRAM="sb_loader index" FAULT_FILE=05.jpg FAULT_COUNTER=$work/looked FAULT_TIMES=1 \
+        setsid env --default-signal=INT ./run train recipes/demo.yaml data.path="$work/images" run.dir="$work/looked.at" "${small[@]}" "${steps[@]}" >"$work/out" 2>&1 &
+    pid=$!
+    until_true "the index" test -s "$work/looked" && kill -INT -- "-$pid"
+    wait $pid
+    [ $? -eq 130 ] && cat "$work/out" && said "^stopped while the data set was looked at.*; go on with: ./run resume $work/looked.at" && nothing_left && says 0 "^done" ./run resume "$work/looked.at" &&
+        same_weights reference looked.at
+}
+# Of an earlier version, in which a key had another name.
+renamed_key() {
+    half renamed && sed -i 's/^  on_alarm: .*/  on_collapse: "warn"/' "$work/renamed/config.yaml" && says 0 "^trainer.on_collapse = warn, of an earlier version, is trainer.on_alarm = note now$" ./run resume "$work/renamed" &&
+        grep -q "^  on_alarm: " "$work/renamed/config.yaml" && same_weights reference renamed
+}
 # Before the first step what the index does not depend on is free.
 before_the_first_step() {
     prepare first trainer.batch=4 && "$SB_BUILD"/sb_loader index "$work/first" --freeze || return 1
@@ -165,6 +181,9 @@ ok "a finished run says so, and stays" finished
 ok "one that was killed behind its last checkpoint is ended" end_again
 ok "a longer run" longer
 ok "interrupted before its index: completed" before_the_index
+ok "what is preloaded" make_fault
+ok "Ctrl-C while the data are looked at" interrupted_index
+ok "a key that had another name: taken" renamed_key
 ok "before the first step: what the index was made with is refused, other keys are free" before_the_first_step
 ok "an index that is gone is not made again" without_index
 ok "six runs of one second have six directories" six_names
@@ -173,6 +192,7 @@ ok "what a run left is not gone on from" weights_without_configuration
 ok "a mistyped key" says 1 "there is no key trainer.step; the nearest is trainer.steps" ./run resume "$work/reference" trainer.step=9
 ok "a bad value" says 1 "command line: run.loaders = no: must be a whole number" ./run resume "$work/reference" run.loaders=no
 ok "no such run" says 1 "nowhere is no run directory .*: name one, or none for the run used last" ./run resume "$work/nowhere"
-ok "two runs" says 1 "resume: one run, not $work/reference trainer.steps 9" ./run resume "$work/reference" trainer.steps 9
+ok "two runs" says 1 "resume: one run, not $work/reference $work/applied \(a key is given as KEY=VALUE\)" ./run resume "$work/reference" "$work/applied"
+ok "a key and its value apart" says 1 "resume: trainer.steps=VALUE was expected" ./run resume "$work/reference" trainer.steps 9
 ok "nothing is left behind" nothing_left
 finish

@@ -106,8 +106,15 @@ missing_data() {
         grep -q 'One seed: there are no intervals' "$work/data/table.md" && ! grep -q ± "$work/data/table.md"
 }
 
+# A trainer fails under way, as on a full disk: the reason stands in the table, and the other cell is done.
+failing_trainer() {
+    LD_PRELOAD=$work/fault.so FAULT=open:error=28 FAULT_PROGRAM="sb_trainer train" FAULT_FILE=metrics.jsonl FAULT_COUNTER=$work/failures FAULT_SKIP=2 FAULT_TIMES=1 sweep full "$recipe" seed=1,2 &&
+        grep -q '^1-1,.*,failed,.*metrics.jsonl: No space left on device' "$work/full/table.csv" && grep -q '^2-2,.*,trained,' "$work/full/table.csv" && grep -q '^- 1-1: .*No space left' "$work/full/table.md"
+}
+
 make_images
 ok "the library that stops trainers" make_fault
+ok "a trainer that fails under way: its cell alone" failing_trainer
 ok "a bad value is refused before anything runs" refused "trainer.batch = x" "$recipe" trainer.batch=4,x -o "$work/none"
 ok "  a key that one of the methods does not have" refused "no key method.temperature with method wmse" "$recipe" "${grid[@]}" method.temperature=0.1 -o "$work/none"
 ok "  an unknown key" refused "trainer.bach" "$recipe" trainer.bach=4,8 -o "$work/none"
@@ -123,6 +130,7 @@ ok "  it goes on by its folder alone" sweep broken
 ok "  the cell that was done stays as it was" first_cell_untouched
 ok "  the same table" same_table
 ok "  the same weights" same_weights_of_all
+ok "a run is no folder for a sweep" refused "is a run, not a sweep's folder" "$recipe" "${grid[@]}" -o "$work/reference/1-dcl-8-1"
 ok "another grid in the same folder is refused" refused "holds a sweep of another grid" "$recipe" "${grid[@]}" trainer.steps=7 -o "$work/broken"
 echo "# changed" >>"$recipe"
 ok "  and another recipe" refused "holds a sweep of another recipe" "$recipe" "${grid[@]}" -o "$work/broken"

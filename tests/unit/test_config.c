@@ -109,13 +109,13 @@ static void test_result_text(void **state)
     char *text = sb_config_text(&config, sb_tables, true);
     sb_config_free(&config);
     assert_non_null(text);
-    const char *const without[] = { "run:",  "dir:",  "loaders:", "loader:", "evaluate:",
-                                    "init:", "cuda:", "path:",    "keep:",   "checkpoint_every:" },
+    const char *const without[] = { "run:",  "dir:",  "loaders:", "loader:",           "evaluate:", "init:",
+                                    "cuda:", "path:", "keep:",    "checkpoint_every:", "max_bad:" },
                       *const with[] = {
                           "seed: 3\n",        "device: auto\n", "data:\n  exclude: ''\n  tile: 1024\n",
                           "temperature: 0.1", "momentum: 0.9",  "stem: imagenet\n",
                           "last: norm",       "threads:",       "views:\n  - size: 128\n",
-                          "\nmethod:\n",      "\ntrainer:\n",   "max_bad:"
+                          "\nmethod:\n",      "\ntrainer:\n",   "warnings:"
                       };
     for (size_t i = 0; i < sizeof without / sizeof *without; i++)
         if (strstr(text, without[i]))
@@ -426,31 +426,39 @@ static void test_sizes_that_change(void **state)
     assert_true(sb_view_area(v, 3, 0, 10) ==
                 6 * 2 * 256. * 256 + 3 * 2 * 512. * 512 + 2 * 1024. * 1024 + 10 * 96. * 96);
     assert_true(sb_view_area(v, 3, 9, 10) == 2 * 1024. * 1024 + 96. * 96);
-    const char *bad[] = { "256 512",
-                          "256@0.1",
-                          "256 512@0",
-                          "256 512@1",
-                          "256 512@0.5 1024@0.5",
-                          "256 0@0.5",
-                          "0 256@0.5",
-                          "256 2048@0.5",
-                          "256 512@",
-                          "256 512@x",
-                          "256 512@0.5x",
-                          "256 512@0.5,64",
-                          "256 512@nan",
-                          "256 512@-0.5",
-                          "256 512@+0.5",
-                          " 256",
-                          "15",
-                          "32 33@0.1 34@0.2 35@0.3 36@0.4 37@0.5 38@0.6 39@0.7 40@0.8" };
+    const char *bad[][2] = {
+        { "256 512", "no @share" },
+        { "256@0.1", "the first has a share" },
+        { "256 512@0", "between that before it and 1" },
+        { "256 512@1", "between that before it and 1" },
+        { "256 512@0.5 1024@0.5", "between that before it and 1" },
+        { "256 0@0.5", "beyond that range" },
+        { "0 256@0.5", "beyond that range" },
+        { "256 2048@0.5", "beyond that range" },
+        { "256 512@", "no number" },
+        { "256 512@x", "no number" },
+        { "256 512@0.5x", "stands behind a size" },
+        { "256 512@0.5,64", "stands behind a size" },
+        { "256 512@nan", "no number" },
+        { "256 512@-0.5", "no number" },
+        { "256 512@+0.5", "no number" },
+        { " 256", "something else than a size" },
+        { "15", "beyond that range" },
+        { "32 33@0.1 34@0.2 35@0.3 36@0.4 37@0.5 38@0.6 39@0.7 40@0.8", "there are more" },
+    };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         char assignment[128];
-        snprintf(assignment, sizeof assignment, "views.2.size=%s", bad[i]);
+        snprintf(assignment, sizeof assignment, "views.2.size=%s", bad[i][0]);
         assert_int_equal(read_text(&settings, text, assignment), -1);
-        if (!strstr(sb_error(), "views.2.size = ") || !strstr(sb_error(), "256 512@0.6 1024@0.9"))
-            fail_msg("for %s: %s", bad[i], sb_error());
+        if (!strstr(sb_error(), "views.2.size = ") || !strstr(sb_error(), "256 512@0.6 1024@0.9") ||
+            !strstr(sb_error(), bad[i][1]))
+            fail_msg("for %s: %s", bad[i][0], sb_error());
     }
+    /* One size twice is no change. */
+    sb_view_keys same = { .size = { .count = 3, .sides = { 32, 32, 64 }, .from = { 0, 0.5, 0.7 } } };
+    assert_true(sb_view_sides_at(&same, 1, 0, 10) == 7 && sb_view_sides_at(&same, 1, 5, 10) == 7 &&
+                same.side == 32);
+    assert_true(sb_view_sides_at(&same, 1, 7, 10) == 10 && same.side == 64);
     /* One size in a part of the run, and not in all of it. */
     const char *apart[] = { "views.2.size=256", "views.2.size=1024", "views.2.size=256 512@0.5 1024@0.9",
                             "views.2.size=96 512@0.7", "views.1.size=256 512@0.6" };

@@ -134,12 +134,28 @@ static void test_norm(void **state)
     assert_int_equal(WARNINGS("method.name=dcl", "trainer.batch=32", "trainer.replicas=16"), 1);
 }
 
+/* An evaluation beside training comes with every evaluate.every-th snapshot: a run that ends before is told.
+ */
+static void test_measures(void **state)
+{
+    (void)state;
+    assert_int_equal(WARNINGS("method.name=dcl", "trainer.batch=32", "trainer.steps=50", "evaluate.every=1"),
+                     1);
+    assert_int_equal(WARNINGS("method.name=dcl", "trainer.batch=32", "trainer.steps=51", "evaluate.every=1"),
+                     0);
+    assert_int_equal(WARNINGS("method.name=dcl", "trainer.batch=32", "trainer.steps=20"), 0);
+    assert_int_equal(WARNINGS("method.name=dcl", "trainer.batch=32", "trainer.steps=20", "evaluate.every=3",
+                              "evaluate.snapshot_every=5"),
+                     0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_recipes), cmocka_unit_test(test_healthy),      cmocka_unit_test(test_batch),
         cmocka_unit_test(test_columns), cmocka_unit_test(test_prototypes),   cmocka_unit_test(test_horizon),
-        cmocka_unit_test(test_scaling), cmocka_unit_test(test_accumulation), cmocka_unit_test(test_norm)
+        cmocka_unit_test(test_scaling), cmocka_unit_test(test_accumulation), cmocka_unit_test(test_norm),
+        cmocka_unit_test(test_measures)
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -392,6 +392,23 @@ static void test_reason(void **state)
     assert_int_equal(lines_of("augment.starts"), 1);
 }
 
+/* What a program noted at its start is no part of why it ended, and what others say meanwhile comes nowhere
+ * behind that. */
+static void test_reason_alone(void **state)
+{
+    (void)state;
+    trapping("augment", "trap 'echo \"smallbatch augment: I end\"; exit 0' TERM\n", LIVES);
+    script("trainer",
+           "until [ -e \"$run/augment.starts\" ]; do sleep 0.02; done\n"
+           "printf 'smallbatch trainer: a device\\na library\\nsmallbatch trainer: it fails\\nso it "
+           "does'; exit 1\n");
+    launch(NULL);
+    assert_int_equal(ended(), 1);
+    assert_string_equal(text_of("screen"), "trainer: a device\nrun: trainer cannot go on:\n    smallbatch "
+                                           "trainer: it fails\n    so it does\n");
+    assert_says("log/augment.log", "I end");
+}
+
 /* The log can be opened, but not written. */
 static void test_full_disk(void **state)
 {
@@ -978,6 +995,7 @@ int main(void)
         RUN(test_report_hangs),
         RUN(test_finished),
         RUN(test_reason),
+        RUN(test_reason_alone),
         RUN(test_full_disk),
         RUN(test_renamed),
         RUN(test_dies_and_dies),

@@ -115,6 +115,21 @@ static void test_images(void **unused)
     assert_int_equal(sb_unusable_create(&u, folder, &dataset, &keys), -1);
 }
 
+/* Who names the file beside the reason does not name it twice. */
+static void test_reasons(void **unused)
+{
+    (void)unused;
+    assert_string_equal(sb_quarantine_reason("a/b.jpg", "/data/a/b.jpg: cut off"), "cut off");
+    assert_string_equal(sb_quarantine_reason("../b.jpg", "/data/b.jpg: cut off: at 5"), "cut off: at 5");
+    assert_string_equal(sb_quarantine_reason("/b.jpg", "/b.jpg: cut off"), "cut off");
+    const char *const others[] = {
+        "/data/b.jpg: cut off", "a/b.jpg: cut off",       "cut off", "", "/", "/data/a/b.jpg",
+        "/data/a/b.jpg:",       "/data/xa/b.jpg: cut off"
+    };
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        assert_ptr_equal(sb_quarantine_reason("a/b.jpg", others[i]), others[i]);
+}
+
 static void test_faults(void **unused)
 {
     (void)unused;
@@ -257,8 +272,9 @@ static int remove_folder(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_images), cmocka_unit_test(test_faults),    cmocka_unit_test(test_tiles),
-        cmocka_unit_test(test_away),   cmocka_unit_test(test_many_away), cmocka_unit_test(test_mended),
+        cmocka_unit_test(test_images), cmocka_unit_test(test_reasons), cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_tiles),  cmocka_unit_test(test_away),    cmocka_unit_test(test_many_away),
+        cmocka_unit_test(test_mended),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
