@@ -27,8 +27,8 @@ endif
 ARCH     ?= -march=native $(shell $(CC) -mprefer-vector-width=512 -E -x c /dev/null >/dev/null 2>&1 && echo -mprefer-vector-width=512)
 
 MSGPACK  := $(shell pkg-config --exists msgpack-c && echo msgpack-c || echo msgpack)
-PACKAGES := vips libtiff-4 libjpeg libzmq yaml-0.1 jansson $(MSGPACK)
-CPPFLAGS += -I. -D_GNU_SOURCE $(shell pkg-config --cflags $(PACKAGES) | sed 's/-I/-isystem /g')
+PACKAGES := vips libtiff-4 libjpeg libzmq yaml-0.1 jansson libprotobuf-c $(MSGPACK)
+CPPFLAGS += -I. -I$(BUILD) -D_GNU_SOURCE $(shell pkg-config --cflags $(PACKAGES) | sed 's/-I/-isystem /g')
 # -ffp-contract=off: the same C gives the same bits on every path (reference, emulated device, export).
 # Fields that an initialiser leaves out are zeros by design: a shape is { n, h, w, c, type } where it lies in rows.
 CFLAGS   += -std=c17 -g $(OPTIMISE) $(ARCH) -ffp-contract=off $(OPENMP) -Wall -Wextra -Wno-missing-field-initializers -Werror -Wshadow -Wstrict-prototypes -Wvla
@@ -71,6 +71,15 @@ $(BUILD)/%.o: %.c
 	@echo "  CC $<"
 	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
 
+# TensorBoard's messages, which protoc-c makes C of.
+$(BUILD)/evaluator/event.pb-c.c $(BUILD)/evaluator/event.pb-c.h &: evaluator/event.proto
+	@mkdir -p $(@D)
+	@protoc-c --c_out=$(BUILD) $<
+$(BUILD)/evaluator/event.pb-c.o: $(BUILD)/evaluator/event.pb-c.c
+	@$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
+$(BUILD)/evaluator/events.o: $(BUILD)/evaluator/event.pb-c.h
+$(BUILD)/libevaluator.a: $(BUILD)/evaluator/event.pb-c.o
+
 # The report's page is in the program (evaluator/page.c).
 $(BUILD)/evaluator/page.o: $(wildcard evaluator/page/*)
 
@@ -108,8 +117,8 @@ $(BUILD)/tests/unit/test_checkpoint: LDLIBS += -Wl,--wrap=free
 
 # Static checks over every file; each tool fails on any finding. clang-tidy's checks and why: .clang-tidy. Other versions of
 # clang-format than Debian 12's lay some lines out in another way: there the layout is not held.
-SOURCES  := $(sort $(wildcard */*.c */*/*.c))
-LAID_OUT := $(SOURCES) $(sort $(wildcard */*.h */*/*.h */*/*.cu))
+SOURCES  := $(sort $(filter-out build/%,$(wildcard */*.c */*/*.c)))
+LAID_OUT := $(SOURCES) $(sort $(filter-out build/%,$(wildcard */*.h */*/*.h */*/*.cu)))
 lint:
 	if clang-format --version | grep -q 'version 14\.'; then clang-format --dry-run --Werror $(LAID_OUT); fi
 	cppcheck --quiet -j$(shell nproc) --error-exitcode=1 --std=c11 --enable=warning,portability --inline-suppr \

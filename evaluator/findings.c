@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "evaluator/sheet.h"
 #include "kernels/op/product.h"
@@ -18,6 +19,9 @@
 #include "proto/rundir.h"
 #include "trainer/spread.h"
 
+#define FINDINGS "findings.json"
+#define FEATURES "findings.npy"
+#define BYTES_MAX ((size_t)16 << 20)
 #define CELL 64    /* pixels of a tile's picture */
 #define COLUMNS 24 /* of the atlas */
 #define QUERIES 8
@@ -349,7 +353,7 @@ static int write_json(const look *l)
 {
     const sb_evaluation *e = l->e;
     char path[PATH_MAX];
-    if (sb_rundir_path(path, e->run_dir, "findings.json") != 0)
+    if (sb_rundir_path(path, e->run_dir, FINDINGS) != 0)
         return -1;
     json_t *root = json_pack("{s:I, s:s, s:i, s:i, s:i, s:I, s:i, s:o, s:[f, f], s:o, s:o, s:o, s:o}", "step",
                              (json_int_t)e->report.step, "source", e->report.source, "held", l->held,
@@ -366,10 +370,56 @@ static int write_json(const look *l)
     return rc;
 }
 
-int sb_findings_check(const char *run_dir)
+static int write_features(const look *l)
 {
     char path[PATH_MAX];
-    return sb_rundir_path(path, run_dir, "findings.json") != 0 ? -1 : sb_outfile_check_kept(path);
+    const sb_npy features = {
+        SB_NPY_F32, 2, { l->tiles, l->width }, (size_t)l->tiles * (size_t)l->width, l->feature
+    };
+    return sb_rundir_path(path, l->e->run_dir, FEATURES) != 0 ? -1 : sb_npy_write(path, &features);
+}
+
+int sb_findings_check(const char *run_dir)
+{
+    char path[PATH_MAX], features[PATH_MAX];
+    return sb_rundir_path(path, run_dir, FINDINGS) != 0 || sb_outfile_check_kept(path) != 0 ||
+                   sb_rundir_path(features, run_dir, FEATURES) != 0 || sb_outfile_check_kept(features) != 0
+               ? -1
+               : 0;
+}
+
+int sb_findings_read(const char *run_dir, json_t **out)
+{
+    char path[PATH_MAX], *text;
+    size_t bytes;
+    json_error_t error;
+    *out = NULL;
+    if (sb_rundir_path(path, run_dir, FINDINGS) != 0)
+        return -1;
+    if (access(path, F_OK) != 0)
+        return 0;
+    if (sb_file_read(path, BYTES_MAX, &text, &bytes) != 0)
+        return -1;
+    json_t *root = json_loadb(text, bytes, 0, &error);
+    free(text);
+    if (!json_is_object(root)) {
+        sb_fail("%s: %s", path, root ? "no object" : error.text);
+        json_decref(root);
+        return -1;
+    }
+    *out = root;
+    return 1;
+}
+
+int sb_findings_read_features(const char *run_dir, sb_npy *out)
+{
+    char path[PATH_MAX];
+    *out = (sb_npy){ 0 };
+    if (sb_rundir_path(path, run_dir, FEATURES) != 0)
+        return -1;
+    if (access(path, F_OK) != 0)
+        return 0;
+    return sb_npy_read(out, path, SB_NPY_F32) == 0 ? 1 : -1;
 }
 
 int sb_findings_write(sb_evaluation *e)
@@ -387,9 +437,7 @@ int sb_findings_write(sb_evaluation *e)
     l.of = sb_zeroed((size_t)held, sizeof *l.of, "the numbers of tiles");
     for (int t = 0; l.of && t < held; t++)
         l.of[t] = (int)((long)t * all / held);
-    int rc = l.of ? gather(&l) : -1;
-    if (rc == 0)
-        rc = write_json(&l);
+    const int rc = l.of && gather(&l) == 0 && write_features(&l) == 0 ? write_json(&l) : -1;
     free(l.of);
     free(l.feature);
     free(l.centred);

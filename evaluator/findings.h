@@ -20,14 +20,26 @@
  * whose nearest clean tile is its own, and the tile that most others are taken for. (3) Behind the tiles come
  * the distorted views of the queries.
  *
+ * Beside it lies RUN/findings.npy, f32 [tiles, width]: the features of these tiles, of length 1. It is
+ * written first: where an evaluation died between the two, it is newer than the rest.
+ *
  * worst and queries compare features as they are (as the measure `view` does), all else less their mean over
  * all tiles (as lists.h does). */
 #ifndef SB_EVALUATOR_FINDINGS_H
 #define SB_EVALUATOR_FINDINGS_H
 
+#include <jansson.h>
+
 #include "evaluator/evaluate.h"
+#include "trainer/npy.h"
 
 #define SB_FINDINGS_TILES 256
+
+/* The object of findings.json, which the caller releases. 1: it is there; 0: it is not; -1: it is damaged. */
+int sb_findings_read(const char *run_dir, json_t **out);
+
+/* The same of findings.npy; the caller frees out->values. */
+int sb_findings_read_features(const char *run_dir, sb_npy *out);
 
 /* -1 if they cannot be kept. */
 int sb_findings_check(const char *run_dir);

@@ -9,20 +9,21 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "evaluator/attach.h"   /* sb_attach */
-#include "evaluator/best.h"     /* sb_best_* */
-#include "evaluator/embed.h"    /* sb_embed */
-#include "evaluator/evaluate.h" /* sb_evaluation_* */
-#include "evaluator/falling.h"  /* sb_falling_check */
-#include "evaluator/findings.h" /* sb_findings_* */
-#include "evaluator/held.h"     /* sb_held_say */
-#include "evaluator/lists.h"    /* sb_list_* */
-#include "evaluator/page.h"     /* sb_page_write */
-#include "evaluator/pictures.h" /* sb_picture_* */
-#include "proto/error.h"        /* sb_fail, sb_note */
-#include "proto/program.h"      /* sb_program_* */
-#include "trainer/alarm.h"      /* sb_alarm_raise */
-#include "trainer/status.h"     /* sb_status_read */
+#include "evaluator/attach.h"      /* sb_attach */
+#include "evaluator/best.h"        /* sb_best_* */
+#include "evaluator/embed.h"       /* sb_embed */
+#include "evaluator/evaluate.h"    /* sb_evaluation_* */
+#include "evaluator/falling.h"     /* sb_falling_check */
+#include "evaluator/findings.h"    /* sb_findings_* */
+#include "evaluator/held.h"        /* sb_held_say */
+#include "evaluator/lists.h"       /* sb_list_* */
+#include "evaluator/page.h"        /* sb_page_write */
+#include "evaluator/pictures.h"    /* sb_picture_* */
+#include "evaluator/tensorboard.h" /* sb_tensorboard_write */
+#include "proto/error.h"           /* sb_fail, sb_note */
+#include "proto/program.h"         /* sb_program_* */
+#include "trainer/alarm.h"         /* sb_alarm_raise */
+#include "trainer/status.h"        /* sb_status_read */
 
 #define POLL_US 500000
 #define CHECKPOINT_POLLS 120 /* a minute: longer no trainer that lives writes one */
@@ -63,6 +64,13 @@ static void draw_contact(const char *run_dir)
         sb_note("%s: there is no picture of what the network saw", sb_error());
 }
 
+/* All that the run says of itself, for TensorBoard. Neither an evaluation nor a report fails with it. */
+static void write_tensorboard(const char *run_dir)
+{
+    if (sb_tensorboard_write(run_dir) != 0)
+        sb_note("%s: TensorBoard's files stay as they were", sb_error());
+}
+
 /* What is found of single tiles, and all that the run says of itself, as a page. An evaluation does not fail
  * with it. */
 static void write_report(sb_evaluation *e, const arguments *a)
@@ -76,6 +84,7 @@ static void write_report(sb_evaluation *e, const arguments *a)
     else
         printf("%s\n%s/report.html\n", verdict, a->run_dir);
     fflush(stdout);
+    write_tensorboard(a->run_dir);
 }
 
 /* live: whose embeddings are measured as well, NULL none. One that has just attached has none yet: it looks
@@ -279,10 +288,23 @@ static int report(const arguments *a)
         return -1;
     if (a->run_count == 1)
         printf("%s\n", verdict);
-    if (a->output)
+    if (a->output) {
         printf("%s\n", a->output);
-    else
+    } else {
         printf("%s/report.html\n", a->run_dir);
+        write_tensorboard(a->run_dir);
+    }
+    return 0;
+}
+
+/* How they are looked at; TensorBoard is no part of this project. */
+static int tensorboard(const arguments *a)
+{
+    if (sb_tensorboard_write(a->run_dir) != 0)
+        return -1;
+    printf("%s/tensorboard is written. To look at it (pip install tensorboard):\n"
+           "tensorboard --logdir %s/tensorboard\n",
+           a->run_dir, a->run_dir);
     return 0;
 }
 
@@ -373,7 +395,8 @@ int main(int argc, char **argv)
         .options = options,
         .parser = parse,
         .args_doc = "evaluate RUN_DIR\naccompany RUN_DIR\nembed RUN_DIR DATA -o FILE [KEY=VALUE...]\nsimilar "
-                    "RUN_DIR IMAGE\noutliers RUN_DIR\nduplicates RUN_DIR\nreport RUN_DIR [RUN_DIR...]",
+                    "RUN_DIR IMAGE\noutliers RUN_DIR\nduplicates RUN_DIR\nreport RUN_DIR "
+                    "[RUN_DIR...]\ntensorboard RUN_DIR",
         .doc = "Measures the encoder of a run on held-out tiles, writes its features of any data set, or "
                "lists tiles by "
                "them. "
@@ -398,9 +421,11 @@ int main(int argc, char **argv)
         rc = list_tiles(&a);
     else if (strcmp(a.command, "report") == 0)
         rc = report(&a);
+    else if (strcmp(a.command, "tensorboard") == 0)
+        rc = tensorboard(&a);
     else
-        rc = sb_fail(
-            "no command `%s`; there are evaluate, accompany, embed, similar, outliers, duplicates and report",
-            a.command);
+        rc = sb_fail("no command `%s`; there are evaluate, accompany, embed, similar, outliers, duplicates, "
+                     "report and tensorboard",
+                     a.command);
     return sb_program_end(rc);
 }

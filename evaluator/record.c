@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "evaluator/findings.h"
 #include "evaluator/sheet.h"
 #include "evaluator/verdict.h"
 #include "proto/config.h"
@@ -19,8 +20,7 @@
 #include "proto/rundir.h"
 #include "trainer/status.h"
 
-#define FINDINGS_MAX ((size_t)16 << 20) /* bytes */
-#define CONTACT_WIDTH 1000              /* pixels */
+#define CONTACT_WIDTH 1000 /* pixels */
 
 /* What sb_error says. */
 static void note(json_t *record)
@@ -191,23 +191,12 @@ static int there(const char *run_dir, const char *name, char path[PATH_MAX])
 
 static void read_findings(const char *run_dir, json_t *record)
 {
-    char path[PATH_MAX], *text;
-    size_t bytes;
-    json_error_t error;
-    if (!there(run_dir, "findings.json", path))
-        return;
     json_t *findings = NULL;
-    if (sb_file_read(path, FINDINGS_MAX, &text, &bytes) == 0) {
-        findings = json_loadb(text, bytes, 0, &error);
-        free(text);
-        if (!json_is_object(findings))
-            sb_fail("%s: %s", path, findings ? "no object" : error.text);
-    }
-    if (json_is_object(findings))
-        json_object_set(record, "findings", findings);
-    else
+    const int there_is = sb_findings_read(run_dir, &findings);
+    if (there_is > 0)
+        json_object_set_new(record, "findings", findings);
+    else if (there_is < 0)
         note(record);
-    json_decref(findings);
 }
 
 static void read_saved(const char *run_dir, json_t *record)

@@ -110,6 +110,21 @@ char *sb_sheet_base64_of(const char *path, int most)
     return base64(image, path);
 }
 
+int sb_sheet_size_of(const void *jpeg, size_t bytes, int *width, int *height)
+{
+    VipsImage *image = NULL;
+    const int rc = vips_jpegload_buffer((void *)(uintptr_t)jpeg, bytes, &image, NULL) != 0
+                       ? sb_fail("a picture: %s", vips_error_buffer())
+                       : 0;
+    vips_error_clear();
+    if (rc != 0)
+        return -1;
+    *width = vips_image_get_width(image);
+    *height = vips_image_get_height(image);
+    g_object_unref(image);
+    return 0;
+}
+
 const char *sb_sheet_library(void)
 {
     static char name[64];

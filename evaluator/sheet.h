@@ -2,6 +2,7 @@
 #ifndef SB_EVALUATOR_SHEET_H
 #define SB_EVALUATOR_SHEET_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #define SB_CELL_MAX \
@@ -33,6 +34,9 @@ char *sb_sheet_base64(const sb_sheet *sheet);
 
 /* The same of a PNG file, made at most `most` pixels wide. */
 char *sb_sheet_base64_of(const char *path, int most);
+
+/* Pixels of a JPEG in memory; -1: it is none. */
+int sb_sheet_size_of(const void *jpeg, size_t bytes, int *width, int *height);
 
 /* "libvips 8.14.1" */
 const char *sb_sheet_library(void);

@@ -4,7 +4,7 @@
 say() { printf '%s\n' "$*"; }
 die() { printf 'run: %s\n' "$*" >&2; exit 1; }
 
-build_packages="gcc make pkg-config libvips-dev libtiff-dev libjpeg-dev libzmq3-dev libmsgpack-dev libyaml-dev libjansson-dev libdnnl-dev libcsv-dev liblapacke-dev liblbfgs-dev zlib1g-dev gnuplot-nox"
+build_packages="gcc make pkg-config libvips-dev libtiff-dev libjpeg-dev libzmq3-dev libmsgpack-dev libyaml-dev libjansson-dev libdnnl-dev libcsv-dev liblapacke-dev liblbfgs-dev libprotobuf-c-dev protobuf-c-compiler zlib1g-dev gnuplot-nox"
 check_packages="libcmocka-dev g++ python3 python3-pip python3-torch python3-torchvision python3-numpy python3-sklearn python3-pil shellcheck cppcheck clang-format clang-tidy spin chromium"
 
 # Installs what is missing of the named Debian packages.
@@ -49,6 +49,19 @@ fetch_timm() {
         mv "$root"/build/timm.new "$root"/build/timm
     else
         say "timm cannot be had from PyPI ($root/build/timm.log says why): what is compared with it is skipped"
+    fi
+}
+
+# From PyPI, 7 MB: TensorBoard's reader and its projector, which read what we write for them (tests/pipeline/tensorboard.py). Of what TensorBoard
+# needs, what these two do; the test skips without.
+fetch_tensorboard() {
+    [ ! -d "$root"/build/tensorboard ] || return 0
+    rm -rf "$root"/build/tensorboard.new
+    local packages=(tensorboard==2.21.0 protobuf==6.33.2 absl-py==2.3.1 werkzeug==3.1.4 markupsafe==3.0.3)
+    if /usr/bin/python3 -m pip install -q --no-deps --no-compile --root-user-action=ignore --target "$root"/build/tensorboard.new "${packages[@]}" >"$root"/build/tensorboard.log 2>&1; then
+        mv "$root"/build/tensorboard.new "$root"/build/tensorboard
+    else
+        say "TensorBoard cannot be had from PyPI ($root/build/tensorboard.log says why): what is written for it is not read with it"
     fi
 }
 

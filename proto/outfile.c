@@ -59,7 +59,7 @@ int sb_outfile_check_input(const sb_outfile *o, const char *input)
 static const char *const run_files[] = { "config.yaml",      "index.bin",         "index.csv",
                                          "quarantine.jsonl", "given.safetensors", "metrics.jsonl",
                                          "evaluation.jsonl", "alarms.jsonl",      "findings.json",
-                                         "status.json" };
+                                         "findings.npy",     "status.json" };
 
 int sb_outfile_check_run(const sb_outfile *o, const char *run_dir)
 {

@@ -7,8 +7,9 @@
  *     metrics.jsonl            one object a step        evaluation.jsonl  one object an evaluation
  *     status.json              now (renamed into place once a second)
  *     alarms.jsonl             what went wrong (trainer/alarm.h)
- *     findings.json            what the last evaluation found of single tiles
+ *     findings.json, .npy      what the last evaluation found of single tiles, and their features
  *     report.html              what all of these say, to people
+ *     tensorboard/             the same, to TensorBoard
  *     checkpoints/             step-N.safetensors and best.safetensors; held-PID.safetensors while an
  *                              evaluation of it goes on; left/, which `resume --best` fills
  *     backbone.safetensors     what the run was for

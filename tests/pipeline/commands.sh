@@ -28,10 +28,9 @@ held_out() {
         says 0 "nothing can be measured: 0 held-out tiles" ./run train recipes/demo.yaml data.path="$work/few" run.dir="$work/short" "${small[@]}" data.tile=256 data.tiles_per_image=4 trainer.steps=2
 }
 
-ok "a command that is none: the nearest" refuses "^run: there is no command trian; the nearest is train" ./run trian
-ok "... and nothing where none is near" refuses "^run: there is no command photoshop \(" ./run photoshop
+ok "a command that is none: those that there are" refuses "^run: there is no command trian; there are demo, check, plan, train, .*, help \(\./run help\)$" ./run trian
 ok "help for a command" says 0 "^  index RUN --recheck" ./run help index
-ok "... that is none" refuses "no command evalute; the nearest is evaluate" ./run help evalute
+ok "... that is none" refuses "no command evalute; there are demo" ./run help evalute
 ok "a copy in which nothing is built" unbuilt
 ok "bench: a peer that is none, before anything is built or fetched" untouched "peer: invalid choice: 'foo'" bench --peer=foo
 ok "... a benchmark that is none" untouched "invalid choice: 'fast'" bench fast
