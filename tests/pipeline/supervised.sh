@@ -79,6 +79,7 @@ ok "  are no row" row other gone
 ok "without labels" train bare images trainer.steps=2
 ok "  it is refused" says "the data have no labels" 1 ./run evaluate "$work/bare" --supervised
 ok "  and nothing is begun" untouched
+ok "  nor is it for an option that is none" says "no option --foo" 1 ./run evaluate "$work/bare" --supervised --foo
 ok "of a run that learns labels it is refused" says "learns labels itself" 1 ./run evaluate "$work/run/supervised" --supervised
 ok "nothing is left behind" nothing_left
 finish
