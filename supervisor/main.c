@@ -18,6 +18,7 @@
 #include "supervisor/known.h"     /* sb_known_* */
 #include "supervisor/state.h"     /* sb_state_* */
 #include "supervisor/supervise.h" /* sb_supervise */
+#include "supervisor/watch.h"     /* sb_watch */
 #include "trainer/status.h"       /* sb_status_* */
 
 #define PATIENCE_MS 2000 /* before who waits is told for what */
@@ -179,6 +180,8 @@ static int status(const arguments *a)
     return 0;
 }
 
+static int watch(const arguments *a) { return sb_watch(a->run_dir); }
+
 /* ---- which run -------------------------------------------------------------------------------------------- */
 
 /* For a command that does not say itself of which run it speaks. */
@@ -213,7 +216,8 @@ static int find_run(arguments *a)
 /* ---- the command line ------------------------------------------------------------------------------------- */
 
 static const command commands[] = {
-    { "supervise", supervise }, { "stop", stop }, { "scale", scale }, { "status", status }, { "find", find },
+    { "supervise", supervise }, { "stop", stop },   { "scale", scale },
+    { "status", status },       { "watch", watch }, { "find", find },
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
@@ -261,7 +265,7 @@ int main(int argc, char **argv)
     const struct argp argp = {
         .options = options,
         .parser = parse,
-        .args_doc = "supervise RUN\nstop [RUN]\nscale [RUN] loaders=N\nstatus [RUN]\nfind [RUN]",
+        .args_doc = "supervise RUN\nstop [RUN]\nscale [RUN] loaders=N\nstatus [RUN]\nwatch [RUN]\nfind [RUN]",
         .doc = "Supervises a run, and asks the supervisor of one. Used by ./run.\vWithout RUN it is the run "
                "that was used last, wherever it lies; one that lives comes first. find with RUN counts as "
                "use.\n\nsupervise exits with 0 when the run is finished, 130 when it was stopped, 8 when an "
