@@ -190,7 +190,7 @@ static void draw_stage(sb_frame *f, int row, const char *name, double share, con
     if (of == 0)
         snprintf(text, sizeof text, "%s", queue);
     else
-        snprintf(text, sizeof text, "%-6s%" PRIu32 "/%" PRIu32, queue, ready, of);
+        snprintf(text, sizeof text, "%s %4" PRIu32 "/%-4" PRIu32, queue, ready, of);
     const int used = sb_frame_put(f, row, column, f->width - column, SB_INK_PLAIN, text);
     const int left = f->width - column - used - 1;
     if (of > 0 && left >= BAR_LEAST)
