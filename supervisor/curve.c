@@ -62,15 +62,12 @@ static void widen(plot *p, double value)
  * NAN: none. Returns whether there is one. */
 static bool spread_out(const sb_series *s, int width, double at[DOTS_MOST])
 {
-    double sum[DOTS_MOST];
-    int count[DOTS_MOST];
+    double sum[DOTS_MOST] = { 0 };
+    int count[DOTS_MOST] = { 0 };
     const int points = s->end - s->first;
     int before = -1;
-    for (int x = 0; x < width; x++) {
+    for (int x = 0; x < width; x++)
         at[x] = NAN;
-        sum[x] = 0;
-        count[x] = 0;
-    }
     for (int i = 0; i < points; i++) {
         if (s->count[s->first + i] == 0)
             continue;

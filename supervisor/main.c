@@ -170,7 +170,7 @@ static int status(const arguments *a)
     sb_state state;
     sb_state_look(a->run_dir, ANSWER_MS, &state);
     if (state.kind == SB_STATE_MUTE)
-        return -1;
+        return sb_fail("%s", state.text);
     printf("%s: %s%s%s\n", a->run_dir, state.text, state.remark[0] ? "; " : "", state.remark);
     if (state.known && state.status.steps > 0) {
         if (sb_status_line(&state.status, line, sizeof line) != 0)

@@ -14,7 +14,7 @@
 #include "supervisor/log.h"
 #include "supervisor/tail.h"
 
-#define ANSWER_MS 300                /* that a supervisor may take: who watches presses keys meanwhile */
+#define ANSWER_MS 1000               /* that a supervisor may take: who watches presses keys meanwhile */
 #define BUDGET ((size_t)4 << 20)     /* bytes of a file in one look */
 #define LOG_LEAST ((size_t)32 << 10) /* of a log, at the first look */
 

@@ -43,13 +43,14 @@ static void say(sb_state *s, sb_state_kind kind, const char *format, ...)
     s->kind = kind;
 }
 
-static void look_at_live(const char *run_dir, int timeout_ms, sb_state *s)
+/* False: its supervisor has ended meanwhile. */
+static bool look_at_live(const char *run_dir, int timeout_ms, sb_state *s)
 {
     sb_request_state now;
     char when[48];
     if (sb_request_look(run_dir, timeout_ms, &now) != 0) {
         say(s, SB_STATE_MUTE, "%s", sb_error());
-        return;
+        return sb_request_heard(run_dir);
     }
     write_time((time_t)now.since, when, sizeof when);
     const bool waits = strcmp(now.phase, "waiting") == 0,
@@ -60,6 +61,7 @@ static void look_at_live(const char *run_dir, int timeout_ms, sb_state *s)
     if (now.silent >= SB_SILENT_S)
         snprintf(s->remark + strlen(s->remark), sizeof s->remark - strlen(s->remark),
                  "%sthe trainer is stopped, or hangs", quiet ? "; " : "");
+    return true;
 }
 
 /* Of a run that has no supervisor. */
@@ -97,10 +99,8 @@ void sb_state_look(const char *run_dir, int timeout_ms, sb_state *s)
         say(s, SB_STATE_GONE, "the run directory is not there any more");
         return;
     }
-    const bool lives = sb_request_heard(run_dir);
-    s->known = sb_status_read(run_dir, &s->status) == 0;
-    if (lives)
-        look_at_live(run_dir, timeout_ms, s);
-    else
+    const bool lives = sb_request_heard(run_dir) && look_at_live(run_dir, timeout_ms, s);
+    s->known = sb_status_read(run_dir, &s->status) == 0; /* after its supervisor, which writes it last */
+    if (!lives)
         look_at_past(run_dir, s);
 }

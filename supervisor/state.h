@@ -9,7 +9,7 @@
 
 typedef enum {
     SB_STATE_LIVES,
-    SB_STATE_MUTE, /* has a supervisor, which does not answer: sb_error says so */
+    SB_STATE_MUTE, /* has a supervisor, which does not answer */
     SB_STATE_NEW,  /* has not trained yet */
     SB_STATE_FINISHED,
     SB_STATE_STOPPED,

@@ -142,17 +142,15 @@ int sb_watch(const char *run_dir)
 {
     sigset_t taken;
     int end = 0;
-    const int signals = take_signals(&taken),
-              opened = signals < 0 ? -1 : sb_window_open(SB_DRAW_WIDTH, SB_DRAW_HEIGHT);
-    int rc = opened;
-    if (opened == 1)
-        rc = watch_window(run_dir, signals, &end);
-    else if (opened == 0)
-        rc = watch_lines(run_dir, signals, &end);
-    sb_window_close();
-    if (signals >= 0)
-        close(signals);
-    if (end == SIGINT && opened == 1)
+    const int signals = take_signals(&taken);
+    if (signals < 0)
+        return -1;
+    const bool windowed = sb_window_open(SB_DRAW_WIDTH, SB_DRAW_HEIGHT);
+    const int rc = windowed ? watch_window(run_dir, signals, &end) : watch_lines(run_dir, signals, &end);
+    if (windowed)
+        sb_window_close();
+    close(signals);
+    if (windowed && end == SIGINT)
         end = 0; /* Ctrl-C is a key that leaves */
     if (sigprocmask(SIG_UNBLOCK, &taken, NULL) == 0 && end)
         raise(end);

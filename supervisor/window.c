@@ -9,7 +9,6 @@
 #include <term.h>
 #include <unistd.h>
 
-#include "proto/error.h"
 #include "proto/program.h"
 
 #define ESCAPE_MS 25 /* that the rest of a key's sequence may take */
@@ -27,35 +26,31 @@ static void look_at_size(int *width, int *height)
     *height = known ? window.ws_row : tigetnum("lines");
 }
 
-int sb_window_open(int least_width, int least_height)
+bool sb_window_open(int least_width, int least_height)
 {
     int error, width, height;
     if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO) || setupterm(NULL, STDOUT_FILENO, &error) != OK)
-        return 0;
+        return false;
     look_at_size(&width, &height);
     const char *move = tigetstr("cup"), *term = getenv("TERM");
     const bool can = move && move != (char *)-1 && width >= least_width && height >= least_height;
     utf8 = sb_program_utf8() && setlocale(LC_CTYPE, "C.UTF-8") &&
            !(term && strcmp(term, "linux") == 0); /* the console's fonts have no braille */
     del_curterm(cur_term);
-    if (!can)
-        return 0;
-    screen = newterm(NULL, stdout, stdin);
+    screen = can ? newterm(NULL, stdout, stdin) : NULL;
     if (!screen)
-        return sb_fail("curses cannot use this terminal (TERM=%s)", term ? term : "");
+        return false;
     set_escdelay(ESCAPE_MS);
     cbreak();
     noecho();
     nodelay(stdscr, TRUE);
     keypad(stdscr, TRUE); /* an arrow's sequence is one key */
     curs_set(0);
-    return 1;
+    return true;
 }
 
 void sb_window_close(void)
 {
-    if (!screen)
-        return;
     endwin();
     delscreen(screen);
     screen = NULL;

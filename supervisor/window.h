@@ -7,10 +7,9 @@
 
 #include "supervisor/frame.h"
 
-/* Takes the whole of the terminal that standard input and output are. 1; 0: they are none, or one that cannot
- * be written to at any place (TERM), or smaller than least_width x least_height, and nothing was changed; -1.
- */
-int sb_window_open(int least_width, int least_height);
+/* Takes the whole of the terminal that standard input and output are. False, and nothing is changed: they are
+ * none, or one that cannot be written to at any place (TERM), or smaller than this. */
+bool sb_window_open(int least_width, int least_height);
 void sb_window_close(void);
 
 /* Whether characters beyond ASCII can be shown. */
