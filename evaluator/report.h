@@ -63,7 +63,7 @@ void sb_report_print(const sb_report *report);
 int sb_report_check(const char *run_dir);
 
 /* Appends {"step", "source", "tiles", ..., "telling", "rows": {...}} to evaluation.jsonl, whole or not at
- * all. telling: the key of the measure that tells most. */
+ * all. telling: key and title of the measure that tells most. */
 int sb_report_append(const sb_report *report, const char *run_dir);
 
 #endif

@@ -141,11 +141,11 @@ static void write_title(const sb_frame *f, const sb_overview *o, const curve *c,
     else if (c->series == &o->rate)
         add(f, title, room, " %.1f", c->series->last);
     else
-        add(f, title, room, " %.1f %%", 100 * c->series->last);
+        add(f, title, room, " %.1f %%", c->series->last);
     if (isfinite(c->levels[0]))
-        add(f, title, room, ", untrained %.1f", 100 * c->levels[0]);
+        add(f, title, room, ", untrained %.1f", c->levels[0]);
     if (isfinite(c->levels[1]))
-        add(f, title, room, ", as given %.1f", 100 * c->levels[1]);
+        add(f, title, room, ", as given %.1f", c->levels[1]);
 }
 
 static void draw_curves(sb_frame *f, int row, int rows, const sb_overview *o)

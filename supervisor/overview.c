@@ -56,9 +56,9 @@ static void forget_measure(sb_overview *o)
 
 static void forget_evaluations(void *context) { forget_measure(context); }
 
-static double value_of(const json_t *evaluation, const char *row, const char *measure)
+static double percent_of(const json_t *evaluation, const char *row, const char *measure)
 {
-    return sb_jsonl_number(json_object_get(json_object_get(evaluation, "rows"), row), measure);
+    return 100 * sb_jsonl_number(json_object_get(json_object_get(evaluation, "rows"), row), measure);
 }
 
 /* Values of another measure, or of other tiles, are not comparable: the curve begins again. */
@@ -82,15 +82,16 @@ static void on_evaluation(void *context, char *line, size_t bytes)
     sb_overview *o = context;
     char name[sizeof o->measure.name];
     json_t *object = json_loadb(line, bytes, 0, NULL);
-    const json_t *step = json_object_get(object, "step");
-    const char *key = json_string_value(json_object_get(object, "telling"));
-    if (key && key[0] && json_is_integer(step)) {
-        snprintf(name, sizeof name, "%s", key);
+    const json_t *step = json_object_get(object, "step"), *telling = json_object_get(object, "telling");
+    const char *key = json_string_value(json_object_get(telling, "key")),
+               *title = json_string_value(json_object_get(telling, "title"));
+    if (key && title && title[0] && json_is_integer(step)) {
+        snprintf(name, sizeof name, "%s", title);
         sb_text_clean(name);
         begin_measure(o, object, name);
-        sb_series_add(&o->measure.trained, json_integer_value(step), value_of(object, "trained", key));
-        o->measure.untrained = value_of(object, "untrained", key);
-        o->measure.given = value_of(object, "given", key);
+        sb_series_add(&o->measure.trained, json_integer_value(step), percent_of(object, "trained", key));
+        o->measure.untrained = percent_of(object, "untrained", key);
+        o->measure.given = percent_of(object, "given", key);
     }
     json_decref(object);
 }

@@ -24,8 +24,8 @@ typedef struct {
     const char *run_dir; /* the caller's */
     sb_state state;
     sb_series loss, rate; /* of metrics.jsonl; rate: images a second */
-    /* Of evaluation.jsonl, the measure that tells most: of the trained network, in the evaluations with the
-     * tiles and views of the last one; of the other rows, the last. */
+    /* Of evaluation.jsonl, the measure that tells most, in per cent: of the trained network, in the
+     * evaluations with the tiles and views of the last one; of the other rows, the last. */
     struct {
         char name[64]; /* "": there was no evaluation */
         int64_t tiles, views, size;

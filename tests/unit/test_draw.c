@@ -70,11 +70,11 @@ static void set_training(void)
 static void set_measured(void)
 {
     set_training();
-    snprintf(o.measure.name, sizeof o.measure.name, "knn_top1");
-    o.measure.untrained = 0.5;
-    o.measure.given = 0.6;
+    snprintf(o.measure.name, sizeof o.measure.name, "kNN top-1");
+    o.measure.untrained = 50;
+    o.measure.given = 60;
     for (int64_t step = 0; step <= 120; step += 40)
-        sb_series_add(&o.measure.trained, step, 0.6 + (double)step / 600);
+        sb_series_add(&o.measure.trained, step, 60 + (double)step / 6);
 }
 
 /* ---- what is expected ------------------------------------------------------------------------------------- */
@@ -141,8 +141,8 @@ static void test_all(void **state)
            "runs/demo                                               training, since 12:31:08\n"
            "████████████████████████████████████░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░  50.0 %\n"
            "step 120/240  loss 1.2340  85.1 images/s  ETA 0:42  waited 3 %  slowest: train\n"
-           "─ loss 1.0366 ──────────── ─ knn_top1 80.0 % ──────── ─ images/s 80.0 ──────────\n"
-           "    2.9 ⢱                      0.8                ⢀⠔⠊      90  ⢸⠉⡆⢸⢱ ⢸⢱ ⢸⢱ ⢸⢱ ⢸⢱\n"
+           "─ loss 1.0366 ──────────── ─ kNN top-1 80.0 % ─────── ─ images/s 80.0 ──────────\n"
+           "    2.9 ⢱                       80                ⢀⠔⠊      90  ⢸⠉⡆⢸⢱ ⢸⢱ ⢸⢱ ⢸⢱ ⢸⢱\n"
            "        ⠈⡆                                     ⢀⡠⠊⠁            ⢸ ⡇⢸⢸ ⢸⢸ ⢸⢸ ⢸⢸ ⢸⢸\n"
            "         ⢱                                   ⡠⠒⠁               ⢸ ⡇⢸⠸⡀⢸⢸ ⢸⢸ ⢸⢸ ⢸⢸\n"
            "          ⢇                               ⢀⠔⠊                  ⢸ ⡇⢸ ⡇⢸⠘⡄⢸⠘⡄⢸⢸ ⡎⢸\n"
@@ -151,7 +151,7 @@ static void test_all(void **state)
            "            ⠘⡄                     ⠴⠎ ⠤⠄ ⠤⠄ ⠤⠄ ⠤⠄ ⠤⠄           ⢸ ⡇⢸ ⡇⢸ ⡇⡜ ⡇⡇ ⡇⡇\n"
            "             ⠈⠢⡀                                               ⢸ ⡇⢸ ⡇⡎ ⡇⡇ ⡇⡇ ⡇⡇\n"
            "               ⠈⠢⢄                                             ⢸ ⡇⢸ ⡇⡇ ⡇⡇ ⡇⡇ ⡇⡇\n"
-           "   1.04           ⠉⠑⠒⠤⠤⢄⣀⣀     0.5 ⡀⡀⡀⡀⡀⡀⡀⡀⡀⡀⡀⡀⡀⡀⡀⡀⡀⡀      80 ⣀⡸ ⣇⡸ ⣇⠇ ⣇⠇ ⣇⠇ ⣇⠇\n"
+           "   1.04           ⠉⠑⠒⠤⠤⢄⣀⣀      50 ⡀⡀⡀⡀⡀⡀⡀⡀⡀⡀⡀⡀⡀⡀⡀⡀⡀⡀      80 ⣀⡸ ⣇⡸ ⣇⠇ ⣇⠇ ⣇⠇ ⣇⠇\n"
            "        1              120         0              120         1              120\n"
            "─ stages: time at work, and what waits for the next ────────────────────────────\n"
            "read      5 %  █░░░░░░░░░░░░░░░░░░░░░░░  2 loaders\n"
@@ -172,8 +172,8 @@ static void test_ascii(void **state)
            "runs/demo                                               training, since 12:31:08\n"
            "####################################....................................  50.0 %\n"
            "step 120/240  loss 1.2340  85.1 images/s  ETA 0:42  waited 3 %  slowest: train\n"
-           "- loss 1.0366 ------------ - knn_top1 80.0 % -------- - images/s 80.0 ----------\n"
-           "   2.84 *                      0.8                 **      90   *  *          *\n"
+           "- loss 1.0366 ------------ - kNN top-1 80.0 % ------- - images/s 80.0 ----------\n"
+           "   2.84 *                       80                 **      90   *  *          *\n"
            "         *                                      ***             ** ** *    *  **\n"
            "         *                                   ***                ** ** **   ** **\n"
            "          *                                **                   ** ** **** ** *\n"
@@ -182,7 +182,7 @@ static void test_ascii(void **state)
            "             *                     **=   ===   ===             * ** ** ** ** **\n"
            "              **                                               * ** ** ** ** **\n"
            "                ****                                           * *  ** ** ** **\n"
-           "   1.04             ******     0.5 - - - - - - - - -       80 *     *  *  *  *\n"
+           "   1.04             ******      50 - - - - - - - - -       80 *     *  *  *  *\n"
            "        1              120         0              120         1              120\n"
            "- stages: time at work, and what waits for the next ----------------------------\n"
            "read      5 %  #.......................  2 loaders\n"

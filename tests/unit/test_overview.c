@@ -82,9 +82,9 @@ static int tear_down(void **state)
 }
 
 #define STEP(step, loss) "{\"step\": " #step ", \"loss\": " #loss ", \"images_per_second\": 50.0}\n"
-#define EVALUATION(step, tiles, telling, rows)                                                \
-    "{\"step\":" #step ",\"tiles\":" #tiles ",\"views\":8,\"size\":64,\"telling\":\"" telling \
-    "\",\"rows\":{" rows "}}\n"
+#define EVALUATION(step, tiles, telling, rows)                                                         \
+    "{\"step\":" #step ",\"tiles\":" #tiles ",\"views\":8,\"size\":64,\"telling\":{\"key\":\"" telling \
+    "\",\"title\":\"" telling "\"},\"rows\":{" rows "}}\n"
 #define STATUS(phase, reason)                                           \
     "{\"phase\":\"" phase "\",\"reason\":\"" reason                     \
     "\",\"step\":7,\"steps\":9,\"loss\":1.0,\"images_per_second\":1.0," \
@@ -195,9 +195,8 @@ static void test_measure(void **state)
         "evaluation.jsonl",
         EVALUATION(5, 27, "group",
                    "\"trained\":{\"group\":0.75},\"untrained\":{\"group\":0.5},\"given\":{\"group\":0.6}"));
-    append(
-        "evaluation.jsonl",
-        "{\"step\": 6, \"rows\": 7}\n{\"step\": 7, \"telling\": \"group\", \"rows\": []}\n" /* no values */);
+    append("evaluation.jsonl", "{\"step\": 6, \"rows\": 7}\n{\"step\": 7, \"telling\": {\"key\": \"group\", "
+                               "\"title\": \"group\"}, \"rows\": []}\n" /* no values */);
     const sb_overview *o = look();
     assert_string_equal(o->measure.name, "group");
     assert_int_equal(points_of(&o->measure.trained), 0); /* the last line has other tiles, and no value */
@@ -207,7 +206,7 @@ static void test_measure(void **state)
            EVALUATION(15, 27, "group", "\"trained\":{\"group\":0.9},\"untrained\":{\"group\":0.5}"));
     o = look();
     assert_int_equal(points_of(&o->measure.trained), 2);
-    assert_true(o->measure.trained.last == 0.9 && o->measure.untrained == 0.5 && isnan(o->measure.given));
+    assert_true(o->measure.trained.last == 90 && o->measure.untrained == 50 && isnan(o->measure.given));
     append("evaluation.jsonl", EVALUATION(20, 27, "knn\\u001b", "\"trained\":{\"knn\\u001b\":0.9}"));
     o = look();
     assert_string_equal(o->measure.name, "knn ");
