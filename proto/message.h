@@ -79,7 +79,7 @@ typedef struct {
             uint64_t read_ns, decode_ns, augment_ns; /* totals since augment started, over all loaders */
             uint32_t loaders;                        /* alive now */
             uint32_t quarantined, away;              /* images */
-            uint32_t tiles_ready, tiles; /* tile ring: decoded and not taken; for how many there is room */
+            uint32_t tiles_ready, tiles;             /* as dispatch.h counts them */
         } ready;
     };
 } sb_message;

@@ -222,14 +222,17 @@ static double share_of(const sb_control *c, uint64_t ns)
     return begun > 0 && sb_now() > begun ? (double)ns / (double)(sb_now() - begun) : 0;
 }
 
-/* How many views wait for the trainer, and for how many there is room, in all view rings. */
+/* How many views wait for the trainer, in all view rings, and for how many there is room beside those that it
+ * has in hand. */
 static void count_views(const sb_control *c, sb_status *out)
 {
     out->views = out->views_ready = 0;
     for (int i = 0; i < c->ring_count; i++) {
-        out->views += c->rings[i]->count;
-        for (uint32_t slot = 0; slot < c->rings[i]->count; slot++)
-            out->views_ready += sb_ring_look(c->rings[i], slot).state == SB_SLOT_READY;
+        for (uint32_t slot = 0; slot < c->rings[i]->count; slot++) {
+            const sb_slot_state state = sb_ring_look(c->rings[i], slot).state;
+            out->views += state != SB_SLOT_READING;
+            out->views_ready += state == SB_SLOT_READY;
+        }
     }
 }
 

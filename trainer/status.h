@@ -20,7 +20,7 @@ typedef struct {
     double read, decode, augment; /* stages before the trainer: seconds of work in a second, over all loaders,
                                      since augment began to feed this trainer */
     /* The queues: decoded tiles that wait for augment, views that wait for the trainer, and for how many
-     * there is room (0: unknown). */
+     * there is room, beside those that these have in hand (0: unknown). */
     uint32_t tiles_ready, tiles, views_ready, views;
     char device[192];    /* what the trainer computes on (kernels/device.h); "": unknown */
     char phase[32];      /* training, finished, stopped, failed */
