@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "proto/error.h"
@@ -58,7 +59,7 @@ static int end_signal(int signals)
 
 /* ---- in a window ------------------------------------------------------------------------------------------ */
 
-/* Until it is left. *end: the signal that ends the program; 0: a key, or Ctrl-C, which is one. */
+/* Until it is left. *end: the signal that ends it; 0: a key. */
 static int watch_window(const char *run_dir, int signals, int *end)
 {
     sb_gatherer *gatherer;
@@ -112,10 +113,10 @@ static int status_of(const sb_state *s)
     }
 }
 
-/* Until the run has ended, nobody reads it, or a signal comes. */
-static int watch_lines(const char *run_dir, int signals, int *end)
+/* Until the run has ended, or nobody reads it. A signal ends the program at once, wherever it waits. */
+static int watch_lines(const char *run_dir)
 {
-    struct pollfd signalled = { .fd = signals, .events = POLLIN };
+    const struct timespec pause = { .tv_sec = LOOK_NS / UINT64_C(1000000000) };
     char said[sizeof((sb_state *)NULL)->text] = "", shown[256] = "", line[256];
     for (;;) {
         sb_state s;
@@ -130,29 +131,24 @@ static int watch_lines(const char *run_dir, int signals, int *end)
         }
         if (!sb_program_flush() || (s.kind != SB_STATE_LIVES && s.kind != SB_STATE_MUTE))
             return status_of(&s);
-        if (poll(&signalled, 1, (int)(LOOK_NS / 1000000)) < 0 && errno != EINTR)
-            return sb_fail_errno("poll");
-        *end = end_signal(signals);
-        if (*end)
-            return 0;
+        nanosleep(&pause, NULL);
     }
 }
 
 int sb_watch(const char *run_dir)
 {
     sigset_t taken;
-    int end = 0;
+    int rc = 0, end = 0;
     const int signals = take_signals(&taken);
     if (signals < 0)
         return -1;
     const bool windowed = sb_window_open(SB_DRAW_WIDTH, SB_DRAW_HEIGHT);
-    const int rc = windowed ? watch_window(run_dir, signals, &end) : watch_lines(run_dir, signals, &end);
-    if (windowed)
+    if (windowed) {
+        rc = watch_window(run_dir, signals, &end);
         sb_window_close();
+    }
     close(signals);
-    if (windowed && end == SIGINT)
-        end = 0; /* Ctrl-C is a key that leaves */
-    if (sigprocmask(SIG_UNBLOCK, &taken, NULL) == 0 && end)
+    if (sigprocmask(SIG_UNBLOCK, &taken, NULL) == 0 && end && end != SIGINT) /* Ctrl-C is a key that leaves */
         raise(end);
-    return rc;
+    return windowed ? rc : watch_lines(run_dir);
 }
