@@ -32,7 +32,7 @@ CPPFLAGS += -I. -I$(BUILD) -D_GNU_SOURCE $(shell pkg-config --cflags $(PACKAGES)
 # -ffp-contract=off: the same C gives the same bits on every path (reference, emulated device, export).
 # Fields that an initialiser leaves out are zeros by design: a shape is { n, h, w, c, type } where it lies in rows.
 CFLAGS   += -std=c17 -g $(OPTIMISE) $(ARCH) -ffp-contract=off $(OPENMP) -Wall -Wextra -Wno-missing-field-initializers -Werror -Wshadow -Wstrict-prototypes -Wvla
-LDLIBS   += $(shell pkg-config --libs $(PACKAGES)) -ldnnl -lcsv -llapacke -llbfgs -lz -lpthread -ldl -lm
+LDLIBS   += $(shell pkg-config --libs $(PACKAGES) ncursesw) -ldnnl -lcsv -llapacke -llbfgs -lz -lpthread -ldl -lm
 
 PROGRAMS := $(foreach r,loader augment trainer evaluator sweep supervisor,$(if $(wildcard $(r)/main.c),$(BUILD)/sb_$(r)))
 ARCHIVES := $(ROOMS:%=$(BUILD)/lib%.a)

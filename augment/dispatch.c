@@ -602,4 +602,10 @@ void sb_dispatch_count(const sb_dispatch *d, sb_dispatch_counts *out)
     *out = d->counts;
     out->quarantined = sb_unusable_quarantined(d->unusable);
     out->away = sb_unusable_away_count(d->unusable);
+    out->tiles = out->tiles_ready = 0;
+    for (int i = 0; i < d->job_count; i++) {
+        const sb_slot_state state = sb_ring_look(&d->ring, d->jobs[i].slot).state;
+        out->tiles += state != SB_SLOT_READING;
+        out->tiles_ready += state == SB_SLOT_READY;
+    }
 }

@@ -60,6 +60,7 @@ typedef struct {
     uint64_t read_ns, decode_ns;
     uint64_t decoded; /* images that were decoded whole */
     uint32_t loaders, quarantined, away;
+    uint32_t tiles_ready, tiles; /* decoded and not taken; for how many there is room beside those taken */
 } sb_dispatch_counts;
 void sb_dispatch_count(const sb_dispatch *dispatch, sb_dispatch_counts *out);
 

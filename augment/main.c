@@ -205,6 +205,8 @@ static int ring_doorbell(augment *a)
     m.ready.loaders = counts.loaders;
     m.ready.quarantined = counts.quarantined;
     m.ready.away = counts.away;
+    m.ready.tiles_ready = counts.tiles_ready;
+    m.ready.tiles = counts.tiles;
     return sb_socket_send(&a->trainer, NULL, &m);
 }
 

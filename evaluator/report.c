@@ -171,9 +171,11 @@ int sb_report_append(const sb_report *r, const char *run_dir)
     char path[PATH_MAX];
     if (sb_rundir_path(path, run_dir, "evaluation.jsonl") != 0)
         return -1;
-    json_t *root = json_pack("{s:I, s:s, s:i, s:i, s:i, s:i, s:i, s:o}", "step", (json_int_t)r->step,
-                             "source", r->source, "tiles", r->tiles, "views", r->views, "size", r->size,
-                             "labelled", r->labelled, "learnt", r->learnt, "rows", rows_json(r, r->row));
+    const sb_metric *telling = sb_metrics[sb_report_telling(r)];
+    json_t *root = json_pack("{s:I, s:s, s:i, s:i, s:i, s:i, s:i, s:{s:s, s:s}, s:o}", "step",
+                             (json_int_t)r->step, "source", r->source, "tiles", r->tiles, "views", r->views,
+                             "size", r->size, "labelled", r->labelled, "learnt", r->learnt, "telling", "key",
+                             telling->key, "title", telling->title, "rows", rows_json(r, r->row));
     if (root && r->others > 0)
         json_object_set_new(root, "sizes", sizes_json(r));
     if (root && r->stream.count > 0)

@@ -62,7 +62,8 @@ void sb_report_print(const sb_report *report);
 /* -1 if nothing can be appended. */
 int sb_report_check(const char *run_dir);
 
-/* Appends {"step", "source", "tiles", ..., "rows": {...}} to evaluation.jsonl, whole or not at all. */
+/* Appends {"step", "source", "tiles", ..., "telling", "rows": {...}} to evaluation.jsonl, whole or not at
+ * all. telling: key and title of the measure that tells most. */
 int sb_report_append(const sb_report *report, const char *run_dir);
 
 #endif

@@ -4,7 +4,7 @@
 say() { printf '%s\n' "$*"; }
 die() { printf 'run: %s\n' "$*" >&2; exit 1; }
 
-build_packages="gcc make pkg-config libvips-dev libtiff-dev libjpeg-dev libzmq3-dev libmsgpack-dev libyaml-dev libjansson-dev libdnnl-dev libcsv-dev liblapacke-dev liblbfgs-dev libprotobuf-c-dev protobuf-c-compiler zlib1g-dev gnuplot-nox"
+build_packages="gcc make pkg-config libvips-dev libtiff-dev libjpeg-dev libzmq3-dev libmsgpack-dev libyaml-dev libjansson-dev libdnnl-dev libcsv-dev libncurses-dev liblapacke-dev liblbfgs-dev libprotobuf-c-dev protobuf-c-compiler zlib1g-dev gnuplot-nox"
 check_packages="libcmocka-dev g++ python3 python3-pip python3-torch python3-torchvision python3-numpy python3-sklearn python3-pil shellcheck cppcheck clang-format clang-tidy spin chromium"
 
 # Installs what is missing of the named Debian packages.

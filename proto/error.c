@@ -65,13 +65,19 @@ static int sequence(const unsigned char *at)
     return wrong ? 0 : length;
 }
 
+/* C1 is control, too: a terminal takes U+009B as it takes ESC [. */
+static bool is_control(const unsigned char *at, int length)
+{
+    return (length == 1 && (at[0] < 0x20 || at[0] == 0x7F)) || (length == 2 && at[0] == 0xC2 && at[1] < 0xA0);
+}
+
 int sb_text_clean(char *line)
 {
     int replaced = 0;
     for (unsigned char *at = (unsigned char *)line; *at;) {
         int length = sequence(at);
-        if (length == 1 && (*at < 0x20 || *at == 0x7F)) {
-            *at = ' ';
+        if (is_control(at, length)) {
+            memset(at, ' ', (size_t)length);
             replaced++;
         } else if (length == 0) {
             *at = '?';

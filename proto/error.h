@@ -30,8 +30,8 @@ static inline int sb_failed(int ignored) { return (void)ignored, -1; }
 const char *sb_error(void);
 
 /* Turns a text that comes from elsewhere (a file's name, a library's message) into one line of valid UTF-8,
- * in place: control characters become spaces, and bytes that are not UTF-8 become question marks. Returns how
- * many it replaced. */
+ * in place: control characters (C0, DEL, C1) become spaces, and bytes that are not UTF-8 become question
+ * marks. Returns how many it replaced. */
 int sb_text_clean(char *line);
 
 /* What a message puts behind a noun that it counts: "%d loader%s", n, sb_plural(n). */

@@ -81,10 +81,11 @@ static const struct {
                             U32(done.slot, 0, UINT32_MAX), U64(done.sample), U32(done.image, 0, UINT32_MAX),
                             U32(done.bad, 0, 3), U64(done.read_ns), U64(done.decode_ns),
                             TEXT(done.reason) } },
-    [SB_MESSAGE_READY] = { 7,
+    [SB_MESSAGE_READY] = { 9,
                            { ID(ready.segment), U64(ready.read_ns), U64(ready.decode_ns),
                              U64(ready.augment_ns), U32(ready.loaders, 0, UINT32_MAX),
-                             U32(ready.quarantined, 0, UINT32_MAX), U32(ready.away, 0, UINT32_MAX) } },
+                             U32(ready.quarantined, 0, UINT32_MAX), U32(ready.away, 0, UINT32_MAX),
+                             U32(ready.tiles_ready, 0, UINT32_MAX), U32(ready.tiles, 0, UINT32_MAX) } },
 };
 #define TYPES ((uint64_t)(sizeof layouts / sizeof *layouts))
 

@@ -12,7 +12,7 @@
 
 #include "proto/segment.h"
 
-#define SB_MESSAGE_VERSION 3
+#define SB_MESSAGE_VERSION 4
 #define SB_MESSAGE_MAX 2048
 #define SB_MESSAGE_TEXT 512
 
@@ -79,6 +79,7 @@ typedef struct {
             uint64_t read_ns, decode_ns, augment_ns; /* totals since augment started, over all loaders */
             uint32_t loaders;                        /* alive now */
             uint32_t quarantined, away;              /* images */
+            uint32_t tiles_ready, tiles;             /* as dispatch.h counts them */
         } ready;
     };
 } sb_message;

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <langinfo.h>
+#include <locale.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -43,6 +45,19 @@ static bool begins(const char *text, const char *const *with, size_t count)
         if (strncmp(text, with[i], strlen(with[i])) == 0)
             return true;
     return false;
+}
+
+static bool utf8;
+
+bool sb_program_utf8(void) { return utf8; }
+
+static void look_at_locale(void)
+{
+    const locale_t locale = newlocale(LC_CTYPE_MASK, "", (locale_t)0);
+    if (locale == (locale_t)0)
+        return; /* there is none of that name */
+    utf8 = strcmp(nl_langinfo_l(CODESET, locale), "UTF-8") == 0;
+    freelocale(locale);
 }
 
 /* In place: what getenv gave before stays valid. */
@@ -112,6 +127,7 @@ static void set_signals(void)
 void sb_program_begin(const char *name)
 {
     open_descriptors();
+    look_at_locale();
     clean_environment();
     umask(umask(0777) & 077);
     set_signals();

@@ -27,6 +27,10 @@
  * the program ends here. */
 void sb_program_begin(const char *name);
 
+/* Whether the terminal of who started the program takes UTF-8: what the locale said before it was replaced.
+ */
+bool sb_program_utf8(void);
+
 /* Reads the command line as argp_parse does. What is wrong with it is said in a line, as any other failure,
  * and the program ends: a parser says so by sb_program_wrong. */
 void sb_program_arguments(const struct argp *argp, int argc, char **argv, void *input);

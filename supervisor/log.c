@@ -48,7 +48,10 @@ static void keep(sb_log *l, const char *line)
         l->shown = l->said - SB_LOG_LINES;
 }
 
-static bool is_note(const char *line) { return strncmp(line, NOTE, strlen(NOTE)) == 0; }
+const char *sb_log_note(const char *line)
+{
+    return strncmp(line, NOTE, strlen(NOTE)) == 0 ? line + strlen(NOTE) : NULL;
+}
 
 static void write_line(sb_log *l, const char *line, size_t bytes)
 {
@@ -70,7 +73,7 @@ static void add(sb_log *l, char *line, size_t bytes)
 {
     static const char full[] = NOTE "supervisor: this log is long: from here on it has notes alone\n";
     line[bytes] = '\n';
-    if (l->bytes < SB_LOG_MAX || is_note(line)) {
+    if (l->bytes < SB_LOG_MAX || sb_log_note(line)) {
         write_line(l, line, bytes + 1);
     } else if (!l->full) {
         write_line(l, full, strlen(full));
@@ -123,9 +126,9 @@ void sb_log_end(sb_log *l, sb_begun *b)
 static const char *next_note(sb_log *l, long before)
 {
     while (l->shown < before) {
-        const char *line = line_of(l, l->shown++);
-        if (is_note(line))
-            return line + strlen(NOTE);
+        const char *note = sb_log_note(line_of(l, l->shown++));
+        if (note)
+            return note;
     }
     return NULL;
 }
@@ -135,7 +138,7 @@ const char *sb_log_next_note(sb_log *l) { return next_note(l, l->said); }
 const char *sb_log_earlier_note(sb_log *l)
 {
     long last = l->said - 1;
-    while (last > l->shown && !is_note(line_of(l, last)))
+    while (last > l->shown && !sb_log_note(line_of(l, last)))
         last--;
     return next_note(l, last);
 }

@@ -46,6 +46,9 @@ void sb_log_end(sb_log *log, sb_begun *begun);
 /* A line of the supervisor's own. */
 void sb_log_add(sb_log *log, const char *line);
 
+/* What a note says, without "smallbatch "; NULL: the line is none. */
+const char *sb_log_note(const char *line);
+
 /* The next note that the screen has not shown, without "smallbatch "; NULL: there is none. Valid until more
  * is taken. */
 const char *sb_log_next_note(sb_log *log);

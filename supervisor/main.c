@@ -2,7 +2,6 @@
 #include <argp.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <libgen.h>
 #include <limits.h>
 #include <signal.h>
@@ -10,8 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "proto/error.h"          /* sb_fail */
@@ -19,12 +16,13 @@
 #include "proto/request.h"        /* sb_request_* */
 #include "proto/rundir.h"         /* sb_rundir_* */
 #include "supervisor/known.h"     /* sb_known_* */
+#include "supervisor/state.h"     /* sb_state_* */
 #include "supervisor/supervise.h" /* sb_supervise */
+#include "supervisor/watch.h"     /* sb_watch */
 #include "trainer/status.h"       /* sb_status_* */
 
 #define PATIENCE_MS 2000 /* before who waits is told for what */
 #define ANSWER_MS 10000  /* for what takes no time */
-#define QUIET_S 60       /* without a step, before status says so */
 #define RUNS "runs"
 
 typedef struct arguments arguments;
@@ -166,74 +164,23 @@ static int scale(const arguments *a)
 
 /* ---- status ----------------------------------------------------------------------------------------------- */
 
-/* "12:31:08", with the date where it is not today's. */
-static void write_time(time_t when, char *out, size_t bytes)
-{
-    char today[16] = "", day[16] = "", clock[16] = "";
-    struct tm local;
-    const time_t now = time(NULL);
-    if (localtime_r(&now, &local))
-        strftime(today, sizeof today, "%Y-%m-%d", &local);
-    if (localtime_r(&when, &local)) {
-        strftime(day, sizeof day, "%Y-%m-%d", &local);
-        strftime(clock, sizeof clock, "%H:%M:%S", &local);
-    }
-    snprintf(out, bytes, "%s%s%s", strcmp(day, today) == 0 ? "" : day, strcmp(day, today) == 0 ? "" : " ",
-             clock);
-}
-
-/* Of a run that has no supervisor. */
-static int print_past(const char *run_dir, sb_status *status, bool known)
-{
-    char path[PATH_MAX], when[48] = "", way[PATH_MAX + 64];
-    struct stat info;
-    if (sb_rundir_path(path, run_dir, "status.json") != 0)
-        return -1;
-    if (known && stat(path, &info) == 0)
-        write_time(info.st_mtime, when, sizeof when);
-    sb_status_way_on(run_dir, way, sizeof way);
-    if (!known)
-        printf("%s: not running; it has not trained yet: ./run resume %s\n", run_dir, run_dir);
-    else if (strcmp(status->phase, "finished") == 0)
-        printf("%s: finished, %s\n", run_dir, when);
-    else if (strcmp(status->phase, "failed") == 0)
-        printf("%s: failed, %s: %s\n", run_dir, when, status->reason);
-    else if (strcmp(status->phase, "stopped") == 0 && status->reason[0])
-        printf("%s: stopped, %s, by an alarm: %s (docs/alarms.md); %s\n", run_dir, when, status->reason, way);
-    else if (strcmp(status->phase, "stopped") == 0)
-        printf("%s: stopped, %s; %s\n", run_dir, when, way);
-    else {
-        printf("%s: ended without a word, %s: killed, or the machine went down; %s\n", run_dir, when, way);
-        snprintf(status->phase, sizeof status->phase, "ended");
-    }
-    return 0;
-}
-
 static int status(const arguments *a)
 {
-    char line[256], when[48];
-    sb_request_state now;
-    sb_status status = { 0 };
-    const bool live = sb_request_heard(a->run_dir), known = sb_status_read(a->run_dir, &status) == 0;
-    if (live) {
-        if (sb_request_look(a->run_dir, ANSWER_MS, &now) != 0)
-            return -1;
-        write_time((time_t)now.since, when, sizeof when);
-        const bool waits = strcmp(now.phase, "waiting") == 0;
-        printf("%s: %s%s, since %s", a->run_dir, now.phase, waits ? " for memory (log/)" : "", when);
-        if (now.quiet >= QUIET_S && strcmp(now.phase, "training") == 0)
-            printf("; no step for %" PRId64 " s", now.quiet);
-        printf("%s\n", now.silent >= SB_SILENT_S ? "; the trainer is stopped, or hangs" : "");
-    } else if (print_past(a->run_dir, &status, known) != 0) {
-        return -1;
-    }
-    if (known && status.steps > 0) {
-        if (sb_status_line(&status, line, sizeof line) != 0)
+    char line[256];
+    sb_state state;
+    sb_state_look(a->run_dir, ANSWER_MS, &state);
+    if (state.kind == SB_STATE_MUTE)
+        return sb_fail("%s", state.text);
+    printf("%s: %s%s%s\n", a->run_dir, state.text, state.remark[0] ? "; " : "", state.remark);
+    if (state.known && state.status.steps > 0) {
+        if (sb_status_line(&state.status, line, sizeof line) != 0)
             return -1;
         printf("%s\n", line);
     }
     return 0;
 }
+
+static int watch(const arguments *a) { return sb_watch(a->run_dir); }
 
 /* ---- which run -------------------------------------------------------------------------------------------- */
 
@@ -265,7 +212,8 @@ static int find_run(arguments *a)
 /* ---- the command line ------------------------------------------------------------------------------------- */
 
 static const command commands[] = {
-    { "supervise", supervise }, { "stop", stop }, { "scale", scale }, { "status", status }, { "find", find },
+    { "supervise", supervise }, { "stop", stop },   { "scale", scale },
+    { "status", status },       { "watch", watch }, { "find", find },
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
@@ -313,7 +261,7 @@ int main(int argc, char **argv)
     const struct argp argp = {
         .options = options,
         .parser = parse,
-        .args_doc = "supervise RUN\nstop [RUN]\nscale [RUN] loaders=N\nstatus [RUN]\nfind [RUN]",
+        .args_doc = "supervise RUN\nstop [RUN]\nscale [RUN] loaders=N\nstatus [RUN]\nwatch [RUN]\nfind [RUN]",
         .doc = "Supervises a run, and asks the supervisor of one. Used by ./run.\vWithout RUN it is the run "
                "that was used last, wherever it lies; one that lives comes first. find with RUN counts as "
                "use.\n\nsupervise exits with 0 when the run is finished, 130 when it was stopped, 8 when an "

@@ -59,7 +59,7 @@ struct sb_control {
     sb_process augment;
     int augment_pidfd;
     uint32_t augment_incarnation;
-    uint32_t loaders, quarantined, away;
+    uint32_t loaders, quarantined, away, tiles_ready, tiles;
     stages now, before;
     uint64_t augment_begun_ns; /* since when augment counts; 0: none has come yet */
     reader reader[READERS_MAX];
@@ -192,6 +192,8 @@ static int on_ready(sb_control *c, const sb_peer *peer, const sb_message *m)
     c->loaders = m->ready.loaders;
     c->quarantined = m->ready.quarantined;
     c->away = m->ready.away;
+    c->tiles_ready = m->ready.tiles_ready;
+    c->tiles = m->ready.tiles;
     return ring_event(c->to_main);
 }
 
@@ -220,6 +222,20 @@ static double share_of(const sb_control *c, uint64_t ns)
     return begun > 0 && sb_now() > begun ? (double)ns / (double)(sb_now() - begun) : 0;
 }
 
+/* How many views wait for the trainer, in all view rings, and for how many there is room beside those that it
+ * has in hand. */
+static void count_views(const sb_control *c, sb_status *out)
+{
+    out->views = out->views_ready = 0;
+    for (int i = 0; i < c->ring_count; i++) {
+        for (uint32_t slot = 0; slot < c->rings[i]->count; slot++) {
+            const sb_slot_state state = sb_ring_look(c->rings[i], slot).state;
+            out->views += state != SB_SLOT_READING;
+            out->views_ready += state == SB_SLOT_READY;
+        }
+    }
+}
+
 static int write_status(sb_control *c, const char *phase, double elapsed_ns)
 {
     pthread_mutex_lock(&c->lock);
@@ -236,6 +252,9 @@ static int write_status(sb_control *c, const char *phase, double elapsed_ns)
     status.loaders = (int)c->loaders;
     status.quarantined = c->quarantined;
     status.away = c->away;
+    status.tiles_ready = c->tiles_ready;
+    status.tiles = c->tiles;
+    count_views(c, &status);
     snprintf(status.bottleneck, sizeof status.bottleneck, "%s", slowest(c, elapsed_ns));
     if (c->now.total_ns != c->before.total_ns)
         c->before = c->now;

@@ -23,12 +23,14 @@ int sb_status_write(const char *run_dir, const sb_status *s)
         sb_rundir_path(temporary, run_dir, "status.json.tmp") != 0)
         return -1;
     json_t *root = json_pack(
-        "{s:s, s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:s, s:i, s:i, s:I, s:I, s:f, s:f, s:f, s:s}", "phase",
-        s->phase, "reason", s->reason, "step", (json_int_t)s->step, "steps", (json_int_t)s->steps, "loss",
-        s->loss, "images_per_second", s->images_per_second, "eta_s", s->eta_s, "waited", s->waited,
+        "{s:s, s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:s, s:i, s:i, s:I, s:I, s:f, s:f, s:f, s:s, s:I, s:I, "
+        "s:I, s:I}",
+        "phase", s->phase, "reason", s->reason, "step", (json_int_t)s->step, "steps", (json_int_t)s->steps,
+        "loss", s->loss, "images_per_second", s->images_per_second, "eta_s", s->eta_s, "waited", s->waited,
         "bottleneck", s->bottleneck, "loaders", s->loaders, "loaders_most", s->loaders_most, "quarantined",
         (json_int_t)s->quarantined, "away", (json_int_t)s->away, "read", s->read, "decode", s->decode,
-        "augment", s->augment, "device", s->device);
+        "augment", s->augment, "device", s->device, "tiles_ready", (json_int_t)s->tiles_ready, "tiles",
+        (json_int_t)s->tiles, "views_ready", (json_int_t)s->views_ready, "views", (json_int_t)s->views);
     if (!root)
         return sb_fail("status.json: a value is not a number");
     int rc = json_dump_file(root, temporary, JSON_INDENT(1)) != 0 ? sb_fail_errno("writing %s", temporary)
@@ -41,12 +43,17 @@ int sb_status_write(const char *run_dir, const sb_status *s)
     return rc;
 }
 
+static bool is_queue(json_int_t ready, json_int_t room)
+{
+    return ready >= 0 && ready <= room && room <= UINT32_MAX;
+}
+
 int sb_status_read(const char *run_dir, sb_status *s)
 {
     char path[PATH_MAX];
     json_error_t error;
     const char *phase, *reason = "", *bottleneck, *device = "";
-    json_int_t step, steps, quarantined, away = 0;
+    json_int_t step, steps, quarantined, away = 0, tiles_ready = 0, tiles = 0, views_ready = 0, views = 0;
     if (sb_rundir_path(path, run_dir, "status.json") != 0)
         return -1;
     if (access(path, R_OK) != 0)
@@ -54,23 +61,29 @@ int sb_status_read(const char *run_dir, sb_status *s)
     json_t *root = json_load_file(path, 0, &error);
     *s = (sb_status){ 0 };
     if (!root ||
-        json_unpack_ex(
-            root, &error, 0,
-            "{s:s, s?:s, s:I, s:I, s:F, s:F, s:F, s:F, s:s, s:i, s?:i, s:I, s?:I, s?:F, s?:F, s?:F, s?:s}",
-            "phase", &phase, "reason", &reason, "step", &step, "steps", &steps, "loss", &s->loss,
-            "images_per_second", &s->images_per_second, "eta_s", &s->eta_s, "waited", &s->waited,
-            "bottleneck", &bottleneck, "loaders", &s->loaders, "loaders_most", &s->loaders_most,
-            "quarantined", &quarantined, "away", &away, "read", &s->read, "decode", &s->decode, "augment",
-            &s->augment, "device", &device) != 0) {
+        json_unpack_ex(root, &error, 0,
+                       "{s:s, s?:s, s:I, s:I, s:F, s:F, s:F, s:F, s:s, s:i, s?:i, s:I, s?:I, s?:F, s?:F, "
+                       "s?:F, s?:s, s?:I, s?:I, s?:I, s?:I}",
+                       "phase", &phase, "reason", &reason, "step", &step, "steps", &steps, "loss", &s->loss,
+                       "images_per_second", &s->images_per_second, "eta_s", &s->eta_s, "waited", &s->waited,
+                       "bottleneck", &bottleneck, "loaders", &s->loaders, "loaders_most", &s->loaders_most,
+                       "quarantined", &quarantined, "away", &away, "read", &s->read, "decode", &s->decode,
+                       "augment", &s->augment, "device", &device, "tiles_ready", &tiles_ready, "tiles",
+                       &tiles, "views_ready", &views_ready, "views", &views) != 0) {
         json_decref(root);
         return sb_fail("%s: %s", path, error.text);
     }
     bool sound = step >= 0 && step <= steps && s->loaders >= 0 && s->loaders_most >= 0 && quarantined >= 0 &&
-                 quarantined <= UINT32_MAX && away >= 0 && away <= UINT32_MAX;
+                 quarantined <= UINT32_MAX && away >= 0 && away <= UINT32_MAX &&
+                 is_queue(tiles_ready, tiles) && is_queue(views_ready, views);
     s->step = step;
     s->steps = steps;
     s->quarantined = (uint32_t)quarantined;
     s->away = (uint32_t)away;
+    s->tiles_ready = (uint32_t)tiles_ready;
+    s->tiles = (uint32_t)tiles;
+    s->views_ready = (uint32_t)views_ready;
+    s->views = (uint32_t)views;
     snprintf(s->phase, sizeof s->phase, "%s", phase);
     snprintf(s->bottleneck, sizeof s->bottleneck, "%s", bottleneck);
     snprintf(s->reason, sizeof s->reason, "%s", reason);
@@ -82,9 +95,12 @@ int sb_status_read(const char *run_dir, sb_status *s)
     json_decref(root);
     if (sb_alarm_last(run_dir, &s->alarm) != 0)
         return -1;
-    return sound ? 0
-                 : sb_fail("%s: step %lld of %lld, %d loaders, %lld files quarantined: these are no counts",
-                           path, (long long)step, (long long)steps, s->loaders, (long long)quarantined);
+    return sound
+               ? 0
+               : sb_fail("%s: step %lld of %lld, %d loaders, %lld files quarantined, %lld of %lld tiles, "
+                         "%lld of %lld views: these are no counts",
+                         path, (long long)step, (long long)steps, s->loaders, (long long)quarantined,
+                         (long long)tiles_ready, (long long)tiles, (long long)views_ready, (long long)views);
 }
 
 /* "  ETA 1:02:03" into out. */

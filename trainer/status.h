@@ -19,10 +19,13 @@ typedef struct {
     uint32_t quarantined, away;   /* images: out for good; that cannot be read now */
     double read, decode, augment; /* stages before the trainer: seconds of work in a second, over all loaders,
                                      since augment began to feed this trainer */
-    char device[192];             /* what the trainer computes on (kernels/device.h); "": unknown */
-    char phase[32];               /* training, finished, stopped, failed */
-    char reason[512];             /* of a failure, or the alarm that stopped it; "": none is known */
-    sb_alarm_past alarm;          /* the last one, which alarms.jsonl has */
+    /* The queues: decoded tiles that wait for augment, views that wait for the trainer, and for how many
+     * there is room, beside those that these have in hand (0: unknown). */
+    uint32_t tiles_ready, tiles, views_ready, views;
+    char device[192];    /* what the trainer computes on (kernels/device.h); "": unknown */
+    char phase[32];      /* training, finished, stopped, failed */
+    char reason[512];    /* of a failure, or the alarm that stopped it; "": none is known */
+    sb_alarm_past alarm; /* the last one, which alarms.jsonl has */
 } sb_status;
 
 /* Renames status.json into place. Not synced: it is written every second and only says how things stand. */

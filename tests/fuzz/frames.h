@@ -29,7 +29,7 @@ static const struct {
     { SB_MESSAGE_WANT, false, 2, { 42, 16777215 } },
     { SB_MESSAGE_WORK, false, 9, { 42, 3, 70000, 1, 4294967295, -5, 2147483647, 1024, 7000000000 } },
     { SB_MESSAGE_DONE, true, 8, { 42, 1, 3, 1, 9, 2, 1000000, 300 } },
-    { SB_MESSAGE_READY, false, 7, { 42, 1, 2, 3, 5, 6, 7 } },
+    { SB_MESSAGE_READY, false, 9, { 42, 1, 2, 3, 5, 6, 7, 8, 9 } },
 };
 #define FRAMES (sizeof frames / sizeof *frames)
 

@@ -330,6 +330,7 @@ static bool read_status(const uint8_t *data, size_t bytes)
     if (sb_status_read(folder, &s) != 0 || sb_status_line(&s, line, sizeof line) != 0)
         return false;
     assert_true(s.step >= 0 && s.step <= s.steps && s.loaders >= 0);
+    assert_true(s.tiles_ready <= s.tiles && s.views_ready <= s.views);
     assert_int_equal(sb_text_clean(line), 0);
     return true;
 }
@@ -480,6 +481,10 @@ static void test_status_and_logs(void **state)
                                .eta_s = 5,
                                .waited = 0.1,
                                .loaders = 2,
+                               .tiles_ready = 3,
+                               .tiles = 8,
+                               .views_ready = 5,
+                               .views = 32,
                                .bottleneck = "decode",
                                .phase = "training" };
     char path[PATH_MAX];

@@ -75,7 +75,7 @@ static void test_cut_and_grown_messages(void **state)
         }
         data[1] = 1;
         sb_message_unpack(&m, data, bytes);
-        assert_non_null(strstr(sb_error(), "message of version 1, this program speaks version 3"));
+        assert_non_null(strstr(sb_error(), "message of version 1, this program speaks version 4"));
     }
     memset(data, 0x91, sizeof data); /* arrays of arrays */
     assert_int_equal(sb_message_unpack(&m, data, SB_MESSAGE_MAX), -1);

@@ -22,7 +22,7 @@ for line in lines:
         line["rows"]["chance"]["view_retrieval"] * line["tiles"] - 1) < 1e-6, line
     for row in line["rows"].values():
         assert 0 <= row["view_retrieval"] <= 1, line
-    assert line["rows"]["untrained"] == lines[0]["rows"]["untrained"]
+    assert line["rows"]["untrained"] == lines[0]["rows"]["untrained"] and line["telling"] == {"key": "group_retrieval", "title": "group"}
     assert line["rows"]["trained"] != line["rows"]["untrained"] or line["step"] == 0
 sources = {line["source"] for line in lines}
 assert sources == set(sys.argv[2:]), sources

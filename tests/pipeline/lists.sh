@@ -29,7 +29,7 @@ import json, sys
 line = json.loads(open(sys.argv[1]).read().splitlines()[-1])
 rows = line["rows"]
 print(rows)
-assert line["labelled"] == line["tiles"] == 74 and line["learnt"] == 74
+assert line["labelled"] == line["tiles"] == 74 and line["learnt"] == 74 and line["telling"]["key"] == "knn_top1"
 assert rows["chance"]["probe"] == rows["chance"]["few_1"] == 0.333333333
 for row in ("colour", "pixels", "untrained", "trained"):
     r = rows[row]

@@ -20,7 +20,7 @@ nothing_found() {
 
 short_run() {
     run_small run run.loaders=2 trainer.steps=6 evaluate.views=2 evaluate.max_tiles=24 && ./run evaluate "$work/run" &&
-        ./run export "$work/run" -o "$work/out.safetensors" && ./run embed "$work/run" "$work/images" -o "$work/out.npy" && ./run status "$work/run"
+        ./run export "$work/run" -o "$work/out.safetensors" && ./run embed "$work/run" "$work/images" -o "$work/out.npy" && ./run status "$work/run" && ./run watch "$work/run"
 }
 
 # run_on_gpu NAME [KEY=VALUE...]: two chunks to a batch, a checkpoint within the run and one at its end.

@@ -1,5 +1,5 @@
 /* The trainer's control thread knows how many evaluators read, from their first hello to the end of their
- * process. */
+ * process, and says in status.json how many views wait. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -136,10 +136,36 @@ static void test_evaluators_are_counted(void **state)
     sb_ring_close(&ring);
 }
 
+/* status.json says how many views wait, of all rings: what is published and not acquired. */
+static void test_queue(void **state)
+{
+    (void)state;
+    sb_ring small, large;
+    sb_ring *const rings[] = { &small, &large };
+    sb_control *c = NULL;
+    sb_status status = { .phase = "training" };
+    assert_int_equal(sb_ring_create(&small, SB_SEGMENT_VIEWS, 2, 16, 0), 0);
+    assert_int_equal(sb_ring_create(&large, SB_SEGMENT_VIEWS, 3, 16, 0), 0);
+    for (uint32_t slot = 0; slot < 3; slot++)
+        assert_true(sb_ring_claim(&large, slot, 0, 1));
+    assert_true(sb_ring_publish(&large, 0, 0, 1) && sb_ring_publish(&large, 2, 0, 1));
+    assert_true(sb_ring_acquire(&large, 2, 0, 2));
+    if (sb_control_start(&c, folder, rings, 2, NULL, 0, 0, 0, &status) != 0)
+        fail_msg("%s", sb_error());
+    sb_control_stop(&c, "stopped");
+    assert_int_equal(sb_status_read(folder, &status), 0);
+    assert_int_equal(status.views_ready, 1);
+    assert_int_equal(status.views, 4); /* the trainer has one in hand */
+    assert_int_equal(status.tiles, 0); /* nobody has said */
+    sb_ring_close(&small);
+    sb_ring_close(&large);
+}
+
 static int set_up(void **state) { return make_folder(state) == 0 && sb_rundir_create(folder) == 0 ? 0 : -1; }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_evaluators_are_counted) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_evaluators_are_counted),
+                                        cmocka_unit_test(test_queue) };
     return cmocka_run_group_tests(tests, set_up, remove_folder);
 }
