@@ -216,9 +216,9 @@ ok "bound to one processor: one thread" one_core
 ok "resumed with fewer processors: the same weights" fewer_cores
 
 # Commands
-for verb in train resume status stop scale export "evaluate $work/reference" "embed $work/reference" index check; do
-    ok "${verb% *}: a wrong option" bash -c "./run $verb --wrong >$work/out 2>&1 </dev/null && exit 1; cat $work/out; grep -qE 'wrong|unrecognized' $work/out"
-    ok "${verb% *} --help" says 0 "usage:" ./run "${verb% *}" --help
+for verb in train resume status stop scale export "evaluate $work/reference" "embed $work/reference $work/images" index check; do
+    ok "${verb%% *}: a wrong option" bash -c "./run $verb --wrong >$work/out 2>&1 </dev/null && exit 1; cat $work/out; grep -qE 'wrong|unrecognized' $work/out"
+    ok "${verb%% *} --help" says 0 "usage:" ./run "${verb%% *}" --help
 done
 for program in loader augment trainer evaluator supervisor sweep; do
     wrong='says 1 "^smallbatch $program: no option --wrong" build/sb_$program --wrong && [ "$(lines "$work/out")" = 1 ]'

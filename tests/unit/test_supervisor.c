@@ -1035,7 +1035,8 @@ int main(void)
         cmocka_unit_test(test_restarts),
         cmocka_unit_test(test_screen),
     };
-    signal(SIGINT, SIG_DFL); /* a shell without job control has what it starts behind it ignore it */
+    signal(SIGINT, SIG_DFL); /* a shell without job control has what it starts behind it ignore this one, */
+    signal(SIGHUP, SIG_DFL); /* and nohup this one */
     cmocka_set_message_output(CM_OUTPUT_TAP);
     if (!mkdtemp(folder))
         return 1;
