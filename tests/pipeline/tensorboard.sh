@@ -13,7 +13,7 @@ from PIL import Image
 generator = numpy.random.default_rng(7)
 folder = os.fsencode(sys.argv[1])
 os.makedirs(folder)
-odd = ["quote\"'.jpg", "\u00e4\u2028\u0085.jpg", "#<b> \\n \\t.jpg", "plain.jpg", "last,.jpg"]
+odd = ["quote\"'.jpg", "\u00e4\u2028.jpg", "#<b> \\n \\t.jpg", "plain.jpg", "last,.jpg"]
 names = [b"%d%s" % (i, odd[i % 5].encode()) for i in range(15)] + [b"tab\there.jpg", b"line\nend.jpg", b"bad\xff\xfe.jpg"]
 with open(folder + b"/manifest.csv", "wb") as f:
     f.write(b"path,label\n")
@@ -35,7 +35,7 @@ ok_read() {
 }
 names_are_kept() {
     local metadata=$work/full/tensorboard/training/metadata.tsv line
-    for line in $'../0quote"\'.jpg\ta b\t' $'../7#<b> \\n \\t.jpg\tc d \t' $'../6\xc3\xa4\xe2\x80\xa8\xc2\x85.jpg\ta b\t' $'../8plain.jpg\te? \t'; do grep -qF -- "$line" "$metadata" || return 1; done
+    for line in $'../0quote"\'.jpg\ta b\t' $'../7#<b> \\n \\t.jpg\tc d \t' $'../6\xc3\xa4\xe2\x80\xa8.jpg\ta b\t' $'../8plain.jpg\te? \t'; do grep -qF -- "$line" "$metadata" || return 1; done
     [ "$(awk -F '\t' '{ print NF }' "$metadata" | sort -u)" = 6 ]
 }
 

@@ -182,7 +182,7 @@ ok "lines into a file end with the run" to_the_end
 ok "  which ends" wait "$held"
 ok "a run that has ended, into a pipe" into_pipe "$live" 0 'live: finished, '
 sed 's/"phase": "finished"/"phase": "stopped"/' "$live/status.json" >"$work/status" && cp "$work/status" "$live/status.json"
-ok "  one that was stopped" into_pipe "$live" 0 'live: stopped, .*; go on with'
+ok "  one that was stopped" into_pipe "$live" 0 'live: stopped, .*; go on from step 12 with'
 sed -i 's/"reason": ""/"reason": "collapse at step 3"/' "$live/status.json"
 ok "  by an alarm" into_pipe "$live" 8 'live: stopped, .*, by an alarm: collapse at step 3'
 sed -i 's/"phase": "stopped"/"phase": "failed"/' "$live/status.json"
