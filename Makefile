@@ -119,7 +119,7 @@ $(BUILD)/tests/unit/test_checkpoint: LDLIBS += -Wl,--wrap=free
 # clang-format than Debian 12's lay some lines out in another way: there the layout is not held.
 SOURCES  := $(sort $(filter-out build/%,$(wildcard */*.c */*/*.c)))
 LAID_OUT := $(SOURCES) $(sort $(filter-out build/%,$(wildcard */*.h */*/*.h */*/*.cu)))
-lint:
+lint: $(BUILD)/evaluator/event.pb-c.h
 	if clang-format --version | grep -q 'version 14\.'; then clang-format --dry-run --Werror $(LAID_OUT); fi
 	cppcheck --quiet -j$(shell nproc) --error-exitcode=1 --std=c11 --enable=warning,portability --inline-suppr \
 	  --suppress=missingIncludeSystem -I. -D_GNU_SOURCE $(SOURCES)

@@ -174,7 +174,7 @@ int sb_evaluation_measure_supervised(sb_evaluation *e)
     if (rc == 1)
         rc = is_comparable(e, dir, step);
     if (rc < 0)
-        return sb_context("the network that learnt the labels");
+        sb_note("%s: there is no row of %s", sb_error(), dir);
     e->report.supervised = rc == 1;
     return rc == 1 ? measure(e, &e->report.row[SB_ROW_SUPERVISED]) : 0;
 }

@@ -158,11 +158,14 @@ static void retire(const char *folder, unsigned number)
 
 int sb_events_replace(const char *folder, const void *bytes, size_t count)
 {
-    char path[PATH_MAX];
+    char path[PATH_MAX], begun[PATH_MAX];
     unsigned number = 0;
     if (newest(folder, &number) != 0 || sb_rundir_path(path, folder, NAME, ++number) != 0 ||
-        sb_file_replace(path, bytes, count) != 0)
+        sb_rundir_path(begun, folder, "next-%d", (int)getpid()) != 0 || /* no name that a reader looks for */
+        sb_file_replace(begun, bytes, count) != 0)
         return -1;
+    if (rename(begun, path) != 0)
+        return sb_fail_errno("renaming %s", begun);
     retire(folder, number);
     return 0;
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include "evaluator/sheet.h"
 #include "kernels/op/product.h"
@@ -355,12 +356,14 @@ static int write_json(const look *l)
     char path[PATH_MAX];
     if (sb_rundir_path(path, e->run_dir, FINDINGS) != 0)
         return -1;
-    json_t *root = json_pack("{s:I, s:s, s:i, s:i, s:i, s:I, s:i, s:o, s:[f, f], s:o, s:o, s:o, s:o}", "step",
-                             (json_int_t)e->report.step, "source", e->report.source, "held", l->held,
-                             "held_of", e->gallery.tiles, "trained", l->sample->tiles, "trained_of",
-                             (json_int_t)l->sample->of, "views", e->gallery.distorted, "tiles", tiles(l),
-                             "explained", l->explained[0], l->explained[1], "queries", queries(l), "worst",
-                             worst(l), "isolated", isolated(l), "across", across(l));
+    const json_int_t sum = (json_int_t)crc32_z(0, (const Bytef *)l->feature,
+                                               (size_t)l->tiles * (size_t)l->width * sizeof *l->feature);
+    json_t *root = json_pack("{s:I, s:I, s:s, s:i, s:i, s:i, s:I, s:i, s:o, s:[f, f], s:o, s:o, s:o, s:o}",
+                             "features", sum, "step", (json_int_t)e->report.step, "source", e->report.source,
+                             "held", l->held, "held_of", e->gallery.tiles, "trained", l->sample->tiles,
+                             "trained_of", (json_int_t)l->sample->of, "views", e->gallery.distorted, "tiles",
+                             tiles(l), "explained", l->explained[0], l->explained[1], "queries", queries(l),
+                             "worst", worst(l), "isolated", isolated(l), "across", across(l));
     int rc = root ? draw(l, root) : sb_fail("%s: a value is not a number", path);
     char *out = rc == 0 ? json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
     if (rc == 0)

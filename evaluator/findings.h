@@ -3,6 +3,7 @@
  * Looked at are the held-out tiles of the gallery and a sample of the training part, SB_FINDINGS_TILES of
  * either at most, spread evenly. The object has
  *
+ *     features             crc32 of the values of findings.npy, which are of the same tiles
  *     step, source         whose weights these are, as in evaluation.jsonl
  *     held, held_of        held-out tiles: they come first; of so many of the gallery
  *     trained, trained_of  tiles of the sample; of so many of the training part

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 
 #include "proto/error.h"
 #include "proto/rundir.h"
@@ -125,6 +126,9 @@ int sb_projector_write(const char *folder, const json_t *findings, const sb_npy 
     const json_int_t pitch = pitch_of(findings, atlas);
     if (features->dims != 2 || features->side[1] < 1 || tiles < 1 || (size_t)features->side[0] != tiles)
         return sb_fail("findings.npy has no features for %zu tiles of findings.json", tiles);
+    if (json_integer_value(json_object_get(findings, "features")) !=
+        (json_int_t)crc32_z(0, features->values, features->count * sizeof(float)))
+        return sb_fail("findings.npy is of another evaluation than findings.json");
     if (pitch == 0)
         return sb_fail("findings.json: its atlas has no picture of each tile");
     return write_features(folder, features) != 0 || write_metadata(folder, findings) != 0 ||

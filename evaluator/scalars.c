@@ -12,13 +12,13 @@
 #include "proto/memory.h"
 
 /* NULL: there is no memory. */
-static sb_series *series_of(sb_scalars *s, const char *name)
+static sb_scalar *series_of(sb_scalars *s, const char *name)
 {
     for (size_t i = 0; i < s->count; i++)
         if (strcmp(s->series[i].name, name) == 0)
             return &s->series[i];
     if (s->count == s->room) {
-        sb_series *more = sb_grown(s->series, 2 * s->room + 16, sizeof *more, "the curves of a run");
+        sb_scalar *more = sb_grown(s->series, 2 * s->room + 16, sizeof *more, "the curves of a run");
         if (!more)
             return NULL;
         s->series = more;
@@ -29,7 +29,7 @@ static sb_series *series_of(sb_scalars *s, const char *name)
         sb_fail("out of memory for the curve %s", name);
         return NULL;
     }
-    s->series[s->count] = (sb_series){ .name = copy };
+    s->series[s->count] = (sb_scalar){ .name = copy };
     return &s->series[s->count++];
 }
 
@@ -37,7 +37,7 @@ void sb_scalars_add(sb_scalars *scalars, const char *name, int64_t step, double 
 {
     if (scalars->failed || !(fabs(value) <= (double)FLT_MAX))
         return;
-    sb_series *s = series_of(scalars, name);
+    sb_scalar *s = series_of(scalars, name);
     if (s && s->count == s->room) {
         sb_point *more = sb_grown(s->point, 2 * s->room + 64, sizeof *more, "the points of a curve");
         s->point = more ? more : s->point;
@@ -74,9 +74,9 @@ void sb_scalars_add_object(sb_scalars *scalars, const char *group, int64_t step,
     }
 }
 
-void sb_series_thin(sb_series *s)
+void sb_scalar_thin(sb_scalar *s)
 {
-    const size_t count = s->count, points = count < SB_SERIES_POINTS ? count : SB_SERIES_POINTS;
+    const size_t count = s->count, points = count < SB_SCALAR_POINTS ? count : SB_SCALAR_POINTS;
     for (size_t p = 0; p < points; p++) {
         const size_t from = p * count / points, to = (p + 1) * count / points;
         double sum = 0;

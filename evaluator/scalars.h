@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SB_SERIES_POINTS 1000 /* as many as TensorBoard holds of a curve, unless it is told otherwise */
+#define SB_SCALAR_POINTS 1000 /* as many as TensorBoard holds of a curve, unless it is told otherwise */
 
 typedef struct {
     int64_t step;
@@ -20,10 +20,10 @@ typedef struct {
     char *name;
     sb_point *point;
     size_t count, room;
-} sb_series;
+} sb_scalar;
 
 typedef struct {
-    sb_series *series; /* in the order in which their names came */
+    sb_scalar *series; /* in the order in which their names came */
     size_t count, room;
     bool failed; /* there was no memory (sb_error): they lack something */
 } sb_scalars;
@@ -35,9 +35,9 @@ void sb_scalars_add(sb_scalars *scalars, const char *name, int64_t step, double 
 /* The object's numbers and truth values but for its "step", as GROUP/KEY. object NULL: nothing. */
 void sb_scalars_add_object(sb_scalars *scalars, const char *group, int64_t step, const json_t *object);
 
-/* Leaves at most SB_SERIES_POINTS: each is the mean of as many that followed each other, at the last one's
+/* Leaves at most SB_SCALAR_POINTS: each is the mean of as many that followed each other, at the last one's
  * step. */
-void sb_series_thin(sb_series *series);
+void sb_scalar_thin(sb_scalar *series);
 
 void sb_scalars_free(sb_scalars *scalars);
 

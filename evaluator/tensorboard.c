@@ -13,7 +13,7 @@
 #include "evaluator/findings.h"  /* sb_findings_* */
 #include "evaluator/projector.h" /* sb_projector_write */
 #include "evaluator/report.h"    /* sb_report_row, sb_report_row_name, SB_ROWS */
-#include "evaluator/scalars.h"   /* sb_scalars_*, sb_series_thin */
+#include "evaluator/scalars.h"   /* sb_scalars_*, sb_scalar_thin */
 #include "evaluator/sheet.h"     /* sb_sheet_base64_of, sb_sheet_size_of */
 #include "proto/error.h"
 #include "proto/jsonl.h"
@@ -140,8 +140,8 @@ static int put_scalars(const board *b, FILE *f, sb_scalars *scalars)
 {
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < scalars->count; i++) {
-        sb_series *s = &scalars->series[i];
-        sb_series_thin(s);
+        sb_scalar *s = &scalars->series[i];
+        sb_scalar_thin(s);
         for (size_t p = 0; rc == 0 && p < s->count; p++)
             rc = sb_events_scalar(f, b->time, s->point[p].step, s->name, (float)s->point[p].value);
     }

@@ -145,10 +145,16 @@ static bool asks_for_help(const char *argument)
 static const struct argp_option *find_option(const struct argp_option *options, const char *argument)
 {
     const size_t length = strcspn(argument, "=");
-    for (const struct argp_option *o = options; o && o->name; o++)
-        if (argument[1] == '-' ? strncmp(o->name, argument + 2, length - 2) == 0 : o->key == argument[1])
+    const struct argp_option *found = NULL;
+    for (const struct argp_option *o = options; o && o->name; o++) {
+        const bool is_long = argument[1] == '-';
+        if (is_long ? strncmp(o->name, argument + 2, length - 2) != 0 : o->key != argument[1])
+            continue;
+        if (!is_long || strlen(o->name) == length - 2)
             return o;
-    return NULL;
+        found = found ? found : o; /* the beginning of its name */
+    }
+    return found;
 }
 
 /* What getopt did not take. */
@@ -199,7 +205,7 @@ error_t sb_program_check_options(const struct argp_state *state, const char *com
 {
     for (int i = 1; i < state->argc; i++) {
         const char *text = state->argv[i];
-        if (text[0] != '-' || strcmp(text, "--") == 0)
+        if (text[0] != '-' || text[1] == '\0' || strcmp(text, "--") == 0)
             break;
         const struct argp_option *o = find_option(known, text);
         if (o && !is_for(o->doc, command))

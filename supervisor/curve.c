@@ -119,8 +119,12 @@ static void draw_values(const plot *p, const double at[DOTS_MOST])
 
 static void label(const plot *p, int row, double value)
 {
+    static const char *const formats[] = { "%*.0f", "%*.3g", "%*.1e", "%*.0e" }; /* the first that fits */
+    const double size = fabs(value);
     char text[32];
-    snprintf(text, sizeof text, "%*.3g", LABEL - 1, value);
+    for (int i = size >= 1000 && size < 1e6 ? 0 : 1; i < 4; i++)
+        if (snprintf(text, sizeof text, formats[i], LABEL - 1, value) < LABEL)
+            break;
     sb_frame_put(p->frame, row, p->column - LABEL, LABEL - 1, SB_INK_DIM, text);
 }
 

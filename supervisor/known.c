@@ -65,12 +65,24 @@ static void write_list(const char *folder, char *old, const char *run_dir)
     free(list);
 }
 
+/* What lies in a run (RUN/supervised) is a part of it: who uses it uses that. */
+static void find_whole(char run[PATH_MAX])
+{
+    char *last = strrchr(run, '/'), path[PATH_MAX];
+    *last = '\0';
+    if (last == run || sb_rundir_path(path, run, "config.yaml") != 0 || access(path, F_OK) != 0)
+        *last = '/';
+}
+
 void sb_known_add(const char *run_dir)
 {
     char folder[PATH_MAX], run[PATH_MAX], path[PATH_MAX];
-    if (sb_rundir_path(path, run_dir, "lock") == 0)
+    if (!realpath(run_dir, run))
+        return;
+    find_whole(run);
+    if (sb_rundir_path(path, run, "lock") == 0)
         utimensat(AT_FDCWD, path, NULL, 0); /* that it is used now; in vain where it may not be written */
-    if (!realpath(run_dir, run) || strchr(run, '\n') || find_folder(true, folder) != 0)
+    if (strchr(run, '\n') || find_folder(true, folder) != 0)
         return;
     const int lock = sb_rundir_lock(folder, "lock");
     if (lock < 0)

@@ -18,7 +18,7 @@
 #include "supervisor/known.h"     /* sb_known_* */
 #include "supervisor/state.h"     /* sb_state_* */
 #include "supervisor/supervise.h" /* sb_supervise */
-#include "supervisor/watch.h"     /* sb_watch */
+#include "supervisor/watch.h"     /* sb_watch_run */
 #include "trainer/status.h"       /* sb_status_* */
 
 #define PATIENCE_MS 2000 /* before who waits is told for what */
@@ -180,7 +180,7 @@ static int status(const arguments *a)
     return 0;
 }
 
-static int watch(const arguments *a) { return sb_watch(a->run_dir); }
+static int watch(const arguments *a) { return sb_watch_run(a->run_dir); }
 
 /* ---- which run -------------------------------------------------------------------------------------------- */
 

@@ -70,10 +70,18 @@ static void look_at_past(const char *run_dir, sb_state *s)
     char path[PATH_MAX], when[48] = "", way[PATH_MAX + 64];
     struct stat info;
     const char *phase = s->status.phase, *reason = s->status.reason;
-    if (s->known && sb_rundir_path(path, run_dir, "status.json") == 0 && stat(path, &info) == 0)
+    if (sb_rundir_path(path, run_dir, "status.json") != 0) {
+        say(s, SB_STATE_GONE, "%s", sb_error());
+        return;
+    }
+    if (s->known && stat(path, &info) == 0)
         write_time(info.st_mtime, when, sizeof when);
     sb_status_way_on(run_dir, way, sizeof way);
-    if (!s->known)
+    if (!s->known && access(path, F_OK) == 0)
+        say(s, SB_STATE_KILLED,
+            "ended without a word that can be read (%s): killed, or the machine went down; %s", s->unread,
+            way);
+    else if (!s->known)
         say(s, SB_STATE_NEW, "not running; it has not trained yet: ./run resume %s", run_dir);
     else if (strcmp(phase, "finished") == 0)
         say(s, SB_STATE_FINISHED, "finished, %s", when);
@@ -99,6 +107,8 @@ void sb_state_look(const char *run_dir, int timeout_ms, sb_state *s)
     }
     const bool lives = sb_request_heard(run_dir) && look_at_live(run_dir, timeout_ms, s);
     s->known = sb_status_read(run_dir, &s->status) == 0; /* after its supervisor, which writes it last */
+    if (!s->known)
+        snprintf(s->unread, sizeof s->unread, "%s", sb_error());
     if (!lives)
         look_at_past(run_dir, s);
 }

@@ -24,6 +24,7 @@ typedef struct {
     char text[2048];  /* "training, since 12:31:08"; "failed, 12:40:11: trainer cannot go on: ..." */
     char remark[128]; /* of one that lives: "no step for 70 s"; "": there is none */
     bool known;       /* status.json was read: */
+    char unread[512]; /* why it was not */
     sb_status status;
 } sb_state;
 

@@ -135,7 +135,7 @@ static int watch_lines(const char *run_dir)
     }
 }
 
-int sb_watch(const char *run_dir)
+int sb_watch_run(const char *run_dir)
 {
     sigset_t taken;
     int rc = 0, end = 0;

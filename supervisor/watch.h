@@ -8,6 +8,6 @@
 /* Returns the exit status, or -1. Of a window that was left it is 0. Of lines it says how the run ended: 0 if
  * it is finished, was stopped, or was never trained, SB_EXIT_ALARM if an alarm has stopped it, 1 if it has
  * failed, or ended without a word. A signal ends the program, after the terminal is as it was. */
-int sb_watch(const char *run_dir);
+int sb_watch_run(const char *run_dir);
 
 #endif

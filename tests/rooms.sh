@@ -60,7 +60,7 @@ loop() {
 loop loader sb_serve sb_recheck
 loop augment sb_dispatch_create sb_dispatch_turn sb_dispatch_take
 loop trainer sb_train sb_control_start sb_step_gradient sb_step_commit sb_publish_weights
-loop supervisor sb_supervise sb_child_start sb_log_take sb_watch
+loop supervisor sb_supervise sb_child_start sb_log_take sb_watch_run
 loop evaluator sb_attach sb_gallery_create sb_report_append sb_page_write sb_tensorboard_write
 verdict "the loader has no graph, no views" "$(nm build/sb_loader | grep -E ' [TtU] (sb_(device|op|graph|plan|store|view|order|step)_|dnnl_)')"
 echo "1..$number"

@@ -44,7 +44,7 @@ typedef struct {
 } encoder_choice;
 
 static const sb_key method_keys[] = {
-    SB_KEY_CHOICE(method_choice, name, "dcl", method_names + 1, "the self-supervised method"),
+    SB_KEY_CHOICE(method_choice, name, "dcl", method_names + 1, "the method"),
     SB_KEY_INT(method_choice, bank, "0", 0, 65536,
                "samples that a loss compares: the batch, and earlier ones without a gradient; 0: the batch"),
 };

@@ -192,8 +192,9 @@ static int on_ready(sb_control *c, const sb_peer *peer, const sb_message *m)
     c->loaders = m->ready.loaders;
     c->quarantined = m->ready.quarantined;
     c->away = m->ready.away;
-    c->tiles_ready = m->ready.tiles_ready;
-    c->tiles = m->ready.tiles;
+    const bool sound = m->ready.tiles_ready <= m->ready.tiles;
+    c->tiles_ready = sound ? m->ready.tiles_ready : 0;
+    c->tiles = sound ? m->ready.tiles : 0; /* unknown */
     return ring_event(c->to_main);
 }
 

@@ -34,6 +34,7 @@ typedef struct {
     const char *name;
     int least, most; /* arguments */
     int (*run)(const arguments *a);
+    bool remarks; /* on its recipe are said */
 } command;
 
 struct arguments {
@@ -57,7 +58,8 @@ static int read_recipe(const arguments *a, const char *data, sb_settings *settin
     for (int i = 0; i < a->rest_count; i++)
         if (sb_config_set(config, a->rest[i]) != 0)
             return -1;
-    sb_remarks_recipe(config);
+    if (a->command->remarks) /* before what it may explain */
+        sb_remarks_recipe(config);
     if (data && sb_config_suggest(config, "default", data) != 0)
         return -1;
     return sb_settings_read(settings, config);
@@ -211,11 +213,20 @@ static int loss(const arguments *a)
 }
 
 static const command commands[] = {
-    { "prepare", 0, INT_MAX, prepare }, { "needs", 0, INT_MAX, needs },   { "memory", 0, 0, memory },
-    { "cores", 0, 0, cores },           { "time", 0, INT_MAX, say_time }, { "plan", 0, INT_MAX, plan },
-    { "loss", 0, INT_MAX, loss },       { "keys", 0, 1, keys },           { "methods", 0, 1, methods },
-    { "resume", 1, INT_MAX, resume },   { "train", 1, 1, train },         { "export", 1, 1, export },
-    { "supervised", 1, 1, supervised }, { "fit", 0, INT_MAX, fit },
+    { "prepare", 0, INT_MAX, prepare, .remarks = true },
+    { "needs", 0, INT_MAX, needs },
+    { "memory", 0, 0, memory },
+    { "cores", 0, 0, cores },
+    { "time", 0, INT_MAX, say_time },
+    { "plan", 0, INT_MAX, plan, .remarks = true },
+    { "loss", 0, INT_MAX, loss },
+    { "keys", 0, 1, keys },
+    { "methods", 0, 1, methods },
+    { "resume", 1, INT_MAX, resume },
+    { "train", 1, 1, train },
+    { "export", 1, 1, export },
+    { "supervised", 1, 1, supervised },
+    { "fit", 0, INT_MAX, fit },
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
@@ -355,8 +366,7 @@ int main(int argc, char **argv)
             "resume makes a run ready for train: it applies keys and checks the configuration. It exits with "
             "6 when the run is finished; 1 when it cannot go on so.\n\n"
             "supervised makes or continues RUN_DIR/supervised, which is to learn the labels of that run's "
-            "data, and "
-            "prints its name; it exits as resume does.\n\n"
+            "data; it exits as resume does.\n\n"
             "loss prints a method's loss of embeddings from files, f32 [N, d] a view, and writes into the "
             "folder gradient.V.npy for each view V, and what the method has of its own: arrays/, "
             "gradients/ and after/NAME.npy.",

@@ -94,7 +94,7 @@ int sb_prepare_supervised(const char *run_dir)
 {
     sb_config config;
     sb_settings settings;
-    char dir[PATH_MAX], path[PATH_MAX], steps[64];
+    char dir[PATH_MAX], path[PATH_MAX], steps[64], data[PATH_MAX + sizeof "data.path="];
     int rc = sb_config_read_run(&config, run_dir) != 0 || sb_settings_read(&settings, &config) != 0 ||
                      check_labels(run_dir, &settings.data) != 0 ||
                      sb_rundir_path(dir, run_dir, "supervised") != 0 ||
@@ -104,9 +104,10 @@ int sb_prepare_supervised(const char *run_dir)
     if (rc == 0 && settings.method->told)
         rc = sb_fail("%s learns labels itself (method.name = %s)", run_dir, settings.method->name);
     else if (rc == 0 && access(path, F_OK) == 0) {
-        char *const assignments[] = { steps };
+        char *const assignments[] = { steps, data };
         snprintf(steps, sizeof steps, "trainer.steps=%" PRId64, settings.trainer.steps);
-        rc = sb_resume(dir, false, assignments, 1);
+        snprintf(data, sizeof data, "data.path=%s", settings.data.path); /* it may have moved */
+        rc = sb_resume(dir, false, assignments, 2);
     } else if (rc == 0 && learn_labels(&config, dir) == 0 && sb_settings_read(&settings, &config) == 0) {
         rc = sb_prepare(&settings, &config, dir);
     } else {

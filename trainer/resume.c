@@ -369,7 +369,7 @@ static int go_back(const resume *r)
     const int left = sb_checkpoint_go_back(r->run_dir, r->step);
     if (left < 0)
         return -1;
-    if (r->step == r->settings.trainer.steps) { /* the best is the last: nothing is left */
+    if (left == 0 && r->step == r->settings.trainer.steps) { /* the best is the last: nothing is left */
         printf("the best checkpoint is the last\n");
         return 0;
     }

@@ -75,13 +75,18 @@ def peer_worker(*arguments, environment=None):
 
 def fastest(*command):
     """The peer whose second answer comes earliest, of channels last and first, eager and, where there is torch.compile, compiled; and its way
-    in words. One after the other, since some take half of the memory."""
+    in words. One after the other, since some take half of the memory. A way that ends of itself is none: torch.compile's may, after a first step."""
     seconds = {}
     for way in [(form, how) for form in ("last", "first") for how in (("eager", "compiled") if "PYTHONPATH" in peer_environment else ("eager",))]:
         peer = peer_worker(*command, *way)
-        peer.ask(1)
-        seconds[way] = peer.ask(1)[0]
-        peer.end()
+        try:
+            peer.ask(1)
+            seconds[way] = peer.ask(1)[0]
+            peer.end()
+        except SystemExit as ended:
+            print(f"{ended}: channels {way[0]}, {way[1]} is left out", file=sys.stderr)
+    if not seconds:
+        sys.exit(f"bench: no way of PyTorch's does {' '.join(map(str, command))}")
     best = min(seconds, key=seconds.get)
     return peer_worker(*command, *best), f"channels {best[0]}, {best[1]}"
 

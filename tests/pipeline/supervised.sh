@@ -43,6 +43,8 @@ stopped() {
     until_true "the word to stop" is_told "sb_trainer train $work/run/supervised" && go_on trainer run/supervised && wait $stop || return 1
     ! wait $run && [ "$(steps run)" -ge 5 ] && [ "$(steps run)" -lt 12 ] && [ ! -e "$work/run/evaluation.jsonl" ]
 }
+# What lies in a run is a part of it: without a name the run is meant.
+is_last() { [ "$(./run status | head -n 1 | cut -d: -f1)" = "$work/run" ]; }
 says() { # TEXT STATUS COMMAND...
     "${@:3}" >"$work/said" 2>&1
     local status=$?
@@ -62,13 +64,15 @@ ok "what holds a trainer" make_fault
 ok "a run" train run labelled
 cp "$work/run/backbone.safetensors" "$work/before"
 ok "it is to be compared, and stopped on the way" stopped
-ok "the same command goes on" compare run
+ok "  the run is the one used last" is_last
+ok "the same command goes on, without a name too" within ./run evaluate --no-pictures --supervised
 ok "  in as many steps as the run" [ "$(steps run)" = 12 ]
 ok "  with its keys" same_keys
 ok "  and the row is there" row run there
 ok "  the run is as it was" cmp "$work/before" "$work/run/backbone.safetensors"
 ok "once more: nothing is trained" eval 'touch "$work/then" && compare run && [ ! "$work/run/supervised/metrics.jsonl" -nt "$work/then" ]'
 ok "without being asked for it is in the tables, too" eval './run evaluate --no-pictures "$work/run" && row run there'
+ok "one that cannot be read is no row, and no failure" eval 'mv "$work/run/supervised/checkpoints" "$work/away" && says "there is no row of" 0 ./run evaluate --no-pictures "$work/run" && row run gone && mv "$work/away" "$work/run/supervised/checkpoints"'
 ok "the run has more steps" within ./run resume "$work/run" trainer.steps=16
 ok "  what has fewer is left out" says "has done 12 of 16 steps: there is no row of it" 0 ./run evaluate --no-pictures "$work/run"
 ok "  in all tables" row run gone

@@ -310,6 +310,24 @@ static void test_no_numbers(void **state)
            "\n"
            "-1e+308\n"
            "        2                    4\n");
+    const struct {
+        double value;
+        const char *label;
+    } labels[] = { { 999.6, "  1e+03" },     { 1234, "   1234" },    { 98765, "  98765" },
+                   { -98765, " -98765" },    { 1234567, "1.2e+06" }, { 1.234e-5, "1.2e-05" },
+                   { -1.234e-5, " -1e-05" }, { 0.01234, " 0.0123" } };
+    sb_frame f = { .utf8 = false };
+    assert_int_equal(sb_frame_resize(&f, 30, 8), 0);
+    for (size_t i = 0; i < sizeof labels / sizeof *labels; i++) {
+        char line[64];
+        sb_series_clear(&o.loss);
+        sb_series_add(&o.loss, 1, labels[i].value);
+        snprintf(line, sizeof line, "\n%s\n", labels[i].label);
+        sb_draw(&f, &o);
+        if (!strstr(text_of(&f), line))
+            fail_msg("%g: wanted `%s` in %s", labels[i].value, labels[i].label, text_of(&f));
+    }
+    sb_frame_free(&f);
     o.state.known = true;
     o.state.status = (sb_status){ .step = 1,
                                   .steps = 2,

@@ -281,8 +281,11 @@ static void test_states(void **state)
     assert_non_null(strstr(o->state.text, ": trainer cannot go on"));
     replace("status.json", STATUS("training", ""));
     assert_int_equal(look()->state.kind, SB_STATE_KILLED);
-    replace("status.json", "{\"phase\":");
-    assert_int_equal(look()->state.kind, SB_STATE_NEW);
+    replace("status.json", "{\"phase\":"); /* as a power failure leaves it */
+    o = look();
+    assert_int_equal(o->state.kind, SB_STATE_KILLED);
+    assert_non_null(strstr(o->state.text, "ended without a word that can be read ("));
+    assert_non_null(strstr(o->state.text, "no step is saved"));
     append("metrics.jsonl", STEP(1, 3.0));
     assert_int_equal(look()->loss.step, 1);
     char command[PATH_MAX + 16];

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <zlib.h>
 
 #include "evaluator/events.h"
 #include "evaluator/projector.h"
@@ -99,7 +100,7 @@ static void test_records(void **state)
 }
 
 /* The series of this name. */
-static const sb_series *series(const sb_scalars *s, const char *name)
+static const sb_scalar *series(const sb_scalars *s, const char *name)
 {
     for (size_t i = 0; i < s->count; i++)
         if (strcmp(s->series[i].name, name) == 0)
@@ -131,7 +132,7 @@ static void test_missing(void **state)
     sb_scalars_add_object(&s, "g", 8, NULL);
     assert_false(s.failed);
     assert_int_equal(s.count, 3);
-    const sb_series *loss = series(&s, "g/loss"), *skipped = series(&s, "g/skipped");
+    const sb_scalar *loss = series(&s, "g/loss"), *skipped = series(&s, "g/skipped");
     assert_int_equal(loss->count, 2);
     assert_int_equal(loss->point[1].step, 5);
     assert_float_equal(loss->point[0].value, 2.5, 0);
@@ -151,7 +152,7 @@ static void test_order(void **state)
     const double values[] = { 4, 0, 2, 3 };
     for (int i = 0; i < 5; i++)
         sb_scalars_add(&s, "a", steps[i], i);
-    const sb_series *a = series(&s, "a");
+    const sb_scalar *a = series(&s, "a");
     assert_int_equal(a->count, 4);
     for (int i = 0; i < 4; i++) {
         assert_int_equal(a->point[i].step, sorted[i]);
@@ -165,23 +166,23 @@ static void test_thinned(void **state)
 {
     (void)state;
     sb_scalars s = { 0 };
-    for (int i = 1; i <= 100 * SB_SERIES_POINTS; i++)
+    for (int i = 1; i <= 100 * SB_SCALAR_POINTS; i++)
         sb_scalars_add(&s, "long", i, i);
-    for (int i = 1; i <= SB_SERIES_POINTS; i++)
+    for (int i = 1; i <= SB_SCALAR_POINTS; i++)
         sb_scalars_add(&s, "short", i, i);
-    for (int i = 1; i <= SB_SERIES_POINTS + 1; i++)
+    for (int i = 1; i <= SB_SCALAR_POINTS + 1; i++)
         sb_scalars_add(&s, "one more", i, i);
     for (size_t i = 0; i < s.count; i++) {
-        sb_series_thin(&s.series[i]);
-        assert_int_equal(s.series[i].count, SB_SERIES_POINTS);
+        sb_scalar_thin(&s.series[i]);
+        assert_int_equal(s.series[i].count, SB_SCALAR_POINTS);
     }
-    for (int i = 0; i < SB_SERIES_POINTS; i++) {
+    for (int i = 0; i < SB_SCALAR_POINTS; i++) {
         assert_int_equal(series(&s, "long")->point[i].step, 100 * (i + 1));
         assert_float_equal(series(&s, "long")->point[i].value, 100 * i + 50.5, 1e-6);
         assert_int_equal(series(&s, "short")->point[i].step, i + 1);
         assert_float_equal(series(&s, "short")->point[i].value, i + 1, 0);
     }
-    assert_int_equal(series(&s, "one more")->point[SB_SERIES_POINTS - 1].step, SB_SERIES_POINTS + 1);
+    assert_int_equal(series(&s, "one more")->point[SB_SCALAR_POINTS - 1].step, SB_SCALAR_POINTS + 1);
     sb_scalars_free(&s);
 }
 
@@ -250,6 +251,10 @@ static void test_projector(void **state)
         "\"\\u00e4\"}, {\"name\": 7, \"left\": \"x\"}]}",
         0, NULL);
     assert_non_null(findings);
+    assert_int_equal(sb_projector_write(folder, findings, &features, &atlas), -1);
+    assert_non_null(strstr(sb_error(), "of another evaluation"));
+    const uLong sum = crc32_z(0, (const Bytef *)value, sizeof value);
+    assert_int_equal(json_object_set_new(findings, "features", json_integer((json_int_t)sum)), 0);
     assert_int_equal(sb_projector_write(folder, findings, &features, &atlas), 0);
     assert_text("metadata.tsv", "name\tlabel\tleft\ttop\tpage\tpart\na b  c \t \t1\t2\t3\theld out\n"
                                 "\xC3\xA4\t\t0\t0\t0\ttrain\n\t\t0\t0\t0\ttrain\n");
@@ -269,7 +274,10 @@ static void test_projector(void **state)
     assert_non_null(strstr(sb_error(), "3 tiles"));
     features.side[0] = 3;
     value[3] = NAN;
+    json_object_set_new(findings, "features",
+                        json_integer((json_int_t)crc32_z(0, (const Bytef *)value, sizeof value)));
     assert_int_equal(sb_projector_write(folder, findings, &features, &atlas), -1);
+    assert_non_null(strstr(sb_error(), "no numbers"));
     assert_text("tiles.tsv", "1\t-0.5\n0.25\t0\n1e-07\t0.333333\n");
     json_decref(findings);
 }
