@@ -179,12 +179,16 @@ static int collect(sb_attachment *a, uint32_t *missed)
 
 int sb_attachment_measure(sb_attachment *a, sb_stream_measures *m)
 {
+    const uint64_t before = a->next_embedding;
     *m = (sb_stream_measures){ 0 };
     int count = collect(a, &m->missed), pairs = 0;
     if (count < 0)
         return -1;
-    if (count < 2)
+    if (count < 2) { /* a batch that is just being written: the next look has all of it */
+        a->next_embedding = before;
+        m->missed = 0;
         return 0;
+    }
     int width = (int)a->record[0]->width;
     size_t bytes = (size_t)width * sizeof(float);
     for (int i = 0; i < count; i++)

@@ -28,7 +28,6 @@ sources = {line["source"] for line in lines}
 assert sources == set(sys.argv[2:]), sources
 snapshots = [line for line in lines if line["source"] == "snapshot"]
 assert all(line["step"] % 4 == 0 for line in snapshots)
-assert all(line["embeddings"]["count"] > 0 for line in snapshots if "embeddings" in line), snapshots
 END_PYTHON
 }
 
@@ -73,15 +72,18 @@ steps_back() {
     return $status
 }
 
-# An evaluator gets the embeddings of the steps after its hello: those that are here at step 10 have them with every later snapshot.
+# Two evaluators were attached before step 11 and stayed: each has looked at every embedding of steps 11 to 24,
+# of 8 samples in 2 views, at one snapshot or another. One that was stopped finds all of them at once.
 with_embeddings() {
     /usr/bin/python3 - "$work/$1/evaluation.jsonl" <<'END_PYTHON'
 import json, sys
 lines = [json.loads(line) for line in open(sys.argv[1])]
-late = [line for line in lines if line["source"] == "snapshot" and line["step"] > 10]
-assert late and all(line["embeddings"]["count"] > 0 for line in late), lines
+looks = [line["embeddings"] for line in lines if line["source"] == "snapshot" and "embeddings" in line]
+assert sum(look["count"] for look in looks) >= 2 * 14 * 8 * 2 and not any(look["missed"] for look in looks), looks
 END_PYTHON
 }
+# Both of the trainer's broadcasts are mapped.
+attached() { [ "$(grep -c /smallbatch- "/proc/$1/maps")" -ge 2 ]; }
 
 # published NAME: how many embeddings and snapshots its trainer has published.
 published() { build/tests/pipeline/broadcast_tool "$(pgrep -f "sb_trainer train $work/$1")"; }
@@ -90,12 +92,15 @@ unheard() { read -r embeddings snapshots < <(published "$1") && echo "$embedding
 
 # Evaluators come, are stopped, go on, and are killed while the run trains.
 pestered() {
-    local run evaluators=()
+    local run evaluator evaluators=()
     start_run pestered || return 1
     steps_back pestered || return 1
     follow pestered
     follow pestered
     follow pestered
+    for evaluator in "${evaluators[@]}"; do
+        until_true "the evaluator's attaching" attached "$evaluator" || return 1
+    done
     wait_snapshots pestered 3 || return 1
     kill -STOP "${evaluators[0]}"
     kill -KILL "${evaluators[1]}"
