@@ -184,7 +184,7 @@ int sb_attachment_measure(sb_attachment *a, sb_stream_measures *m)
     int count = collect(a, &m->missed), pairs = 0;
     if (count < 0)
         return -1;
-    if (count < 2) { /* a batch that is just being written: the next look has all of it */
+    if (count < 2) { /* of a batch that is just being written: the next call has all of it */
         a->next_embedding = before;
         m->missed = 0;
         return 0;

@@ -35,7 +35,8 @@ int sb_attachment_weights(sb_attachment *attachment, const sb_snapshot_head **he
                           const float **running);
 
 /* Measures the embeddings that came since the last call, or since this evaluator attached: of these, the
- * newest that the ring still holds. The trainer sends none before an evaluator has attached. */
+ * newest that the ring still holds. A single one is left to the next call: `count` is then 0. The trainer
+ * sends none before an evaluator has attached. */
 int sb_attachment_measure(sb_attachment *attachment, sb_stream_measures *out);
 
 #endif

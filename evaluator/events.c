@@ -164,8 +164,11 @@ int sb_events_replace(const char *folder, const void *bytes, size_t count)
         sb_rundir_path(begun, folder, "next-%d", (int)getpid()) != 0 || /* no name that a reader looks for */
         sb_file_replace(begun, bytes, count) != 0)
         return -1;
-    if (rename(begun, path) != 0)
-        return sb_fail_errno("renaming %s", begun);
+    if (rename(begun, path) != 0) {
+        sb_fail_errno("renaming %s", begun);
+        unlink(begun);
+        return -1;
+    }
     retire(folder, number);
     return 0;
 }

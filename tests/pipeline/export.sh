@@ -43,7 +43,7 @@ END
 unchanged() { # NAME MODEL [KEY=VALUE...]: what the library has comes back as it was
     their_file "$1" "$2" && run_encoder "$1" "${@:3}" optimiser.lr=0 init="$work/$1.theirs.safetensors" && loads "$1" && same_tensors "$1"
 }
-in_torchvision() { # ATTO: with the lines of docs/convnext.md this file and another of the tiny one; in f64, since bits depend on where in memory weights lie
+in_torchvision() { # ATTO: with the lines of docs/convnext.md this file and another of the tiny one; in f64, since in f32 one rounding (1.2e-7) differs now and then
     PYTHONPATH=build/timm /usr/bin/python3 - "$1" "$work/tiny.safetensors" <<'END'
 import sys
 sys.path.insert(0, "tests/oracle")
