@@ -36,6 +36,7 @@ ok "bench: a peer that is none, before anything is built or fetched" untouched "
 ok "... a benchmark that is none" untouched "invalid choice: 'fast'" bench fast
 ok "... a file that cannot be written" untouched "nowhere/x: it cannot be written" bench --json "$work/nowhere/x"
 ok "doctor: an option that is none" untouched "doctor: no option --foo" doctor --foo
+for command in demo train resume; do ok "$command: an option that is none" untouched "$command: no option --foo" $command x=1 --foo; done
 ok "check: an argument" untouched "check: no option unit" check unit
 ok "a key without its value, beside a recipe" refuses "trainer.steps=VALUE was expected: optimiser steps of the run \(default 1000; allowed: 1 to " ./run train demo trainer.steps
 ok "... beside a run" refuses "resume: run.loaders=VALUE was expected" ./run resume "$work/one" run.loaders
