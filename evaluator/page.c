@@ -155,7 +155,8 @@ static bool drop_picture(json_t *root)
     json_array_foreach(json_object_get(root, "runs"), i, run)
     {
         json_t *findings = json_object_get(run, "findings");
-        if (json_object_del(run, "contact") != 0 && json_object_del(findings, "atlas") != 0)
+        if (json_object_del(run, "index") != 0 && json_object_del(run, "contact") != 0 &&
+            json_object_del(findings, "atlas") != 0)
             continue;
         json_object_set_new(run, "too_large", json_true());
         return true;

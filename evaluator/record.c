@@ -20,7 +20,7 @@
 #include "proto/rundir.h"
 #include "trainer/status.h"
 
-#define CONTACT_WIDTH 1000 /* pixels */
+#define PICTURE_WIDTH 1000 /* pixels */
 
 /* What sb_error says. */
 static void note(json_t *record)
@@ -207,14 +207,14 @@ static void read_saved(const char *run_dir, json_t *record)
     free(saved);
 }
 
-static void read_contact(const char *run_dir, json_t *record)
+static void read_picture(const char *run_dir, const char *name, const char *key, json_t *record)
 {
     char path[PATH_MAX];
-    if (!there(run_dir, "pictures/contact.png", path))
+    if (!there(run_dir, name, path))
         return;
-    char *picture = sb_sheet_base64_of(path, CONTACT_WIDTH);
+    char *picture = sb_sheet_base64_of(path, PICTURE_WIDTH);
     if (picture)
-        json_object_set_new(record, "contact", json_string(picture));
+        json_object_set_new(record, key, json_string(picture));
     else
         note(record);
     free(picture);
@@ -286,7 +286,8 @@ json_t *sb_record_read(const char *run_dir, bool pictures)
     json_object_set_new(record, "quarantined", json_integer(q.count));
     if (pictures) {
         read_findings(run_dir, record);
-        read_contact(run_dir, record);
+        read_picture(run_dir, "index.png", "index", record);
+        read_picture(run_dir, "pictures/contact.png", "contact", record);
     }
     return record;
 }

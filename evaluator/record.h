@@ -14,7 +14,7 @@
  *     evaluations[]     of evaluation.jsonl: SB_RECORD_EVALUATIONS, spread evenly, the last one always
  *     quarantine[]      of quarantine.jsonl: the first SB_RECORD_QUARANTINED; quarantined: all there are
  *     findings          of findings.json (findings.h)
- *     contact           pictures/contact.png as JPEG in base64
+ *     index, contact    index.png and pictures/contact.png as JPEG in base64
  *     notes[]           what could not be read, and why
  *
  * Texts of strangers (name, settings, quarantine, status, alarms) are clean (sb_text_clean). What the
@@ -30,7 +30,7 @@
 #define SB_RECORD_QUARANTINED 100
 #define SB_RECORD_ALARMS 20
 
-/* pictures: findings and contact sheet are wanted. NULL: run_dir is no run, or there is no memory. */
+/* pictures: findings, index and contact are wanted. NULL: run_dir is no run, or there is no memory. */
 json_t *sb_record_read(const char *run_dir, bool pictures);
 
 #endif

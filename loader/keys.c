@@ -95,7 +95,7 @@ static bool number(const char *text, size_t length, double *out)
     return *end == '\0' && isfinite(*out);
 }
 
-static int read_range(const sb_config *config, const char *text, sb_samples_keys *out)
+bool sb_range_take(const char *text, sb_samples_keys *out)
 {
     static const char *const names[] = {
         [SB_RANGE_AUTO] = "auto", [SB_RANGE_FULL] = "full", [SB_RANGE_PERCENTILE] = "percentile"
@@ -103,12 +103,17 @@ static int read_range(const sb_config *config, const char *text, sb_samples_keys
     for (int i = 0; i <= SB_RANGE_PERCENTILE; i++)
         if (names[i] && strcmp(text, names[i]) == 0) {
             out->range = (sb_range)i;
-            return 0;
+            return true;
         }
     const char *middle = strstr(text, "..");
     out->range = SB_RANGE_GIVEN;
     return middle && number(text, (size_t)(middle - text), &out->low) &&
-                   number(middle + 2, strlen(middle + 2), &out->high) && out->low < out->high
+           number(middle + 2, strlen(middle + 2), &out->high) && out->low < out->high;
+}
+
+static int read_range(const sb_config *config, const char *text, sb_samples_keys *out)
+{
+    return sb_range_take(text, out)
                ? 0
                : sb_fail("%s: data.range = %s: must be auto, full, percentile, or A..B with A below B, as "
                          "0..4095",

@@ -64,6 +64,9 @@ extern const sb_key_table sb_data_table, sb_guide_table, sb_loader_table;
 #define SB_RANGE_TEXT 64
 void sb_range_text(double low, double high, char *out);
 
+/* Takes a text of data.range; false: it is none. */
+bool sb_range_take(const char *text, sb_samples_keys *out);
+
 /* Fills both structs and checks what no key shows by itself: rules over several keys. */
 int sb_loader_keys_read(const sb_config *config, sb_data_keys *data, sb_loader_keys *loader);
 

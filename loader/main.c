@@ -90,6 +90,14 @@ static void print_report(const sb_index *x, const sb_data_keys *data, int test_t
                x->twins, x->twin_first, x->twin_other);
 }
 
+/* RUN/index.png, for people: a run needs none. */
+static void draw_run(const sb_index *x, const sb_data_keys *data, const char *run_dir)
+{
+    char path[PATH_MAX];
+    if (sb_rundir_path(path, run_dir, "index.png") != 0 || sb_index_picture(x, data, path) != 0)
+        sb_note("%s", sb_error());
+}
+
 /* Writes the index, and quarantine.jsonl with the files that are left out from the start; too many of them
  * are an error. */
 static int freeze(const sb_index *x, const sb_data_keys *data, int test_tiles, const char *run_dir)
@@ -117,6 +125,7 @@ static int freeze(const sb_index *x, const sb_data_keys *data, int test_tiles, c
             return -1;
     if (x->range[0] != '\0' && sb_config_settle_run(run_dir, "data.range", x->range) != 0)
         return -1;
+    draw_run(x, data, run_dir); /* before the index: one that was interrupted is made anew */
     return sb_index_write(x, run_dir);
 }
 
@@ -191,7 +200,7 @@ static int index_data(const arguments *a)
         check_picture(a, &data, NULL) != 0 || sb_index_scan(&x, &data, &keys, a->decode) != 0)
         return -1;
     int test_tiles = sb_index_test_tiles(&x, INT_MAX / 64, &tiles), rc = 0;
-    if (test_tiles < 0)
+    if (test_tiles < 0 || (x.range[0] != '\0' && !sb_range_take(x.range, &data.samples)))
         rc = -1;
     else if (a->freeze)
         rc = freeze(&x, &data, test_tiles, a->path);
@@ -240,7 +249,8 @@ static error_t parse(int key, char *argument, struct argp_state *state)
 int main(int argc, char **argv)
 {
     const struct argp_option options[] = {
-        { "freeze", KEY_FREEZE, NULL, 0, "index: write index.bin and index.csv of the run directory", 0 },
+        { "freeze", KEY_FREEZE, NULL, 0,
+          "index: write index.bin, index.csv and index.png of the run directory", 0 },
         { "decode", KEY_DECODE, NULL, 0, "index: read every pixel, as training would", 0 },
         { "recheck", KEY_RECHECK, NULL, 0,
           "index: try the files in a run's quarantine again, and take those that are well out of it", 0 },

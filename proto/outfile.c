@@ -56,10 +56,10 @@ int sb_outfile_check_input(const sb_outfile *o, const char *input)
 }
 
 /* Of a run directory, rundir.h; but for the locks, which are empty. */
-static const char *const run_files[] = { "config.yaml",      "index.bin",         "index.csv",
-                                         "quarantine.jsonl", "given.safetensors", "metrics.jsonl",
-                                         "evaluation.jsonl", "alarms.jsonl",      "findings.json",
-                                         "findings.npy",     "status.json" };
+static const char *const run_files[] = { "config.yaml",   "index.bin",        "index.csv",
+                                         "index.png",     "quarantine.jsonl", "given.safetensors",
+                                         "metrics.jsonl", "evaluation.jsonl", "alarms.jsonl",
+                                         "findings.json", "findings.npy",     "status.json" };
 
 int sb_outfile_check_run(const sb_outfile *o, const char *run_dir)
 {

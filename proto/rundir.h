@@ -2,6 +2,7 @@
  *
  *     config.yaml              the whole configuration, every key
  *     index.bin, index.csv     the data set as it was at the start (loader/index/index.h)
+ *     index.png                some of its images, as a network gets them (loader/index/picture.h)
  *     quarantine.jsonl         files, and tiles, that could not be used, and why
  *     given.safetensors        with `init`: the network as it was given, before the first step
  *     metrics.jsonl            one object a step        evaluation.jsonl  one object an evaluation

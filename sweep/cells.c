@@ -322,8 +322,10 @@ static void wait_for_lock(const sb_cell *c)
 /* A run directory without an index: its preparation was killed. */
 static void forget(const sb_cell *c)
 {
-    static const char *const files[] = { "config.yaml", "index.bin", "index.csv", "quarantine.jsonl",
-                                         "checkpoints", "log",       "ipc",       "." };
+    static const char *const files[] = {
+        "config.yaml", "index.bin", "index.csv", "index.png", "quarantine.jsonl",
+        "checkpoints", "log",       "ipc",       "."
+    };
     char path[PATH_MAX];
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
         if (sb_rundir_path(path, c->dir, "%s", files[i]) == 0)

@@ -261,14 +261,17 @@
     return out;
   });
 
-  const saw = () => {
-    const picture = base64(runs[0].contact);
-    if (!picture) return [runs[0].too_large ? missing('The picture is left out: with it this file would be larger than 5 MB') : missing('No picture of it is drawn yet', evaluate)];
+  // A picture of the run, with what is to be said of it; `instead` where it is not drawn.
+  const picture = (text, what, said, instead) => {
+    const source = base64(text);
+    if (!source) return [runs[0].too_large ? missing('The picture is left out: with it this file would be larger than 5 MB') : instead];
     const image = el('img', 'picture');
-    image.src = picture;
-    image.alt = 'the first samples of the run and their views';
-    return [el('p', 'soft', "The first samples of the run, one a row: the tile, then its views exactly as the network sees them."), image];
+    image.src = source;
+    image.alt = what;
+    return [el('p', 'soft', said), image];
   };
+  const images = () => picture(runs[0].index, 'images of the data set', 'Some of the images, evenly spread: the tile in the middle of each, as it was when the run began.', missing('It is not drawn'));
+  const saw = () => picture(runs[0].contact, 'the first samples of the run and their views', 'The first samples of the run, one a row: the tile, then its views exactly as the network sees them.', missing('No picture of it is drawn yet', evaluate));
 
   const queries = () => whenFound(() => [
     el('p', 'soft', `By step ${found.step} (${found.source}). A distorted view of a held-out tile, then the nearest clean ones: its own is framed green.`),
@@ -374,6 +377,7 @@
   section('measures', 'Measures', measures);
   section('speed', 'Throughput, and where time went', speed);
   if (one) {
+    section('images', 'The data set', images);
     section('saw', 'What the network saw', saw);
     section('queries', 'Queries and neighbours', queries);
     section('map', 'Map of the features', map);

@@ -17,18 +17,22 @@
 #include "proto/rundir.h"
 
 #define CELLS 60
+#define PIXELS_MOST 5e8 /* of images that are decoded whole: some seconds */
 #define ACROSS 6
 #define SIDE 200   /* of a small picture */
 #define ABOVE 4    /* a caption, white */
-#define CAPTION 56 /* pixels below it */
+#define CAPTION 72 /* pixels below it */
+#define TITLE 48   /* pixels above all */
 #define MARGIN 10
-#define NAME_BYTES 26 /* of a name, from its end */
+#define NAME_BYTES 26  /* of a name, from its end */
+#define TITLE_BYTES 90 /* of data.path, from its end */
 
 typedef struct {
     const sb_index *index;
     const sb_data_keys *data;
     sb_decoder *decoder;
-    uint8_t *tile; /* [data.tile, data.tile, channels] */
+    uint8_t *tile;  /* [data.tile, data.tile, channels] */
+    double *values; /* [SB_LEVELS_SAMPLES] */
 } page;
 
 /* White, where nothing can be shown. */
@@ -96,20 +100,66 @@ static VipsImage *letter(const char *text, int width, int height)
     return image ? image : blank(width, height);
 }
 
-static VipsImage *caption(const page *p, const sb_image *m)
+/* The end of a text, of so many bytes or few more. */
+static const char *end_of(const char *text, size_t bytes)
 {
-    char text[256];
-    const char *name = sb_index_name(p->index, m);
-    const size_t length = strlen(name);
-    const char *shown = length > NAME_BYTES ? name + length - NAME_BYTES : name;
+    const size_t length = strlen(text);
+    const char *shown = length > bytes ? text + length - bytes : text;
     while (((unsigned char)*shown & 0xc0) == 0x80) /* not in the middle of a character */
         shown++;
-    snprintf(text, sizeof text, "%s%s\n%d x %d, %" PRIu32 " tile%s, group %" PRIu32 "\n%s",
+    return shown;
+}
+
+/* "samples 102 to 3980", where they are not 8 bits; "": they are, or cannot be looked at. */
+static void describe_samples(const page *p, const sb_image *m, char *out, size_t bytes)
+{
+    char path[PATH_MAX];
+    sb_decode_header header;
+    sb_levels levels = { .values = p->values };
+    const sb_decode_source source = sb_index_source(p->index, m, path);
+    out[0] = '\0';
+    if (sb_decoder_probe(p->decoder, path, m->page, &header) != 0 || !header.wide ||
+        sb_decoder_look(p->decoder, &source, &levels) != 0 || levels.count == 0)
+        return;
+    const sb_quantiles seen = sb_levels_quantiles(&levels);
+    snprintf(out, bytes, "\nsamples %.6g to %.6g", seen.least, seen.most);
+}
+
+static VipsImage *caption(const page *p, const sb_image *m)
+{
+    char text[256], samples[64];
+    const char *name = sb_index_name(p->index, m), *shown = end_of(name, NAME_BYTES);
+    describe_samples(p, m, samples, sizeof samples);
+    snprintf(text, sizeof text, "%s%s\n%d x %d, %" PRIu32 " tile%s, group %" PRIu32 "\n%s%s",
              shown == name ? "" : "…", shown, m->width, m->height, m->tiles, sb_plural(m->tiles), m->group,
              m->train.width == 0 ? "held out"
              : m->test.width > 0 ? "a strip held out"
-                                 : "trained on");
+                                 : "trained on",
+             samples);
     return letter(text, SIDE, CAPTION);
+}
+
+/* What holds for all. */
+static VipsImage *title(const page *p, int width)
+{
+    const sb_index *x = p->index;
+    const sb_samples_keys *samples = &p->data->samples;
+    const char *path = end_of(p->data->path, TITLE_BYTES);
+    char text[512], range[96] = "";
+    uint32_t trained = 0, held = 0;
+    for (uint32_t i = 0; i < x->count; i++) {
+        trained += x->images[i].tiles > 0;
+        held += x->images[i].test.width > 0;
+    }
+    if (samples->range == SB_RANGE_GIVEN)
+        snprintf(range, sizeof range, "; of samples that are not 8 bits %.6g is black and %.6g white",
+                 samples->low, samples->high);
+    snprintf(text, sizeof text,
+             "%s%s\n%" PRIu32 " image%s: %" PRIu32 " trained on, in %" PRIu64 " tiles of %d x %d; of %" PRIu32
+             " a part or all is held out%s",
+             path == p->data->path ? "" : "…", path, x->count, sb_plural(x->count), trained, x->samples,
+             x->tile, x->tile, held, range);
+    return letter(text, width, TITLE);
 }
 
 /* The picture and its caption, one above the other, with a margin. */
@@ -130,10 +180,37 @@ static VipsImage *cell(const page *p, const sb_image *m)
     return joined;
 }
 
+/* How many of the images are drawn: those that are decoded whole take their time. */
+static uint32_t count_cells(const sb_index *x)
+{
+    for (uint32_t count = x->count < CELLS ? x->count : CELLS;; count--) {
+        double pixels = 0;
+        for (uint32_t i = 0; i < count; i++) {
+            const sb_image *m = &x->images[(uint64_t)i * x->count / count];
+            pixels += m->random_access ? 0 : (double)m->width * m->height;
+        }
+        if (pixels <= PIXELS_MOST || count <= ACROSS)
+            return count;
+    }
+}
+
+/* The title above the cells. */
+static VipsImage *head(const page *p, VipsImage *cells)
+{
+    VipsImage *above = title(p, cells->Xsize - 2 * MARGIN), *joined = NULL;
+    THEN(above, vips_embed(above, &next, MARGIN, MARGIN, cells->Xsize, TITLE + MARGIN, "extend",
+                           VIPS_EXTEND_WHITE, NULL));
+    if (above) {
+        vips_join(above, cells, &joined, VIPS_DIRECTION_VERTICAL, NULL);
+        g_object_unref(above);
+    }
+    return joined;
+}
+
 static int draw(const page *p, void **png, size_t *bytes)
 {
-    const uint32_t count = p->index->count < CELLS ? p->index->count : CELLS;
-    VipsImage *cells[CELLS] = { NULL }, *all = NULL;
+    const uint32_t count = count_cells(p->index);
+    VipsImage *cells[CELLS] = { NULL }, *all = NULL, *whole = NULL;
     int rc = 0;
     for (uint32_t i = 0; rc == 0 && i < count; i++)
         if (!(cells[i] = cell(p, &p->index->images[(uint64_t)i * p->index->count / count])))
@@ -143,12 +220,14 @@ static int draw(const page *p, void **png, size_t *bytes)
         rc = vips_arrayjoin(cells, &all, (int)count, "across", ACROSS, "background", white, NULL);
     vips_area_unref(VIPS_AREA(white));
     if (rc == 0)
-        rc = vips_pngsave_buffer(all, png, bytes, NULL);
+        rc = (whole = head(p, all)) ? vips_pngsave_buffer(whole, png, bytes, NULL) : -1;
     for (uint32_t i = 0; i < count; i++)
         if (cells[i])
             g_object_unref(cells[i]);
     if (all)
         g_object_unref(all);
+    if (whole)
+        g_object_unref(whole);
     return rc == 0 ? 0 : sb_fail("drawing the index: %s", vips_error_buffer());
 }
 
@@ -158,9 +237,10 @@ static int write_page(const sb_index *x, const sb_data_keys *data, const char *p
     void *png = NULL;
     size_t bytes = 0;
     p.tile = sb_grown(NULL, (size_t)data->tile * (size_t)data->tile, (size_t)data->channels, "a tile");
-    int rc = !p.tile ? -1
-                     : sb_decoder_create(&p.decoder, &data->samples, sb_index_largest(x, data->channels),
-                                         data->untrusted);
+    p.values = sb_grown(NULL, SB_LEVELS_SAMPLES, sizeof *p.values, "samples of an image");
+    int rc = !p.tile || !p.values ? -1
+                                  : sb_decoder_create(&p.decoder, &data->samples,
+                                                      sb_index_largest(x, data->channels), data->untrusted);
     if (rc == 0)
         rc = draw(&p, &png, &bytes);
     if (rc == 0)
@@ -168,6 +248,7 @@ static int write_page(const sb_index *x, const sb_data_keys *data, const char *p
     g_free(png);
     sb_decoder_destroy(&p.decoder);
     free(p.tile);
+    free(p.values);
     return rc;
 }
 

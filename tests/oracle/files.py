@@ -162,12 +162,29 @@ for i, name in enumerate(["<b>&amp;.png", "a 'quoted' \"name\".png", "é" * 60 +
 done = subprocess.run([ROOT / "build/sb_loader", "index", strange, "data.tile=32", "data.max_bad=1", "-o", folder / "page.png"], capture_output=True, text=True, timeout=PATIENCE)
 drawn = Image.open(folder / "page.png").convert("RGB")
 cell = drawn.width // 6
-middles = [drawn.getpixel((i * cell + cell // 2, cell // 2)) for i in range(6)]
+above = drawn.height - cell * 292 // 220  # the title; a cell has 220 x 292 pixels
+middles = [drawn.getpixel((i * cell + cell // 2, above + cell // 2)) for i in range(6)]
 ok(done.returncode == 0 and sorted(middles[:5])[:4] == sorted((40 * i, 200, 10) for i in range(4)) and middles[5] == (255, 255, 255),
    "the index is drawn as a page of its tiles", done.stderr, middles)
 before = (strange / "%s%n.png").read_bytes()
 done = subprocess.run([ROOT / "build/sb_loader", "index", strange, "data.tile=32", "-o", strange / "%s%n.png"], capture_output=True, text=True, timeout=PATIENCE)
 ok(done.returncode == 1 and (strange / "%s%n.png").read_bytes() == before, "  and replaces none of the images", done.stderr)
+
+deep = folder / "deep"
+deep.mkdir()
+for i in range(3):
+    write_tiff(deep / f"{i}.tif", [pattern(200, 160)[:, :, :1].astype("uint16") * 9 + 700 * i], 1)
+drawings, said = {}, ""
+for text in ["data.range=percentile", "data.range=given"]:
+    text = text.replace("given", said)
+    done = subprocess.run([ROOT / "build/sb_loader", "index", deep, "data.tile=32", "data.channels=1", text, "-o", folder / "deep.png"],
+                          capture_output=True, text=True, timeout=PATIENCE)
+    said = said or done.stdout.partition("data.range=")[2].partition(":")[0]
+    drawings[text] = (folder / "deep.png").read_bytes()
+shown = Image.open(folder / "deep.png").convert("L").crop((10, above + 10, 210, above + 210)).getextrema()
+ok(len(drawings) == 2 and len(set(drawings.values())) == 1 and shown[1] - shown[0] > 60, "a range that was found is the one that is drawn", done.stderr, said, shown)
+status, text, _, _ = index(deep, "data.channels=1", "data.range=percentile")
+ok(status == 0 and (folder / f"run{runs}/index.png").read_bytes() == drawings[f"data.range={said}"], "a run has this picture as index.png", text)
 
 subprocess.run(["rm", "-rf", folder])
 ok.finish()

@@ -9,7 +9,7 @@ import sys
 from browser import Browser
 
 path, what = sys.argv[1], sys.argv[2:]
-ONE = ["verdict", "course", "measures", "speed", "saw", "queries", "map", "odd", "twins", "quarantine", "settings", "commands"]
+ONE = ["verdict", "course", "measures", "speed", "images", "saw", "queries", "map", "odd", "twins", "quarantine", "settings", "commands"]
 SEVERAL = ["verdict", "course", "measures", "speed", "quarantine", "settings", "commands"]
 
 text = open(path, encoding="utf-8").read()  # strictly UTF-8
@@ -30,8 +30,8 @@ def look(**how):
     assert browser.run("document.documentElement.scrollWidth <= innerWidth"), "wider than the window"
     sections = browser.run("[...document.querySelectorAll('main > section')].map((s) => s.id)")
     assert sections == (SEVERAL if "compared" in what else ONE), sections
-    # No markup but the page's own: two scripts, one picture at most, nothing that runs code.
-    assert browser.run("document.scripts.length") == 2 and browser.run("document.images.length") <= 1
+    # No markup but the page's own: two scripts, two pictures at most, nothing that runs code.
+    assert browser.run("document.scripts.length") == 2 and browser.run("document.images.length") <= 2
     assert browser.run("typeof hacked") == "undefined"
     assert browser.run("[...document.querySelectorAll('*')].every((e) => [...e.attributes].every((a) => !a.name.startsWith('on')))")
     assert browser.run("document.querySelectorAll('iframe, object, embed, link, base, form').length") == 0
@@ -53,7 +53,7 @@ if "bare" in what or "begun" in what:
     for section in ("measures", "queries", "map", "odd", "twins"):
         assert "./run evaluate" in inside(section), section
 if "bare" in what:
-    assert count("#course polyline") >= 4 and "images a second" in inside("speed") and count("#saw img") == 1
+    assert count("#course polyline") >= 4 and "images a second" in inside("speed") and count("#saw img") == 1 and count("#images img") == 1
     assert re.search("CPU, .* thread.*oneDNN", inside("settings")), inside("settings")
 if "begun" in what:
     assert "No step is done yet" in inside("course") and "has not trained yet" in drawn
@@ -70,7 +70,7 @@ if "alarmed" in what:
     assert "An alarm stopped it: spike at step 3: it jumped" in inside("verdict") and count("#verdict b, #verdict i") == 0, inside("verdict")
     assert "Alarm at step 3, spike: the loss <b>jumped</b>. Lower <i>it</i>" in inside("verdict") and "step x" not in inside("verdict")
 if "large" in what:
-    assert "larger than 5 MB" in inside("queries") and "larger than 5 MB" in inside("saw") and count("#map circle") > 30
+    assert "larger than 5 MB" in inside("queries") and "larger than 5 MB" in inside("saw") and "larger than 5 MB" in inside("images") and count("#map circle") > 30
 if "damaged" in what:
     assert "status.json" in inside("verdict") and "contact.png" in inside("verdict"), inside("verdict")
     assert "</script><script>hacked=1</script>" in inside("quarantine") and "findings.json is damaged" in inside("map")
@@ -79,7 +79,7 @@ if "full" in what:
         assert row in inside("measures"), row
     assert count("#measures polyline") > 10 and count("#measures table") == 3
     assert count("#queries .row") == 8 and count("#queries .row:first-of-type .thumb") == 7
-    assert count("#map circle") > 30 and count("#odd .card") >= 12 and count("#twins .card") >= 12 and count("#saw img") == 1
+    assert count("#map circle") > 30 and count("#odd .card") >= 12 and count("#twins .card") >= 12 and count("#saw img") == 1 and count("#images img") == 1
     nearest = browser.run("document.querySelector('#twins .card').innerText")
     assert "plain.jpg\nat 176," in nearest and "copy.jpg\nat 0," in nearest, nearest
     for command in ("resume", "export", "embed"):
@@ -88,7 +88,8 @@ if "full" in what:
                     for place in ("polyline", ".legend line"))
     assert lines == marks and len(set(marks)) == len(marks) == 5, marks
     assert "trainer.batch" in inside("settings") and "libvips" in inside("settings")
-    browser.run("document.querySelector('#saw img').decode()")
+    for section in ("images", "saw"):
+        browser.run(f"document.querySelector('#{section} img').decode()")
 if "hostile" in what:
     for name in ("<script>hacked=1<!--.jpg", '"><img src=x onerror=hacked=1>.jpg', "a</script>hacked=1;.jpg"):
         assert name in browser.run("document.body.textContent"), name
