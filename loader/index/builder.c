@@ -280,8 +280,8 @@ static int move_row(sb_builder *b, uint32_t i, sb_image *images, sb_spool *names
         x->largest_pixels = pixels;
         x->largest = i;
     }
-    if (!image->random_access && (uint64_t)image->bytes > x->largest_bytes)
-        x->largest_bytes = (uint64_t)image->bytes;
+    if ((uint64_t)row->read_whole > x->largest_bytes)
+        x->largest_bytes = (uint64_t)row->read_whole;
     return image->name == UINT64_MAX ? -1 : 0;
 }
 

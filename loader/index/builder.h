@@ -13,8 +13,9 @@ typedef struct {
     bool held;     /* by the manifest's split */
     int line;      /* of the manifest; 0: none */
     uint32_t twin; /* the first row of a file of the same content that comes before; UINT32_MAX: none */
-    bool wide;     /* as its page's header says */
+    bool wide;     /* as its page's header says, as do those below */
     int left_out;
+    int64_t read_whole;
 } sb_row;
 
 typedef struct {

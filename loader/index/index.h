@@ -100,7 +100,8 @@ typedef struct {
     int tile;                               /* side */
     uint64_t samples;                       /* training samples an epoch */
     uint32_t largest;                       /* of the images that are decoded whole, the one of most pixels */
-    uint64_t largest_pixels, largest_bytes; /* of images decoded whole: pixels, and bytes of a file */
+    uint64_t largest_pixels, largest_bytes; /* of images decoded whole: pixels; bytes of a file that is read
+                                               whole */
     struct {
         void *data;
         size_t bytes;

@@ -44,6 +44,7 @@ static int take_page(const sb_builder *b, sb_row *row, int page, const sb_decode
     m->random_access = h->random_access;
     row->wide = h->wide;
     row->left_out = h->left_out;
+    row->read_whole = h->read_whole;
     return 0;
 }
 

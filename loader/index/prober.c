@@ -95,7 +95,8 @@ static int answer_page(const child *c, const char *path, int page, const sb_deco
                                       .mtime_ns = all->mtime_ns,
                                       .random_access = p->random_access,
                                       .wide = p->wide,
-                                      .left_out = p->left_out } };
+                                      .left_out = p->left_out,
+                                      .read_whole = p->read_whole } };
     const sb_decode_source source = { .path = path,
                                       .page = page,
                                       .bytes = all->bytes,

@@ -48,6 +48,7 @@ typedef struct {
     bool random_access; /* tiles decode without the whole image */
     bool wide;          /* samples are not 8 bits: their range is a question (sb_decoder_look) */
     int left_out;       /* samples of a pixel of which the file does not say what they are, and not used */
+    int64_t read_whole; /* bytes of the file, where decoding holds all of it; 0: it is read in parts (TIFF) */
 } sb_decode_header;
 
 /* What a page is, by what it and its file say: an image of its own, a smaller copy of another page (a level
@@ -67,6 +68,7 @@ typedef struct {
     int width, height;        /* upright; 0: it cannot be used, or is no image of its own */
     bool random_access, wide; /* as in sb_decode_header */
     int left_out;
+    int64_t read_whole;
     char *reason; /* why it cannot be used, with the path, or what says that it is no image; else NULL */
 } sb_decode_page;
 

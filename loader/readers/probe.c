@@ -113,6 +113,7 @@ static int look_at_file(const sb_decoder *d, sb_source *from, sb_decode_page *ou
     uint8_t *file = NULL;
     VipsImage *image = open_header(d, from, &file);
     int rc = image ? measure(d, from, image, out) : 1;
+    out->read_whole = from->bytes;
     if (rc == 0)
         rc = check_room(d, from->path, out->width, out->height, from->bytes);
     free(file);
@@ -369,6 +370,7 @@ int sb_decoder_probe(sb_decoder *d, const char *path, int page, sb_decode_header
     out->random_access = found.random_access;
     out->wide = found.wide;
     out->left_out = found.left_out;
+    out->read_whole = found.read_whole;
     return rc;
 }
 

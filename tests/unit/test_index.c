@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <vips/vips.h>
 
 #include <cmocka.h>
 
@@ -99,10 +102,38 @@ static void test_reading(void **state)
     sb_index_free(&x);
 }
 
+/* A TIFF is read in parts, also where it is decoded whole. */
+static void test_largest(void **state)
+{
+    (void)state;
+    char path[PATH_MAX], strips[PATH_MAX], png[PATH_MAX];
+    struct stat info;
+    VipsImage *black = NULL;
+    sb_index x;
+    assert_int_equal(sb_rundir_path(path, folder, "photos") + sb_rundir_path(strips, path, "strips.tif") +
+                         sb_rundir_path(png, path, "small.png"),
+                     0);
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_int_equal(vips_black(&black, 300, 200, "bands", 3, NULL) + vips_tiffsave(black, strips, NULL) +
+                         vips_pngsave(black, png, NULL),
+                     0);
+    g_object_unref(black);
+    sb_data_keys data = { .tile = TILE, .channels = 3, .samples.channels = 3 };
+    const sb_loader_keys loader = { .timeout = 60 };
+    snprintf(data.path, sizeof data.path, "%s", path);
+    assert_int_equal(sb_index_scan(&x, &data, &loader, false), 0);
+    assert_int_equal(stat(png, &info), 0);
+    assert_int_equal(x.count, 2);
+    assert_int_equal(x.largest_pixels, 300 * 200);
+    assert_int_equal(x.largest_bytes, info.st_size);
+    sb_index_free(&x);
+    assert_int_equal(unlink(strips) + unlink(png) + rmdir(path), 0);
+}
+
 static int make_folder(void **state)
 {
     (void)state;
-    return mkdtemp(folder) ? 0 : -1;
+    return mkdtemp(folder) && vips_init("test_index") == 0 ? 0 : -1;
 }
 
 static int remove_folder(void **state)
@@ -117,6 +148,7 @@ static int remove_folder(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_opening), cmocka_unit_test(test_reading) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_opening), cmocka_unit_test(test_reading),
+                                        cmocka_unit_test(test_largest) };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
