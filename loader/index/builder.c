@@ -194,10 +194,24 @@ static int by_place(const void *a, const void *b, void *context)
     return order ? order : x->left - y->left;
 }
 
-/* By their numbers, since a row is long: then each is moved once, in cycles. */
+static bool is_sorted(sb_builder *b)
+{
+    for (uint32_t i = 1; i < b->count; i++) {
+        const uint32_t before = i - 1;
+        if (by_place(&before, &i, b) > 0)
+            return false;
+    }
+    return true;
+}
+
+/* By their numbers, since a row is long: then each is moved once, in cycles. qsort_r takes memory of its own,
+ * so what is sorted already is left alone. */
 int sb_builder_sort(sb_builder *b)
 {
-    uint32_t *from = sb_grown(NULL, (size_t)b->count + 1, sizeof *from, "the order of the index");
+    sb_spool order = { 0 };
+    if (is_sorted(b))
+        return 0;
+    uint32_t *from = sb_spool_add(&order, (size_t)b->count * sizeof *from);
     if (!from)
         return -1;
     for (uint32_t i = 0; i < b->count; i++)
@@ -216,7 +230,7 @@ int sb_builder_sort(sb_builder *b)
         b->rows[to] = first;
         from[to] = to;
     }
-    free(from);
+    sb_spool_free(&order);
     return 0;
 }
 
