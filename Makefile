@@ -38,7 +38,7 @@ PROGRAMS := $(foreach r,loader augment trainer evaluator sweep supervisor,$(if $
 ARCHIVES := $(ROOMS:%=$(BUILD)/lib%.a)
 TESTS    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c tests/kernels/test_*.c tests/fuzz/test_*.c))
 CASES    := $(filter-out $(wildcard tests/kernels/test_*.c),$(wildcard tests/kernels/*.c))
-HELPERS  := $(patsubst tests/%.c,$(BUILD)/tests/%,$(filter-out $(wildcard tests/*/test_*.c tests/emulated/*.c tests/cuda/*.c tests/bench/counts.c tests/graph/*.c) $(CASES),$(wildcard tests/*/*.c)))
+HELPERS  := $(patsubst tests/%.c,$(BUILD)/tests/%,$(filter-out $(wildcard tests/*/test_*.c tests/emulated/*.c tests/cuda/*.c tests/bench/counts.c tests/bench/model.c tests/bench/beside.c tests/graph/*.c) $(CASES),$(wildcard tests/*/*.c)))
 
 # A plug-in leaves its reasons in the program's sb_error, and the names of what it writes where a signal finds them.
 LDFLAGS  += $(foreach f,sb_fail sb_fail_errno sb_context sb_error sb_unfinished_begin sb_unfinished_end,-Wl,--export-dynamic-symbol=$(f))
@@ -87,15 +87,16 @@ $(BUILD)/sb_%: $(BUILD)/%/main.o $(ARCHIVES)
 	@echo "  LD $@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
-$(BUILD)/tests/bench/counts_tool $(BUILD)/tests/bench/encoder_tool: $(BUILD)/tests/bench/counts.o
+$(BUILD)/tests/bench/counts_tool $(BUILD)/tests/bench/encoder_tool: $(BUILD)/tests/bench/counts.o $(BUILD)/tests/bench/model.o
+$(BUILD)/tests/unit/test_model: $(addprefix $(BUILD)/tests/bench/,counts.o model.o beside.o)
 $(BUILD)/tests/unit/test_graph: $(BUILD)/tests/graph/checks.o $(BUILD)/tests/graph/net.o
 $(BUILD)/tests/unit/test_blocks: $(BUILD)/tests/graph/blocks.o $(BUILD)/tests/graph/net.o
 $(BUILD)/tests/unit/test_sizes: $(BUILD)/tests/graph/sizes.o
 $(BUILD)/tests/unit/test_budget: $(BUILD)/tests/graph/budget.o
 $(BUILD)/tests/oracle/method_step_tool: $(BUILD)/tests/oracle/step_tool.o
 
-# The list of cases, which the test program of every device links.
-$(BUILD)/libcases.a: $(CASES:%.c=$(BUILD)/%.o)
+# The list of cases, which the test program of every device links, and what a GPU's times are set beside.
+$(BUILD)/libcases.a: $(CASES:%.c=$(BUILD)/%.o) $(BUILD)/tests/bench/model.o $(BUILD)/tests/bench/beside.o
 	@rm -f $@
 	@$(AR) rcs $@ $^
 

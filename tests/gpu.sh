@@ -1,6 +1,6 @@
 #!/bin/bash
 # Everything that only a GPU can show, in one command for a machine that has one: builds the plug-in for it, compares every operation with the
-# reference, runs compute-sanitizer's four tools, trains the demo twice, and times the real shapes beside what the counts predict. Leaves a
+# reference, runs compute-sanitizer's four tools, trains the demo twice, and times the real shapes beside what is predicted. Leaves a
 # dated report, tests/reports/gpu-DATE-NAME.txt, to be committed whatever it says.
 #   tests/gpu.sh [quick]      quick: without compute-sanitizer
 set -u
@@ -58,10 +58,12 @@ demo() {
     cmp runs/gpu-a/backbone.safetensors runs/gpu-b/backbone.safetensors
 }
 
-# By CUDA events, beside the least that the GPU's own clocks and widths leave; the counts for GPUs whose figures are published come before.
+# By CUDA events, each beside the bound and the model for this GPU, with a verdict; then the share of the GPU that each kind of kernel reached, by
+# which sb_assumed (tests/bench/model.c) is to be corrected. What is predicted for GPUs whose figures are published comes before.
 times() {
     local recipe
-    build/tests/bench/counts_tool recipes/*.yaml && build/tests/cuda/test_gpu time || return
+    build/tests/bench/counts_tool recipes/*.yaml && build/tests/bench/counts_tool || return
+    build/tests/cuda/test_gpu time && build/tests/cuda/test_gpu steps "" || return
     for recipe in recipes/*.yaml; do build/tests/cuda/test_gpu step "$recipe" || return; done
 }
 

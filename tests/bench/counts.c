@@ -1,13 +1,13 @@
 /* counts.c: see counts.h. */
 #include "tests/bench/counts.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "proto/error.h"
-#include "trainer/backbone.h"
-#include "trainer/graph/plan.h"
-#include "trainer/method.h"
+#include "trainer/planner.h"
 #include "trainer/precision.h"
+#include "trainer/step/private.h"
 
 /* ---- a device that prepares nothing -------------------------------------------------------------------- */
 
@@ -17,14 +17,66 @@ static const sb_kernel *const kernels[SB_OPS] = {
 #include "kernels/ops.def"
 };
 #undef SB_OP
-static sb_device paper = { .kernels = kernels, .bf16 = true, .f16 = true, .tf32 = true };
+
+static size_t paper_bytes;
+static int available(sb_device *device, size_t *bytes) { return (void)device, *bytes = paper_bytes, 0; }
+
+static sb_device paper = {
+    .kernels = kernels, .bf16 = true, .f16 = true, .tf32 = true, .available = available
+};
+
+sb_device *sb_counts_paper(size_t bytes)
+{
+    paper_bytes = bytes;
+    return &paper;
+}
+
+int sb_counts_settings(sb_settings *out, sb_device *device, const char *recipe,
+                       const char *const *assignments, int count)
+{
+    sb_config config;
+    sb_config_init(&config);
+    int rc = recipe ? sb_config_read(&config, recipe) : 0;
+    for (int i = 0; rc == 0 && i < count; i++)
+        rc = sb_config_set(&config, assignments[i]);
+    if (rc == 0 && (sb_settings_read(out, &config) != 0 || sb_planner_settle_on(device, out, &config) != 0))
+        rc = -1;
+    sb_config_free(&config);
+    return rc;
+}
+
+/* ---- the steps that are predicted --------------------------------------------------------------------- */
+
+const sb_counts_case sb_counts_cases[] = { { "ResNet-18 at 224", "resnet18", 224, 128 },
+                                           { "ResNet-50 at 224", "resnet50", 224, 128 },
+                                           { "ResNet-18 at 1024", "resnet18", 1024, 64 },
+                                           { "ResNet-50 at 1024", "resnet50", 1024, 64 } };
+const int sb_counts_case_count = (int)(sizeof sb_counts_cases / sizeof *sb_counts_cases);
+
+int sb_counts_case_settings(sb_settings *out, sb_device *device, const sb_counts_case *c,
+                            const char *precision, const char *const *more, int count)
+{
+    enum { OWN = 5, MORE = 16 };
+    char text[OWN][64];
+    const char *assignments[OWN + MORE] = { text[0], text[1], text[2], text[3], text[4] };
+    if (count > MORE)
+        return sb_fail("more than %d keys", MORE);
+    snprintf(text[0], sizeof text[0], "data.path=none");
+    snprintf(text[1], sizeof text[1], "encoder.name=%s", c->encoder);
+    snprintf(text[2], sizeof text[2], "data.view=%d", c->pixels);
+    snprintf(text[3], sizeof text[3], "trainer.batch=%d", c->batch);
+    snprintf(text[4], sizeof text[4], "trainer.precision=%s", precision);
+    for (int i = 0; i < count; i++)
+        assignments[OWN + i] = more[i];
+    return sb_counts_settings(out, device, "recipes/demo.yaml", assignments, OWN + count);
+}
 
 /* ---- tallies ------------------------------------------------------------------------------------------- */
 
 typedef struct {
     const sb_peak *peaks;
     int peak_count;
-    sb_type type; /* of the activations */
+    bool gathers; /* after this pass norms update what is running: mean and variance, read twice, written */
     sb_counts *out;
 } counter;
 
@@ -33,28 +85,52 @@ void sb_tally_add(sb_tally *to, const sb_tally *from)
     to->calls += from->calls;
     to->bytes += from->bytes;
     to->operations += from->operations;
-    for (int p = 0; p < SB_PEAKS_MAX; p++)
+    to->kernels += from->kernels;
+    to->libraries += from->libraries;
+    for (int p = 0; p < SB_PEAKS_MAX; p++) {
         to->bound[p] += from->bound[p];
+        to->model[p] += from->model[p];
+    }
 }
 
-static void count(const counter *c, sb_tally *to, double bytes, double operations, sb_type type)
+static void count(const counter *c, sb_tally *to, const sb_work *w)
 {
-    sb_tally now = { .calls = 1, .bytes = bytes, .operations = operations };
-    for (int p = 0; p < c->peak_count; p++)
-        now.bound[p] = sb_peak_bound(&c->peaks[p], bytes, operations, type);
+    const sb_assumption *a = &sb_assumed[w->kind];
+    sb_tally now = { .calls = 1,
+                     .bytes = w->cost.bytes,
+                     .operations = w->cost.operations,
+                     .kernels = a->kernels[w->backward],
+                     .libraries = a->libraries[w->backward] };
+    for (int p = 0; p < c->peak_count; p++) {
+        now.bound[p] = sb_work_bound(&c->peaks[p], w);
+        now.model[p] = sb_work_seconds(&c->peaks[p], w);
+    }
     sb_tally_add(to, &now);
+}
+
+/* What moves f32 alone. */
+static void count_moved(const counter *c, sb_tally *to, sb_kind kind, double bytes)
+{
+    count(c, to, &(sb_work){ .kind = kind, .type = SB_F32, .cost = { .bytes = bytes } });
 }
 
 static void count_call(void *context, sb_op_id op, const sb_call *call, bool backward)
 {
     const counter *c = context;
-    sb_cost cost = sb_ops[op]->cost(call->how, call->xs, backward);
-    if (backward && !call->gradient[0]) { /* the pixels' gradient: a product as large as the forward one */
-        cost.operations -= sb_ops[op]->cost(call->how, call->xs, false).operations;
-        cost.bytes -= (double)sb_shape_bytes(&call->xs[0]);
-    }
-    count(c, backward ? &c->out->backward[op] : &c->out->forward[op], cost.bytes, cost.operations,
-          call->xs[0].type);
+    const sb_work w = sb_work_of(op, call, backward);
+    count(c, backward ? &c->out->backward[op] : &c->out->forward[op], &w);
+    if (c->gathers && op == SB_OP_BATCHNORM && !backward)
+        count_moved(c, &c->out->forward[SB_OP_RUNNING], SB_KIND_WEIGHTS, 24.0 * call->xs[0].c);
+}
+
+/* A way forth and others, and a way back. */
+static void count_plan(const counter *c, const sb_plan *plan, int passes)
+{
+    counter first = *c;
+    first.gathers = true;
+    for (int i = 0; i < passes; i++)
+        sb_plan_visit(plan, false, count_call, i == 0 ? &first : (void *)(uintptr_t)c);
+    sb_plan_visit(plan, true, count_call, (void *)(uintptr_t)c);
 }
 
 sb_tally sb_counts_sum(const sb_counts *n)
@@ -72,39 +148,8 @@ sb_tally sb_counts_sum(const sb_counts *n)
 
 /* ---- a step -------------------------------------------------------------------------------------------- */
 
-typedef struct {
-    sb_store store;
-    sb_graph *encoder, *loss, *target;
-    sb_backbone backbone;
-    sb_method method;
-    sb_shape rows[SB_METHOD_ROWS];
-} graphs;
-
-static void free_graphs(graphs *g)
-{
-    sb_graph_destroy(&g->encoder);
-    sb_graph_destroy(&g->loss);
-    sb_graph_destroy(&g->target);
-    sb_backbone_free(&g->backbone);
-    sb_store_free(&g->store);
-}
-
-static int build(graphs *g, const sb_settings *config, sb_type type)
-{
-    *g = (graphs){ 0 };
-    sb_store_init(&g->store, &paper);
-    if (sb_graph_create(&g->encoder, &g->store) != 0 || sb_graph_create(&g->loss, &g->store) != 0 ||
-        sb_graph_create(&g->target, &g->store) != 0)
-        return -1;
-    if (sb_backbone_build(&g->backbone, g->encoder, config, type) != 0 ||
-        sb_backbone_rows(&g->backbone, config, g->rows) != 0)
-        return -1;
-    return sb_method_build(&g->method, g->loss, g->target, config, g->rows);
-}
-
 /* The teacher over a chunk of n views. */
-static int count_teacher(const counter *c, const sb_teacher *teacher, int n, int side, int passes,
-                         size_t *arena)
+static int count_teacher(const counter *c, const sb_teacher *teacher, int n, int side, int passes)
 {
     const sb_shape pixels = sb_teacher_pixels(teacher, n, side);
     sb_plan *plan;
@@ -112,75 +157,65 @@ static int count_teacher(const counter *c, const sb_teacher *teacher, int n, int
         return -1;
     for (int i = 0; i < (teacher->places ? passes : 1); i++)
         sb_plan_visit(plan, false, count_call, (void *)(uintptr_t)c);
-    *arena = sb_plan_arena_bytes(plan) > *arena ? sb_plan_arena_bytes(plan) : *arena;
     sb_plan_destroy(&plan);
     return 0;
 }
 
-/* A chunk of n views: there and back, and there once more where the batch has several. */
-static int count_chunk(const counter *c, const graphs *g, const sb_settings *config, int n, int side,
-                       int passes, size_t *arena)
+/* A chunk of n views: there so many times, and back. */
+static int count_chunk(const counter *c, const sb_step *s, int n, int side, int passes)
 {
-    sb_shape leaves[SB_LEAVES_MAX];
-    const sb_plan_options options = { .training = true };
+    sb_shape leaves[SB_LEAVES_MAX], rows[SB_METHOD_ROWS];
+    const sb_plan_options options = { .training = true, .again = s->again };
     sb_plan *plan;
-    if ((g->backbone.teacher.graph && count_teacher(c, &g->backbone.teacher, n, side, passes, arena) != 0) ||
-        sb_backbone_leaves(&g->backbone, config, n, side, leaves) < 0 ||
-        sb_plan_create(&plan, g->encoder, leaves, &options) != 0)
+    if ((s->backbone.teacher.graph && count_teacher(c, &s->backbone.teacher, n, side, passes) != 0) ||
+        sb_backbone_rows(&s->backbone, s->config, rows) != 0 ||
+        sb_backbone_leaves(&s->backbone, s->config, n, side, leaves) < 0 ||
+        sb_plan_create(&plan, s->encoder, leaves, &options) != 0)
         return -1;
-    for (int i = 0; i < passes; i++)
-        sb_plan_visit(plan, false, count_call, (void *)(uintptr_t)c);
-    sb_plan_visit(plan, true, count_call, (void *)(uintptr_t)c);
+    count_plan(c, plan, passes);
     const sb_shape index = { n, 1, 1, 1, SB_I32 };
     for (int k = 0; k < SB_BACKBONE_ROWS; k++) { /* features out, their gradient in */
-        const sb_shape moved[] = { index, { n, g->rows[k].h, g->rows[k].w, g->rows[k].c, SB_F32 } };
-        if (g->rows[k].c > 0)
-            count(c, &c->out->rows,
-                  sb_op_scatter.cost(NULL, moved, false).bytes + sb_op_gather.cost(NULL, moved, false).bytes,
-                  0, SB_F32);
+        const sb_shape moved[] = { index, { n, rows[k].h, rows[k].w, rows[k].c, SB_F32 } };
+        if (rows[k].c > 0) {
+            count_moved(c, &c->out->rows, SB_KIND_VALUES, sb_op_scatter.cost(NULL, moved, false).bytes);
+            count_moved(c, &c->out->rows, SB_KIND_VALUES, sb_op_gather.cost(NULL, moved, false).bytes);
+        }
     }
     c->out->index += (double)sb_shape_bytes(&index);
     c->out->pixels += (double)passes * (double)sb_shape_bytes(&leaves[0]);
-    *arena = sb_plan_arena_bytes(plan) > *arena ? sb_plan_arena_bytes(plan) : *arena;
     sb_plan_destroy(&plan);
     return 0;
 }
 
-static int count_encoder(const counter *c, const graphs *g, const sb_settings *config, size_t *arena)
+/* The last chunk is still there for its way back, unless heads and loss needed its memory. */
+static int count_encoder(const counter *c, const sb_step *s)
 {
-    int sizes[SB_VIEWS_MAX], size_count = sb_view_sizes(config->views, config->view_count, sizes);
-    for (int s = 0; s < size_count; s++) {
-        int rows = 0, most = config->trainer.chunk;
-        for (int v = 0; v < config->view_count; v++)
-            rows += config->views[v].side == sizes[s] ? config->trainer.batch : 0;
-        most = most < 1 || most > rows ? rows : most;
-        for (int done = 0; done < rows; done += most) {
-            int n = rows - done < most ? rows - done : most;
-            bool last = s == size_count - 1 && done + n == rows; /* still there for the way back */
+    sb_step_cut cuts[SB_VIEWS_MAX];
+    const int sizes = sb_step_cut_batch(s->config, s->config->trainer.chunk, cuts);
+    for (int k = 0; k < sizes; k++)
+        for (int done = 0; done < cuts[k].rows;) {
+            const int left = cuts[k].rows - done, n = left < cuts[k].whole ? left : cuts[k].whole;
+            done += n;
+            const bool last = k == sizes - 1 && done == cuts[k].rows;
             c->out->chunks++;
-            if (count_chunk(c, g, config, n, sizes[s], last ? 1 : 2, arena) != 0)
+            if (count_chunk(c, s, n, cuts[k].side, last && !s->shares ? 1 : 2) != 0)
                 return -1;
         }
-    }
     return 0;
 }
 
-static int count_heads(const counter *c, const graphs *g, size_t *arena)
+static int count_heads(const counter *c, const sb_step *s)
 {
     sb_shape leaves[SB_LEAVES_MAX] = { 0 };
-    size_t given = 0;
-    for (int k = 0; k < g->loss->leaf_count; k++) {
-        leaves[k] = sb_shape_of(g->loss, g->loss->leaves[k]);
-        given += sb_shape_bytes(&leaves[k]);
-        c->out->numbers += (double)sb_given_bytes(g->method.given[k].kind, &leaves[k]);
+    for (int k = 0; k < s->loss->leaf_count; k++) {
+        leaves[k] = sb_shape_of(s->loss, s->loss->leaves[k]);
+        c->out->numbers += (double)sb_given_bytes(s->method.given[k].kind, &leaves[k]);
     }
     const sb_plan_options options = { .training = true };
     sb_plan *plan;
-    if (sb_plan_create(&plan, g->loss, leaves, &options) != 0)
+    if (sb_plan_create(&plan, s->loss, leaves, &options) != 0)
         return -1;
-    sb_plan_visit(plan, false, count_call, (void *)(uintptr_t)c);
-    sb_plan_visit(plan, true, count_call, (void *)(uintptr_t)c);
-    *arena = sb_plan_arena_bytes(plan) + given + sb_shape_bytes(&leaves[0]); /* the features' gradient */
+    count_plan(c, plan, 1);
     sb_plan_destroy(&plan);
     return 0;
 }
@@ -188,53 +223,64 @@ static int count_heads(const counter *c, const graphs *g, size_t *arena)
 /* The optimiser reads and writes each weight and its state and reads the gradient, which was zeroed before;
  * LARS reads weight and gradient once more for their norms. The encoder's convolutions get their weights in
  * the compute type. */
-static void count_weights(const counter *c, const graphs *g, const sb_settings *config, int state_arrays)
+static void count_weights(const counter *c, const sb_step *s)
 {
-    double weights = (double)g->store.floats[SB_ENTRY_WEIGHT], packed = 0;
-    for (int i = 0; i < g->store.count; i++)
-        packed += g->store.entries[i].extent.dims == 4 ? (double)g->store.entries[i].count : 0;
-    int lars = config->optimiser_kind->rule == SB_UPDATE_LARS;
-    count(c, &c->out->forward[SB_OP_UPDATE], 4 * weights * (4 + 2 * state_arrays + 2 * lars), 0, SB_F32);
-    count(c, &c->out->forward[SB_OP_ROW_DOT], 4 * weights, 2 * weights, SB_F32); /* its length */
-    count(c, &c->out->pack, packed * (4.0 + (double)sb_type_bytes(c->type)), 0, SB_F32);
+    const int lars = s->config->optimiser_kind->rule == SB_UPDATE_LARS,
+              states = s->config->optimiser_kind->state_arrays;
+    const double weights = (double)s->store.floats[SB_ENTRY_WEIGHT];
+    count_moved(c, &c->out->forward[SB_OP_UPDATE], SB_KIND_WEIGHTS,
+                4 * weights * (4 + 2 * states + 2 * lars));
+    count_moved(c, &c->out->forward[SB_OP_ROW_DOT], SB_KIND_WEIGHTS, 4 * weights); /* its length */
+    for (int i = 0; i < s->store.count; i++)
+        if (s->store.entries[i].extent.dims == 4)
+            count_moved(c, &c->out->pack, SB_KIND_VALUES,
+                        (double)s->store.entries[i].count *
+                            (double)(sizeof(float) + sb_type_bytes(sb_precision_type(s->precision))));
 }
 
-/* The views of a batch, from whole tiles and all blurred: each plane is made by rows and columns, changed,
- * and blurred in both directions. */
+/* The views of a batch, from whole tiles and all blurred. */
 static void count_views(const counter *c, const sb_settings *config)
 {
-    double channels = config->data.channels, tile = (double)config->data.tile * config->data.tile * channels,
-           bytes = 0, views = 0;
+    const int tile = config->data.tile, channels = config->data.channels;
+    sb_work w = { .kind = SB_KIND_VIEW, .type = SB_F32 };
     for (int v = 0; v < config->view_count; v++) {
-        double size = config->views[v].side, plane = 4 * size * size * channels,
-               rows = 4 * size * config->data.tile * channels;
-        bytes += tile + 2 * rows + plane + 2 * plane + 2 * plane + plane + size * size * channels;
-        views += size * size * channels;
+        const int side = config->views[v].side;
+        const sb_cost cost = sb_cost_of_view(tile, tile, channels, side, true);
+        w.cost.bytes += cost.bytes;
+        w.cost.operations += cost.operations;
+        c->out->views += (double)side * side * channels * config->trainer.batch;
     }
     for (int i = 0; i < config->trainer.batch; i++)
-        count(c, &c->out->forward[SB_OP_VIEW], bytes, 0, SB_F32);
-    c->out->tiles = tile * config->trainer.batch;
-    c->out->views = views * config->trainer.batch;
+        count(c, &c->out->forward[SB_OP_VIEW], &w);
+    c->out->tiles = (double)tile * tile * channels * config->trainer.batch;
 }
 
 int sb_counts_step(const sb_settings *config, const sb_peak *peaks, int peak_count, sb_counts *out)
 {
     memset(out, 0, sizeof *out);
-    const sb_type type = sb_precision_type(config->trainer.precision);
-    const counter c = { .peaks = peaks, .peak_count = peak_count, .type = type, .out = out };
-    size_t arena = 0, batch = 0;
-    int state_arrays = config->optimiser_kind->state_arrays;
-    graphs g;
-    int rc = build(&g, config, type);
+    const counter c = { .peaks = peaks, .peak_count = peak_count, .out = out };
+    sb_step *step = NULL;
+    sb_step_budget budget = { 0 };
+    int rc = sb_step_sketch(&step, &paper, config);
     if (rc == 0)
-        rc = count_encoder(&c, &g, config, &arena) != 0 ? -1 : count_heads(&c, &g, &batch);
+        rc = sb_step_size(step, config->trainer.chunk, config->trainer.recompute, &budget);
+    if (rc == 0)
+        rc = count_encoder(&c, step) != 0 ? -1 : count_heads(&c, step);
     if (rc == 0) {
-        count_weights(&c, &g, config, state_arrays);
+        count_weights(&c, step);
         count_views(&c, config);
-        out->memory = (double)(arena + batch +
-                               ((2 + (size_t)state_arrays) * g.store.floats[SB_ENTRY_WEIGHT]) *
-                                   sizeof(float));
+        out->memory = (double)(budget.weights + budget.packed + budget.activations + budget.batch);
     }
-    free_graphs(&g);
+    sb_step_destroy(&step);
     return rc;
+}
+
+double sb_counts_seconds(const sb_counts *counts, const sb_peak *peaks, int place)
+{
+    const sb_tally all = sb_counts_sum(counts);
+    const double link = peaks[place].link * SB_MODEL_LINK,
+                 up = counts->pixels + counts->index + counts->numbers, upload = link > 0 ? up / link : 0,
+                 host = all.kernels * SB_MODEL_QUEUE + all.libraries * SB_MODEL_EXECUTE,
+                 longer = host > upload ? host : upload;
+    return all.model[place] > longer ? all.model[place] : longer;
 }

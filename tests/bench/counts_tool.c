@@ -1,22 +1,65 @@
-/* counts_tool.c: what a training step of each recipe asks of a GPU, counted (counts.h), and the least time
- * that published figures leave for it.
+/* counts_tool.c: what training steps should take on GPUs, as Markdown: the least time that published figures
+ * leave for what is counted (counts.h), and the time that a model gives (model.h), whose assumptions come
+ * last. These are predictions, and no measurements.
  *
- *     counts_tool RECIPE...      Markdown, for f32 and bf16
- *
- * The bound of an operation is the longer of bytes / bandwidth and operations / peak. These are predictions
- * of what cannot be beaten, not measurements. */
+ *     counts_tool                the steps of sb_counts_cases, each as it fits into the card
+ *     counts_tool RECIPE...      recipes operation by operation */
 #include <stdio.h>
 
 #include "proto/error.h"
 #include "tests/bench/counts.h"
+#include "trainer/planner.h"
 
 /* Published: NVIDIA's Ada whitepaper (RTX 4090; bf16 with f32 accumulation, dense), its data sheets (RTX 4060
- * laptop at its highest boost clock; H100 SXM, dense). */
-static const sb_peak gpus[] = { { "RTX 4060 laptop", 256e9, 14.6e12, 29.1e12 },
-                                { "RTX 4090", 1008e9, 82.6e12, 165.2e12 },
-                                { "H100 SXM", 3350e9, 66.9e12, 989e12 } };
+ * laptop at its highest boost clock; H100 SXM, dense). PCIe: 4.0 with 8 and 16 lanes, 5.0 with 16. */
+static const sb_peak gpus[] = { { "RTX 4060 laptop", 256e9, 14.6e12, 29.1e12, 15.75e9 },
+                                { "RTX 4090", 1008e9, 82.6e12, 165.2e12, 31.5e9 },
+                                { "H100 SXM", 3350e9, 66.9e12, 989e12, 63e9 } };
+static const size_t memories[] = { (size_t)8 << 30, (size_t)24 << 30, (size_t)80 << 30 };
 #define GPUS ((int)(sizeof gpus / sizeof *gpus))
-#define ROW_LEAST 1e5 /* bytes: what moves less has no row of its own */
+#define WORKSPACE ((size_t)1 << 30) /* what cuDNN's plans may take beside what is counted */
+#define ROW_LEAST 1e5               /* bytes: what moves less has no row of its own */
+
+static const char *const precisions[] = { "f32", "bf16" };
+
+/* ---- steps --------------------------------------------------------------------------------------------- */
+
+static int cell(const sb_counts_case *of, const char *precision, int g)
+{
+    static const char *const again[] = { "", ", norms again", ", blocks again" };
+    sb_settings c;
+    sb_counts n;
+    sb_device *paper = sb_counts_paper(sb_planner_card(memories[g]) - WORKSPACE);
+    if (sb_counts_case_settings(&c, paper, of, precision, NULL, 0) != 0 ||
+        sb_counts_step(&c, gpus, GPUS, &n) != 0)
+        return -1;
+    const double bound = sb_counts_sum(&n).bound[g], model = sb_counts_seconds(&n, gpus, g),
+                 views = n.forward[SB_OP_VIEW].model[g];
+    printf(" %.0f / %.0f ms, %.0f images/s", 1e3 * bound, 1e3 * model, c.trainer.batch / (model + views));
+    if (n.chunks > 1 || c.trainer.recompute != SB_RECOMPUTE_NONE)
+        printf(" (%d views%s)", c.trainer.chunk, again[c.trainer.recompute]);
+    printf(" |");
+    return 0;
+}
+
+static int steps(void)
+{
+    printf("| step: at least / as modelled (chunk, what is made again) |");
+    for (int g = 0; g < GPUS; g++)
+        printf(" %s |", gpus[g].name);
+    printf("\n|---|---|---|---|\n");
+    for (int k = 0; k < sb_counts_case_count; k++)
+        for (int p = 0; p < 2; p++) {
+            printf("| %s, %s, batch %d |", sb_counts_cases[k].name, precisions[p], sb_counts_cases[k].batch);
+            for (int g = 0; g < GPUS; g++)
+                if (cell(&sb_counts_cases[k], precisions[p], g) != 0)
+                    return -1;
+            printf("\n");
+        }
+    return 0;
+}
+
+/* ---- recipes ------------------------------------------------------------------------------------------- */
 
 static void row(const char *name, const sb_tally *t)
 {
@@ -24,7 +67,7 @@ static void row(const char *name, const sb_tally *t)
         return;
     printf("| %s | %ld | %.1f | %.2f |", name, t->calls, t->bytes / 1e6, t->operations / 1e9);
     for (int g = 0; g < GPUS; g++)
-        printf(" %.3f |", 1e3 * t->bound[g]);
+        printf(" %.3f / %.3f |", 1e3 * t->bound[g], 1e3 * t->model[g]);
     printf("\n");
 }
 
@@ -57,19 +100,23 @@ static int recipe(const char *path, const char *precision)
     row("rows of features", &n.rows);
     const sb_tally all = sb_counts_sum(&n);
     row("**all but views**", &all);
-    printf("| images/s at most | | | |");
+    printf("| step | | | |");
     for (int g = 0; g < GPUS; g++)
-        printf(" %.0f |", c.trainer.batch / all.bound[g]);
+        printf(" %.3f / %.3f |", 1e3 * all.bound[g], 1e3 * sb_counts_seconds(&n, gpus, g));
     printf("\n");
     return 0;
 }
 
 int main(int argc, char **argv)
 {
-    for (int i = 1; i < argc; i++)
-        if (recipe(argv[i], "f32") != 0 || recipe(argv[i], "bf16") != 0) {
-            fprintf(stderr, "%s: %s\n", argv[i], sb_error());
-            return 1;
-        }
-    return argc < 2;
+    int rc = argc > 1 ? 0 : steps();
+    for (int i = 1; rc == 0 && i < argc; i++)
+        for (int p = 0; rc == 0 && p < 2; p++)
+            if (recipe(argv[i], precisions[p]) != 0)
+                rc = sb_context("%s", argv[i]);
+    if (rc != 0)
+        fprintf(stderr, "%s\n", sb_error());
+    printf("\n");
+    sb_model_print();
+    return rc != 0;
 }

@@ -1,4 +1,4 @@
-/* peak.h: the two figures of a device that bound whatever it does, and the bound. */
+/* peak.h: the figures of a device that bound whatever it does, and the bound. */
 #ifndef SB_TESTS_BENCH_PEAK_H
 #define SB_TESTS_BENCH_PEAK_H
 
@@ -8,6 +8,7 @@ typedef struct {
     char name[64];
     double bandwidth; /* bytes a second, of its memory */
     double f32, bf16; /* operations a second: multiplications and additions in f32; in bf16 with f32 sums */
+    double link;      /* bytes a second that come up from the host at most; 0: not known */
 } sb_peak;
 
 /* The least seconds for so many bytes and operations: the longer of the two. */

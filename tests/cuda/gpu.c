@@ -6,14 +6,15 @@
 #include <string.h>
 
 #include "kernels/cuda/cuda.h"
+#include "tests/bench/beside.h"
 #include "tests/bench/counts.h"
 #include "trainer/precision.h"
 #include "trainer/step/step.h"
 #include "tests/kernels/cases.h"
 
 #define ASSIGNMENTS_MAX 32
-#define WARM 2 /* steps before those that are timed */
-#define STEPS 10
+
+static int steps_timed; /* after a fifth of so many that are not */
 
 /* (The device's own check is inside the plug-in.) */
 static int check(cudaError_t status, const char *what)
@@ -55,6 +56,7 @@ static int find_peak(sb_peak *out)
            cycles[kind + 1].capability <= 10 * gpu.major + gpu.minor)
         kind++;
     double half = strstr(gpu.name, "GeForce") && cycles[kind].bf16 > cycles[kind].f32 ? 0.5 : 1;
+    *out = (sb_peak){ 0 };
     snprintf(out->name, sizeof out->name, "%.63s", gpu.name);
     out->bandwidth = 2 * 1e3 * memory_clock * width / 8; /* both edges of the clock, in kHz; bits */
     out->f32 = 1e3 * clock * processors * cycles[kind].f32;
@@ -133,46 +135,37 @@ static int fetch(void *context, int view, int sample, const uint8_t **pixels)
     return 0;
 }
 
-/* The mean of STEPS steps, one after another as in a run. */
+/* The mean of several steps, one after another as in a run. */
 static int time_steps(sb_device *device, const sb_settings *config, const sb_step_source *source,
                       double *seconds)
 {
     sb_step *step = NULL;
     double loss;
+    const int warm = steps_timed / 5;
     int rc = sb_step_create(&step, device, config);
-    for (int i = 0; rc == 0 && i < WARM + STEPS; i++)
-        if ((i == WARM && begin(device) != 0) || sb_step_gradient(step, i, 0, source, &loss) != 0 ||
+    for (int i = 0; rc == 0 && i < warm + steps_timed; i++)
+        if ((i == warm && begin(device) != 0) || sb_step_gradient(step, i, 0, source, &loss) != 0 ||
             sb_step_commit(step, i, 1e-4) < 0)
             rc = -1;
     if (rc == 0)
         rc = stop(device, seconds);
     sb_step_destroy(&step);
-    *seconds /= STEPS;
+    *seconds /= steps_timed;
     return rc;
 }
 
-static int step_in(sb_device *device, const sb_peak *peak, const char *precision, char **arguments, int count)
+/* Settings that were made for this device: the step beside what is predicted for it. */
+static int time_settings(sb_device *device, const sb_peak *peak, const char *title, const sb_settings *config)
 {
-    sb_settings config;
     sb_counts counts;
-    char key[64], name[128];
-    double bound = 0, seconds = 0;
-    const char *assignments[ASSIGNMENTS_MAX] = { "data.path=none", key };
-    int rc = 0;
-    snprintf(key, sizeof key, "trainer.precision=%s", precision);
-    for (int i = 1; i < count && i + 1 < ASSIGNMENTS_MAX; i++)
-        assignments[i + 1] = arguments[i];
-    if (count + 1 > ASSIGNMENTS_MAX)
-        return sb_fail("more than %d keys", ASSIGNMENTS_MAX - 2);
-    if (sb_settings_of(&config, arguments[0], assignments, count + 1) != 0 ||
-        sb_counts_step(&config, peak, 1, &counts) != 0)
+    double seconds = 0;
+    if (sb_counts_step(config, peak, 1, &counts) != 0)
         return -1;
-    bound = sb_counts_sum(&counts).bound[0];
-    size_t side = (size_t)config.data.view, views = (size_t)(config.view_count * config.trainer.batch);
-    for (int v = 0; v < config.view_count; v++)
-        side = (size_t)config.views[v].side > side ? (size_t)config.views[v].side : side;
-    size_t bytes = side * side * (size_t)config.data.channels + APART * views;
-    noise n = { .noise = malloc(bytes), .batch = config.trainer.batch };
+    size_t side = (size_t)config->data.view, views = (size_t)(config->view_count * config->trainer.batch);
+    for (int v = 0; v < config->view_count; v++)
+        side = (size_t)config->views[v].side > side ? (size_t)config->views[v].side : side;
+    size_t bytes = side * side * (size_t)config->data.channels + APART * views;
+    noise n = { .noise = malloc(bytes), .batch = config->trainer.batch };
     if (!n.noise)
         return sb_fail("out of memory");
     sb_random random;
@@ -180,26 +173,78 @@ static int step_in(sb_device *device, const sb_peak *peak, const char *precision
     for (size_t i = 0; i < bytes; i++)
         n.noise[i] = (uint8_t)sb_random_u32(&random);
     const sb_step_source source = { .context = &n, .fetch = fetch };
-    snprintf(name, sizeof name, "step without augment: %s in %s, %d samples", arguments[0], precision,
-             config.trainer.batch);
-    rc = check(cudaHostRegister(n.noise, bytes, cudaHostRegisterDefault), "registering host memory");
+    int rc = check(cudaHostRegister(n.noise, bytes, cudaHostRegisterDefault), "registering host memory");
     if (rc == 0) {
-        rc = time_steps(device, &config, &source, &seconds);
+        rc = time_steps(device, config, &source, &seconds);
         cudaHostUnregister(n.noise);
     }
     free(n.noise);
-    if (rc == 0)
-        sb_bound_print(name, bound, seconds);
+    if (rc == 0) {
+        char name[160];
+        snprintf(name, sizeof name, "step without augment: %s in %s, %d samples, %d chunk%s", title,
+                 sb_precision_name(config->trainer.precision), config->trainer.batch, counts.chunks,
+                 sb_plural((uint64_t)counts.chunks));
+        sb_beside_row(name, sb_counts_sum(&counts).bound[0], sb_counts_seconds(&counts, peak, 0), seconds);
+    }
+    return rc;
+}
+
+static int time_recipe(sb_device *device, const sb_peak *peak, const char *precision, char **arguments,
+                       int count)
+{
+    sb_settings config;
+    char key[64];
+    const char *assignments[ASSIGNMENTS_MAX] = { "data.path=none", key };
+    snprintf(key, sizeof key, "trainer.precision=%s", precision);
+    if (count + 1 > ASSIGNMENTS_MAX)
+        return sb_fail("more than %d keys", ASSIGNMENTS_MAX - 2);
+    for (int i = 1; i < count; i++)
+        assignments[i + 1] = arguments[i];
+    if (sb_counts_settings(&config, device, arguments[0], assignments, count + 1) != 0)
+        return -1;
+    return time_settings(device, peak, arguments[0], &config);
+}
+
+static int time_cases(sb_device *device, const sb_peak *peak, const char *precision, char **arguments,
+                      int count)
+{
+    sb_settings config;
+    int rc = 0;
+    for (int k = 0; rc == 0 && k < sb_counts_case_count; k++) {
+        const sb_counts_case *c = &sb_counts_cases[k];
+        if (strncmp(c->name, arguments[0], strlen(arguments[0])) != 0)
+            continue;
+        rc = sb_counts_case_settings(&config, device, c, precision, (const char *const *)arguments + 1,
+                                     count - 1);
+        if (rc == 0)
+            rc = time_settings(device, peak, c->name, &config);
+    }
+    return rc;
+}
+
+/* In every precision that the device computes in. */
+static int time_precisions(sb_device *device, const sb_peak *peak, char **arguments, int count)
+{
+    int rc = 0;
+    for (sb_precision p = SB_PRECISION_F32, chosen; rc == 0 && p <= SB_PRECISION_F16; p++) {
+        if (p == SB_PRECISION_TF32 || sb_precision_settle(device, p, &chosen) != 0)
+            continue;
+        rc = strcmp(arguments[0], "step") == 0
+                 ? time_recipe(device, peak, sb_precision_name(p), arguments + 1, count - 1)
+                 : time_cases(device, peak, sb_precision_name(p), arguments + 1, count - 1);
+    }
     return rc;
 }
 
 /* ---- main ---------------------------------------------------------------------------------------------- */
 
-int sb_gpu_main(int argc, char **argv, int (*open)(sb_device **out, int threads), const int *threads)
+int sb_gpu_main(int argc, char **argv, int (*open)(sb_device **out, int threads), const int *threads,
+                int steps)
 {
+    steps_timed = steps;
     const char *mode = argc > 1 ? argv[1] : "";
-    bool steps = strcmp(mode, "step") == 0 && argc > 2;
-    if (!steps && strcmp(mode, "time") != 0)
+    const bool whole = (strcmp(mode, "steps") == 0 || strcmp(mode, "step") == 0) && argc > 2;
+    if (!whole && strcmp(mode, "time") != 0)
         return sb_cases_main(argc, argv, open, threads, false, NULL);
     sb_stopwatch stopwatch = { .start = start, .stop = stop };
     sb_device *device = NULL;
@@ -208,16 +253,17 @@ int sb_gpu_main(int argc, char **argv, int (*open)(sb_device **out, int threads)
         printf("%s: at most %.0f GB/s, %.1f TFLOP/s in f32, %.1f in bf16, by its own clocks and widths\n",
                stopwatch.peak.name, 1e-9 * stopwatch.peak.bandwidth, 1e-12 * stopwatch.peak.f32,
                1e-12 * stopwatch.peak.bf16);
-        sb_bound_print(NULL, 0, 0);
+        sb_beside_head();
     }
-    for (sb_precision p = SB_PRECISION_F32, chosen; rc == 0 && steps && p <= SB_PRECISION_F16; p++)
-        if (p != SB_PRECISION_TF32 && sb_precision_settle(device, p, &chosen) == 0)
-            rc = step_in(device, &stopwatch.peak, sb_precision_name(p), argv + 2, argc - 2);
+    if (rc == 0 && whole)
+        rc = time_precisions(device, &stopwatch.peak, argv + 1, argc - 1);
     sb_device_close(&device);
     if (rc != 0)
         fprintf(stderr, "%s\n", sb_error());
-    else if (!steps)
+    else if (!whole)
         rc = sb_cases_main(argc, argv, open, threads, false, &stopwatch);
+    if (rc == 0)
+        sb_beside_end();
     stop_watching();
     return rc != 0;
 }

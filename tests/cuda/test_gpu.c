@@ -1,5 +1,5 @@
 /* Every operation of the CUDA device on a real GPU against the reference; without a plug-in and a GPU it is
- * skipped, and says why. `test_gpu time` and `test_gpu step RECIPE` set times beside bounds (gpu.h). */
+ * skipped, and says why. `test_gpu time`, `step` and `steps` set times beside predictions (gpu.h). */
 #include <stdio.h>
 
 #include "kernels/open.h"
@@ -19,5 +19,5 @@ int main(int argc, char **argv)
         return 0;
     }
     sb_device_close(&device);
-    return sb_gpu_main(argc, argv, open_gpu, (const int[]){ 1, 0 });
+    return sb_gpu_main(argc, argv, open_gpu, (const int[]){ 1, 0 }, 10);
 }

@@ -18,7 +18,7 @@ int main(int argc, char **argv)
 {
     unsetenv("XDG_CACHE_HOME"); /* with no place to keep a choice, plans are not timed */
     unsetenv("HOME");
-    return sb_gpu_main(
-        argc, argv, open_in_order,
-        (const int[]){ 1 + EMULATION_FORWARD, 1 + EMULATION_REVERSE, 1 + EMULATION_RANDOM, 0 });
+    return sb_gpu_main(argc, argv, open_in_order,
+                       (const int[]){ 1 + EMULATION_FORWARD, 1 + EMULATION_REVERSE, 1 + EMULATION_RANDOM, 0 },
+                       1);
 }

@@ -1,11 +1,13 @@
 /* test_counts.c: the counts of a step (tests/bench/counts.h) agree with what the CUDA device does on the
- * emulated GPU. Two things can be compared: the bytes that are transferred, and the calls of cuDNN and
- * cuBLAS, one for each product of the counted turns. Bytes within the device's memory are not checked. */
+ * emulated GPU. Three things can be compared: the bytes that are transferred, the calls of cuDNN and cuBLAS,
+ * and, as nearly as the model of a GPU's times says them (model.h), the launches of our own kernels. Bytes
+ * within the device's memory are not checked. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,6 +22,9 @@
 #define SMALL 4 /* keys of every case */
 #define SIDE 32
 #define TILE 64
+/* What the launches of our own may be off; seen: 0.032 for a ResNet, 0.16 for a ViT, with its biases. */
+#define RESNET_OFF 0.05
+#define KERNELS_OFF 0.2
 
 /* The demo and, on top of it, what asks for other operations. */
 static const char *const plans[][KEYS_MAX] = {
@@ -32,6 +37,8 @@ static const char *const plans[][KEYS_MAX] = {
     { "trainer.precision=f32", "encoder.name=convnext_atto" },
     { "trainer.precision=f32", "encoder.name=convnextv2_atto" },
     { "trainer.precision=bf16", "encoder.name=vit_tiny", "encoder.registers=1" },
+    { "trainer.precision=bf16", "trainer.recompute=blocks" },
+    { "trainer.precision=bf16", "trainer.chunk=2", "trainer.recompute=norms" },
 };
 
 static uint8_t pixels[TILE * TILE * 3];
@@ -88,16 +95,15 @@ static void a_step(void **state)
     sb_step_destroy(&step);
     sb_device_close(&device);
 
-    /* A convolution's way back has two products, but for the first of each chunk, whose input is pixels; so
-     * has a linear layer's. */
-    long products = counted.forward[SB_OP_CONV].calls + 2 * counted.backward[SB_OP_CONV].calls -
-                    counted.chunks + counted.forward[SB_OP_LINEAR].calls +
-                    2 * counted.backward[SB_OP_LINEAR].calls;
-    print_message("%ld kernels, %ld calls of libraries, %ld fills and copies, %ld uploads of %zu bytes, %ld "
-                  "downloads of %zu bytes\n",
-                  given.kernels, given.libraries, given.fills, given.uploads, given.uploaded, given.downloads,
-                  given.downloaded);
-    assert_int_equal(given.libraries, products);
+    const sb_tally all = sb_counts_sum(&counted);
+    print_message(
+        "%ld kernels (%.0f counted), %ld calls of libraries, %ld fills and copies, %ld uploads of %zu "
+        "bytes, %ld downloads of %zu bytes\n",
+        given.kernels, all.kernels, given.libraries, given.fills, given.uploads, given.uploaded,
+        given.downloads, given.downloaded);
+    assert_int_equal(given.libraries, (long)all.libraries);
+    const double off = strncmp(config.encoder->name, "resnet", 6) == 0 ? RESNET_OFF : KERNELS_OFF;
+    assert_true(fabs(all.kernels - (double)given.kernels) < off * (double)given.kernels);
     assert_int_equal(given.uploaded, (size_t)(counted.pixels + counted.index + counted.numbers));
     assert_int_equal(given.downloads, 2); /* the loss, and the squares of the gradient */
     assert_int_equal(given.downloaded, (1 + pieces) * sizeof(float));
@@ -146,7 +152,10 @@ int main(void)
           (void *)plans[2] },
         { "ResNet-50, chunks, SGD, grey", a_step, NULL, NULL, (void *)plans[3] },
         { "ConvNeXt", a_step, NULL, NULL, (void *)plans[4] },
-        { "ViT, bf16", a_step, NULL, NULL, (void *)plans[5] },
+        { "ConvNeXt V2", a_step, NULL, NULL, (void *)plans[5] },
+        { "ViT, bf16", a_step, NULL, NULL, (void *)plans[6] },
+        { "blocks made again", a_step, NULL, NULL, (void *)plans[7] },
+        { "norms made again, chunks", a_step, NULL, NULL, (void *)plans[8] },
         { "views of a tile", views_of_a_tile, NULL, NULL, (void *)plans[0] },
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,6 +9,7 @@
 #include <zlib.h>
 
 #include "proto/error.h"
+#include "tests/bench/beside.h"
 
 #define GUARD \
     ((size_t)256) /* bytes before and after every array: keeps the alignment of any device's alloc */
@@ -639,32 +640,23 @@ static int time_calls(sb_trial *t, const sb_operation *op, sb_device *device, co
     return 0;
 }
 
-void sb_bound_print(const char *name, double bound, double measured)
-{
-    if (name)
-        printf("%-80s %12.3f %12.3f %8.3g\n", name, 1e6 * bound, 1e6 * measured, measured / bound);
-    else
-        printf("%-80s %12s %12s %8s\n", "operation: shape", "bound, us", "measured, us", "ratio");
-}
-
 static void print_time(const char *name, const sb_trial *t, const sb_stopwatch *watch, double median,
                        double least)
 {
+    sb_work w = t->work;
     double bytes = 0;
-    sb_type type = SB_F32;
     for (int k = 0; k < t->array_count; k++) {
         const sb_array *a = &t->arrays[k];
         bytes += (double)(a->count * element_bytes(a->type) * (a->role == SB_ARRAY_UPDATED ? 2 : 1));
-        if (a->type == SB_ARRAY_BF16 || a->type == SB_ARRAY_F16)
-            type = SB_BF16; /* a device is as fast in either */
     }
     if (watch) {
-        sb_bound_print(name, sb_peak_bound(&watch->peak, bytes, t->flops, type), median);
+        w.cost.bytes = w.cost.bytes > 0 ? w.cost.bytes : bytes;
+        sb_beside_call(name, &watch->peak, &w, median);
         return;
     }
     printf("%-72s %9.6f s, least %9.6f s %7.2f GB/s", name, median, least, 1e-9 * bytes / least);
-    if (t->flops > 0)
-        printf(" %7.1f GFLOP/s", 1e-9 * t->flops / least);
+    if (w.cost.operations > 0)
+        printf(" %7.1f GFLOP/s", 1e-9 * w.cost.operations / least);
     putchar('\n');
 }
 

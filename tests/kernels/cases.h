@@ -39,7 +39,7 @@
 
 #include "kernels/op.h"
 #include "proto/random.h"
-#include "tests/bench/peak.h"
+#include "tests/bench/model.h"
 
 #define SB_UNIT_F32 (1.0 / 16777216)
 #define SB_UNIT_BF16 (1.0 / 256)
@@ -101,7 +101,7 @@ typedef struct {
     size_t scratch_bytes, packed_bytes;
     void *scratch, *packed;          /* the device's */
     bool nan;                        /* NaN is a right result where it is wanted; elsewhere it never is */
-    double flops;                    /* of a call, for time mode; 0: bytes are what counts */
+    sb_work work;                    /* of a call, for time mode; no bytes: its arrays' */
     const sb_kernel *const *kernels; /* of the device that is compared; NULL in time mode */
     void *plan;                      /* the operation's own */
 } sb_trial;
@@ -165,16 +165,13 @@ typedef struct {
     int (*stop)(sb_device *device, double *seconds); /* until here took so long; waits */
 } sb_stopwatch;
 
-/* A row of the table of bounds and times, by the seconds of each; name NULL: its head. */
-void sb_bound_print(const char *name, double bound, double measured);
-
 /* The main of a device's test program. `open` opens the device with so many threads; each of `threads`
  * (ended by 0) is used in turn.
  *   [compare] [NAME] [N]  compares, as TAP: a line a case. The default. N > 0: with so many threads alone,
  *                         and without finite differences, which say nothing of threads
  *   time [NAME] [S]       times the real shapes, each for S seconds (default 0.2): median, least, and the
- *                         rates of the least; with a stopwatch (else NULL: the host's clock) the bound, the
- *                         median, and how many times the bound that is
+ *                         rates of the least; with a stopwatch (else NULL: the host's clock) the median
+ *                         beside bound and model (tests/bench/beside.h)
  *   list [NAME]           names of all cases
  *   device                what the device says of itself
  * NAME: only cases whose name begins so. differences: compares the references' gradients with finite

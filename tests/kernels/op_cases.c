@@ -69,6 +69,19 @@ static sb_array *declare(sb_trial *t, const char *name, const sb_shape *shape, s
     return sb_array_add(t, name, sb_array_type_of(shape->type), role, there ? sb_shape_elements(shape) : 0);
 }
 
+static sb_call call_of(const sb_trial *t)
+{
+    const op_case *c = of(t);
+    sb_reference r = reference_of(t);
+    sb_call call = { .how = c->how, .ys = r.ys };
+    memcpy(call.xs, r.xs, sizeof call.xs);
+    for (int i = 0; i < SB_INPUTS_MAX; i++) {
+        call.gradient[i] = gradient_wanted(c, i);
+        call.add[i] = c->add >> i & 1;
+    }
+    return call;
+}
+
 static void prepare(sb_trial *t)
 {
     static const char *const x_names[] = { "x0", "x1", "x2" }, *const dx_names[] = { "dx0", "dx1", "dx2" };
@@ -98,7 +111,8 @@ static void prepare(sb_trial *t)
         dw->gradient_of = c->options.no_differences || c->options.nan ? -1 : W + i;
         sb_fill_normal(t, dw, 0, 1);
     }
-    t->flops = op_of(c)->cost(c->how, c->xs, c->backward).operations;
+    const sb_call call = call_of(t);
+    t->work = sb_work_of(c->test->op, &call, c->backward);
     r = reference_of(t);
     r.y = t->arrays[Y].value;
     if (c->test->fill)
@@ -124,19 +138,6 @@ static void prepare(sb_trial *t)
 }
 
 /* ---- on a device --------------------------------------------------------------------------------------- */
-
-static sb_call call_of(const sb_trial *t)
-{
-    const op_case *c = of(t);
-    sb_reference r = reference_of(t);
-    sb_call call = { .how = c->how, .ys = r.ys };
-    memcpy(call.xs, r.xs, sizeof call.xs);
-    for (int i = 0; i < SB_INPUTS_MAX; i++) {
-        call.gradient[i] = gradient_wanted(c, i);
-        call.add[i] = c->add >> i & 1;
-    }
-    return call;
-}
 
 /* The layouts that the device wants where all inputs come in blocks of `came`. Its tensors are rows apart
  * from that. */

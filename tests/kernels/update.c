@@ -49,6 +49,7 @@ static void prepare_codes(sb_trial *t, size_t count)
 
 static void prepare(sb_trial *t)
 {
+    t->work.kind = SB_KIND_WEIGHTS;
     for (int i = 0; i < TABLE; i++) {
         size_t count = of(t)->counts[i];
         const size_t *into = of(t)->into;

@@ -35,7 +35,12 @@ static void prepare(sb_trial *t)
     for (int k = 0; k < p->views; k++) {
         size_t size = (size_t)p->params[k].size;
         sb_array_add(t, "view", SB_ARRAY_U8, SB_ARRAY_WRITTEN, size * size * (size_t)p->channels);
+        const sb_view_params *v = &p->params[k];
+        const sb_cost cost = sb_cost_of_view(v->height, v->width, p->channels, v->size, v->blur > 0);
+        t->work.cost.bytes += cost.bytes;
+        t->work.cost.operations += cost.operations;
     }
+    t->work.kind = SB_KIND_VIEW;
 }
 
 static int largest_of(const sb_trial *t)
