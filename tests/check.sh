@@ -2,9 +2,9 @@
 # check.sh: every test there is, in an order that ends early, by check.pl. What ./run check ends with.
 set -u
 cd "$(dirname "$0")/.." || exit 1
-# The longest first, so that both jobs end at about one time; and what depends on how oneDNN computes.
+# The longest first, so that both jobs end at about one time; and what depends on how oneDNN computes (step.py sees to that itself).
 first=(tests/oracle/step.py tests/sanitizers/address.sh tests/pipeline/methods.sh tests/lint.sh tests/extend.sh)
-again=(tests/oracle/{step,masked,distillation,method,method_step,metrics,implementations}.py build/tests/kernels/test_cpu build/tests/unit/test_{graph,sizes}
+again=(tests/oracle/{masked,distillation,method,method_step,metrics,implementations}.py build/tests/kernels/test_cpu build/tests/unit/test_{graph,sizes}
              "build/tests/emulated/test_cases compare "{conv,linear,match,nearest_row,product,relations}) # what asks a library
 tests=("${first[@]}" build/tests/*/test_* tests/oracle/*.py tests/*/*.sh tests/lint.sh tests/rooms.sh tests/readme.sh tests/extend.sh) found=()
 declare -A listed=()
