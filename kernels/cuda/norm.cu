@@ -1,47 +1,16 @@
 /* norm.cu: batch and group normalisation on a GPU (kernels/op/norm.h).
  *
- * A thread has N channels (vector.h) in every `lanes`-th row of a run of rows of a set; a block has `wide`
- * such threads side by side. Its partial sums (of x - shift and its square, f32; the shift is the set's first
- * row) go to scratch. A second kernel adds up the runs of a channel and the channels of a group, in f64 and
- * in an order that the shape fixes, a few threads for each channel. Then one pass applies. */
+ * The threads share x by shares.h; its partial sums are of x - shift and its square, the shift being the
+ * set's first row. What adds them up goes over the channels of a group, too. Then one pass applies. */
 #include "kernels/cuda/norm.h"
-#include "kernels/cuda/vector.h"
+#include "kernels/cuda/shares.h"
 
-/* Blocks of a launch at most, about: enough to fill the largest GPUs, and few enough that adding their sums
- * up stays short. A number of the code's and not of the GPU's, since sums depend on it. */
-#define BLOCKS_MOST 1024
-#define ROWS_LEAST 4 /* of a thread */
 #define SUMS_AT_ONCE 4
 #define APPLIED_AT_ONCE 2 /* rows that a thread fetches before it uses the first */
 
-/* How the threads share [sets, rows, channels]: by shape alone. */
-typedef struct {
-    int vectors;     /* of a row */
-    int wide, lanes; /* a block has so many of them, in so many rows at a time */
-    int tiles;       /* blocks side by side that have a row */
-    int rows, runs;  /* rows of a block; runs of a set */
-} shares;
+static shares shares_of_norm(const sb_norm *s) { return shares_of(s->type, s->sets, s->rows, s->channels); }
 
-static shares shares_of(const sb_norm *s)
-{
-    shares d;
-    d.vectors = s->channels / values_at_once(s->type, s->channels);
-    d.tiles = (d.vectors + WARP - 1) / WARP;
-    d.wide = (d.vectors + d.tiles - 1) / d.tiles;
-    d.lanes = THREADS / d.wide;
-    const long long all = (long long)s->sets * s->rows, most = (BLOCKS_MOST + d.tiles - 1) / d.tiles;
-    const int rows = (int)((all + most - 1) / most), least = ROWS_LEAST * d.lanes;
-    d.rows = rows > least ? rows : least;
-    d.runs = (s->rows + d.rows - 1) / d.rows;
-    return d;
-}
-
-static unsigned blocks_of(const sb_norm *s, const shares *d)
-{
-    return (unsigned)(s->sets * d->runs * d->tiles);
-}
-
-/* Scratch: partial sums [2][sets, runs, channels], then three rows [sets, channels]. */
+/* Scratch: partial sums, twice, then three rows [sets, channels]. */
 typedef struct {
     float *first, *second;
     float *row[3];
@@ -49,118 +18,19 @@ typedef struct {
 
 extern "C" size_t sb_cuda_norm_scratch(const sb_norm *s)
 {
-    const shares d = shares_of(s);
-    return (2 * (size_t)d.runs + 3) * (size_t)s->sets * (size_t)s->channels * sizeof(float);
+    const shares d = shares_of_norm(s);
+    return (2 * partial_sums(&d) + 3 * (size_t)s->sets * (size_t)s->channels) * sizeof(float);
 }
 
 static work lay_out_work(const sb_norm *s, void *memory)
 {
-    const shares d = shares_of(s);
-    size_t c = (size_t)s->sets * (size_t)s->channels, partial = (size_t)d.runs * c;
+    const shares d = shares_of_norm(s);
     work w;
     w.first = (float *)memory;
-    w.second = w.first + partial;
+    w.second = w.first + partial_sums(&d);
     for (size_t i = 0; i < 3; i++)
-        w.row[i] = w.second + partial + i * c;
+        w.row[i] = w.second + partial_sums(&d) + i * (size_t)s->sets * (size_t)s->channels;
     return w;
-}
-
-/* A thread's part: rows, of all sets', row, row + lanes, ... < end; none for one that is left over. `at` is
- * the first one's vector, and each next one's is `step` further. */
-typedef struct {
-    int set, run, channel; /* run: of all sets'; channel: the first of N */
-    int row, end;
-    size_t at, step;
-} span;
-
-template <int N> static __device__ inline span my_span(const sb_norm *s, const shares *d)
-{
-    span p;
-    const int t = (int)threadIdx.x, lane = t / d->wide,
-              column = (int)blockIdx.x % d->tiles * d->wide + t % d->wide;
-    p.run = (int)blockIdx.x / d->tiles;
-    p.set = p.run / d->runs;
-    const int begin = p.run % d->runs * d->rows, left = s->rows - begin;
-    p.row = p.set * s->rows + begin + lane;
-    p.end = p.row - lane + (left < d->rows ? left : d->rows);
-    if (lane >= d->lanes || column >= d->vectors)
-        p.end = p.row; /* but it has to reach every barrier */
-    p.channel = column * N;
-    p.at = (size_t)p.row * (size_t)d->vectors + (size_t)column;
-    p.step = (size_t)d->lanes * (size_t)d->vectors;
-    return p;
-}
-
-/* Of an array [sets, channels]. */
-static __device__ inline size_t place(const sb_norm *s, int set, int channel)
-{
-    return (size_t)set * (size_t)s->channels + (size_t)channel;
-}
-
-/* Adds up two sums over the lanes of each channel, in order, and writes the block's partial sums. All threads
- * of the block take part. */
-template <int N>
-static __device__ inline void write_partial(const sb_norm *s, const shares *d, const span *p,
-                                            const float first[N], const float second[N], work w)
-{
-    __shared__ float a[THREADS * N], b[THREADS * N];
-    UNROLLED
-    for (int k = 0; k < N; k++) {
-        a[threadIdx.x * N + k] = first[k];
-        b[threadIdx.x * N + k] = second[k];
-    }
-    __syncthreads();
-    const int width = d->wide * N, t = (int)threadIdx.x, channel = (int)blockIdx.x % d->tiles * width + t;
-    if (t >= width || channel >= s->channels)
-        return;
-    float sum = a[t], other = b[t];
-    for (int lane = 1; lane < d->lanes; lane++) {
-        sum += a[lane * width + t];
-        other += b[lane * width + t];
-    }
-    w.first[place(s, p->run, channel)] = sum;
-    w.second[place(s, p->run, channel)] = other;
-}
-
-/* ---- adding up ----------------------------------------------------------------------------------------- */
-
-/* A block has FOLDED columns (groups or channels), each with FOLDERS threads. */
-#define FOLDED 8
-#define FOLDERS (THREADS / FOLDED)
-
-typedef struct {
-    double first, second;
-} two_sums;
-
-static __device__ inline int my_column(void) { return (int)(blockIdx.x * FOLDED + threadIdx.x); }
-
-/* The sums of a channel over the runs of a set, in every thread of the column. All threads of the block take
- * part; one that is not `mine` adds nothing. */
-static __device__ inline two_sums fold(const sb_norm *s, const shares *d, work w, bool mine, int set,
-                                       int channel)
-{
-    __shared__ double a[FOLDERS][FOLDED], b[FOLDERS][FOLDED];
-    const int x = (int)threadIdx.x, y = (int)threadIdx.y;
-    two_sums sum = {};
-    for (int run = y; mine && run < d->runs; run += FOLDERS) {
-        const size_t at = place(s, set * d->runs + run, channel);
-        sum.first += w.first[at];
-        sum.second += w.second[at];
-    }
-    __syncthreads(); /* a and b: of the channel before */
-    a[y][x] = sum.first;
-    b[y][x] = sum.second;
-    for (int half = FOLDERS / 2; half > 0; half /= 2) {
-        __syncthreads();
-        if (y < half) {
-            a[y][x] += a[y + half][x];
-            b[y][x] += b[y + half][x];
-        }
-    }
-    __syncthreads();
-    sum.first = a[0][x];
-    sum.second = b[0][x];
-    return sum;
 }
 
 /* Where the mean of a channel's group lies in statistics [sets, 2, groups]; the variance is `groups` behind.
@@ -201,7 +71,7 @@ static __device__ inline float shift_of(const sb_norm *s, const void *x, int set
 template <sb_type T, int N>
 static __global__ void __launch_bounds__(THREADS, 4) forward_sums(sb_norm s, shares d, const void *x, work w)
 {
-    span p = my_span<N>(&s, &d);
+    span p = my_span<N>(&d);
     float shift[N] = {}, sum[N] = {}, square[N] = {};
     if (p.row < p.end) {
         const size_t first = (size_t)p.set * (size_t)s.rows * (size_t)d.vectors + (size_t)(p.channel / N);
@@ -226,7 +96,8 @@ static __global__ void __launch_bounds__(THREADS, 4) forward_sums(sb_norm s, sha
             square[k] += away * away;
         }
     }
-    write_partial<N>(&s, &d, &p, sum, square, w);
+    write_partial<N>(&d, &p, sum, w.first);
+    write_partial<N>(&d, &p, square, w.second);
 }
 
 /* A group's mean, and its variance: the channels', and how far their means are apart. */
@@ -238,14 +109,14 @@ static __global__ void forward_fold(sb_norm s, shares d, const void *x, float *s
     double mean = 0, total = 0;
     two_sums sums = {};
     for (int c = begin; c < end; c++) {
-        sums = fold(&s, &d, w, mine, set, c);
+        sums = fold(&d, w.first, w.second, mine, set, c);
         if (mine)
             mean += shift_of(&s, x, set, c) + sums.first / s.rows;
     }
     mean /= size;
     for (int c = begin; c < end; c++) {
         if (size > 1)
-            sums = fold(&s, &d, w, mine, set, c);
+            sums = fold(&d, w.first, w.second, mine, set, c);
         if (mine) {
             double m = sums.first / s.rows, apart = shift_of(&s, x, set, c) + m - mean;
             total += sums.second / s.rows - m * m + apart * apart;
@@ -264,7 +135,7 @@ static __global__ void __launch_bounds__(THREADS, 4)
     forward_apply(sb_norm s, shares d, const void *x, const void *residual, const float *gamma,
                   const float *beta, const float *statistics, void *y)
 {
-    span p = my_span<N>(&s, &d);
+    span p = my_span<N>(&d);
     if (p.row >= p.end)
         return;
     const affine<N> a = affine_of<N>(&s, &p, gamma, beta, statistics);
@@ -308,7 +179,7 @@ static __global__ void __launch_bounds__(THREADS, 4)
     backward_sums(sb_norm s, shares d, const void *x, const void *y, const void *dy, const float *gamma,
                   const float *beta, const float *statistics, void *dresidual, bool add, work w)
 {
-    span p = my_span<N>(&s, &d);
+    span p = my_span<N>(&d);
     affine<N> a = {};
     float centre[N] = {}, sum[N] = {}, product[N] = {};
     if (p.row < p.end) {
@@ -341,25 +212,8 @@ static __global__ void __launch_bounds__(THREADS, 4)
     UNROLLED
     for (int k = 0; k < N && p.channel + k < s.channels; k++)
         product[k] *= 1.0f / sqrtf(mean_of(&s, statistics, p.set, p.channel + k)[s.groups] + s.epsilon);
-    write_partial<N>(&s, &d, &p, sum, product, w);
-}
-
-/* dgamma and dbeta of a channel: over all sets. */
-static __global__ void backward_weights(sb_norm s, shares d, float *dgamma, float *dbeta, work w)
-{
-    const int c = my_column();
-    double sum = 0, product = 0;
-    for (int set = 0; set < s.sets; set++) {
-        const two_sums more = fold(&s, &d, w, c < s.channels, set, c);
-        sum += more.first;
-        product += more.second;
-    }
-    if (c >= s.channels || threadIdx.y != 0)
-        return;
-    if (dgamma)
-        dgamma[c] += (float)product;
-    if (dbeta)
-        dbeta[c] += (float)sum;
+    write_partial<N>(&d, &p, sum, w.first);
+    write_partial<N>(&d, &p, product, w.second);
 }
 
 /* dx = inverse (gamma g - mean(gamma g) - xhat mean(gamma g xhat)), with means over the group, = g row[0] + x
@@ -372,7 +226,7 @@ static __global__ void backward_fold(sb_norm s, shares d, const float *gamma, co
     double sum = 0, product = 0, count = (double)s.rows * size;
     for (int c = begin; c < end; c++) {
         const double factor = mine && gamma ? gamma[c] : 1.0f;
-        const two_sums more = fold(&s, &d, w, mine, set, c);
+        const two_sums more = fold(&d, w.first, w.second, mine, set, c);
         sum += factor * more.first;
         product += factor * more.second;
     }
@@ -381,7 +235,7 @@ static __global__ void backward_fold(sb_norm s, shares d, const float *gamma, co
     const float *mean = mean_of(&s, statistics, set, begin);
     double inverse = 1.0f / sqrtf(mean[s.groups] + s.epsilon), along = inverse * inverse * product / count;
     for (int c = begin; c < end; c++) {
-        size_t at = place(&s, set, c);
+        size_t at = place(&d, set, c);
         w.row[0][at] = (float)((gamma ? gamma[c] : 1.0f) * inverse);
         w.row[1][at] = (float)-along;
         w.row[2][at] = (float)(along * *mean - inverse * sum / count);
@@ -394,14 +248,14 @@ static __global__ void __launch_bounds__(THREADS, 4)
     backward_apply(sb_norm s, shares d, const void *x, const void *y, const void *dy, const float *gamma,
                    const float *beta, const float *statistics, void *dx, bool add, work w)
 {
-    span p = my_span<N>(&s, &d);
+    span p = my_span<N>(&d);
     if (p.row >= p.end)
         return;
     affine<N> a = {};
     if (X_TELLS)
         a = affine_of<N>(&s, &p, gamma, beta, statistics);
     float from_g[N], from_x[N], constant[N];
-    const size_t mine = place(&s, p.set, p.channel);
+    const size_t mine = place(&d, p.set, p.channel);
     read_floats<N>(w.row[0] + mine, from_g);
     read_floats<N>(w.row[1] + mine, from_x);
     read_floats<N>(w.row[2] + mine, constant);
@@ -431,7 +285,7 @@ static __global__ void __launch_bounds__(THREADS, 4)
     backward_given(sb_norm s, shares d, const void *y, const void *dy, const float *gamma,
                    const float *statistics, void *dresidual, bool add_residual, void *dx, bool add)
 {
-    span p = my_span<N>(&s, &d);
+    span p = my_span<N>(&d);
     if (p.row >= p.end)
         return;
     const affine<N> a = affine_of<N>(&s, &p, gamma, NULL, statistics);
@@ -460,13 +314,11 @@ static __global__ void __launch_bounds__(THREADS, 4)
 
 /* ---- host ---------------------------------------------------------------------------------------------- */
 
-static unsigned folds_of(int columns) { return (unsigned)((columns + FOLDED - 1) / FOLDED); }
-
 extern "C" int sb_cuda_norm_forward(sb_device *device, const sb_norm *s, const sb_call *c, const float *given)
 {
     cudaStream_t stream = sb_cuda_compute(device);
-    const shares d = shares_of(s);
-    const unsigned blocks = blocks_of(s, &d);
+    const shares d = shares_of_norm(s);
+    const unsigned blocks = blocks_of(&d);
     work w = lay_out_work(s, c->scratch);
     float *statistics = (float *)c->aux;
     with_vectors(s->type, s->channels, [&]<sb_type T, int N>() {
@@ -483,18 +335,17 @@ extern "C" int sb_cuda_norm_forward(sb_device *device, const sb_norm *s, const s
 
 /* Both passes, by who tells what the ReLU let through. */
 template <sb_type T, int N, bool X_TELLS>
-static void launch_backward(cudaStream_t stream, const sb_norm *s, const sb_call *c)
+static void launch_backward(sb_device *device, const sb_norm *s, const sb_call *c)
 {
-    const shares d = shares_of(s);
-    const unsigned blocks = blocks_of(s, &d);
+    cudaStream_t stream = sb_cuda_compute(device);
+    const shares d = shares_of_norm(s);
+    const unsigned blocks = blocks_of(&d);
     work w = lay_out_work(s, c->scratch);
     const float *statistics = (const float *)c->aux;
     const void *y = s->relu ? c->y : NULL, *kept = c->add[1] ? NULL : c->dx[1];
     LAUNCH((backward_sums<T, N, X_TELLS>), blocks, THREADS, 0, stream, *s, d, c->x[0], y, c->dy, c->w[0],
            c->w[1], statistics, c->dx[1], c->add[1], w);
-    if (c->dw[0] || c->dw[1])
-        LAUNCH(backward_weights, folds_of(s->channels), dim3(FOLDED, FOLDERS), 0, stream, *s, d, c->dw[0],
-               c->dw[1], w);
+    add_runs(device, &d, w.first, w.second, c->dw[1], c->dw[0]);
     if (!c->dx[0])
         return;
     LAUNCH(backward_fold, folds_of(s->sets * s->groups), dim3(FOLDED, FOLDERS), 0, stream, *s, d, c->w[0],
@@ -507,9 +358,9 @@ extern "C" int sb_cuda_norm_backward(sb_device *device, const sb_norm *s, const 
 {
     with_vectors(s->type, s->channels, [&]<sb_type T, int N>() {
         if (x_tells(s))
-            launch_backward<T, N, true>(sb_cuda_compute(device), s, c);
+            launch_backward<T, N, true>(device, s, c);
         else
-            launch_backward<T, N, false>(sb_cuda_compute(device), s, c);
+            launch_backward<T, N, false>(device, s, c);
     });
     return sb_cuda_launched("norm_backward");
 }
@@ -517,10 +368,10 @@ extern "C" int sb_cuda_norm_backward(sb_device *device, const sb_norm *s, const 
 extern "C" int sb_cuda_norm_backward_given(sb_device *device, const sb_norm *s, const sb_call *c,
                                            const float *given)
 {
-    const shares d = shares_of(s);
+    const shares d = shares_of_norm(s);
     with_vectors(s->type, s->channels, [&]<sb_type T, int N>() {
-        LAUNCH((backward_given<T, N>), blocks_of(s, &d), THREADS, 0, sb_cuda_compute(device), *s, d, c->y,
-               c->dy, c->w[0], given, c->dx[1], c->add[1], c->dx[0], c->add[0]);
+        LAUNCH((backward_given<T, N>), blocks_of(&d), THREADS, 0, sb_cuda_compute(device), *s, d, c->y, c->dy,
+               c->w[0], given, c->dx[1], c->add[1], c->dx[0], c->add[0]);
     });
     return sb_cuda_launched("norm_backward_given");
 }

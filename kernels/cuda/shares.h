@@ -1,0 +1,187 @@
+/* shares.h: how the threads of a GPU share a tensor [sets, rows, channels] that memory bounds, and sums over
+ * the rows of a set, channel by channel, for statistics and gradients of weights. Private to kernels/cuda.
+ *
+ * A thread has N channels (vector.h) in every `lanes`-th row of a run of rows of a set; a block has `wide`
+ * such threads side by side. What it reads for its channels serves all of its rows. A block's partial sums
+ * are f32 and go to scratch, [sets, runs, channels]; a second kernel adds up the runs of a channel in f64, a
+ * few threads for each. The order of all sums is fixed by the shape. */
+#ifndef SB_KERNELS_CUDA_SHARES_H
+#define SB_KERNELS_CUDA_SHARES_H
+
+#include "kernels/cuda/vector.h"
+
+/* Blocks of a launch at most, about: enough to fill the largest GPUs, and few enough that adding their sums
+ * up stays short. A number of the code's and not of the GPU's, since sums depend on it. */
+#define BLOCKS_MOST 1024
+#define ROWS_LEAST 4 /* of a thread */
+
+typedef struct {
+    int sets, rows, channels;
+    int vectors;     /* of a row */
+    int wide, lanes; /* a block has so many of them, in so many rows at a time */
+    int tiles;       /* blocks side by side that have a row */
+    int run, runs;   /* rows of a block; runs of a set */
+} shares;
+
+static inline shares shares_of(sb_type type, int sets, int rows, int channels)
+{
+    shares d = { sets, rows, channels };
+    d.vectors = channels / values_at_once(type, channels);
+    d.tiles = (d.vectors + WARP - 1) / WARP;
+    d.wide = (d.vectors + d.tiles - 1) / d.tiles;
+    d.lanes = THREADS / d.wide;
+    const long long all = (long long)sets * rows, most = (BLOCKS_MOST + d.tiles - 1) / d.tiles;
+    const int run = (int)((all + most - 1) / most), least = ROWS_LEAST * d.lanes;
+    d.run = run > least ? run : least;
+    d.runs = (rows + d.run - 1) / d.run;
+    return d;
+}
+
+/* Of a tensor whose rows are one set. */
+static inline shares shares_of_rows(const sb_shape *s)
+{
+    return shares_of(s->type, 1, (int)sb_shape_rows(s), s->c);
+}
+
+static inline unsigned blocks_of(const shares *d) { return (unsigned)(d->sets * d->runs * d->tiles); }
+
+/* A thread's part: rows, of all sets', row, row + lanes, ... < end; none for one that is left over. `at` is
+ * the first one's vector, and each next one's is `step` further. */
+typedef struct {
+    int set, run, channel; /* run: of all sets'; channel: the first of N */
+    int row, end;
+    size_t at, step;
+} span;
+
+template <int N> static __device__ inline span my_span(const shares *d)
+{
+    span p;
+    const int t = (int)threadIdx.x, lane = t / d->wide,
+              column = (int)blockIdx.x % d->tiles * d->wide + t % d->wide;
+    p.run = (int)blockIdx.x / d->tiles;
+    p.set = p.run / d->runs;
+    const int begin = p.run % d->runs * d->run, left = d->rows - begin;
+    p.row = p.set * d->rows + begin + lane;
+    p.end = p.row - lane + (left < d->run ? left : d->run);
+    if (lane >= d->lanes || column >= d->vectors)
+        p.end = p.row; /* but it has to reach every barrier */
+    p.channel = column * N;
+    p.at = (size_t)p.row * (size_t)d->vectors + (size_t)column;
+    p.step = (size_t)d->lanes * (size_t)d->vectors;
+    return p;
+}
+
+/* N weights of a thread's channels; NULL: all are `otherwise`. */
+template <int N>
+static __device__ inline void read_weights(const float *w, int channel, float otherwise, float out[N])
+{
+    UNROLLED
+    for (int k = 0; k < N; k++)
+        out[k] = w ? w[channel + k] : otherwise;
+}
+
+/* ---- sums ---------------------------------------------------------------------------------------------- */
+
+/* Of an array [sets, channels], or [sets runs, channels]. */
+static __device__ inline size_t place(const shares *d, int set, int channel)
+{
+    return (size_t)set * (size_t)d->channels + (size_t)channel;
+}
+
+/* Of one sum. */
+static inline size_t partial_sums(const shares *d)
+{
+    return (size_t)d->sets * (size_t)d->runs * (size_t)d->channels;
+}
+
+/* Adds a sum up over the lanes of each channel, in order, and writes the block's partial sums. All threads of
+ * the block take part. */
+template <int N>
+static __device__ inline void write_partial(const shares *d, const span *p, const float value[N],
+                                            float *partial)
+{
+    __shared__ float parts[THREADS * N];
+    __syncthreads(); /* parts: of the sum before */
+    UNROLLED
+    for (int k = 0; k < N; k++)
+        parts[threadIdx.x * N + k] = value[k];
+    __syncthreads();
+    const int width = d->wide * N, t = (int)threadIdx.x, channel = (int)blockIdx.x % d->tiles * width + t;
+    if (t >= width || channel >= d->channels)
+        return;
+    float sum = parts[t];
+    for (int lane = 1; lane < d->lanes; lane++)
+        sum += parts[lane * width + t];
+    partial[place(d, p->run, channel)] = sum;
+}
+
+/* A block that adds up has FOLDED columns (channels, or groups of them), each with FOLDERS threads. */
+#define FOLDED 8
+#define FOLDERS (THREADS / FOLDED)
+
+typedef struct {
+    double first, second;
+} two_sums;
+
+static inline unsigned folds_of(int columns) { return (unsigned)((columns + FOLDED - 1) / FOLDED); }
+
+static __device__ inline int my_column(void) { return (int)(blockIdx.x * FOLDED + threadIdx.x); }
+
+/* Two sums of a channel over the runs of a set, in every thread of the column; second: NULL for one that is
+ * 0. All threads of the block take part; one that is not `mine` adds nothing. */
+static __device__ inline two_sums fold(const shares *d, const float *first, const float *second, bool mine,
+                                       int set, int channel)
+{
+    __shared__ double a[FOLDERS][FOLDED], b[FOLDERS][FOLDED];
+    const int x = (int)threadIdx.x, y = (int)threadIdx.y;
+    two_sums sum = {};
+    for (int run = y; mine && run < d->runs; run += FOLDERS) {
+        const size_t at = place(d, set * d->runs + run, channel);
+        sum.first += first[at];
+        sum.second += second ? second[at] : 0;
+    }
+    __syncthreads(); /* a and b: of the channel before */
+    a[y][x] = sum.first;
+    b[y][x] = sum.second;
+    for (int half = FOLDERS / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if (y < half) {
+            a[y][x] += a[y + half][x];
+            b[y][x] += b[y + half][x];
+        }
+    }
+    __syncthreads();
+    sum.first = a[0][x];
+    sum.second = b[0][x];
+    return sum;
+}
+
+/* Over all sets. */
+static __global__ void fold_runs(shares d, const float *first, const float *second, float *to_first,
+                                 float *to_second)
+{
+    const int c = my_column();
+    two_sums sum = {};
+    for (int set = 0; set < d.sets; set++) {
+        const two_sums more = fold(&d, first, second, c < d.channels, set, c);
+        sum.first += more.first;
+        sum.second += more.second;
+    }
+    if (c >= d.channels || threadIdx.y != 0)
+        return;
+    if (to_first)
+        to_first[c] += (float)sum.first;
+    if (to_second)
+        to_second[c] += (float)sum.second;
+}
+
+/* Adds partial sums over all rows of all sets to gradients [channels], each NULL where it is not wanted. */
+static inline void add_runs(sb_device *device, const shares *d, const float *first, const float *second,
+                            float *to_first, float *to_second)
+{
+    if (to_first || to_second)
+        LAUNCH(fold_runs, folds_of(d->channels), dim3(FOLDED, FOLDERS), 0, sb_cuda_compute(device), *d, first,
+               second, to_first, to_second);
+}
+
+#endif
