@@ -1,40 +1,82 @@
-/* bias.cu: see bias.h. The gradient is summed in two steps: blocks of rows, then the blocks in their order.
- */
+/* bias.cu: see bias.h. The threads share the rows by shares.h. */
 #include "kernels/cuda/bias.h"
 
-#include "kernels/cuda/tiles.h"
+#include "kernels/cuda/shares.h"
 
-static __global__ void bias_add(size_t count, int columns, sb_type type, const float *bias, void *y)
+#define AT_ONCE 4 /* rows that a thread fetches before it uses the first */
+
+template <sb_type T, int N>
+static __global__ void __launch_bounds__(THREADS, 4)
+    bias_add(shares d, const float *__restrict__ bias, void *__restrict__ y)
 {
-    size_t i = global_thread();
-    if (i < count)
-        store(y, type, i, load(y, type, i) + bias[i % (size_t)columns]);
+    span p = my_span<N>(&d);
+    if (p.row >= p.end)
+        return;
+    float offset[N];
+    read_weights<N>(bias, p.channel, 0, offset);
+    ROLLED
+    for (; p.row < p.end; p.row += AT_ONCE * d.lanes, p.at += AT_ONCE * p.step) {
+        vector<T, N> rows[AT_ONCE] = {};
+        UNROLLED
+        for (int i = 0; i < AT_ONCE; i++)
+            if (p.row + i * d.lanes < p.end)
+                rows[i] = fetch<T, N>(y, p.at + (size_t)i * p.step);
+        UNROLLED
+        for (int i = 0; i < AT_ONCE; i++) {
+            float value[N];
+            UNROLLED
+            for (int k = 0; k < N; k++)
+                value[k] = value_of<T, N>(rows[i], k) + offset[k];
+            if (p.row + i * d.lanes < p.end)
+                put<T, N>(y, p.at + (size_t)i * p.step, vector_of<T, N>(value));
+        }
+    }
 }
 
-static __global__ void bias_sums(size_t rows, int columns, sb_type type, const void *dy, double *sums)
+template <sb_type T, int N>
+static __global__ void __launch_bounds__(THREADS, 4)
+    bias_sums(shares d, const void *__restrict__ dy, float *__restrict__ sums)
 {
-    tile_part p = my_part(rows, columns);
-    double sum = 0;
-    for (size_t r = p.begin; r < p.end; r += LANES)
-        sum += load(dy, type, r * (size_t)columns + (size_t)p.channel);
-    write_tile_sum(&p, columns, sum, sums);
+    span p = my_span<N>(&d);
+    float sum[N] = {};
+    ROLLED
+    for (; p.row < p.end; p.row += AT_ONCE * d.lanes, p.at += AT_ONCE * p.step) {
+        vector<T, N> rows[AT_ONCE] = {}; /* zeros, where there is none */
+        UNROLLED
+        for (int i = 0; i < AT_ONCE; i++)
+            if (p.row + i * d.lanes < p.end)
+                rows[i] = fetch<T, N>(dy, p.at + (size_t)i * p.step);
+        UNROLLED
+        for (int i = 0; i < AT_ONCE; i++)
+            UNROLLED
+        for (int k = 0; k < N; k++)
+            sum[k] += value_of<T, N>(rows[i], k);
+    }
+    write_partial<N>(&d, &p, sum, sums);
 }
 
 int sb_cuda_bias_add(sb_device *device, const sb_shape *y, const float *bias, void *values)
 {
-    const size_t count = sb_shape_elements(y);
-    LAUNCH(bias_add, blocks_for(count), THREADS, 0, sb_cuda_compute(device), count, y->c, y->type, bias,
-           values);
+    const shares d = shares_of_rows(y);
+    with_vectors(y->type, y->c, [&]<sb_type T, int N>() {
+        LAUNCH((bias_add<T, N>), blocks_of(&d), THREADS, 0, sb_cuda_compute(device), d, bias, values);
+    });
     return sb_cuda_launched("bias_add");
 }
 
-size_t sb_cuda_bias_scratch(const sb_shape *y) { return tile_sums_bytes(y); }
+size_t sb_cuda_bias_scratch(const sb_shape *y)
+{
+    const shares d = shares_of_rows(y);
+    return partial_sums(&d) * sizeof(float);
+}
 
 int sb_cuda_bias_back(sb_device *device, const sb_shape *y, const void *dy, float *dbias, void *scratch)
 {
-    double *sums = (double *)scratch;
-    LAUNCH(bias_sums, tiles_over(y), dim3(WARP, LANES), 0, sb_cuda_compute(device), sb_shape_rows(y), y->c,
-           y->type, dy, sums);
-    add_tiles(device, y, sums, dbias);
+    const shares d = shares_of_rows(y);
+    float *sums = (float *)scratch;
+    with_vectors(y->type, y->c, [&]<sb_type T, int N>() {
+        LAUNCH((bias_sums<T, N>), blocks_of(&d), THREADS, 0, sb_cuda_compute(device), d, dy, sums);
+    });
+    add_runs(device, &d, sums, NULL, dbias, NULL);
     return sb_cuda_launched("bias_sums");
 }

@@ -14,7 +14,7 @@ int sb_cuda_bias_add(sb_device *device, const sb_shape *y, const float *bias, vo
 /* What sb_cuda_bias_back works in. */
 size_t sb_cuda_bias_scratch(const sb_shape *y);
 
-/* dbias [c] += the sums of the columns of dy: in f64, in an order that the shape decides. */
+/* dbias [c] += the sums of the columns of dy, in an order that the shape decides. */
 int sb_cuda_bias_back(sb_device *device, const sb_shape *y, const void *dy, float *dbias, void *scratch);
 
 #ifdef __cplusplus

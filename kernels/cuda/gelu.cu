@@ -1,65 +1,98 @@
-/* gelu.cu: GELU on a GPU. The distribution function is half of erfc of what lies left of it, which keeps its
- * digits where it is almost 0. */
-#include "kernels/cuda/tiles.h"
+/* gelu.cu: GELU on a GPU. The threads share the rows by shares.h. The distribution function is half of erfc
+ * of what lies left of it, which keeps its digits where it is almost 0. */
+#include "kernels/cuda/shares.h"
 #include "kernels/op/gelu.h"
+
+#define AT_ONCE 2 /* rows that a thread fetches before it uses the first */
 
 static __device__ inline float distribution(float u) { return 0.5f * erfcf(u * -0.70710678118654752f); }
 
-static __device__ inline float shifted(const void *x, sb_type type, size_t at, const float *bias, int channel)
+template <sb_type T, int N>
+static __global__ void __launch_bounds__(THREADS, 4)
+    gelu_forward(shares d, const void *__restrict__ x, const float *__restrict__ bias, void *__restrict__ y)
 {
-    float u = load(x, type, at);
-    return bias ? u + bias[channel] : u;
-}
-
-static __global__ void gelu_forward(size_t rows, int channels, sb_type type, const void *x, const float *bias,
-                                    void *y)
-{
-    tile_part p = my_part(rows, channels);
-    for (size_t r = p.begin; r < p.end; r += LANES) {
-        size_t at = r * (size_t)channels + (size_t)p.channel;
-        float u = shifted(x, type, at, bias, p.channel);
-        store(y, type, at, u * distribution(u));
+    span p = my_span<N>(&d);
+    if (p.row >= p.end)
+        return;
+    float offset[N];
+    read_weights<N>(bias, p.channel, 0, offset);
+    ROLLED
+    for (; p.row < p.end; p.row += AT_ONCE * d.lanes, p.at += AT_ONCE * p.step) {
+        vector<T, N> xs[AT_ONCE] = {};
+        UNROLLED
+        for (int i = 0; i < AT_ONCE; i++)
+            if (p.row + i * d.lanes < p.end)
+                xs[i] = fetch<T, N>(x, p.at + (size_t)i * p.step);
+        UNROLLED
+        for (int i = 0; i < AT_ONCE; i++) {
+            float value[N];
+            UNROLLED
+            for (int k = 0; k < N; k++) {
+                const float u = value_of<T, N>(xs[i], k) + offset[k];
+                value[k] = u * distribution(u);
+            }
+            if (p.row + i * d.lanes < p.end)
+                put<T, N>(y, p.at + (size_t)i * p.step, vector_of<T, N>(value));
+        }
     }
 }
 
 /* sums: of dx, to be db; NULL: not wanted. */
-static __global__ void gelu_backward(size_t rows, int channels, sb_type type, const void *x,
-                                     const float *bias, const void *dy, void *dx, bool add, double *sums)
+template <sb_type T, int N>
+static __global__ void __launch_bounds__(THREADS, 4)
+    gelu_backward(shares d, const void *x, const float *bias, const void *dy, void *dx, bool add, float *sums)
 {
-    tile_part p = my_part(rows, channels);
-    float sum = 0;
-    for (size_t r = p.begin; r < p.end; r += LANES) {
-        size_t at = r * (size_t)channels + (size_t)p.channel;
-        float u = shifted(x, type, at, bias, p.channel);
-        float density = expf(u * u * -0.5f) * 0.39894228040143268f; /* 1 / sqrt(2 pi) */
-        float g = load(dy, type, at) * (distribution(u) + u * density);
-        sum += g;
+    span p = my_span<N>(&d);
+    float offset[N] = {}, sum[N] = {};
+    if (p.row < p.end)
+        read_weights<N>(bias, p.channel, 0, offset);
+    ROLLED
+    for (; p.row < p.end; p.row += d.lanes, p.at += p.step) {
+        const vector<T, N> xs = fetch<T, N>(x, p.at), dys = fetch<T, N>(dy, p.at);
+        vector<T, N> held = {};
+        if (dx && add)
+            held = fetch<T, N>(dx, p.at);
+        float g[N];
+        UNROLLED
+        for (int k = 0; k < N; k++) {
+            const float u = value_of<T, N>(xs, k) + offset[k],
+                        density = expf(u * u * -0.5f) * 0.39894228040143268f; /* 1 / sqrt(2 pi) */
+            g[k] = value_of<T, N>(dys, k) * (distribution(u) + u * density);
+            sum[k] += g[k];
+        }
         if (dx)
-            give(dx, type, at, g, add);
+            give_values<T, N>(dx, p.at, g, add, held);
     }
     if (sums)
-        write_tile_sum(&p, channels, sum, sums);
+        write_partial<N>(&d, &p, sum, sums);
 }
 
 static size_t scratch(sb_device *device, const sb_call *c)
 {
     (void)device;
-    return ((const sb_gelu_how *)c->how)->bias ? tile_sums_bytes(&c->ys) : 0;
+    const shares d = shares_of_rows(&c->ys);
+    return ((const sb_gelu_how *)c->how)->bias ? partial_sums(&d) * sizeof(float) : 0;
 }
 
 static int forward(sb_device *device, const sb_call *c)
 {
-    LAUNCH(gelu_forward, tiles_over(&c->ys), dim3(WARP, LANES), 0, sb_cuda_compute(device),
-           sb_shape_rows(&c->ys), c->ys.c, c->ys.type, c->x[0], c->w[0], c->y);
+    const shares d = shares_of_rows(&c->ys);
+    with_vectors(c->ys.type, c->ys.c, [&]<sb_type T, int N>() {
+        LAUNCH((gelu_forward<T, N>), blocks_of(&d), THREADS, 0, sb_cuda_compute(device), d, c->x[0], c->w[0],
+               c->y);
+    });
     return sb_cuda_launched("gelu_forward");
 }
 
 static int backward(sb_device *device, const sb_call *c)
 {
-    double *sums = c->dw[0] ? (double *)c->scratch : NULL;
-    LAUNCH(gelu_backward, tiles_over(&c->ys), dim3(WARP, LANES), 0, sb_cuda_compute(device),
-           sb_shape_rows(&c->ys), c->ys.c, c->ys.type, c->x[0], c->w[0], c->dy, c->dx[0], c->add[0], sums);
-    add_tiles(device, &c->ys, sums, c->dw[0]);
+    const shares d = shares_of_rows(&c->ys);
+    float *sums = c->dw[0] ? (float *)c->scratch : NULL;
+    with_vectors(c->ys.type, c->ys.c, [&]<sb_type T, int N>() {
+        LAUNCH((gelu_backward<T, N>), blocks_of(&d), THREADS, 0, sb_cuda_compute(device), d, c->x[0], c->w[0],
+               c->dy, c->dx[0], c->add[0], sums);
+    });
+    add_runs(device, &d, sums, NULL, c->dw[0], NULL);
     return sb_cuda_launched("gelu_backward");
 }
 

@@ -1,60 +1,106 @@
-/* residual.cu: y = x1 + gamma x0 on a GPU. */
-#include "kernels/cuda/tiles.h"
+/* residual.cu: y = x1 + gamma x0 on a GPU. The threads share the rows by shares.h. */
+#include "kernels/cuda/shares.h"
 #include "kernels/op/residual.h"
 
-static __global__ void residual_forward(size_t rows, int channels, sb_type type, const void *x, const void *r,
-                                        const float *gamma, void *y)
+#define AT_ONCE 2 /* rows that a thread fetches before it uses the first */
+
+template <sb_type T, int N>
+static __global__ void __launch_bounds__(THREADS, 4)
+    residual_forward(shares d, const void *__restrict__ x, const void *__restrict__ r,
+                     const float *__restrict__ gamma, void *__restrict__ y)
 {
-    tile_part p = my_part(rows, channels);
-    for (size_t row = p.begin; row < p.end; row += LANES) {
-        size_t at = row * (size_t)channels + (size_t)p.channel;
-        float value = load(x, type, at);
-        store(y, type, at, load(r, type, at) + (gamma ? gamma[p.channel] * value : value));
+    span p = my_span<N>(&d);
+    if (p.row >= p.end)
+        return;
+    float scale[N];
+    read_weights<N>(gamma, p.channel, 1, scale);
+    ROLLED
+    for (; p.row < p.end; p.row += AT_ONCE * d.lanes, p.at += AT_ONCE * p.step) {
+        vector<T, N> xs[AT_ONCE] = {}, rs[AT_ONCE] = {};
+        UNROLLED
+        for (int i = 0; i < AT_ONCE; i++)
+            if (p.row + i * d.lanes < p.end) {
+                xs[i] = fetch<T, N>(x, p.at + (size_t)i * p.step);
+                rs[i] = fetch<T, N>(r, p.at + (size_t)i * p.step);
+            }
+        UNROLLED
+        for (int i = 0; i < AT_ONCE; i++) {
+            float value[N];
+            UNROLLED
+            for (int k = 0; k < N; k++)
+                value[k] = value_of<T, N>(rs[i], k) + scale[k] * value_of<T, N>(xs[i], k);
+            if (p.row + i * d.lanes < p.end)
+                put<T, N>(y, p.at + (size_t)i * p.step, vector_of<T, N>(value));
+        }
     }
 }
 
-/* dr first: x and r may be one tensor. sums: of dy x, to be dgamma; NULL: not wanted. */
-static __global__ void residual_backward(size_t rows, int channels, sb_type type, const void *x,
-                                         const float *gamma, const void *dy, void *dx, bool add, void *dr,
-                                         bool add_dr, double *sums)
+/* sums: of dy x, to be dgamma; NULL: not wanted. x and r may be one tensor, whose gradient is then dr first,
+ * and dx is added to that. */
+template <sb_type T, int N>
+static __global__ void __launch_bounds__(THREADS, 4)
+    residual_backward(shares d, const void *x, const float *gamma, const void *dy, void *dx, bool add,
+                      void *dr, bool add_dr, float *sums)
 {
-    tile_part p = my_part(rows, channels);
-    float sum = 0;
-    for (size_t row = p.begin; row < p.end; row += LANES) {
-        size_t at = row * (size_t)channels + (size_t)p.channel;
-        float g = load(dy, type, at);
+    span p = my_span<N>(&d);
+    float scale[N] = {}, sum[N] = {};
+    if (p.row < p.end)
+        read_weights<N>(gamma, p.channel, 1, scale);
+    ROLLED
+    for (; p.row < p.end; p.row += d.lanes, p.at += p.step) {
+        const vector<T, N> dys = fetch<T, N>(dy, p.at);
+        vector<T, N> xs = {}, held = {}, held_dr = {};
         if (sums)
-            sum += g * load(x, type, at);
-        if (dr)
-            give(dr, type, at, g, add_dr);
+            xs = fetch<T, N>(x, p.at);
+        if (dr && add_dr)
+            held_dr = fetch<T, N>(dr, p.at);
+        if (dx && dx != dr && add)
+            held = fetch<T, N>(dx, p.at);
+        float g[N], scaled[N];
+        UNROLLED
+        for (int k = 0; k < N; k++) {
+            const float value = value_of<T, N>(dys, k);
+            sum[k] += value * value_of<T, N>(xs, k);
+            scaled[k] = scale[k] * value;
+            g[k] = add_dr ? value_of<T, N>(held_dr, k) + value : value;
+        }
+        const vector<T, N> given = vector_of<T, N>(g);
+        if (dr && dx != dr)
+            put<T, N>(dr, p.at, given);
         if (dx)
-            give(dx, type, at, gamma ? gamma[p.channel] * g : g, add);
+            give_values<T, N>(dx, p.at, scaled, add, dx == dr ? given : held);
     }
     if (sums)
-        write_tile_sum(&p, channels, sum, sums);
+        write_partial<N>(&d, &p, sum, sums);
 }
 
 static size_t scratch(sb_device *device, const sb_call *c)
 {
     (void)device;
-    return ((const sb_residual_how *)c->how)->scaled ? tile_sums_bytes(&c->ys) : 0;
+    const shares d = shares_of_rows(&c->ys);
+    return ((const sb_residual_how *)c->how)->scaled ? partial_sums(&d) * sizeof(float) : 0;
 }
 
 static int forward(sb_device *device, const sb_call *c)
 {
-    LAUNCH(residual_forward, tiles_over(&c->ys), dim3(WARP, LANES), 0, sb_cuda_compute(device),
-           sb_shape_rows(&c->ys), c->ys.c, c->ys.type, c->x[0], c->x[1], c->w[0], c->y);
+    const shares d = shares_of_rows(&c->ys);
+    with_vectors(c->ys.type, c->ys.c, [&]<sb_type T, int N>() {
+        LAUNCH((residual_forward<T, N>), blocks_of(&d), THREADS, 0, sb_cuda_compute(device), d, c->x[0],
+               c->x[1], c->w[0], c->y);
+    });
     return sb_cuda_launched("residual_forward");
 }
 
 static int backward(sb_device *device, const sb_call *c)
 {
-    double *sums = c->dw[0] ? (double *)c->scratch : NULL;
+    const shares d = shares_of_rows(&c->ys);
+    float *sums = c->dw[0] ? (float *)c->scratch : NULL;
     void *dr = c->dx[1] == c->dy ? NULL : c->dx[1]; /* over dy: it is there already */
-    LAUNCH(residual_backward, tiles_over(&c->ys), dim3(WARP, LANES), 0, sb_cuda_compute(device),
-           sb_shape_rows(&c->ys), c->ys.c, c->ys.type, c->x[0], c->w[0], c->dy, c->dx[0], c->add[0], dr,
-           c->add[1], sums);
-    add_tiles(device, &c->ys, sums, c->dw[0]);
+    with_vectors(c->ys.type, c->ys.c, [&]<sb_type T, int N>() {
+        LAUNCH((residual_backward<T, N>), blocks_of(&d), THREADS, 0, sb_cuda_compute(device), d, c->x[0],
+               c->w[0], c->dy, c->dx[0], c->add[0], dr, c->add[1], sums);
+    });
+    add_runs(device, &d, sums, NULL, c->dw[0], NULL);
     return sb_cuda_launched("residual_backward");
 }
 

@@ -207,6 +207,20 @@ static __device__ inline void give_values(void *dx, size_t i, float value[N], bo
     put<T, N>(dx, i, vector_of<T, N>(value));
 }
 
+/* Arrays of f32, value by value, by a thread for each 16 bytes: calls f<4>(i) for the vector of this thread,
+ * or, at the end, f<1>(i) for each value that is left. */
+template <typename F> static __device__ inline void by_fours(size_t count, F f)
+{
+    const size_t i = global_thread();
+    if (4 * i + 4 <= count) {
+        f.template operator()<4>(i);
+    } else {
+        ROLLED
+        for (size_t k = 4 * i; k < count; k++)
+            f.template operator()<1>(k);
+    }
+}
+
 /* Calls f<T, N>() for the type and for rows of so many values. */
 template <typename F> static inline void with_vectors(sb_type type, int row, F f)
 {

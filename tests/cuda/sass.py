@@ -25,6 +25,11 @@ KERNELS = {
     "layout": {"filter_pack": "stores order f32", "filter_unpack": "order f32", "channels": "stores order f32"},
     "gridpool": {"gridpool_forward": ALL, "gridpool_backward": ALL},
     "update": {"momentum_step": ALL, "adamw_step": ALL, "sum_squares": "loads order f32", "coded_step": "order f32"},
+    "layernorm": {"layernorm_forward": ALL, "layernorm_weights": "loads order f32", "layernorm_backward": ALL},
+    "gelu": {"gelu_forward": ALL, "gelu_backward": ALL},
+    "residual": {"residual_forward": ALL, "residual_backward": ALL},
+    "bias": {"bias_add": ALL, "bias_sums": "loads order f32"},
+    "combine": {"combine_forward": ALL, "combine_backward": ALL},
     "view": {"rows": "order f32", "columns": "order f32", "colours": "order f32", "blur_y": "order f32", "blur_x": "order f32"},
 }
 

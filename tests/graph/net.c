@@ -196,7 +196,9 @@ sb_t graph_read_twice(sb_graph *g, sb_t x, sb_random *random)
     (void)random;
     sb_t t = sb_conv(g, x, "a", .out = 8, .kernel = 3, .stride = 1, .pad = 1);
     t = sb_batchnorm(g, t, t, "norm", .relu = false);
-    t = sb_avgpool(g, sb_combine(g, t, t, .alpha = 1, .beta = 2));
+    sb_t sum = sb_residual(g, t, t, "added", .scaled = true, .initial = 0.5f);
+    t = sb_avgpool(g,
+                   sb_combine(g, sb_combine(g, sum, sum, .alpha = 1, .beta = 2), t, .alpha = 1, .beta = 1));
     return sb_combine(g, graph_finish(g, t), sb_mean(g, sb_row_dot(g, t, t)), .alpha = 1, .beta = 0.1f);
 }
 

@@ -48,8 +48,8 @@ static void backward(sb_reference *r)
     if (r->dx[0])
         compute(r, SB_CONVOLVE_DATA, taps(r) * r->ys.c, r->dx[0], r->dx_bound[0]);
     compute(r, SB_CONVOLVE_WEIGHT, (double)r->ys.n * r->ys.h * r->ys.w, r->dw[0], r->dw_bound[0]);
-    if (r->dw[1]) /* the column sums are f64's */
-        sb_bias_reference(r, (double)sb_shape_rows(&r->ys) * 0x1p-53);
+    if (r->dw[1])
+        sb_bias_reference(r);
 }
 
 /* ---- standardised filters ------------------------------------------------------------------------------ */

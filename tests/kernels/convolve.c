@@ -71,7 +71,7 @@ void sb_convolve(const sb_reference *r, const sb_convolution *c, sb_convolved wh
     free(dy);
 }
 
-void sb_bias_reference(sb_reference *r, double bound)
+void sb_bias_reference(sb_reference *r)
 {
     const size_t rows = sb_shape_rows(&r->ys), c = (size_t)r->ys.c;
     for (size_t k = 0; k < c; k++) {
@@ -81,6 +81,6 @@ void sb_bias_reference(sb_reference *r, double bound)
             magnitude += fabs(r->dy[i * c + k]);
         }
         r->dw[1][k] = sum;
-        r->dw_bound[1][k] = bound * magnitude;
+        r->dw_bound[1][k] = sb_growth((double)rows) * SB_UNIT_F32 * magnitude;
     }
 }

@@ -17,7 +17,7 @@ typedef enum { SB_CONVOLVE_FORWARD, SB_CONVOLVE_DATA, SB_CONVOLVE_WEIGHT } sb_co
 void sb_convolve(const sb_reference *r, const sb_convolution *c, sb_convolved which, double terms,
                  double *out, double *bound);
 
-/* dw[1], the sums of the columns of dy; bound: that of each, as a share of its magnitude. */
-void sb_bias_reference(sb_reference *r, double bound);
+/* dw[1], the sums of the columns of dy, with their bounds. */
+void sb_bias_reference(sb_reference *r);
 
 #endif

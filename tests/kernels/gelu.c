@@ -108,8 +108,8 @@ static int refuse(sb_device *device)
 
 void sb_cases_gelu(void)
 {
-    const int sizes[][2] = { { 1, 1 },   { 1, 257 },  { 31, 33 },  { 33, 31 },
-                             { 255, 1 }, { 257, 15 }, { 2, 1025 }, { 65, 255 } };
+    const int sizes[][2] = { { 1, 1 },    { 1, 257 },  { 31, 33 }, { 33, 31 }, { 255, 1 }, { 257, 15 },
+                             { 2, 1025 }, { 65, 255 }, { 1, 8 },   { 31, 12 }, { 33, 40 }, { 257, 264 } };
     for (sb_type type = SB_F32; type <= SB_F16; type++) {
         for (int bias = 0; bias < 2; bias++) {
             for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {

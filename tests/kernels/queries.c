@@ -40,15 +40,15 @@ static void forward(sb_reference *r)
 
 static void backward(sb_reference *r)
 {
-    const size_t width = (size_t)r->ys.c;
+    const size_t width = (size_t)r->ys.c, rows = sb_shape_rows(&r->ys);
     for (size_t c = 0; c < width; c++) {
         double sum = 0, magnitude = 0;
-        for (size_t row = 0; row < sb_shape_rows(&r->ys); row++) {
+        for (size_t row = 0; row < rows; row++) {
             sum += r->dy[row * width + c];
             magnitude += fabs(r->dy[row * width + c]);
         }
         r->dw[0][c] = sum;
-        r->dw_bound[0][c] = 2 * SB_UNIT_F32 * magnitude; /* sums are f64's */
+        r->dw_bound[0][c] = sb_growth((double)rows) * SB_UNIT_F32 * magnitude;
     }
 }
 

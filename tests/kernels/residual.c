@@ -82,8 +82,8 @@ static int refuse_none(sb_device *d) { return (void)d, refuse((sb_shape){ 0 }); 
 
 void sb_cases_residual(void)
 {
-    const int sizes[][2] = { { 1, 1 },   { 1, 257 },  { 31, 33 },  { 33, 31 },
-                             { 255, 1 }, { 257, 15 }, { 2, 1025 }, { 65, 255 } };
+    const int sizes[][2] = { { 1, 1 },    { 1, 257 },  { 31, 33 }, { 33, 31 }, { 255, 1 }, { 257, 15 },
+                             { 2, 1025 }, { 65, 255 }, { 1, 8 },   { 31, 12 }, { 33, 40 }, { 257, 264 } };
     for (sb_type type = SB_F32; type <= SB_F16; type++) {
         for (int scaled = 0; scaled < 2; scaled++) {
             for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
