@@ -1,57 +1,65 @@
-/* grn.cu: global response normalisation on a GPU. Sums over the places of an image go by tiles of that image
- * (blocks' z), which are added in order and in f64; one block for each image makes factors of them; a pass
- * over rows is left. */
-#include "kernels/cuda/tiles.h"
+/* grn.cu: global response normalisation on a GPU. The threads share the rows by shares.h, an image being a
+ * set. Sums over its places are added up in f64; one block for each image makes factors of them; a pass over
+ * rows is left. */
+#include "kernels/cuda/shares.h"
 #include "kernels/op/grn.h"
 
-static size_t places_of(const sb_call *c) { return (size_t)c->xs[0].h * (size_t)c->xs[0].w; }
+#define AT_ONCE 2 /* rows that a thread fetches before it uses the first */
+
 static size_t matrix(const sb_call *c) { return (size_t)c->xs[0].n * (size_t)c->xs[0].c; }
 
-static dim3 tiles_of_images(const sb_call *c)
-{
-    dim3 grid = column_blocks(tile_runs(places_of(c)), c->xs[0].c);
-    grid.z = (unsigned)c->xs[0].n;
-    return grid;
-}
+static shares shares_of_images(const sb_shape *s) { return shares_of(s->type, s->n, s->h * s->w, s->c); }
 
 /* Of each image and run, the sums of a b, and those of a where `plain` is wanted: [n, runs, c]. */
-static __global__ void grn_sums(size_t places, int channels, sb_type type, const void *a, const void *b,
-                                double *products, double *plain)
+template <sb_type T, int N>
+static __global__ void __launch_bounds__(THREADS, 4)
+    grn_sums(shares d, const void *__restrict__ a, const void *__restrict__ b, float *__restrict__ products,
+             float *__restrict__ plain)
 {
-    tile_part p = my_part(places, channels);
-    size_t image = blockIdx.z, first = image * places * (size_t)channels,
-           to = image * tile_runs(places) * (size_t)channels;
-    float product = 0, sum = 0;
-    for (size_t r = p.begin; r < p.end; r += LANES) {
-        size_t at = first + r * (size_t)channels + (size_t)p.channel;
-        float value = load(a, type, at);
-        product += value * load(b, type, at);
-        sum += value;
+    span p = my_span<N>(&d);
+    float product[N] = {}, sum[N] = {};
+    ROLLED
+    for (; p.row < p.end; p.row += AT_ONCE * d.lanes, p.at += AT_ONCE * p.step) {
+        vector<T, N> as[AT_ONCE] = {}, bs[AT_ONCE] = {}; /* zeros, where there is none */
+        UNROLLED
+        for (int i = 0; i < AT_ONCE; i++)
+            if (p.row + i * d.lanes < p.end) {
+                as[i] = fetch<T, N>(a, p.at + (size_t)i * p.step);
+                bs[i] = fetch<T, N>(b, p.at + (size_t)i * p.step);
+            }
+        UNROLLED
+        for (int i = 0; i < AT_ONCE; i++)
+            UNROLLED
+        for (int k = 0; k < N; k++) {
+            const float value = value_of<T, N>(as[i], k);
+            product[k] += value * value_of<T, N>(bs[i], k);
+            sum[k] += value;
+        }
     }
-    write_tile_sum(&p, channels, product, products + to);
+    write_partial<N>(&d, &p, product, products);
     if (plain)
-        write_tile_sum(&p, channels, sum, plain + to);
+        write_partial<N>(&d, &p, sum, plain);
 }
 
 /* The runs of channel k of an image, added up. */
-static __device__ double folded(const double *sums, size_t places, int channels, size_t image, int k)
+static __device__ double folded(const shares *d, const float *sums, int image, int k)
 {
     double sum = 0;
-    for (size_t run = 0; run < tile_runs(places); run++)
-        sum += sums[(image * tile_runs(places) + run) * (size_t)channels + (size_t)k];
+    for (int run = 0; run < d->runs; run++)
+        sum += sums[place(d, image * d->runs + run, k)];
     return sum;
 }
 
 /* A block for each image: lengths, to aux (NULL: nowhere), and factors [n, c]. */
-static __global__ void grn_lengths(size_t places, int channels, float epsilon, const double *squares,
-                                   const float *gamma, float *aux, float *factors)
+static __global__ void grn_lengths(shares d, float epsilon, const float *squares, const float *gamma,
+                                   float *aux, float *factors)
 {
     __shared__ double parts[THREADS / WARP];
-    size_t image = blockIdx.x;
-    float *mine = factors + image * (size_t)channels;
+    const int image = (int)blockIdx.x, channels = d.channels;
+    float *mine = factors + place(&d, image, 0);
     double sum = 0;
     for (int k = (int)threadIdx.x; k < channels; k += THREADS) {
-        mine[k] = (float)sqrt(folded(squares, places, channels, image, k));
+        mine[k] = (float)sqrt(folded(&d, squares, image, k));
         sum += mine[k];
     }
     float mean = (float)(block_sum(sum, parts) / channels) + epsilon;
@@ -59,33 +67,53 @@ static __global__ void grn_lengths(size_t places, int channels, float epsilon, c
         float length = mine[k];
         mine[k] = 1 + gamma[k] * (length / mean);
         if (aux)
-            aux[image * (size_t)(channels + 1) + (size_t)k] = length;
+            aux[(size_t)image * (size_t)(channels + 1) + (size_t)k] = length;
     }
     if (aux && threadIdx.x == 0)
-        aux[image * (size_t)(channels + 1) + (size_t)channels] = mean;
+        aux[(size_t)image * (size_t)(channels + 1) + (size_t)channels] = mean;
 }
 
-static __global__ void grn_forward(size_t rows, size_t places, int channels, sb_type type, const void *x,
-                                   const float *factors, const float *beta, void *y)
+template <sb_type T, int N>
+static __global__ void __launch_bounds__(THREADS, 4)
+    grn_forward(shares d, const void *__restrict__ x, const float *__restrict__ factors,
+                const float *__restrict__ beta, void *__restrict__ y)
 {
-    tile_part p = my_part(rows, channels);
-    for (size_t r = p.begin; r < p.end; r += LANES) {
-        size_t at = r * (size_t)channels + (size_t)p.channel,
-               of = r / places * (size_t)channels + (size_t)p.channel;
-        store(y, type, at, load(x, type, at) * factors[of] + beta[p.channel]);
+    span p = my_span<N>(&d);
+    if (p.row >= p.end)
+        return;
+    float scale[N], offset[N];
+    read_weights<N>(factors + place(&d, p.set, 0), p.channel, 1, scale);
+    read_weights<N>(beta, p.channel, 0, offset);
+    ROLLED
+    for (; p.row < p.end; p.row += AT_ONCE * d.lanes, p.at += AT_ONCE * p.step) {
+        vector<T, N> xs[AT_ONCE] = {};
+        UNROLLED
+        for (int i = 0; i < AT_ONCE; i++)
+            if (p.row + i * d.lanes < p.end)
+                xs[i] = fetch<T, N>(x, p.at + (size_t)i * p.step);
+        UNROLLED
+        for (int i = 0; i < AT_ONCE; i++) {
+            float value[N];
+            UNROLLED
+            for (int k = 0; k < N; k++)
+                value[k] = value_of<T, N>(xs[i], k) * scale[k] + offset[k];
+            if (p.row + i * d.lanes < p.end)
+                put<T, N>(y, p.at + (size_t)i * p.step, vector_of<T, N>(value));
+        }
     }
 }
 
 /* A block for each image: what dy and x of a place are multiplied by, [n, c] each; and D folded, [n, c]. */
-static __global__ void grn_factors(size_t places, int channels, const double *products, const float *gamma,
-                                   const float *aux, double *folded_products, float *factors, float *of_x)
+static __global__ void grn_factors(shares d, const float *products, const float *gamma, const float *aux,
+                                   double *folded_products, float *factors, float *of_x)
 {
     __shared__ double parts[THREADS / WARP];
-    size_t image = blockIdx.x, at = image * (size_t)channels;
-    const float *lengths = aux + image * (size_t)(channels + 1);
+    const int image = (int)blockIdx.x, channels = d.channels;
+    const size_t at = place(&d, image, 0);
+    const float *lengths = aux + (size_t)image * (size_t)(channels + 1);
     double mean = lengths[channels], sum = 0;
     for (int k = (int)threadIdx.x; k < channels; k += THREADS) {
-        double product = folded(products, places, channels, image, k);
+        double product = folded(&d, products, image, k);
         folded_products[at + (size_t)k] = product;
         sum += (double)gamma[k] * (double)lengths[k] * product;
     }
@@ -99,74 +127,102 @@ static __global__ void grn_factors(size_t places, int channels, const double *pr
     }
 }
 
-static __global__ void grn_weights(int images, size_t places, int channels, const double *folded_products,
-                                   const double *plain, const float *aux, float *dgamma, float *dbeta)
+static __global__ void grn_dgamma(shares d, const double *folded_products, const float *aux, float *dgamma)
 {
     int k = (int)global_thread();
-    if (k >= channels)
+    if (k >= d.channels)
         return;
-    double product = 0, sum = 0;
-    for (size_t i = 0; i < (size_t)images; i++) {
-        const float *lengths = aux + i * (size_t)(channels + 1);
-        product += folded_products[i * (size_t)channels + (size_t)k] *
-                   (double)(lengths[k] / lengths[channels]);
-        sum += folded(plain, places, channels, i, k);
+    double product = 0;
+    for (int i = 0; i < d.sets; i++) {
+        const float *lengths = aux + (size_t)i * (size_t)(d.channels + 1);
+        product += folded_products[place(&d, i, k)] * (double)(lengths[k] / lengths[d.channels]);
     }
-    if (dgamma)
-        dgamma[k] += (float)product;
-    if (dbeta)
-        dbeta[k] += (float)sum;
+    dgamma[k] += (float)product;
 }
 
-static __global__ void grn_backward(size_t rows, size_t places, int channels, sb_type type, const void *x,
-                                    const void *dy, const float *factors, const float *of_x, void *dx,
-                                    bool add)
+template <sb_type T, int N>
+static __global__ void __launch_bounds__(THREADS, 4)
+    grn_backward(shares d, const void *x, const void *dy, const float *__restrict__ factors,
+                 const float *__restrict__ of_x, void *dx, bool add)
 {
-    tile_part p = my_part(rows, channels);
-    for (size_t r = p.begin; r < p.end; r += LANES) {
-        size_t at = r * (size_t)channels + (size_t)p.channel,
-               of = r / places * (size_t)channels + (size_t)p.channel;
-        give(dx, type, at, load(dy, type, at) * factors[of] + load(x, type, at) * of_x[of], add);
+    span p = my_span<N>(&d);
+    if (p.row >= p.end)
+        return;
+    float from_dy[N], from_x[N];
+    read_weights<N>(factors + place(&d, p.set, 0), p.channel, 1, from_dy);
+    read_weights<N>(of_x + place(&d, p.set, 0), p.channel, 0, from_x);
+    ROLLED
+    for (; p.row < p.end; p.row += d.lanes, p.at += p.step) {
+        const vector<T, N> xs = fetch<T, N>(x, p.at), dys = fetch<T, N>(dy, p.at);
+        vector<T, N> held = {};
+        if (add)
+            held = fetch<T, N>(dx, p.at);
+        float value[N];
+        UNROLLED
+        for (int k = 0; k < N; k++)
+            value[k] = value_of<T, N>(dys, k) * from_dy[k] + value_of<T, N>(xs, k) * from_x[k];
+        give_values<T, N>(dx, p.at, value, add, held);
     }
 }
 
-/* Sums of the runs, twice; D of each image; factors, twice. */
+/* D of each image; factors, twice; sums of the runs, twice. */
+typedef struct {
+    double *folded_products;
+    float *factors, *of_x, *products, *plain;
+} work;
+
+static work lay_out_work(const sb_call *c, void *memory)
+{
+    const shares d = shares_of_images(&c->xs[0]);
+    work w;
+    w.folded_products = (double *)memory;
+    w.factors = (float *)(w.folded_products + matrix(c));
+    w.of_x = w.factors + matrix(c);
+    w.products = w.of_x + matrix(c);
+    w.plain = w.products + partial_sums(&d);
+    return w;
+}
+
 static size_t scratch(sb_device *device, const sb_call *c)
 {
     (void)device;
-    return matrix(c) * ((2 * tile_runs(places_of(c)) + 1) * sizeof(double) + 2 * sizeof(float));
+    const shares d = shares_of_images(&c->xs[0]);
+    return matrix(c) * (sizeof(double) + 2 * sizeof(float)) + 2 * partial_sums(&d) * sizeof(float);
 }
 
 static int forward(sb_device *device, const sb_call *c)
 {
-    double *squares = (double *)c->scratch;
-    float *factors = (float *)(squares + matrix(c) * tile_runs(places_of(c)));
-    LAUNCH(grn_sums, tiles_of_images(c), dim3(WARP, LANES), 0, sb_cuda_compute(device), places_of(c),
-           c->xs[0].c, c->xs[0].type, c->x[0], c->x[0], squares, (double *)NULL);
-    LAUNCH(grn_lengths, (unsigned)c->xs[0].n, THREADS, 0, sb_cuda_compute(device), places_of(c), c->xs[0].c,
-           ((const sb_grn_how *)c->how)->epsilon, squares, c->w[0], (float *)c->aux, factors);
-    LAUNCH(grn_forward, tiles_over(&c->ys), dim3(WARP, LANES), 0, sb_cuda_compute(device),
-           sb_shape_rows(&c->ys), places_of(c), c->ys.c, c->ys.type, c->x[0], factors, c->w[1], c->y);
+    const shares d = shares_of_images(&c->xs[0]);
+    const work w = lay_out_work(c, c->scratch);
+    with_vectors(c->ys.type, c->ys.c, [&]<sb_type T, int N>() {
+        LAUNCH((grn_sums<T, N>), blocks_of(&d), THREADS, 0, sb_cuda_compute(device), d, c->x[0], c->x[0],
+               w.products, (float *)NULL);
+        LAUNCH(grn_lengths, (unsigned)d.sets, THREADS, 0, sb_cuda_compute(device), d,
+               ((const sb_grn_how *)c->how)->epsilon, w.products, c->w[0], (float *)c->aux, w.factors);
+        LAUNCH((grn_forward<T, N>), blocks_of(&d), THREADS, 0, sb_cuda_compute(device), d, c->x[0], w.factors,
+               c->w[1], c->y);
+    });
     return sb_cuda_launched("grn_forward");
 }
 
 static int backward(sb_device *device, const sb_call *c)
 {
-    const size_t of_runs = matrix(c) * tile_runs(places_of(c));
-    double *products = (double *)c->scratch, *plain = products + of_runs, *folded_products = plain + of_runs;
-    float *factors = (float *)(folded_products + matrix(c)), *of_x = factors + matrix(c);
+    const shares d = shares_of_images(&c->xs[0]);
+    const work w = lay_out_work(c, c->scratch);
     const float *aux = (const float *)c->aux;
-    LAUNCH(grn_sums, tiles_of_images(c), dim3(WARP, LANES), 0, sb_cuda_compute(device), places_of(c),
-           c->xs[0].c, c->xs[0].type, c->dy, c->x[0], products, plain);
-    LAUNCH(grn_factors, (unsigned)c->xs[0].n, THREADS, 0, sb_cuda_compute(device), places_of(c), c->xs[0].c,
-           products, c->w[0], aux, folded_products, factors, of_x);
-    LAUNCH(grn_weights, blocks_for((size_t)c->xs[0].c), THREADS, 0, sb_cuda_compute(device), c->xs[0].n,
-           places_of(c), c->xs[0].c, folded_products, plain, aux, c->dw[0], c->dw[1]);
-    if (c->dx[0]) {
-        LAUNCH(grn_backward, tiles_over(&c->ys), dim3(WARP, LANES), 0, sb_cuda_compute(device),
-               sb_shape_rows(&c->ys), places_of(c), c->ys.c, c->ys.type, c->x[0], c->dy, factors, of_x,
-               c->dx[0], c->add[0]);
-    }
+    with_vectors(c->ys.type, c->ys.c, [&]<sb_type T, int N>() {
+        LAUNCH((grn_sums<T, N>), blocks_of(&d), THREADS, 0, sb_cuda_compute(device), d, c->dy, c->x[0],
+               w.products, w.plain);
+        LAUNCH(grn_factors, (unsigned)d.sets, THREADS, 0, sb_cuda_compute(device), d, w.products, c->w[0],
+               aux, w.folded_products, w.factors, w.of_x);
+        if (c->dw[0])
+            LAUNCH(grn_dgamma, blocks_for((size_t)d.channels), THREADS, 0, sb_cuda_compute(device), d,
+                   w.folded_products, aux, c->dw[0]);
+        add_runs(device, &d, w.plain, NULL, c->dw[1], NULL);
+        if (c->dx[0])
+            LAUNCH((grn_backward<T, N>), blocks_of(&d), THREADS, 0, sb_cuda_compute(device), d, c->x[0],
+                   c->dy, w.factors, w.of_x, c->dx[0], c->add[0]);
+    });
     return sb_cuda_launched("grn_backward");
 }
 

@@ -163,8 +163,9 @@ static int refuse(sb_device *device)
 
 void sb_cases_grn(void)
 {
-    const int sizes[][4] = { { 1, 1, 1, 1 },  { 1, 1, 1, 31 },  { 2, 1, 255, 33 }, { 33, 3, 1, 31 },
-                             { 3, 7, 5, 65 }, { 1, 17, 16, 2 }, { 2, 3, 3, 257 } };
+    const int sizes[][4] = { { 1, 1, 1, 1 },  { 1, 1, 1, 31 },   { 2, 1, 255, 33 }, { 33, 3, 1, 31 },
+                             { 3, 7, 5, 65 }, { 1, 17, 16, 2 },  { 2, 3, 3, 257 },  { 3, 7, 5, 40 },
+                             { 2, 3, 3, 12 }, { 2, 16, 16, 264 } };
     for (sb_type type = SB_F32; type <= SB_F16; type++) {
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
             if (sb_case_has(type, i))
