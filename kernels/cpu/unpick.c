@@ -31,15 +31,17 @@ static int forward(sb_device *device, const sb_call *call)
 {
     (void)device;
     const sb_unpick s = sb_unpick_of(call);
-    const size_t bytes = (size_t)s.width * sb_type_bytes(s.type), rows = (size_t)s.images * s.places;
+    const size_t bytes = (size_t)s.width * sb_type_bytes(s.type);
+    const int rows = s.images * s.places;
     find(&s, call->x[1], call->scratch);
 #pragma omp parallel for schedule(static)
-    for (size_t row = 0; row < rows; row++) {
-        const int64_t from = sb_unpick_row(&s, call->scratch, row);
+    for (int row = 0; row < rows; row++) {
+        const int64_t from = sb_unpick_row(&s, call->scratch, row / s.places, row % s.places);
         if (from < 0)
-            hide(&s, call->w[0], row, call->y);
+            hide(&s, call->w[0], (size_t)row, call->y);
         else
-            memcpy((char *)call->y + row * bytes, (const char *)call->x[0] + (size_t)from * bytes, bytes);
+            memcpy((char *)call->y + (size_t)row * bytes, (const char *)call->x[0] + (size_t)from * bytes,
+                   bytes);
     }
     return 0;
 }
@@ -47,13 +49,13 @@ static int forward(sb_device *device, const sb_call *call)
 /* Columns first .. first + count - 1 of the hidden rows of dy, added up in f64 in their order. */
 static void add_hidden(const sb_call *call, const sb_unpick *s, int first, int count)
 {
-    const size_t rows = (size_t)s->images * s->places;
+    const int rows = s->images * s->places;
     double sums[COLUMNS] = { 0 };
     float row[COLUMNS];
-    for (size_t r = 0; r < rows; r++) {
-        if (sb_unpick_row(s, call->scratch, r) >= 0)
+    for (int r = 0; r < rows; r++) {
+        if (sb_unpick_row(s, call->scratch, r / s->places, r % s->places) >= 0)
             continue;
-        sb_cpu_load_row(call->dy, s->type, r * (size_t)s->width + (size_t)first, count, row);
+        sb_cpu_load_row(call->dy, s->type, (size_t)r * (size_t)s->width + (size_t)first, count, row);
         for (int i = 0; i < count; i++)
             sums[i] += (double)row[i];
     }
@@ -65,15 +67,15 @@ static int backward(sb_device *device, const sb_call *call)
 {
     (void)device;
     const sb_unpick s = sb_unpick_of(call);
-    const size_t rows = (size_t)s.images * s.places;
+    const int rows = s.images * s.places;
     find(&s, call->x[1], call->scratch);
 #pragma omp parallel for schedule(static)
-    for (size_t r = 0; r < rows; r++) {
-        const int64_t to = call->dx[0] ? sb_unpick_row(&s, call->scratch, r) : -1;
+    for (int r = 0; r < rows; r++) {
+        const int64_t to = call->dx[0] ? sb_unpick_row(&s, call->scratch, r / s.places, r % s.places) : -1;
         for (int c = 0; c < s.width && to >= 0; c += PIECE) {
             const int count = s.width - c < PIECE ? s.width - c : PIECE;
             float row[PIECE];
-            sb_cpu_load_row(call->dy, s.type, r * (size_t)s.width + (size_t)c, count, row);
+            sb_cpu_load_row(call->dy, s.type, (size_t)r * (size_t)s.width + (size_t)c, count, row);
             sb_cpu_give_row(call->dx[0], s.type, (size_t)to * (size_t)s.width + (size_t)c, count, row,
                             call->add[0]);
         }

@@ -1,7 +1,9 @@
-/* unpick.cu: cells in their map again on a GPU. A thread has one value of the map; the token's gradient is a
- * sum over hidden rows (tiles.h). */
-#include "kernels/cuda/tiles.h"
+/* unpick.cu: cells in their map again on a GPU. The threads share the map by shares.h, an image being a set.
+ */
+#include "kernels/cuda/shares.h"
 #include "kernels/op/unpick.h"
+
+#define AT_ONCE 2 /* rows that a thread fetches before it uses the first */
 
 static __global__ void unpick_clear(size_t cells, int32_t *which)
 {
@@ -16,36 +18,71 @@ static __global__ void unpick_find(sb_unpick s, const int32_t *index, int32_t *w
         which[at / given * (size_t)s.cells + (size_t)index[at]] = (int32_t)(at % given);
 }
 
-static __global__ void unpick_forward(sb_unpick s, size_t count, const int32_t *which, const float *token,
-                                      const void *x, void *y)
+/* The vector of x that a thread's row of y is; -1: it is hidden, or behind the last one. */
+template <int N>
+static __device__ inline int64_t vector_of_row(const shares *d, const sb_unpick *s, const span *p, int row,
+                                               const int32_t *which)
 {
-    const size_t at = global_thread(), width = (size_t)s.width, c = at % width;
-    if (at >= count)
-        return;
-    const int64_t from = sb_unpick_row(&s, which, at / width);
-    store(y, s.type, at, from >= 0 ? load(x, s.type, (size_t)from * width + c) : token ? token[c] : 0);
+    if (row >= p->end)
+        return -1;
+    const int64_t from = sb_unpick_row(s, which, p->set, row - p->set * d->rows);
+    return from < 0 ? -1 : from * d->vectors + p->channel / N;
 }
 
-static __global__ void unpick_backward(sb_unpick s, size_t count, const int32_t *which, const void *dy,
-                                       void *dx, bool add)
+template <sb_type T, int N>
+static __global__ void __launch_bounds__(THREADS, 4)
+    unpick_forward(shares d, sb_unpick s, const int32_t *__restrict__ which, const float *__restrict__ token,
+                   const void *__restrict__ x, void *__restrict__ y)
 {
-    const size_t at = global_thread(), width = (size_t)s.width;
-    if (at >= count)
+    span p = my_span<N>(&d);
+    if (p.row >= p.end)
         return;
-    const int64_t to = sb_unpick_row(&s, which, at / width);
-    if (to >= 0)
-        give(dx, s.type, (size_t)to * width + at % width, load(dy, s.type, at), add);
+    float value[N];
+    read_weights<N>(token, p.channel, 0, value);
+    const vector<T, N> hidden = vector_of<T, N>(value);
+    ROLLED
+    for (; p.row < p.end; p.row += AT_ONCE * d.lanes, p.at += AT_ONCE * p.step) {
+        int64_t from[AT_ONCE];
+        vector<T, N> rows[AT_ONCE];
+        UNROLLED
+        for (int i = 0; i < AT_ONCE; i++)
+            from[i] = vector_of_row<N>(&d, &s, &p, p.row + i * d.lanes, which);
+        UNROLLED
+        for (int i = 0; i < AT_ONCE; i++)
+            rows[i] = from[i] >= 0 ? fetch<T, N>(x, (size_t)from[i]) : hidden;
+        UNROLLED
+        for (int i = 0; i < AT_ONCE; i++)
+            if (p.row + i * d.lanes < p.end)
+                put<T, N>(y, p.at + (size_t)i * p.step, rows[i]);
+    }
 }
 
-static __global__ void unpick_hidden(sb_unpick s, size_t rows, const int32_t *which, const void *dy,
-                                     double *sums)
+/* dx may be NULL. sums: of the hidden rows of dy, to be the token's gradient; NULL: not wanted. */
+template <sb_type T, int N>
+static __global__ void __launch_bounds__(THREADS, 4)
+    unpick_backward(shares d, sb_unpick s, const int32_t *__restrict__ which, const void *__restrict__ dy,
+                    void *__restrict__ dx, bool add, float *__restrict__ sums)
 {
-    tile_part p = my_part(rows, s.width);
-    double sum = 0;
-    for (size_t r = p.begin; r < p.end; r += LANES)
-        if (sb_unpick_row(&s, which, r) < 0)
-            sum += load(dy, s.type, r * (size_t)s.width + (size_t)p.channel);
-    write_tile_sum(&p, s.width, sum, sums);
+    span p = my_span<N>(&d);
+    float sum[N] = {};
+    ROLLED
+    for (; p.row < p.end; p.row += d.lanes, p.at += p.step) {
+        const int64_t to = vector_of_row<N>(&d, &s, &p, p.row, which);
+        const vector<T, N> dys = fetch<T, N>(dy, p.at);
+        vector<T, N> held = {};
+        if (dx && add && to >= 0)
+            held = fetch<T, N>(dx, (size_t)to);
+        float value[N];
+        UNROLLED
+        for (int k = 0; k < N; k++) {
+            value[k] = value_of<T, N>(dys, k);
+            sum[k] += to < 0 ? value[k] : 0;
+        }
+        if (dx && to >= 0)
+            give_values<T, N>(dx, (size_t)to, value, add, held);
+    }
+    if (sums)
+        write_partial<N>(&d, &p, sum, sums);
 }
 
 static int find(sb_device *device, const sb_unpick *s, const sb_call *c)
@@ -60,51 +97,49 @@ static int find(sb_device *device, const sb_unpick *s, const sb_call *c)
     return sb_cuda_launched("unpick_find");
 }
 
+static shares shares_of_map(const sb_shape *y) { return shares_of(y->type, y->n, y->h * y->w, y->c); }
+
 static int forward(sb_device *device, const sb_call *c)
 {
     const sb_unpick s = sb_unpick_of(c);
-    const size_t count = sb_shape_elements(&c->ys);
+    const shares d = shares_of_map(&c->ys);
     if (find(device, &s, c) != 0)
         return -1;
-    LAUNCH(unpick_forward, blocks_for(count), THREADS, 0, sb_cuda_compute(device), s, count,
-           (const int32_t *)c->scratch, c->w[0], c->x[0], c->y);
+    with_vectors(s.type, s.width, [&]<sb_type T, int N>() {
+        LAUNCH((unpick_forward<T, N>), blocks_of(&d), THREADS, 0, sb_cuda_compute(device), d, s,
+               (const int32_t *)c->scratch, c->w[0], c->x[0], c->y);
+    });
     return sb_cuda_launched("unpick_forward");
 }
 
 /* Behind the cells' numbers. */
-static double *sums_of(const sb_unpick *s, void *scratch)
+static float *sums_of(const sb_unpick *s, void *scratch)
 {
-    return (double *)((char *)scratch + (sb_unpick_scratch(s) + 7) / 8 * 8);
+    return (float *)((char *)scratch + sb_unpick_scratch(s));
 }
 
 static int backward(sb_device *device, const sb_call *c)
 {
     const sb_unpick s = sb_unpick_of(c);
-    const size_t count = sb_shape_elements(&c->ys);
+    const shares d = shares_of_map(&c->ys);
+    float *sums = c->dw[0] ? sums_of(&s, c->scratch) : NULL;
     if (find(device, &s, c) != 0)
         return -1;
-    if (c->dx[0]) {
-        LAUNCH(unpick_backward, blocks_for(count), THREADS, 0, sb_cuda_compute(device), s, count,
-               (const int32_t *)c->scratch, c->dy, c->dx[0], c->add[0]);
-        if (sb_cuda_launched("unpick_backward") != 0)
-            return -1;
-    }
-    if (c->dw[0]) {
-        double *sums = sums_of(&s, c->scratch);
-        LAUNCH(unpick_hidden, tiles_over(&c->ys), dim3(WARP, LANES), 0, sb_cuda_compute(device), s,
-               sb_shape_rows(&c->ys), (const int32_t *)c->scratch, c->dy, sums);
-        add_tiles(device, &c->ys, sums, c->dw[0]);
-        return sb_cuda_launched("unpick_hidden");
-    }
-    return 0;
+    with_vectors(s.type, s.width, [&]<sb_type T, int N>() {
+        LAUNCH((unpick_backward<T, N>), blocks_of(&d), THREADS, 0, sb_cuda_compute(device), d, s,
+               (const int32_t *)c->scratch, c->dy, c->dx[0], c->add[0], sums);
+    });
+    add_runs(device, &d, sums, NULL, c->dw[0], NULL);
+    return sb_cuda_launched("unpick_backward");
 }
 
 static size_t scratch(sb_device *device, const sb_call *c)
 {
     (void)device;
     const sb_unpick s = sb_unpick_of(c);
-    return (sb_unpick_scratch(&s) + 7) / 8 * 8 +
-           (((const sb_unpick_how *)c->how)->token ? tile_sums_bytes(&c->ys) : 0);
+    const shares d = shares_of_map(&c->ys);
+    return sb_unpick_scratch(&s) +
+           (((const sb_unpick_how *)c->how)->token ? partial_sums(&d) * sizeof(float) : 0);
 }
 
 extern "C" const sb_kernel sb_cuda_unpick = { .scratch = scratch, .forward = forward, .backward = backward };

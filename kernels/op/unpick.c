@@ -19,7 +19,7 @@ static int shape(const void *how, const sb_shape *xs, sb_shape *y)
                        xs[1].w, h->side, h->side, h->stride, sb_type_name(pixels->type), pixels->n, pixels->h,
                        pixels->w, pixels->c);
     *y = (sb_shape){ xs->n, pixels->h / h->stride, pixels->w / h->stride, xs->c, xs->type };
-    return 0;
+    return sb_shape_check_real("unpick to a map", y);
 }
 
 static unsigned keeps(const void *how, const sb_shape *xs) { return (void)how, (void)xs, SB_KEEPS_X(1); }

@@ -23,7 +23,7 @@ typedef struct {
     sb_type type;
     int images, given, side, width; /* given: cells of an image */
     int across, columns, cells;     /* places across y; cells across it; cells of y */
-    size_t places;                  /* of an image in y */
+    int places;                     /* of an image in y */
 } sb_unpick;
 
 static inline sb_unpick sb_unpick_of(const sb_call *call)
@@ -38,7 +38,7 @@ static inline sb_unpick sb_unpick_of(const sb_call *call)
                         .across = y->w,
                         .columns = y->w / side,
                         .cells = y->h / side * (y->w / side),
-                        .places = (size_t)y->h * (size_t)y->w };
+                        .places = y->h * y->w };
 }
 
 static inline size_t sb_unpick_scratch(const sb_unpick *s)
@@ -46,16 +46,14 @@ static inline size_t sb_unpick_scratch(const sb_unpick *s)
     return (size_t)s->images * (size_t)s->cells * sizeof(int32_t);
 }
 
-/* The row of x, of all images', that a row of y (of all images') is; -1: it is hidden. */
-SB_SHARED int64_t sb_unpick_row(const sb_unpick *s, const int32_t *which, size_t row)
+/* The row of x, of all images', that a place of image n of y is; -1: it is hidden. */
+SB_SHARED int64_t sb_unpick_row(const sb_unpick *s, const int32_t *which, int n, int place)
 {
-    const size_t image = row / s->places;
-    const int place = (int)(row % s->places), y = place / s->across, x = place % s->across,
-              cell = y / s->side * s->columns + x / s->side,
-              k = which[image * (size_t)s->cells + (size_t)cell];
+    const int y = place / s->across, x = place % s->across, cell = y / s->side * s->columns + x / s->side,
+              k = which[(size_t)n * (size_t)s->cells + (size_t)cell];
     return k < 0
                ? -1
-               : (int64_t)(image * (size_t)(s->side * s->given * s->side) +
+               : (int64_t)((size_t)n * (size_t)(s->side * s->given * s->side) +
                            sb_pick_place(s->side, s->given * s->side, s->given, k, y % s->side, x % s->side));
 }
 

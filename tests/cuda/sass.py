@@ -31,6 +31,7 @@ KERNELS = {
     "bias": {"bias_add": ALL, "bias_sums": "loads order f32"},
     "combine": {"combine_forward": ALL, "combine_backward": ALL},
     "grn": {"grn_sums": "loads order f32", "grn_forward": ALL, "grn_backward": ALL},
+    "unpick": {"unpick_forward": ALL, "unpick_backward": ALL},
     "view": {"rows": "order f32", "columns": "order f32", "colours": "order f32", "blur_y": "order f32", "blur_x": "order f32"},
 }
 

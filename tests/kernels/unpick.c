@@ -65,7 +65,7 @@ static void backward(sb_reference *r)
                     r->dx[0][(size_t)to * width + c] = dy[c];
                 } else if (token) {
                     r->dw[0][c] += dy[c];
-                    r->dw_bound[0][c] += 2 * SB_UNIT_F32 * fabs(dy[c]); /* sums are f64's */
+                    r->dw_bound[0][c] += sb_growth(r->ys.n * rows) * SB_UNIT_F32 * fabs(dy[c]);
                 }
         }
 }
