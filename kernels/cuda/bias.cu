@@ -15,12 +15,12 @@ static __global__ void __launch_bounds__(THREADS, 4)
     float offset[N];
     read_weights<N>(bias, p.channel, 0, offset);
     ROLLED
-    for (; p.row < p.end; p.row += AT_ONCE * d.lanes, p.at += AT_ONCE * p.step) {
+    for (; p.row < p.end; p.row += AT_ONCE * d.lanes) {
         vector<T, N> rows[AT_ONCE] = {};
         UNROLLED
         for (int i = 0; i < AT_ONCE; i++)
             if (p.row + i * d.lanes < p.end)
-                rows[i] = fetch<T, N>(y, p.at + (size_t)i * p.step);
+                rows[i] = fetch<T, N>(y, vector_at(&d, &p, p.row + i * d.lanes));
         UNROLLED
         for (int i = 0; i < AT_ONCE; i++) {
             float value[N];
@@ -28,7 +28,7 @@ static __global__ void __launch_bounds__(THREADS, 4)
             for (int k = 0; k < N; k++)
                 value[k] = value_of<T, N>(rows[i], k) + offset[k];
             if (p.row + i * d.lanes < p.end)
-                put<T, N>(y, p.at + (size_t)i * p.step, vector_of<T, N>(value));
+                put<T, N>(y, vector_at(&d, &p, p.row + i * d.lanes), vector_of<T, N>(value));
         }
     }
 }
@@ -40,19 +40,19 @@ static __global__ void __launch_bounds__(THREADS, 4)
     span p = my_span<N>(&d);
     float sum[N] = {};
     ROLLED
-    for (; p.row < p.end; p.row += AT_ONCE * d.lanes, p.at += AT_ONCE * p.step) {
+    for (; p.row < p.end; p.row += AT_ONCE * d.lanes) {
         vector<T, N> rows[AT_ONCE] = {}; /* zeros, where there is none */
         UNROLLED
         for (int i = 0; i < AT_ONCE; i++)
             if (p.row + i * d.lanes < p.end)
-                rows[i] = fetch<T, N>(dy, p.at + (size_t)i * p.step);
+                rows[i] = fetch<T, N>(dy, vector_at(&d, &p, p.row + i * d.lanes));
         UNROLLED
         for (int i = 0; i < AT_ONCE; i++)
             UNROLLED
         for (int k = 0; k < N; k++)
             sum[k] += value_of<T, N>(rows[i], k);
     }
-    write_partial<N>(&d, &p, sum, sums);
+    write_partial<N>(&d, sum, sums);
 }
 
 int sb_cuda_bias_add(sb_device *device, const sb_shape *y, const float *bias, void *values)

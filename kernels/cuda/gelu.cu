@@ -17,12 +17,12 @@ static __global__ void __launch_bounds__(THREADS, 4)
     float offset[N];
     read_weights<N>(bias, p.channel, 0, offset);
     ROLLED
-    for (; p.row < p.end; p.row += AT_ONCE * d.lanes, p.at += AT_ONCE * p.step) {
+    for (; p.row < p.end; p.row += AT_ONCE * d.lanes) {
         vector<T, N> xs[AT_ONCE] = {};
         UNROLLED
         for (int i = 0; i < AT_ONCE; i++)
             if (p.row + i * d.lanes < p.end)
-                xs[i] = fetch<T, N>(x, p.at + (size_t)i * p.step);
+                xs[i] = fetch<T, N>(x, vector_at(&d, &p, p.row + i * d.lanes));
         UNROLLED
         for (int i = 0; i < AT_ONCE; i++) {
             float value[N];
@@ -32,7 +32,7 @@ static __global__ void __launch_bounds__(THREADS, 4)
                 value[k] = u * distribution(u);
             }
             if (p.row + i * d.lanes < p.end)
-                put<T, N>(y, p.at + (size_t)i * p.step, vector_of<T, N>(value));
+                put<T, N>(y, vector_at(&d, &p, p.row + i * d.lanes), vector_of<T, N>(value));
         }
     }
 }
@@ -47,11 +47,12 @@ static __global__ void __launch_bounds__(THREADS, 4)
     if (p.row < p.end)
         read_weights<N>(bias, p.channel, 0, offset);
     ROLLED
-    for (; p.row < p.end; p.row += d.lanes, p.at += p.step) {
-        const vector<T, N> xs = fetch<T, N>(x, p.at), dys = fetch<T, N>(dy, p.at);
+    for (; p.row < p.end; p.row += d.lanes) {
+        const size_t at = vector_at(&d, &p, p.row);
+        const vector<T, N> xs = fetch<T, N>(x, at), dys = fetch<T, N>(dy, at);
         vector<T, N> held = {};
         if (dx && add)
-            held = fetch<T, N>(dx, p.at);
+            held = fetch<T, N>(dx, at);
         float g[N];
         UNROLLED
         for (int k = 0; k < N; k++) {
@@ -61,10 +62,10 @@ static __global__ void __launch_bounds__(THREADS, 4)
             sum[k] += g[k];
         }
         if (dx)
-            give_values<T, N>(dx, p.at, g, add, held);
+            give_values<T, N>(dx, at, g, add, held);
     }
     if (sums)
-        write_partial<N>(&d, &p, sum, sums);
+        write_partial<N>(&d, sum, sums);
 }
 
 static size_t scratch(sb_device *device, const sb_call *c)

@@ -19,13 +19,13 @@ static __global__ void __launch_bounds__(THREADS, 4)
     span p = my_span<N>(&d);
     float product[N] = {}, sum[N] = {};
     ROLLED
-    for (; p.row < p.end; p.row += AT_ONCE * d.lanes, p.at += AT_ONCE * p.step) {
+    for (; p.row < p.end; p.row += AT_ONCE * d.lanes) {
         vector<T, N> as[AT_ONCE] = {}, bs[AT_ONCE] = {}; /* zeros, where there is none */
         UNROLLED
         for (int i = 0; i < AT_ONCE; i++)
             if (p.row + i * d.lanes < p.end) {
-                as[i] = fetch<T, N>(a, p.at + (size_t)i * p.step);
-                bs[i] = fetch<T, N>(b, p.at + (size_t)i * p.step);
+                as[i] = fetch<T, N>(a, vector_at(&d, &p, p.row + i * d.lanes));
+                bs[i] = fetch<T, N>(b, vector_at(&d, &p, p.row + i * d.lanes));
             }
         UNROLLED
         for (int i = 0; i < AT_ONCE; i++)
@@ -36,9 +36,9 @@ static __global__ void __launch_bounds__(THREADS, 4)
             sum[k] += value;
         }
     }
-    write_partial<N>(&d, &p, product, products);
+    write_partial<N>(&d, product, products);
     if (plain)
-        write_partial<N>(&d, &p, sum, plain);
+        write_partial<N>(&d, sum, plain);
 }
 
 /* The runs of channel k of an image, added up. */
@@ -85,12 +85,12 @@ static __global__ void __launch_bounds__(THREADS, 4)
     read_weights<N>(factors + place(&d, p.set, 0), p.channel, 1, scale);
     read_weights<N>(beta, p.channel, 0, offset);
     ROLLED
-    for (; p.row < p.end; p.row += AT_ONCE * d.lanes, p.at += AT_ONCE * p.step) {
+    for (; p.row < p.end; p.row += AT_ONCE * d.lanes) {
         vector<T, N> xs[AT_ONCE] = {};
         UNROLLED
         for (int i = 0; i < AT_ONCE; i++)
             if (p.row + i * d.lanes < p.end)
-                xs[i] = fetch<T, N>(x, p.at + (size_t)i * p.step);
+                xs[i] = fetch<T, N>(x, vector_at(&d, &p, p.row + i * d.lanes));
         UNROLLED
         for (int i = 0; i < AT_ONCE; i++) {
             float value[N];
@@ -98,7 +98,7 @@ static __global__ void __launch_bounds__(THREADS, 4)
             for (int k = 0; k < N; k++)
                 value[k] = value_of<T, N>(xs[i], k) * scale[k] + offset[k];
             if (p.row + i * d.lanes < p.end)
-                put<T, N>(y, p.at + (size_t)i * p.step, vector_of<T, N>(value));
+                put<T, N>(y, vector_at(&d, &p, p.row + i * d.lanes), vector_of<T, N>(value));
         }
     }
 }
@@ -152,16 +152,17 @@ static __global__ void __launch_bounds__(THREADS, 4)
     read_weights<N>(factors + place(&d, p.set, 0), p.channel, 1, from_dy);
     read_weights<N>(of_x + place(&d, p.set, 0), p.channel, 0, from_x);
     ROLLED
-    for (; p.row < p.end; p.row += d.lanes, p.at += p.step) {
-        const vector<T, N> xs = fetch<T, N>(x, p.at), dys = fetch<T, N>(dy, p.at);
+    for (; p.row < p.end; p.row += d.lanes) {
+        const size_t at = vector_at(&d, &p, p.row);
+        const vector<T, N> xs = fetch<T, N>(x, at), dys = fetch<T, N>(dy, at);
         vector<T, N> held = {};
         if (add)
-            held = fetch<T, N>(dx, p.at);
+            held = fetch<T, N>(dx, at);
         float value[N];
         UNROLLED
         for (int k = 0; k < N; k++)
             value[k] = value_of<T, N>(dys, k) * from_dy[k] + value_of<T, N>(xs, k) * from_x[k];
-        give_values<T, N>(dx, p.at, value, add, held);
+        give_values<T, N>(dx, at, value, add, held);
     }
 }
 

@@ -134,14 +134,14 @@ static __global__ void __launch_bounds__(THREADS, 4)
     span p = my_span<N>(&d);
     float product[N] = {}, sum[N] = {};
     ROLLED
-    for (; p.row < p.end; p.row += BACKWARD_DEPTH * d.lanes, p.at += BACKWARD_DEPTH * p.step) {
+    for (; p.row < p.end; p.row += BACKWARD_DEPTH * d.lanes) {
         vector<T, N> xs[BACKWARD_DEPTH] = {}, dys[BACKWARD_DEPTH] = {}; /* zeros, where there is none */
         float2 own[BACKWARD_DEPTH] = {};
         UNROLLED
         for (int i = 0; i < BACKWARD_DEPTH; i++)
             if (p.row + i * d.lanes < p.end) {
-                xs[i] = fetch<T, N>(x, p.at + (size_t)i * p.step);
-                dys[i] = fetch<T, N>(dy, p.at + (size_t)i * p.step);
+                xs[i] = fetch<T, N>(x, vector_at(&d, &p, p.row + i * d.lanes));
+                dys[i] = fetch<T, N>(dy, vector_at(&d, &p, p.row + i * d.lanes));
                 own[i] = statistics[p.row + i * d.lanes];
             }
         UNROLLED
@@ -153,8 +153,8 @@ static __global__ void __launch_bounds__(THREADS, 4)
             sum[k] += g;
         }
     }
-    write_partial<N>(&d, &p, product, products);
-    write_partial<N>(&d, &p, sum, sums);
+    write_partial<N>(&d, product, products);
+    write_partial<N>(&d, sum, sums);
 }
 
 /* dx = inverse (g - mean(g) - xhat mean(g xhat)), with g = gamma dy and means over the row. */

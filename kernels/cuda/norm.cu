@@ -69,24 +69,24 @@ static __device__ inline float shift_of(const sb_norm *s, const void *x, int set
 }
 
 template <sb_type T, int N>
-static __global__ void __launch_bounds__(THREADS, 4) forward_sums(sb_norm s, shares d, const void *x, work w)
+static __global__ void __launch_bounds__(THREADS, 4) forward_sums(shares d, const void *x, work w)
 {
     span p = my_span<N>(&d);
     float shift[N] = {}, sum[N] = {}, square[N] = {};
     if (p.row < p.end) {
-        const size_t first = (size_t)p.set * (size_t)s.rows * (size_t)d.vectors + (size_t)(p.channel / N);
+        const size_t first = vector_at(&d, &p, p.set * d.rows);
         const vector<T, N> row = fetch<T, N>(x, first);
         UNROLLED
         for (int k = 0; k < N; k++)
             shift[k] = value_of<T, N>(row, k);
     }
     ROLLED
-    for (; p.row < p.end; p.row += SUMS_AT_ONCE * d.lanes, p.at += SUMS_AT_ONCE * p.step) {
+    for (; p.row < p.end; p.row += SUMS_AT_ONCE * d.lanes) {
         vector<T, N> rows[SUMS_AT_ONCE] = {};
         UNROLLED
         for (int i = 0; i < SUMS_AT_ONCE; i++)
             if (p.row + i * d.lanes < p.end)
-                rows[i] = fetch<T, N>(x, p.at + (size_t)i * p.step);
+                rows[i] = fetch<T, N>(x, vector_at(&d, &p, p.row + i * d.lanes));
         UNROLLED
         for (int i = 0; i < SUMS_AT_ONCE; i++)
             UNROLLED
@@ -96,8 +96,8 @@ static __global__ void __launch_bounds__(THREADS, 4) forward_sums(sb_norm s, sha
             square[k] += away * away;
         }
     }
-    write_partial<N>(&d, &p, sum, w.first);
-    write_partial<N>(&d, &p, square, w.second);
+    write_partial<N>(&d, sum, w.first);
+    write_partial<N>(&d, square, w.second);
 }
 
 /* A group's mean, and its variance: the channels', and how far their means are apart. */
@@ -140,14 +140,14 @@ static __global__ void __launch_bounds__(THREADS, 4)
         return;
     const affine<N> a = affine_of<N>(&s, &p, gamma, beta, statistics);
     ROLLED
-    for (; p.row < p.end; p.row += APPLIED_AT_ONCE * d.lanes, p.at += APPLIED_AT_ONCE * p.step) {
+    for (; p.row < p.end; p.row += APPLIED_AT_ONCE * d.lanes) {
         vector<T, N> rows[APPLIED_AT_ONCE] = {}, more[APPLIED_AT_ONCE] = {};
         UNROLLED
         for (int i = 0; i < APPLIED_AT_ONCE; i++)
             if (p.row + i * d.lanes < p.end) {
-                rows[i] = fetch<T, N>(x, p.at + (size_t)i * p.step);
+                rows[i] = fetch<T, N>(x, vector_at(&d, &p, p.row + i * d.lanes));
                 if (s.residual)
-                    more[i] = fetch<T, N>(residual, p.at + (size_t)i * p.step);
+                    more[i] = fetch<T, N>(residual, vector_at(&d, &p, p.row + i * d.lanes));
             }
         UNROLLED
         for (int i = 0; i < APPLIED_AT_ONCE; i++) {
@@ -160,7 +160,7 @@ static __global__ void __launch_bounds__(THREADS, 4)
                 value[k] = s.relu && value[k] <= 0 ? 0 : value[k];
             }
             if (p.row + i * d.lanes < p.end)
-                put<T, N>(y, p.at + (size_t)i * p.step, vector_of<T, N>(value));
+                put<T, N>(y, vector_at(&d, &p, p.row + i * d.lanes), vector_of<T, N>(value));
         }
     }
 }
@@ -173,7 +173,8 @@ static bool x_tells(const sb_norm *s) { return s->relu && !s->residual; }
 /* g, the gradient that reaches a normalised value. `out` is what the ReLU gave. */
 static __device__ inline float masked(bool relu, float out, float dy) { return relu && out <= 0 ? 0 : dy; }
 
-/* Sums of g and of g xhat. g is the residual's gradient. y: NULL where it is not asked. */
+/* Sums of g and of g xhat. g is the residual's gradient; where x tells, there is none. y: NULL where it is
+ * not asked. */
 template <sb_type T, int N, bool X_TELLS>
 static __global__ void __launch_bounds__(THREADS, 4)
     backward_sums(sb_norm s, shares d, const void *x, const void *y, const void *dy, const float *gamma,
@@ -190,13 +191,14 @@ static __global__ void __launch_bounds__(THREADS, 4)
             a = affine_of<N>(&s, &p, gamma, beta, statistics);
     }
     ROLLED
-    for (; p.row < p.end; p.row += d.lanes, p.at += p.step) {
-        const vector<T, N> xs = fetch<T, N>(x, p.at), dys = fetch<T, N>(dy, p.at);
+    for (; p.row < p.end; p.row += d.lanes) {
+        const size_t at = vector_at(&d, &p, p.row);
+        const vector<T, N> xs = fetch<T, N>(x, at), dys = fetch<T, N>(dy, at);
         vector<T, N> ys = {}, held = {};
         if (!X_TELLS && y)
-            ys = fetch<T, N>(y, p.at);
-        if (dresidual && add)
-            held = fetch<T, N>(dresidual, p.at);
+            ys = fetch<T, N>(y, at);
+        if (!X_TELLS && dresidual && add)
+            held = fetch<T, N>(dresidual, at);
         float g[N];
         UNROLLED
         for (int k = 0; k < N; k++) {
@@ -206,14 +208,14 @@ static __global__ void __launch_bounds__(THREADS, 4)
             sum[k] += g[k];
             product[k] += g[k] * (value - centre[k]);
         }
-        if (dresidual)
-            give_values<T, N>(dresidual, p.at, g, add, held);
+        if (!X_TELLS && dresidual)
+            give_values<T, N>(dresidual, at, g, add, held);
     }
     UNROLLED
     for (int k = 0; k < N && p.channel + k < s.channels; k++)
         product[k] *= 1.0f / sqrtf(mean_of(&s, statistics, p.set, p.channel + k)[s.groups] + s.epsilon);
-    write_partial<N>(&d, &p, sum, w.first);
-    write_partial<N>(&d, &p, product, w.second);
+    write_partial<N>(&d, sum, w.first);
+    write_partial<N>(&d, product, w.second);
 }
 
 /* dx = inverse (gamma g - mean(gamma g) - xhat mean(gamma g xhat)), with means over the group, = g row[0] + x
@@ -251,31 +253,33 @@ static __global__ void __launch_bounds__(THREADS, 4)
     span p = my_span<N>(&d);
     if (p.row >= p.end)
         return;
+    const size_t mine = place(&d, p.set, p.channel);
     affine<N> a = {};
+    float from_x[N], constant[N];
     if (X_TELLS)
         a = affine_of<N>(&s, &p, gamma, beta, statistics);
-    float from_g[N], from_x[N], constant[N];
-    const size_t mine = place(&d, p.set, p.channel);
-    read_floats<N>(w.row[0] + mine, from_g);
+    else
+        read_floats<N>(w.row[0] + mine, a.scale); /* the same but for a rounding */
     read_floats<N>(w.row[1] + mine, from_x);
     read_floats<N>(w.row[2] + mine, constant);
     ROLLED
-    for (; p.row < p.end; p.row += d.lanes, p.at += p.step) {
-        const vector<T, N> xs = fetch<T, N>(x, p.at), dys = fetch<T, N>(dy, p.at);
+    for (; p.row < p.end; p.row += d.lanes) {
+        const size_t at = vector_at(&d, &p, p.row);
+        const vector<T, N> xs = fetch<T, N>(x, at), dys = fetch<T, N>(dy, at);
         vector<T, N> ys = {}, held = {};
         if (!X_TELLS && y)
-            ys = fetch<T, N>(y, p.at);
+            ys = fetch<T, N>(y, at);
         if (add)
-            held = fetch<T, N>(dx, p.at);
+            held = fetch<T, N>(dx, at);
         float value[N];
         UNROLLED
         for (int k = 0; k < N; k++) {
             value[k] = value_of<T, N>(xs, k);
             const float out = X_TELLS ? value[k] * a.scale[k] + a.offset[k] : value_of<T, N>(ys, k),
                         g = masked(X_TELLS || y, out, value_of<T, N>(dys, k));
-            value[k] = g * from_g[k] + value[k] * from_x[k] + constant[k];
+            value[k] = g * a.scale[k] + value[k] * from_x[k] + constant[k];
         }
-        give_values<T, N>(dx, p.at, value, add, held);
+        give_values<T, N>(dx, at, value, add, held);
     }
 }
 
@@ -290,15 +294,16 @@ static __global__ void __launch_bounds__(THREADS, 4)
         return;
     const affine<N> a = affine_of<N>(&s, &p, gamma, NULL, statistics);
     ROLLED
-    for (; p.row < p.end; p.row += d.lanes, p.at += p.step) {
-        const vector<T, N> dys = fetch<T, N>(dy, p.at);
+    for (; p.row < p.end; p.row += d.lanes) {
+        const size_t at = vector_at(&d, &p, p.row);
+        const vector<T, N> dys = fetch<T, N>(dy, at);
         vector<T, N> ys = {}, held = {}, held_residual = {};
         if (s.relu)
-            ys = fetch<T, N>(y, p.at);
+            ys = fetch<T, N>(y, at);
         if (dresidual && add_residual)
-            held_residual = fetch<T, N>(dresidual, p.at);
+            held_residual = fetch<T, N>(dresidual, at);
         if (dx && add)
-            held = fetch<T, N>(dx, p.at);
+            held = fetch<T, N>(dx, at);
         float g[N], scaled[N];
         UNROLLED
         for (int k = 0; k < N; k++) {
@@ -306,9 +311,9 @@ static __global__ void __launch_bounds__(THREADS, 4)
             scaled[k] = g[k] * a.scale[k];
         }
         if (dresidual)
-            give_values<T, N>(dresidual, p.at, g, add_residual, held_residual);
+            give_values<T, N>(dresidual, at, g, add_residual, held_residual);
         if (dx)
-            give_values<T, N>(dx, p.at, scaled, add, held);
+            give_values<T, N>(dx, at, scaled, add, held);
     }
 }
 
@@ -323,7 +328,7 @@ extern "C" int sb_cuda_norm_forward(sb_device *device, const sb_norm *s, const s
     float *statistics = (float *)c->aux;
     with_vectors(s->type, s->channels, [&]<sb_type T, int N>() {
         if (!given) {
-            LAUNCH((forward_sums<T, N>), blocks, THREADS, 0, stream, *s, d, c->x[0], w);
+            LAUNCH((forward_sums<T, N>), blocks, THREADS, 0, stream, d, c->x[0], w);
             LAUNCH(forward_fold, folds_of(s->sets * s->groups), dim3(FOLDED, FOLDERS), 0, stream, *s, d,
                    c->x[0], statistics, w);
         }

@@ -15,13 +15,13 @@ static __global__ void __launch_bounds__(THREADS, 4)
     float scale[N];
     read_weights<N>(gamma, p.channel, 1, scale);
     ROLLED
-    for (; p.row < p.end; p.row += AT_ONCE * d.lanes, p.at += AT_ONCE * p.step) {
+    for (; p.row < p.end; p.row += AT_ONCE * d.lanes) {
         vector<T, N> xs[AT_ONCE] = {}, rs[AT_ONCE] = {};
         UNROLLED
         for (int i = 0; i < AT_ONCE; i++)
             if (p.row + i * d.lanes < p.end) {
-                xs[i] = fetch<T, N>(x, p.at + (size_t)i * p.step);
-                rs[i] = fetch<T, N>(r, p.at + (size_t)i * p.step);
+                xs[i] = fetch<T, N>(x, vector_at(&d, &p, p.row + i * d.lanes));
+                rs[i] = fetch<T, N>(r, vector_at(&d, &p, p.row + i * d.lanes));
             }
         UNROLLED
         for (int i = 0; i < AT_ONCE; i++) {
@@ -30,7 +30,7 @@ static __global__ void __launch_bounds__(THREADS, 4)
             for (int k = 0; k < N; k++)
                 value[k] = value_of<T, N>(rs[i], k) + scale[k] * value_of<T, N>(xs[i], k);
             if (p.row + i * d.lanes < p.end)
-                put<T, N>(y, p.at + (size_t)i * p.step, vector_of<T, N>(value));
+                put<T, N>(y, vector_at(&d, &p, p.row + i * d.lanes), vector_of<T, N>(value));
         }
     }
 }
@@ -47,15 +47,16 @@ static __global__ void __launch_bounds__(THREADS, 4)
     if (p.row < p.end)
         read_weights<N>(gamma, p.channel, 1, scale);
     ROLLED
-    for (; p.row < p.end; p.row += d.lanes, p.at += p.step) {
-        const vector<T, N> dys = fetch<T, N>(dy, p.at);
+    for (; p.row < p.end; p.row += d.lanes) {
+        const size_t at = vector_at(&d, &p, p.row);
+        const vector<T, N> dys = fetch<T, N>(dy, at);
         vector<T, N> xs = {}, held = {}, held_dr = {};
         if (sums)
-            xs = fetch<T, N>(x, p.at);
+            xs = fetch<T, N>(x, at);
         if (dr && add_dr)
-            held_dr = fetch<T, N>(dr, p.at);
+            held_dr = fetch<T, N>(dr, at);
         if (dx && dx != dr && add)
-            held = fetch<T, N>(dx, p.at);
+            held = fetch<T, N>(dx, at);
         float g[N], scaled[N];
         UNROLLED
         for (int k = 0; k < N; k++) {
@@ -66,12 +67,12 @@ static __global__ void __launch_bounds__(THREADS, 4)
         }
         const vector<T, N> given = vector_of<T, N>(g);
         if (dr && dx != dr)
-            put<T, N>(dr, p.at, given);
+            put<T, N>(dr, at, given);
         if (dx)
-            give_values<T, N>(dx, p.at, scaled, add, dx == dr ? given : held);
+            give_values<T, N>(dx, at, scaled, add, dx == dr ? given : held);
     }
     if (sums)
-        write_partial<N>(&d, &p, sum, sums);
+        write_partial<N>(&d, sum, sums);
 }
 
 static size_t scratch(sb_device *device, const sb_call *c)

@@ -23,18 +23,24 @@ typedef struct {
     int run, runs;   /* rows of a block; runs of a set */
 } shares;
 
-static inline shares shares_of(sb_type type, int sets, int rows, int channels)
+/* In at most about so many blocks. */
+static inline shares shares_within(int blocks, sb_type type, int sets, int rows, int channels)
 {
     shares d = { sets, rows, channels };
     d.vectors = channels / values_at_once(type, channels);
     d.tiles = (d.vectors + WARP - 1) / WARP;
     d.wide = (d.vectors + d.tiles - 1) / d.tiles;
     d.lanes = THREADS / d.wide;
-    const long long all = (long long)sets * rows, most = (BLOCKS_MOST + d.tiles - 1) / d.tiles;
+    const long long all = (long long)sets * rows, most = (blocks + d.tiles - 1) / d.tiles;
     const int run = (int)((all + most - 1) / most), least = ROWS_LEAST * d.lanes;
     d.run = run > least ? run : least;
     d.runs = (rows + d.run - 1) / d.run;
     return d;
+}
+
+static inline shares shares_of(sb_type type, int sets, int rows, int channels)
+{
+    return shares_within(BLOCKS_MOST, type, sets, rows, channels);
 }
 
 /* Of a tensor whose rows are one set. */
@@ -45,30 +51,32 @@ static inline shares shares_of_rows(const sb_shape *s)
 
 static inline unsigned blocks_of(const shares *d) { return (unsigned)(d->sets * d->runs * d->tiles); }
 
-/* A thread's part: rows, of all sets', row, row + lanes, ... < end; none for one that is left over. `at` is
- * the first one's vector, and each next one's is `step` further. */
+/* A thread's part: rows, of all sets', row, row + lanes, ... < end; none for one that is left over. */
 typedef struct {
-    int set, run, channel; /* run: of all sets'; channel: the first of N */
+    int set, column; /* column: its vector of a row */
+    int channel;     /* the first of N */
     int row, end;
-    size_t at, step;
 } span;
 
 template <int N> static __device__ inline span my_span(const shares *d)
 {
     span p;
-    const int t = (int)threadIdx.x, lane = t / d->wide,
-              column = (int)blockIdx.x % d->tiles * d->wide + t % d->wide;
-    p.run = (int)blockIdx.x / d->tiles;
-    p.set = p.run / d->runs;
-    const int begin = p.run % d->runs * d->run, left = d->rows - begin;
+    const int t = (int)threadIdx.x, lane = t / d->wide, run = (int)blockIdx.x / d->tiles;
+    p.set = run / d->runs;
+    p.column = (int)blockIdx.x % d->tiles * d->wide + t % d->wide;
+    p.channel = p.column * N;
+    const int begin = run % d->runs * d->run, left = d->rows - begin;
     p.row = p.set * d->rows + begin + lane;
     p.end = p.row - lane + (left < d->run ? left : d->run);
-    if (lane >= d->lanes || column >= d->vectors)
+    if (lane >= d->lanes || p.column >= d->vectors)
         p.end = p.row; /* but it has to reach every barrier */
-    p.channel = column * N;
-    p.at = (size_t)p.row * (size_t)d->vectors + (size_t)column;
-    p.step = (size_t)d->lanes * (size_t)d->vectors;
     return p;
+}
+
+/* The vector of a thread in a row of all sets'. */
+static __device__ inline size_t vector_at(const shares *d, const span *p, int row)
+{
+    return (size_t)row * (size_t)d->vectors + (size_t)p->column;
 }
 
 /* N weights of a thread's channels; NULL: all are `otherwise`. */
@@ -97,8 +105,7 @@ static inline size_t partial_sums(const shares *d)
 /* Adds a sum up over the lanes of each channel, in order, and writes the block's partial sums. All threads of
  * the block take part. */
 template <int N>
-static __device__ inline void write_partial(const shares *d, const span *p, const float value[N],
-                                            float *partial)
+static __device__ inline void write_partial(const shares *d, const float value[N], float *partial)
 {
     __shared__ float parts[THREADS * N];
     __syncthreads(); /* parts: of the sum before */
@@ -112,7 +119,7 @@ static __device__ inline void write_partial(const shares *d, const span *p, cons
     float sum = parts[t];
     for (int lane = 1; lane < d->lanes; lane++)
         sum += parts[lane * width + t];
-    partial[place(d, p->run, channel)] = sum;
+    partial[place(d, (int)blockIdx.x / d->tiles, channel)] = sum;
 }
 
 /* A block that adds up has FOLDED columns (channels, or groups of them), each with FOLDERS threads. */

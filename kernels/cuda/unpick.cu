@@ -26,7 +26,7 @@ static __device__ inline int64_t vector_of_row(const shares *d, const sb_unpick 
     if (row >= p->end)
         return -1;
     const int64_t from = sb_unpick_row(s, which, p->set, row - p->set * d->rows);
-    return from < 0 ? -1 : from * d->vectors + p->channel / N;
+    return from < 0 ? -1 : from * d->vectors + p->column;
 }
 
 template <sb_type T, int N>
@@ -41,7 +41,7 @@ static __global__ void __launch_bounds__(THREADS, 4)
     read_weights<N>(token, p.channel, 0, value);
     const vector<T, N> hidden = vector_of<T, N>(value);
     ROLLED
-    for (; p.row < p.end; p.row += AT_ONCE * d.lanes, p.at += AT_ONCE * p.step) {
+    for (; p.row < p.end; p.row += AT_ONCE * d.lanes) {
         int64_t from[AT_ONCE];
         vector<T, N> rows[AT_ONCE];
         UNROLLED
@@ -53,7 +53,7 @@ static __global__ void __launch_bounds__(THREADS, 4)
         UNROLLED
         for (int i = 0; i < AT_ONCE; i++)
             if (p.row + i * d.lanes < p.end)
-                put<T, N>(y, p.at + (size_t)i * p.step, rows[i]);
+                put<T, N>(y, vector_at(&d, &p, p.row + i * d.lanes), rows[i]);
     }
 }
 
@@ -66,9 +66,10 @@ static __global__ void __launch_bounds__(THREADS, 4)
     span p = my_span<N>(&d);
     float sum[N] = {};
     ROLLED
-    for (; p.row < p.end; p.row += d.lanes, p.at += p.step) {
+    for (; p.row < p.end; p.row += d.lanes) {
+        const size_t at = vector_at(&d, &p, p.row);
         const int64_t to = vector_of_row<N>(&d, &s, &p, p.row, which);
-        const vector<T, N> dys = fetch<T, N>(dy, p.at);
+        const vector<T, N> dys = fetch<T, N>(dy, at);
         vector<T, N> held = {};
         if (dx && add && to >= 0)
             held = fetch<T, N>(dx, (size_t)to);
@@ -82,7 +83,7 @@ static __global__ void __launch_bounds__(THREADS, 4)
             give_values<T, N>(dx, (size_t)to, value, add, held);
     }
     if (sums)
-        write_partial<N>(&d, &p, sum, sums);
+        write_partial<N>(&d, sum, sums);
 }
 
 static int find(sb_device *device, const sb_unpick *s, const sb_call *c)

@@ -6,7 +6,7 @@
   order           between two jumps back no global load follows a global store: loads wait for nothing
   f32             no arithmetic in f64, and no division of 64-bit whole numbers (a routine of about 70 instructions)
 
-KERNELS names them; a file that is given has to have all of its kernels. TOOLS: the folder of cuobjdump and nvdisasm. Prints what breaks a rule;
+KERNELS names them, of a template over a bool also one value; a file that is given has to have all of its kernels. TOOLS: the folder of cuobjdump and nvdisasm. Prints what breaks a rule;
 exit status 1 if anything does. For tests/cuda/build.sh, which has each rule broken once by broken.cu."""
 import os
 import re
@@ -18,7 +18,8 @@ ALL = "loads stores order f32"
 KERNELS = {
     "broken": {"narrow_load": "loads", "narrow_store": "stores", "load_behind_store": "order", "double_sum": "f32", "long_division": "f32",
                "sound": ALL},
-    "norm": {"forward_sums": "loads order f32", "forward_apply": ALL, "backward_sums": ALL, "backward_apply": ALL, "backward_given": ALL},
+    "norm": {"forward_sums": "loads order f32", "forward_apply": ALL, "backward_sums<false>": ALL,
+             "backward_sums<true>": "loads order f32", "backward_apply": ALL, "backward_given": ALL},
     "maxpool": {"maxpool_forward": ALL, "maxpool_backward": ALL},
     "avgpool": {"avgpool_forward": "loads order f32", "avgpool_backward": ALL},
     "input": {"normalise": "stores order f32"},
@@ -54,6 +55,12 @@ def name_of(symbol):
     """The name in _Z<length><name>..., or with _ZN (a namespace) the last one."""
     match = re.match(r"_ZN?(?:12_GLOBAL__N_1|_INTERNAL\w*?E)?(\d+)", symbol)
     return symbol[match.end():match.end() + int(match.group(1))] if match else symbol
+
+
+def names_of(symbol):
+    """The name, and of a template over a bool that with its value."""
+    value = re.search(r"Lb([01])E", symbol)
+    return {name_of(symbol)} | ({f"{name_of(symbol)}<{'true' if value.group(1) == '1' else 'false'}>"} if value else set())
 
 
 def at_once(symbol):
@@ -115,11 +122,11 @@ def main():
     for path in sys.argv[2:]:
         kernels, seen = KERNELS[os.path.basename(path).split(".")[0]], set()
         for symbol, lines in functions(tools, path).items():
-            name = name_of(symbol)
-            seen.add(name)
-            for rule, found in findings(symbol, kernels.get(name, ""), lines):
-                print(f"{os.path.basename(path)}: {symbol}: {rule}: {found}")
-                bad = True
+            seen |= names_of(symbol)
+            for name in names_of(symbol) & set(kernels):
+                for rule, found in findings(symbol, kernels[name], lines):
+                    print(f"{os.path.basename(path)}: {symbol}: {rule}: {found}")
+                    bad = True
         for name in sorted(set(kernels) - seen):
             print(f"{os.path.basename(path)}: there is no kernel {name}")
             bad = True
