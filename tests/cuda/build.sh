@@ -29,7 +29,10 @@ links() {
 tools=${CUDA:-/usr/local/cuda}/bin
 if [ ! -x "$tools/nvdisasm" ] || [ ! -x "$tools/cuobjdump" ]; then tools=build/disassembler/nvidia/cu13/bin; fi
 
-code() { tests/cuda/sass.py $tools $folder/cuda/{norm,maxpool,avgpool,gridpool,input,layout,update,view,layernorm,gelu,residual,bias,combine,grn,unpick}.cu.o; }
+code() {
+    tests/cuda/sass.py $tools $folder/cuda/{norm,maxpool,avgpool,gridpool,input,layout,update,view}.cu.o \
+        $folder/cuda/{layernorm,gelu,residual,bias,combine,grn,unpick,depthwise}.cu.o
+}
 
 # One line of broken.cu's for each rule, and none of its sound kernel.
 refused() {

@@ -33,6 +33,7 @@ KERNELS = {
     "combine": {"combine_forward": ALL, "combine_backward": ALL},
     "grn": {"grn_sums": "loads order f32", "grn_forward": ALL, "grn_backward": ALL},
     "unpick": {"unpick_forward": ALL, "unpick_backward": ALL},
+    "depthwise": {"depthwise_forward": ALL, "depthwise_data": ALL, "depthwise_weights": "loads order f32"},
     "view": {"rows": "order f32", "columns": "order f32", "colours": "order f32", "blur_y": "order f32", "blur_x": "order f32"},
 }
 
