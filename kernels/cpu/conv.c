@@ -1,4 +1,5 @@
-/* conv.c: convolution through oneDNN (2.6 or later, or 3).
+/* conv.c: convolution through oneDNN (2.6 or later, or 3), and by Winograd's algorithm (winograd.h) where
+ * that is faster.
  *
  * Activations lie in rows, or in blocks of eight channels where those are faster (`layout`). Weights are in
  * whatever layout oneDNN prefers for each direction: packed from the f32 OIHW master into scratch by each
@@ -15,6 +16,7 @@
 #include <string.h>
 
 #include "kernels/cpu/bias.h"
+#include "kernels/cpu/winograd.h"
 #include "kernels/op/conv.h"
 #include "proto/error.h"
 #include "proto/memory.h"
@@ -38,7 +40,7 @@ typedef struct {
     size_t planes;         /* x in planes; 0 where it is read as it lies */
 } sizes;
 
-/* What `plan` makes. */
+/* What `plan` makes; by Winograd's algorithm, nothing. */
 typedef struct {
     operation forward, data, weight; /* data: without a primitive where no data gradient is planned */
     operation pack_forward, pack_data, unpack; /* reorders: master -> packed, gradient -> OIHW */
@@ -67,6 +69,22 @@ static bool by_columns(const sb_call *call)
            x->w < how->kernel || (call->gradient[0] && x->c % 8 != 0);
 }
 
+/* Whether Winograd's algorithm computes it. It multiplies 36 times for a tile of 4 x 4 outputs, of which at
+ * least half a tile's worth must be of the image, where the others multiply 9 times for each; and transforms
+ * all weights, whatever the number of tiles is. */
+#define WINOGRAD_CHANNELS 32 /* at least */
+#define WINOGRAD_TILES 32
+static bool by_winograd(const sb_call *call)
+{
+    const sb_conv_how *how = call->how;
+    const sb_shape *x = &call->xs[0];
+    const size_t side = 4, of_image = (((size_t)x->h + side - 1) / side) * (((size_t)x->w + side - 1) / side),
+                 places = (size_t)x->h * (size_t)x->w;
+    return x->type == SB_F32 && how->kernel == 3 && how->stride == 1 && how->pad == 1 && x->c % 8 == 0 &&
+           how->out % 8 == 0 && x->c >= WINOGRAD_CHANNELS && how->out >= WINOGRAD_CHANNELS &&
+           2 * places >= side * side * of_image && (size_t)x->n * of_image >= WINOGRAD_TILES;
+}
+
 /* Images of three channels whose output lies in blocks come in rows, and are read in planes, which is what
  * oneDNN's kernel for them takes. */
 static bool reads_planes(const sb_call *call) { return call->ys.block > 0 && call->xs[0].block == 0; }
@@ -87,6 +105,10 @@ static void layout(sb_device *device, sb_call *call)
                wanted = how->kernel > 1 ? !how->bias : x->block == BLOCK, whole = x->c % BLOCK == 0,
                image = x->c == 3 && !call->gradient[0], blocks = slow && fast && wanted && (whole || image);
     (void)device;
+    if (by_winograd(call)) { /* as it comes */
+        x->block = call->ys.block = x->block == BLOCK ? BLOCK : 0;
+        return;
+    }
     x->block = blocks && whole ? BLOCK : 0;
     call->ys.block = blocks ? BLOCK : 0;
 }
@@ -368,6 +390,10 @@ static int plan(sb_device *device, sb_call *call)
     convolution *c = sb_zeroed(1, sizeof *c, "the plan of a convolution");
     if (!c)
         return -1;
+    if (by_winograd(call)) {
+        call->planned = c;
+        return 0;
+    }
     dnnl_dims_t x = { xs->n, xs->c, xs->h, xs->w }, y = { ys->n, ys->c, ys->h, ys->w };
     dnnl_dims_t w = { how->out, xs->c, how->kernel, how->kernel };
     dnnl_dims_t b = { how->out };
@@ -416,12 +442,20 @@ static sizes sizes_of(const sb_device *device, const sb_call *call)
     return call->planned ? ((const convolution *)call->planned)->sizes : promise(device, call);
 }
 
+/* What Winograd's algorithm works in; behind it standardised weights, or the weight's gradient. */
+static size_t winograd_scratch(const sb_device *device, const sb_call *call)
+{
+    return align(sb_winograd_scratch(device->threads, &call->xs[0], &call->ys));
+}
+
 /* One after the other, each behind the scratchpad. Forward: the weights in oneDNN's layout. The weight's
  * gradient: in oneDNN's layout, and then in OIHW. Behind either: x in planes. The data gradient, behind its
  * own scratchpad: the weights, and dx before it is added. The weights come behind what they were standardised
  * to. */
 static size_t scratch(sb_device *device, const sb_call *call)
 {
+    if (by_winograd(call))
+        return winograd_scratch(device, call) + align(weights_of(call) * sizeof(float));
     const sizes s = sizes_of(device, call);
     const size_t plain = align(weights_of(call) * sizeof(float)),
                  standardised = ((const sb_conv_how *)call->how)->standardised ? plain : 0,
@@ -456,8 +490,24 @@ static const void *read_x(sb_device *device, const sb_call *call, void *at)
     return execute(device, &c->to_planes, addresses, 2, call->scratch) == 0 ? at : NULL;
 }
 
+/* The weights of a call of Winograd's. NULL after a failure. */
+static const float *filters(sb_device *device, const sb_call *call)
+{
+    float *plain = (float *)(void *)((char *)call->scratch + winograd_scratch(device, call));
+    if (!((const sb_conv_how *)call->how)->standardised)
+        return call->w[0];
+    return sb_conv_standardise(device, call, plain) == 0 ? plain : NULL;
+}
+
 static int forward(sb_device *device, const sb_call *call)
 {
+    if (by_winograd(call)) {
+        const float *w = filters(device, call);
+        if (w)
+            sb_winograd_forward(device->threads, &call->xs[0], &call->ys, call->x[0], w, call->w[1], call->y,
+                                call->scratch);
+        return w ? 0 : -1;
+    }
     convolution *c = call->planned;
     char *weights = packed(device, call, &c->pack_forward, (char *)call->scratch + c->sizes.scratchpad);
     const void *x = weights ? read_x(device, call, weights + c->sizes.forward) : NULL;
@@ -474,8 +524,23 @@ static void add_to(sb_type type, size_t count, const void *from, void *to)
         sb_cpu_store(to, type, i, sb_cpu_load(to, type, i) + sb_cpu_load(from, type, i));
 }
 
+/* What was summed to the gradient at the weights. */
+static int give_gradient(sb_device *device, const sb_call *call, const float *plain)
+{
+    if (((const sb_conv_how *)call->how)->standardised)
+        return sb_conv_standardise_back(device, call, plain);
+    add_to(SB_F32, weights_of(call), plain, call->dw[0]);
+    return 0;
+}
+
 static int backward_weight(sb_device *device, const sb_call *call)
 {
+    if (by_winograd(call)) {
+        float *summed = (float *)(void *)((char *)call->scratch + winograd_scratch(device, call));
+        sb_winograd_weight(device->threads, &call->xs[0], &call->ys, call->x[0], call->dy, summed,
+                           call->scratch);
+        return give_gradient(device, call, summed);
+    }
     convolution *c = call->planned;
     char *gradient = (char *)call->scratch + c->sizes.scratchpad;
     float *plain = (float *)(void *)(gradient + c->sizes.gradient);
@@ -490,15 +555,19 @@ static int backward_weight(sb_device *device, const sb_call *call)
     if (execute(device, &c->weight, to_gradient, 3, call->scratch) != 0 ||
         execute(device, &c->unpack, to_plain, 2, call->scratch) != 0)
         return -1;
-    if (((const sb_conv_how *)call->how)->standardised)
-        return sb_conv_standardise_back(device, call, plain);
-    add_to(SB_F32, weights_of(call), plain, call->dw[0]);
-    return 0;
+    return give_gradient(device, call, plain);
 }
 
 static int backward_data(sb_device *device, const sb_call *call)
 {
     convolution *c = call->planned;
+    if (by_winograd(call)) {
+        const float *w = filters(device, call);
+        if (w)
+            sb_winograd_data(device->threads, &call->xs[0], &call->ys, call->dy, w, call->dx[0], call->add[0],
+                             call->scratch);
+        return w ? 0 : -1;
+    }
     if (!c->data.primitive)
         return sb_fail("this convolution was planned without a data gradient");
     char *weights = packed(device, call, &c->pack_data, (char *)call->scratch + c->sizes.dx);

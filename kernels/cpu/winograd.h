@@ -1,0 +1,28 @@
+/* winograd.h: convolutions of 3 x 3, stride 1 and pad 1 in f32 with a quarter of the multiplications:
+ * F(4 x 4, 3 x 3) of Winograd's, after Lavin and Gray, "Fast algorithms for convolutional neural networks"
+ * (CVPR 2016). Private to kernels/cpu.
+ *
+ * x and y lie in rows or in blocks of eight channels, and have multiples of eight. Each output is summed in
+ * an order that depends on the shapes alone, a weight's gradient too. Rounding: a value is off by at most
+ * what the magnitudes of its tile of 6 x 6 places give (tests/kernels/convolve.h). */
+#ifndef SB_KERNELS_CPU_WINOGRAD_H
+#define SB_KERNELS_CPU_WINOGRAD_H
+
+#include "kernels/op.h"
+
+/* Bytes that the calls below work in. x and y: [n, h, w, in] and [n, h, w, out] of the convolution. */
+size_t sb_winograd_scratch(int threads, const sb_shape *x, const sb_shape *y);
+
+/* w: [out, in, 3, 3]. bias: [out], or NULL. */
+void sb_winograd_forward(int threads, const sb_shape *x, const sb_shape *y, const float *from, const float *w,
+                         const float *bias, float *to, void *scratch);
+
+/* dx, written or added to. */
+void sb_winograd_data(int threads, const sb_shape *x, const sb_shape *y, const float *dy, const float *w,
+                      float *dx, bool add, void *scratch);
+
+/* The gradient at w, which is written. */
+void sb_winograd_weight(int threads, const sb_shape *x, const sb_shape *y, const float *from, const float *dy,
+                        float *dw, void *scratch);
+
+#endif
