@@ -13,30 +13,31 @@
 #include <immintrin.h>
 #endif
 
-#define OUT 4 /* outputs of a tile along a side */
-#define IN 6  /* places that they read */
+#define OUT ((size_t)4) /* outputs of a tile along a side */
+#define IN ((size_t)6)  /* places that they read */
 #define POINTS (IN * IN)
-#define TAPS 9
+#define TAPS ((size_t)9)
 
-/* Transforms take eight channels at once, which are neighbours in rows and in blocks. */
-#define GROUP 8
-typedef float group __attribute__((vector_size(GROUP * sizeof(float))));
-
-/* Products keep ROWS x 2 registers of sums; a weight's gradient, whose rows are channels, DOWN x 2. */
+/* Transforms take a GROUP of channels at once, which are neighbours in rows and in blocks. Products keep ROWS
+ * x 2 registers of sums; those of a weight's gradient, whose rows are channels, DOWN x 2. */
 #if defined __AVX512F__
-#define LANES 16
+#define GROUP ((size_t)8)
+#define LANES ((size_t)16)
 #define ROWS 12
 #define DOWN 8
 #elif defined __AVX__
-#define LANES 8
+#define GROUP ((size_t)8)
+#define LANES ((size_t)8)
 #define ROWS 6
 #define DOWN 4
 #else
-#define LANES 4
+#define GROUP ((size_t)4)
+#define LANES ((size_t)4)
 #define ROWS 6
 #define DOWN 4
 #endif
 #define PANEL (2 * LANES)
+typedef float group __attribute__((vector_size(GROUP * sizeof(float))));
 typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));
 
 static inline lanes load_lanes(const float *from)
@@ -68,19 +69,19 @@ static inline lanes multiply_add(lanes a, lanes b, lanes c)
 #endif
 }
 
-#define STRIP_TILES 24 /* of a strip: the most where weights are few; */
-#define STRIP_MOST 48  /* where they are many, so that they are read for more tiles */
-#define APART                                                                                     \
-    16 /* floats between rows, and between points: steps are no powers of 2, which caches dislike \
-        */
-#define BLOCK (5 << 19) /* floats of the weights' points at a time: 10 MiB */
+/* Tiles of a strip: at most, and where there are more weights than of 128 to 128 channels, which then are
+ * read for more tiles. */
+#define STRIP_TILES ((size_t)24)
+#define STRIP_MOST ((size_t)48)
+#define APART ((size_t)16)      /* floats between rows, and between points, so that no step is a power of 2 */
+#define BLOCK ((size_t)5 << 19) /* floats of the weights' points at a time: 10 MiB */
 
 static size_t up(size_t count, size_t by) { return (count + by - 1) / by * by; }
 
 /* How a call is divided. Weights are transformed for as many of the outputs at once as `block` says, a
  * multiple of PANEL; their gradients for as many of the inputs. */
 typedef struct {
-    int down, across;    /* tiles of an image */
+    size_t down, across; /* tiles of an image */
     size_t tiles, strip; /* in all; of a strip, a multiple of ROWS */
     size_t block;
 } division;
@@ -88,9 +89,9 @@ typedef struct {
 /* s: x or y. whole, cut: channels of the side that is whole in a block, and of the other one. */
 static division divide(const sb_shape *s, size_t whole, size_t cut, int threads)
 {
-    division d = { .down = (s->h + OUT - 1) / OUT, .across = (s->w + OUT - 1) / OUT };
-    const size_t most = whole * cut > 128 * 128 ? STRIP_MOST : STRIP_TILES, all = up(cut, PANEL);
-    d.tiles = (size_t)s->n * (size_t)d.down * (size_t)d.across;
+    division d = { .down = up((size_t)s->h, OUT) / OUT, .across = up((size_t)s->w, OUT) / OUT };
+    const size_t most = whole * cut > (size_t)128 * 128 ? STRIP_MOST : STRIP_TILES, all = up(cut, PANEL);
+    d.tiles = (size_t)s->n * d.down * d.across;
     const size_t strips = up((d.tiles + most - 1) / most, (size_t)threads);
     d.strip = up((d.tiles + strips - 1) / strips, ROWS);
     const size_t blocks = (POINTS * whole * all + BLOCK - 1) / BLOCK;
@@ -178,21 +179,20 @@ typedef struct {
 
 static tile tile_of(const division *d, size_t number)
 {
-    const size_t of_image = (size_t)d->down * (size_t)d->across, at = number % of_image;
-    return (tile){ number / of_image, (int)(at / (size_t)d->across) * OUT,
-                   (int)(at % (size_t)d->across) * OUT };
+    const size_t of_image = d->down * d->across, at = number % of_image;
+    return (tile){ number / of_image, (int)(at / d->across * OUT), (int)(at % d->across * OUT) };
 }
 
-/* side x side places of eight channels from (top, left) on, zeros beside the image. */
+/* side x side places of a group of channels from (top, left) on, zeros beside the image. */
 static inline void read_places(const sb_shape *s, const float *x, const tile *t, size_t channel, int before,
-                               int side, group *d)
+                               size_t side, group *d)
 {
     const size_t step = s->block > 0 ? (size_t)s->block : (size_t)s->c;
     const float *first = x + sb_shape_at(s, t->image * (size_t)s->h * (size_t)s->w, channel);
-    for (int i = 0; i < side; i++) {
-        const int y = t->top - before + i;
-        for (int j = 0; j < side; j++) {
-            const int at = t->left - before + j;
+    for (size_t i = 0; i < side; i++) {
+        const int y = t->top - before + (int)i;
+        for (size_t j = 0; j < side; j++) {
+            const int at = t->left - before + (int)j;
             d[i * IN + j] = y < 0 || y >= s->h || at < 0 || at >= s->w
                                 ? (group){ 0 }
                                 : load(first + ((size_t)y * (size_t)s->w + (size_t)at) * step);
@@ -207,17 +207,17 @@ static void tile_to_points(const sb_shape *s, range channels, const float *x, co
     for (size_t c = 0; c < channels.count; c += GROUP) {
         group d[POINTS], half[POINTS], column[IN], points[IN];
         read_places(s, x, t, channels.first + c, 1, IN, d);
-        for (int j = 0; j < IN; j++) {
-            for (int i = 0; i < IN; i++)
+        for (size_t j = 0; j < IN; j++) {
+            for (size_t i = 0; i < IN; i++)
                 column[i] = d[i * IN + j];
             to_points(column, points);
-            for (int i = 0; i < IN; i++)
+            for (size_t i = 0; i < IN; i++)
                 half[i * IN + j] = points[i];
         }
-        for (int i = 0; i < IN; i++) {
+        for (size_t i = 0; i < IN; i++) {
             to_points(half + i * IN, points);
-            for (int j = 0; j < IN; j++)
-                store(to + (size_t)(i * IN + j) * apart + c, points[j]);
+            for (size_t j = 0; j < IN; j++)
+                store(to + (i * IN + j) * apart + c, points[j]);
         }
     }
 }
@@ -228,17 +228,17 @@ static void gradients_to_points(const sb_shape *s, const float *dy, const tile *
     for (size_t c = 0; c < (size_t)s->c; c += GROUP) {
         group d[POINTS], half[POINTS], column[OUT], points[IN];
         read_places(s, dy, t, c, 0, OUT, d);
-        for (int j = 0; j < OUT; j++) {
-            for (int i = 0; i < OUT; i++)
+        for (size_t j = 0; j < OUT; j++) {
+            for (size_t i = 0; i < OUT; i++)
                 column[i] = d[i * IN + j];
             outputs_to_points(column, points);
-            for (int i = 0; i < IN; i++)
+            for (size_t i = 0; i < IN; i++)
                 half[i * IN + j] = points[i];
         }
-        for (int i = 0; i < IN; i++) {
+        for (size_t i = 0; i < IN; i++) {
             outputs_to_points(half + i * IN, points);
-            for (int j = 0; j < IN; j++)
-                store(to + (size_t)(i * IN + j) * apart + c, points[j]);
+            for (size_t j = 0; j < IN; j++)
+                store(to + (i * IN + j) * apart + c, points[j]);
         }
     }
 }
@@ -252,17 +252,17 @@ static void points_to_tile(const sb_shape *s, range channels, const float *from,
         group half[OUT * IN], column[IN], outputs[OUT];
         const group b = bias ? load(bias + channels.first + c) : (group){ 0 };
         float *first = y + sb_shape_at(s, t->image * (size_t)s->h * (size_t)s->w, channels.first + c);
-        for (int j = 0; j < IN; j++) {
-            for (int i = 0; i < IN; i++)
-                column[i] = load(from + (size_t)(i * IN + j) * apart + c);
+        for (size_t j = 0; j < IN; j++) {
+            for (size_t i = 0; i < IN; i++)
+                column[i] = load(from + (i * IN + j) * apart + c);
             to_outputs(column, outputs);
-            for (int i = 0; i < OUT; i++)
+            for (size_t i = 0; i < OUT; i++)
                 half[i * IN + j] = outputs[i];
         }
-        for (int i = 0; i < OUT && t->top + i < s->h; i++) {
+        for (size_t i = 0; i < OUT && t->top + (int)i < s->h; i++) {
             to_outputs(half + i * IN, outputs);
-            for (int j = 0; j < OUT && t->left + j < s->w; j++) {
-                float *to = first + ((size_t)(t->top + i) * (size_t)s->w + (size_t)(t->left + j)) * step;
+            for (size_t j = 0; j < OUT && t->left + (int)j < s->w; j++) {
+                float *to = first + (((size_t)t->top + i) * (size_t)s->w + (size_t)t->left + j) * step;
                 store(to, add ? load(to) + outputs[j] : outputs[j] + b);
             }
         }
@@ -307,7 +307,7 @@ typedef struct {
     bool turned;
 } filters;
 
-/* Those of eight outputs from one input on to points. */
+/* Those from one input to a group of outputs, to points. */
 static inline void filters_to_points(const filters *f, size_t i, size_t o, float *to, size_t apart)
 {
     const float *w = f->w + i * f->i_step + o * f->o_step;
@@ -315,17 +315,17 @@ static inline void filters_to_points(const filters *f, size_t i, size_t o, float
     for (size_t t = 0; t < TAPS; t++)
         for (size_t l = 0; l < GROUP; l++)
             g[t][l] = w[l * f->o_step + (f->turned ? TAPS - 1 - t : t)];
-    for (int j = 0; j < 3; j++) {
-        for (int k = 0; k < 3; k++)
+    for (size_t j = 0; j < 3; j++) {
+        for (size_t k = 0; k < 3; k++)
             column[k] = g[k * 3 + j];
         weights_to_points(column, points);
-        for (int k = 0; k < IN; k++)
+        for (size_t k = 0; k < IN; k++)
             half[k * 3 + j] = points[k];
     }
-    for (int k = 0; k < IN; k++) {
+    for (size_t k = 0; k < IN; k++) {
         weights_to_points(half + k * 3, points);
-        for (int j = 0; j < IN; j++)
-            store(to + (size_t)(k * IN + j) * apart, points[j]);
+        for (size_t j = 0; j < IN; j++)
+            store(to + (k * IN + j) * apart, points[j]);
     }
 }
 
@@ -353,11 +353,11 @@ static void points_to_block(const float *from, range block, size_t in, size_t ou
     for (size_t i = 0; i < block.count; i++)
         for (size_t o = 0; o < out; o += GROUP) {
             group half[3 * IN], column[IN], taps[3];
-            for (int j = 0; j < IN; j++) {
-                for (int k = 0; k < IN; k++)
-                    column[k] = load(from + ((size_t)(k * IN + j) * block.count + i) * pitch + o);
+            for (size_t j = 0; j < IN; j++) {
+                for (size_t k = 0; k < IN; k++)
+                    column[k] = load(from + ((k * IN + j) * block.count + i) * pitch + o);
                 points_to_weights(column, taps);
-                for (int k = 0; k < 3; k++)
+                for (size_t k = 0; k < 3; k++)
                     half[k * IN + j] = taps[k];
             }
             for (size_t k = 0; k < 3; k++) {
