@@ -1,7 +1,8 @@
 /* train.c: the loop: waits for the batch in the view rings, one step (step.h), metrics, checkpoints.
  *
  * Owns the view rings and everything written into the run directory by the trainer. The batch's slots are
- * held (READING) until its step is committed, so the views of the next batch lie beside it (proto/layout.h).
+ * held (READING) until its step is committed, so the views of the next batch lie beside it (proto/layout.h);
+ * those of its first chunk are held, too, if they are there when the batch in work has been read.
  * A stop drops the step in work and saves the last finished one; views are a pure function of their position,
  * so resuming repeats it. */
 #include "trainer/train.h"
@@ -85,24 +86,40 @@ static sb_spot spot_of(const train *t, int view, int sample)
     return sb_layout_spot(&t->layout, view, sample_number(t, sample));
 }
 
+/* Holds the slot of a view, if that lies in it or is held already. */
+static bool hold(train *t, const sb_spot *p)
+{
+    sb_ring *ring = &t->rings[p->class];
+    const sb_slot_word word = sb_ring_look(ring, p->slot);
+    return word.generation == p->generation &&
+           (word.state == SB_SLOT_READING ||
+            (word.state == SB_SLOT_READY && sb_ring_acquire(ring, p->slot, p->generation, t->reader)));
+}
+
+/* Whether what lies in a slot that is held is the view that belongs there. */
+static bool belongs(const train *t, const sb_slot_meta *meta, int view, int sample)
+{
+    const int size = t->layout.classes[t->layout.view[view].class].size;
+    return meta->sample == sample_number(t, sample) && meta->view == (uint32_t)view && meta->width == size &&
+           meta->height == size && meta->channels == t->config.data.channels;
+}
+
 static int fetch(void *context, int view, int sample, const uint8_t **pixels)
 {
     train *t = context;
     const sb_spot p = spot_of(t, view, sample);
-    const int size = t->layout.classes[p.class].size;
     sb_ring *ring = &t->rings[p.class];
     uint64_t begin = 0;
     for (;;) {
         if (sb_stop_requested())
             return 1;
+        if (hold(t, &p))
+            break;
         sb_slot_word word = sb_ring_look(ring, p.slot);
         if (word.generation != p.generation)
             return sb_fail("slot %" PRIu32 " of the view ring is at generation %" PRIu32
                            ", expected %" PRIu32,
                            p.slot, word.generation, p.generation);
-        if (word.state == SB_SLOT_READING ||
-            (word.state == SB_SLOT_READY && sb_ring_acquire(ring, p.slot, p.generation, t->reader)))
-            break;
         if (begin == 0)
             begin = sb_now();
         if (sb_control_wait(t->control, POLL_MS) != 0)
@@ -111,12 +128,27 @@ static int fetch(void *context, int view, int sample, const uint8_t **pixels)
     if (begin != 0)
         t->waited_ns += sb_now() - begin;
     const sb_slot_meta *meta = sb_ring_meta(ring, p.slot);
-    if (meta->sample != sample_number(t, sample) || meta->view != (uint32_t)view || meta->width != size ||
-        meta->height != size || meta->channels != t->config.data.channels)
+    if (!belongs(t, meta, view, sample))
         return sb_fail("augment put view %" PRIu32 " of sample %" PRIu64
                        " (%d x %d x %d) where view %d of sample %" PRIu64 " belongs",
                        meta->view, meta->sample, (int)meta->width, (int)meta->height, (int)meta->channels,
                        view, sample_number(t, sample));
+    *pixels = sb_ring_data(ring, p.slot);
+    return 0;
+}
+
+/* Of the next batch, whose samples go on where this one's end. What does not belong where it lies is not
+ * there yet: `fetch` says so when its turn comes, and this step is not lost. */
+static int fetch_next(void *context, int view, int sample, const uint8_t **pixels)
+{
+    train *t = context;
+    const int further = t->config.trainer.batch + sample;
+    const sb_spot p = spot_of(t, view, further);
+    sb_ring *ring = &t->rings[p.class];
+    if (t->number + 1 == t->until && t->part + 1 == t->config.trainer.accumulate)
+        return 1;
+    if (!hold(t, &p) || !belongs(t, sb_ring_meta(ring, p.slot), view, further))
+        return 1;
     *pixels = sb_ring_data(ring, p.slot);
     return 0;
 }
@@ -451,9 +483,12 @@ static int commit(train *t, double lr)
 
 static sb_train_end run_steps(train *t)
 {
-    const sb_step_source source = {
-        .context = t, .fetch = fetch, .places = say_places, .images = number_images, .guide = say_guide
-    };
+    const sb_step_source source = { .context = t,
+                                    .fetch = fetch,
+                                    .next = fetch_next,
+                                    .places = say_places,
+                                    .images = number_images,
+                                    .guide = say_guide };
     int64_t saved = t->number;
     int rc = 0, alarmed = 0;
     t->begun_ns = sb_now();

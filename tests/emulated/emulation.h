@@ -45,6 +45,9 @@ long emulation_calls(void);
  * was given back. */
 int emulation_alive(void);
 
+/* How many pieces of work a stream was given and has not done. */
+uint64_t emulation_left(cudaStream_t stream);
+
 /* How many asynchronous copies went from or to host memory that was not registered. */
 long emulation_unpinned(void);
 

@@ -340,6 +340,12 @@ static void check_stream(cudaStream_t stream)
                   stream ? "" : " (the default stream orders all others: name one)");
 }
 
+uint64_t emulation_left(cudaStream_t stream)
+{
+    check_stream(stream);
+    return stream->queued - stream->done;
+}
+
 static void add_work(cudaStream_t stream, work w)
 {
     check_stream(stream);

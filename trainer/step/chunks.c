@@ -106,14 +106,14 @@ int sb_step_lay_out(sb_step *s, int most)
 }
 
 /* A view's samples in the order in which they go through the backbone, into s->permutation. */
-static void permute(sb_step *s, int view, sb_step_grouping grouping)
+static void permute(sb_step *s, int64_t batch_number, int view, sb_step_grouping grouping)
 {
     const int batch = s->config->trainer.batch;
     const bool given = view == 0 || s->chunk_count == 1 ||
                        (grouping == SB_GROUP_STEP && s->config->trainer.replicas > 1);
     sb_random random;
-    sb_random_init(&random, s->config->common.seed, SB_RANDOM_CHUNKS, (uint32_t)s->batch_number,
-                   (uint32_t)(s->batch_number >> 32), (uint32_t)view | (uint32_t)grouping << 16);
+    sb_random_init(&random, s->config->common.seed, SB_RANDOM_CHUNKS, (uint32_t)batch_number,
+                   (uint32_t)(batch_number >> 32), (uint32_t)view | (uint32_t)grouping << 16);
     for (int i = 0; i < batch; i++) {
         const uint32_t j = given ? (uint32_t)i : sb_random_below(&random, (uint32_t)i + 1);
         s->permutation[i] = s->permutation[j];
@@ -121,21 +121,28 @@ static void permute(sb_step *s, int view, sb_step_grouping grouping)
     }
 }
 
-int sb_step_order(sb_step *s, sb_step_grouping grouping)
+/* Which samples the inputs are of. */
+static void list_samples(sb_step *s, int64_t batch_number, sb_step_grouping grouping)
 {
     for (int v = 0; v < s->config->view_count; v++) {
-        permute(s, v, grouping);
+        permute(s, batch_number, v, grouping);
         for (int i = 0, k = 0; i < s->rows; i++)
             if (s->inputs[i].view == v)
                 s->inputs[i].sample = (int)s->permutation[k++];
     }
+    s->inputs_of = batch_number;
+}
+
+int sb_step_order(sb_step *s, sb_step_grouping grouping)
+{
+    list_samples(s, s->batch_number, grouping);
     for (int i = 0; i < s->rows; i++)
         s->index_host[i] = s->inputs[i].view * s->config->trainer.batch + s->inputs[i].sample;
     return s->device->copy(s->device, SB_STREAM_COMPUTE, s->index, s->index_host,
                            (size_t)s->rows * sizeof *s->index, SB_TO_DEVICE);
 }
 
-/* Which cells of a chunk's views are visible and predicted in this batch. */
+/* Which cells of a chunk's views are visible and predicted in its batch. */
 static int upload_cells(sb_step *s, sb_chunk *k, int32_t *host, int32_t *to)
 {
     sb_masks *m = &k->plan->masks;
@@ -143,7 +150,7 @@ static int upload_cells(sb_step *s, sb_chunk *k, int32_t *host, int32_t *to)
     k->cells = to;
     for (size_t i = 0; i < n; i++) {
         const sb_step_input *in = &s->inputs[(size_t)k->start + i];
-        sb_masks_draw(m, s->config->common.seed, (uint32_t)s->batch_number, (uint32_t)in->view,
+        sb_masks_draw(m, s->config->common.seed, (uint32_t)s->inputs_of, (uint32_t)in->view,
                       (uint32_t)in->sample, host + i * seen, host + n * seen + i * predicted);
     }
     return s->device->copy(s->device, SB_STREAM_UPLOAD, to, host, n * (seen + predicted) * sizeof *host,
@@ -154,7 +161,7 @@ int sb_step_upload(sb_step *s, const sb_step_source *source, int number)
 {
     sb_chunk *k = &s->chunks[number];
     size_t bytes = (size_t)k->plan->side * (size_t)k->plan->side * (size_t)s->config->data.channels;
-    const unsigned which = s->uploads++ % 2;
+    const unsigned which = s->uploads % 2;
     uint8_t *to = s->pixels[which];
     for (int i = 0; i < k->n; i++) {
         const sb_step_input *in = &s->inputs[k->start + i];
@@ -169,8 +176,35 @@ int sb_step_upload(sb_step *s, const sb_step_source *source, int number)
     k->pixels = to;
     if (s->cells_host[which] && upload_cells(s, k, s->cells_host[which], s->cells[which]) != 0)
         return -1;
+    s->uploads++;
     s->uploaded = true;
     return 0;
+}
+
+int sb_step_upload_ahead(sb_step *s, const sb_step_source *source)
+{
+    const sb_step_source next = { .context = source->context, .fetch = source->next };
+    if (!next.fetch)
+        return 0;
+    list_samples(s, s->batch_number + 1, SB_GROUP_STEP);
+    for (int i = 0; i < s->chunks[0].n; i++) {
+        const sb_step_input *in = &s->inputs[s->chunks[0].start + i];
+        const uint8_t *pixels;
+        if (next.fetch(next.context, in->view, in->sample, &pixels) != 0)
+            return 0;
+    }
+    if (sb_step_upload(s, &next, 0) != 0)
+        return -1;
+    s->ahead = s->inputs_of;
+    return 0;
+}
+
+/* The buffer is the next one again: a copy that is still under way comes before what replaces it. */
+void sb_step_forget_upload(sb_step *s)
+{
+    s->uploads -= s->uploaded;
+    s->uploaded = false;
+    s->ahead = -1;
 }
 
 /* The rows of a chunk among those of the batch. */

@@ -64,6 +64,7 @@ struct sb_step {
     sb_chunk *chunks;
     int plan_count, chunk_count;
     sb_step_input *inputs;     /* [rows]: in the order in which they go through the backbone */
+    int64_t inputs_of;         /* the batch whose they are */
     sb_step_adapter *adapters; /* of the backbone (lora.c) */
     int rows, adapter_count;   /* rows: views * batch */
     void *update;              /* the optimiser's table (update.c) */
@@ -86,6 +87,7 @@ struct sb_step {
     int32_t *cells[2];  /* with it */
     unsigned uploads;   /* so far: which of the two is next */
     bool uploaded;      /* the chunk that comes next has been */
+    int64_t ahead;      /* the batch whose first chunk that is, if a call before uploaded it; else -1 */
     sb_step_rows given_rows[SB_METHOD_ROWS];
     float *teacher_map;              /* of the chunk that it went over last */
     int32_t *index;                  /* [rows]: of each of `inputs`, its row in these */
@@ -142,6 +144,13 @@ int sb_step_order(sb_step *step, sb_step_grouping grouping);
 /* chunks.c. Uploads chunk `number` into the buffer that the chunk before is not in. 0; 1: asked to stop; -1.
  */
 int sb_step_upload(sb_step *step, const sb_step_source *source, int number);
+
+/* chunks.c. Uploads the first chunk of the next batch, if all of it is there: it runs beside the last chunk
+ * of this one, all of which was uploaded. Nothing of it is waited for. */
+int sb_step_upload_ahead(sb_step *step, const sb_step_source *source);
+
+/* chunks.c. What was uploaded and not computed counts as not uploaded. */
+void sb_step_forget_upload(sb_step *step);
 
 /* chunks.c. The gradient at what the backbone gives, from the batch's order to the chunk's; and what it gave
  * of the chunk, in the trained network or in the target, to its rows of the batch. */

@@ -416,17 +416,12 @@ static int gradient_of_mean(sb_step *s, int64_t number, const sb_step_source *so
             (rc = forward(s, source, i, i + 1 < s->chunk_count ? i + 1 : -1)) != 0 ||
             (rc = keep_rows(s, &s->chunks[i])) != 0 || (rc = backward(s, i)) != 0)
             return rc;
-    return sb_step_heads_loss(s, number, source, loss);
+    return sb_step_upload_ahead(s, source) != 0 ? -1 : sb_step_heads_loss(s, number, source, loss);
 }
 
-int sb_step_gradient(sb_step *s, int64_t number, int part, const sb_step_source *source, double *loss)
+/* Two passes, heads and loss between them. */
+static int gradient_of_batch(sb_step *s, int64_t number, const sb_step_source *source, double *loss)
 {
-    s->uploaded = false; /* what a call that failed left */
-    s->batch_number = number * s->config->trainer.accumulate + part;
-    if (sb_step_order(s, SB_GROUP_STEP) != 0 || (part == 0 && begin_step(s) != 0))
-        return -1;
-    if (is_mean(s))
-        return gradient_of_mean(s, number, source, loss);
     const bool alone = heads_alone(s, number);
     int last = s->chunk_count - 1, rc;
     for (int i = 0; i <= last; i++) {
@@ -442,7 +437,7 @@ int sb_step_gradient(sb_step *s, int64_t number, int part, const sb_step_source 
     if (sb_step_heads(s, number, source, loss) != 0)
         return -1;
     if (alone) /* the backbone's gradient stays 0, and nobody would read it */
-        return 0;
+        return sb_step_upload_ahead(s, source);
     if (sb_step_scale_gradient(s) != 0 || (s->shares && forward_again(s, last) != 0) ||
         backward(s, last) != 0)
         return -1;
@@ -451,7 +446,19 @@ int sb_step_gradient(sb_step *s, int64_t number, int part, const sb_step_source 
             (rc = s->backbone.teacher.places ? sb_step_teach(s, &s->chunks[i]) : 0) != 0 ||
             (rc = forward(s, source, i, i + 1 < last ? i + 1 : -1)) != 0 || (rc = backward(s, i)) != 0)
             return rc;
-    return 0;
+    return sb_step_upload_ahead(s, source);
+}
+
+int sb_step_gradient(sb_step *s, int64_t number, int part, const sb_step_source *source, double *loss)
+{
+    s->batch_number = number * s->config->trainer.accumulate + part;
+    if (s->ahead != s->batch_number)
+        sb_step_forget_upload(s);
+    s->ahead = -1; /* what is uploaded from now on is of this batch, until it ends */
+    if (sb_step_order(s, SB_GROUP_STEP) != 0 || (part == 0 && begin_step(s) != 0))
+        return -1;
+    return is_mean(s) ? gradient_of_mean(s, number, source, loss)
+                      : gradient_of_batch(s, number, source, loss);
 }
 
 bool sb_step_regroups(const sb_step *s)
@@ -462,7 +469,7 @@ bool sb_step_regroups(const sb_step *s)
 int sb_step_regrouped(sb_step *s, int64_t number, const sb_step_source *source, double *loss)
 {
     const int last = s->chunk_count - 1;
-    s->uploaded = false;
+    sb_step_forget_upload(s);
     s->batch_number = number * s->config->trainer.accumulate;
     if (sb_step_order(s, SB_GROUP_AGAIN) != 0)
         return -1;

@@ -49,6 +49,10 @@ typedef struct {
      * memory, valid until the step ends; waits for them. 0; 1: asked to stop; -1. Each view is asked for once
      * in each pass. */
     int (*fetch)(void *context, int view, int sample, const uint8_t **pixels);
+    /* The same of the batch after this one, which part comes next or else the first of the next step,
+     * without waiting: asked when all of this one was fetched. So its first chunk comes to the device while
+     * this batch still computes; valid until its own step ends. 0; 1: it is not there. NULL: none is. */
+    int (*next)(void *context, int view, int sample, const uint8_t **pixels);
     /* After pass 1, where the method asks for it: fills places [batch] with the place of each sample
      * (kernels/share/overlap.h). 0; -1. NULL: none overlap. */
     int (*places)(void *context, sb_square *places);
