@@ -40,7 +40,8 @@ typedef enum { SB_TO_DEVICE, SB_TO_HOST, SB_ON_DEVICE } sb_direction;
 #define SB_MARKS 2
 
 typedef struct sb_device sb_device;
-typedef struct sb_kernel sb_kernel; /* op.h */
+typedef struct sb_recording sb_recording; /* the device's own */
+typedef struct sb_kernel sb_kernel;       /* op.h */
 
 struct sb_device {
     const sb_kernel *const *kernels; /* [SB_OPS]: how this device computes each operation (op.h) */
@@ -85,6 +86,16 @@ struct sb_device {
     int (*wait)(sb_device *device, sb_stream stream);
     int (*mark)(sb_device *device, sb_stream stream, int mark);
     int (*wait_mark)(sb_device *device, int mark);
+
+    /* Work that comes again, address for address, given in one launch. NULL, all four: the device has no use
+     * for that. record: from now on, what the compute stream is given is kept and not run: operations that
+     * ran before, `zero`, and copies on the device; nothing else may be asked of it meanwhile. recorded: ends
+     * that, also after a failure, which is then its own. replay: gives the stream all that was kept, with the
+     * addresses and numbers that it was kept with. forget waits for it. */
+    int (*record)(sb_device *device);
+    int (*recorded)(sb_device *device, sb_recording **out);
+    int (*replay)(sb_device *device, sb_recording *recording);
+    void (*forget)(sb_device *device, sb_recording *recording);
 };
 
 /* The CPU device with `threads` compute threads (0: the cores that it may use, cores.h). Refuses an

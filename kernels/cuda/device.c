@@ -16,7 +16,8 @@
 #define CAPABILITY_LEAST 75
 
 /* Left free of a GPU's memory: augment opens a context of its own on it (100 to 430 MiB by published
- * figures), kernels are loaded when they first run, and what is allocated is rounded up. */
+ * figures), kernels are loaded when they first run, recordings take some, and what is allocated is rounded
+ * up. */
 #define RESERVE_LEAST ((size_t)256 << 20)
 #define RESERVE_PERCENT 4
 
@@ -141,6 +142,46 @@ static int cuda_mark(sb_device *device, sb_stream stream, int mark)
 static int cuda_wait_mark(sb_device *device, int mark)
 {
     return sb_cuda_check(cudaEventSynchronize(((sb_cuda *)device)->mark[mark]), "waiting for the device");
+}
+
+/* ---- recording ----------------------------------------------------------------------------------------- */
+
+/* A recording is an executable graph. cuBLAS can be recorded because it has a workspace of its own (blas.c):
+ * else it would take one from the stream. */
+static int cuda_record(sb_device *device)
+{
+    return sb_cuda_check(cudaStreamBeginCapture(sb_cuda_compute(device), cudaStreamCaptureModeThreadLocal),
+                         "recording");
+}
+
+/* What the graph takes of the device's memory is taken here, and not when it is launched first. */
+static int cuda_recorded(sb_device *device, sb_recording **out)
+{
+    cudaGraph_t graph = NULL;
+    cudaGraphExec_t recording = NULL;
+    int rc = sb_cuda_check(cudaStreamEndCapture(sb_cuda_compute(device), &graph), "recording");
+    if (rc == 0)
+        rc = sb_cuda_check(cudaGraphInstantiate(&recording, graph, 0), "a graph of what was recorded");
+    if (rc == 0)
+        rc = sb_cuda_check(cudaGraphUpload(recording, sb_cuda_compute(device)), "uploading a graph");
+    if (rc != 0 && recording)
+        cudaGraphExecDestroy(recording);
+    if (graph)
+        cudaGraphDestroy(graph);
+    *out = rc == 0 ? (sb_recording *)recording : NULL;
+    return rc;
+}
+
+static int cuda_replay(sb_device *device, sb_recording *recording)
+{
+    return sb_cuda_check(cudaGraphLaunch((cudaGraphExec_t)recording, sb_cuda_compute(device)),
+                         "launching a graph");
+}
+
+static void cuda_forget(sb_device *device, sb_recording *recording)
+{
+    cudaStreamSynchronize(sb_cuda_compute(device));
+    cudaGraphExecDestroy((cudaGraphExec_t)recording);
 }
 
 /* ---- opening ------------------------------------------------------------------------------------------- */
@@ -270,6 +311,10 @@ int sb_device_cuda(sb_device **out)
         .wait = cuda_wait,
         .mark = cuda_mark,
         .wait_mark = cuda_wait_mark,
+        .record = cuda_record,
+        .recorded = cuda_recorded,
+        .replay = cuda_replay,
+        .forget = cuda_forget,
     };
     int rc = start(cuda);
     if (rc != 0) {

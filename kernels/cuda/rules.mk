@@ -10,7 +10,7 @@ CUDA_ARCHS := $(if $(wildcard $(NVCC)),$(shell $(NVCC) --list-gpu-arch | sed 's/
 endif
 CUDA_UNITS := $(patsubst kernels/cuda/%,%,$(wildcard kernels/cuda/*.cu kernels/cuda/*.c))
 EMULATED   := $(BUILD)/tests/sb_emulated.so $(BUILD)/tests/emulated/test_faults $(BUILD)/tests/emulated/test_calls \
-              $(addprefix $(BUILD)/tests/emulated/test_,ahead cases counts governor graph plans scale sizes answers) $(addprefix $(BUILD)/tests/cuda/test_,cards answers)
+              $(addprefix $(BUILD)/tests/emulated/test_,ahead cases counts governor graph plans recorded scale sizes answers) $(addprefix $(BUILD)/tests/cuda/test_,cards answers)
 WITH_CUDNN := $(BUILD)/tests/cuda/test_gpu $(BUILD)/tests/cuda/occupancy
 
 NEWEST     := $(lastword $(CUDA_ARCHS))
@@ -93,7 +93,7 @@ $(BUILD)/tests/sb_emulated.so: $(EMULATION) $(ELSEWHERE)
 	@g++ -shared $(OPTIMISE) $^ $(shell pkg-config --libs jansson) -ldnnl -lm -o $@
 
 # The emulated device linked in, so that a test can tell it what to do.
-$(patsubst %,$(BUILD)/tests/emulated/test_%,ahead calls cases counts governor graph plans scale sizes): $(BUILD)/tests/emulated/%: $(BUILD)/emulated/%.o $(EMULATION) \
+$(patsubst %,$(BUILD)/tests/emulated/test_%,ahead calls cases counts governor graph plans recorded scale sizes): $(BUILD)/tests/emulated/%: $(BUILD)/emulated/%.o $(EMULATION) \
                                            $(addprefix $(BUILD)/tests/,bench/counts.o cuda/gpu.o graph/checks.o graph/net.o graph/sizes.o graph/budget.o) $(BUILD)/libcases.a $(ARCHIVES)
 	@mkdir -p $(@D)
 	@echo "  LD $@"

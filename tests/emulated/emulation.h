@@ -45,6 +45,9 @@ long emulation_calls(void);
  * was given back. */
 int emulation_alive(void);
 
+/* How many of these were made to record a graph. Whoever records can do without. */
+long emulation_recording_calls(void);
+
 /* How many pieces of work a stream was given and has not done. */
 uint64_t emulation_left(cudaStream_t stream);
 
@@ -68,9 +71,10 @@ void emulation_reset_plans(void); /* as they are at first: all equally fast */
 extern struct cudaDeviceProp emulation_gpu;
 
 /* What the device was given so far: kernels, calls of cuBLAS and cuDNN, fills and copies within its memory,
- * transfers and their bytes; allocations. */
+ * transfers and their bytes; launches of graphs, and what was recorded for them in place of being given;
+ * allocations. */
 typedef struct {
-    long allocations, kernels, libraries, fills, uploads, downloads;
+    long allocations, kernels, libraries, fills, uploads, downloads, graphs, recorded;
     size_t uploaded, downloaded;
 } emulation_counts;
 extern emulation_counts emulation_given;

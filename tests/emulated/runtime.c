@@ -4,7 +4,8 @@
  * Memory is mapped with guard pages, filled with NaN, and closed to everyone but work that runs on a stream:
  * a host that touches it faults (SIGSEGV). Work is queued and runs when somebody waits for it, and streams
  * overtake each other wherever no event forbids it (emulation.h: order), so that a missing event or a missing
- * wait shows as a wrong result. Copies are checked for kind and bounds. */
+ * wait shows as a wrong result. Copies are checked for kind and bounds. What a stream is given while it
+ * records a graph is kept with its arguments, and what CUDA forbids meanwhile is a fault. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +29,8 @@
 
 /* ---- counting and failing ------------------------------------------------------------------------------ */
 
-static long calls, fail_at, unpinned;
+static long calls, fail_at, unpinned, recording_calls;
+static struct CUstream_st *recording; /* the stream that records a graph; NULL: none does */
 static int alive;
 static cudaError_t last_error;
 emulation_counts emulation_given;
@@ -43,7 +45,29 @@ long emulation_unpinned(void) { return unpinned; }
 long emulation_calls(void) { return calls; }
 void emulation_fail_call(long n) { fail_at = n > 0 ? calls + n : 0; }
 
-bool emulation_fails(void) { return ++calls == fail_at; }
+long emulation_recording_calls(void) { return recording_calls; }
+
+bool emulation_fails(void)
+{
+    recording_calls += recording != NULL;
+    return ++calls == fail_at;
+}
+
+/* What would end a recording, and lose it. */
+static void forbid(const char *what)
+{
+    if (recording)
+        emulation_die("%s while a stream records a graph", what);
+}
+
+/* What is recorded is counted so alone. */
+static void count(long *of)
+{
+    if (recording)
+        emulation_given.recorded++;
+    else
+        (*of)++;
+}
 
 /* Errors are also kept for cudaGetLastError, as the runtime does. */
 static cudaError_t error(cudaError_t status)
@@ -203,6 +227,7 @@ static bool map_rubbish(char *to, size_t bytes)
 
 cudaError_t cudaMalloc(void **out, size_t bytes)
 {
+    forbid("cudaMalloc");
     MAY_FAIL(cudaErrorMemoryAllocation);
     if (bytes > bytes_left())
         return error(cudaErrorMemoryAllocation);
@@ -233,6 +258,7 @@ static void run_all(void);
 
 cudaError_t cudaFree(void *memory)
 {
+    forbid("cudaFree");
     if (!memory)
         return cudaSuccess;
     run_all(); /* it waits for the device */
@@ -312,9 +338,20 @@ typedef struct work {
     struct work *next;
 } work;
 
+/* What was recorded, in its order; an executable graph takes it over. */
+struct CUgraph_st {
+    work *first, *last;
+};
+
+struct CUgraphExec_st {
+    work *first;
+    long pending; /* launches that have not run */
+};
+
 struct CUstream_st {
     uint32_t tag;
     work *first, *last;
+    struct CUgraph_st *graph; /* that it records; NULL: it does not */
     uint64_t queued, done;
     double spent; /* milliseconds that the work queued so far takes, as the doubles have it */
     struct CUstream_st *next;
@@ -354,12 +391,14 @@ static void add_work(cudaStream_t stream, work w)
         emulation_die("out of memory");
     *copy = w;
     copy->next = NULL;
-    if (stream->first)
-        stream->last->next = copy;
+    work **first = stream->graph ? &stream->graph->first : &stream->first,
+         **last = stream->graph ? &stream->graph->last : &stream->last;
+    if (*first)
+        (*last)->next = copy;
     else
-        stream->first = copy;
-    stream->last = copy;
-    stream->queued++;
+        *first = copy;
+    *last = copy;
+    stream->queued += !stream->graph;
     emulation_spend(stream, WORK_MILLISECONDS);
 }
 
@@ -453,6 +492,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 {
     MAY_FAIL(cudaErrorLaunchFailure);
     check_stream(stream);
+    forbid("cudaStreamSynchronize");
     if (!sleeps)
         emulation_die("a host that waits for a stream spins");
     open_and_run(stream, stream->queued);
@@ -461,6 +501,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 
 cudaError_t cudaDeviceSynchronize(void)
 {
+    forbid("cudaDeviceSynchronize");
     MAY_FAIL(cudaErrorLaunchFailure);
     run_all();
     return cudaSuccess;
@@ -493,6 +534,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 {
     MAY_FAIL(cudaErrorLaunchFailure);
     check_stream(stream);
+    forbid("cudaEventRecord"); /* which CUDA allows, to tie another stream to the graph: nobody does */
     event->stream = stream;
     event->target = stream->queued;
     event->spent = stream->spent;
@@ -514,6 +556,7 @@ void emulation_spend(cudaStream_t stream, float milliseconds) { stream->spent +=
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event)
 {
+    forbid("cudaEventSynchronize");
     MAY_FAIL(cudaErrorLaunchFailure);
     if (!event->timed && !event->sleeps) /* what is timed may be waited for so */
         emulation_die("a host that waits for an event spins");
@@ -525,9 +568,119 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event)
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags)
 {
     (void)flags;
+    forbid("waiting for an event of another stream");
     MAY_FAIL(cudaErrorLaunchFailure);
     if (event->stream && event->stream->done < event->target)
         add_work(stream, (work){ .other = event->stream, .target = event->target });
+    return cudaSuccess;
+}
+
+/* ---- graphs -------------------------------------------------------------------------------------------- */
+
+/* A failure of one of these can be survived, as that of a call that is recorded. */
+static bool graph_fails(void)
+{
+    recording_calls++;
+    return emulation_fails();
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode)
+{
+    check_stream(stream);
+    forbid("cudaStreamBeginCapture");
+    if (mode != cudaStreamCaptureModeThreadLocal)
+        emulation_die("a recording that the calls of other threads end, or that none does");
+    if (graph_fails())
+        return error(cudaErrorLaunchFailure);
+    stream->graph = calloc(1, sizeof *stream->graph);
+    if (!stream->graph)
+        emulation_die("out of memory");
+    recording = stream;
+    emulation_born();
+    return cudaSuccess;
+}
+
+static void free_work(work *first)
+{
+    while (first) {
+        work *w = first;
+        first = w->next;
+        if (w->destroy)
+            w->destroy(w->call);
+        free(w);
+    }
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph)
+{
+    free_work(graph->first);
+    free(graph);
+    emulation_gone();
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *out)
+{
+    struct CUgraph_st *graph = stream->graph;
+    if (!graph)
+        emulation_die("cudaStreamEndCapture of a stream that records nothing");
+    *out = graph;
+    stream->graph = NULL;
+    recording = NULL;
+    if (!graph_fails())
+        return cudaSuccess;
+    cudaGraphDestroy(graph);
+    *out = NULL;
+    return error(cudaErrorLaunchFailure);
+}
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t graph, unsigned long long flags)
+{
+    (void)flags;
+    if (graph_fails())
+        return error(cudaErrorMemoryAllocation);
+    struct CUgraphExec_st *exec = calloc(1, sizeof *exec);
+    if (!exec)
+        emulation_die("out of memory");
+    exec->first = graph->first;
+    graph->first = graph->last = NULL;
+    emulation_born();
+    *out = exec;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphUpload(cudaGraphExec_t exec, cudaStream_t stream)
+{
+    (void)exec;
+    check_stream(stream);
+    return graph_fails() ? error(cudaErrorMemoryAllocation) : cudaSuccess;
+}
+
+static void run_graph(void *p)
+{
+    struct CUgraphExec_st *exec = p;
+    for (work *w = exec->first; w; w = w->next)
+        w->run(w->call);
+    exec->pending--;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream)
+{
+    MAY_FAIL(cudaErrorLaunchFailure);
+    forbid("cudaGraphLaunch");
+    exec->pending++;
+    emulation_given.graphs++;
+    add_work(stream, (work){ .run = run_graph, .call = exec });
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec)
+{
+    if (exec->pending > 0)
+        emulation_die("a graph that still runs is destroyed");
+    free_work(exec->first);
+    free(exec);
+    emulation_gone();
     return cudaSuccess;
 }
 
@@ -535,7 +688,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 
 void emulation_queue(cudaStream_t stream, void (*run)(void *call), void *call)
 {
-    emulation_given.libraries++;
+    count(&emulation_given.libraries);
     add_work(stream, (work){ .run = run, .call = call, .destroy = free });
 }
 
@@ -581,7 +734,7 @@ void emulation_launch(const char *kernel, dim3 grid, dim3 block, size_t shared, 
         destroy_launch(l);
         return;
     }
-    emulation_given.kernels++;
+    count(&emulation_given.kernels);
     add_work(stream, (work){ .run = run_launch, .call = l, .destroy = destroy_launch });
 }
 
@@ -613,6 +766,9 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaM
     if (kind == cudaMemcpyDefault || kind == cudaMemcpyHostToHost)
         emulation_die("a copy that does not say from where to where");
     bool up = kind == cudaMemcpyHostToDevice, down = kind == cudaMemcpyDeviceToHost;
+    if (recording == stream && (up || down))
+        emulation_die(
+            "a copy from or to the host in a graph: its memory may be another's when that is launched");
     if (!down)
         emulation_check_range("a copy to the device", to, bytes);
     if (!up)
@@ -639,7 +795,7 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaM
         emulation_given.downloads++;
         emulation_given.downloaded += bytes;
     } else {
-        emulation_given.fills++;
+        count(&emulation_given.fills);
     }
     add_work(stream, (work){ .run = run_transfer, .call = t, .destroy = free });
     if (pageable && down) /* and here it waits */
@@ -657,7 +813,7 @@ cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t stre
     if (!t)
         emulation_die("out of memory");
     *t = (transfer){ .to = to, .bytes = bytes, .value = value };
-    emulation_given.fills++;
+    count(&emulation_given.fills);
     add_work(stream, (work){ .run = run_transfer, .call = t, .destroy = free });
     return cudaSuccess;
 }

@@ -290,6 +290,87 @@ static void host_faults(void **)
     assert_true(dies(spins_for_an_event, "waits for an event spins"));
 }
 
+static float *recorded; /* by the stream */
+
+static void begin_recording()
+{
+    recorded = device_floats(32);
+    cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal);
+}
+
+static cudaGraphExec_t end_recording()
+{
+    cudaGraph_t graph;
+    cudaGraphExec_t exec;
+    assert_int_equal(cudaStreamEndCapture(stream, &graph), cudaSuccess);
+    assert_int_equal(cudaGraphInstantiate(&exec, graph, 0), cudaSuccess);
+    cudaGraphDestroy(graph);
+    return exec;
+}
+
+static void waits_recording()
+{
+    begin_recording();
+    finish();
+}
+
+static void allocates_recording()
+{
+    begin_recording();
+    device_floats(4);
+}
+
+static void waits_for_another_stream()
+{
+    cudaEvent_t event;
+    cudaEventCreateWithFlags(&event, cudaEventDisableTiming);
+    LAUNCH(add_one, 1, 32, 0, other, device_floats(32));
+    cudaEventRecord(event, other);
+    begin_recording();
+    cudaStreamWaitEvent(stream, event, 0);
+}
+
+static void copies_recording()
+{
+    static float host[32];
+    begin_recording();
+    cudaMemcpyAsync(recorded, host, sizeof host, cudaMemcpyHostToDevice, stream);
+}
+
+static void destroyed_too_early()
+{
+    begin_recording();
+    LAUNCH(add_one, 1, 32, 0, stream, recorded);
+    cudaGraphExec_t exec = end_recording();
+    cudaGraphLaunch(exec, stream);
+    cudaGraphExecDestroy(exec);
+}
+
+/* What is recorded does not run; it runs as often as it is launched. */
+static void recordings(void **)
+{
+    float host[32];
+    int alive = emulation_alive();
+    assert_true(dies(waits_recording, "cudaStreamSynchronize while a stream records"));
+    assert_true(dies(allocates_recording, "cudaMalloc while a stream records"));
+    assert_true(dies(waits_for_another_stream, "another stream while a stream records"));
+    assert_true(dies(copies_recording, "in a graph"));
+    assert_true(dies(destroyed_too_early, "still runs"));
+    begin_recording();
+    LAUNCH(add_one, 1, 32, 0, stream, recorded);
+    cudaGraphExec_t exec = end_recording();
+    cudaMemsetAsync(recorded, 0, sizeof host, stream);
+    for (int i = 0; i < 3; i++)
+        cudaGraphLaunch(exec, stream);
+    cudaMemcpyAsync(host, recorded, sizeof host, cudaMemcpyDeviceToHost, stream);
+    finish();
+    for (int i = 0; i < 32; i++)
+        assert_true(host[i] == 3);
+    cudaGraphExecDestroy(exec);
+    cudaFree(recorded);
+    assert_int_equal(emulation_alive(), alive);
+}
+
 /* One stream fills x with 1s, the other reads it: right only where an event orders them. */
 static bool ordered_right(emulation_order order, bool event_between)
 {
@@ -369,10 +450,15 @@ int main()
         cudaStreamCreateWithFlags(&other, cudaStreamNonBlocking) != cudaSuccess)
         return 1;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(kernels_out_of_bounds), cmocka_unit_test(divergent_barriers),
-        cmocka_unit_test(missing_barrier),       cmocka_unit_test(warp_sums),
-        cmocka_unit_test(host_faults),           cmocka_unit_test(missing_event),
-        cmocka_unit_test(missing_wait),          cmocka_unit_test(failing_calls),
+        cmocka_unit_test(kernels_out_of_bounds),
+        cmocka_unit_test(divergent_barriers),
+        cmocka_unit_test(missing_barrier),
+        cmocka_unit_test(warp_sums),
+        cmocka_unit_test(host_faults),
+        cmocka_unit_test(missing_event),
+        cmocka_unit_test(missing_wait),
+        cmocka_unit_test(failing_calls),
+        cmocka_unit_test(recordings),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     cudaStreamDestroy(stream);

@@ -485,6 +485,8 @@ void sb_plan_destroy(sb_plan **plan)
     sb_plan *p = *plan;
     if (!p)
         return;
+    for (int i = 0; i < p->run_count; i++)
+        p->device->forget(p->device, p->runs[i].recording);
     for (int i = 0; p->nodes && i < p->graph.count; i++) {
         const sb_kernel *kernel = p->graph.nodes[i].leaf ? NULL : p->device->kernels[p->graph.nodes[i].op];
         if (kernel && kernel->unplan && p->nodes[i].call.planned)

@@ -11,6 +11,11 @@
  * others add to it. That first one goes in place, where the operation allows it (op.h, `over`): it takes the
  * buffer of a tensor that its turn reads for the last time, so that a norm's way back needs none of its own.
  *
+ * What a run gives the device follows from the plan and from the addresses that it runs with, and numbers
+ * that change are leaves. So a device that can record (device.h) does that when a kind of run comes a second
+ * time, and is given the recording where a run comes again with the same addresses: one launch for all
+ * operations.
+ *
  * Leaves, outputs and the gradients at both lie in rows. In between the device chooses how each node wants
  * its inputs and makes its output (op.h, `layout`). Where a tensor comes in another layout than a node wants,
  * the plan puts a conversion (the operation `reorder`) in front of the first node that wants it so; the later

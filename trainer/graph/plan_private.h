@@ -41,6 +41,24 @@ typedef struct {
     sb_at value, aux, gradient;
 } sb_planned;
 
+/* All addresses with which a plan is run: of a kind of run, all that the device is given follows from these.
+ */
+typedef struct {
+    char *arena, *packed;
+    float *running;
+    sb_section section;
+    sb_feed feed; /* but for its section */
+} sb_addresses;
+
+typedef enum { SB_RUN_FORWARD, SB_RUN_INFER, SB_RUN_BACKWARD, SB_RUN_PACK, SB_RUN_RUNNING } sb_run_kind;
+typedef struct {
+    sb_run_kind kind;
+    sb_addresses with;
+    sb_recording *recording;
+} sb_recorded_run;
+
+#define SB_RUNS_MAX 16 /* that are recorded: those of a step's chunk are fewer */
+
 struct sb_plan {
     sb_graph graph; /* what is run: of the graph that is planned, what its outputs need; and conversions */
     sb_device *device;
@@ -54,6 +72,10 @@ struct sb_plan {
     sb_at pack_scratch; /* for what brings weights into the device's own form, between two runs */
     size_t arena_bytes, kept_bytes, packed_bytes;
     char *arena, *packed;
+    bool ran[SB_RUN_RUNNING + 1]; /* by kind: the device has seen its operations */
+    bool by_call;                 /* recording failed: each operation is launched by itself */
+    sb_recorded_run runs[SB_RUNS_MAX];
+    int run_count;
 };
 
 /* Fills in the graph that is run and its nodes: shapes, layouts, what is made again. */

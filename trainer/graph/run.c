@@ -1,4 +1,6 @@
-/* run.c: runs a plan, turn by turn (plan.h). */
+/* run.c: runs a plan, turn by turn, or as it was recorded (plan.h). */
+#include <string.h>
+
 #include "kernels/op/running.h"
 #include "proto/error.h"
 #include "trainer/graph/plan_private.h"
@@ -56,15 +58,14 @@ static sb_call call_of(const sb_plan *p, const sb_turn *t, const sb_feed *feed, 
     return c;
 }
 
-int sb_plan_pack(sb_plan *p, const sb_section *section)
+static int pack(sb_plan *p, const sb_feed *feed)
 {
-    const sb_feed feed = { .section = section };
     for (int i = 0; i < p->graph.count; i++) {
         const sb_node *n = &p->graph.nodes[i];
         if (n->leaf || !p->device->kernels[n->op]->pack)
             continue;
         const sb_turn turn = { .kind = SB_TURN_FORWARD, .node = i, .scratch = p->pack_scratch };
-        const sb_call c = call_of(p, &turn, &feed, false);
+        const sb_call c = call_of(p, &turn, feed, false);
         if (p->device->kernels[n->op]->pack(p->device, &c) != 0)
             return sb_context("%s", n->name);
     }
@@ -97,25 +98,6 @@ static int run_turns(sb_plan *p, int from, int to, const sb_feed *feed, bool inf
     return 0;
 }
 
-int sb_plan_forward(sb_plan *p, const sb_feed *feed)
-{
-    return run_turns(p, 0, p->backward_from, feed, false);
-}
-
-int sb_plan_infer(sb_plan *p, const sb_feed *feed) { return run_turns(p, 0, p->backward_from, feed, true); }
-
-int sb_plan_backward(sb_plan *p, const sb_feed *feed)
-{
-    return run_turns(p, p->backward_from, p->turn_count, feed, false);
-}
-
-void *sb_plan_output(const sb_plan *p, int output)
-{
-    return p->arena + p->buffers[p->nodes[p->graph.outputs[output]].value.index].offset;
-}
-
-/* ---- statistics ---------------------------------------------------------------------------------------- */
-
 /* The entry of what node i gathers; NULL: nothing. */
 static const sb_entry *gathered(const sb_plan *p, int i)
 {
@@ -131,18 +113,7 @@ static const float *batch_of(const sb_plan *p, int i)
     return (const float *)(const void *)(p->arena + p->buffers[p->nodes[i].aux.index].offset);
 }
 
-int sb_plan_statistics(sb_plan *p, float *batch)
-{
-    for (int i = 0; i < p->graph.count; i++) {
-        const sb_entry *e = gathered(p, i);
-        if (e && p->device->copy(p->device, SB_STREAM_COMPUTE, batch + e->offset, batch_of(p, i),
-                                 e->count * sizeof(float), SB_ON_DEVICE) != 0)
-            return -1;
-    }
-    return 0;
-}
-
-int sb_plan_update_running(sb_plan *p, float *running)
+static int update_running(sb_plan *p, float *running)
 {
     for (int i = 0; i < p->graph.count; i++) {
         const sb_entry *e = gathered(p, i);
@@ -155,6 +126,106 @@ int sb_plan_update_running(sb_plan *p, float *running)
         };
         if (sb_forward(p->device, SB_OP_RUNNING, &c) != 0)
             return sb_context("%s", p->graph.nodes[i].name);
+    }
+    return 0;
+}
+
+/* ---- runs ---------------------------------------------------------------------------------------------- */
+
+static int call_by_call(sb_plan *p, sb_run_kind kind, const sb_feed *feed, float *running)
+{
+    switch (kind) {
+    case SB_RUN_FORWARD: return run_turns(p, 0, p->backward_from, feed, false);
+    case SB_RUN_INFER: return run_turns(p, 0, p->backward_from, feed, true);
+    case SB_RUN_BACKWARD: return run_turns(p, p->backward_from, p->turn_count, feed, false);
+    case SB_RUN_PACK: return pack(p, feed);
+    case SB_RUN_RUNNING: return update_running(p, running);
+    }
+    return -1;
+}
+
+static sb_addresses addresses_of(const sb_plan *p, const sb_feed *feed, float *running)
+{
+    sb_addresses a = { .arena = p->arena, .packed = p->packed, .running = running };
+    if (feed) {
+        a.section = *feed->section;
+        a.feed = *feed;
+        a.feed.section = NULL;
+    }
+    return a;
+}
+
+static const sb_recorded_run *find(const sb_plan *p, sb_run_kind kind, const sb_addresses *with)
+{
+    for (int i = 0; i < p->run_count; i++)
+        if (p->runs[i].kind == kind && memcmp(&p->runs[i].with, with, sizeof *with) == 0)
+            return &p->runs[i];
+    return NULL;
+}
+
+/* NULL: it could not be recorded. Nothing of it has run. */
+static const sb_recorded_run *record(sb_plan *p, sb_run_kind kind, const sb_feed *feed,
+                                     const sb_addresses *with)
+{
+    sb_device *d = p->device;
+    sb_recording *recording = NULL;
+    if (d->record(d) != 0)
+        return NULL;
+    const int given = call_by_call(p, kind, feed, with->running), rc = d->recorded(d, &recording);
+    if (rc == 0 && given != 0)
+        d->forget(d, recording);
+    if (rc != 0 || given != 0)
+        return NULL;
+    p->runs[p->run_count] = (sb_recorded_run){ kind, *with, recording };
+    return &p->runs[p->run_count++];
+}
+
+/* The first run of a kind loads what it needs, which cannot be recorded. What cannot be recorded at all still
+ * runs, more slowly. */
+static int run(sb_plan *p, sb_run_kind kind, const sb_feed *feed, float *running)
+{
+    sb_device *d = p->device;
+    if (!d->record || p->by_call || !p->ran[kind]) {
+        p->ran[kind] = true;
+        return call_by_call(p, kind, feed, running);
+    }
+    const sb_addresses with = addresses_of(p, feed, running);
+    const sb_recorded_run *recorded = find(p, kind, &with);
+    if (!recorded && p->run_count < SB_RUNS_MAX) {
+        recorded = record(p, kind, feed, &with);
+        p->by_call = !recorded;
+        if (!recorded)
+            sb_note("operations are launched one by one: %s", sb_error());
+    }
+    return recorded ? d->replay(d, recorded->recording) : call_by_call(p, kind, feed, running);
+}
+
+int sb_plan_pack(sb_plan *p, const sb_section *section)
+{
+    const sb_feed feed = { .section = section };
+    return run(p, SB_RUN_PACK, &feed, NULL);
+}
+
+int sb_plan_forward(sb_plan *p, const sb_feed *feed) { return run(p, SB_RUN_FORWARD, feed, NULL); }
+
+int sb_plan_infer(sb_plan *p, const sb_feed *feed) { return run(p, SB_RUN_INFER, feed, NULL); }
+
+int sb_plan_backward(sb_plan *p, const sb_feed *feed) { return run(p, SB_RUN_BACKWARD, feed, NULL); }
+
+int sb_plan_update_running(sb_plan *p, float *running) { return run(p, SB_RUN_RUNNING, NULL, running); }
+
+void *sb_plan_output(const sb_plan *p, int output)
+{
+    return p->arena + p->buffers[p->nodes[p->graph.outputs[output]].value.index].offset;
+}
+
+int sb_plan_statistics(sb_plan *p, float *batch)
+{
+    for (int i = 0; i < p->graph.count; i++) {
+        const sb_entry *e = gathered(p, i);
+        if (e && p->device->copy(p->device, SB_STREAM_COMPUTE, batch + e->offset, batch_of(p, i),
+                                 e->count * sizeof(float), SB_ON_DEVICE) != 0)
+            return -1;
     }
     return 0;
 }

@@ -3,7 +3,8 @@
  *
  * All of it is one piece, divided here. Before it is taken the libraries are open and all plans are made, so
  * that what they hold no longer counts as free; what `available` then leaves is a reserve for others. Nothing
- * of the device is taken afterwards: what fits at the start fits to the end.
+ * of the device is taken afterwards but for recordings (plan.h), which a step can do without: what fits at
+ * the start fits to the end.
  *
  * Where a batch has many chunks, what heads and loss work in would be most of what grows with it. They run
  * when every chunk has been there, so they may have the arena of the chunks: all but their outputs, which are
