@@ -172,7 +172,7 @@ static int time_settings(sb_device *device, const sb_peak *peak, const char *tit
     sb_random_init(&random, 1, SB_RANDOM_EVALUATE, 0, 0, 0);
     for (size_t i = 0; i < bytes; i++)
         n.noise[i] = (uint8_t)sb_random_u32(&random);
-    const sb_step_source source = { .context = &n, .fetch = fetch };
+    const sb_step_source source = { .context = &n, .fetch = fetch, .next = fetch };
     int rc = check(cudaHostRegister(n.noise, bytes, cudaHostRegisterDefault), "registering host memory");
     if (rc == 0) {
         rc = time_steps(device, config, &source, &seconds);
