@@ -189,13 +189,13 @@ static inline void read_places(const sb_shape *s, const float *x, const tile *t,
 {
     const size_t step = s->block > 0 ? (size_t)s->block : (size_t)s->c;
     const float *first = x + sb_shape_at(s, t->image * (size_t)s->h * (size_t)s->w, channel);
+    const group none = { 0 };
     for (size_t i = 0; i < side; i++) {
         const int y = t->top - before + (int)i;
         for (size_t j = 0; j < side; j++) {
             const int at = t->left - before + (int)j;
-            d[i * IN + j] = y < 0 || y >= s->h || at < 0 || at >= s->w
-                                ? (group){ 0 }
-                                : load(first + ((size_t)y * (size_t)s->w + (size_t)at) * step);
+            const bool inside = y >= 0 && y < s->h && at >= 0 && at < s->w;
+            d[i * IN + j] = inside ? load(first + ((size_t)y * (size_t)s->w + (size_t)at) * step) : none;
         }
     }
 }
