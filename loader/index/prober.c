@@ -120,7 +120,7 @@ static int answer(const child *c, const request *r)
     sb_probe out = { .verdict = SB_PROBE_BAD };
     const char *format;
     bool trusted;
-    const sb_sniffed kind = sb_sniff(r->path, &format, &trusted);
+    const sb_sniffed kind = sb_sniff(r->path, c->prober->data->untrusted, &format, &trusted);
     const bool blocked = !trusted && !c->prober->data->untrusted;
     if (kind == SB_SNIFF_NONE && !r->claims) {
         out.verdict = SB_PROBE_NO_IMAGE;

@@ -33,8 +33,9 @@ static const struct {
     { "Magick", "a format of ImageMagick", SB_SNIFF_IMAGE },
 };
 
-/* What libvips calls the reader of an open file; NULL: it has none. */
-static const char *find_reader(sb_source *s)
+/* What libvips calls the reader of an open file; NULL: it has none, or, from libvips 8.15 on, a blocked one.
+ */
+static const char *find_open(sb_source *s)
 {
     char head[HEAD];
     VipsSource *source = sb_source_for_vips(s);
@@ -48,7 +49,19 @@ static const char *find_reader(sb_source *s)
     return reader;
 }
 
-sb_sniffed sb_sniff(const char *path, const char **format, bool *trusted)
+/* The same, of those that are blocked, too. */
+static const char *find_reader(sb_source *s, bool untrusted)
+{
+    const char *reader = find_open(s);
+    if (!reader && !untrusted) {
+        vips_block_untrusted_set(false);
+        reader = find_open(s);
+        vips_block_untrusted_set(true);
+    }
+    return reader;
+}
+
+sb_sniffed sb_sniff(const char *path, bool untrusted, const char **format, bool *trusted)
 {
     sb_reading ignored = { 0 };
     sb_source source;
@@ -56,7 +69,7 @@ sb_sniffed sb_sniff(const char *path, const char **format, bool *trusted)
     *trusted = true;
     if (sb_source_open(&source, path, 0, &ignored) != 0) /* a pipe is not waited for */
         return SB_SNIFF_NONE;
-    const char *reader = find_reader(&source);
+    const char *reader = find_reader(&source, untrusted);
     const int failed = source.failed;
     sb_source_close(&source);
     if (!reader)

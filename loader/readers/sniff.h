@@ -10,8 +10,8 @@ typedef enum {
     SB_SNIFF_DOCUMENT, /* a drawing or a document (SVG, PDF), which has no pixels of its own */
 } sb_sniffed;
 
-/* Needs libvips, which sb_decoder_create starts. format: the name of libvips' reader ("jpeg"), which lives
- * on. trusted: whether libvips trusts that reader with files of strangers. */
-sb_sniffed sb_sniff(const char *path, const char **format, bool *trusted);
+/* Needs libvips, which sb_decoder_create starts, with the same `untrusted`. format: the name of libvips'
+ * reader ("jpeg"), which lives on. trusted: whether libvips trusts that reader with files of strangers. */
+sb_sniffed sb_sniff(const char *path, bool untrusted, const char **format, bool *trusted);
 
 #endif

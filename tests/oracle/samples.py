@@ -184,7 +184,7 @@ ordinary = ("a.tif", base.astype(numpy.uint16) * 257, 2, {})
 FLOATS = {"sample_format": 3}
 for name, options in [("strips", {}), ("tiles", {"tile": 16})]:
     said(f"12 bits in 16 are named, {name}", index(ordinary, ("b.tif", base.astype(numpy.uint16) * 16, 2, options))[1],
-         ["b.tif: nearly black", f"samples are {base.min() * 16} to {base.max() * 16}", "data.range=0..4095"])
+         ["b.tif: nearly black", f"samples are {int(base.min()) * 16} to {int(base.max()) * 16}", "data.range=0..4095"])
     said("  and 14", index(("b.tif", base.astype(numpy.uint16) * 64, 2, options))[1], ["b.tif: nearly black", "data.range=0..16383"])
     said("  a narrow band", index(("b.tif", base.astype(numpy.uint16) * 16 + 30000, 2, options))[1], ["b.tif: of few levels", "data.range="])
     said("  floats to 255", index(("b.tif", base.astype(numpy.float32), 2, {**FLOATS, **options}))[1], ["b.tif: nearly white", "data.range=0..255"])
