@@ -90,8 +90,8 @@ struct sb_device {
     /* Work that comes again, address for address, given in one launch. NULL, all four: the device has no use
      * for that. record: from now on, what the compute stream is given is kept and not run: operations that
      * ran before, `zero`, and copies on the device; nothing else may be asked of it meanwhile. recorded: ends
-     * that, also after a failure, which is then its own. replay: gives the stream all that was kept, with the
-     * addresses and numbers that it was kept with. forget waits for it. */
+     * that, also where something in between failed; then it may fail because of it. replay: gives the stream
+     * all that was kept, with the addresses and numbers that it was kept with. forget waits for it. */
     int (*record)(sb_device *device);
     int (*recorded)(sb_device *device, sb_recording **out);
     int (*replay)(sb_device *device, sb_recording *recording);

@@ -91,16 +91,17 @@ static void print_report(const sb_index *x, const sb_data_keys *data, int test_t
 }
 
 /* RUN/index.png, for people: a run needs none. */
-static void draw_run(const sb_index *x, const sb_data_keys *data, const char *run_dir)
+static void draw_run(const sb_index *x, const sb_data_keys *data, double timeout, const char *run_dir)
 {
     char path[PATH_MAX];
-    if (sb_rundir_path(path, run_dir, "index.png") != 0 || sb_index_picture(x, data, path) != 0)
+    if (sb_rundir_path(path, run_dir, "index.png") != 0 || sb_index_picture(x, data, timeout, path) != 0)
         sb_note("%s", sb_error());
 }
 
 /* Writes the index, and quarantine.jsonl with the files that are left out from the start; too many of them
  * are an error. */
-static int freeze(const sb_index *x, const sb_data_keys *data, int test_tiles, const char *run_dir)
+static int freeze(const sb_index *x, const sb_data_keys *data, double timeout, int test_tiles,
+                  const char *run_dir)
 {
     double files = x->skipped_count;
     char quarantine[PATH_MAX];
@@ -125,7 +126,7 @@ static int freeze(const sb_index *x, const sb_data_keys *data, int test_tiles, c
             return -1;
     if (x->range[0] != '\0' && sb_config_settle_run(run_dir, "data.range", x->range) != 0)
         return -1;
-    draw_run(x, data, run_dir); /* before the index: one that was interrupted is made anew */
+    draw_run(x, data, timeout, run_dir); /* before the index: one that was interrupted is made anew */
     return sb_index_write(x, run_dir);
 }
 
@@ -200,14 +201,16 @@ static int index_data(const arguments *a)
         check_picture(a, &data, NULL) != 0 || sb_index_scan(&x, &data, &keys, a->decode) != 0)
         return -1;
     int test_tiles = sb_index_test_tiles(&x, INT_MAX / 64, &tiles), rc = 0;
-    if (test_tiles < 0 || (x.range[0] != '\0' && !sb_range_take(x.range, &data.samples)))
+    if (test_tiles < 0)
         rc = -1;
+    else if (x.range[0] != '\0' && !sb_range_take(x.range, &data.samples))
+        rc = sb_fail("data.range=%s was found, which is no range: data.range=A..B says it", x.range);
     else if (a->freeze)
-        rc = freeze(&x, &data, test_tiles, a->path);
+        rc = freeze(&x, &data, keys.timeout, test_tiles, a->path);
     else
         print_report(&x, &data, test_tiles);
     if (rc == 0 && a->picture)
-        rc = check_picture(a, &data, &x) != 0 ? -1 : sb_index_picture(&x, &data, a->picture);
+        rc = check_picture(a, &data, &x) != 0 ? -1 : sb_index_picture(&x, &data, keys.timeout, a->picture);
     free(tiles);
     sb_index_free(&x);
     return rc;

@@ -454,6 +454,8 @@ static int compute(train *t, const sb_step_source *source, double *loss)
         return rc;
     for (; t->part < parts; t->part++) {
         double one;
+        if (sb_stop_requested()) /* nobody else asks where the whole batch was uploaded ahead */
+            return 1;
         rc = sb_step_gradient(t->step, t->number, t->part, source, &one);
         if (rc != 0)
             return rc;

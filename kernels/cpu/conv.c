@@ -69,9 +69,9 @@ static bool by_columns(const sb_call *call)
            x->w < how->kernel || (call->gradient[0] && x->c % 8 != 0);
 }
 
-/* Whether Winograd's algorithm computes it. It multiplies 36 times for a tile of 4 x 4 outputs, of which at
- * least half a tile's worth must be of the image, where the others multiply 9 times for each; and transforms
- * all weights, whatever the number of tiles is. */
+/* Whether Winograd's algorithm computes it. It multiplies 36 times for a tile of 4 x 4 outputs, of which on
+ * average half must be of the image, where the others multiply 9 times for each; and it transforms all
+ * weights, whatever the number of tiles is. */
 #define WINOGRAD_CHANNELS 32 /* at least */
 #define WINOGRAD_TILES 32
 static bool by_winograd(const sb_call *call)

@@ -69,12 +69,12 @@ static inline lanes multiply_add(lanes a, lanes b, lanes c)
 #endif
 }
 
-/* Tiles of a strip: at most, and where there are more weights than of 128 to 128 channels, which then are
- * read for more tiles. */
+/* A strip has at most STRIP_TILES tiles; STRIP_MOST where weights are more than 128 x 128, so that each that
+ * is read serves more of them. */
 #define STRIP_TILES ((size_t)24)
 #define STRIP_MOST ((size_t)48)
 #define APART ((size_t)16)      /* floats between rows, and between points, so that no step is a power of 2 */
-#define BLOCK ((size_t)5 << 19) /* floats of the weights' points at a time: 10 MiB */
+#define BLOCK ((size_t)5 << 19) /* floats of the weights' points at a time: some 10 MiB */
 
 static size_t up(size_t count, size_t by) { return (count + by - 1) / by * by; }
 
@@ -90,17 +90,17 @@ typedef struct {
 static division divide(const sb_shape *s, size_t whole, size_t cut, int threads)
 {
     division d = { .down = up((size_t)s->h, OUT) / OUT, .across = up((size_t)s->w, OUT) / OUT };
-    const size_t most = whole * cut > (size_t)128 * 128 ? STRIP_MOST : STRIP_TILES, all = up(cut, PANEL);
+    const size_t most = whole * cut > (size_t)128 * 128 ? STRIP_MOST : STRIP_TILES, padded = up(cut, PANEL);
     d.tiles = (size_t)s->n * d.down * d.across;
     const size_t strips = up((d.tiles + most - 1) / most, (size_t)threads);
     d.strip = up((d.tiles + strips - 1) / strips, ROWS);
-    const size_t blocks = (POINTS * whole * all + BLOCK - 1) / BLOCK;
-    d.block = up((all + blocks - 1) / blocks, PANEL);
+    const size_t blocks = (POINTS * whole * padded + BLOCK - 1) / BLOCK;
+    d.block = up((padded + blocks - 1) / blocks, PANEL);
     return d;
 }
 
 /* Of a strip's rows of so many channels. */
-static size_t pitch_of(size_t channels) { return up(channels, PANEL) + APART; }
+static size_t pitch_of(size_t channels) { return up(channels, 32) + APART; }
 
 /* From a point to the next one: of a strip, and of weights. */
 static size_t strip_step(const division *d, size_t channels) { return d->strip * pitch_of(channels) + APART; }
@@ -222,7 +222,7 @@ static void tile_to_points(const sb_shape *s, range channels, const float *x, co
     }
 }
 
-/* The same of a tile's gradients at its outputs. */
+/* The same of a tile's gradients at its outputs, and zeros behind them up to a whole panel. */
 static void gradients_to_points(const sb_shape *s, const float *dy, const tile *t, float *to, size_t apart)
 {
     for (size_t c = 0; c < (size_t)s->c; c += GROUP) {
@@ -241,6 +241,9 @@ static void gradients_to_points(const sb_shape *s, const float *dy, const tile *
                 store(to + (i * IN + j) * apart + c, points[j]);
         }
     }
+    for (size_t c = (size_t)s->c; c < up((size_t)s->c, PANEL); c += GROUP)
+        for (size_t p = 0; p < POINTS; p++)
+            store(to + p * apart + c, (group){ 0 });
 }
 
 /* 36 points of each channel to a tile's outputs, those of the image. */
@@ -332,7 +335,7 @@ static inline void filters_to_points(const filters *f, size_t i, size_t o, float
 /* A block of outputs: [POINTS][panels][in][PANEL], zeros behind the last output. */
 static void block_to_points(const filters *f, range block, float *to, size_t apart)
 {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for collapse(2) schedule(static)
     for (size_t panel = 0; panel < block.count; panel += PANEL)
         for (size_t i = 0; i < f->in; i++)
             for (size_t o = 0; o < PANEL; o += GROUP) {
@@ -487,7 +490,7 @@ void sb_winograd_weight(int threads, const sb_shape *x, const sb_shape *y, const
                 tile_to_points(x, block, from, &t, left + i * in_pitch, in_step);
                 gradients_to_points(y, dy, &t, right + i * out_pitch, out_step);
             }
-#pragma omp for schedule(static)
+#pragma omp for collapse(2) schedule(static)
             for (size_t p = 0; p < POINTS; p++)
                 for (size_t o = 0; o < out; o += PANEL)
                     for (size_t i = 0; i < block.count; i += DOWN)

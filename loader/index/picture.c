@@ -4,9 +4,11 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <vips/vips.h>
@@ -30,6 +32,7 @@
 typedef struct {
     const sb_index *index;
     const sb_data_keys *data;
+    unsigned timeout; /* seconds that an image may take */
     sb_decoder *decoder;
     uint8_t *tile;  /* [data.tile, data.tile, channels] */
     double *values; /* [SB_LEVELS_SAMPLES] */
@@ -165,6 +168,7 @@ static VipsImage *title(const page *p, int width)
 /* The picture and its caption, one above the other, with a margin. */
 static VipsImage *cell(const page *p, const sb_image *m)
 {
+    alarm(p->timeout);
     VipsImage *parts[2] = { decode(p, m), caption(p, m) }, *joined = NULL;
     if (!parts[0])
         parts[0] = letter("cannot be decoded", SIDE, SIDE);
@@ -187,7 +191,9 @@ static uint32_t count_cells(const sb_index *x)
         double pixels = 0;
         for (uint32_t i = 0; i < count; i++) {
             const sb_image *m = &x->images[(uint64_t)i * x->count / count];
-            pixels += m->random_access ? 0 : (double)m->width * m->height;
+            const sb_image *before = i > 0 ? &x->images[(uint64_t)(i - 1) * x->count / count] : NULL;
+            if (!m->random_access && !(before && before->file == m->file)) /* one file may have many rows */
+                pixels += (double)m->width * m->height;
         }
         if (pixels <= PIXELS_MOST || count <= ACROSS)
             return count;
@@ -231,9 +237,9 @@ static int draw(const page *p, void **png, size_t *bytes)
     return rc == 0 ? 0 : sb_fail("drawing the index: %s", vips_error_buffer());
 }
 
-static int write_page(const sb_index *x, const sb_data_keys *data, const char *path)
+static int write_page(const sb_index *x, const sb_data_keys *data, double timeout, const char *path)
 {
-    page p = { .index = x, .data = data };
+    page p = { .index = x, .data = data, .timeout = 1 + (unsigned)timeout };
     void *png = NULL;
     size_t bytes = 0;
     p.tile = sb_grown(NULL, (size_t)data->tile * (size_t)data->tile, (size_t)data->channels, "a tile");
@@ -252,14 +258,15 @@ static int write_page(const sb_index *x, const sb_data_keys *data, const char *p
     return rc;
 }
 
-int sb_index_picture(const sb_index *x, const sb_data_keys *data, const char *path)
+int sb_index_picture(const sb_index *x, const sb_data_keys *data, double timeout, const char *path)
 {
     int status = 0;
     const pid_t pid = fork();
     if (pid < 0)
         return sb_fail_errno("starting a process that draws the index");
     if (pid == 0) {
-        const int rc = write_page(x, data, path);
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        const int rc = write_page(x, data, timeout, path);
         if (rc != 0)
             sb_note("%s", sb_error());
         _exit(rc == 0 ? EXIT_SUCCESS : EXIT_FAILURE);

@@ -45,7 +45,7 @@ long emulation_calls(void);
  * was given back. */
 int emulation_alive(void);
 
-/* How many of these were made to record a graph. Whoever records can do without. */
+/* How many calls were made to record a graph. Whoever records can do without. */
 long emulation_recording_calls(void);
 
 /* How many pieces of work a stream was given and has not done. */

@@ -338,6 +338,7 @@ void sb_cases_conv(void)
         { 9, 7, 6, 128, { 32, .kernel = 3, .stride = 1, .pad = 1 } },
         { 33, 3, 4, 32, { 256, .kernel = 3, .stride = 1, .pad = 1, .bias = true } },
         { 3, 15, 13, 72, { 32, .kernel = 3, .stride = 1, .pad = 1, .standardised = true } },
+        { 33, 3, 4, 296, { 264, .kernel = 3, .stride = 1, .pad = 1 } }, /* two blocks of weights */
         { 8, 7, 7, 256, { 256, .kernel = 3, .stride = 1, .pad = 1, .standardised = true, .bias = true } },
     };
     for (size_t i = 0; i < sizeof small / sizeof *small; i++)

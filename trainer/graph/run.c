@@ -163,17 +163,38 @@ static const sb_recorded_run *find(const sb_plan *p, sb_run_kind kind, const sb_
     return NULL;
 }
 
-/* NULL: it could not be recorded. Nothing of it has run. */
+static void note_one_by_one(void) { sb_note("operations are launched one by one: %s", sb_error()); }
+
+/* Whether a run of this kind does anything: a recording of nothing would be a launch of nothing. */
+static bool works(const sb_plan *p, sb_run_kind kind)
+{
+    bool any = kind != SB_RUN_PACK && kind != SB_RUN_RUNNING;
+    for (int i = 0; i < p->graph.count && !any; i++) {
+        const sb_node *n = &p->graph.nodes[i];
+        any = kind == SB_RUN_RUNNING ? gathered(p, i) != NULL
+                                     : !n->leaf && p->device->kernels[n->op]->pack != NULL;
+    }
+    return any;
+}
+
+/* NULL: it could not be recorded, and a note says why. Nothing of it has run. */
 static const sb_recorded_run *record(sb_plan *p, sb_run_kind kind, const sb_feed *feed,
                                      const sb_addresses *with)
 {
     sb_device *d = p->device;
     sb_recording *recording = NULL;
-    if (d->record(d) != 0)
+    if (d->record(d) != 0) {
+        note_one_by_one();
         return NULL;
-    const int given = call_by_call(p, kind, feed, with->running), rc = d->recorded(d, &recording);
+    }
+    const int given = call_by_call(p, kind, feed, with->running);
+    if (given != 0) /* what ends the recording may fail because of it */
+        note_one_by_one();
+    const int rc = d->recorded(d, &recording);
     if (rc == 0 && given != 0)
         d->forget(d, recording);
+    if (rc != 0 && given == 0)
+        note_one_by_one();
     if (rc != 0 || given != 0)
         return NULL;
     p->runs[p->run_count] = (sb_recorded_run){ kind, *with, recording };
@@ -185,17 +206,15 @@ static const sb_recorded_run *record(sb_plan *p, sb_run_kind kind, const sb_feed
 static int run(sb_plan *p, sb_run_kind kind, const sb_feed *feed, float *running)
 {
     sb_device *d = p->device;
-    if (!d->record || p->by_call || !p->ran[kind]) {
+    if (!d->record || !p->ran[kind] || !works(p, kind)) {
         p->ran[kind] = true;
         return call_by_call(p, kind, feed, running);
     }
     const sb_addresses with = addresses_of(p, feed, running);
     const sb_recorded_run *recorded = find(p, kind, &with);
-    if (!recorded && p->run_count < SB_RUNS_MAX) {
+    if (!recorded && !p->by_call && p->run_count < SB_RUNS_MAX) {
         recorded = record(p, kind, feed, &with);
         p->by_call = !recorded;
-        if (!recorded)
-            sb_note("operations are launched one by one: %s", sb_error());
     }
     return recorded ? d->replay(d, recorded->recording) : call_by_call(p, kind, feed, running);
 }

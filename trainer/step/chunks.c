@@ -193,10 +193,10 @@ int sb_step_upload_ahead(sb_step *s, const sb_step_source *source)
         if (next.fetch(next.context, in->view, in->sample, &pixels) != 0)
             return 0;
     }
-    if (sb_step_upload(s, &next, 0) != 0)
-        return -1;
-    s->ahead = s->inputs_of;
-    return 0;
+    const int rc = sb_step_upload(s, &next, 0);
+    if (rc == 0)
+        s->ahead = s->inputs_of;
+    return rc < 0 ? -1 : 0;
 }
 
 /* The buffer is the next one again: a copy that is still under way comes before what replaces it. */

@@ -145,8 +145,8 @@ int sb_step_order(sb_step *step, sb_step_grouping grouping);
  */
 int sb_step_upload(sb_step *step, const sb_step_source *source, int number);
 
-/* chunks.c. Uploads the first chunk of the next batch, if all of it is there: it runs beside the last chunk
- * of this one, all of which was uploaded. Nothing of it is waited for. */
+/* chunks.c. Uploads the first chunk of the next batch, if all of it is there, when all of this one was
+ * uploaded: beside what the last chunk still computes. */
 int sb_step_upload_ahead(sb_step *step, const sb_step_source *source);
 
 /* chunks.c. What was uploaded and not computed counts as not uploaded. */
