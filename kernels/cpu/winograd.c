@@ -275,10 +275,12 @@ static void points_to_tile(const sb_shape *s, range channels, const float *from,
 /* ---- products ---------------------------------------------------------------------------------------------- */
 
 /* sums [count][PANEL] (+)= a [count][depth] b [depth][PANEL]; count is a constant where it is inlined. */
-static inline void multiply(int count, const float *a, size_t a_row, size_t a_depth, const float *b,
-                            size_t b_depth, size_t depth, float *sums, size_t sums_row, bool add)
+static inline __attribute__((always_inline)) void multiply(int count, const float *a, size_t a_row,
+                                                           size_t a_depth, const float *b, size_t b_depth,
+                                                           size_t depth, float *sums, size_t sums_row,
+                                                           bool add)
 {
-    lanes sum[12][2];
+    lanes sum[12][2] = { 0 };
 #pragma GCC unroll 12
     for (int r = 0; r < count; r++) {
         sum[r][0] = add ? load_lanes(sums + (size_t)r * sums_row) : (lanes){ 0 };

@@ -2,7 +2,7 @@
 # Kernels of our own are compiled for the processor's widest vectors: with AVX-512, those of AVX2 are built as well, and held to the same cases.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-operations=(conv depthwise gelu attention)
+operations=(conv depthwise)
 echo 1..${#operations[@]}
 number=0 there=build/avx2
 if gcc -march=native -dM -E -x c /dev/null | grep -q __AVX512F__; then
