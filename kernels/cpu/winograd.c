@@ -16,7 +16,8 @@
 #define OUT ((size_t)4) /* outputs of a tile along a side */
 #define IN ((size_t)6)  /* places that they read */
 #define POINTS (IN * IN)
-#define TAPS ((size_t)9)
+#define SIDE ((size_t)3) /* of a filter */
+#define TAPS (SIDE * SIDE)
 
 /* Transforms take a GROUP of channels at once, which are neighbours in rows and in blocks. Products keep ROWS
  * x 2 registers of sums; those of a weight's gradient, whose rows are channels, DOWN x 2. */
@@ -47,7 +48,7 @@ static inline lanes load_lanes(const float *from)
     return value;
 }
 
-static inline lanes all(float value)
+static inline lanes in_all(float value)
 {
 #if defined __AVX512F__
     return (lanes)_mm512_set1_ps(value);
@@ -132,7 +133,7 @@ static inline void to_outputs(const group m[IN], group y[OUT])
     y[2] = a + 4 * c;
     y[3] = b + 8 * e + m[5];
 }
-static inline void weights_to_points(const group g[3], group u[IN])
+static inline void weights_to_points(const group g[SIDE], group u[IN])
 {
     const group a = (g[0] + g[2]) * (-1.0f / 6), b = g[1] * (1.0f / 6),
                 c = g[0] * (1.0f / 24) + g[2] * (1.0f / 6), e = g[1] * (1.0f / 12);
@@ -153,15 +154,13 @@ static inline void outputs_to_points(const group y[OUT], group z[IN])
     z[4] = c - e;
     z[5] = y[3];
 }
-static inline void points_to_weights(const group s[IN], group g[3])
+static inline void points_to_weights(const group s[IN], group g[SIDE])
 {
     const group a = s[1] + s[2], b = s[2] - s[1], c = s[3] + s[4], e = s[3] - s[4];
     g[0] = s[0] * 0.25f - a * (1.0f / 6) + c * (1.0f / 24);
     g[1] = b * (1.0f / 6) + e * (1.0f / 12);
     g[2] = (c - a) * (1.0f / 6) + s[5];
 }
-
-/* ---- tiles ----------------------------------------------------------------------------------------------- */
 
 static inline group load(const float *from)
 {
@@ -170,6 +169,30 @@ static inline group load(const float *from)
     return value;
 }
 static inline void store(float *to, group value) { memcpy(to, &value, sizeof value); }
+
+/* Both ways of a square: [from][from] to [to][to], each of `apart` floats from one group to the next. The
+ * transform and the sides are constants where it is inlined. */
+typedef void transform(const group *from, group *to);
+static inline __attribute__((always_inline)) void both_ways(transform *one, size_t from, size_t to,
+                                                            const float *square, size_t apart, float *out,
+                                                            size_t out_apart)
+{
+    group half[POINTS], column[IN], line[IN];
+    for (size_t j = 0; j < from; j++) {
+        for (size_t i = 0; i < from; i++)
+            column[i] = load(square + (i * from + j) * apart);
+        one(column, line);
+        for (size_t i = 0; i < to; i++)
+            half[i * from + j] = line[i];
+    }
+    for (size_t i = 0; i < to; i++) {
+        one(half + i * from, line);
+        for (size_t j = 0; j < to; j++)
+            store(out + (i * to + j) * out_apart, line[j]);
+    }
+}
+
+/* ---- tiles ----------------------------------------------------------------------------------------------- */
 
 /* A tile: its first output, in an image. */
 typedef struct {
@@ -183,9 +206,10 @@ static tile tile_of(const division *d, size_t number)
     return (tile){ number / of_image, (int)(at / d->across * OUT), (int)(at % d->across * OUT) };
 }
 
-/* side x side places of a group of channels from (top, left) on, zeros beside the image. */
+/* [side][side] places of a group of channels, from `before` above and left of the tile on; zeros beside the
+ * image. */
 static inline void read_places(const sb_shape *s, const float *x, const tile *t, size_t channel, int before,
-                               size_t side, group *d)
+                               size_t side, float *d)
 {
     const size_t step = s->block > 0 ? (size_t)s->block : (size_t)s->c;
     const float *first = x + sb_shape_at(s, t->image * (size_t)s->h * (size_t)s->w, channel);
@@ -195,7 +219,8 @@ static inline void read_places(const sb_shape *s, const float *x, const tile *t,
         for (size_t j = 0; j < side; j++) {
             const int at = t->left - before + (int)j;
             const bool inside = y >= 0 && y < s->h && at >= 0 && at < s->w;
-            d[i * IN + j] = inside ? load(first + ((size_t)y * (size_t)s->w + (size_t)at) * step) : none;
+            store(d + (i * side + j) * GROUP,
+                  inside ? load(first + ((size_t)y * (size_t)s->w + (size_t)at) * step) : none);
         }
     }
 }
@@ -205,43 +230,22 @@ static void tile_to_points(const sb_shape *s, range channels, const float *x, co
                            size_t apart)
 {
     for (size_t c = 0; c < channels.count; c += GROUP) {
-        group d[POINTS], half[POINTS], column[IN], points[IN];
+        float d[POINTS * GROUP];
         read_places(s, x, t, channels.first + c, 1, IN, d);
-        for (size_t j = 0; j < IN; j++) {
-            for (size_t i = 0; i < IN; i++)
-                column[i] = d[i * IN + j];
-            to_points(column, points);
-            for (size_t i = 0; i < IN; i++)
-                half[i * IN + j] = points[i];
-        }
-        for (size_t i = 0; i < IN; i++) {
-            to_points(half + i * IN, points);
-            for (size_t j = 0; j < IN; j++)
-                store(to + (i * IN + j) * apart + c, points[j]);
-        }
+        both_ways(to_points, IN, IN, d, GROUP, to + c, apart);
     }
 }
 
 /* The same of a tile's gradients at its outputs, and zeros behind them up to a whole panel. */
 static void gradients_to_points(const sb_shape *s, const float *dy, const tile *t, float *to, size_t apart)
 {
-    for (size_t c = 0; c < (size_t)s->c; c += GROUP) {
-        group d[POINTS], half[POINTS], column[OUT], points[IN];
+    size_t c = 0;
+    for (; c < (size_t)s->c; c += GROUP) {
+        float d[OUT * OUT * GROUP];
         read_places(s, dy, t, c, 0, OUT, d);
-        for (size_t j = 0; j < OUT; j++) {
-            for (size_t i = 0; i < OUT; i++)
-                column[i] = d[i * IN + j];
-            outputs_to_points(column, points);
-            for (size_t i = 0; i < IN; i++)
-                half[i * IN + j] = points[i];
-        }
-        for (size_t i = 0; i < IN; i++) {
-            outputs_to_points(half + i * IN, points);
-            for (size_t j = 0; j < IN; j++)
-                store(to + (i * IN + j) * apart + c, points[j]);
-        }
+        both_ways(outputs_to_points, OUT, IN, d, GROUP, to + c, apart);
     }
-    for (size_t c = (size_t)s->c; c < up((size_t)s->c, PANEL); c += GROUP)
+    for (; c < up((size_t)s->c, PANEL); c += GROUP)
         for (size_t p = 0; p < POINTS; p++)
             store(to + p * apart + c, (group){ 0 });
 }
@@ -252,23 +256,16 @@ static void points_to_tile(const sb_shape *s, range channels, const float *from,
 {
     const size_t step = s->block > 0 ? (size_t)s->block : (size_t)s->c;
     for (size_t c = 0; c < channels.count; c += GROUP) {
-        group half[OUT * IN], column[IN], outputs[OUT];
+        float outputs[OUT * OUT * GROUP];
         const group b = bias ? load(bias + channels.first + c) : (group){ 0 };
         float *first = y + sb_shape_at(s, t->image * (size_t)s->h * (size_t)s->w, channels.first + c);
-        for (size_t j = 0; j < IN; j++) {
-            for (size_t i = 0; i < IN; i++)
-                column[i] = load(from + (i * IN + j) * apart + c);
-            to_outputs(column, outputs);
-            for (size_t i = 0; i < OUT; i++)
-                half[i * IN + j] = outputs[i];
-        }
-        for (size_t i = 0; i < OUT && t->top + (int)i < s->h; i++) {
-            to_outputs(half + i * IN, outputs);
+        both_ways(to_outputs, IN, OUT, from + c, apart, outputs, GROUP);
+        for (size_t i = 0; i < OUT && t->top + (int)i < s->h; i++)
             for (size_t j = 0; j < OUT && t->left + (int)j < s->w; j++) {
                 float *to = first + (((size_t)t->top + i) * (size_t)s->w + (size_t)t->left + j) * step;
-                store(to, add ? load(to) + outputs[j] : outputs[j] + b);
+                const group value = load(outputs + (i * OUT + j) * GROUP);
+                store(to, add ? load(to) + value : value + b);
             }
-        }
     }
 }
 
@@ -290,7 +287,7 @@ static inline __attribute__((always_inline)) void multiply(int count, const floa
         const lanes first = load_lanes(b + k * b_depth), second = load_lanes(b + k * b_depth + LANES);
 #pragma GCC unroll 12
         for (int r = 0; r < count; r++) {
-            const lanes left = all(a[(size_t)r * a_row + k * a_depth]);
+            const lanes left = in_all(a[(size_t)r * a_row + k * a_depth]);
             sum[r][0] = multiply_add(left, first, sum[r][0]);
             sum[r][1] = multiply_add(left, second, sum[r][1]);
         }
@@ -316,22 +313,11 @@ typedef struct {
 static inline void filters_to_points(const filters *f, size_t i, size_t o, float *to, size_t apart)
 {
     const float *w = f->w + i * f->i_step + o * f->o_step;
-    group g[TAPS], half[IN * 3], column[3], points[IN];
+    float g[TAPS * GROUP];
     for (size_t t = 0; t < TAPS; t++)
         for (size_t l = 0; l < GROUP; l++)
-            g[t][l] = w[l * f->o_step + (f->turned ? TAPS - 1 - t : t)];
-    for (size_t j = 0; j < 3; j++) {
-        for (size_t k = 0; k < 3; k++)
-            column[k] = g[k * 3 + j];
-        weights_to_points(column, points);
-        for (size_t k = 0; k < IN; k++)
-            half[k * 3 + j] = points[k];
-    }
-    for (size_t k = 0; k < IN; k++) {
-        weights_to_points(half + k * 3, points);
-        for (size_t j = 0; j < IN; j++)
-            store(to + (k * IN + j) * apart, points[j]);
-    }
+            g[t * GROUP + l] = w[l * f->o_step + (f->turned ? TAPS - 1 - t : t)];
+    both_ways(weights_to_points, SIDE, IN, g, GROUP, to, apart);
 }
 
 /* A block of outputs: [POINTS][panels][in][PANEL], zeros behind the last output. */
@@ -357,26 +343,17 @@ static void points_to_block(const float *from, range block, size_t in, size_t ou
 #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < block.count; i++)
         for (size_t o = 0; o < out; o += GROUP) {
-            group half[3 * IN], column[IN], taps[3];
-            for (size_t j = 0; j < IN; j++) {
-                for (size_t k = 0; k < IN; k++)
-                    column[k] = load(from + ((k * IN + j) * block.count + i) * pitch + o);
-                points_to_weights(column, taps);
-                for (size_t k = 0; k < 3; k++)
-                    half[k * IN + j] = taps[k];
-            }
-            for (size_t k = 0; k < 3; k++) {
-                points_to_weights(half + k * IN, taps);
-                for (size_t j = 0; j < 3; j++)
-                    for (size_t l = 0; l < GROUP; l++)
-                        dw[((o + l) * in + block.first + i) * TAPS + k * 3 + j] = taps[j][l];
-            }
+            float taps[TAPS * GROUP];
+            both_ways(points_to_weights, IN, SIDE, from + i * pitch + o, block.count * pitch, taps, GROUP);
+            for (size_t t = 0; t < TAPS; t++)
+                for (size_t l = 0; l < GROUP; l++)
+                    dw[((o + l) * in + block.first + i) * TAPS + t] = taps[t * GROUP + l];
         }
 }
 
-static range block_of(const division *d, size_t first, size_t all)
+static range block_of(const division *d, size_t first, size_t count)
 {
-    return (range){ first, all - first < d->block ? all - first : d->block };
+    return (range){ first, count - first < d->block ? count - first : d->block };
 }
 
 /* ---- outputs ----------------------------------------------------------------------------------------------- */
