@@ -14,23 +14,7 @@ static __global__ void __launch_bounds__(THREADS, 4)
         return;
     float offset[N];
     read_weights<N>(bias, p.channel, 0, offset);
-    ROLLED
-    for (; p.row < p.end; p.row += AT_ONCE * d.lanes) {
-        vector<T, N> rows[AT_ONCE] = {};
-        UNROLLED
-        for (int i = 0; i < AT_ONCE; i++)
-            if (p.row + i * d.lanes < p.end)
-                rows[i] = fetch<T, N>(y, vector_at(&d, &p, p.row + i * d.lanes));
-        UNROLLED
-        for (int i = 0; i < AT_ONCE; i++) {
-            float value[N];
-            UNROLLED
-            for (int k = 0; k < N; k++)
-                value[k] = value_of<T, N>(rows[i], k) + offset[k];
-            if (p.row + i * d.lanes < p.end)
-                put<T, N>(y, vector_at(&d, &p, p.row + i * d.lanes), vector_of<T, N>(value));
-        }
-    }
+    map_rows<T, N, AT_ONCE>(&d, p, y, y, [&](float value, int k) { return value + offset[k]; });
 }
 
 template <sb_type T, int N>
@@ -42,10 +26,7 @@ static __global__ void __launch_bounds__(THREADS, 4)
     ROLLED
     for (; p.row < p.end; p.row += AT_ONCE * d.lanes) {
         vector<T, N> rows[AT_ONCE] = {}; /* zeros, where there is none */
-        UNROLLED
-        for (int i = 0; i < AT_ONCE; i++)
-            if (p.row + i * d.lanes < p.end)
-                rows[i] = fetch<T, N>(dy, vector_at(&d, &p, p.row + i * d.lanes));
+        next_rows<AT_ONCE>(&d, &p, [&](int i, size_t at) { rows[i] = fetch<T, N>(dy, at); });
         UNROLLED
         for (int i = 0; i < AT_ONCE; i++)
             UNROLLED

@@ -16,25 +16,10 @@ static __global__ void __launch_bounds__(THREADS, 4)
         return;
     float offset[N];
     read_weights<N>(bias, p.channel, 0, offset);
-    ROLLED
-    for (; p.row < p.end; p.row += AT_ONCE * d.lanes) {
-        vector<T, N> xs[AT_ONCE] = {};
-        UNROLLED
-        for (int i = 0; i < AT_ONCE; i++)
-            if (p.row + i * d.lanes < p.end)
-                xs[i] = fetch<T, N>(x, vector_at(&d, &p, p.row + i * d.lanes));
-        UNROLLED
-        for (int i = 0; i < AT_ONCE; i++) {
-            float value[N];
-            UNROLLED
-            for (int k = 0; k < N; k++) {
-                const float u = value_of<T, N>(xs[i], k) + offset[k];
-                value[k] = u * distribution(u);
-            }
-            if (p.row + i * d.lanes < p.end)
-                put<T, N>(y, vector_at(&d, &p, p.row + i * d.lanes), vector_of<T, N>(value));
-        }
-    }
+    map_rows<T, N, AT_ONCE>(&d, p, x, y, [&](float value, int k) {
+        const float u = value + offset[k];
+        return u * distribution(u);
+    });
 }
 
 /* sums: of dx, to be db; NULL: not wanted. */

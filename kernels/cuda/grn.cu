@@ -21,12 +21,10 @@ static __global__ void __launch_bounds__(THREADS, 4)
     ROLLED
     for (; p.row < p.end; p.row += AT_ONCE * d.lanes) {
         vector<T, N> as[AT_ONCE] = {}, bs[AT_ONCE] = {}; /* zeros, where there is none */
-        UNROLLED
-        for (int i = 0; i < AT_ONCE; i++)
-            if (p.row + i * d.lanes < p.end) {
-                as[i] = fetch<T, N>(a, vector_at(&d, &p, p.row + i * d.lanes));
-                bs[i] = fetch<T, N>(b, vector_at(&d, &p, p.row + i * d.lanes));
-            }
+        next_rows<AT_ONCE>(&d, &p, [&](int i, size_t at) {
+            as[i] = fetch<T, N>(a, at);
+            bs[i] = fetch<T, N>(b, at);
+        });
         UNROLLED
         for (int i = 0; i < AT_ONCE; i++)
             UNROLLED
@@ -84,23 +82,7 @@ static __global__ void __launch_bounds__(THREADS, 4)
     float scale[N], offset[N];
     read_weights<N>(factors + place(&d, p.set, 0), p.channel, 1, scale);
     read_weights<N>(beta, p.channel, 0, offset);
-    ROLLED
-    for (; p.row < p.end; p.row += AT_ONCE * d.lanes) {
-        vector<T, N> xs[AT_ONCE] = {};
-        UNROLLED
-        for (int i = 0; i < AT_ONCE; i++)
-            if (p.row + i * d.lanes < p.end)
-                xs[i] = fetch<T, N>(x, vector_at(&d, &p, p.row + i * d.lanes));
-        UNROLLED
-        for (int i = 0; i < AT_ONCE; i++) {
-            float value[N];
-            UNROLLED
-            for (int k = 0; k < N; k++)
-                value[k] = value_of<T, N>(xs[i], k) * scale[k] + offset[k];
-            if (p.row + i * d.lanes < p.end)
-                put<T, N>(y, vector_at(&d, &p, p.row + i * d.lanes), vector_of<T, N>(value));
-        }
-    }
+    map_rows<T, N, AT_ONCE>(&d, p, x, y, [&](float value, int k) { return value * scale[k] + offset[k]; });
 }
 
 /* A block for each image: what dy and x of a place are multiplied by, [n, c] each; and D folded, [n, c]. */

@@ -137,13 +137,11 @@ static __global__ void __launch_bounds__(THREADS, 4)
     for (; p.row < p.end; p.row += BACKWARD_DEPTH * d.lanes) {
         vector<T, N> xs[BACKWARD_DEPTH] = {}, dys[BACKWARD_DEPTH] = {}; /* zeros, where there is none */
         float2 own[BACKWARD_DEPTH] = {};
-        UNROLLED
-        for (int i = 0; i < BACKWARD_DEPTH; i++)
-            if (p.row + i * d.lanes < p.end) {
-                xs[i] = fetch<T, N>(x, vector_at(&d, &p, p.row + i * d.lanes));
-                dys[i] = fetch<T, N>(dy, vector_at(&d, &p, p.row + i * d.lanes));
-                own[i] = statistics[p.row + i * d.lanes];
-            }
+        next_rows<BACKWARD_DEPTH>(&d, &p, [&](int i, size_t at) {
+            xs[i] = fetch<T, N>(x, at);
+            dys[i] = fetch<T, N>(dy, at);
+            own[i] = statistics[p.row + i * d.lanes];
+        });
         UNROLLED
         for (int i = 0; i < BACKWARD_DEPTH; i++)
             UNROLLED

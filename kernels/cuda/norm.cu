@@ -83,10 +83,7 @@ static __global__ void __launch_bounds__(THREADS, 4) forward_sums(shares d, cons
     ROLLED
     for (; p.row < p.end; p.row += SUMS_AT_ONCE * d.lanes) {
         vector<T, N> rows[SUMS_AT_ONCE] = {};
-        UNROLLED
-        for (int i = 0; i < SUMS_AT_ONCE; i++)
-            if (p.row + i * d.lanes < p.end)
-                rows[i] = fetch<T, N>(x, vector_at(&d, &p, p.row + i * d.lanes));
+        next_rows<SUMS_AT_ONCE>(&d, &p, [&](int i, size_t at) { rows[i] = fetch<T, N>(x, at); });
         UNROLLED
         for (int i = 0; i < SUMS_AT_ONCE; i++)
             UNROLLED
@@ -142,15 +139,12 @@ static __global__ void __launch_bounds__(THREADS, 4)
     ROLLED
     for (; p.row < p.end; p.row += APPLIED_AT_ONCE * d.lanes) {
         vector<T, N> rows[APPLIED_AT_ONCE] = {}, more[APPLIED_AT_ONCE] = {};
-        UNROLLED
-        for (int i = 0; i < APPLIED_AT_ONCE; i++)
-            if (p.row + i * d.lanes < p.end) {
-                rows[i] = fetch<T, N>(x, vector_at(&d, &p, p.row + i * d.lanes));
-                if (s.residual)
-                    more[i] = fetch<T, N>(residual, vector_at(&d, &p, p.row + i * d.lanes));
-            }
-        UNROLLED
-        for (int i = 0; i < APPLIED_AT_ONCE; i++) {
+        next_rows<APPLIED_AT_ONCE>(&d, &p, [&](int i, size_t at) {
+            rows[i] = fetch<T, N>(x, at);
+            if (s.residual)
+                more[i] = fetch<T, N>(residual, at);
+        });
+        next_rows<APPLIED_AT_ONCE>(&d, &p, [&](int i, size_t at) {
             float value[N];
             UNROLLED
             for (int k = 0; k < N; k++) {
@@ -159,9 +153,8 @@ static __global__ void __launch_bounds__(THREADS, 4)
                     value[k] += value_of<T, N>(more[i], k);
                 value[k] = s.relu && value[k] <= 0 ? 0 : value[k];
             }
-            if (p.row + i * d.lanes < p.end)
-                put<T, N>(y, vector_at(&d, &p, p.row + i * d.lanes), vector_of<T, N>(value));
-        }
+            put<T, N>(y, at, vector_of<T, N>(value));
+        });
     }
 }
 

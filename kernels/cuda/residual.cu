@@ -17,21 +17,17 @@ static __global__ void __launch_bounds__(THREADS, 4)
     ROLLED
     for (; p.row < p.end; p.row += AT_ONCE * d.lanes) {
         vector<T, N> xs[AT_ONCE] = {}, rs[AT_ONCE] = {};
-        UNROLLED
-        for (int i = 0; i < AT_ONCE; i++)
-            if (p.row + i * d.lanes < p.end) {
-                xs[i] = fetch<T, N>(x, vector_at(&d, &p, p.row + i * d.lanes));
-                rs[i] = fetch<T, N>(r, vector_at(&d, &p, p.row + i * d.lanes));
-            }
-        UNROLLED
-        for (int i = 0; i < AT_ONCE; i++) {
+        next_rows<AT_ONCE>(&d, &p, [&](int i, size_t at) {
+            xs[i] = fetch<T, N>(x, at);
+            rs[i] = fetch<T, N>(r, at);
+        });
+        next_rows<AT_ONCE>(&d, &p, [&](int i, size_t at) {
             float value[N];
             UNROLLED
             for (int k = 0; k < N; k++)
                 value[k] = value_of<T, N>(rs[i], k) + scale[k] * value_of<T, N>(xs[i], k);
-            if (p.row + i * d.lanes < p.end)
-                put<T, N>(y, vector_at(&d, &p, p.row + i * d.lanes), vector_of<T, N>(value));
-        }
+            put<T, N>(y, at, vector_of<T, N>(value));
+        });
     }
 }
 

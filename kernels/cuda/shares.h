@@ -88,6 +88,34 @@ static __device__ inline void read_weights(const float *w, int channel, float ot
         out[k] = w ? w[channel + k] : otherwise;
 }
 
+/* Calls f(i, at) for each of a thread's next ROWS rows that there is, at being its vector. */
+template <int ROWS, typename F> static __device__ inline void next_rows(const shares *d, const span *p, F f)
+{
+    UNROLLED
+    for (int i = 0; i < ROWS; i++)
+        if (p->row + i * d->lanes < p->end)
+            f(i, vector_at(d, p, p->row + i * d->lanes));
+}
+
+/* y = f(x, k) in all of a thread's rows, value by value, k being which of its N channels it is in. ROWS rows
+ * are fetched before the first is used. */
+template <sb_type T, int N, int ROWS, typename F>
+static __device__ inline void map_rows(const shares *d, span p, const void *x, void *y, F f)
+{
+    ROLLED
+    for (; p.row < p.end; p.row += ROWS * d->lanes) {
+        vector<T, N> xs[ROWS] = {};
+        next_rows<ROWS>(d, &p, [&](int i, size_t at) { xs[i] = fetch<T, N>(x, at); });
+        next_rows<ROWS>(d, &p, [&](int i, size_t at) {
+            float value[N];
+            UNROLLED
+            for (int k = 0; k < N; k++)
+                value[k] = f(value_of<T, N>(xs[i], k), k);
+            put<T, N>(y, at, vector_of<T, N>(value));
+        });
+    }
+}
+
 /* ---- sums ---------------------------------------------------------------------------------------------- */
 
 /* Of an array [sets, channels], or [sets runs, channels]. */

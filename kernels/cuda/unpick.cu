@@ -50,10 +50,7 @@ static __global__ void __launch_bounds__(THREADS, 4)
         UNROLLED
         for (int i = 0; i < AT_ONCE; i++)
             rows[i] = from[i] >= 0 ? fetch<T, N>(x, (size_t)from[i]) : hidden;
-        UNROLLED
-        for (int i = 0; i < AT_ONCE; i++)
-            if (p.row + i * d.lanes < p.end)
-                put<T, N>(y, vector_at(&d, &p, p.row + i * d.lanes), rows[i]);
+        next_rows<AT_ONCE>(&d, &p, [&](int i, size_t at) { put<T, N>(y, at, rows[i]); });
     }
 }
 
