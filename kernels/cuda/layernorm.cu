@@ -66,6 +66,28 @@ static __device__ inline void fetch_rows(const row_shares *d, row_span p, int v,
                                                : vector<T, N>{};
 }
 
+/* For each of a thread's rows i the mean of f(value, i) over its channels, by row_mean. */
+template <sb_type T, int N, int DEPTH, typename F>
+static __device__ inline void row_means(const row_shares *d, row_span p, const void *x, float out[DEPTH], F f)
+{
+    UNROLLED
+    for (int i = 0; i < DEPTH; i++)
+        out[i] = 0;
+    ROLLED
+    for (int v = p.column; v < d->vectors; v += d->lanes) {
+        vector<T, N> xs[DEPTH];
+        fetch_rows<T, N, DEPTH>(d, p, v, x, xs);
+        UNROLLED
+        for (int i = 0; i < DEPTH; i++)
+            UNROLLED
+        for (int k = 0; k < N; k++)
+            out[i] += f(value_of<T, N>(xs[i], k), i);
+    }
+    UNROLLED
+    for (int i = 0; i < DEPTH; i++)
+        out[i] = row_mean(d, out[i]);
+}
+
 template <sb_type T, int N>
 static __global__ void __launch_bounds__(THREADS, 4)
     layernorm_forward(row_shares d, float epsilon, const void *__restrict__ x,
@@ -75,33 +97,15 @@ static __global__ void __launch_bounds__(THREADS, 4)
     constexpr int DEPTH = FORWARD_DEPTH;
     const row_span p = my_rows<DEPTH>(&d);
     vector<T, N> xs[DEPTH];
-    float mean[DEPTH] = {}, inverse[DEPTH] = {};
-    ROLLED
-    for (int v = p.column; v < d.vectors; v += d.lanes) {
-        fetch_rows<T, N, DEPTH>(&d, p, v, x, xs);
-        UNROLLED
-        for (int i = 0; i < DEPTH; i++)
-            UNROLLED
-        for (int k = 0; k < N; k++)
-            mean[i] += value_of<T, N>(xs[i], k);
-    }
+    float mean[DEPTH], inverse[DEPTH];
+    row_means<T, N, DEPTH>(&d, p, x, mean, [](float value, int) { return value; });
+    row_means<T, N, DEPTH>(&d, p, x, inverse, [&](float value, int i) {
+        const float off = value - mean[i];
+        return off * off;
+    });
     UNROLLED
     for (int i = 0; i < DEPTH; i++)
-        mean[i] = row_mean(&d, mean[i]);
-    ROLLED
-    for (int v = p.column; v < d.vectors; v += d.lanes) {
-        fetch_rows<T, N, DEPTH>(&d, p, v, x, xs);
-        UNROLLED
-        for (int i = 0; i < DEPTH; i++)
-            UNROLLED
-        for (int k = 0; k < N; k++) {
-            const float off = value_of<T, N>(xs[i], k) - mean[i];
-            inverse[i] += off * off;
-        }
-    }
-    UNROLLED
-    for (int i = 0; i < DEPTH; i++)
-        inverse[i] = 1.0f / sqrtf(row_mean(&d, inverse[i]) + epsilon);
+        inverse[i] = 1.0f / sqrtf(inverse[i] + epsilon);
     ROLLED
     for (int v = p.column; v < d.vectors; v += d.lanes) {
         float scale[N], offset[N];
