@@ -8,8 +8,6 @@
 
 static size_t matrix(const sb_call *c) { return (size_t)c->xs[0].n * (size_t)c->xs[0].c; }
 
-static shares shares_of_images(const sb_shape *s) { return shares_of(s->type, s->n, s->h * s->w, s->c); }
-
 /* Of each image and run, the sums of a b, and those of a where `plain` is wanted: [n, runs, c]. */
 template <sb_type T, int N>
 static __global__ void __launch_bounds__(THREADS, 4)
@@ -80,7 +78,7 @@ static __global__ void __launch_bounds__(THREADS, 4)
     if (p.row >= p.end)
         return;
     float scale[N], offset[N];
-    read_weights<N>(factors + place(&d, p.set, 0), p.channel, 1, scale);
+    read_floats<N>(factors + place(&d, p.set, p.channel), scale);
     read_weights<N>(beta, p.channel, 0, offset);
     map_rows<T, N, AT_ONCE>(&d, p, x, y, [&](float value, int k) { return value * scale[k] + offset[k]; });
 }
@@ -131,8 +129,8 @@ static __global__ void __launch_bounds__(THREADS, 4)
     if (p.row >= p.end)
         return;
     float from_dy[N], from_x[N];
-    read_weights<N>(factors + place(&d, p.set, 0), p.channel, 1, from_dy);
-    read_weights<N>(of_x + place(&d, p.set, 0), p.channel, 0, from_x);
+    read_floats<N>(factors + place(&d, p.set, p.channel), from_dy);
+    read_floats<N>(of_x + place(&d, p.set, p.channel), from_x);
     ROLLED
     for (; p.row < p.end; p.row += d.lanes) {
         const size_t at = vector_at(&d, &p, p.row);

@@ -49,6 +49,12 @@ static inline shares shares_of_rows(const sb_shape *s)
     return shares_of(s->type, 1, (int)sb_shape_rows(s), s->c);
 }
 
+/* Of one whose images are sets. */
+static inline shares shares_of_images(const sb_shape *s)
+{
+    return shares_of(s->type, s->n, s->h * s->w, s->c);
+}
+
 static inline unsigned blocks_of(const shares *d) { return (unsigned)(d->sets * d->runs * d->tiles); }
 
 /* A thread's part: rows, of all sets', row, row + lanes, ... < end; none for one that is left over. */

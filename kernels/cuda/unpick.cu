@@ -19,7 +19,6 @@ static __global__ void unpick_find(sb_unpick s, const int32_t *index, int32_t *w
 }
 
 /* The vector of x that a thread's row of y is; -1: it is hidden, or behind the last one. */
-template <int N>
 static __device__ inline int64_t vector_of_row(const shares *d, const sb_unpick *s, const span *p, int row,
                                                const int32_t *which)
 {
@@ -46,7 +45,7 @@ static __global__ void __launch_bounds__(THREADS, 4)
         vector<T, N> rows[AT_ONCE];
         UNROLLED
         for (int i = 0; i < AT_ONCE; i++)
-            from[i] = vector_of_row<N>(&d, &s, &p, p.row + i * d.lanes, which);
+            from[i] = vector_of_row(&d, &s, &p, p.row + i * d.lanes, which);
         UNROLLED
         for (int i = 0; i < AT_ONCE; i++)
             rows[i] = from[i] >= 0 ? fetch<T, N>(x, (size_t)from[i]) : hidden;
@@ -65,7 +64,7 @@ static __global__ void __launch_bounds__(THREADS, 4)
     ROLLED
     for (; p.row < p.end; p.row += d.lanes) {
         const size_t at = vector_at(&d, &p, p.row);
-        const int64_t to = vector_of_row<N>(&d, &s, &p, p.row, which);
+        const int64_t to = vector_of_row(&d, &s, &p, p.row, which);
         const vector<T, N> dys = fetch<T, N>(dy, at);
         vector<T, N> held = {};
         if (dx && add && to >= 0)
@@ -95,12 +94,10 @@ static int find(sb_device *device, const sb_unpick *s, const sb_call *c)
     return sb_cuda_launched("unpick_find");
 }
 
-static shares shares_of_map(const sb_shape *y) { return shares_of(y->type, y->n, y->h * y->w, y->c); }
-
 static int forward(sb_device *device, const sb_call *c)
 {
     const sb_unpick s = sb_unpick_of(c);
-    const shares d = shares_of_map(&c->ys);
+    const shares d = shares_of_images(&c->ys);
     if (find(device, &s, c) != 0)
         return -1;
     with_vectors(s.type, s.width, [&]<sb_type T, int N>() {
@@ -119,7 +116,7 @@ static float *sums_of(const sb_unpick *s, void *scratch)
 static int backward(sb_device *device, const sb_call *c)
 {
     const sb_unpick s = sb_unpick_of(c);
-    const shares d = shares_of_map(&c->ys);
+    const shares d = shares_of_images(&c->ys);
     float *sums = c->dw[0] ? sums_of(&s, c->scratch) : NULL;
     if (find(device, &s, c) != 0)
         return -1;
@@ -135,7 +132,7 @@ static size_t scratch(sb_device *device, const sb_call *c)
 {
     (void)device;
     const sb_unpick s = sb_unpick_of(c);
-    const shares d = shares_of_map(&c->ys);
+    const shares d = shares_of_images(&c->ys);
     return sb_unpick_scratch(&s) +
            (((const sb_unpick_how *)c->how)->token ? partial_sums(&d) * sizeof(float) : 0);
 }
