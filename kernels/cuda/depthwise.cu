@@ -211,7 +211,7 @@ static int pack(sb_device *device, const sb_call *c)
     return sb_cuda_launched("depthwise_pack");
 }
 
-/* One vector for each strip of a row. */
+/* What threads have of an image: one for each vector of channels of each strip. */
 static size_t vectors_of_strips(const sb_shape *s, int strips)
 {
     return (size_t)s->h * (size_t)strips * (size_t)(s->c / values_at_once(s->type, s->c));

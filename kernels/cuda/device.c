@@ -1,8 +1,8 @@
-/* device.c: the CUDA device: opening, memory, transfers, and the table. Built into the plug-in
+/* device.c: the CUDA device: opening, memory, transfers, recordings, and the table. Built into the plug-in
  * build/sb_cuda.so (kernels/open.c).
  *
  * Three streams by sb_stream; everything that computes is on the first. Nothing here waits for the device but
- * `wait`, and what frees. */
+ * `wait`, `wait_mark`, and what frees. */
 #include "kernels/cuda/device.h"
 
 #include <stdio.h>
@@ -146,8 +146,8 @@ static int cuda_wait_mark(sb_device *device, int mark)
 
 /* ---- recording ----------------------------------------------------------------------------------------- */
 
-/* A recording is an executable graph. cuBLAS can be recorded because it has a workspace of its own (blas.c):
- * else it would take one from the stream. */
+/* A recording is an executable graph. cuBLAS is given a workspace (blas.c): without one it would allocate
+ * while it is recorded. */
 static int cuda_record(sb_device *device)
 {
     return sb_cuda_check(cudaStreamBeginCapture(sb_cuda_compute(device), cudaStreamCaptureModeThreadLocal),

@@ -1,5 +1,5 @@
-/* gelu.cu: GELU on a GPU. The threads share the rows by shares.h. The distribution function is half of erfc
- * of what lies left of it, which keeps its digits where it is almost 0. */
+/* gelu.cu: GELU on a GPU. The threads share the rows by shares.h. The distribution function is
+ * erfc(-u / sqrt 2) / 2, which, unlike (1 + erf) / 2, keeps its digits on the left, where it is almost 0. */
 #include "kernels/cuda/shares.h"
 #include "kernels/op/gelu.h"
 

@@ -1,6 +1,6 @@
 /* grn.cu: global response normalisation on a GPU. The threads share the rows by shares.h, an image being a
- * set. Sums over its places are added up in f64; one block for each image makes factors of them; a pass over
- * rows is left. */
+ * set. One block for each image adds its partial sums up in f64 and makes factors of them; a pass over rows
+ * is left. */
 #include "kernels/cuda/shares.h"
 #include "kernels/op/grn.h"
 
@@ -83,7 +83,7 @@ static __global__ void __launch_bounds__(THREADS, 4)
     map_rows<T, N, AT_ONCE>(&d, p, x, y, [&](float value, int k) { return value * scale[k] + offset[k]; });
 }
 
-/* A block for each image: what dy and x of a place are multiplied by, [n, c] each; and D folded, [n, c]. */
+/* A block for each image: what dy and x of a place are multiplied by, and D (grn.h): [n, c] each. */
 static __global__ void grn_factors(shares d, const float *products, const float *gamma, const float *aux,
                                    double *folded_products, float *factors, float *of_x)
 {
@@ -146,7 +146,7 @@ static __global__ void __launch_bounds__(THREADS, 4)
     }
 }
 
-/* D of each image; factors, twice; sums of the runs, twice. */
+/* Scratch: D, [n, c]; factors, [n, c], twice; partial sums, twice. */
 typedef struct {
     double *folded_products;
     float *factors, *of_x, *products, *plain;

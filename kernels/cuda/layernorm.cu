@@ -1,7 +1,7 @@
 /* layernorm.cu: layer normalisation on a GPU.
  *
  * `lanes` threads of a warp, a power of two, share a row, and a warp has DEPTH times the rows that lie side
- * by side in it: it reads their gamma and beta once. It reads a row for each sum again, since it stays in the
+ * by side in it: it reads their gamma and beta once. For each sum it reads its rows again: they stay in the
  * cache. Gradients of weights are a pass of their own, by shares.h, in front of the one that gives dx, which
  * may lie over what both read. */
 #include "kernels/cuda/shares.h"
@@ -30,8 +30,8 @@ static unsigned blocks_of_rows(const row_shares *d, int depth)
     return (unsigned)((d->rows - 1) / rows + 1);
 }
 
-/* A thread's first row, then those `side` further; its vectors are column, column + lanes, ... None of it:
- * row >= rows. */
+/* A thread's first of DEPTH rows, which are `side` apart (those >= rows do not exist), and its first vector
+ * in each, then column + lanes, ... */
 typedef struct {
     int row, column;
 } row_span;

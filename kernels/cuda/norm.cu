@@ -1,12 +1,14 @@
 /* norm.cu: batch and group normalisation on a GPU (kernels/op/norm.h).
  *
- * The threads share x by shares.h; its partial sums are of x - shift and its square, the shift being the
- * set's first row. What adds them up goes over the channels of a group, too. Then one pass applies. */
+ * Three kernels each way (one, where statistics are given), by shares.h: partial sums of each channel; what
+ * adds them up, over the runs of a set and the channels of a group; a pass that applies it. Forward, the sums
+ * are of x - shift and its square, the shift being the set's first row. */
 #include "kernels/cuda/norm.h"
 #include "kernels/cuda/shares.h"
 
+/* Rows that a thread fetches before it uses the first. */
 #define SUMS_AT_ONCE 4
-#define APPLIED_AT_ONCE 2 /* rows that a thread fetches before it uses the first */
+#define APPLIED_AT_ONCE 2
 
 static shares shares_of_norm(const sb_norm *s) { return shares_of(s->type, s->sets, s->rows, s->channels); }
 
@@ -33,8 +35,7 @@ static work lay_out_work(const sb_norm *s, void *memory)
     return w;
 }
 
-/* Where the mean of a channel's group lies in statistics [sets, 2, groups]; the variance is `groups` behind.
- */
+/* The mean of a channel's group, in statistics [sets, 2, groups]; the variance lies `groups` behind it. */
 static __device__ inline const float *mean_of(const sb_norm *s, const float *statistics, int set, int channel)
 {
     int group = channel / (s->channels / s->groups);

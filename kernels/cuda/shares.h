@@ -10,16 +10,17 @@
 
 #include "kernels/cuda/vector.h"
 
-/* Blocks of a launch at most, about: enough to fill the largest GPUs, and few enough that adding their sums
- * up stays short. A number of the code's and not of the GPU's, since sums depend on it. */
+/* Blocks of a launch at most, about, where there are no more sets than that: enough to fill the largest GPUs,
+ * and few enough that adding their sums up stays short. A number of the code's and not of the GPU's, since
+ * sums depend on it. */
 #define BLOCKS_MOST 1024
 #define ROWS_LEAST 4 /* of a thread */
 
 typedef struct {
     int sets, rows, channels;
     int vectors;     /* of a row */
-    int wide, lanes; /* a block has so many of them, in so many rows at a time */
-    int tiles;       /* blocks side by side that have a row */
+    int wide, lanes; /* threads side by side in a row of a block; its rows at a time */
+    int tiles;       /* blocks side by side that share a row */
     int run, runs;   /* rows of a block; runs of a set */
 } shares;
 
@@ -57,7 +58,8 @@ static inline shares shares_of_images(const sb_shape *s)
 
 static inline unsigned blocks_of(const shares *d) { return (unsigned)(d->sets * d->runs * d->tiles); }
 
-/* A thread's part: rows, of all sets', row, row + lanes, ... < end; none for one that is left over. */
+/* A thread's part: the rows row, row + lanes, ... < end, counted through all sets; none for one that is left
+ * over. */
 typedef struct {
     int set, column; /* column: its vector of a row */
     int channel;     /* the first of N */
@@ -79,7 +81,7 @@ template <int N> static __device__ inline span my_span(const shares *d)
     return p;
 }
 
-/* The vector of a thread in a row of all sets'. */
+/* A thread's vector in a row, which is counted through all sets. */
 static __device__ inline size_t vector_at(const shares *d, const span *p, int row)
 {
     return (size_t)row * (size_t)d->vectors + (size_t)p->column;
@@ -124,13 +126,13 @@ static __device__ inline void map_rows(const shares *d, span p, const void *x, v
 
 /* ---- sums ---------------------------------------------------------------------------------------------- */
 
-/* Of an array [sets, channels], or [sets runs, channels]. */
+/* An index into an array [sets, channels], or, `set` being a run of all sets', [sets, runs, channels]. */
 static __device__ inline size_t place(const shares *d, int set, int channel)
 {
     return (size_t)set * (size_t)d->channels + (size_t)channel;
 }
 
-/* Of one sum. */
+/* How many numbers the partial sums of one value are. */
 static inline size_t partial_sums(const shares *d)
 {
     return (size_t)d->sets * (size_t)d->runs * (size_t)d->channels;

@@ -1,5 +1,5 @@
-/* unpick.cu: cells in their map again on a GPU. The threads share the map by shares.h, an image being a set.
- */
+/* unpick.cu: cells in their map again on a GPU. The threads share the map by shares.h, an image being a set;
+ * scratch says of each of its cells which one of x it is. */
 #include "kernels/cuda/shares.h"
 #include "kernels/op/unpick.h"
 
@@ -18,7 +18,7 @@ static __global__ void unpick_find(sb_unpick s, const int32_t *index, int32_t *w
         which[at / given * (size_t)s.cells + (size_t)index[at]] = (int32_t)(at % given);
 }
 
-/* The vector of x that a thread's row of y is; -1: it is hidden, or behind the last one. */
+/* The vector of x that a row of y is for a thread; -1: it is hidden, or none of the thread's. */
 static __device__ inline int64_t vector_of_row(const shares *d, const sb_unpick *s, const span *p, int row,
                                                const int32_t *which)
 {
