@@ -88,7 +88,7 @@ $(BUILD)/sb_%: $(BUILD)/%/main.o $(ARCHIVES)
 	@$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
 $(BUILD)/tests/bench/counts_tool $(BUILD)/tests/bench/encoder_tool: $(BUILD)/tests/bench/counts.o $(BUILD)/tests/bench/model.o
-$(BUILD)/tests/unit/test_model: $(addprefix $(BUILD)/tests/bench/,counts.o model.o beside.o)
+$(BUILD)/tests/unit/test_model: $(addprefix $(BUILD)/tests/bench/,counts.o model.o)
 $(BUILD)/tests/unit/test_graph: $(BUILD)/tests/graph/checks.o $(BUILD)/tests/graph/net.o
 $(BUILD)/tests/unit/test_blocks: $(BUILD)/tests/graph/blocks.o $(BUILD)/tests/graph/net.o
 $(BUILD)/tests/unit/test_sizes: $(BUILD)/tests/graph/sizes.o

@@ -386,14 +386,12 @@ static int plan(sb_device *device, sb_call *call)
     sb_cpu *cpu = (sb_cpu *)device;
     const sb_conv_how *how = call->how;
     const sb_shape *xs = &call->xs[0], *ys = &call->ys;
+    if (by_winograd(call))
+        return 0;
     const sizes most = promise(device, call);
     convolution *c = sb_zeroed(1, sizeof *c, "the plan of a convolution");
     if (!c)
         return -1;
-    if (by_winograd(call)) {
-        call->planned = c;
-        return 0;
-    }
     dnnl_dims_t x = { xs->n, xs->c, xs->h, xs->w }, y = { ys->n, ys->c, ys->h, ys->w };
     dnnl_dims_t w = { how->out, xs->c, how->kernel, how->kernel };
     dnnl_dims_t b = { how->out };
@@ -560,7 +558,6 @@ static int backward_weight(sb_device *device, const sb_call *call)
 
 static int backward_data(sb_device *device, const sb_call *call)
 {
-    convolution *c = call->planned;
     if (by_winograd(call)) {
         const float *w = filters(device, call);
         if (w)
@@ -568,6 +565,7 @@ static int backward_data(sb_device *device, const sb_call *call)
                              call->scratch);
         return w ? 0 : -1;
     }
+    convolution *c = call->planned;
     if (!c->data.primitive)
         return sb_fail("this convolution was planned without a data gradient");
     char *weights = packed(device, call, &c->pack_data, (char *)call->scratch + c->sizes.dx);

@@ -112,7 +112,7 @@ typedef struct {
     size_t first, count;
 } range;
 
-/* ---- transforms of one dimension ------------------------------------------------------------------------- */
+/* ---- transforms of one dimension ----------------------------------------------------------------------- */
 
 /* Places to points, points to outputs, and weights to points; then the adjoints of the last two. */
 static inline void to_points(const group d[IN], group t[IN])
@@ -192,7 +192,7 @@ static inline __attribute__((always_inline)) void both_ways(transform *one, size
     }
 }
 
-/* ---- tiles ----------------------------------------------------------------------------------------------- */
+/* ---- tiles --------------------------------------------------------------------------------------------- */
 
 /* A tile: its first output, in an image. */
 typedef struct {
@@ -269,7 +269,7 @@ static void points_to_tile(const sb_shape *s, range channels, const float *from,
     }
 }
 
-/* ---- products ---------------------------------------------------------------------------------------------- */
+/* ---- products ------------------------------------------------------------------------------------------ */
 
 /* sums [count][PANEL] (+)= a [count][depth] b [depth][PANEL]; count is a constant where it is inlined. */
 static inline __attribute__((always_inline)) void multiply(int count, const float *a, size_t a_row,
@@ -299,7 +299,7 @@ static inline __attribute__((always_inline)) void multiply(int count, const floa
     }
 }
 
-/* ---- weights ----------------------------------------------------------------------------------------------- */
+/* ---- weights ------------------------------------------------------------------------------------------- */
 
 /* Weights [out, in, 3, 3] as an array of filters: the one from input i to output o begins at
  * w[i i_step + o o_step], and is turned around where a gradient goes back through it. */
@@ -356,7 +356,7 @@ static range block_of(const division *d, size_t first, size_t count)
     return (range){ first, count - first < d->block ? count - first : d->block };
 }
 
-/* ---- outputs ----------------------------------------------------------------------------------------------- */
+/* ---- outputs ------------------------------------------------------------------------------------------- */
 
 /* Of a strip: points of both sides. */
 static size_t strip_floats(const division *d, size_t in)
@@ -440,7 +440,7 @@ void sb_winograd_data(int threads, const sb_shape *x, const sb_shape *y, const f
     run(threads, &(convolution){ .x = *y, .y = *x, .from = dy, .to = dx, .add = add }, &f, scratch);
 }
 
-/* ---- the weights' gradient --------------------------------------------------------------------------------- */
+/* ---- the weights' gradient ----------------------------------------------------------------------------- */
 
 static size_t weight_floats(const sb_shape *x, size_t in, size_t out)
 {

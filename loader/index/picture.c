@@ -184,14 +184,19 @@ static VipsImage *cell(const page *p, const sb_image *m)
     return joined;
 }
 
+/* Number i of the images that are drawn. */
+static const sb_image *drawn(const sb_index *x, uint32_t i, uint32_t count)
+{
+    return &x->images[(uint64_t)i * x->count / count];
+}
+
 /* How many of the images are drawn: those that are decoded whole take their time. */
 static uint32_t count_cells(const sb_index *x)
 {
     for (uint32_t count = x->count < CELLS ? x->count : CELLS;; count--) {
         double pixels = 0;
         for (uint32_t i = 0; i < count; i++) {
-            const sb_image *m = &x->images[(uint64_t)i * x->count / count];
-            const sb_image *before = i > 0 ? &x->images[(uint64_t)(i - 1) * x->count / count] : NULL;
+            const sb_image *m = drawn(x, i, count), *before = i > 0 ? drawn(x, i - 1, count) : NULL;
             if (!m->random_access && !(before && before->file == m->file)) /* one file may have many rows */
                 pixels += (double)m->width * m->height;
         }
@@ -219,8 +224,9 @@ static int draw(const page *p, void **png, size_t *bytes)
     VipsImage *cells[CELLS] = { NULL }, *all = NULL, *whole = NULL;
     int rc = 0;
     for (uint32_t i = 0; rc == 0 && i < count; i++)
-        if (!(cells[i] = cell(p, &p->index->images[(uint64_t)i * p->index->count / count])))
+        if (!(cells[i] = cell(p, drawn(p->index, i, count))))
             rc = -1;
+    alarm(0);
     VipsArrayDouble *white = vips_array_double_newv(1, 255.0);
     if (rc == 0)
         rc = vips_arrayjoin(cells, &all, (int)count, "across", ACROSS, "background", white, NULL);
@@ -273,5 +279,7 @@ int sb_index_picture(const sb_index *x, const sb_data_keys *data, double timeout
     }
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         continue;
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
+        return sb_fail("%s was not drawn: an image took longer than loader.timeout", path);
     return WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS ? 0 : sb_fail("%s was not drawn", path);
 }

@@ -33,8 +33,8 @@ static const struct {
     { "Magick", "a format of ImageMagick", SB_SNIFF_IMAGE },
 };
 
-/* What libvips calls the reader of an open file; NULL: it has none, or, from libvips 8.15 on, a blocked one.
- */
+/* What libvips calls the reader of an open file; NULL: it has none, or, with newer libvips (8.16 does), a
+ * blocked one. */
 static const char *find_open(sb_source *s)
 {
     char head[HEAD];

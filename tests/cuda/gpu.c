@@ -14,7 +14,7 @@
 
 #define ASSIGNMENTS_MAX 32
 
-static int steps_timed; /* after a fifth of so many that are not */
+static int steps_timed;
 
 /* (The device's own check is inside the plug-in.) */
 static int check(cudaError_t status, const char *what)
@@ -135,14 +135,14 @@ static int fetch(void *context, int view, int sample, const uint8_t **pixels)
     return 0;
 }
 
-/* The mean of several steps, one after another as in a run. */
+/* The mean of several steps, one after another as in a run, behind three in which all runs of plans are
+ * recorded, with both buffers of pixels, and a fifth of so many. */
 static int time_steps(sb_device *device, const sb_settings *config, const sb_step_source *source,
                       double *seconds)
 {
     sb_step *step = NULL;
     double loss;
-    const int warm = 3 + steps_timed /
-                             5; /* in three all runs of a plan are recorded, with both buffers of pixels */
+    const int warm = 3 + steps_timed / 5;
     int rc = sb_step_create(&step, device, config);
     for (int i = 0; rc == 0 && i < warm + steps_timed; i++)
         if ((i == warm && begin(device) != 0) || sb_step_gradient(step, i, 0, source, &loss) != 0 ||

@@ -45,8 +45,9 @@ long emulation_calls(void);
  * was given back. */
 int emulation_alive(void);
 
-/* How many calls were made to record a graph. Whoever records can do without. */
-long emulation_recording_calls(void);
+/* Whether the call that was made to fail last was recorded, or one to record. Whoever records can do without.
+ */
+bool emulation_failed_recording(void);
 
 /* How many pieces of work a stream was given and has not done. */
 uint64_t emulation_left(cudaStream_t stream);

@@ -29,7 +29,8 @@
 
 /* ---- counting and failing ------------------------------------------------------------------------------ */
 
-static long calls, fail_at, unpinned, recording_calls;
+static long calls, fail_at, unpinned;
+static bool failed_recording;
 static struct CUstream_st *recording; /* the stream that records a graph; NULL: none does */
 static int alive;
 static cudaError_t last_error;
@@ -45,13 +46,17 @@ long emulation_unpinned(void) { return unpinned; }
 long emulation_calls(void) { return calls; }
 void emulation_fail_call(long n) { fail_at = n > 0 ? calls + n : 0; }
 
-long emulation_recording_calls(void) { return recording_calls; }
+bool emulation_failed_recording(void) { return failed_recording; }
 
-bool emulation_fails(void)
+static bool fails(bool of_recording)
 {
-    recording_calls += recording != NULL;
-    return ++calls == fail_at;
+    const bool now = ++calls == fail_at;
+    if (now)
+        failed_recording = of_recording;
+    return now;
 }
+
+bool emulation_fails(void) { return fails(recording != NULL); }
 
 /* What would end a recording, and lose it. */
 static void forbid(const char *what)
@@ -577,12 +582,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 
 /* ---- graphs -------------------------------------------------------------------------------------------- */
 
-/* A failure of one of these can be survived, as that of a call that is recorded. */
-static bool graph_fails(void)
-{
-    recording_calls++;
-    return emulation_fails();
-}
+static bool graph_fails(void) { return fails(true); }
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode)
 {

@@ -1,27 +1,13 @@
 /* test_ahead.c: the first chunk of the next batch, where it is there, is uploaded while the one before
  * computes, on the emulated GPU: its copies wait for none of that, and no weight depends on whether it was
  * there, in any order of streams. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "kernels/cuda/cuda.h"
-#include "kernels/cuda/device.h"
 #include "proto/random.h"
-#include "tests/emulated/emulation.h"
-#include "tests/step.h"
-#include "trainer/step/step.h"
+#include "tests/emulated/steps.h"
 
-#define BATCH 4
-#define VIEWS 2
-#define SIDE 32
-#define VIEW_BYTES (SIDE * SIDE * 3)
 #define STEPS 3
-#define KEYS_MAX 6
 #define LR 1e-2
 
 /* Which of the next batch's views are there when they are asked for. */
@@ -32,18 +18,10 @@ typedef enum { NONE, ALL, ALL_BUT_ONE, BY_TURNS } presence;
 static uint8_t pixels[2][VIEWS][BATCH][VIEW_BYTES];
 
 typedef struct {
-    sb_settings config;
-    sb_device *device;
-    sb_step *step;
+    steps of;
     int64_t batch;
     presence views;
 } run;
-
-static void good(int rc)
-{
-    if (rc != 0)
-        fail_msg("%s", sb_error());
-}
 
 static void draw(int64_t batch)
 {
@@ -70,69 +48,46 @@ static int next(void *context, int view, int sample, const uint8_t **out)
            (r->views == BY_TURNS && r->batch % 2 == 0);
 }
 
-/* Small, and with a norm that gathers statistics. */
 static sb_t build(sb_graph *g, const void *keys, const sb_encoder_input *input, sb_encoder_map *map)
 {
     (void)map;
     (void)keys;
-    sb_t t = test_input(g, SIDE, input->channels, input->type);
-    t = sb_conv(g, t, "a", .out = 8, .kernel = 3, .stride = 2, .pad = 1);
-    t = sb_batchnorm(g, t, SB_NONE, "norm", .relu = true);
-    t = sb_conv(g, t, "b", .out = 16, .kernel = 3, .stride = 2, .pad = 1);
-    return sb_output(g, sb_avgpool(g, t), true);
+    return test_encoder(g, input, SIDE, 8, 16);
 }
 
 static const sb_encoder_kind own = { .name = "own", .build = build };
 
 static void begin(run *r, const char *const keys[KEYS_MAX], presence views)
 {
-    const char *all[5 + KEYS_MAX] = { "data.path=.", "data.view=32", "trainer.batch=4",
-                                      "trainer.precision=f32", "optimiser.name=adamw" };
-    int count = 5;
-    for (int i = 0; i < KEYS_MAX && keys[i]; i++)
-        all[count++] = keys[i];
     *r = (run){ .views = views };
-    good(sb_settings_of(&r->config, NULL, all, count));
-    if (r->config.method->mask == NULL)
-        r->config.encoder = &own;
-    good(sb_device_cuda(&r->device));
-    good(r->device->pin(r->device, pixels, sizeof pixels)); /* or copies would be staged at once */
-    good(sb_step_create(&r->step, r->device, &r->config));
-    good(sb_step_begin(r->step));
+    steps_begin(&r->of, keys, &own, false, pixels, sizeof pixels);
     draw(0);
     draw(1);
-}
-
-static void end(run *r)
-{
-    sb_step_destroy(&r->step);
-    sb_device_close(&r->device);
-    assert_int_equal(emulation_alive(), 0);
 }
 
 static void gradient(run *r, int64_t number, int part)
 {
     const sb_step_source source = { .context = r, .fetch = fetch, .next = next };
     double loss;
-    r->batch = number * r->config.trainer.accumulate + part;
-    good(sb_step_gradient(r->step, number, part, &source, &loss));
+    r->batch = number * r->of.config.trainer.accumulate + part;
+    good(sb_step_gradient(r->of.step, number, part, &source, &loss));
 }
 
 /* The batch's step has ended, and its place is another's. */
 static void release(const run *r)
 {
-    good(r->device->wait(r->device, SB_STREAM_COMPUTE));
+    good(r->of.device->wait(r->of.device, SB_STREAM_COMPUTE));
     draw(r->batch + 2);
 }
 
 static void take_step(run *r, int64_t number, bool twice)
 {
-    const int parts = r->config.trainer.accumulate;
-    if (r->config.trainer.replicas > 1 && number % 2 == 0) {
+    const int parts = r->of.config.trainer.accumulate;
+    if (r->of.config.trainer.replicas > 1 && number % 2 == 0) {
         const sb_step_source source = { .context = r, .fetch = fetch };
         double loss;
         r->batch = number * parts;
-        good(sb_step_regrouped(r->step, number, &source, &loss));
+        good(sb_step_regrouped(r->of.step, number, &source, &loss));
     }
     for (int part = 0; part < parts; part++) {
         gradient(r, number, part);
@@ -141,7 +96,7 @@ static void take_step(run *r, int64_t number, bool twice)
         if (part + 1 < parts)
             release(r);
     }
-    good(sb_step_commit(r->step, number, LR));
+    good(sb_step_commit(r->of.step, number, LR));
     release(r);
 }
 
@@ -152,13 +107,8 @@ static float *weights_after(const char *const keys[KEYS_MAX], presence views, bo
     begin(&r, keys, views);
     for (int number = 0; number < STEPS; number++)
         take_step(&r, number, twice);
-    *bytes = sb_step_store(r.step)->floats[SB_ENTRY_WEIGHT] * sizeof(float);
-    float *weights = malloc(*bytes);
-    assert_non_null(weights);
-    good(r.device->copy(r.device, SB_STREAM_COMPUTE, weights, sb_step_section(r.step)->weight, *bytes,
-                        SB_TO_HOST));
-    good(r.device->wait(r.device, SB_STREAM_COMPUTE));
-    end(&r);
+    float *weights = steps_weights(&r.of, bytes);
+    steps_end(&r.of);
     return weights;
 }
 
@@ -186,41 +136,50 @@ static void same_weights(void **state)
     free(wanted);
 }
 
-/* Uploads that two steps give the device before each returns its gradient. */
+/* Uploads that each of two steps gives the device before its last gradient returns. */
 static void count_uploads(const char *const keys[KEYS_MAX], presence views, long uploads[2])
 {
     run r;
     begin(&r, keys, views);
     for (int number = 0; number < 2; number++) {
         const long before = emulation_given.uploads;
-        gradient(&r, number, 0);
+        for (int part = 0; part < r.of.config.trainer.accumulate; part++) {
+            if (part > 0)
+                release(&r);
+            gradient(&r, number, part);
+        }
         uploads[number] = emulation_given.uploads - before;
-        good(sb_step_commit(r.step, number, LR));
+        good(sb_step_commit(r.of.step, number, LR));
         release(&r);
         r.views = NONE; /* the second step is the last */
     }
-    end(&r);
+    steps_end(&r.of);
 }
 
-/* They are given to the device with the step before, whose way back they need not wait for. */
-static void beside_the_step(void **state)
+/* What the first step uploads more, the second need not. */
+static void with_the_step_before(void **state)
 {
     const char *const *keys = *state;
     long without[2], with[2];
-    run r;
     count_uploads(keys, NONE, without);
     count_uploads(keys, ALL, with);
-    begin(&r, keys, ALL);
-    const sb_cuda *cuda = (const sb_cuda *)r.device;
-    const int views = VIEWS * BATCH, first = r.config.trainer.chunk > 0 ? r.config.trainer.chunk : views;
-    assert_int_equal(with[0], without[0] + first);
-    assert_int_equal(with[1], without[1] - first);
+    assert_true(with[0] > without[0]);
+    assert_int_equal(with[0] - without[0], without[1] - with[1]);
+}
+
+/* They need not wait for its way back. */
+static void beside_the_step(void **state)
+{
+    run r;
+    begin(&r, *state, ALL);
+    const sb_cuda *cuda = (const sb_cuda *)r.of.device;
+    const int chunk = r.of.config.trainer.chunk, first = chunk > 0 ? chunk : VIEWS * BATCH;
     gradient(&r, 0, 0);
     assert_true(emulation_left(cuda->stream[SB_STREAM_UPLOAD]) >= (uint64_t)first);
-    good(r.device->wait(r.device, SB_STREAM_UPLOAD));
+    good(r.of.device->wait(r.of.device, SB_STREAM_UPLOAD));
     assert_true(emulation_left(cuda->stream[SB_STREAM_COMPUTE]) > 0);
-    good(sb_step_commit(r.step, 0, LR));
-    end(&r);
+    good(sb_step_commit(r.of.step, 0, LR));
+    steps_end(&r.of);
 }
 
 int main(void)
@@ -243,6 +202,13 @@ int main(void)
         { "replicas, regrouped: same weights", same_weights, NULL, NULL, (void *)replicas },
         { "heads alone: same weights", same_weights, NULL, NULL, (void *)heads },
         { "a mean over views: same weights", same_weights, NULL, NULL, (void *)mean },
+        { "one chunk: with the step before", with_the_step_before, NULL, NULL, (void *)whole },
+        { "chunks, a target: with the step before", with_the_step_before, NULL, NULL, (void *)chunks },
+        { "chunks, two batches a step: with the step before", with_the_step_before, NULL, NULL,
+          (void *)parts },
+        { "replicas: with the step before", with_the_step_before, NULL, NULL, (void *)replicas },
+        { "heads alone: with the step before", with_the_step_before, NULL, NULL, (void *)heads },
+        { "a mean over views: with the step before", with_the_step_before, NULL, NULL, (void *)mean },
         { "one chunk: beside the step", beside_the_step, NULL, NULL, (void *)whole },
         { "chunks: beside the step", beside_the_step, NULL, NULL, (void *)chunks },
     };

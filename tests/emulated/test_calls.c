@@ -205,11 +205,10 @@ static void any_call_fails(void **state)
 {
     (void)state;
     static result right, now;
-    long before = emulation_calls(), recording = emulation_recording_calls();
+    long before = emulation_calls();
     assert_int_equal(two_steps(sb_device_cuda, &right), 0);
     long calls = emulation_calls() - before, planning = planned - before, computing = computed - before,
-         survived = 0, unnoticed = 0;
-    recording = emulation_recording_calls() - recording;
+         survived = 0, recording = 0;
     for (long n = 1; n <= calls; n++) {
         emulation_fail_call(n);
         int rc = two_steps(sb_device_cuda, &now);
@@ -218,7 +217,12 @@ static void any_call_fails(void **state)
             survived++;
         else if (sb_error()[0] == '\0')
             fail_msg("call %ld failed without a word", n);
-        unnoticed += rc == 0 && n > planning && n <= computing;
+        const bool computes = n > planning && n <= computing,
+                   recorded = computes && emulation_failed_recording();
+        if (computes && recorded != (rc == 0))
+            fail_msg("call %ld failed, and %s", n,
+                     recorded ? "could have been done without" : "nobody noticed");
+        recording += recorded;
         for (size_t i = 0; rc == 0 && i < WEIGHTS_MAX; i++)
             if (!(fabsf(right.weights[i] - now.weights[i]) <= 1e-5f))
                 fail_msg("call %ld failed and the weights are wrong", n);
@@ -227,7 +231,7 @@ static void any_call_fails(void **state)
     }
     print_message("%ld calls, %ld of them to plan, %ld to record: %ld failures survived\n", calls, planning,
                   recording, survived);
-    assert_int_equal(unnoticed, recording);
+    assert_true(recording > 0);
 }
 
 int main(void)

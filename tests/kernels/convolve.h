@@ -17,7 +17,8 @@ typedef enum { SB_CONVOLVE_FORWARD, SB_CONVOLVE_DATA, SB_CONVOLVE_WEIGHT } sb_co
 void sb_convolve(const sb_reference *r, const sb_convolution *c, sb_convolved which, double terms,
                  double *out, double *bound);
 
-/* dw[1], the sums of the columns of dy, with their bounds. */
+/* dw[1], the sums of the columns of dy, with their bounds: those of sums in f32, as a GPU's block adds up
+ * (kernels/cuda/shares.h). */
 void sb_bias_reference(sb_reference *r);
 
 #endif

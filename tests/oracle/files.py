@@ -154,6 +154,13 @@ for flags, expected in [([], 0), (["--decode"], 1)]:
        f"index {' '.join(flags)} finds {expected} file with damaged pixels", done.stdout)
 
 # ---- a page of small pictures ----
+hung = folder / "hung"
+hung.mkdir()
+(hung / "config.yaml").write_text(f"data:\n  path: '{mixed}'\n  tile: 32\n  max_bad: 0.5\nloader:\n  timeout: 0.5\n")
+done = subprocess.run([ROOT / "build/sb_loader", "index", hung, "--freeze"], capture_output=True, text=True, timeout=PATIENCE,
+                      env={**os.environ, "LD_PRELOAD": str(folder / "fault.so"), "FAULT": "decode:hang", "FAULT_FILE": "b.jfif", "FAULT_PROGRAM": "sb_loader index"})
+ok(done.returncode == 0 and "index.png was not drawn: an image took longer than loader.timeout" in done.stderr and (hung / "index.bin").exists() and
+   not (hung / "index.png").exists(), "an image on which the picture hangs leaves a run without it", done.stderr)
 strange = folder / "strange"
 strange.mkdir()
 for i, name in enumerate(["<b>&amp;.png", "a 'quoted' \"name\".png", "é" * 60 + ".png", "%s%n.png", "last.png"]):

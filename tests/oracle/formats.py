@@ -145,9 +145,10 @@ compare("GIF", p := save("g.gif", image.quantize(200)), Image.open(p).convert("R
 compare("GIF, an animation: its first frame", p := save("n.gif", image.quantize(50), save_all=True, append_images=[image.quantize(20)]),
         Image.open(p).convert("RGB"), head="1 0")
 compare("PPM, asked for", save("p.ppm"), base, decoder=careful)
+old = int(subprocess.run(["pkg-config", "--modversion", "vips"], stdout=subprocess.PIPE, check=True, text=True).stdout.split(".")[1]) < 15  # 8.14 against 8.16
 for name in ("p.ppm", "x.bmp", "x.jp2"):
     head, pixels = colour.get(save(name))
-    ok(head.startswith("bad probe") and ("blocked" in head or "not in a known format" in head), f"untrusted unless asked for: {name}", head)
+    ok(head.startswith("bad probe") and ("blocked" if old else "not in a known format") in head, f"untrusted unless asked for: {name}", head)
 for name, pixels, options in [("float grey", luma[:, :, None].astype(numpy.float32), {"sample_format": 3}),
                               ("32 bits", base.astype(numpy.uint32), {})]:
     write_tiff(folder / "r.tif", [pixels], 2 if pixels.shape[2] == 3 else 1, **options)
@@ -155,8 +156,7 @@ for name, pixels, options in [("float grey", luma[:, :, None].astype(numpy.float
     ok(head.startswith("bad probe") and "no known range" in head and "data.range" in head, f"refused with a reason: TIFF, {name}", head)
 
 # One channel: libvips' luminance, whose weights are of 8.14 or newer, and grey stays what it is
-version = subprocess.run(["pkg-config", "--modversion", "vips"], stdout=subprocess.PIPE, check=True, text=True).stdout.split(".")
-y = linear.astype(float) @ ([0.2, 0.7, 0.1] if int(version[1]) < 15 else [0.2126, 0.7152, 0.0722])
+y = linear.astype(float) @ ([0.2, 0.7, 0.1] if old else [0.2126, 0.7152, 0.0722])
 luminance = 255 * numpy.where(y <= 0.0031308, 12.92 * y, 1.055 * y ** (1 / 2.4) - 0.055)
 compare("one channel, of colour", folder / "8.png", luminance, 2, grey)
 compare("one channel, of grey", folder / "g.png", luma, 0, grey)

@@ -183,22 +183,19 @@ static const sb_recorded_run *record(sb_plan *p, sb_run_kind kind, const sb_feed
 {
     sb_device *d = p->device;
     sb_recording *recording = NULL;
-    if (d->record(d) != 0) {
+    const bool begun = d->record(d) == 0, given = begun && call_by_call(p, kind, feed, with->running) == 0;
+    if (!given) /* what ends the recording may fail because of it */
         note_one_by_one();
-        return NULL;
+    const bool kept = begun && d->recorded(d, &recording) == 0;
+    if (given && kept) {
+        p->runs[p->run_count] = (sb_recorded_run){ kind, *with, recording };
+        return &p->runs[p->run_count++];
     }
-    const int given = call_by_call(p, kind, feed, with->running);
-    if (given != 0) /* what ends the recording may fail because of it */
+    if (given)
         note_one_by_one();
-    const int rc = d->recorded(d, &recording);
-    if (rc == 0 && given != 0)
+    if (kept)
         d->forget(d, recording);
-    if (rc != 0 && given == 0)
-        note_one_by_one();
-    if (rc != 0 || given != 0)
-        return NULL;
-    p->runs[p->run_count] = (sb_recorded_run){ kind, *with, recording };
-    return &p->runs[p->run_count++];
+    return NULL;
 }
 
 /* The first run of a kind loads what it needs, which cannot be recorded. What cannot be recorded at all still

@@ -187,7 +187,7 @@ int sb_step_upload_ahead(sb_step *s, const sb_step_source *source)
     if (!next.fetch)
         return 0;
     list_samples(s, s->batch_number + 1, SB_GROUP_STEP);
-    for (int i = 0; i < s->chunks[0].n; i++) {
+    for (int i = 0; i < s->chunks[0].n; i++) { /* all or none: what is copied in part is copied again */
         const sb_step_input *in = &s->inputs[s->chunks[0].start + i];
         const uint8_t *pixels;
         if (next.fetch(next.context, in->view, in->sample, &pixels) != 0)

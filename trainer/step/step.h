@@ -47,11 +47,12 @@ typedef struct {
     void *context;
     /* The 8-bit pixels [size, size, channels] of view `view` of sample `sample` (0 .. batch - 1) in host
      * memory, valid until the step ends; waits for them. 0; 1: asked to stop; -1. Each view is asked for once
-     * in each pass. */
+     * in each pass, but for those that came by `next`. */
     int (*fetch)(void *context, int view, int sample, const uint8_t **pixels);
-    /* The same of the batch after this one, which part comes next or else the first of the next step,
-     * without waiting: asked when all of this one was fetched. So its first chunk comes to the device while
-     * this batch still computes; valid until its own step ends. 0; 1: it is not there. NULL: none is. */
+    /* The same of the next batch (the step's next part, or the next step's first), without waiting: asked
+     * when all of this one was fetched, and of a view more than once. So its first chunk comes to the device
+     * while this batch still computes; valid until its own step ends. 0; 1: it is not there. NULL: none is.
+     */
     int (*next)(void *context, int view, int sample, const uint8_t **pixels);
     /* After pass 1, where the method asks for it: fills places [batch] with the place of each sample
      * (kernels/share/overlap.h). 0; -1. NULL: none overlap. */
