@@ -12,7 +12,7 @@ BUILD    ?= build
 OPTIMISE ?= -O3
 else
 BUILD    ?= build/$(firstword $(subst $(comma), ,$(SAN)))
-OPTIMISE ?= -O1 -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover=all
+OPTIMISE ?= -O2 -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover=all
 endif
 comma := ,
 # ThreadSanitizer misreads OpenMP's barriers, so it is for proto alone; it knows no fences, and needs none where every word is atomic.
@@ -105,6 +105,21 @@ $(BUILD)/tests/kernels/test_%: $(BUILD)/tests/kernels/test_%.o $(BUILD)/libcases
 	@mkdir -p $(@D)
 	@echo "  LD $@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+# The same program whose kernels of our own, where they are written for the widest vectors there are, are built for narrower ones
+# (tests/kernels/widths.sh), with the cases whose bounds depend on it. Their objects stand in front of the libraries', which are then not looked for.
+NARROW := kernels/cpu/winograd.o kernels/cpu/depthwise.o tests/kernels/conv.o
+define narrower
+$(BUILD)/$(1)/%.o: ARCH := -march=$(1)
+$(BUILD)/$(1)/%.o: %.c
+	@mkdir -p $$(@D)
+	@echo "  CC $$< for $(1)"
+	@$$(CC) $$(CPPFLAGS) $$(CFLAGS) -MMD -MP -c $$< -o $$@
+$(BUILD)/$(1)/test_cpu: $(BUILD)/tests/kernels/test_cpu.o $(addprefix $(BUILD)/$(1)/,$(NARROW)) $(BUILD)/libcases.a $(BUILD)/libkernels.a $(BUILD)/libproto.a
+	@echo "  LD $$@"
+	@$$(CC) $$(CFLAGS) $$(LDFLAGS) $$^ $$(LDLIBS) -o $$@
+endef
+$(foreach t,x86-64 x86-64-v3,$(eval $(call narrower,$(t))))
 
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(ARCHIVES)
 	@mkdir -p $(@D)

@@ -21,4 +21,12 @@ else
     echo "$device: what computes runs a second time with $less"
     found=("${found[@]:0:${#first[@]}}" "${again[@]/#/$less }" "${found[@]:${#first[@]}}")
 fi
-exec tests/check.pl "${found[@]}"
+# Two run at a time. Whole runs mostly wait, and all else computes: by turns behind the first ones, one for so many of the others, no processor
+# stands idle.
+computes=() waits=() turns=("${found[@]:0:${#first[@]}}")
+for t in "${found[@]:${#first[@]}}"; do if [[ $t = tests/pipeline/* ]]; then waits+=("$t"); else computes+=("$t"); fi; done
+for ((i = 0; i < ${#waits[@]}; i++)); do
+    from=$((i * ${#computes[@]} / ${#waits[@]})) to=$(((i + 1) * ${#computes[@]} / ${#waits[@]}))
+    turns+=("${waits[i]}" "${computes[@]:from:to - from}")
+done
+exec tests/check.pl "${turns[@]}"

@@ -80,7 +80,7 @@ typedef struct {
     sb_counts *out;
 } counter;
 
-void sb_tally_add(sb_tally *to, const sb_tally *from)
+static void add_tally(sb_tally *to, const sb_tally *from)
 {
     to->calls += from->calls;
     to->bytes += from->bytes;
@@ -105,7 +105,7 @@ static void count(const counter *c, sb_tally *to, const sb_work *w)
         now.bound[p] = sb_work_bound(&c->peaks[p], w);
         now.model[p] = sb_work_seconds(&c->peaks[p], w);
     }
-    sb_tally_add(to, &now);
+    add_tally(to, &now);
 }
 
 /* What moves f32 alone. */
@@ -136,12 +136,12 @@ static void count_plan(const counter *c, const sb_plan *plan, int passes)
 sb_tally sb_counts_sum(const sb_counts *n)
 {
     sb_tally all = n->pack;
-    sb_tally_add(&all, &n->rows);
+    add_tally(&all, &n->rows);
     for (int op = 0; op < SB_OPS; op++) {
         if (op == SB_OP_VIEW)
             continue;
-        sb_tally_add(&all, &n->forward[op]);
-        sb_tally_add(&all, &n->backward[op]);
+        add_tally(&all, &n->forward[op]);
+        add_tally(&all, &n->backward[op]);
     }
     return all;
 }

@@ -64,9 +64,6 @@ sb_device *sb_counts_paper(size_t available);
 /* Counts one step of these settings. */
 int sb_counts_step(const sb_settings *config, const sb_peak *peaks, int peak_count, sb_counts *out);
 
-/* Adds a tally to another. */
-void sb_tally_add(sb_tally *to, const sb_tally *from);
-
 /* All that the trainer's step does. */
 sb_tally sb_counts_sum(const sb_counts *counts);
 
