@@ -25,7 +25,7 @@ extend() {
         after evaluator/keys.h 'int max_tiles;' 'int patience;' &&
         after evaluator/keys.c 'static const sb_key evaluate_keys' 'SB_KEY_INT(sb_evaluate_keys, patience, "3", 1, 9, "of who looks", .apart = true),'
 }
-build() { make -s -C "$copy" -j2 all build/tests/kernels/test_cpu build/tests/emulated/test_cases build/tests/sb_emulated.so; }
+build() { make -s -C "$copy" -j2 OPTIMISE=-O1 all build/tests/kernels/test_cpu build/tests/emulated/test_cases build/tests/sb_emulated.so; }
 cases() { (cd "$copy" && "build/tests/$1" compare square | tee "$work/cases" && grep -c '^ok' "$work/cases" | grep -q '^1[0-9]' && ! grep '^not ok' "$work/cases"); }
 loss() { (cd "$copy" && tests/oracle/method.py agree | tee "$work/losses" && ! grep '^not ok' "$work/losses"); }
 train() {
