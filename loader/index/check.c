@@ -47,19 +47,30 @@ static bool is_row(const sb_index *x, uint32_t row)
     return good;
 }
 
-int sb_index_check_row(const sb_index *x, uint32_t row)
+static int check_name(const sb_index *x, uint32_t row)
 {
     char path[PATH_MAX];
-    if (row >= x->count)
-        return sb_fail("row %" PRIu32 " of an index of %" PRIu32, row, x->count);
     const sb_image *m = &x->images[row];
     if (m->name >= x->name_bytes)
         return sb_fail("row %" PRIu32 " of the index is damaged: it has no name", row);
-    if (sb_index_path(x, sb_index_name(x, m), path) != 0)
-        return sb_context("row %" PRIu32 " of the index", row);
+    return sb_index_path(x, sb_index_name(x, m), path) == 0 ? 0
+                                                            : sb_context("row %" PRIu32 " of the index", row);
+}
+
+/* All but its name. */
+static int check_place(const sb_index *x, uint32_t row)
+{
+    const sb_image *m = &x->images[row];
     if (!is_row(x, row))
         return sb_fail("%s: row %" PRIu32 " of the index is damaged", sb_index_name(x, m), row);
     return share_pixels(&m->train, &m->test) ? fail_shared(x, m, m) : 0;
+}
+
+int sb_index_check_row(const sb_index *x, uint32_t row)
+{
+    if (row >= x->count)
+        return sb_fail("row %" PRIu32 " of an index of %" PRIu32, row, x->count);
+    return check_name(x, row) == 0 ? check_place(x, row) : -1;
 }
 
 static int compare(const sb_index *x, const sb_image *a, const sb_image *b)
@@ -71,12 +82,13 @@ static int compare(const sb_index *x, const sb_image *a, const sb_image *b)
 }
 
 /* Sorted rows: no row twice, no pixel both trained on and held out. The rows of a file lie together, its
- * tiles by their top. */
+ * tiles by their top, and share a name. */
 int sb_index_check(const sb_index *x)
 {
     for (uint32_t i = 0; i < x->count; i++) {
         const sb_image *a = &x->images[i];
-        if (sb_index_check_row(x, i) != 0)
+        const bool named = i > 0 && a->name == (a - 1)->name;
+        if ((!named && check_name(x, i) != 0) || check_place(x, i) != 0)
             return -1;
         const int order = i > 0 ? compare(x, a - 1, a) : -1;
         const char *name = sb_index_name(x, a);
