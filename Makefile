@@ -106,8 +106,8 @@ $(BUILD)/tests/kernels/test_%: $(BUILD)/tests/kernels/test_%.o $(BUILD)/libcases
 	@echo "  LD $@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
-# The same program whose kernels of our own, where they are written for the widest vectors there are, are built for narrower ones
-# (tests/kernels/widths.sh), with the cases whose bounds depend on it. Their objects stand in front of the libraries', which are then not looked for.
+# The same program with kernels of our own, those that are written for the widest vectors there are, for narrower ones
+# (tests/kernels/widths.sh), and with the cases whose bounds depend on that. Their objects stand in front of the libraries', which are then not looked for.
 NARROW := kernels/cpu/winograd.o kernels/cpu/depthwise.o tests/kernels/conv.o
 define narrower
 $(BUILD)/$(1)/%.o: ARCH := -march=$(1)

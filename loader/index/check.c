@@ -87,8 +87,8 @@ int sb_index_check(const sb_index *x)
 {
     for (uint32_t i = 0; i < x->count; i++) {
         const sb_image *a = &x->images[i];
-        const bool named = i > 0 && a->name == (a - 1)->name;
-        if ((!named && check_name(x, i) != 0) || check_place(x, i) != 0)
+        const bool same_name = i > 0 && a->name == (a - 1)->name;
+        if ((!same_name && check_name(x, i) != 0) || check_place(x, i) != 0)
             return -1;
         const int order = i > 0 ? compare(x, a - 1, a) : -1;
         const char *name = sb_index_name(x, a);

@@ -17,11 +17,15 @@ descriptors() {
 settled() { before=$(descriptors) && sleep 0.2 && [ "$(descriptors)" = "$before" ]; }
 as_before() { [ "$(descriptors)" = "$before" ]; }
 
-# Augment and loaders come and go many times; whom they join holds as many descriptors as before. No evaluator: it would come when it likes.
+# The trainer watches two processes: augment, and its evaluator, which comes once there are weights to look at.
+joined() { [ "$(find "/proc/$(pgrep -o -f "^${SB_BUILD:-build}/sb_trainer train $work/descriptors")/fd" -lname "*pidfd*" 2>/dev/null | wc -l)" = 2 ]; }
+
+# Augment and loaders come and go many times; whom they join holds as many descriptors as before.
 descriptors_constant() {
     local before status
-    ./run train recipes/demo.yaml data.path="$work/images" run.dir="$work/descriptors" "${small[@]}" trainer.steps=1000 run.loaders=2 evaluate.every=0 --detach
-    until_true "two loaders" grep -qs '"loaders": 2' "$work/descriptors/status.json" && until_true "settled descriptors" settled || return 1
+    ./run train recipes/demo.yaml data.path="$work/images" run.dir="$work/descriptors" "${small[@]}" trainer.steps=1000 run.loaders=2 evaluate.snapshot_every=4 --detach
+    until_true "two loaders" grep -qs '"loaders": 2' "$work/descriptors/status.json" && until_true "an evaluator" joined &&
+        until_true "settled descriptors" settled || return 1
     for _ in 1 2 3 4 5 6; do
         pkill -KILL -f "sb_augment $work/descriptors"
         pkill -KILL -n -f "sb_loader serve $work/descriptors"

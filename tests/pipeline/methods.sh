@@ -1,5 +1,5 @@
 #!/bin/bash
-# Every method by its recipe, made small: everything is killed in the middle and resumed, and the weights are those of an undisturbed run; what a
+# Every method by its recipe, made small (most with a smaller encoder, too): everything is killed in the middle and resumed, and the weights are those of an undisturbed run; what a
 # method keeps is in its checkpoints, and not in what is exported; an evaluator measures runs with views of several sizes and shows every view.
 # shellcheck source=tests/pipeline/common.sh
 source "$(dirname "$0")/common.sh"
