@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "kernels/cpu/bias.h"
+#include "kernels/cpu/gradient_bf16.h"
 #include "kernels/cpu/winograd.h"
 #include "kernels/op/conv.h"
 #include "proto/error.h"
@@ -42,7 +43,8 @@ typedef struct {
 
 /* What `plan` makes; by Winograd's algorithm, nothing. */
 typedef struct {
-    operation forward, data, weight; /* data: without a primitive where no data gradient is planned */
+    operation forward;
+    operation data, weight; /* without a primitive where no data gradient is planned, and the other is ours */
     operation pack_forward, pack_data, unpack; /* reorders: master -> packed, gradient -> OIHW */
     operation to_planes;                       /* x in rows -> in planes; without a primitive: not needed */
     sizes sizes;
@@ -83,6 +85,14 @@ static bool by_winograd(const sb_call *call)
     return x->type == SB_F32 && how->kernel == 3 && how->stride == 1 && how->pad == 1 && x->c % 8 == 0 &&
            how->out % 8 == 0 && x->c >= WINOGRAD_CHANNELS && how->out >= WINOGRAD_CHANNELS &&
            2 * places >= side * side * of_image && (size_t)x->n * of_image >= WINOGRAD_TILES;
+}
+
+/* Whether the weight's gradient is ours, which has to have columns enough (SPEED.md). */
+#define COLUMNS 96 /* at least */
+static bool own_gradient(const sb_call *call)
+{
+    const sb_conv_how *how = call->how;
+    return call->xs[0].type == SB_BF16 && how->kernel * call->xs[0].c >= COLUMNS && sb_gradient_bf16_native();
 }
 
 /* Images of three channels whose output lies in blocks come in rows, and are read in planes, which is what
@@ -130,7 +140,7 @@ static sizes promise(const sb_device *device, const sb_call *call)
            packed = align(weights * sb_type_bytes(x->type));
     return (sizes){ .forward = packed,
                     .data = call->gradient[0] ? packed : 0,
-                    .gradient = align(weights * sizeof(float)),
+                    .gradient = own_gradient(call) ? 0 : align(weights * sizeof(float)),
                     .scratchpad = scratchpad,
                     .dx = scratchpad,
                     .planes = reads_planes(call) ? align(sb_shape_bytes(x)) : 0 };
@@ -350,10 +360,12 @@ static int make(sb_cpu *cpu, convolution *c, const descriptors *d, bool data_gra
             return -1;
         s->data = align(md_bytes(query(&c->data, dnnl_query_weights_md)));
     }
-    if (make_convolution(cpu, &c->weight, d, BACKWARD_WEIGHT, c->forward.desc, most) != 0 ||
-        make_reorder(cpu, &c->unpack, query(&c->weight, dnnl_query_diff_weights_md), master) != 0)
-        return -1;
-    s->gradient = align(md_bytes(query(&c->weight, dnnl_query_diff_weights_md)));
+    if (most->gradient) {
+        if (make_convolution(cpu, &c->weight, d, BACKWARD_WEIGHT, c->forward.desc, most) != 0 ||
+            make_reorder(cpu, &c->unpack, query(&c->weight, dnnl_query_diff_weights_md), master) != 0)
+            return -1;
+        s->gradient = align(md_bytes(query(&c->weight, dnnl_query_diff_weights_md)));
+    }
     if (most->planes && make_reorder(cpu, &c->to_planes, rows, query(&c->forward, dnnl_query_src_md)) != 0)
         return -1;
     s->planes = most->planes;
@@ -446,6 +458,12 @@ static size_t winograd_scratch(const sb_device *device, const sb_call *call)
     return align(sb_winograd_scratch(device->threads, &call->xs[0], &call->ys));
 }
 
+/* What our own weight's gradient works in; behind it the gradient at standardised weights. */
+static size_t own_scratch(const sb_device *device, const sb_call *call)
+{
+    return align(sb_gradient_bf16_scratch(device->threads, call->how, &call->xs[0], &call->ys));
+}
+
 /* One after the other, each behind the scratchpad. Forward: the weights in oneDNN's layout. The weight's
  * gradient: in oneDNN's layout, and then in OIHW. Behind either: x in planes. The data gradient, behind its
  * own scratchpad: the weights, and dx before it is added. The weights come behind what they were standardised
@@ -459,7 +477,8 @@ static size_t scratch(sb_device *device, const sb_call *call)
                  standardised = ((const sb_conv_how *)call->how)->standardised ? plain : 0,
                  sum = call->gradient[0] && call->add[0] ? align(sb_shape_bytes(&call->xs[0])) : 0;
     const size_t forward = s.scratchpad + standardised + s.forward + s.planes,
-                 weight = s.scratchpad + s.gradient + plain + s.planes,
+                 weight = own_gradient(call) ? own_scratch(device, call) + standardised
+                                             : s.scratchpad + s.gradient + plain + s.planes,
                  data = call->gradient[0] ? s.dx + standardised + s.data + sum : 0;
     const size_t most = forward > weight ? forward : weight;
     return most > data ? most : data;
@@ -538,6 +557,13 @@ static int backward_weight(sb_device *device, const sb_call *call)
         sb_winograd_weight(device->threads, &call->xs[0], &call->ys, call->x[0], call->dy, summed,
                            call->scratch);
         return give_gradient(device, call, summed);
+    }
+    if (own_gradient(call)) {
+        const bool standardised = ((const sb_conv_how *)call->how)->standardised;
+        float *summed = (float *)(void *)((char *)call->scratch + own_scratch(device, call));
+        sb_gradient_bf16(device->threads, call->how, &call->xs[0], &call->ys, call->x[0], call->dy,
+                         standardised ? summed : call->dw[0], !standardised, call->scratch);
+        return standardised ? sb_conv_standardise_back(device, call, summed) : 0;
     }
     convolution *c = call->planned;
     char *gradient = (char *)call->scratch + c->sizes.scratchpad;
