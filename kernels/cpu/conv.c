@@ -534,11 +534,21 @@ static int forward(sb_device *device, const sb_call *call)
 }
 
 /* to += from. */
-static void add_to(sb_type type, size_t count, const void *from, void *to)
+static void add_floats(size_t count, const float *from, float *to)
 {
 #pragma omp parallel for simd schedule(static)
     for (size_t i = 0; i < count; i++)
-        sb_cpu_store(to, type, i, sb_cpu_load(to, type, i) + sb_cpu_load(from, type, i));
+        to[i] += from[i];
+}
+static void add_to(sb_type type, size_t count, const void *from, void *to)
+{
+    if (type == SB_F32) {
+        add_floats(count, from, to);
+        return;
+    }
+#pragma omp parallel for simd schedule(static)
+    for (size_t i = 0; i < count; i++)
+        sb_cpu_store(to, SB_BF16, i, sb_cpu_load(to, SB_BF16, i) + sb_cpu_load(from, SB_BF16, i));
 }
 
 /* What was summed to the gradient at the weights. */
@@ -546,7 +556,7 @@ static int give_gradient(sb_device *device, const sb_call *call, const float *pl
 {
     if (((const sb_conv_how *)call->how)->standardised)
         return sb_conv_standardise_back(device, call, plain);
-    add_to(SB_F32, weights_of(call), plain, call->dw[0]);
+    add_floats(weights_of(call), plain, call->dw[0]);
     return 0;
 }
 

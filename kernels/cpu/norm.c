@@ -2,8 +2,8 @@
  *
  * Two passes forward (sums; apply) and two backward (sums; apply), each reading every activation once. They
  * go by units: SB_CPU_BLOCK places of a set, of all channels in rows, of one block's channels in blocks; and
- * in a unit by lines, values that lie side by side: a row, or some places of a block, so that a line is long
- * enough for vectors either way. What is known of a channel stands as often as it comes in a line.
+ * in a unit by lines, values that lie side by side: a row, or some places where a row or a block is short, so
+ * that a line is long enough for vectors. What is known of a channel stands as often as it comes in a line.
  *
  * Each unit sums x - shift and its square in f32, a few lines at a time; the units' sums and then the
  * channels of a group are added in order in f64. The shift is the set's first place, which takes the mean's
@@ -15,18 +15,24 @@
 
 #include "kernels/cpu/cpu.h"
 
-#define PLACES 8 /* of a block, in a line */
-
-/* Channels that lie side by side, how often each comes in a line, and how many such runs there are. */
+/* Channels that lie side by side, and how many such runs there are. */
 static size_t run_of(const sb_norm *s) { return (size_t)(s->block ? s->block : s->channels); }
-static size_t repeats(const sb_norm *s) { return s->block ? PLACES : 1; }
 static int runs_of(const sb_norm *s) { return s->channels / (int)run_of(s); }
 
+/* Rows that lie one behind the other. */
+static int together(const sb_norm *s) { return s->block ? s->places : s->rows; }
+
+/* How often each channel comes in a line of about LINE values, and the values of a line. */
+#define LINE ((size_t)256)
+static size_t repeats(const sb_norm *s)
+{
+    const size_t fit = LINE / run_of(s), places = (size_t)together(s), most = fit < places ? fit : places;
+    return most > 1 ? most : 1;
+}
 static size_t line_of(const sb_norm *s) { return run_of(s) * repeats(s); }
 static size_t padded(const sb_norm *s) { return (line_of(s) + 15) / 16 * 16; }
 
-/* Rows that lie one behind the other; units of them; and units of a run in a set. */
-static int together(const sb_norm *s) { return s->block ? s->places : s->rows; }
+/* Units of rows that lie together, and units of a run in a set. */
 static int parts_of(const sb_norm *s) { return (together(s) + SB_CPU_BLOCK - 1) / SB_CPU_BLOCK; }
 static int units_of_run(const sb_norm *s) { return s->rows / together(s) * parts_of(s); }
 static int units_of(const sb_norm *s) { return s->sets * runs_of(s) * units_of_run(s); }
@@ -77,32 +83,28 @@ static void set_known(const sb_norm *s, float *known, size_t at, float value)
 /* What a call works in. */
 typedef struct {
     float *first, *second;             /* [units, line]: sums */
-    float *a, *b, *c;                  /* [units, line]: lines of each unit's own */
     float *shift;                      /* [sets, runs, line], as all that follow: known of channels */
     float *scale, *offset;             /* what normalising does: x scale + offset */
     float *inverse, *mean;             /* backward: 1 / deviation, in the shift's place */
     float *from_g, *from_x, *constant; /* dx = g from_g + x from_x + constant */
+    double *sum, *sum_more;            /* [sets, channels]: of `first` and of `second` */
 } work;
 
-#define FEW 16 /* lines whose sums are taken alone */
-#define UNIT_LINES 5
 #define KNOWN 7
 
 size_t sb_cpu_norm_scratch(const sb_norm *s)
 {
-    return ((size_t)units_of(s) * UNIT_LINES * padded(s) + (size_t)s->sets * KNOWN * set_width(s)) *
-           sizeof(float);
+    return ((size_t)units_of(s) * 2 * padded(s) + (size_t)s->sets * KNOWN * set_width(s)) * sizeof(float) +
+           2 * (size_t)s->sets * (size_t)s->channels * sizeof(double);
 }
 
 static work lay_out_work(const sb_norm *s, void *memory)
 {
     size_t many = (size_t)units_of(s) * padded(s), all = (size_t)s->sets * set_width(s);
-    float *each = memory, *set = each + UNIT_LINES * many;
+    float *each = memory, *set = each + 2 * many;
+    double *sums = (double *)(void *)(set + KNOWN * all);
     return (work){ .first = each,
                    .second = each + many,
-                   .a = each + 2 * many,
-                   .b = each + 3 * many,
-                   .c = each + 4 * many,
                    .shift = set,
                    .inverse = set,
                    .scale = set + all,
@@ -110,19 +112,27 @@ static work lay_out_work(const sb_norm *s, void *memory)
                    .from_g = set + 3 * all,
                    .from_x = set + 4 * all,
                    .constant = set + 5 * all,
-                   .mean = set + 6 * all };
+                   .mean = set + 6 * all,
+                   .sum = sums,
+                   .sum_more = sums + (size_t)s->sets * (size_t)s->channels };
 }
 
-/* The sum of a channel over the units of a set, in order. */
-static double fold(const sb_norm *s, const float *partial, int set, int channel)
+/* To the sums over the units of each set, in order: of a unit's line, each channel. */
+static void fold(const sb_norm *s, const float *partial, double *sums)
 {
-    const size_t run = run_of(s), width = padded(s), units = (size_t)units_of_run(s),
-                 first = ((size_t)set * (size_t)runs_of(s) + (size_t)channel / run) * units;
-    double sum = 0;
-    for (size_t u = first; u < first + units; u++)
-        for (size_t k = 0; k < repeats(s); k++)
-            sum += partial[u * width + k * run + (size_t)channel % run];
-    return sum;
+    const size_t run = run_of(s), runs = (size_t)runs_of(s), units = (size_t)units_of_run(s),
+                 width = padded(s), often = repeats(s);
+#pragma omp parallel for schedule(static) if (s->sets > 1)
+    for (size_t r = 0; r < (size_t)s->sets * runs; r++) {
+        double *to = sums + r * run;
+        memset(to, 0, run * sizeof *to);
+        for (size_t k = r * units * often; k < (r + 1) * units * often; k++) {
+            const float *from = partial + k / often * width + k % often * run;
+#pragma omp simd
+            for (size_t i = 0; i < run; i++)
+                to[i] += from[i];
+        }
+    }
 }
 
 /* What normalising with these statistics [sets, 2, groups] does to a row. */
@@ -142,17 +152,24 @@ static void set_affine(const sb_norm *s, const sb_call *call, const float *stati
     }
 }
 
-/* Adds to the sums of a unit those of a few of its lines, which begin anew: 256 numbers in a row would lose
- * more digits. */
-static void add_few(int count, float *sum, float *more, float *few, float *few_more)
-{
-#pragma omp simd
-    for (int i = 0; i < count; i++) {
-        sum[i] += few[i];
-        more[i] += few_more[i];
-        few[i] = few_more[i] = 0;
-    }
-}
+/* ---- passes -------------------------------------------------------------------------------------------- */
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* Calls a pass over a unit with the type as a constant. */
+#define BY_TYPE(type, pass, ...)        \
+    do {                                \
+        if ((type) == SB_F32)           \
+            pass(SB_F32, __VA_ARGS__);  \
+        else if ((type) == SB_BF16)     \
+            pass(SB_BF16, __VA_ARGS__); \
+        else                            \
+            pass(SB_F16, __VA_ARGS__);  \
+    } while (0)
+
+/* Lines whose sums are added to a unit's at once: 256 numbers in a row would lose more digits, and what is
+ * known of channels is read once for all of them. */
+#define FEW 4
 
 /* ---- forward ------------------------------------------------------------------------------------------- */
 
@@ -168,34 +185,43 @@ static void take_shift(const sb_norm *s, const void *x, const work *w)
         }
 }
 
+/* lines: constant where it is inlined, as is the type. */
+INLINE void add_sums(sb_type type, const void *x, size_t at, size_t step, int lines, int count,
+                     const float *shift, float *sum, float *square)
+{
+#pragma omp simd
+    for (int i = 0; i < count; i++) {
+        float few = 0, few_squares = 0;
+        for (int k = 0; k < lines; k++) {
+            const float d = sb_cpu_load(x, type, at + (size_t)k * step + (size_t)i) - shift[i];
+            few += d;
+            few_squares += d * d;
+        }
+        sum[i] += few;
+        square[i] += few_squares;
+    }
+}
+
+INLINE void sum_unit(sb_type type, const sb_norm *s, const void *x, const work *w, const unit *u)
+{
+    const size_t line = line_of(s), many = u->count / (FEW * line) * FEW * line;
+    const float *shift = w->shift + u->known;
+    float *sum = w->first + u->mine, *square = w->second + u->mine;
+    memset(sum, 0, line * sizeof *sum);
+    memset(square, 0, line * sizeof *square);
+    for (size_t done = 0; done < many; done += FEW * line)
+        add_sums(type, x, u->begin + done, line, FEW, (int)line, shift, sum, square);
+    for (size_t done = many; done < u->count; done += line)
+        add_sums(type, x, u->begin + done, line, 1, values(s, u, done), shift, sum, square);
+}
+
 static void forward_sums(const sb_norm *s, const void *x, const work *w)
 {
-    const int units = units_of(s), line = (int)line_of(s);
-    const size_t bytes = (size_t)line * sizeof(float);
+    const int units = units_of(s);
 #pragma omp parallel for schedule(static)
     for (int n = 0; n < units; n++) {
         const unit u = unit_of(s, n);
-        const float *shift = w->shift + u.known;
-        float *sum = w->first + u.mine, *square = w->second + u.mine, *buffer = w->a + u.mine;
-        float *few = w->b + u.mine, *few_squares = w->c + u.mine;
-        memset(sum, 0, bytes);
-        memset(square, 0, bytes);
-        memset(few, 0, bytes);
-        memset(few_squares, 0, bytes);
-        int lines = 0;
-        for (size_t done = 0; done < u.count; done += (size_t)line) {
-            const int count = values(s, &u, done);
-            const float *row = sb_cpu_row(x, s->type, u.begin + done, count, buffer);
-#pragma omp simd
-            for (int i = 0; i < count; i++) {
-                float d = row[i] - shift[i];
-                few[i] += d;
-                few_squares[i] += d * d;
-            }
-            if (++lines % FEW == 0)
-                add_few(line, sum, square, few, few_squares);
-        }
-        add_few(line, sum, square, few, few_squares);
+        BY_TYPE(s->type, sum_unit, s, x, w, &u);
     }
 }
 
@@ -203,13 +229,15 @@ static void forward_sums(const sb_norm *s, const void *x, const work *w)
 static void fold_group(const sb_norm *s, const work *w, int set, int group, float *mean, float *variance)
 {
     const int size = s->channels / s->groups, first = group * size;
+    const double *sum = w->sum + (size_t)set * (size_t)s->channels,
+                 *squares = w->sum_more + (size_t)set * (size_t)s->channels;
     double all = 0, total = 0;
     for (int i = first; i < first + size; i++)
-        all += w->shift[channel_at(s, set, i)] + fold(s, w->first, set, i) / s->rows;
+        all += w->shift[channel_at(s, set, i)] + sum[i] / s->rows;
     all /= size;
     for (int i = first; i < first + size; i++) {
-        double m = fold(s, w->first, set, i) / s->rows, apart = w->shift[channel_at(s, set, i)] + m - all;
-        total += fold(s, w->second, set, i) / s->rows - m * m + apart * apart;
+        double m = sum[i] / s->rows, apart = w->shift[channel_at(s, set, i)] + m - all;
+        total += squares[i] / s->rows - m * m + apart * apart;
     }
     *mean = (float)all;
     *variance = (float)(total <= 0 ? 0 : total / size); /* NaN stays, here and below */
@@ -217,6 +245,8 @@ static void fold_group(const sb_norm *s, const work *w, int set, int group, floa
 
 static void forward_fold(const sb_norm *s, const work *w, float *statistics)
 {
+    fold(s, w->first, w->sum);
+    fold(s, w->second, w->sum_more);
 #pragma omp parallel for schedule(static) if (s->sets > 1)
     for (int set = 0; set < s->sets; set++) {
         float *mean = statistics + (size_t)set * 2 * (size_t)s->groups;
@@ -225,38 +255,45 @@ static void forward_fold(const sb_norm *s, const work *w, float *statistics)
     }
 }
 
-/* y = relu?(x scale + offset + residual?) */
+/* y = relu?(x scale + offset + residual?). relu, residual: constants, as the type. */
+INLINE void apply_line(sb_type type, bool relu, bool residual, const sb_call *call, size_t at, int count,
+                       const float *scale, const float *offset)
+{
+#pragma omp simd
+    for (int i = 0; i < count; i++) {
+        float y = sb_cpu_load(call->x[0], type, at + (size_t)i) * scale[i] + offset[i];
+        if (residual)
+            y += sb_cpu_load(call->x[1], type, at + (size_t)i);
+        if (relu)
+            y = y <= 0 ? 0 : y;
+        sb_cpu_store(call->y, type, at + (size_t)i, y);
+    }
+}
+
+INLINE void apply_unit(sb_type type, const sb_norm *s, const sb_call *call, const work *w, const unit *u)
+{
+    const float *scale = w->scale + u->known, *offset = w->offset + u->known;
+    for (size_t done = 0; done < u->count; done += line_of(s)) {
+        const size_t at = u->begin + done;
+        const int count = values(s, u, done);
+        if (s->relu && s->residual)
+            apply_line(type, true, true, call, at, count, scale, offset);
+        else if (s->relu)
+            apply_line(type, true, false, call, at, count, scale, offset);
+        else if (s->residual)
+            apply_line(type, false, true, call, at, count, scale, offset);
+        else
+            apply_line(type, false, false, call, at, count, scale, offset);
+    }
+}
+
 static void forward_apply(const sb_norm *s, const sb_call *call, const work *w)
 {
     const int units = units_of(s);
 #pragma omp parallel for schedule(static)
     for (int n = 0; n < units; n++) {
         const unit u = unit_of(s, n);
-        const float *scale = w->scale + u.known, *offset = w->offset + u.known;
-        float *buffer = w->a + u.mine, *second = w->b + u.mine;
-        for (size_t done = 0; done < u.count; done += line_of(s)) {
-            const size_t at = u.begin + done;
-            const int count = values(s, &u, done);
-            const float *row = sb_cpu_row(call->x[0], s->type, at, count, buffer);
-            float *y = sb_cpu_row_to(call->y, s->type, at, false, buffer);
-            if (s->residual) {
-                const float *other = sb_cpu_row(call->x[1], s->type, at, count, second);
-#pragma omp simd
-                for (int i = 0; i < count; i++)
-                    y[i] = row[i] * scale[i] + offset[i] + other[i];
-            } else {
-#pragma omp simd
-                for (int i = 0; i < count; i++)
-                    y[i] = row[i] * scale[i] + offset[i];
-            }
-            if (s->relu) {
-#pragma omp simd
-                for (int i = 0; i < count; i++)
-                    y[i] = y[i] <= 0 ? 0 : y[i];
-            }
-            if (y == buffer)
-                sb_cpu_store_row(call->y, s->type, at, count, y);
-        }
+        BY_TYPE(s->type, apply_unit, s, call, w, &u);
     }
 }
 
@@ -274,27 +311,21 @@ void sb_cpu_norm_forward(const sb_norm *s, const sb_call *call, const float *giv
 
 /* ---- backward ------------------------------------------------------------------------------------------ */
 
-/* g, the gradient that reaches the normalised value: dy where the ReLU let it through, which y tells, or,
- * where there was no residual, the values of x: the sign of x scale + offset, as forward computed it. Where
- * there is no ReLU it is dy itself, where that lies, or in `g`. */
-static const float *masked_line(const sb_norm *s, const sb_call *call, const float *scale,
-                                const float *offset, const float *row, size_t at, int count, float *g,
-                                float *buffer)
+/* How g, the gradient that reaches the normalised value, is told from dy: it is dy itself; or dy where the
+ * ReLU let it through, which y tells, or, where there was no residual, the values of x: the sign of
+ * x scale + offset, as forward computed it. */
+typedef enum { IS_DY, BY_Y, BY_X } passing;
+
+static passing passing_of(const sb_norm *s) { return !s->relu ? IS_DY : s->residual ? BY_Y : BY_X; }
+
+/* g of one value. how: a constant, as the type. Chosen by bits: a branch would take the loop its vectors. */
+INLINE float passed(sb_type type, passing how, const sb_call *call, size_t at, float x, float scale,
+                    float offset)
 {
-    const float *dy = sb_cpu_row(call->dy, s->type, at, count, g);
-    if (!s->relu)
-        return dy;
-    if (s->residual) {
-        const float *y = sb_cpu_row(call->y, s->type, at, count, buffer);
-#pragma omp simd
-        for (int i = 0; i < count; i++)
-            g[i] = y[i] <= 0 ? 0 : dy[i];
-    } else {
-#pragma omp simd
-        for (int i = 0; i < count; i++)
-            g[i] = row[i] * scale[i] + offset[i] <= 0 ? 0 : dy[i];
-    }
-    return g;
+    sb_float_bits g = { .f = sb_cpu_load(call->dy, type, at) };
+    if (how != IS_DY)
+        g.u &= (how == BY_Y ? sb_cpu_load(call->y, type, at) : x * scale + offset) <= 0 ? 0 : UINT32_MAX;
+    return g.f;
 }
 
 /* Mean and 1 / deviation of each channel. */
@@ -312,44 +343,89 @@ static void spread_statistics(const sb_norm *s, const float *statistics, const w
     }
 }
 
-/* Gives a gradient the values of a line, which may stay where they are. */
-static void give_line(void *dx, sb_type type, size_t at, int count, const float *line, bool add)
+/* Sums of g and of g (x - mean). lines: a constant, as the type and `how`. */
+INLINE void add_products(sb_type type, passing how, const sb_call *call, size_t at, size_t step, int lines,
+                         int count, const work *w, const unit *u)
 {
-    if (!add) {
-        sb_cpu_store_row(dx, type, at, count, line);
-        return;
+    const float *mean = w->mean + u->known, *scale = w->scale + u->known, *offset = w->offset + u->known;
+    float *sum = w->first + u->mine, *product = w->second + u->mine;
+#pragma omp simd
+    for (int i = 0; i < count; i++) {
+        float few = 0, few_products = 0;
+        for (int k = 0; k < lines; k++) {
+            const size_t here = at + (size_t)k * step + (size_t)i;
+            const float x = sb_cpu_load(call->x[0], type, here),
+                        g = passed(type, how, call, here, x, scale[i], offset[i]);
+            few += g;
+            few_products += g * (x - mean[i]);
+        }
+        sum[i] += few;
+        product[i] += few_products;
     }
-    for (int i = 0; i < count; i++)
-        sb_cpu_store(dx, type, at + (size_t)i, line[i] + sb_cpu_load(dx, type, at + (size_t)i));
+}
+
+/* The residual's gradient is g. */
+INLINE void give_residual(sb_type type, passing how, const sb_call *call, size_t at, int count)
+{
+    void *dx = call->dx[1];
+    const bool add = call->add[1];
+#pragma omp simd
+    for (int i = 0; i < count; i++) {
+        const float g = passed(type, how, call, at + (size_t)i, 0, 0, 0);
+        sb_cpu_store(dx, type, at + (size_t)i, add ? g + sb_cpu_load(dx, type, at + (size_t)i) : g);
+    }
+}
+
+/* Few lines at a time, while they are in the cache. */
+INLINE void product_lines(sb_type type, passing how, const sb_norm *s, const sb_call *call, const work *w,
+                          const unit *u)
+{
+    const size_t line = line_of(s);
+    for (size_t done = 0; done < u->count;) {
+        const size_t at = u->begin + done, left = u->count - done, few = FEW * line,
+                     count = left >= few    ? few
+                             : left >= line ? line
+                                            : left;
+        if (left >= few)
+            add_products(type, how, call, at, line, FEW, (int)line, w, u);
+        else
+            add_products(type, how, call, at, line, 1, (int)count, w, u);
+        if (call->dx[1])
+            give_residual(type, how, call, at, (int)count);
+        done += count;
+    }
+}
+
+INLINE void product_unit(sb_type type, const sb_norm *s, const sb_call *call, const work *w, const unit *u)
+{
+    const passing how = passing_of(s);
+    const size_t line = line_of(s);
+    const float *inverse = w->inverse + u->known;
+    float *sum = w->first + u->mine, *product = w->second + u->mine;
+    memset(sum, 0, line * sizeof *sum);
+    memset(product, 0, line * sizeof *product);
+    if (how == IS_DY)
+        product_lines(type, IS_DY, s, call, w, u);
+    else if (how == BY_Y)
+        product_lines(type, BY_Y, s, call, w, u);
+    else
+        product_lines(type, BY_X, s, call, w, u);
+#pragma omp simd
+    for (size_t i = 0; i < line; i++)
+        product[i] *= inverse[i];
 }
 
 /* Sums of g and of g xhat. g is the residual's gradient. */
 static void backward_sums(const sb_norm *s, const sb_call *call, const work *w)
 {
     const int units = units_of(s);
-    const size_t bytes = line_of(s) * sizeof(float);
 #pragma omp parallel for schedule(static)
     for (int n = 0; n < units; n++) {
         const unit u = unit_of(s, n);
-        const float *mean = w->mean + u.known, *inverse = w->inverse + u.known;
-        float *sum = w->first + u.mine, *product = w->second + u.mine;
-        memset(sum, 0, bytes);
-        memset(product, 0, bytes);
-        for (size_t done = 0; done < u.count; done += line_of(s)) {
-            const size_t at = u.begin + done;
-            const int count = values(s, &u, done);
-            const float *row = sb_cpu_row(call->x[0], s->type, at, count, w->c + u.mine);
-            const float *g = masked_line(s, call, w->scale + u.known, w->offset + u.known, row, at, count,
-                                         w->a + u.mine, w->b + u.mine);
-#pragma omp simd
-            for (int i = 0; i < count; i++) {
-                sum[i] += g[i];
-                product[i] += g[i] * ((row[i] - mean[i]) * inverse[i]);
-            }
-            if (call->dx[1])
-                give_line(call->dx[1], s->type, at, count, g, call->add[1]);
-        }
+        BY_TYPE(s->type, product_unit, s, call, w, &u);
     }
+    fold(s, w->first, w->sum);
+    fold(s, w->second, w->sum_more);
 }
 
 /* dx = inverse (gamma g - mean(gamma g) - xhat mean(gamma g xhat)), with means over the group, as g from_g +
@@ -364,8 +440,8 @@ static void backward_fold(const sb_norm *s, const sb_call *call, const work *w)
             double sum = 0, product = 0, count = (double)s->rows * size;
             for (int i = first; i < first + size; i++) {
                 const double factor = gamma ? gamma[i] : 1;
-                sum += factor * fold(s, w->first, set, i);
-                product += factor * fold(s, w->second, set, i);
+                sum += factor * w->sum[(size_t)set * (size_t)s->channels + (size_t)i];
+                product += factor * w->sum_more[(size_t)set * (size_t)s->channels + (size_t)i];
             }
             for (int i = first; i < first + size; i++) {
                 const size_t at = channel_at(s, set, i);
@@ -383,8 +459,8 @@ static void give_weights(const sb_norm *s, const sb_call *call, const work *w)
     for (int i = 0; i < s->channels; i++) {
         double sum = 0, product = 0;
         for (int set = 0; set < s->sets; set++) {
-            sum += fold(s, w->first, set, i);
-            product += fold(s, w->second, set, i);
+            sum += w->sum[(size_t)set * (size_t)s->channels + (size_t)i];
+            product += w->sum_more[(size_t)set * (size_t)s->channels + (size_t)i];
         }
         if (dgamma)
             dgamma[i] += (float)product;
@@ -393,31 +469,51 @@ static void give_weights(const sb_norm *s, const sb_call *call, const work *w)
     }
 }
 
+/* dx of a line. dy of the call is what g is told from. */
+INLINE void give_line(sb_type type, passing how, bool add, const sb_call *call, size_t at, int count,
+                      const work *w, size_t known)
+{
+    const float *from_g = w->from_g + known, *from_x = w->from_x + known, *constant = w->constant + known,
+                *scale = w->scale + known, *offset = w->offset + known;
+    void *dx = call->dx[0];
+#pragma omp simd
+    for (int i = 0; i < count; i++) {
+        const size_t here = at + (size_t)i;
+        const float x = sb_cpu_load(call->x[0], type, here),
+                    g = passed(type, how, call, here, x, scale[i], offset[i]),
+                    value = g * from_g[i] + x * from_x[i] + constant[i];
+        sb_cpu_store(dx, type, here, add ? value + sb_cpu_load(dx, type, here) : value);
+    }
+}
+
+INLINE void give_unit(sb_type type, const sb_norm *s, const sb_call *call, passing how, const work *w,
+                      const unit *u)
+{
+    const bool add = call->add[0];
+    for (size_t done = 0; done < u->count; done += line_of(s)) {
+        const size_t at = u->begin + done;
+        const int count = values(s, u, done);
+        if (how == IS_DY)
+            give_line(type, IS_DY, add, call, at, count, w, u->known);
+        else if (how == BY_Y)
+            give_line(type, BY_Y, add, call, at, count, w, u->known);
+        else
+            give_line(type, BY_X, add, call, at, count, w, u->known);
+    }
+}
+
 /* g is read where the first pass wrote it alone, as the residual's gradient; else it is computed again. */
 static void backward_apply(const sb_norm *s, const sb_call *call, const work *w)
 {
     const int units = units_of(s);
-    const void *kept = call->add[1] ? NULL : call->dx[1];
+    const bool kept = call->dx[1] && !call->add[1];
+    const passing how = kept ? IS_DY : passing_of(s);
+    sb_call from = *call;
+    from.dy = kept ? call->dx[1] : call->dy;
 #pragma omp parallel for schedule(static)
     for (int n = 0; n < units; n++) {
         const unit u = unit_of(s, n);
-        const float *from_g = w->from_g + u.known, *from_x = w->from_x + u.known,
-                    *constant = w->constant + u.known;
-        float *buffer = w->a + u.mine;
-        for (size_t done = 0; done < u.count; done += line_of(s)) {
-            const size_t at = u.begin + done;
-            const int count = values(s, &u, done);
-            const float *row = sb_cpu_row(call->x[0], s->type, at, count, w->c + u.mine);
-            const float *g = kept ? sb_cpu_row(kept, s->type, at, count, buffer)
-                                  : masked_line(s, call, w->scale + u.known, w->offset + u.known, row, at,
-                                                count, buffer, w->b + u.mine);
-            float *dx = sb_cpu_row_to(call->dx[0], s->type, at, call->add[0], buffer);
-#pragma omp simd
-            for (int i = 0; i < count; i++)
-                dx[i] = g[i] * from_g[i] + row[i] * from_x[i] + constant[i];
-            if (dx == buffer)
-                sb_cpu_give_row(call->dx[0], s->type, at, count, dx, call->add[0]);
-        }
+        BY_TYPE(s->type, give_unit, s, &from, how, w, &u);
     }
 }
 
@@ -434,6 +530,36 @@ void sb_cpu_norm_backward(const sb_norm *s, const sb_call *call)
     backward_apply(s, call, &w);
 }
 
+/* dx = g scale, and the residual's gradient: both of a value at once, since either may lie over dy or y. how:
+ * a constant, as the type. */
+INLINE void give_scaled(sb_type type, passing how, const sb_call *call, size_t at, int count,
+                        const float *scale)
+{
+    void *dx = call->dx[0], *residual = call->dx[1];
+    const bool add = call->add[0], add_residual = call->add[1];
+#pragma omp simd
+    for (int i = 0; i < count; i++) {
+        const size_t here = at + (size_t)i;
+        const float g = passed(type, how, call, here, 0, 0, 0), value = g * scale[i];
+        if (residual)
+            sb_cpu_store(residual, type, here, add_residual ? g + sb_cpu_load(residual, type, here) : g);
+        if (dx)
+            sb_cpu_store(dx, type, here, add ? value + sb_cpu_load(dx, type, here) : value);
+    }
+}
+
+/* y tells what the ReLU let through, with a residual or without. */
+INLINE void scaled_unit(sb_type type, const sb_norm *s, const sb_call *call, const work *w, const unit *u)
+{
+    for (size_t done = 0; done < u->count; done += line_of(s)) {
+        const int count = values(s, u, done);
+        if (s->relu)
+            give_scaled(type, BY_Y, call, u->begin + done, count, w->scale + u->known);
+        else
+            give_scaled(type, IS_DY, call, u->begin + done, count, w->scale + u->known);
+    }
+}
+
 void sb_cpu_norm_backward_given(const sb_norm *s, const sb_call *call, const float *given)
 {
     work w = lay_out_work(s, call->scratch);
@@ -442,26 +568,6 @@ void sb_cpu_norm_backward_given(const sb_norm *s, const sb_call *call, const flo
 #pragma omp parallel for schedule(static)
     for (int n = 0; n < units; n++) {
         const unit u = unit_of(s, n);
-        const float *scale = w.scale + u.known;
-        float *buffer = w.a + u.mine, *second = w.b + u.mine;
-        for (size_t done = 0; done < u.count; done += line_of(s)) {
-            const size_t at = u.begin + done;
-            const int count = values(s, &u, done);
-            const float *g = sb_cpu_row(call->dy, s->type, at, count, buffer);
-            if (s->relu) {
-                const float *y = sb_cpu_row(call->y, s->type, at, count, second);
-#pragma omp simd
-                for (int i = 0; i < count; i++)
-                    buffer[i] = y[i] <= 0 ? 0 : g[i];
-                g = buffer;
-            }
-#pragma omp simd
-            for (int i = 0; i < count; i++)
-                second[i] = g[i] * scale[i];
-            if (call->dx[1])
-                give_line(call->dx[1], s->type, at, count, g, call->add[1]);
-            if (call->dx[0])
-                give_line(call->dx[0], s->type, at, count, second, call->add[0]);
-        }
+        BY_TYPE(s->type, scaled_unit, s, call, &w, &u);
     }
 }
