@@ -6,7 +6,7 @@
 static size_t scratch(sb_device *device, const sb_call *call)
 {
     const sb_norm norm = sb_groupnorm_of(call);
-    return (void)device, sb_cpu_norm_scratch(&norm);
+    return sb_cpu_norm_scratch(device->threads, &norm);
 }
 
 static int forward(sb_device *device, const sb_call *call)

@@ -11,6 +11,7 @@
 #include "kernels/cpu/norm.h"
 
 #include <math.h>
+#include <omp.h>
 #include <string.h>
 
 #include "kernels/cpu/cpu.h"
@@ -88,13 +89,16 @@ typedef struct {
     float *inverse, *mean;             /* backward: 1 / deviation, in the shift's place */
     float *from_g, *from_x, *constant; /* dx = g from_g + x from_x + constant */
     double *sum, *sum_more;            /* [sets, channels]: of `first` and of `second` */
+    float *few;                        /* [threads, 2, line]: sums */
 } work;
 
 #define KNOWN 7
 
-size_t sb_cpu_norm_scratch(const sb_norm *s)
+size_t sb_cpu_norm_scratch(int threads, const sb_norm *s)
 {
-    return ((size_t)units_of(s) * 2 * padded(s) + (size_t)s->sets * KNOWN * set_width(s)) * sizeof(float) +
+    return (((size_t)units_of(s) + (size_t)threads) * 2 * padded(s) +
+            (size_t)s->sets * KNOWN * set_width(s)) *
+               sizeof(float) +
            2 * (size_t)s->sets * (size_t)s->channels * sizeof(double);
 }
 
@@ -114,7 +118,14 @@ static work lay_out_work(const sb_norm *s, void *memory)
                    .constant = set + 5 * all,
                    .mean = set + 6 * all,
                    .sum = sums,
-                   .sum_more = sums + (size_t)s->sets * (size_t)s->channels };
+                   .sum_more = sums + (size_t)s->sets * (size_t)s->channels,
+                   .few = (float *)(sums + 2 * (size_t)s->sets * (size_t)s->channels) };
+}
+
+/* Those of the thread that calls. */
+static float *few_of(const sb_norm *s, const work *w)
+{
+    return w->few + (size_t)omp_get_thread_num() * 2 * padded(s);
 }
 
 /* To the sums over the units of each set, in order: of a unit's line, each channel. */
@@ -167,9 +178,8 @@ static void set_affine(const sb_norm *s, const sb_call *call, const float *stati
             pass(SB_F16, __VA_ARGS__);  \
     } while (0)
 
-/* Lines whose sums are added to a unit's at once: 256 numbers in a row would lose more digits, and what is
- * known of channels is read once for all of them. */
-#define FEW 4
+/* Lines whose sums are taken alone: 256 numbers in a row would lose more digits. */
+#define FEW 16
 
 /* ---- forward ------------------------------------------------------------------------------------------- */
 
@@ -185,34 +195,43 @@ static void take_shift(const sb_norm *s, const void *x, const work *w)
         }
 }
 
-/* lines: constant where it is inlined, as is the type. */
-INLINE void add_sums(sb_type type, const void *x, size_t at, size_t step, int lines, int count,
-                     const float *shift, float *sum, float *square)
+/* Adds to the sums of a unit those of a few of its lines, which begin anew. */
+static void add_few(size_t count, float *sum, float *more, float *few, float *few_more)
+{
+#pragma omp simd
+    for (size_t i = 0; i < count; i++) {
+        sum[i] += few[i];
+        more[i] += few_more[i];
+        few[i] = few_more[i] = 0;
+    }
+}
+
+/* Sums of x - shift and of its square. type: a constant where it is inlined. */
+INLINE void add_line(sb_type type, const void *x, size_t at, int count, const float *shift, float *sum,
+                     float *square)
 {
 #pragma omp simd
     for (int i = 0; i < count; i++) {
-        float few = 0, few_squares = 0;
-        for (int k = 0; k < lines; k++) {
-            const float d = sb_cpu_load(x, type, at + (size_t)k * step + (size_t)i) - shift[i];
-            few += d;
-            few_squares += d * d;
-        }
-        sum[i] += few;
-        square[i] += few_squares;
+        const float d = sb_cpu_load(x, type, at + (size_t)i) - shift[i];
+        sum[i] += d;
+        square[i] += d * d;
     }
 }
 
 INLINE void sum_unit(sb_type type, const sb_norm *s, const void *x, const work *w, const unit *u)
 {
-    const size_t line = line_of(s), many = u->count / (FEW * line) * FEW * line;
-    const float *shift = w->shift + u->known;
-    float *sum = w->first + u->mine, *square = w->second + u->mine;
+    const size_t line = line_of(s);
+    float *sum = w->first + u->mine, *square = w->second + u->mine, *few = few_of(s, w),
+          *few_squares = few + padded(s);
     memset(sum, 0, line * sizeof *sum);
     memset(square, 0, line * sizeof *square);
-    for (size_t done = 0; done < many; done += FEW * line)
-        add_sums(type, x, u->begin + done, line, FEW, (int)line, shift, sum, square);
-    for (size_t done = many; done < u->count; done += line)
-        add_sums(type, x, u->begin + done, line, 1, values(s, u, done), shift, sum, square);
+    memset(few, 0, 2 * padded(s) * sizeof *few);
+    for (size_t done = 0, lines = 1; done < u->count; done += line, lines++) {
+        add_line(type, x, u->begin + done, values(s, u, done), w->shift + u->known, few, few_squares);
+        if (lines % FEW == 0)
+            add_few(line, sum, square, few, few_squares);
+    }
+    add_few(line, sum, square, few, few_squares);
 }
 
 static void forward_sums(const sb_norm *s, const void *x, const work *w)
@@ -343,24 +362,17 @@ static void spread_statistics(const sb_norm *s, const float *statistics, const w
     }
 }
 
-/* Sums of g and of g (x - mean). lines: a constant, as the type and `how`. */
-INLINE void add_products(sb_type type, passing how, const sb_call *call, size_t at, size_t step, int lines,
-                         int count, const work *w, const unit *u)
+/* Sums of g and of g (x - mean). how: a constant, as the type. */
+INLINE void add_products(sb_type type, passing how, const sb_call *call, size_t at, int count, const work *w,
+                         const unit *u, float *sum, float *product)
 {
     const float *mean = w->mean + u->known, *scale = w->scale + u->known, *offset = w->offset + u->known;
-    float *sum = w->first + u->mine, *product = w->second + u->mine;
 #pragma omp simd
     for (int i = 0; i < count; i++) {
-        float few = 0, few_products = 0;
-        for (int k = 0; k < lines; k++) {
-            const size_t here = at + (size_t)k * step + (size_t)i;
-            const float x = sb_cpu_load(call->x[0], type, here),
-                        g = passed(type, how, call, here, x, scale[i], offset[i]);
-            few += g;
-            few_products += g * (x - mean[i]);
-        }
-        sum[i] += few;
-        product[i] += few_products;
+        const float x = sb_cpu_load(call->x[0], type, at + (size_t)i),
+                    g = passed(type, how, call, at + (size_t)i, x, scale[i], offset[i]);
+        sum[i] += g;
+        product[i] += g * (x - mean[i]);
     }
 }
 
@@ -376,24 +388,23 @@ INLINE void give_residual(sb_type type, passing how, const sb_call *call, size_t
     }
 }
 
-/* Few lines at a time, while they are in the cache. */
+/* Sums of a unit, and the residual's gradient of each line while it is in the cache. */
 INLINE void product_lines(sb_type type, passing how, const sb_norm *s, const sb_call *call, const work *w,
-                          const unit *u)
+                          const unit *u, float *sum, float *product)
 {
     const size_t line = line_of(s);
-    for (size_t done = 0; done < u->count;) {
-        const size_t at = u->begin + done, left = u->count - done, few = FEW * line,
-                     count = left >= few    ? few
-                             : left >= line ? line
-                                            : left;
-        if (left >= few)
-            add_products(type, how, call, at, line, FEW, (int)line, w, u);
-        else
-            add_products(type, how, call, at, line, 1, (int)count, w, u);
+    float *few = few_of(s, w), *few_products = few + padded(s);
+    memset(few, 0, 2 * padded(s) * sizeof *few);
+    for (size_t done = 0, lines = 1; done < u->count; done += line, lines++) {
+        const size_t at = u->begin + done;
+        const int count = values(s, u, done);
+        add_products(type, how, call, at, count, w, u, few, few_products);
         if (call->dx[1])
-            give_residual(type, how, call, at, (int)count);
-        done += count;
+            give_residual(type, how, call, at, count);
+        if (lines % FEW == 0)
+            add_few(line, sum, product, few, few_products);
     }
+    add_few(line, sum, product, few, few_products);
 }
 
 INLINE void product_unit(sb_type type, const sb_norm *s, const sb_call *call, const work *w, const unit *u)
@@ -405,11 +416,11 @@ INLINE void product_unit(sb_type type, const sb_norm *s, const sb_call *call, co
     memset(sum, 0, line * sizeof *sum);
     memset(product, 0, line * sizeof *product);
     if (how == IS_DY)
-        product_lines(type, IS_DY, s, call, w, u);
+        product_lines(type, IS_DY, s, call, w, u, sum, product);
     else if (how == BY_Y)
-        product_lines(type, BY_Y, s, call, w, u);
+        product_lines(type, BY_Y, s, call, w, u, sum, product);
     else
-        product_lines(type, BY_X, s, call, w, u);
+        product_lines(type, BY_X, s, call, w, u, sum, product);
 #pragma omp simd
     for (size_t i = 0; i < line; i++)
         product[i] *= inverse[i];

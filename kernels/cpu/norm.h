@@ -4,7 +4,7 @@
 
 #include "kernels/op/norm.h"
 
-size_t sb_cpu_norm_scratch(const sb_norm *norm);
+size_t sb_cpu_norm_scratch(int threads, const sb_norm *norm);
 
 /* given: statistics to normalise with; NULL: those of x, which go to aux. */
 void sb_cpu_norm_forward(const sb_norm *norm, const sb_call *call, const float *given);
