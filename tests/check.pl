@@ -12,6 +12,7 @@ my $deadline = $ENV{SB_CHECK_DEADLINE} // 3600;
 
 $ENV{CMOCKA_MESSAGE_OUTPUT} = 'TAP';
 $ENV{OMP_WAIT_POLICY} //= 'passive';
+$ENV{GOMP_SPINCOUNT} //= 1000;
 my $harness = TAP::Harness->new({
     exec => sub { ['tests/deadline.pl', $deadline, split ' ', $_[1]] },
     jobs => $ENV{SB_CHECK_JOBS} // 2, timer => 1, failures => 1, comments => 1, merge => 0,

@@ -73,18 +73,21 @@ static bool by_columns(const sb_call *call)
 
 /* Whether Winograd's algorithm computes it. It multiplies 36 times for a tile of 4 x 4 outputs, of which on
  * average half must be of the image, where the others multiply 9 times for each; and it transforms all
- * weights, whatever the number of tiles is. */
+ * weights, whatever the number of tiles is. It multiplies in f32, and so is faster in bf16, too, but where a
+ * processor has AMX; with as many tiles as the larger rate of the others asks. */
 #define WINOGRAD_CHANNELS 32 /* at least */
 #define WINOGRAD_TILES 32
+#define WINOGRAD_TILES_BF16 64
 static bool by_winograd(const sb_call *call)
 {
     const sb_conv_how *how = call->how;
     const sb_shape *x = &call->xs[0];
     const size_t side = 4, of_image = (((size_t)x->h + side - 1) / side) * (((size_t)x->w + side - 1) / side),
-                 places = (size_t)x->h * (size_t)x->w;
-    return x->type == SB_F32 && how->kernel == 3 && how->stride == 1 && how->pad == 1 && x->c % 8 == 0 &&
-           how->out % 8 == 0 && x->c >= WINOGRAD_CHANNELS && how->out >= WINOGRAD_CHANNELS &&
-           2 * places >= side * side * of_image && (size_t)x->n * of_image >= WINOGRAD_TILES;
+                 places = (size_t)x->h * (size_t)x->w, tiles = (size_t)x->n * of_image;
+    const bool narrow = x->type == SB_BF16 && sb_gradient_bf16_native();
+    return (x->type == SB_F32 || narrow) && how->kernel == 3 && how->stride == 1 && how->pad == 1 &&
+           x->c % 8 == 0 && how->out % 8 == 0 && x->c >= WINOGRAD_CHANNELS && how->out >= WINOGRAD_CHANNELS &&
+           2 * places >= side * side * of_image && tiles >= (narrow ? WINOGRAD_TILES_BF16 : WINOGRAD_TILES);
 }
 
 /* Whether the weight's gradient is ours, which has to have columns enough (SPEED.md). */

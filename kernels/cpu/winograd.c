@@ -170,6 +170,29 @@ static inline group load(const float *from)
 }
 static inline void store(float *to, group value) { memcpy(to, &value, sizeof value); }
 
+/* Activations, from element `at` on, of f32 or bf16. */
+typedef uint32_t words __attribute__((vector_size(GROUP * sizeof(uint32_t))));
+typedef uint16_t halves __attribute__((vector_size(GROUP * sizeof(uint16_t))));
+static inline group load_values(const void *x, sb_type type, size_t at)
+{
+    if (type == SB_F32)
+        return load((const float *)x + at);
+    halves bits;
+    memcpy(&bits, (const uint16_t *)x + at, sizeof bits);
+    return (group)(__builtin_convertvector(bits, words) << 16);
+}
+static inline void store_values(void *y, sb_type type, size_t at, group value)
+{
+    if (type == SB_F32) {
+        store((float *)y + at, value);
+        return;
+    }
+    const words bits = (words)value, nan = (words)((bits & 0x7fffffff) > 0x7f800000),
+                rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16, kept = (bits >> 16) | 0x40;
+    const halves to = __builtin_convertvector((nan & kept) | (~nan & rounded), halves);
+    memcpy((uint16_t *)y + at, &to, sizeof to);
+}
+
 /* Both ways of a square: [from][from] to [to][to], each of `apart` floats from one group to the next. The
  * transform and the sides are constants where it is inlined. */
 typedef void transform(const group *from, group *to);
@@ -208,11 +231,11 @@ static tile tile_of(const division *d, size_t number)
 
 /* [side][side] places of a group of channels, from `before` above and left of the tile on; zeros beside the
  * image. */
-static inline void read_places(const sb_shape *s, const float *x, const tile *t, size_t channel, int before,
+static inline void read_places(const sb_shape *s, const void *x, const tile *t, size_t channel, int before,
                                size_t side, float *d)
 {
-    const size_t step = s->block > 0 ? (size_t)s->block : (size_t)s->c;
-    const float *first = x + sb_shape_at(s, t->image * (size_t)s->h * (size_t)s->w, channel);
+    const size_t step = s->block > 0 ? (size_t)s->block : (size_t)s->c,
+                 first = sb_shape_at(s, t->image * (size_t)s->h * (size_t)s->w, channel);
     const group none = { 0 };
     for (size_t i = 0; i < side; i++) {
         const int y = t->top - before + (int)i;
@@ -220,13 +243,14 @@ static inline void read_places(const sb_shape *s, const float *x, const tile *t,
             const int at = t->left - before + (int)j;
             const bool inside = y >= 0 && y < s->h && at >= 0 && at < s->w;
             store(d + (i * side + j) * GROUP,
-                  inside ? load(first + ((size_t)y * (size_t)s->w + (size_t)at) * step) : none);
+                  inside ? load_values(x, s->type, first + ((size_t)y * (size_t)s->w + (size_t)at) * step)
+                         : none);
         }
     }
 }
 
 /* A tile's places as 36 points of each channel. */
-static void tile_to_points(const sb_shape *s, range channels, const float *x, const tile *t, float *to,
+static void tile_to_points(const sb_shape *s, range channels, const void *x, const tile *t, float *to,
                            size_t apart)
 {
     for (size_t c = 0; c < channels.count; c += GROUP) {
@@ -237,7 +261,7 @@ static void tile_to_points(const sb_shape *s, range channels, const float *x, co
 }
 
 /* The same of a tile's gradients at its outputs, and zeros behind them up to a whole panel. */
-static void gradients_to_points(const sb_shape *s, const float *dy, const tile *t, float *to, size_t apart)
+static void gradients_to_points(const sb_shape *s, const void *dy, const tile *t, float *to, size_t apart)
 {
     size_t c = 0;
     for (; c < (size_t)s->c; c += GROUP) {
@@ -252,19 +276,19 @@ static void gradients_to_points(const sb_shape *s, const float *dy, const tile *
 
 /* 36 points of each channel to a tile's outputs, those of the image. */
 static void points_to_tile(const sb_shape *s, range channels, const float *from, size_t apart,
-                           const float *bias, const tile *t, float *y, bool add)
+                           const float *bias, const tile *t, void *y, bool add)
 {
     const size_t step = s->block > 0 ? (size_t)s->block : (size_t)s->c;
     for (size_t c = 0; c < channels.count; c += GROUP) {
         float outputs[OUT * OUT * GROUP];
         const group b = bias ? load(bias + channels.first + c) : (group){ 0 };
-        float *first = y + sb_shape_at(s, t->image * (size_t)s->h * (size_t)s->w, channels.first + c);
+        const size_t first = sb_shape_at(s, t->image * (size_t)s->h * (size_t)s->w, channels.first + c);
         both_ways(to_outputs, IN, OUT, from + c, apart, outputs, GROUP);
         for (size_t i = 0; i < OUT && t->top + (int)i < s->h; i++)
             for (size_t j = 0; j < OUT && t->left + (int)j < s->w; j++) {
-                float *to = first + (((size_t)t->top + i) * (size_t)s->w + (size_t)t->left + j) * step;
+                const size_t at = first + (((size_t)t->top + i) * (size_t)s->w + (size_t)t->left + j) * step;
                 const group value = load(outputs + (i * OUT + j) * GROUP);
-                store(to, add ? load(to) + value : value + b);
+                store_values(y, s->type, at, add ? load_values(y, s->type, at) + value : value + b);
             }
     }
 }
@@ -375,8 +399,9 @@ static size_t outputs_floats(int threads, const sb_shape *s, size_t in, size_t o
 typedef struct {
     division divided;
     sb_shape x, y;
-    const float *from, *weights, *bias; /* weights: the points of a block of outputs */
-    float *to;
+    const void *from;
+    const float *weights, *bias; /* weights: the points of a block of outputs */
+    void *to;
     bool add;
 } convolution;
 
@@ -423,8 +448,8 @@ static void run(int threads, convolution *c, const filters *f, float *scratch)
     }
 }
 
-void sb_winograd_forward(int threads, const sb_shape *x, const sb_shape *y, const float *from, const float *w,
-                         const float *bias, float *to, void *scratch)
+void sb_winograd_forward(int threads, const sb_shape *x, const sb_shape *y, const void *from, const float *w,
+                         const float *bias, void *to, void *scratch)
 {
     const size_t in = (size_t)x->c, out = (size_t)y->c;
     const filters f = { .w = w, .in = in, .out = out, .i_step = TAPS, .o_step = in * TAPS };
@@ -432,8 +457,8 @@ void sb_winograd_forward(int threads, const sb_shape *x, const sb_shape *y, cons
 }
 
 /* A convolution of dy with the filters turned around. */
-void sb_winograd_data(int threads, const sb_shape *x, const sb_shape *y, const float *dy, const float *w,
-                      float *dx, bool add, void *scratch)
+void sb_winograd_data(int threads, const sb_shape *x, const sb_shape *y, const void *dy, const float *w,
+                      void *dx, bool add, void *scratch)
 {
     const size_t in = (size_t)x->c, out = (size_t)y->c;
     const filters f = { .w = w, .in = out, .out = in, .i_step = in * TAPS, .o_step = TAPS, .turned = true };
@@ -448,7 +473,7 @@ static size_t weight_floats(const sb_shape *x, size_t in, size_t out)
     return POINTS * (d.block * pitch_of(out) + strip_step(&d, d.block) + strip_step(&d, out));
 }
 
-void sb_winograd_weight(int threads, const sb_shape *x, const sb_shape *y, const float *from, const float *dy,
+void sb_winograd_weight(int threads, const sb_shape *x, const sb_shape *y, const void *from, const void *dy,
                         float *dw, void *scratch)
 {
     const size_t in = (size_t)x->c, out = (size_t)y->c;

@@ -1,5 +1,5 @@
-/* winograd.h: convolutions of 3 x 3, stride 1 and pad 1 in f32 with a quarter of the multiplications:
- * F(4 x 4, 3 x 3) of Winograd's, after Lavin and Gray, "Fast algorithms for convolutional neural networks"
+/* winograd.h: convolutions of 3 x 3, stride 1 and pad 1 with a quarter of the multiplications, which are f32,
+ * of activations in f32 or bf16: F(4 x 4, 3 x 3) of Winograd's, after Lavin and Gray, "Fast algorithms for convolutional neural networks"
  * (CVPR 2016). Private to kernels/cpu.
  *
  * x and y lie in rows or in blocks of eight channels, and have multiples of eight. Each output is summed in
@@ -15,15 +15,15 @@
 size_t sb_winograd_scratch(int threads, const sb_shape *x, const sb_shape *y);
 
 /* w: [out, in, 3, 3]. bias: [out], or NULL. */
-void sb_winograd_forward(int threads, const sb_shape *x, const sb_shape *y, const float *from, const float *w,
-                         const float *bias, float *to, void *scratch);
+void sb_winograd_forward(int threads, const sb_shape *x, const sb_shape *y, const void *from, const float *w,
+                         const float *bias, void *to, void *scratch);
 
 /* dx, written or added to. */
-void sb_winograd_data(int threads, const sb_shape *x, const sb_shape *y, const float *dy, const float *w,
-                      float *dx, bool add, void *scratch);
+void sb_winograd_data(int threads, const sb_shape *x, const sb_shape *y, const void *dy, const float *w,
+                      void *dx, bool add, void *scratch);
 
 /* The gradient at w, which is written. */
-void sb_winograd_weight(int threads, const sb_shape *x, const sb_shape *y, const float *from, const float *dy,
+void sb_winograd_weight(int threads, const sb_shape *x, const sb_shape *y, const void *from, const void *dy,
                         float *dw, void *scratch);
 
 #endif

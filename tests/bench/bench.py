@@ -25,6 +25,7 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "VIPS_CONCURRENCY": "1"}
 PATCHES = {"vit_tiny": ("encoder.patch=32",)}
 MIB = 2**20
 PYPI = ROOT / "build/pytorch"
+WAITING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"}  # how threads of ours wait, as in ./run; a peer's wait as it has them
 peer_environment = {}  # by choose_peer
 figures = []
 table = []  # of encoders()
@@ -40,7 +41,7 @@ def figure(name, value, unit, bound, good, note=""):
 class Worker:
     def __init__(self, *command, environment=None):
         self.process = subprocess.Popen([str(c) for c in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
-                                        env={**os.environ, "OMP_WAIT_POLICY": "passive", **(environment or {})})
+                                        env={name: value for name, value in {**os.environ, **WAITING, **(environment or {})}.items() if value is not None})
 
     def ask(self, repeats):
         """(seconds, busy seconds, bytes)"""
@@ -70,18 +71,18 @@ def choose_peer(name):
 
 
 def peer_worker(*arguments, environment=None):
-    return Worker(PEER, *arguments, environment={**peer_environment, **(environment or {})})
+    return Worker(PEER, *arguments, environment={**dict.fromkeys(WAITING), **peer_environment, **(environment or {})})
 
 
 def fastest(*command):
-    """The peer whose second answer comes earliest, of channels last and first, eager and, where there is torch.compile, compiled; and its way
+    """The peer that is fastest in three steps behind its first, of channels last and first, eager and, where there is torch.compile, compiled; and its way
     in words. One after the other, since some take half of the memory. A way that ends of itself is none: torch.compile's may, after a first step."""
     seconds = {}
     for way in [(form, how) for form in ("last", "first") for how in (("eager", "compiled") if "PYTHONPATH" in peer_environment else ("eager",))]:
         peer = peer_worker(*command, *way)
         try:
             peer.ask(1)
-            seconds[way] = peer.ask(1)[0]
+            seconds[way] = min(peer.ask(1)[0] for _ in range(3))
             peer.end()
         except SystemExit as ended:
             print(f"{ended}: channels {way[0]}, {way[1]} is left out", file=sys.stderr)

@@ -18,14 +18,24 @@ def lines(*arguments, **environment):
                           env=dict(os.environ, **environment)).stdout.splitlines()
 
 
+DEVICE = lines("device")[0]
+OWN_BF16 = "AVX512_BF16" in DEVICE  # where it has no AMX, oneDNN's bf16 is slower than ours
+
+
 def by_winograd(dtype, shape):
     """Ours alone computes it (kernels/cpu/winograd.h): 3 x 3, stride 1, of enough channels, tiles, and places in them."""
     found = re.match(r"\[(\d+), (\d+), (\d+), (\d+)\] to (\d+), 3 x 3 / 1 pad 1", shape)
-    if dtype != "f32" or not found:
+    if not found or (dtype == "bf16" and not OWN_BF16) or dtype == "f16":
         return False
     n, h, w, channels, out = map(int, found.groups())
     tiles = -(-h // 4) * -(-w // 4)
-    return min(channels, out) >= 32 and n * tiles >= 32 and h * w >= 8 * tiles
+    return min(channels, out) >= 32 and n * tiles >= (32 if dtype == "f32" else 64) and h * w >= 8 * tiles
+
+
+def own_gradient(dtype, shape):
+    """Ours alone computes the gradient at its weights (kernels/cpu/gradient_bf16.h): bf16, a kernel's row of enough columns."""
+    channels, kernel = map(int, re.match(r"\[\d+, \d+, \d+, (\d+)\] to \d+, (\d+) x", shape).groups())
+    return dtype == "bf16" and OWN_BF16 and channels * kernel >= 96
 
 
 def kinds_of(case):
@@ -35,11 +45,11 @@ def kinds_of(case):
     if by_winograd(dtype, shape):
         return []
     pixels = int(re.search(r"(\d+)\]", shape).group(1)) <= 3
-    return [(direction, dtype) for direction in DIRECTIONS[operation.rstrip(":")] if not (pixels and direction == "backward_data")]
+    ours = {"backward_data": pixels, "backward_weights": own_gradient(dtype, shape)}
+    return [(direction, dtype) for direction in DIRECTIONS[operation.rstrip(":")] if not ours.get(direction)]
 
 
 def main():
-    device = lines("device")[0]
     listed = [line[:-len(" (timed)")] for line in lines("list", "conv_") if line.endswith(" (timed)")]
     output = lines("time", "conv_", "0", ONEDNN_VERBOSE="1", DNNL_VERBOSE="1")
     skipped = [case for case in listed if any(line.startswith(case + " # SKIP ") for line in output)]
@@ -60,7 +70,7 @@ def main():
     kinds = Counter()
     for (direction, dtype, _), count in names.items():
         kinds[direction, dtype] += count
-    bf16 = " bf16 native" in device
+    bf16 = " bf16 native" in DEVICE
     rows.append((f"all of the {len(listed)} cases ran, but those in a type that the device lacks, f16 always: {len(cases)}",
                  listed and cases == [case for case in listed if " f32 " in case or (bf16 and " bf16 " in case)] and len(cases) + len(skipped) == len(listed)))
     rows.append(("each that is oneDNN's ran twice, in its direction and type", kinds == Counter(2 * [kind for case in cases for kind in kinds_of(case)])))
