@@ -119,7 +119,7 @@ static work lay_out_work(const sb_norm *s, void *memory)
                    .mean = set + 6 * all,
                    .sum = sums,
                    .sum_more = sums + (size_t)s->sets * (size_t)s->channels,
-                   .few = (float *)(sums + 2 * (size_t)s->sets * (size_t)s->channels) };
+                   .few = (float *)(void *)(sums + 2 * (size_t)s->sets * (size_t)s->channels) };
 }
 
 /* Those of the thread that calls. */

@@ -1,6 +1,6 @@
 /* winograd.h: convolutions of 3 x 3, stride 1 and pad 1 with a quarter of the multiplications, which are f32,
- * of activations in f32 or bf16: F(4 x 4, 3 x 3) of Winograd's, after Lavin and Gray, "Fast algorithms for convolutional neural networks"
- * (CVPR 2016). Private to kernels/cpu.
+ * of activations in f32 or bf16: F(4 x 4, 3 x 3) of Winograd's, after Lavin and Gray, "Fast algorithms for
+ * convolutional neural networks" (CVPR 2016). Private to kernels/cpu.
  *
  * x and y lie in rows or in blocks of eight channels, and have multiples of eight. Each output is summed in
  * an order that depends on the shapes alone, a weight's gradient too. A value is rounded with all that
