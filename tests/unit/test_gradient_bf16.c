@@ -109,7 +109,7 @@ static void check(sb_random *random, bool flat)
             gradient[i] = 1;
         sb_gradient_bf16(threads, &how, &x, &y, from.at, dy.at, gradient, add, scratch.at);
         for (size_t i = 0; threads == 1 && i < count; i++) {
-            const double error = fabs(gradient[i] - (add ? 1 : 0) - sum[i]),
+            const double error = fabs(gradient[i] - (add ? 1.0 : 0.0) - sum[i]),
                          bound = 0x1p-24 * (y.n * y.h * y.w + 2) * (size[i] + 1);
             if (!(error <= bound))
                 fail_msg("[%d, %d, %d, %d] to %d, kernel %d, stride %d, pad %d: weight %zu is %.9g, should "
