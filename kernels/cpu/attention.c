@@ -136,12 +136,11 @@ static int forward_rows(const sb_call *call, const sb_attention *s, int image, i
 
 static int forward(sb_device *device, const sb_call *call)
 {
-    (void)device;
     const sb_attention s = sb_attention_of(call);
     const int tiles = (s.queries + ROWS - 1) / ROWS;
     work *all = call->scratch;
     int failed = 0;
-#pragma omp parallel for collapse(3) schedule(static) reduction(| : failed)
+#pragma omp parallel for collapse(3) schedule(static) reduction(| : failed) num_threads(device->threads)
     for (int image = 0; image < s.images; image++)
         for (int head = 0; head < s.heads; head++)
             for (int tile = 0; tile < tiles; tile++)
@@ -273,7 +272,7 @@ static int backward(sb_device *device, const sb_call *call)
     b.along = (float *)(all + device->threads);
     b.dq = b.along + (size_t)s.images * (size_t)s.queries * (size_t)s.heads;
     find_along(call, &s, b.along);
-#pragma omp parallel for collapse(3) schedule(static) reduction(| : failed)
+#pragma omp parallel for collapse(3) schedule(static) reduction(| : failed) num_threads(device->threads)
     for (int image = 0; image < s.images; image++)
         for (int head = 0; head < s.heads; head++)
             for (int run = 0; run < b.runs; run++)

@@ -12,18 +12,18 @@ static size_t scratch(sb_device *device, const sb_call *call)
 static int forward(sb_device *device, const sb_call *call)
 {
     const sb_norm norm = sb_batchnorm_of(call);
-    sb_cpu_norm_forward(&norm, call, call->w[2]);
-    return (void)device, 0;
+    sb_cpu_norm_forward(device->threads, &norm, call, call->w[2]);
+    return 0;
 }
 
 static int backward(sb_device *device, const sb_call *call)
 {
     const sb_norm norm = sb_batchnorm_of(call);
     if (((const sb_batchnorm_how *)call->how)->frozen)
-        sb_cpu_norm_backward_given(&norm, call, call->w[2]);
+        sb_cpu_norm_backward_given(device->threads, &norm, call, call->w[2]);
     else
-        sb_cpu_norm_backward(&norm, call);
-    return (void)device, 0;
+        sb_cpu_norm_backward(device->threads, &norm, call);
+    return 0;
 }
 
 const sb_kernel sb_cpu_batchnorm = {

@@ -1,5 +1,5 @@
-/* conv.c: convolution through oneDNN (2.6 or later, or 3), and by Winograd's algorithm (winograd.h) where
- * that is faster.
+/* conv.c: convolution through oneDNN (2.6 or later, or 3), and where that is faster by Winograd's algorithm
+ * (winograd.h), or with a weight's gradient of our own (gradient_bf16.h).
  *
  * Activations lie in rows, or in blocks of eight channels where those are faster (`layout`). Weights are in
  * whatever layout oneDNN prefers for each direction: packed from the f32 OIHW master into scratch by each
@@ -36,7 +36,7 @@ typedef struct {
 /* In bytes: what a convolution takes of memory. */
 typedef struct {
     size_t forward, data;  /* packed weights; data: 0 where no data gradient is planned */
-    size_t gradient;       /* the weight's gradient in oneDNN's layout */
+    size_t gradient;       /* the weight's gradient in oneDNN's layout; 0 where it is ours */
     size_t scratchpad, dx; /* the most of all operations; of the data gradient and of packing for it */
     size_t planes;         /* x in planes; 0 where it is read as it lies */
 } sizes;
@@ -44,7 +44,8 @@ typedef struct {
 /* What `plan` makes; by Winograd's algorithm, nothing. */
 typedef struct {
     operation forward;
-    operation data, weight; /* without a primitive where no data gradient is planned, and the other is ours */
+    operation data;                            /* without a primitive where no data gradient is planned */
+    operation weight;                          /* without one where it is ours */
     operation pack_forward, pack_data, unpack; /* reorders: master -> packed, gradient -> OIHW */
     operation to_planes;                       /* x in rows -> in planes; without a primitive: not needed */
     sizes sizes;
@@ -73,8 +74,8 @@ static bool by_columns(const sb_call *call)
 
 /* Whether Winograd's algorithm computes it. It multiplies 36 times for a tile of 4 x 4 outputs, of which on
  * average half must be of the image, where the others multiply 9 times for each; and it transforms all
- * weights, whatever the number of tiles is. It multiplies in f32, and so is faster in bf16, too, but where a
- * processor has AMX; with as many tiles as the larger rate of the others asks. */
+ * weights, whatever the number of tiles is. Of bf16 it multiplies in f32, at half the rate of AVX512_BF16 and
+ * a small part of AMX's: it is faster than the former alone, and with more tiles. */
 #define WINOGRAD_CHANNELS 32 /* at least */
 #define WINOGRAD_TILES 32
 #define WINOGRAD_TILES_BF16 64
@@ -84,7 +85,7 @@ static bool by_winograd(const sb_call *call)
     const sb_shape *x = &call->xs[0];
     const size_t side = 4, of_image = (((size_t)x->h + side - 1) / side) * (((size_t)x->w + side - 1) / side),
                  places = (size_t)x->h * (size_t)x->w, tiles = (size_t)x->n * of_image;
-    const bool narrow = x->type == SB_BF16 && sb_gradient_bf16_native();
+    const bool narrow = x->type == SB_BF16 && sb_cpu_own_bf16();
     return (x->type == SB_F32 || narrow) && how->kernel == 3 && how->stride == 1 && how->pad == 1 &&
            x->c % 8 == 0 && how->out % 8 == 0 && x->c >= WINOGRAD_CHANNELS && how->out >= WINOGRAD_CHANNELS &&
            2 * places >= side * side * of_image && tiles >= (narrow ? WINOGRAD_TILES_BF16 : WINOGRAD_TILES);
@@ -95,7 +96,7 @@ static bool by_winograd(const sb_call *call)
 static bool own_gradient(const sb_call *call)
 {
     const sb_conv_how *how = call->how;
-    return call->xs[0].type == SB_BF16 && how->kernel * call->xs[0].c >= COLUMNS && sb_gradient_bf16_native();
+    return call->xs[0].type == SB_BF16 && how->kernel * call->xs[0].c >= COLUMNS && sb_cpu_own_bf16();
 }
 
 /* Images of three channels whose output lies in blocks come in rows, and are read in planes, which is what
@@ -470,7 +471,7 @@ static size_t own_scratch(const sb_device *device, const sb_call *call)
 /* One after the other, each behind the scratchpad. Forward: the weights in oneDNN's layout. The weight's
  * gradient: in oneDNN's layout, and then in OIHW. Behind either: x in planes. The data gradient, behind its
  * own scratchpad: the weights, and dx before it is added. The weights come behind what they were standardised
- * to. */
+ * to. Our own weight's gradient, behind what it works in: that at standardised weights. */
 static size_t scratch(sb_device *device, const sb_call *call)
 {
     if (by_winograd(call))
@@ -543,15 +544,20 @@ static void add_floats(size_t count, const float *from, float *to)
     for (size_t i = 0; i < count; i++)
         to[i] += from[i];
 }
-static void add_to(sb_type type, size_t count, const void *from, void *to)
+static void add_bf16(size_t count, const void *from, void *to)
 {
-    if (type == SB_F32) {
-        add_floats(count, from, to);
-        return;
-    }
 #pragma omp parallel for simd schedule(static)
     for (size_t i = 0; i < count; i++)
         sb_cpu_store(to, SB_BF16, i, sb_cpu_load(to, SB_BF16, i) + sb_cpu_load(from, SB_BF16, i));
+}
+
+/* No other type is planned. */
+static void add_to(sb_type type, size_t count, const void *from, void *to)
+{
+    if (type == SB_F32)
+        add_floats(count, from, to);
+    else
+        add_bf16(count, from, to);
 }
 
 /* What was summed to the gradient at the weights. */

@@ -279,9 +279,8 @@ static void forward_task(const geometry *g, const sb_call *call, lanes *buffer, 
 
 static int forward(sb_device *device, const sb_call *call)
 {
-    (void)device;
     const geometry g = geometry_of(call);
-#pragma omp parallel for collapse(3) schedule(static)
+#pragma omp parallel for collapse(3) schedule(static) num_threads(device->threads)
     for (int n = 0; n < g.y.n; n++)
         for (int strip = 0; strip < g.strips; strip++)
             for (int group = 0; group < g.groups; group += BUNDLE)
@@ -395,7 +394,7 @@ static int backward(sb_device *device, const sb_call *call)
     for (int thread = 0; thread < device->threads; thread++)
         memset(memory + (size_t)thread * of_thread(&g) + BUNDLE * (x_buffer(&g) + y_buffer(&g)), 0,
                (size_t)g.groups * sums(&g) * sizeof(lanes));
-#pragma omp parallel for collapse(3) schedule(static)
+#pragma omp parallel for collapse(3) schedule(static) num_threads(device->threads)
     for (int n = 0; n < g.y.n; n++)
         for (int strip = 0; strip < g.strips; strip++)
             for (int group = 0; group < g.groups; group += BUNDLE)

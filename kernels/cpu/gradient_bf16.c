@@ -38,13 +38,21 @@ typedef struct {
 /* Where part i of `parts` begins. */
 static size_t begin_of(size_t count, size_t parts, size_t i) { return count * i / parts; }
 
-/* The most parts of `count` that divide the threads. */
-static size_t most_parts(int threads, size_t count)
+/* Into as many parts as there are threads, or fewer: those of which the largest has least to multiply. Each
+ * packs all of the side that is not divided, which of two as good is the smaller one. */
+static void divide_parts(size_t threads, division *d)
 {
-    size_t parts = (size_t)threads < count ? (size_t)threads : count;
-    while ((size_t)threads % parts != 0)
-        parts--;
-    return parts;
+    const size_t most = threads < d->bundles ? threads : d->bundles;
+    size_t least = SIZE_MAX;
+    for (size_t along = 1; along <= most; along++) {
+        const size_t beside = threads / along < d->groups ? threads / along : d->groups,
+                     tiles = up(d->bundles, along) * up(d->groups, beside);
+        if (tiles < least || (tiles == least && d->columns >= d->out)) {
+            least = tiles;
+            d->along = along;
+            d->beside = beside;
+        }
+    }
 }
 
 /* A kernel of one place has no neighbours: all places of a small image are one row. */
@@ -74,14 +82,7 @@ static division divide(int threads, const sb_conv_how *how, const sb_shape *x, c
     /* An image has less than down x stride + kernel rows that are read, and as many of the next begin anew.
      */
     d.x_rows = d.rows * d.stride + (d.rows / d.down + 2) * (d.kernel + d.stride);
-    /* Each part packs all of the side that is not divided: the smaller one. */
-    if (d.columns >= d.out) {
-        d.along = most_parts(threads, d.bundles);
-        d.beside = most_parts(threads / (int)d.along, d.groups);
-    } else {
-        d.beside = most_parts(threads, d.groups);
-        d.along = most_parts(threads / (int)d.beside, d.bundles);
-    }
+    divide_parts((size_t)threads, &d);
     d.most_vectors = up(d.bundles, d.along) * VECTORS;
     d.most_groups = up(d.groups, d.beside);
     return d;
@@ -177,7 +178,7 @@ static bool is_read(const division *d, size_t x_row)
 }
 
 /* Two places' values beside each other, LANES of each. */
-static inline __m512i beside(__m256i first, __m256i second)
+static inline __m512i interleaved(__m256i first, __m256i second)
 {
     const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23,
                                            7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
@@ -209,8 +210,8 @@ static void pack_x(const division *d, const part *p, const uint16_t *row, uint16
         for (; inside && v < full; v++) {
             const uint16_t *from = row + at + v * LANES;
             _mm512_storeu_si512(to + (v - first) * step,
-                                beside(_mm256_loadu_si256((const void *)from),
-                                       _mm256_loadu_si256((const void *)(from + place))));
+                                interleaved(_mm256_loadu_si256((const void *)from),
+                                            _mm256_loadu_si256((const void *)(from + place))));
         }
         for (; v < behind; v++) {
             const size_t left = d->columns - v * LANES;
@@ -218,7 +219,7 @@ static void pack_x(const division *d, const part *p, const uint16_t *row, uint16
             const ptrdiff_t from = at + (ptrdiff_t)(v * LANES);
             _mm512_storeu_si512(
                 to + (v - first) * step,
-                beside(within(row, from, end, all), within(row, from + place, end, both ? all : 0)));
+                interleaved(within(row, from, end, all), within(row, from + place, end, both ? all : 0)));
         }
     }
 }
@@ -346,7 +347,7 @@ static void give(const division *d, const float *sums, size_t output, float *dw,
         }
 }
 
-bool sb_gradient_bf16_native(void)
+bool sb_cpu_own_bf16(void)
 {
     const dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa(), amx = dnnl_cpu_isa_avx512_core_amx,
                          pairs = dnnl_cpu_isa_avx512_core_bf16;
@@ -372,7 +373,7 @@ void sb_gradient_bf16(int threads, const sb_conv_how *how, const sb_shape *x, co
 
 #else
 
-bool sb_gradient_bf16_native(void) { return false; }
+bool sb_cpu_own_bf16(void) { return false; }
 
 size_t sb_gradient_bf16_scratch(int threads, const sb_conv_how *how, const sb_shape *x, const sb_shape *y)
 {

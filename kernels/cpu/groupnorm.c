@@ -12,15 +12,15 @@ static size_t scratch(sb_device *device, const sb_call *call)
 static int forward(sb_device *device, const sb_call *call)
 {
     const sb_norm norm = sb_groupnorm_of(call);
-    sb_cpu_norm_forward(&norm, call, NULL);
-    return (void)device, 0;
+    sb_cpu_norm_forward(device->threads, &norm, call, NULL);
+    return 0;
 }
 
 static int backward(sb_device *device, const sb_call *call)
 {
     const sb_norm norm = sb_groupnorm_of(call);
-    sb_cpu_norm_backward(&norm, call);
-    return (void)device, 0;
+    sb_cpu_norm_backward(device->threads, &norm, call);
+    return 0;
 }
 
 const sb_kernel sb_cpu_groupnorm = {

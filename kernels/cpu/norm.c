@@ -41,7 +41,7 @@ static int units_of(const sb_norm *s) { return s->sets * runs_of(s) * units_of_r
 /* `count` values from element `begin` on. */
 typedef struct {
     size_t begin, count;
-    size_t mine;  /* where its sums and lines begin */
+    size_t mine;  /* where its sums begin */
     size_t known; /* where its channels begin in an array of what is known of them */
 } unit;
 
@@ -83,6 +83,7 @@ static void set_known(const sb_norm *s, float *known, size_t at, float value)
 
 /* What a call works in. */
 typedef struct {
+    int threads;
     float *first, *second;             /* [units, line]: sums */
     float *shift;                      /* [sets, runs, line], as all that follow: known of channels */
     float *scale, *offset;             /* what normalising does: x scale + offset */
@@ -102,12 +103,13 @@ size_t sb_cpu_norm_scratch(int threads, const sb_norm *s)
            2 * (size_t)s->sets * (size_t)s->channels * sizeof(double);
 }
 
-static work lay_out_work(const sb_norm *s, void *memory)
+static work lay_out_work(int threads, const sb_norm *s, void *memory)
 {
     size_t many = (size_t)units_of(s) * padded(s), all = (size_t)s->sets * set_width(s);
     float *each = memory, *set = each + 2 * many;
     double *sums = (double *)(void *)(set + KNOWN * all);
-    return (work){ .first = each,
+    return (work){ .threads = threads,
+                   .first = each,
                    .second = each + many,
                    .shift = set,
                    .inverse = set,
@@ -237,7 +239,7 @@ INLINE void sum_unit(sb_type type, const sb_norm *s, const void *x, const work *
 static void forward_sums(const sb_norm *s, const void *x, const work *w)
 {
     const int units = units_of(s);
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(w->threads)
     for (int n = 0; n < units; n++) {
         const unit u = unit_of(s, n);
         BY_TYPE(s->type, sum_unit, s, x, w, &u);
@@ -316,9 +318,9 @@ static void forward_apply(const sb_norm *s, const sb_call *call, const work *w)
     }
 }
 
-void sb_cpu_norm_forward(const sb_norm *s, const sb_call *call, const float *given)
+void sb_cpu_norm_forward(int threads, const sb_norm *s, const sb_call *call, const float *given)
 {
-    work w = lay_out_work(s, call->scratch);
+    work w = lay_out_work(threads, s, call->scratch);
     if (!given) {
         take_shift(s, call->x[0], &w);
         forward_sums(s, call->x[0], &w);
@@ -376,7 +378,7 @@ INLINE void add_products(sb_type type, passing how, const sb_call *call, size_t 
     }
 }
 
-/* The residual's gradient is g. */
+/* The residual's gradient is g. how: IS_DY or BY_Y, since there is a residual. */
 INLINE void give_residual(sb_type type, passing how, const sb_call *call, size_t at, int count)
 {
     void *dx = call->dx[1];
@@ -399,7 +401,7 @@ INLINE void product_lines(sb_type type, passing how, const sb_norm *s, const sb_
         const size_t at = u->begin + done;
         const int count = values(s, u, done);
         add_products(type, how, call, at, count, w, u, few, few_products);
-        if (call->dx[1])
+        if (how != BY_X && call->dx[1])
             give_residual(type, how, call, at, count);
         if (lines % FEW == 0)
             add_few(line, sum, product, few, few_products);
@@ -430,7 +432,7 @@ INLINE void product_unit(sb_type type, const sb_norm *s, const sb_call *call, co
 static void backward_sums(const sb_norm *s, const sb_call *call, const work *w)
 {
     const int units = units_of(s);
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(w->threads)
     for (int n = 0; n < units; n++) {
         const unit u = unit_of(s, n);
         BY_TYPE(s->type, product_unit, s, call, w, &u);
@@ -528,9 +530,9 @@ static void backward_apply(const sb_norm *s, const sb_call *call, const work *w)
     }
 }
 
-void sb_cpu_norm_backward(const sb_norm *s, const sb_call *call)
+void sb_cpu_norm_backward(int threads, const sb_norm *s, const sb_call *call)
 {
-    work w = lay_out_work(s, call->scratch);
+    work w = lay_out_work(threads, s, call->scratch);
     set_affine(s, call, call->aux, &w);
     spread_statistics(s, call->aux, &w);
     backward_sums(s, call, &w);
@@ -571,9 +573,9 @@ INLINE void scaled_unit(sb_type type, const sb_norm *s, const sb_call *call, con
     }
 }
 
-void sb_cpu_norm_backward_given(const sb_norm *s, const sb_call *call, const float *given)
+void sb_cpu_norm_backward_given(int threads, const sb_norm *s, const sb_call *call, const float *given)
 {
-    work w = lay_out_work(s, call->scratch);
+    work w = lay_out_work(threads, s, call->scratch);
     const int units = units_of(s);
     set_affine(s, call, given, &w);
 #pragma omp parallel for schedule(static)

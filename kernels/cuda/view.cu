@@ -395,9 +395,9 @@ static __global__ void __launch_bounds__(THREADS, 4) blur_x(batch b)
     const work w = lay_out_work(&b, (int)blockIdx.z);
     const int width = sb_blur_width(size);
     const size_t row = (size_t)(y < size ? y : size - 1) * (size_t)size;
+    const float *from = w.blurred + row;
     ROLLED
-    for (int c = 0; c < b.channels; c++) {
-        const float *from = w.blurred + (size_t)c * w.plane + row;
+    for (int c = 0; c < b.channels; c++, from += w.plane) {
         float sum[EACH] = {};
         ROLLED
         for (int k = 0; k < width; k += TAPS) {

@@ -129,7 +129,7 @@ static void check(sb_random *random, bool flat)
 static void test_shapes(void **state)
 {
     (void)state;
-    if (!sb_gradient_bf16_native())
+    if (!sb_cpu_own_bf16())
         skip();
     sb_random random;
     sb_random_init(&random, 1, SB_RANDOM_EVALUATE, 0, 0, 0);
