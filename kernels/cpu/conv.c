@@ -95,8 +95,17 @@ static bool by_winograd(const sb_call *call)
 #define COLUMNS 96 /* at least */
 static bool own_gradient(const sb_call *call)
 {
+    return call->xs[0].type == SB_BF16 && sb_cpu_own_bf16() &&
+           sb_gradient_bf16_columns(call->how, &call->xs[0], &call->ys) >= COLUMNS;
+}
+
+/* Whether the data gradient is computed as a convolution forward, of dy with the weights turned around, which
+ * is the same where a place of one meets one of the other. Forward oneDNN adds to what is there; back it does
+ * not. */
+static bool goes_forward(const sb_call *call)
+{
     const sb_conv_how *how = call->how;
-    return call->xs[0].type == SB_BF16 && how->kernel * call->xs[0].c >= COLUMNS && sb_cpu_own_bf16();
+    return call->gradient[0] && call->add[0] && how->kernel == 1 && how->stride == 1 && how->pad == 0;
 }
 
 /* Images of three channels whose output lies in blocks come in rows, and are read in planes, which is what
@@ -127,14 +136,15 @@ static void layout(sb_device *device, sb_call *call)
     call->ys.block = blocks ? BLOCK : 0;
 }
 
-/* At most. Weights are padded to blocks of 32 and 64 channels. A thread works in an image of x and of y and
- * its share of the weights' gradient; by columns, in these and three more shares. All are f32, as sums are.
+/* At most. Weights are padded to blocks of 32 channels of the input and 64 of the output. A thread works in
+ * an image of x and of y and its share of the weights' gradient; by columns, in these and three more shares.
+ * All are f32, as sums are.
  */
 static sizes promise(const sb_device *device, const sb_call *call)
 {
     const sb_conv_how *how = call->how;
     const sb_shape *x = &call->xs[0], *y = &call->ys;
-    size_t area = (size_t)how->kernel * (size_t)how->kernel, in = rounded(x->c, 32),
+    size_t area = (size_t)how->kernel * (size_t)how->kernel, in = rounded(x->c, goes_forward(call) ? 64 : 32),
            out = rounded(how->out, 64), weights = in * out * area, pixels = (size_t)y->h * (size_t)y->w;
     size_t image = (size_t)x->h * (size_t)x->w * (size_t)x->c + pixels * (size_t)how->out,
            thread = image + weights + 4096;
@@ -185,6 +195,7 @@ typedef struct {
     md_handle bias;                     /* forward's */
     bool biased;                        /* else `bias` is empty */
     bool blocks;                        /* y, and x or planes of it, instead of rows */
+    bool adds;                          /* forward: to what y holds */
     dnnl_dims_t strides, dilates, padding;
 } descriptors;
 
@@ -208,6 +219,23 @@ static bool fits(const_dnnl_primitive_desc_t desc, direction which, const descri
                (which == BACKWARD_WEIGHT ? most->gradient : most->forward);
 }
 
+static dnnl_status_t add_to_output(dnnl_primitive_attr_t attr)
+{
+    dnnl_post_ops_t operations;
+    dnnl_status_t status = dnnl_post_ops_create(&operations);
+    if (status != dnnl_success)
+        return status;
+#if DNNL_VERSION_MAJOR >= 3
+    status = dnnl_post_ops_append_sum(operations, 1, 0, dnnl_data_type_undef);
+#else
+    status = dnnl_post_ops_append_sum(operations, 1);
+#endif
+    if (status == dnnl_success)
+        status = dnnl_primitive_attr_set_post_ops(attr, operations);
+    dnnl_post_ops_destroy(operations);
+    return status;
+}
+
 /* The first implementation, in oneDNN's order, that keeps within `most`. */
 static int make_desc(sb_cpu *cpu, const descriptors *d, direction which, dnnl_primitive_desc_t hint,
                      const sizes *most, dnnl_primitive_desc_t *out)
@@ -216,6 +244,8 @@ static int make_desc(sb_cpu *cpu, const descriptors *d, direction which, dnnl_pr
     if (dnnl_primitive_attr_create(&attr) != dnnl_success)
         return -1;
     dnnl_status_t status = dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user);
+    if (status == dnnl_success && d->adds)
+        status = add_to_output(attr);
 #if DNNL_VERSION_MAJOR >= 3
     if (status == dnnl_success && which == FORWARD)
         status = dnnl_convolution_forward_primitive_desc_create(
@@ -349,18 +379,20 @@ static int execute(sb_device *device, operation *o, const void *const addresses[
 
 /* ---- plan ---------------------------------------------------------------------------------------------- */
 
-/* Each direction with the reorder of what it reads or gives. */
-static int make(sb_cpu *cpu, convolution *c, const descriptors *d, bool data_gradient, md_query master,
-                md_query rows, const sizes *most)
+/* Each direction with the reorder of what it reads or gives. back: of the data gradient, which goes forward
+ * if it has descriptors of its own, with the master read so; NULL: there is none. */
+static int make(sb_cpu *cpu, convolution *c, const descriptors *d, const descriptors *back, md_query master,
+                md_query master_back, md_query rows, const sizes *most)
 {
     sizes *s = &c->sizes;
     if (make_convolution(cpu, &c->forward, d, FORWARD, NULL, most) != 0 ||
         make_reorder(cpu, &c->pack_forward, master, query(&c->forward, dnnl_query_weights_md)) != 0)
         return -1;
     s->forward = align(md_bytes(query(&c->forward, dnnl_query_weights_md)));
-    if (data_gradient) {
-        if (make_convolution(cpu, &c->data, d, BACKWARD_DATA, c->forward.desc, most) != 0 ||
-            make_reorder(cpu, &c->pack_data, master, query(&c->data, dnnl_query_weights_md)) != 0)
+    if (back) {
+        if ((back == d ? make_convolution(cpu, &c->data, d, BACKWARD_DATA, c->forward.desc, most)
+                       : make_convolution(cpu, &c->data, back, FORWARD, NULL, most)) != 0 ||
+            make_reorder(cpu, &c->pack_data, master_back, query(&c->data, dnnl_query_weights_md)) != 0)
             return -1;
         s->data = align(md_bytes(query(&c->data, dnnl_query_weights_md)));
     }
@@ -409,13 +441,16 @@ static int plan(sb_device *device, sb_call *call)
     if (!c)
         return -1;
     dnnl_dims_t x = { xs->n, xs->c, xs->h, xs->w }, y = { ys->n, ys->c, ys->h, ys->w };
-    dnnl_dims_t w = { how->out, xs->c, how->kernel, how->kernel };
+    dnnl_dims_t w = { how->out, xs->c, how->kernel, how->kernel }, turned = { xs->c, how->out, 1, 1 };
     dnnl_dims_t b = { how->out };
     descriptors d = { .strides = { how->stride, how->stride },
                       .padding = { how->pad, how->pad },
                       .biased = how->bias,
                       .blocks = ys->block > 0 };
-    md_handle master = { 0 }, rows = { 0 };
+    descriptors forward_back = { .strides = { 1, 1 }, .blocks = d.blocks, .adds = true };
+    const bool goes = goes_forward(call);
+    const descriptors *back = goes ? &forward_back : call->gradient[0] ? &d : NULL;
+    md_handle master = { 0 }, master_turned = { 0 }, rows = { 0 };
     const dnnl_format_tag_t lies = reads_planes(call) ? dnnl_nchw : tag_of(xs);
     int rc = md_make(&d.x, 4, x, type_of(xs->type), lies) ||
              md_make(&d.y, 4, y, type_of(xs->type), tag_of(ys)) ||
@@ -423,11 +458,16 @@ static int plan(sb_device *device, sb_call *call)
              md_make(&d.weight, 4, w, type_of(xs->type), dnnl_format_tag_any) ||
              md_make(&d.weight_f32, 4, w, dnnl_f32, dnnl_format_tag_any) ||
              (d.biased && md_make(&d.bias, 1, b, dnnl_f32, dnnl_x) != 0) ||
-             md_make(&master, 4, w, dnnl_f32, dnnl_oihw);
+             md_make(&master, 4, w, dnnl_f32, dnnl_oihw) ||
+             (goes &&
+              (md_make(&forward_back.weight, 4, turned, type_of(xs->type), dnnl_format_tag_any) != 0 ||
+               md_make(&master_turned, 4, turned, dnnl_f32, dnnl_iohw) != 0));
+    forward_back.x = d.y;
+    forward_back.y = d.x;
 #if DNNL_VERSION_MAJOR >= 3
-    rc = rc || make(cpu, c, &d, call->gradient[0], master, rows, &most) != 0;
+    rc = rc || make(cpu, c, &d, back, master, goes ? master_turned : master, rows, &most) != 0;
 #else
-    rc = rc || make(cpu, c, &d, call->gradient[0], &master, &rows, &most) != 0;
+    rc = rc || make(cpu, c, &d, back, &master, goes ? &master_turned : &master, &rows, &most) != 0;
 #endif
     md_free(d.x);
     md_free(d.y);
@@ -436,6 +476,10 @@ static int plan(sb_device *device, sb_call *call)
     if (d.biased)
         md_free(d.bias);
     md_free(master);
+    if (goes) {
+        md_free(forward_back.weight);
+        md_free(master_turned);
+    }
     md_free(rows);
     if (rc) {
         unplan(device, c);
@@ -479,7 +523,9 @@ static size_t scratch(sb_device *device, const sb_call *call)
     const sizes s = sizes_of(device, call);
     const size_t plain = align(weights_of(call) * sizeof(float)),
                  standardised = ((const sb_conv_how *)call->how)->standardised ? plain : 0,
-                 sum = call->gradient[0] && call->add[0] ? align(sb_shape_bytes(&call->xs[0])) : 0;
+                 sum = call->gradient[0] && call->add[0] && !goes_forward(call)
+                           ? align(sb_shape_bytes(&call->xs[0]))
+                           : 0;
     const size_t forward = s.scratchpad + standardised + s.forward + s.planes,
                  weight = own_gradient(call) ? own_scratch(device, call) + standardised
                                              : s.scratchpad + s.gradient + plain + s.planes,
@@ -616,11 +662,12 @@ static int backward_data(sb_device *device, const sb_call *call)
     char *weights = packed(device, call, &c->pack_data, (char *)call->scratch + c->sizes.dx);
     if (!weights)
         return -1;
-    void *to = call->add[0] ? weights + c->sizes.data : call->dx[0];
+    const bool apart = call->add[0] && !goes_forward(call);
+    void *to = apart ? weights + c->sizes.data : call->dx[0];
     const void *addresses[] = { call->dy, weights, to };
     if (execute(device, &c->data, addresses, 3, call->scratch) != 0)
         return -1;
-    if (call->add[0])
+    if (apart)
         add_to(call->xs[0].type, sb_shape_elements(&call->xs[0]), to, call->dx[0]);
     return 0;
 }
