@@ -95,8 +95,8 @@ static bool by_winograd(const sb_call *call)
 #define COLUMNS 96 /* at least */
 static bool own_gradient(const sb_call *call)
 {
-    return call->xs[0].type == SB_BF16 && sb_cpu_own_bf16() &&
-           sb_gradient_bf16_columns(call->how, &call->xs[0], &call->ys) >= COLUMNS;
+    const sb_conv_how *how = call->how;
+    return call->xs[0].type == SB_BF16 && how->kernel * call->xs[0].c >= COLUMNS && sb_cpu_own_bf16();
 }
 
 /* Whether the data gradient is computed as a convolution forward, of dy with the weights turned around, which

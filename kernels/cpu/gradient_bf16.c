@@ -5,10 +5,7 @@
  * [out, places] by [places, columns]. The processor multiplies pairs: both sides are packed so that two
  * places that are neighbours in a row lie side by side; an odd one has zeros beside it. Columns are cut to
  * vectors of LANES, outputs to groups of OUTPUTS; a tile of gradients, OUTPUTS by up to VECTORS vectors,
- * stays in registers while the places of a strip go by. Strips are whole rows of dy.
- *
- * Where each place of dy meets one of x, and no other does, either side may be the columns. It is the wider
- * one, which is packed faster; the other is called dy here, and the gradients are turned around. */
+ * stays in registers while the places of a strip go by. Strips are whole rows of dy. */
 #include "kernels/cpu/gradient_bf16.h"
 
 #include <string.h>
@@ -27,7 +24,6 @@
 static size_t up(size_t count, size_t by) { return (count + by - 1) / by; }
 
 typedef struct {
-    bool turned; /* x and dy stand for each other */
     size_t kernel, stride, pad, in, out;
     size_t images, high, wide, down, across; /* of x; of dy */
     size_t columns, vectors, bundles;        /* bundles: of up to VECTORS vectors */
@@ -59,20 +55,12 @@ static void divide_parts(size_t threads, division *d)
     }
 }
 
-static bool one_to_one(const sb_conv_how *how)
-{
-    return how->kernel == 1 && how->stride == 1 && how->pad == 0;
-}
-
 /* A kernel of one place has no neighbours: all places of a small image are one row. */
-static division divide(int threads, const sb_conv_how *how, const sb_shape *from, const sb_shape *to)
+static division divide(int threads, const sb_conv_how *how, const sb_shape *x, const sb_shape *y)
 {
-    const bool turned = one_to_one(how) && from->c < to->c;
-    const sb_shape *x = turned ? to : from, *y = turned ? from : to;
     const size_t places = (size_t)x->h * (size_t)x->w;
-    const bool flat = one_to_one(how) && places <= 2 * STRIP;
-    division d = { .turned = turned,
-                   .kernel = (size_t)how->kernel,
+    const bool flat = how->kernel == 1 && how->stride == 1 && how->pad == 0 && places <= 2 * STRIP;
+    division d = { .kernel = (size_t)how->kernel,
                    .stride = (size_t)how->stride,
                    .pad = (size_t)how->pad,
                    .in = (size_t)x->c,
@@ -341,8 +329,8 @@ static void one_strip(const division *d, const part *p, const strip *s, const ui
 /* The gradients at the weights of an output, in their order. */
 static void give(const division *d, const float *sums, size_t output, float *dw, bool add)
 {
-    const size_t area = d->kernel * d->kernel, step = d->turned ? d->out : area;
-    float *mine = dw + output * (d->turned ? 1 : d->in * area);
+    const size_t area = d->kernel * d->kernel;
+    float *mine = dw + output * d->in * area;
     for (size_t row = 0; row < d->kernel; row++)
         for (size_t b = 0; b < d->bundles; b++) {
             const float *from = sums + ((row * d->bundles + b) * d->groups + output / OUTPUTS) * TILE +
@@ -351,17 +339,12 @@ static void give(const division *d, const float *sums, size_t output, float *dw,
                          end = behind < d->columns ? behind : d->columns;
             for (size_t j = first, until; j < end; j = until) {
                 const size_t column = j / d->in, next = (column + 1) * d->in;
-                float *to = mine + (j - column * d->in) * step + row * d->kernel + column;
+                float *to = mine + (j - column * d->in) * area + row * d->kernel + column;
                 until = next < end ? next : end;
-                for (; j < until; j++, to += step)
+                for (; j < until; j++, to += area)
                     *to = add ? *to + from[j - first] : from[j - first];
             }
         }
-}
-
-size_t sb_gradient_bf16_columns(const sb_conv_how *how, const sb_shape *x, const sb_shape *y)
-{
-    return divide(1, how, x, y).columns;
 }
 
 bool sb_cpu_own_bf16(void)
@@ -380,7 +363,7 @@ void sb_gradient_bf16(int threads, const sb_conv_how *how, const sb_shape *x, co
         const part p = part_of(&d, n, scratch);
         for (size_t i = 0; i < d.strips; i++) {
             const strip s = strip_of(&d, i);
-            one_strip(&d, &p, &s, d.turned ? dy : from, d.turned ? from : dy, i == 0);
+            one_strip(&d, &p, &s, from, dy, i == 0);
         }
     }
 #pragma omp parallel for schedule(static)
@@ -391,11 +374,6 @@ void sb_gradient_bf16(int threads, const sb_conv_how *how, const sb_shape *x, co
 #else
 
 bool sb_cpu_own_bf16(void) { return false; }
-
-size_t sb_gradient_bf16_columns(const sb_conv_how *how, const sb_shape *x, const sb_shape *y)
-{
-    return (void)how, (void)x, (void)y, (size_t)0;
-}
 
 size_t sb_gradient_bf16_scratch(int threads, const sb_conv_how *how, const sb_shape *x, const sb_shape *y)
 {

@@ -12,9 +12,6 @@
  * and the processor has no AMX. */
 bool sb_cpu_own_bf16(void);
 
-/* Columns of the products, which lie side by side in x: kernel x in; or more, where it is turned around. */
-size_t sb_gradient_bf16_columns(const sb_conv_how *how, const sb_shape *x, const sb_shape *y);
-
 /* Bytes that the call below works in. x and y: [n, h, w, in] and [n, h, w, out] of the convolution. */
 size_t sb_gradient_bf16_scratch(int threads, const sb_conv_how *how, const sb_shape *x, const sb_shape *y);
 
