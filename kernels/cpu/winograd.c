@@ -44,6 +44,7 @@
 #endif
 #define PANEL (2 * LANES)
 #define EIGHT ((size_t)8) /* channels come in eights, which are neighbours in rows and in blocks */
+#define MORE (GROUP > EIGHT ? GROUP - EIGHT : 0) /* channels of a group behind its first eight */
 typedef float group __attribute__((vector_size(GROUP * sizeof(float))));
 #define ALWAYS inline __attribute__((always_inline))
 typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));
@@ -212,15 +213,16 @@ typedef uint32_t words __attribute__((vector_size(GROUP * sizeof(uint32_t))));
 typedef uint16_t halves __attribute__((vector_size(GROUP * sizeof(uint16_t))));
 static ALWAYS void load_bytes(const char *from, size_t size, size_t others, void *value)
 {
-    const size_t first = GROUP > EIGHT ? EIGHT * size : GROUP * size;
-    if (GROUP <= EIGHT || others == EIGHT) {
+    char *more = (char *)value + (GROUP - MORE) * size;
+    if (MORE == 0 || others == EIGHT) {
         memcpy(value, from, GROUP * size);
         return;
     }
-    memcpy(value, from, first);
-    memset((char *)value + first, 0, GROUP * size - first);
+    memcpy(value, from, (GROUP - MORE) * size);
     if (others)
-        memcpy((char *)value + first, from + others * size, GROUP * size - first);
+        memcpy(more, from + others * size, MORE * size);
+    else
+        memset(more, 0, MORE * size);
 }
 static ALWAYS group load_values(const void *x, sb_type type, size_t at, size_t others)
 {
@@ -235,14 +237,13 @@ static ALWAYS group load_values(const void *x, sb_type type, size_t at, size_t o
 }
 static ALWAYS void store_bytes(char *to, size_t size, size_t others, const void *value)
 {
-    const size_t first = GROUP > EIGHT ? EIGHT * size : GROUP * size;
-    if (GROUP <= EIGHT || others == EIGHT) {
+    if (MORE == 0 || others == EIGHT) {
         memcpy(to, value, GROUP * size);
         return;
     }
-    memcpy(to, value, first);
+    memcpy(to, value, (GROUP - MORE) * size);
     if (others)
-        memcpy(to + others * size, (const char *)value + first, GROUP * size - first);
+        memcpy(to + others * size, (const char *)value + (GROUP - MORE) * size, MORE * size);
 }
 static ALWAYS void store_values(void *y, sb_type type, size_t at, size_t others, group value)
 {
@@ -259,7 +260,7 @@ static ALWAYS void store_values(void *y, sb_type type, size_t at, size_t others,
 /* What load_values calls `others`, of the group that begins with a channel. */
 static size_t others_of(const sb_shape *s, size_t channel)
 {
-    return GROUP <= EIGHT || channel + EIGHT >= (size_t)s->c
+    return MORE == 0 || channel + EIGHT >= (size_t)s->c
                ? 0
                : sb_shape_at(s, 0, channel + EIGHT) - sb_shape_at(s, 0, channel);
 }
@@ -269,9 +270,8 @@ static size_t there(size_t channels, size_t channel)
     return channels - channel < GROUP ? channels - channel : GROUP;
 }
 
-/* Both ways of a square: [from][from], of which `read` gives each, to [down][across], of which number i
- * `wide`
- * + j goes to out + at[]. The transform, what reads and from are constants where it is inlined. */
+/* Both ways of a square: [from][from], of which `read` gives each, to [down][across], which go to out + at[],
+ * as a square of `wide` is numbered. The transform, what reads and from are constants where it is inlined. */
 typedef void transform(const group *from, group *to, size_t points);
 typedef group reader(const void *square, size_t number);
 static ALWAYS void both_ways(transform *one, size_t from, reader *read, const void *square, size_t down,
@@ -388,9 +388,7 @@ static void find_places(const sb_shape *s, const void *x, const tile *t, int bef
 static ALWAYS group read_place(const places *p, sb_type type, size_t number)
 {
     return load_values(p->at[number] + p->channel * p->step[number], type, 0,
-                       p->step[number] ? p->others
-                       : GROUP > EIGHT ? EIGHT
-                                       : 0);
+                       p->step[number] ? p->others : EIGHT);
 }
 static ALWAYS group read_f32(const void *square, size_t number) { return read_place(square, SB_F32, number); }
 static ALWAYS group read_bf16(const void *square, size_t number)
