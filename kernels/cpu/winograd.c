@@ -78,10 +78,10 @@ static inline lanes multiply_add(lanes a, lanes b, lanes c)
 #endif
 }
 
-/* A strip has at most so many times ROWS tiles; STRIP_MOST where weights are more than 128 x 128, so that
- * each that is read serves more of them. */
-#define STRIP ((size_t)24 / ROWS)
+/* Tiles of a strip, at most, in ROWS: more of them where weights are more than 128 x 128, so that each that
+ * is read serves more tiles. STRIP_TILES is the most there are: a byte counts them (standing). */
 #define STRIP_TILES ((size_t)48)
+#define STRIP ((size_t)24 / ROWS)
 #define STRIP_MOST (STRIP_TILES / ROWS)
 #define APART ((size_t)16)      /* floats between rows, and between points, so that no step is a power of 2 */
 #define BLOCK ((size_t)5 << 19) /* floats of the weights' points at a time: some 10 MiB */
@@ -92,8 +92,8 @@ static size_t up(size_t count, size_t by) { return (count + by - 1) / by * by; }
  * multiple of PANEL; their gradients for as many of the inputs. */
 typedef struct {
     size_t down, across; /* tiles of an image */
-    size_t high, wide;   /* places of it */
-    size_t tiles, rows;  /* in all; and by ROWS */
+    size_t high, wide;   /* its sides, in places */
+    size_t tiles, units; /* of all images; by ROWS, the last one may be cut */
     size_t strips, most; /* most: tiles of the largest strip, a multiple of ROWS */
     size_t block;
 } division;
@@ -107,19 +107,19 @@ static division divide(const sb_shape *s, size_t whole, size_t cut, int threads)
                    .wide = (size_t)s->w };
     const size_t most = whole * cut > (size_t)128 * 128 ? STRIP_MOST : STRIP, padded = up(cut, PANEL);
     d.tiles = (size_t)s->n * d.down * d.across;
-    d.rows = up(d.tiles, ROWS) / ROWS;
-    d.strips = up((d.rows + most - 1) / most, (size_t)threads);
-    d.strips = d.strips < d.rows ? d.strips : d.rows;
-    d.most = up(d.rows, d.strips) / d.strips * ROWS;
+    d.units = up(d.tiles, ROWS) / ROWS;
+    d.strips = up((d.units + most - 1) / most, (size_t)threads);
+    d.strips = d.strips < d.units ? d.strips : d.units;
+    d.most = up(d.units, d.strips) / d.strips * ROWS;
     const size_t blocks = (POINTS * whole * padded + BLOCK - 1) / BLOCK;
     d.block = up((padded + blocks - 1) / blocks, PANEL);
     return d;
 }
 
-/* Where a strip begins: strips of as many tiles as can be. */
+/* Where a strip begins. Strips are as equal as units allow. */
 static size_t strip_begin(const division *d, size_t number)
 {
-    const size_t tile = d->rows * number / d->strips * ROWS;
+    const size_t tile = d->units * number / d->strips * ROWS;
     return tile < d->tiles ? tile : d->tiles;
 }
 
@@ -137,16 +137,17 @@ typedef struct {
 
 /* ---- transforms of one dimension ----------------------------------------------------------------------- */
 
-/* Places to points, points to outputs, and weights to points; then the adjoints of the last two. points: of
- * 0, 1, -1, 2, -2 and infinity, the first ones. */
-static inline void to_points(const group *d, group *t, size_t points)
+/* Places to points, points to outputs, and weights to points; then the adjoints of the last two. The points
+ * are 0, 1, -1, 2, -2 and infinity. wanted: how many of the results are used, the first ones; only FEWEST
+ * points are made in another way. Where they are enough the fourth place is beside the image, and 0. */
+static inline void to_points(const group *d, group *t, size_t wanted)
 {
-    if (points == FEWEST) {
-        const group a = d[3] - d[1], b = d[0] - d[2];
-        t[0] = 2 * a + 4 * b;
-        t[1] = 3 * (a - d[1] - d[2]);
-        t[2] = d[3] + 2 * d[1] - 3 * d[2];
-        t[3] = 4 * a;
+    if (wanted == FEWEST) {
+        const group a = 2 * d[1], b = 3 * d[2];
+        t[0] = 4 * (d[0] - d[2]) - a;
+        t[1] = -3 * a - b;
+        t[2] = a - b;
+        t[3] = -2 * a;
         return;
     }
     const group a = d[4] - 4 * d[2], b = d[3] - 4 * d[1], c = d[4] - d[2], e = 2 * (d[3] - d[1]);
@@ -157,18 +158,18 @@ static inline void to_points(const group *d, group *t, size_t points)
     t[4] = c - e;
     t[5] = 4 * d[1] - 5 * d[3] + d[5];
 }
-static inline void to_outputs(const group *m, group *y, size_t points)
+static inline void to_outputs(const group *m, group *y, size_t wanted)
 {
-    (void)points;
+    (void)wanted;
     const group a = m[1] + m[2], b = m[1] - m[2], c = m[3] + m[4], e = m[3] - m[4];
     y[0] = m[0] + a + c;
     y[1] = b + 2 * e;
     y[2] = a + 4 * c;
     y[3] = b + 8 * e + m[5];
 }
-static inline void weights_to_points(const group *g, group *u, size_t points)
+static inline void weights_to_points(const group *g, group *u, size_t wanted)
 {
-    (void)points;
+    (void)wanted;
     const group a = (g[0] + g[2]) * (-1.0f / 6), b = g[1] * (1.0f / 6),
                 c = g[0] * (1.0f / 24) + g[2] * (1.0f / 6), e = g[1] * (1.0f / 12);
     u[0] = g[0] * 0.25f;
@@ -178,9 +179,9 @@ static inline void weights_to_points(const group *g, group *u, size_t points)
     u[4] = c - e;
     u[5] = g[2];
 }
-static inline void outputs_to_points(const group *y, group *z, size_t points)
+static inline void outputs_to_points(const group *y, group *z, size_t wanted)
 {
-    (void)points;
+    (void)wanted;
     const group a = y[0] + y[2], b = y[1] + y[3], c = y[0] + 4 * y[2], e = 2 * y[1] + 8 * y[3];
     z[0] = y[0];
     z[1] = a + b;
@@ -189,9 +190,9 @@ static inline void outputs_to_points(const group *y, group *z, size_t points)
     z[4] = c - e;
     z[5] = y[3];
 }
-static inline void points_to_weights(const group *s, group *g, size_t points)
+static inline void points_to_weights(const group *s, group *g, size_t wanted)
 {
-    (void)points;
+    (void)wanted;
     const group a = s[1] + s[2], b = s[2] - s[1], c = s[3] + s[4], e = s[3] - s[4];
     g[0] = s[0] * 0.25f - a * (1.0f / 6) + c * (1.0f / 24);
     g[1] = b * (1.0f / 6) + e * (1.0f / 12);
@@ -206,23 +207,22 @@ static inline group load(const float *from)
 }
 static inline void store(float *to, group value) { memcpy(to, &value, sizeof value); }
 
-/* Activations of f32 or bf16: eight channels from element `at` on; and where a GROUP has more, others as many
- * elements behind them: none of them, zeros, if that is 0. type: a constant where it is inlined. With cpu.h's
- * loops over rows, of eight values here, a step took a tenth longer. */
+/* Activations of f32 or bf16: a group of channels, of which the first eight begin at element `at`, and the
+ * others, if a GROUP has more, `others` elements behind it; where that is 0 there are none: they are read as
+ * zeros, and not stored. type: a constant where it is inlined. With cpu.h's loops over rows, of eight values
+ * here, a step took a tenth longer. */
 typedef uint32_t words __attribute__((vector_size(GROUP * sizeof(uint32_t))));
 typedef uint16_t halves __attribute__((vector_size(GROUP * sizeof(uint16_t))));
 static ALWAYS void load_bytes(const char *from, size_t size, size_t others, void *value)
 {
-    char *more = (char *)value + (GROUP - MORE) * size;
     if (MORE == 0 || others == EIGHT) {
         memcpy(value, from, GROUP * size);
         return;
     }
+    memset(value, 0, GROUP * size);
     memcpy(value, from, (GROUP - MORE) * size);
     if (others)
-        memcpy(more, from + others * size, MORE * size);
-    else
-        memset(more, 0, MORE * size);
+        memcpy((char *)value + (GROUP - MORE) * size, from + others * size, MORE * size);
 }
 static ALWAYS group load_values(const void *x, sb_type type, size_t at, size_t others)
 {
@@ -272,7 +272,7 @@ static size_t there(size_t channels, size_t channel)
 
 /* Both ways of a square: [from][from], of which `read` gives each, to [down][across], which go to out + at[],
  * as a square of `wide` is numbered. The transform, what reads and from are constants where it is inlined. */
-typedef void transform(const group *from, group *to, size_t points);
+typedef void transform(const group *from, group *to, size_t wanted);
 typedef group reader(const void *square, size_t number);
 static ALWAYS void both_ways(transform *one, size_t from, reader *read, const void *square, size_t down,
                              size_t across, size_t wide, float *out, const size_t *at)
@@ -703,39 +703,35 @@ static gradient lay_out_gradient(const sb_shape *x, size_t in, size_t out, float
 
 /* Of a strip, numbered through all blocks: the points, by the threads of a team, which do not wait. */
 static void strip_to_points(const gradient *g, const sb_shape *x, const sb_shape *y, const void *from,
-                            const void *dy, size_t number)
+                            const void *dy, size_t number, standing *s)
 {
     const division *d = &g->divided;
     const range block = block_of(d, number / d->strips * d->block, (size_t)x->c);
     const size_t begin = strip_begin(d, number % d->strips), end = strip_begin(d, number % d->strips + 1);
     size_t at[POINTS];
-    standing s;
-    find_rows(d, begin, end, &s);
+    find_rows(d, begin, end, s);
 #pragma omp for schedule(static) nowait
     for (size_t i = begin; i < end; i++) {
         const tile t = tile_of(d, i);
-        find_points(s.row[i - begin], g->in_pitch, g->in_step, at);
+        find_points(s->row[i - begin], g->in_pitch, g->in_step, at);
         tile_to_points(x, block, from, &t, g->left[number % 2], at);
-        find_points(s.row[i - begin], g->out_pitch, g->out_step, at);
+        find_points(s->row[i - begin], g->out_pitch, g->out_step, at);
         gradients_to_points(y, dy, &t, g->right[number % 2], at);
     }
 }
 
 /* Its products, in the same way. */
-static void add_strip(const gradient *g, range block, size_t out, size_t number)
+static void add_strip(const gradient *g, range block, size_t out, size_t number, const standing *s)
 {
-    const division *d = &g->divided;
-    const size_t strip = number % d->strips;
+    const bool first = number % g->divided.strips == 0;
     const float *left = g->left[number % 2], *right = g->right[number % 2];
-    standing s;
-    find_rows(d, strip_begin(d, strip), strip_begin(d, strip + 1), &s);
 #pragma omp for collapse(2) schedule(static) nowait
     for (size_t p = 0; p < POINTS; p++)
         for (size_t o = 0; o < out; o += PANEL)
             for (size_t i = 0; i < block.count; i += DOWN)
                 multiply(DOWN, left + p * g->in_step + i, 1, g->in_pitch, right + p * g->out_step + o,
-                         g->out_pitch, s.count[p], g->sums + (p * block.count + i) * g->out_pitch + o,
-                         g->out_pitch, strip > 0);
+                         g->out_pitch, s->count[p], g->sums + (p * block.count + i) * g->out_pitch + o,
+                         g->out_pitch, !first);
 }
 
 /* While a strip is multiplied, those who have done their part transform the next one: threads wait for each
@@ -749,13 +745,14 @@ void sb_winograd_weight(int threads, const sb_shape *x, const sb_shape *y, const
     const size_t all = (in + d->block - 1) / d->block * d->strips;
 #pragma omp parallel num_threads(threads)
     {
-        strip_to_points(&g, x, y, from, dy, 0);
+        standing own[2];
+        strip_to_points(&g, x, y, from, dy, 0, &own[0]);
 #pragma omp barrier
         for (size_t n = 0; n < all; n++) {
             const range block = block_of(d, n / d->strips * d->block, in);
-            add_strip(&g, block, out, n);
+            add_strip(&g, block, out, n, &own[n % 2]);
             if (n + 1 < all)
-                strip_to_points(&g, x, y, from, dy, n + 1);
+                strip_to_points(&g, x, y, from, dy, n + 1, &own[(n + 1) % 2]);
 #pragma omp barrier
             if ((n + 1) % d->strips == 0)
                 points_to_block(g.sums, block, in, out, dw);
