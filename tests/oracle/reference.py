@@ -156,7 +156,7 @@ FAMILIES = {"resnet": resnet, "mobilenet": mobilenetv4, "convnext": convnext, "v
 
 
 def has_reference(keys):
-    return timm or keys["encoder.name"] in torchvision.models.__dict__
+    return timm or keys["encoder.name"].startswith("resnet") # torchvision has some of the others, too, and is not asked for them
 
 
 def network(keys):
