@@ -4,7 +4,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 # The longest first, so that both jobs end at about one time; and what depends on how oneDNN computes (step.py sees to that itself).
 first=(tests/oracle/step.py tests/sanitizers/address.sh tests/pipeline/methods.sh tests/lint.sh tests/extend.sh)
-again=(tests/oracle/{masked,distillation,method,method_step,metrics,implementations}.py "build/tests/kernels/test_cpu compare all 7" build/tests/unit/test_{graph,sizes}
+again=(tests/oracle/{masked,distillation,method,method_step,metrics,implementations}.py build/tests/kernels/test_cpu build/tests/unit/test_{graph,sizes}
              "build/tests/emulated/test_cases compare "{conv,linear,match,nearest_row,product,relations}) # what asks a library
 tests=("${first[@]}" build/tests/*/test_* tests/oracle/*.py tests/*/*.sh tests/lint.sh tests/rooms.sh tests/readme.sh tests/extend.sh) found=()
 declare -A listed=()
@@ -12,8 +12,7 @@ export XDG_CACHE_HOME=$PWD/build/cache # not the user's: what a GPU's plans are 
 for t in "${tests[@]}"; do
     if [ -x "$t" ] && [ -f "$t" ] && [[ $t != *.[od] ]] && [ -z "${listed[$t]:-}" ]; then found+=("$t") listed[$t]=1; fi
 done
-# What is right with this processor's arithmetic must be so with that of most others. Of operations once more: with the thread count that has the
-# most seams; the first time they have all four.
+# What is right with this processor's arithmetic must be so with that of most others.
 less=ONEDNN_MAX_CPU_ISA=AVX2
 device=$(build/tests/kernels/test_cpu device) || exit 1
 if [ "$(env $less build/tests/kernels/test_cpu device)" = "$device" ]; then

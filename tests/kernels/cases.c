@@ -722,8 +722,7 @@ static int list(const char *name, opener open, int threads)
 int sb_cases_main(int argc, char **argv, opener open, const int *threads, bool differences,
                   const sb_stopwatch *watch)
 {
-    const char *mode = argc > 1 ? argv[1] : "compare", *given = argc > 2 ? argv[2] : "all",
-               *name = strcmp(given, "all") == 0 ? "" : given;
+    const char *mode = argc > 1 ? argv[1] : "compare", *name = argc > 2 ? argv[2] : "";
     const int only[] = { argc > 3 ? (int)strtol(argv[3], NULL, 10) : 0, 0 };
     fill_list();
     int status = 0;
@@ -736,8 +735,7 @@ int sb_cases_main(int argc, char **argv, opener open, const int *threads, bool d
     else if (strcmp(mode, "list") == 0)
         status = list(name, open, threads[0]);
     else
-        status = fprintf(stderr,
-                         "usage: %s [compare | time | list | device] [NAME | all] [THREADS | SECONDS]\n",
+        status = fprintf(stderr, "usage: %s [compare | time | list | device] [NAME] [THREADS | SECONDS]\n",
                          argv[0]) > 0
                      ? 2
                      : 0;
