@@ -12,7 +12,7 @@ BUILD    ?= build
 OPTIMISE ?= -O3
 else
 BUILD    ?= build/$(firstword $(subst $(comma), ,$(SAN)))
-OPTIMISE ?= -O2 -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover=all
+OPTIMISE ?= -O2 -g1 -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover=all
 endif
 comma := ,
 # ThreadSanitizer misreads OpenMP's barriers, so it is for proto alone; it knows no fences, and needs none where every word is atomic.

@@ -476,10 +476,8 @@ static int plan(sb_device *device, sb_call *call)
     if (d.biased)
         md_free(d.bias);
     md_free(master);
-    if (goes) {
-        md_free(forward_back.weight);
-        md_free(master_turned);
-    }
+    md_free(forward_back.weight);
+    md_free(master_turned);
     md_free(rows);
     if (rc) {
         unplan(device, c);

@@ -17,6 +17,9 @@ typedef struct {
  * their blocks, so the result depends on the shape alone and not on the number of threads. */
 #define SB_CPU_BLOCK 256
 
+/* For a function that has constants among its arguments, each of which makes loops of its own. */
+#define INLINE static inline __attribute__((always_inline))
+
 static inline float sb_cpu_load(const void *x, sb_type type, size_t i)
 {
     return type == SB_F32    ? ((const float *)x)[i]

@@ -265,9 +265,8 @@ static size_t find_runs(const division *d, const strip *s, size_t kernel_row, ru
 
 /* Adds the products of the runs to a tile, which begins with 0 if `anew`. vectors: a constant where it is
  * inlined. */
-static inline __attribute__((always_inline)) void multiply(const run *runs, size_t count, const uint16_t *x,
-                                                           size_t step, const uint16_t *dy, float *tile,
-                                                           bool anew, size_t vectors)
+INLINE void multiply(const run *runs, size_t count, const uint16_t *x, size_t step, const uint16_t *dy,
+                     float *tile, bool anew, size_t vectors)
 {
     __m512 sum[OUTPUTS][VECTORS];
     for (size_t o = 0; o < OUTPUTS; o++)

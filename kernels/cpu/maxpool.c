@@ -44,8 +44,7 @@ static inline void window_forward(const sb_shape *s, const void *x, const size_t
 
 /* Row i of image n's output, `count` channels from k on. Places lie in rows. `count` is a constant where it
  * is inlined. */
-static inline __attribute__((always_inline)) void row_forward(const sb_call *call, int n, int i, int k,
-                                                              int count)
+INLINE void row_forward(const sb_call *call, int n, int i, int k, int count)
 {
     const sb_shape *x = &call->xs[0], *y = &call->ys;
     const size_t to = row_at(y, n, i, (size_t)k);
@@ -102,8 +101,7 @@ static inline void windows_backward(const sb_call *call, const size_t rows[2], c
         }
 }
 
-static inline __attribute__((always_inline)) void row_backward(const sb_call *call, int n, int row, int k,
-                                                               int count)
+INLINE void row_backward(const sb_call *call, int n, int row, int k, int count)
 {
     const sb_shape *x = &call->xs[0], *y = &call->ys;
     const int above = row / 2, below = (row + 1) / 2; /* one row of y, or two */

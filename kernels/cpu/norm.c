@@ -167,8 +167,6 @@ static void set_affine(const sb_norm *s, const sb_call *call, const float *stati
 
 /* ---- passes -------------------------------------------------------------------------------------------- */
 
-#define INLINE static inline __attribute__((always_inline))
-
 /* Calls a pass over a unit with the type as a constant. */
 #define BY_TYPE(type, pass, ...)        \
     do {                                \

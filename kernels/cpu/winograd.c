@@ -13,6 +13,8 @@
 
 #include <omp.h>
 #include <string.h>
+
+#include "kernels/cpu/cpu.h"
 #if defined __AVX__
 #include <immintrin.h>
 #endif
@@ -46,7 +48,6 @@
 #define EIGHT ((size_t)8) /* channels come in eights, which are neighbours in rows and in blocks */
 #define MORE (GROUP > EIGHT ? GROUP - EIGHT : 0) /* channels of a group behind its first eight */
 typedef float group __attribute__((vector_size(GROUP * sizeof(float))));
-#define ALWAYS inline __attribute__((always_inline))
 typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));
 
 static inline lanes load_lanes(const float *from)
@@ -79,7 +80,7 @@ static inline lanes multiply_add(lanes a, lanes b, lanes c)
 }
 
 /* Tiles of a strip, at most, in ROWS: more of them where weights are more than 128 x 128, so that each that
- * is read serves more tiles. STRIP_TILES is the most there are: a byte counts them (standing). */
+ * is read serves more tiles. STRIP_TILES is the most there are: a byte counts them (strip_rows). */
 #define STRIP_TILES ((size_t)48)
 #define STRIP ((size_t)24 / ROWS)
 #define STRIP_MOST (STRIP_TILES / ROWS)
@@ -213,7 +214,7 @@ static inline void store(float *to, group value) { memcpy(to, &value, sizeof val
  * here, a step took a tenth longer. */
 typedef uint32_t words __attribute__((vector_size(GROUP * sizeof(uint32_t))));
 typedef uint16_t halves __attribute__((vector_size(GROUP * sizeof(uint16_t))));
-static ALWAYS void load_bytes(const char *from, size_t size, size_t others, void *value)
+INLINE void load_bytes(const char *from, size_t size, size_t others, void *value)
 {
     if (MORE == 0 || others == EIGHT) {
         memcpy(value, from, GROUP * size);
@@ -224,7 +225,7 @@ static ALWAYS void load_bytes(const char *from, size_t size, size_t others, void
     if (others)
         memcpy((char *)value + (GROUP - MORE) * size, from + others * size, MORE * size);
 }
-static ALWAYS group load_values(const void *x, sb_type type, size_t at, size_t others)
+INLINE group load_values(const void *x, sb_type type, size_t at, size_t others)
 {
     group value;
     halves bits;
@@ -235,7 +236,7 @@ static ALWAYS group load_values(const void *x, sb_type type, size_t at, size_t o
     load_bytes((const char *)x + at * sizeof(uint16_t), sizeof(uint16_t), others, &bits);
     return (group)(__builtin_convertvector(bits, words) << 16);
 }
-static ALWAYS void store_bytes(char *to, size_t size, size_t others, const void *value)
+INLINE void store_bytes(char *to, size_t size, size_t others, const void *value)
 {
     if (MORE == 0 || others == EIGHT) {
         memcpy(to, value, GROUP * size);
@@ -245,7 +246,7 @@ static ALWAYS void store_bytes(char *to, size_t size, size_t others, const void 
     if (others)
         memcpy(to + others * size, (const char *)value + (GROUP - MORE) * size, MORE * size);
 }
-static ALWAYS void store_values(void *y, sb_type type, size_t at, size_t others, group value)
+INLINE void store_values(void *y, sb_type type, size_t at, size_t others, group value)
 {
     if (type == SB_F32) {
         store_bytes((char *)y + at * sizeof(float), sizeof(float), others, &value);
@@ -264,8 +265,8 @@ static size_t others_of(const sb_shape *s, size_t channel)
                ? 0
                : sb_shape_at(s, 0, channel + EIGHT) - sb_shape_at(s, 0, channel);
 }
-/* Channels of a group that are there, from one on. */
-static size_t there(size_t channels, size_t channel)
+/* Channels of the group that begins with one. */
+static size_t channels_left(size_t channels, size_t channel)
 {
     return channels - channel < GROUP ? channels - channel : GROUP;
 }
@@ -274,8 +275,8 @@ static size_t there(size_t channels, size_t channel)
  * as a square of `wide` is numbered. The transform, what reads and from are constants where it is inlined. */
 typedef void transform(const group *from, group *to, size_t wanted);
 typedef group reader(const void *square, size_t number);
-static ALWAYS void both_ways(transform *one, size_t from, reader *read, const void *square, size_t down,
-                             size_t across, size_t wide, float *out, const size_t *at)
+INLINE void both_ways(transform *one, size_t from, reader *read, const void *square, size_t down,
+                      size_t across, size_t wide, float *out, const size_t *at)
 {
     group half[POINTS], column[IN], line[IN];
     for (size_t j = 0; j < from; j++) {
@@ -297,7 +298,7 @@ typedef struct {
     const float *first;
     size_t apart;
 } floats;
-static ALWAYS group read_floats(const void *square, size_t number)
+INLINE group read_floats(const void *square, size_t number)
 {
     const floats *f = square;
     return load(f->first + number * f->apart);
@@ -336,9 +337,9 @@ static bool has(const tile *t, size_t point) { return point / IN < t->down && po
 typedef struct {
     size_t count[POINTS];
     uint8_t row[STRIP_TILES][POINTS];
-} standing;
+} strip_rows;
 
-static void find_rows(const division *d, size_t begin, size_t end, standing *s)
+static void find_rows(const division *d, size_t begin, size_t end, strip_rows *s)
 {
     memset(s->count, 0, sizeof s->count);
     for (size_t i = begin; i < end; i++) {
@@ -385,21 +386,18 @@ static void find_places(const sb_shape *s, const void *x, const tile *t, int bef
     }
 }
 
-static ALWAYS group read_place(const places *p, sb_type type, size_t number)
+INLINE group read_place(const places *p, sb_type type, size_t number)
 {
     return load_values(p->at[number] + p->channel * p->step[number], type, 0,
                        p->step[number] ? p->others : EIGHT);
 }
-static ALWAYS group read_f32(const void *square, size_t number) { return read_place(square, SB_F32, number); }
-static ALWAYS group read_bf16(const void *square, size_t number)
-{
-    return read_place(square, SB_BF16, number);
-}
+INLINE group read_f32(const void *square, size_t number) { return read_place(square, SB_F32, number); }
+INLINE group read_bf16(const void *square, size_t number) { return read_place(square, SB_BF16, number); }
 
 /* A square of places as points of each channel, which lie at to + at[]. one, side: constants where it is
  * inlined; with the points of most tiles so, too, it is faster. */
-static ALWAYS void places_to_points(transform *one, size_t side, const sb_shape *s, range channels,
-                                    const void *x, const tile *t, int before, float *to, const size_t *at)
+INLINE void places_to_points(transform *one, size_t side, const sb_shape *s, range channels, const void *x,
+                             const tile *t, int before, float *to, const size_t *at)
 {
     const bool whole = t->down == IN && t->across == IN;
     places p;
@@ -437,8 +435,8 @@ static void gradients_to_points(const sb_shape *s, const void *dy, const tile *t
 
 /* Points of each channel, which lie at from + at[], to a tile's outputs, those of the image. type: a constant
  * where it is inlined. */
-static ALWAYS void points_to_type(sb_type type, const sb_shape *s, range channels, const float *from,
-                                  const size_t *at, const float *bias, const tile *t, void *y, bool add)
+INLINE void points_to_type(sb_type type, const sb_shape *s, range channels, const float *from,
+                           const size_t *at, const float *bias, const tile *t, void *y, bool add)
 {
     const size_t step = s->block > 0 ? (size_t)s->block : (size_t)s->c,
                  image = t->image * (size_t)s->h * (size_t)s->w;
@@ -477,8 +475,8 @@ static void points_to_tile(const sb_shape *s, range channels, const float *from,
 /* ---- products ------------------------------------------------------------------------------------------ */
 
 /* sums [count][PANEL] (+)= a [count][depth] b [depth][PANEL]; count is a constant where it is inlined. */
-static ALWAYS void multiply(int count, const float *a, size_t a_row, size_t a_depth, const float *b,
-                            size_t b_depth, size_t depth, float *sums, size_t sums_row, bool add)
+INLINE void multiply(int count, const float *a, size_t a_row, size_t a_depth, const float *b, size_t b_depth,
+                     size_t depth, float *sums, size_t sums_row, bool add)
 {
     lanes sum[12][2] = { 0 };
 #pragma GCC unroll 12
@@ -528,7 +526,7 @@ typedef struct {
 static inline void filters_to_points(const filters *f, size_t i, size_t o, float *to, const size_t *at)
 {
     const float *w = f->w + i * f->i_step + o * f->o_step;
-    const size_t count = there(f->out, o);
+    const size_t count = channels_left(f->out, o);
     float g[TAPS * GROUP] = { 0 };
     for (size_t t = 0; t < TAPS; t++)
         for (size_t l = 0; l < count; l++)
@@ -564,7 +562,7 @@ static void points_to_block(const float *from, range block, size_t in, size_t ou
     for (size_t i = 0; i < block.count; i++)
         for (size_t o = 0; o < out; o += GROUP) {
             const floats points = { from + i * pitch + o, block.count * pitch };
-            const size_t count = there(out, o);
+            const size_t count = channels_left(out, o);
             float taps[TAPS * GROUP];
             both_ways(points_to_weights, IN, read_floats, &points, SIDE, SIDE, SIDE, taps, apart);
             for (size_t t = 0; t < TAPS; t++)
@@ -612,7 +610,7 @@ static void run_strip(const convolution *c, range block, size_t number, float *s
                  begin = strip_begin(d, number), count = strip_begin(d, number + 1) - begin;
     float *left = strip, *sums = strip + POINTS * in_step;
     size_t at[POINTS];
-    standing s;
+    strip_rows s;
     find_rows(d, begin, begin + count, &s);
     for (size_t i = 0; i < count; i++) {
         const tile t = tile_of(d, begin + i);
@@ -703,7 +701,7 @@ static gradient lay_out_gradient(const sb_shape *x, size_t in, size_t out, float
 
 /* Of a strip, numbered through all blocks: the points, by the threads of a team, which do not wait. */
 static void strip_to_points(const gradient *g, const sb_shape *x, const sb_shape *y, const void *from,
-                            const void *dy, size_t number, standing *s)
+                            const void *dy, size_t number, strip_rows *s)
 {
     const division *d = &g->divided;
     const range block = block_of(d, number / d->strips * d->block, (size_t)x->c);
@@ -721,7 +719,7 @@ static void strip_to_points(const gradient *g, const sb_shape *x, const sb_shape
 }
 
 /* Its products, in the same way. */
-static void add_strip(const gradient *g, range block, size_t out, size_t number, const standing *s)
+static void add_strip(const gradient *g, range block, size_t out, size_t number, const strip_rows *s)
 {
     const bool first = number % g->divided.strips == 0;
     const float *left = g->left[number % 2], *right = g->right[number % 2];
@@ -745,7 +743,7 @@ void sb_winograd_weight(int threads, const sb_shape *x, const sb_shape *y, const
     const size_t all = (in + d->block - 1) / d->block * d->strips;
 #pragma omp parallel num_threads(threads)
     {
-        standing own[2];
+        strip_rows own[2];
         strip_to_points(&g, x, y, from, dy, 0, &own[0]);
 #pragma omp barrier
         for (size_t n = 0; n < all; n++) {

@@ -80,17 +80,19 @@ static double *turned(size_t count, size_t taps, const double *w, bool back)
     return out;
 }
 
-/* Of weights [out, in, kernel, kernel]. */
+/* The same of weights [out, in, kernel, kernel]. */
 static void convolve_to(const sb_reference *r, const sb_convolution *c, sb_convolved which, size_t count,
                         const double *x, const double *w, const double *y, double *out)
 {
     const size_t taps = (size_t)c->kernel * (size_t)c->kernel;
-    double *filters = turned(sb_extent_count(&r->ws[0]), taps, w, false);
     memset(out, 0, count * sizeof *out);
-    convolve(r, c, which, x, filters, y, out);
-    free(filters);
-    if (which != SB_CONVOLVE_WEIGHT)
+    if (which != SB_CONVOLVE_WEIGHT) {
+        double *filters = turned(sb_extent_count(&r->ws[0]), taps, w, false);
+        convolve(r, c, which, x, filters, y, out);
+        free(filters);
         return;
+    }
+    convolve(r, c, which, x, NULL, y, out);
     double *gradients = turned(count, taps, out, true);
     memcpy(out, gradients, count * sizeof *out);
     free(gradients);
