@@ -210,55 +210,63 @@ static inline void store(float *to, group value) { memcpy(to, &value, sizeof val
 
 /* Activations of f32 or bf16: a group of channels, of which the first eight begin at element `at`, and the
  * others, if a GROUP has more, `others` elements behind it; where that is 0 there are none: they are read as
- * zeros, and not stored. type: a constant where it is inlined. With cpu.h's loops over rows, of eight values
- * here, a step took a tenth longer. */
+ * zeros, and not stored. Mostly they are neighbours, which is_whole says. */
+static inline bool is_whole(size_t others) { return MORE == 0 || others == EIGHT; }
+static __attribute__((noinline)) group load_parts(const void *x, sb_type type, size_t at, size_t others)
+{
+    float values[GROUP] = { 0 };
+    sb_cpu_load_row(x, type, at, GROUP - MORE, values);
+    if (others)
+        sb_cpu_load_row(x, type, at + others, MORE, values + GROUP - MORE);
+    return load(values);
+}
+static __attribute__((noinline)) void store_parts(void *y, sb_type type, size_t at, size_t others,
+                                                  group value)
+{
+    float values[GROUP];
+    store(values, value);
+    sb_cpu_store_row(y, type, at, GROUP - MORE, values);
+    if (others)
+        sb_cpu_store_row(y, type, at + others, MORE, values + GROUP - MORE);
+}
+
+/* Neighbours. type: a constant where it is inlined. With cpu.h's loops over rows a step took a tenth longer;
+ * and with a branch to what is above among the transforms' loads, some hundredths. */
 typedef uint32_t words __attribute__((vector_size(GROUP * sizeof(uint32_t))));
 typedef uint16_t halves __attribute__((vector_size(GROUP * sizeof(uint16_t))));
-INLINE void load_bytes(const char *from, size_t size, size_t others, void *value)
+INLINE group load_whole(const void *x, sb_type type, size_t at)
 {
-    if (MORE == 0 || others == EIGHT) {
-        memcpy(value, from, GROUP * size);
-        return;
-    }
-    memset(value, 0, GROUP * size);
-    memcpy(value, from, (GROUP - MORE) * size);
-    if (others)
-        memcpy((char *)value + (GROUP - MORE) * size, from + others * size, MORE * size);
-}
-INLINE group load_values(const void *x, sb_type type, size_t at, size_t others)
-{
-    group value;
+    if (type == SB_F32)
+        return load((const float *)x + at);
     halves bits;
-    if (type == SB_F32) {
-        load_bytes((const char *)x + at * sizeof(float), sizeof(float), others, &value);
-        return value;
-    }
-    load_bytes((const char *)x + at * sizeof(uint16_t), sizeof(uint16_t), others, &bits);
+    memcpy(&bits, (const uint16_t *)x + at, sizeof bits);
     return (group)(__builtin_convertvector(bits, words) << 16);
 }
-INLINE void store_bytes(char *to, size_t size, size_t others, const void *value)
-{
-    if (MORE == 0 || others == EIGHT) {
-        memcpy(to, value, GROUP * size);
-        return;
-    }
-    memcpy(to, value, (GROUP - MORE) * size);
-    if (others)
-        memcpy(to + others * size, (const char *)value + (GROUP - MORE) * size, MORE * size);
-}
-INLINE void store_values(void *y, sb_type type, size_t at, size_t others, group value)
+INLINE void store_whole(void *y, sb_type type, size_t at, group value)
 {
     if (type == SB_F32) {
-        store_bytes((char *)y + at * sizeof(float), sizeof(float), others, &value);
+        store((float *)y + at, value);
         return;
     }
     const words bits = (words)value, nan = (words)((bits & 0x7fffffff) > 0x7f800000),
                 rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16, kept = (bits >> 16) | 0x40;
     const halves to = __builtin_convertvector((nan & kept) | (~nan & rounded), halves);
-    store_bytes((char *)y + at * sizeof(uint16_t), sizeof(uint16_t), others, &to);
+    memcpy((uint16_t *)y + at, &to, sizeof to);
 }
 
-/* What load_values calls `others`, of the group that begins with a channel. */
+INLINE group load_values(const void *x, sb_type type, size_t at, size_t others)
+{
+    return is_whole(others) ? load_whole(x, type, at) : load_parts(x, type, at, others);
+}
+INLINE void store_values(void *y, sb_type type, size_t at, size_t others, group value)
+{
+    if (is_whole(others))
+        store_whole(y, type, at, value);
+    else
+        store_parts(y, type, at, others, value);
+}
+
+/* What is called `others` above, of the group that begins with a channel. */
 static size_t others_of(const sb_shape *s, size_t channel)
 {
     return MORE == 0 || channel + EIGHT >= (size_t)s->c
@@ -363,7 +371,8 @@ static void find_points(const uint8_t row[POINTS], size_t pitch, size_t step, si
 typedef struct {
     const char *at[POINTS];
     size_t step[POINTS];
-    size_t channel, others; /* of the group: elements from the first channel; as load_values takes it */
+    size_t channel, others; /* of the group: elements from the first channel; as above */
+    sb_type type;
 } places;
 
 static const float zeros[GROUP];
@@ -373,6 +382,7 @@ static void find_places(const sb_shape *s, const void *x, const tile *t, int bef
 {
     const size_t size = sb_type_bytes(s->type), image = t->image * (size_t)s->h * (size_t)s->w,
                  first = sb_shape_at(s, image, 0), step = s->block > 0 ? (size_t)s->block : (size_t)s->c;
+    p->type = s->type;
     for (size_t i = 0; i < side; i++) {
         const int y = t->top - before + (int)i;
         for (size_t j = 0; j < side; j++) {
@@ -386,13 +396,23 @@ static void find_places(const sb_shape *s, const void *x, const tile *t, int bef
     }
 }
 
-INLINE group read_place(const places *p, sb_type type, size_t number)
+INLINE const char *place_of(const places *p, size_t number)
 {
-    return load_values(p->at[number] + p->channel * p->step[number], type, 0,
-                       p->step[number] ? p->others : EIGHT);
+    return p->at[number] + p->channel * p->step[number];
 }
-INLINE group read_f32(const void *square, size_t number) { return read_place(square, SB_F32, number); }
-INLINE group read_bf16(const void *square, size_t number) { return read_place(square, SB_BF16, number); }
+INLINE group read_f32(const void *square, size_t number)
+{
+    return load_whole(place_of(square, number), SB_F32, 0);
+}
+INLINE group read_bf16(const void *square, size_t number)
+{
+    return load_whole(place_of(square, number), SB_BF16, 0);
+}
+static group read_parts(const void *square, size_t number)
+{
+    const places *p = square;
+    return load_parts(place_of(p, number), p->type, 0, p->step[number] ? p->others : EIGHT);
+}
 
 /* A square of places as points of each channel, which lie at to + at[]. one, side: constants where it is
  * inlined; with the points of most tiles so, too, it is faster. */
@@ -405,7 +425,9 @@ INLINE void places_to_points(transform *one, size_t side, const sb_shape *s, ran
     for (size_t c = 0; c < channels.count; c += GROUP) {
         p.channel = sb_shape_at(s, 0, channels.first + c);
         p.others = others_of(s, channels.first + c);
-        if (s->type == SB_F32 && whole)
+        if (!is_whole(p.others))
+            both_ways(one, side, read_parts, &p, t->down, t->across, IN, to + c, at);
+        else if (s->type == SB_F32 && whole)
             both_ways(one, side, read_f32, &p, IN, IN, IN, to + c, at);
         else if (s->type == SB_F32)
             both_ways(one, side, read_f32, &p, t->down, t->across, IN, to + c, at);
@@ -441,7 +463,7 @@ INLINE void points_to_type(sb_type type, const sb_shape *s, range channels, cons
     const size_t step = s->block > 0 ? (size_t)s->block : (size_t)s->c,
                  image = t->image * (size_t)s->h * (size_t)s->w;
     size_t apart[OUT * OUT];
-    places p = { .others = EIGHT };
+    places p = { 0 };
     place_apart(OUT * OUT, GROUP, apart);
     for (size_t k = 0; k < POINTS; k++) {
         p.at[k] = has(t, k) ? (const char *)(from + at[k]) : (const char *)zeros;
@@ -484,14 +506,25 @@ INLINE void multiply(int count, const float *a, size_t a_row, size_t a_depth, co
         sum[r][0] = add ? load_lanes(sums + (size_t)r * sums_row) : (lanes){ 0 };
         sum[r][1] = add ? load_lanes(sums + (size_t)r * sums_row + LANES) : (lanes){ 0 };
     }
-    for (size_t k = 0; k < depth; k++) {
-        const lanes first = load_lanes(b + k * b_depth), second = load_lanes(b + k * b_depth + LANES);
+    /* Four rows for each pointer, which the compiler may not take apart: a pointer for each row is more than
+     * there are registers, and the loop was a tenth slower. Neighbours need one. */
+    const float *rows[3] = { a, a, a };
+#pragma GCC unroll 2
+    for (int i = 1; i < (count + 3) / 4; i++)
+        rows[i] += (size_t)i * 4 * a_row;
+    for (size_t k = 0; k < depth; k++, b += b_depth) {
+        const lanes first = load_lanes(b), second = load_lanes(b + LANES);
+        if (a_row > 1)
+            __asm__("" : "+r"(rows[0]), "+r"(rows[1]), "+r"(rows[2]));
 #pragma GCC unroll 12
         for (int r = 0; r < count; r++) {
-            const lanes left = in_all(a[(size_t)r * a_row + k * a_depth]);
+            const lanes left = in_all(rows[r / 4][(size_t)(r % 4) * a_row]);
             sum[r][0] = multiply_add(left, first, sum[r][0]);
             sum[r][1] = multiply_add(left, second, sum[r][1]);
         }
+        rows[0] += a_depth;
+        rows[1] += a_depth;
+        rows[2] += a_depth;
     }
 #pragma GCC unroll 12
     for (int r = 0; r < count; r++) {
