@@ -40,7 +40,7 @@ static const sb_key trainer_keys[] = {
                .automatic = true),
     SB_KEY_INT(sb_trainer_keys, accumulate, "1", 1, 4096,
                "batches whose gradients are averaged in an optimiser step; no larger batch for the loss"),
-    SB_KEY_CHOICE(sb_trainer_keys, recompute, "auto", "none|norms|blocks|auto",
+    SB_KEY_CHOICE(sb_trainer_keys, recompute, "auto", "none|norms|wide|blocks|auto",
                   "what is made again on the way back to save memory; auto: what the batch needs",
                   .apart = true),
     SB_KEY_INT(sb_trainer_keys, replicas, "1", 1, SB_REPLICAS_MAX,

@@ -10,7 +10,13 @@ typedef enum { SB_ALARM_NOTE, SB_ALARM_STOP } sb_on_alarm;
 #define SB_REPLICAS_MAX 32
 
 /* What of the backbone is made again on the way back instead of kept (step/recompute.c). */
-typedef enum { SB_RECOMPUTE_NONE, SB_RECOMPUTE_NORMS, SB_RECOMPUTE_BLOCKS, SB_RECOMPUTE_AUTO } sb_recompute;
+typedef enum {
+    SB_RECOMPUTE_NONE,
+    SB_RECOMPUTE_NORMS,
+    SB_RECOMPUTE_WIDE,
+    SB_RECOMPUTE_BLOCKS,
+    SB_RECOMPUTE_AUTO
+} sb_recompute;
 
 /* Of the backbone (precision.h). */
 typedef enum {

@@ -159,8 +159,8 @@ def products(encoder, side, batch, precision):
 # Encoder, pixels, samples of two views, and how many times as fast as PyTorch a step has to be.
 # With what is made again on the way back (trainer.recompute), so that both bounds are asked of one setting: PyTorch's compiled step makes some again, too.
 STEPS = (("resnet18", 64, 64, 1.25, {}), ("resnet18", 128, 32, 1.25, {}), ("resnet18", 224, 16, 1.25, {"f32": "norms"}),
-         ("resnet18", 1024, 2, 1.4, {"f32": "blocks"}), ("resnet50", 224, 8, 1.2, {"f32": "norms", "bf16": "norms"}),
-         ("resnet50", 1024, 2, 1.2, {"f32": "blocks", "bf16": "norms"}))
+         ("resnet18", 1024, 2, 1.4, {"f32": "blocks"}), ("resnet50", 224, 8, 1.2, {"f32": "wide", "bf16": "norms"}),
+         ("resnet50", 1024, 2, 1.2, {"f32": "wide", "bf16": "wide"}))
 
 
 def step():

@@ -26,7 +26,7 @@ static const char *const precisions[] = { "f32", "bf16" };
 
 static int cell(const sb_counts_case *of, const char *precision, int g)
 {
-    static const char *const again[] = { "", ", norms again", ", blocks again" };
+    static const char *const again[] = { "", ", norms again", ", wide again", ", blocks again" };
     sb_settings c;
     sb_counts n;
     sb_device *paper = sb_counts_paper(sb_planner_card(memories[g]) - WORKSPACE);
