@@ -1,10 +1,11 @@
 /* block.c: runs the blocks of a kernel; the threads of a block are fibres.
  *
  * A fibre runs threads that have not started, one after another, so a kernel without barriers is a plain
- * loop. At a barrier the fibre goes back to the scheduler, which starts another fibre. When all threads have
- * started, the scheduler lets waiting ones go on: a warp once all its lanes have come, the block once all its
- * threads wait at one barrier. If no thread may go on, the barrier was divergent. Blocks run one after
- * another on one thread, so that shared memory can be ordinary memory and faults repeat. x86-64 only. */
+ * loop. At a barrier the next fibre takes its place. When all threads have started, the scheduler lets
+ * waiting ones go on: a warp once all its lanes have come, the block once all its threads wait at one
+ * barrier. They follow each other without it. If no thread may go on, the barrier was divergent. Blocks run
+ * one after another on one thread, so that shared memory can be ordinary memory and faults repeat. x86-64
+ * only. */
 #include <stdint.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -23,6 +24,9 @@
 #define WARP 32
 #define STACK ((size_t)64 * 1024)
 #define PAGE 4096
+/* Stacks begin at places in a page that differ: at the same, all would meet in a few sets of the cache. */
+#define LINES 32
+#define LINE 128
 
 uint3 emulation_thread, emulation_block;
 dim3 emulation_block_size, emulation_grid_size;
@@ -105,15 +109,19 @@ static struct {
     void (*run)(void *);
     void *call;
     int count; /* threads */
+    uint3 place[THREADS_MAX];
     int order[THREADS_MAX];
-    int started;                       /* of `order` */
-    int free_count, free[THREADS_MAX]; /* fibres without a thread */
-    int fibre, thread;                 /* who runs */
-    state state[THREADS_MAX];          /* by thread */
-    int line[THREADS_MAX];             /* where it waits */
+    int started;                         /* of `order` */
+    int free_count, free[THREADS_MAX];   /* fibres without a thread */
+    int fibre, thread;                   /* who runs */
+    int going, gone, round[THREADS_MAX]; /* fibres that go on; how many of them have */
+    state state[THREADS_MAX];            /* by thread */
+    int line[THREADS_MAX];               /* where it waits */
     unsigned mask[THREADS_MAX];
     int fibre_of[THREADS_MAX];
     uint64_t value[THREADS_MAX]; /* what it exchanges */
+    uint64_t given[THREADS_MAX]; /* the same, of those that go on together: some come to the next exchange
+                                    before others have read this one's */
 } block;
 
 void emulation_die(const char *format, ...)
@@ -129,16 +137,27 @@ void emulation_die(const char *format, ...)
 
 static void become(int thread)
 {
-    unsigned x = emulation_block_size.x, y = emulation_block_size.y, t = (unsigned)thread;
     block.thread = thread;
-    emulation_thread.x = t % x;
-    emulation_thread.y = t / x % y;
-    emulation_thread.z = t / x / y;
+    emulation_thread = block.place[thread];
+}
+
+/* Who runs when a fibre waits or has no thread left: one for a thread that has not started, one that goes on,
+ * or the scheduler. */
+static context *next_to_run(void)
+{
+    if (block.started < block.count)
+        block.fibre = block.free[--block.free_count];
+    else if (block.gone < block.going)
+        block.fibre = block.round[block.gone++];
+    else
+        return &scheduler;
+    return &fibres[block.fibre];
 }
 
 static void fibre_main(void)
 {
-    arrived(&fibres[block.fibre]);
+    const int fibre = block.fibre;
+    arrived(&fibres[fibre]);
     for (;;) {
         while (block.started < block.count) {
             become(block.order[block.started++]);
@@ -146,8 +165,8 @@ static void fibre_main(void)
             block.run(block.call);
             block.state[block.thread] = ENDED;
         }
-        block.free[block.free_count++] = block.fibre;
-        hop(&fibres[block.fibre], &scheduler);
+        block.free[block.free_count++] = fibre;
+        hop(&fibres[fibre], next_to_run());
     }
 }
 
@@ -164,7 +183,7 @@ static void make_fibres(void)
     for (int i = 0; i < THREADS_MAX; i++) {
         char *low = stacks + (size_t)i * each;
         mprotect(low, PAGE, PROT_NONE);
-        void **top = (void **)(void *)(low + each - 64);
+        void **top = (void **)(void *)(low + each - 64 - (size_t)(i % LINES) * LINE);
         *--top = NULL;
         *--top = (void *)
             fibre_main; /* where the first switch returns to: the stack is then 16 n + 8, as after a call */
@@ -182,7 +201,7 @@ static void wait_as(state why, int line)
     block.state[thread] = why;
     block.line[thread] = line;
     block.fibre_of[thread] = fibre;
-    hop(&fibres[fibre], &scheduler);
+    hop(&fibres[fibre], next_to_run());
     become(thread);
     block.state[thread] = RUNNING;
 }
@@ -198,9 +217,7 @@ uint64_t emulation_exchange(unsigned mask, uint64_t value, int lanes, int line)
     if (partner >= block.count || !(mask >> (partner % WARP) & 1))
         emulation_die("kernel %s, line %d: thread %d exchanges with lane %d, which takes no part",
                       block.kernel, line, me, partner % WARP);
-    uint64_t theirs = block.value[partner];
-    wait_as(AT_EXCHANGE, line);
-    return theirs;
+    return block.given[partner];
 }
 
 /* Whether all lanes that the first waiting one of the warp names wait at the same place. */
@@ -248,6 +265,7 @@ static int release(bool go[THREADS_MAX])
         if (warp_complete(first))
             for (int t = first; t < first + WARP && t < block.count; t++)
                 if (block.state[t] == AT_EXCHANGE) {
+                    block.given[t] = block.value[t];
                     go[t] = true;
                     released++;
                 }
@@ -265,12 +283,6 @@ static int release(bool go[THREADS_MAX])
     return released;
 }
 
-static void run_fibre(int fibre)
-{
-    block.fibre = fibre;
-    hop(&scheduler, &fibres[fibre]);
-}
-
 static void run_block(void)
 {
     static bool go[THREADS_MAX];
@@ -278,8 +290,8 @@ static void run_block(void)
     emulation_permute(block.count, block.order);
     for (int t = 0; t < block.count; t++)
         block.state[t] = NOT_STARTED;
-    while (block.started < block.count)
-        run_fibre(block.free[--block.free_count]);
+    block.going = block.gone = 0;
+    hop(&scheduler, next_to_run());
     for (;;) {
         bool waits = false;
         for (int t = 0; t < block.count; t++)
@@ -289,9 +301,11 @@ static void run_block(void)
         if (release(go) == 0)
             divergent();
         emulation_permute(block.count, block.order);
+        block.going = block.gone = 0;
         for (int i = 0; i < block.count; i++)
             if (go[block.order[i]])
-                run_fibre(block.fibre_of[block.order[i]]);
+                block.round[block.going++] = block.fibre_of[block.order[i]];
+        hop(&scheduler, next_to_run());
     }
 }
 
@@ -319,6 +333,8 @@ void emulation_run(const char *kernel, dim3 grid, dim3 size, void (*run)(void *)
     block.run = run;
     block.call = call;
     block.count = (int)(size.x * size.y * size.z);
+    for (unsigned t = 0; t < (unsigned)block.count; t++)
+        block.place[t] = (uint3){ t % size.x, t / size.x % size.y, t / size.x / size.y };
     emulation_block_size = size;
     emulation_grid_size = grid;
     long blocks = (long)grid.x * grid.y * grid.z,
