@@ -41,7 +41,9 @@ static const sb_key trainer_keys[] = {
     SB_KEY_INT(sb_trainer_keys, accumulate, "1", 1, 4096,
                "batches whose gradients are averaged in an optimiser step; no larger batch for the loss"),
     SB_KEY_CHOICE(sb_trainer_keys, recompute, "auto", "none|norms|wide|blocks|auto",
-                  "what is made again on the way back to save memory; auto: what the batch needs",
+                  "what is made again on the way back to save memory: outputs of norms and GELU; wide: also "
+                  "of 1 x 1 convolutions that widen at most 64 channels; blocks: all but blocks' outputs; "
+                  "auto: what the batch needs",
                   .apart = true),
     SB_KEY_INT(sb_trainer_keys, replicas, "1", 1, SB_REPLICAS_MAX,
                "compute as so many devices would: norms see a share of the batch, the loss all of it"),

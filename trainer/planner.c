@@ -165,7 +165,7 @@ enum { VIEW_LEAST = 16, VIEW_MOST = 1024 };
 
 /* Passes of a step: there is 1, back 2; a batch that is cut goes there twice, but where the loss is the mean
  * of the views' own, and so does what is made again but for norms and what is widened, which are some per
- * cent of a pass. A teacher's are not counted. */
+ * cent of a pass (a ResNet-50's). A teacher's are not counted. */
 static double passes(const sb_settings *c, bool cut, sb_recompute r)
 {
     static const double again[] = { 0, 0.12, 0.16, 1 };

@@ -210,7 +210,8 @@ static inline void store(float *to, group value) { memcpy(to, &value, sizeof val
 
 /* Activations of f32 or bf16: a group of channels, of which the first eight begin at element `at`, and the
  * others, if a GROUP has more, `others` elements behind it; where that is 0 there are none: they are read as
- * zeros, and not stored. Mostly they are neighbours, which is_whole says. */
+ * zeros, and not stored. Mostly all are there and are neighbours, which
+ * is_whole says. */
 static inline bool is_whole(size_t others) { return MORE == 0 || others == EIGHT; }
 static __attribute__((noinline)) group load_parts(const void *x, sb_type type, size_t at, size_t others)
 {
@@ -230,8 +231,8 @@ static __attribute__((noinline)) void store_parts(void *y, sb_type type, size_t 
         sb_cpu_store_row(y, type, at + others, MORE, values + GROUP - MORE);
 }
 
-/* Neighbours. type: a constant where it is inlined. With cpu.h's loops over rows a step took a tenth longer;
- * and with a branch to what is above among the transforms' loads, some hundredths. */
+/* A whole group. type: a constant where it is inlined. With cpu.h's loops over rows a step took a tenth
+ * longer; and with a branch to load_parts among the transforms' loads, some hundredths. */
 typedef uint32_t words __attribute__((vector_size(GROUP * sizeof(uint32_t))));
 typedef uint16_t halves __attribute__((vector_size(GROUP * sizeof(uint16_t))));
 INLINE group load_whole(const void *x, sb_type type, size_t at)
@@ -266,7 +267,7 @@ INLINE void store_values(void *y, sb_type type, size_t at, size_t others, group 
         store_parts(y, type, at, others, value);
 }
 
-/* What is called `others` above, of the group that begins with a channel. */
+/* `others`, as load_parts takes it, of the group that begins with a channel. */
 static size_t others_of(const sb_shape *s, size_t channel)
 {
     return MORE == 0 || channel + EIGHT >= (size_t)s->c
@@ -371,7 +372,7 @@ static void find_points(const uint8_t row[POINTS], size_t pitch, size_t step, si
 typedef struct {
     const char *at[POINTS];
     size_t step[POINTS];
-    size_t channel, others; /* of the group: elements from the first channel; as above */
+    size_t channel, others; /* of the group: elements from the first channel; as load_parts takes it */
     sb_type type;
 } places;
 
@@ -507,7 +508,8 @@ INLINE void multiply(int count, const float *a, size_t a_row, size_t a_depth, co
         sum[r][1] = add ? load_lanes(sums + (size_t)r * sums_row + LANES) : (lanes){ 0 };
     }
     /* Four rows for each pointer, which the compiler may not take apart: a pointer for each row is more than
-     * there are registers, and the loop was a tenth slower. Neighbours need one. */
+     * there are registers, and the loop was a tenth slower. Where rows are neighbours (a_row is 1) one
+     * pointer is enough. The last step leads behind the matrices, where nothing is read. */
     const float *rows[3] = { a, a, a };
 #pragma GCC unroll 2
     for (int i = 1; i < (count + 3) / 4; i++)

@@ -2,10 +2,10 @@
  *
  * A fibre runs threads that have not started, one after another, so a kernel without barriers is a plain
  * loop. At a barrier the next fibre takes its place. When all threads have started, the scheduler lets
- * waiting ones go on: a warp once all its lanes have come, the block once all its threads wait at one
- * barrier. They follow each other without it. If no thread may go on, the barrier was divergent. Blocks run
- * one after another on one thread, so that shared memory can be ordinary memory and faults repeat. x86-64
- * only. */
+ * waiting ones go on: a warp's once all lanes of the mask have come, the block's once all its threads wait at
+ * one barrier. Those run one after another, without going back to the scheduler. If no thread may go on, the
+ * barrier was divergent. Blocks run one after another on one thread, so that shared memory can be ordinary
+ * memory and faults repeat. x86-64 only. */
 #include <stdint.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -24,9 +24,10 @@
 #define WARP 32
 #define STACK ((size_t)64 * 1024)
 #define PAGE 4096
-/* Stacks begin at places in a page that differ: at the same, all would meet in a few sets of the cache. */
-#define LINES 32
-#define LINE 128
+/* Stacks begin at different offsets in a page: at one and the same they would all compete for a few sets of
+ * the cache. */
+#define SHIFTS 32
+#define SHIFT 128 /* bytes */
 
 uint3 emulation_thread, emulation_block;
 dim3 emulation_block_size, emulation_grid_size;
@@ -111,12 +112,12 @@ static struct {
     int count; /* threads */
     uint3 place[THREADS_MAX];
     int order[THREADS_MAX];
-    int started;                         /* of `order` */
-    int free_count, free[THREADS_MAX];   /* fibres without a thread */
-    int fibre, thread;                   /* who runs */
-    int going, gone, round[THREADS_MAX]; /* fibres that go on; how many of them have */
-    state state[THREADS_MAX];            /* by thread */
-    int line[THREADS_MAX];               /* where it waits */
+    int started;                               /* of `order` */
+    int free_count, free[THREADS_MAX];         /* fibres without a thread */
+    int fibre, thread;                         /* who runs */
+    int resuming, resumed, round[THREADS_MAX]; /* fibres that may go on; how many of them have */
+    state state[THREADS_MAX];                  /* by thread */
+    int line[THREADS_MAX];                     /* where it waits */
     unsigned mask[THREADS_MAX];
     int fibre_of[THREADS_MAX];
     uint64_t value[THREADS_MAX]; /* what it exchanges */
@@ -147,8 +148,8 @@ static context *next_to_run(void)
 {
     if (block.started < block.count)
         block.fibre = block.free[--block.free_count];
-    else if (block.gone < block.going)
-        block.fibre = block.round[block.gone++];
+    else if (block.resumed < block.resuming)
+        block.fibre = block.round[block.resumed++];
     else
         return &scheduler;
     return &fibres[block.fibre];
@@ -183,7 +184,7 @@ static void make_fibres(void)
     for (int i = 0; i < THREADS_MAX; i++) {
         char *low = stacks + (size_t)i * each;
         mprotect(low, PAGE, PROT_NONE);
-        void **top = (void **)(void *)(low + each - 64 - (size_t)(i % LINES) * LINE);
+        void **top = (void **)(void *)(low + each - 64 - (size_t)(i % SHIFTS) * SHIFT);
         *--top = NULL;
         *--top = (void *)
             fibre_main; /* where the first switch returns to: the stack is then 16 n + 8, as after a call */
@@ -220,23 +221,24 @@ uint64_t emulation_exchange(unsigned mask, uint64_t value, int lanes, int line)
     return block.given[partner];
 }
 
-/* Whether all lanes that the first waiting one of the warp names wait at the same place. */
-static bool warp_complete(int first)
+/* The lanes that the first waiting one of the warp names, if all of them wait at the same place; 0 otherwise.
+ */
+static unsigned warp_complete(int first)
 {
     int one = -1;
     for (int t = first; t < first + WARP && t < block.count && one < 0; t++)
         if (block.state[t] == AT_EXCHANGE)
             one = t;
     if (one < 0)
-        return false;
+        return 0;
     for (int lane = 0; lane < WARP; lane++)
         if (block.mask[one] >> lane & 1) {
             int t = first + lane;
             if (t >= block.count || block.state[t] != AT_EXCHANGE || block.line[t] != block.line[one] ||
                 block.mask[t] != block.mask[one])
-                return false;
+                return 0;
         }
-    return true;
+    return block.mask[one];
 }
 
 static void divergent(void)
@@ -261,14 +263,15 @@ static int release(bool go[THREADS_MAX])
     int released = 0, waiting = 0, line = 0;
     bool same = true;
     memset(go, 0, (size_t)block.count * sizeof *go);
-    for (int first = 0; first < block.count; first += WARP)
-        if (warp_complete(first))
-            for (int t = first; t < first + WARP && t < block.count; t++)
-                if (block.state[t] == AT_EXCHANGE) {
-                    block.given[t] = block.value[t];
-                    go[t] = true;
-                    released++;
-                }
+    for (int first = 0; first < block.count; first += WARP) {
+        const unsigned lanes = warp_complete(first);
+        for (int t = first; lanes && t < first + WARP && t < block.count; t++)
+            if (lanes >> (t - first) & 1) {
+                block.given[t] = block.value[t];
+                go[t] = true;
+                released++;
+            }
+    }
     for (int t = 0; t < block.count; t++)
         if (block.state[t] == AT_BARRIER) {
             same = same && (waiting == 0 || line == block.line[t]);
@@ -290,7 +293,7 @@ static void run_block(void)
     emulation_permute(block.count, block.order);
     for (int t = 0; t < block.count; t++)
         block.state[t] = NOT_STARTED;
-    block.going = block.gone = 0;
+    block.resuming = block.resumed = 0;
     hop(&scheduler, next_to_run());
     for (;;) {
         bool waits = false;
@@ -301,10 +304,10 @@ static void run_block(void)
         if (release(go) == 0)
             divergent();
         emulation_permute(block.count, block.order);
-        block.going = block.gone = 0;
+        block.resuming = block.resumed = 0;
         for (int i = 0; i < block.count; i++)
             if (go[block.order[i]])
-                block.round[block.going++] = block.fibre_of[block.order[i]];
+                block.round[block.resuming++] = block.fibre_of[block.order[i]];
         hop(&scheduler, next_to_run());
     }
 }

@@ -39,6 +39,7 @@ static const char *const plans[][KEYS_MAX] = {
     { "trainer.precision=bf16", "encoder.name=vit_tiny", "encoder.registers=1" },
     { "trainer.precision=bf16", "trainer.recompute=blocks" },
     { "trainer.precision=bf16", "trainer.chunk=2", "trainer.recompute=norms" },
+    { "trainer.precision=bf16", "encoder.name=resnet50", "trainer.recompute=wide" },
 };
 
 static uint8_t pixels[TILE * TILE * 3];
@@ -157,6 +158,7 @@ int main(void)
         { "ViT, bf16", a_step, NULL, NULL, (void *)plans[6] },
         { "blocks made again", a_step, NULL, NULL, (void *)plans[7] },
         { "norms made again, chunks", a_step, NULL, NULL, (void *)plans[8] },
+        { "what is widened made again", a_step, NULL, NULL, (void *)plans[9] },
         { "views of a tile", views_of_a_tile, NULL, NULL, (void *)plans[0] },
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -38,7 +38,7 @@ as_shown() {
     done < <(grep '^| `cards/' README.md)
     [ "$rows" -eq "$(find recipes/cards -name '*.yaml' ! -name cpu.yaml | wc -l)" ]
 }
-# More memory never gives a smaller chunk, and more that is made again never a larger one; COLUMN of the rows for view size $1.
+# Neither more memory nor more that is made again gives a smaller chunk: the chunks with memory $1, of the rows for views of $2 pixels.
 chunks() { build/sb_trainer plan --recipe recipes/methods/dcl.yaml trainer.batch=256 data.view=512 --device-memory "$1" | awk -v px="$2" '$1 == px { print $4 }'; }
 more_fits() {
     local few many

@@ -33,6 +33,7 @@ typedef enum {
     NORMS,  /* batch norm */
     WIDE,   /* weights of the size of many views' activations */
     RESNET, /* the project's ResNet-18; with norms that couple no views */
+    RESNET50,
     GROUP,
     FROZEN
 } kind;
@@ -106,12 +107,15 @@ static sb_settings configure(const sb_method_kind *method, kind which, uint64_t 
     sb_settings c;
     char text[16][64];
     /* wmse whitens columns of twice as many samples */
-    const char *all[16] = { "data.path=.", "data.view=20", "projector.hidden=20",
+    const char *all[16] = { "data.path=.",
+                            "data.view=20",
+                            "projector.hidden=20",
                             strcmp(method->name, "wmse") == 0 ? "projector.out=2" : "projector.out=16",
                             which == GROUP    ? "encoder.norm=group"
                             : which == FROZEN ? "encoder.norm=frozen"
-                                              : "encoder.norm=batch" };
-    int count = 5;
+                                              : "encoder.norm=batch",
+                            which == RESNET50 ? "encoder.name=resnet50" : "encoder.name=resnet18" };
+    int count = 6;
     snprintf(text[count], sizeof text[count], "method.name=%s", method->name);
     all[count] = text[count];
     count++;
@@ -498,17 +502,16 @@ static void test_given_up(void **state)
 
 /* Two steps of a ResNet: whatever is made again, the weights are the same to the last bit, in less memory the
  * more there is of it. */
-static void test_recompute(void **state)
+static void recompute(sb_device *device, kind encoder)
 {
-    sb_device *device = *state;
     static source s;
     draw(&s, 1);
     float *kept = NULL;
     size_t activations = SIZE_MAX;
     for (sb_recompute what = SB_RECOMPUTE_NONE; what < SB_RECOMPUTE_AUTO; what++) {
-        sb_settings config = configure(&sb_method_byol, RESNET, 1, BATCH, 4);
+        sb_settings config = configure(&sb_method_byol, encoder, 1, BATCH, 4);
         config.trainer.recompute = what;
-        sb_step *step = create(RESNET, device, &config);
+        sb_step *step = create(encoder, device, &config);
         const sb_step_source given = { .context = &s, .fetch = fetch };
         const size_t weights = sb_step_store(step)->floats[SB_ENTRY_WEIGHT];
         sb_step_budget budget;
@@ -529,6 +532,12 @@ static void test_recompute(void **state)
         sb_step_destroy(&step);
     }
     free(kept);
+}
+
+static void test_recompute(void **state)
+{
+    recompute(*state, RESNET);
+    recompute(*state, RESNET50);
 }
 
 /* Eight times the batch: only what is behind the backbone grows, by what features, embeddings and the head

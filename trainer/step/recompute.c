@@ -4,9 +4,10 @@
  * first convolution reads, from the 8-bit pixels, which are there anyway. Norms: a norm's output and a
  * GELU's, from the convolution's that it read, which its own gradient needs, and copies of cells (pick.h,
  * unpick.h); some per cent of the time, about a sixth of the memory, of a ConvNeXt two fifths. Wide: also
- * what a convolution of 1 x 1 widens from few channels; of a ResNet-50, the first stage's, for two or three
- * per cent of the time another fifth of what is kept. Blocks: all but the blocks' outputs, so that a block's
- * inside lives only while the way back is in it; another way forth, about a third of the time. */
+ * what a convolution of 1 x 1 widens from few channels: of a ResNet-50, the first stage's, which are a fifth
+ * of what norms keeps, for at most two per cent more of the time. Blocks: all but the blocks' outputs, so
+ * that a block's inside lives only while the way back is in it; another way forth, about a third of the time.
+ */
 #include "trainer/step/private.h"
 
 #include "kernels/op/conv.h"
@@ -27,12 +28,14 @@ static bool is_cheap(const sb_node *n)
            n->op == SB_OP_GELU || n->op == SB_OP_GRN || is_copy(n);
 }
 
-/* A value takes as many products as there are channels: of few, hardly more than to move it. */
-#define FEW 64
+/* Each value costs one product for each channel that is read: with few of them hardly more time than moving
+ * it.
+ */
+#define WIDENED_FROM 64 /* channels, at most */
 static bool widens(const sb_graph *g, const sb_node *n)
 {
     const sb_conv_how *how = (const void *)n->how;
-    return n->op == SB_OP_CONV && how->kernel == 1 && sb_shape_of(g, n->x[0]).c <= FEW &&
+    return n->op == SB_OP_CONV && how->kernel == 1 && sb_shape_of(g, n->x[0]).c <= WIDENED_FROM &&
            how->out > sb_shape_of(g, n->x[0]).c;
 }
 
