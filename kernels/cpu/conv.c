@@ -498,7 +498,7 @@ static sizes sizes_of(const sb_device *device, const sb_call *call)
     return call->planned ? ((const convolution *)call->planned)->sizes : promise(device, call);
 }
 
-/* What Winograd's algorithm works in; behind it standardised weights, or the weight's gradient. */
+/* What Winograd's algorithm works in; behind it standardised weights, or the gradient at them. */
 static size_t winograd_scratch(const sb_device *device, const sb_call *call)
 {
     return align(sb_winograd_scratch(device->threads, &call->xs[0], &call->ys));
@@ -513,16 +513,16 @@ static size_t own_scratch(const sb_device *device, const sb_call *call)
 /* One after the other, each behind the scratchpad. Forward: the weights in oneDNN's layout. The weight's
  * gradient: in oneDNN's layout, and then in OIHW. Behind either: x in planes. The data gradient, behind its
  * own scratchpad: the weights, and dx before it is added, where oneDNN does not add it. The weights come
- * behind what they were standardised to. Our own weight's gradient, behind what it works in: that at
- * standardised weights. */
+ * behind what they were standardised to. What is ours, behind what it works in: standardised weights, or the
+ * gradient at them. */
 static size_t scratch(sb_device *device, const sb_call *call)
 {
-    if (by_winograd(call))
-        return winograd_scratch(device, call) + align(weights_of(call) * sizeof(float));
-    const sizes s = sizes_of(device, call);
     const size_t plain = align(weights_of(call) * sizeof(float)),
-                 standardised = ((const sb_conv_how *)call->how)->standardised ? plain : 0,
-                 sum = call->gradient[0] && call->add[0] && !goes_forward(call)
+                 standardised = ((const sb_conv_how *)call->how)->standardised ? plain : 0;
+    if (by_winograd(call))
+        return winograd_scratch(device, call) + standardised;
+    const sizes s = sizes_of(device, call);
+    const size_t sum = call->gradient[0] && call->add[0] && !goes_forward(call)
                            ? align(sb_shape_bytes(&call->xs[0]))
                            : 0;
     const size_t forward = s.scratchpad + standardised + s.forward + s.planes,
@@ -605,28 +605,19 @@ static void add_to(sb_type type, size_t count, const void *from, void *to)
         add_bf16(count, from, to);
 }
 
-/* What was summed to the gradient at the weights. */
-static int give_gradient(sb_device *device, const sb_call *call, const float *plain)
-{
-    if (((const sb_conv_how *)call->how)->standardised)
-        return sb_conv_standardise_back(device, call, plain);
-    add_floats(weights_of(call), plain, call->dw[0]);
-    return 0;
-}
-
 static int backward_weight(sb_device *device, const sb_call *call)
 {
-    if (by_winograd(call)) {
-        float *summed = (float *)(void *)((char *)call->scratch + winograd_scratch(device, call));
-        sb_winograd_weight(device->threads, &call->xs[0], &call->ys, call->x[0], call->dy, summed,
-                           call->scratch);
-        return give_gradient(device, call, summed);
-    }
-    if (own_gradient(call)) {
-        const bool standardised = ((const sb_conv_how *)call->how)->standardised;
-        float *summed = (float *)(void *)((char *)call->scratch + own_scratch(device, call));
-        sb_gradient_bf16(device->threads, call->how, &call->xs[0], &call->ys, call->x[0], call->dy,
-                         standardised ? summed : call->dw[0], !standardised, call->scratch);
+    const bool standardised = ((const sb_conv_how *)call->how)->standardised;
+    if (by_winograd(call) || own_gradient(call)) {
+        const size_t own = by_winograd(call) ? winograd_scratch(device, call) : own_scratch(device, call);
+        float *summed = (float *)(void *)((char *)call->scratch + own);
+        float *to = standardised ? summed : call->dw[0];
+        if (by_winograd(call))
+            sb_winograd_weight(device->threads, &call->xs[0], &call->ys, call->x[0], call->dy, to,
+                               !standardised, call->scratch);
+        else
+            sb_gradient_bf16(device->threads, call->how, &call->xs[0], &call->ys, call->x[0], call->dy, to,
+                             !standardised, call->scratch);
         return standardised ? sb_conv_standardise_back(device, call, summed) : 0;
     }
     convolution *c = call->planned;
@@ -643,7 +634,10 @@ static int backward_weight(sb_device *device, const sb_call *call)
     if (execute(device, &c->weight, to_gradient, 3, call->scratch) != 0 ||
         execute(device, &c->unpack, to_plain, 2, call->scratch) != 0)
         return -1;
-    return give_gradient(device, call, plain);
+    if (standardised)
+        return sb_conv_standardise_back(device, call, plain);
+    add_floats(weights_of(call), plain, call->dw[0]);
+    return 0;
 }
 
 static int backward_data(sb_device *device, const sb_call *call)

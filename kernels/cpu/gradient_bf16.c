@@ -30,7 +30,7 @@ typedef struct {
     size_t groups;                           /* of outputs */
     size_t pairs;                            /* of a row of dy */
     size_t rows, strips;                     /* rows of dy in a strip */
-    size_t x_rows;                           /* that a strip reads, at most */
+    size_t x_rows;                           /* the most that a strip reads */
     size_t along, beside;                    /* parts of the bundles, and of the groups */
     size_t most_vectors, most_groups;        /* of a part */
 } division;
@@ -53,6 +53,32 @@ static void divide_parts(size_t threads, division *d)
             d->beside = beside;
         }
     }
+}
+
+/* A strip: rows of dy, and the rows of x that they read, counted through all images. */
+typedef struct {
+    size_t first, rows, x_first, x_rows;
+} strip;
+
+/* The row of x, counted within its image, that a row of the kernel meets; it may lie outside. */
+static ptrdiff_t row_met(const division *d, size_t row, size_t kernel_row)
+{
+    return (ptrdiff_t)(row % d->down * d->stride + kernel_row) - (ptrdiff_t)d->pad;
+}
+
+static strip strip_of(const division *d, size_t number)
+{
+    strip s = { .first = number * d->rows };
+    const size_t all = d->images * d->down, left = all - s.first;
+    s.rows = left < d->rows ? left : d->rows;
+    const size_t last = s.first + s.rows - 1;
+    ptrdiff_t top = row_met(d, s.first, 0), bottom = row_met(d, last, d->kernel - 1);
+    const ptrdiff_t high = (ptrdiff_t)d->high;
+    top = top < 0 ? 0 : top >= high ? high - 1 : top;
+    bottom = bottom < 0 ? 0 : bottom >= high ? high - 1 : bottom;
+    s.x_first = s.first / d->down * d->high + (size_t)top;
+    s.x_rows = last / d->down * d->high + (size_t)bottom + 1 - s.x_first;
+    return s;
 }
 
 /* A kernel of one place has no neighbours: all places of a small image are one row. */
@@ -79,9 +105,10 @@ static division divide(int threads, const sb_conv_how *how, const sb_shape *x, c
     d.strips = up(all, up(STRIP, d.pairs));
     d.rows = up(all, d.strips);
     d.strips = up(all, d.rows);
-    /* An image has less than down x stride + kernel rows that are read, and as many of the next begin anew.
-     */
-    d.x_rows = d.rows * d.stride + (d.rows / d.down + 2) * (d.kernel + d.stride);
+    for (size_t i = 0; i < d.strips; i++) {
+        const size_t x_rows = strip_of(&d, i).x_rows;
+        d.x_rows = x_rows > d.x_rows ? x_rows : d.x_rows;
+    }
     divide_parts((size_t)threads, &d);
     d.most_vectors = up(d.bundles, d.along) * VECTORS;
     d.most_groups = up(d.groups, d.beside);
@@ -144,32 +171,6 @@ static part part_of(const division *d, size_t number, void *scratch)
 
 /* The first vector of a bundle. */
 static size_t vector_of(const division *d, size_t bundle) { return begin_of(d->vectors, d->bundles, bundle); }
-
-/* A strip: rows of dy, and the rows of x that they read, counted through all images. */
-typedef struct {
-    size_t first, rows, x_first, x_rows;
-} strip;
-
-/* The row of x, counted within its image, that a row of the kernel meets; it may lie outside. */
-static ptrdiff_t row_met(const division *d, size_t row, size_t kernel_row)
-{
-    return (ptrdiff_t)(row % d->down * d->stride + kernel_row) - (ptrdiff_t)d->pad;
-}
-
-static strip strip_of(const division *d, size_t number)
-{
-    strip s = { .first = number * d->rows };
-    const size_t all = d->images * d->down, left = all - s.first;
-    s.rows = left < d->rows ? left : d->rows;
-    const size_t last = s.first + s.rows - 1;
-    ptrdiff_t top = row_met(d, s.first, 0), bottom = row_met(d, last, d->kernel - 1);
-    const ptrdiff_t high = (ptrdiff_t)d->high;
-    top = top < 0 ? 0 : top >= high ? high - 1 : top;
-    bottom = bottom < 0 ? 0 : bottom >= high ? high - 1 : bottom;
-    s.x_first = s.first / d->down * d->high + (size_t)top;
-    s.x_rows = last / d->down * d->high + (size_t)bottom + 1 - s.x_first;
-    return s;
-}
 
 /* Whether a row of x is: where the stride is larger than the kernel, some are not. */
 static bool is_read(const division *d, size_t x_row)

@@ -587,8 +587,9 @@ static void block_to_points(const filters *f, range block, float *to, size_t apa
             }
 }
 
-/* A block of inputs, by the threads of a team: [POINTS][inputs][pitch of out] to [out, in, 3, 3]. */
-static void points_to_block(const float *from, range block, size_t in, size_t out, float *dw)
+/* A block of inputs, by the threads of a team: [POINTS][inputs][pitch of out] to [out, in, 3, 3], which is
+ * written or added to. */
+static void points_to_block(const float *from, range block, size_t in, size_t out, float *dw, bool add)
 {
     const size_t pitch = pitch_of(out);
     size_t apart[TAPS];
@@ -600,9 +601,11 @@ static void points_to_block(const float *from, range block, size_t in, size_t ou
             const size_t count = channels_left(out, o);
             float taps[TAPS * GROUP];
             both_ways(points_to_weights, IN, read_floats, &points, SIDE, SIDE, SIDE, taps, apart);
-            for (size_t t = 0; t < TAPS; t++)
-                for (size_t l = 0; l < count; l++)
-                    dw[((o + l) * in + block.first + i) * TAPS + t] = taps[t * GROUP + l];
+            for (size_t l = 0; l < count; l++) {
+                float *to = dw + ((o + l) * in + block.first + i) * TAPS;
+                for (size_t t = 0; t < TAPS; t++)
+                    to[t] = (add ? to[t] : 0) + taps[t * GROUP + l];
+            }
         }
 }
 
@@ -770,7 +773,7 @@ static void add_strip(const gradient *g, range block, size_t out, size_t number,
 /* While a strip is multiplied, those who have done their part transform the next one: threads wait for each
  * other once a strip. */
 void sb_winograd_weight(int threads, const sb_shape *x, const sb_shape *y, const void *from, const void *dy,
-                        float *dw, void *scratch)
+                        float *dw, bool add, void *scratch)
 {
     const size_t in = (size_t)x->c, out = (size_t)y->c;
     const gradient g = lay_out_gradient(x, in, out, scratch);
@@ -788,7 +791,7 @@ void sb_winograd_weight(int threads, const sb_shape *x, const sb_shape *y, const
                 strip_to_points(&g, x, y, from, dy, n + 1, &own[(n + 1) % 2]);
 #pragma omp barrier
             if ((n + 1) % d->strips == 0)
-                points_to_block(g.sums, block, in, out, dw);
+                points_to_block(g.sums, block, in, out, dw, add);
         }
     }
 }

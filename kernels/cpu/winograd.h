@@ -22,8 +22,8 @@ void sb_winograd_forward(int threads, const sb_shape *x, const sb_shape *y, cons
 void sb_winograd_data(int threads, const sb_shape *x, const sb_shape *y, const void *dy, const float *w,
                       void *dx, bool add, void *scratch);
 
-/* The gradient at w, which is written. */
+/* The gradient at w, written or added to dw. */
 void sb_winograd_weight(int threads, const sb_shape *x, const sb_shape *y, const void *from, const void *dy,
-                        float *dw, void *scratch);
+                        float *dw, bool add, void *scratch);
 
 #endif
