@@ -7,8 +7,10 @@ are process 0's, as it broadcasts its buffers. Both sides go on by themselves in
 BOUND holds it, and a run without replicas is to be far outside.
 """
 import copy
+import os
 import sys
 import tempfile
+import time
 
 import numpy
 import torch
@@ -19,6 +21,7 @@ import method_step
 from method_step import DECAY, LR, MOMENTUM, Case, importlib
 
 STEPS, SHARES, BOUND = 10, 4, 1e-4
+MEETING = 300  # seconds: some five are used
 method_step.SAMPLES = SAMPLES = 16
 
 HEAD = {"method.hidden": 17, "projector.last": "plain", "projector.views": "apart"}
@@ -133,16 +136,24 @@ def process(rank, file, keys, start, batches):
             loss /= SHARES
         after.append(copy.deepcopy({"loss": loss, **network.state_dict(), **{"target " + n: x for n, x in target.state_dict().items()}}))
     if rank == 0:
-        torch.save(after, f"{file}.pt")
-    distributed.barrier()
-    distributed.destroy_process_group()
+        torch.save(after, f"{file}.part")
+        os.rename(f"{file}.part", f"{file}.pt")
+    time.sleep(MEETING)  # until the other side has read it and ends this process: leaving a group of gloo can wait for ever
 
 
 def by_pytorch(keys, start, batches):
     with tempfile.TemporaryDirectory() as folder:
-        file = folder + "/meeting"
-        torch.multiprocessing.spawn(process, (file, keys, start, batches), nprocs=SHARES)
-        return torch.load(file + ".pt")
+        file, end = folder + "/meeting", time.monotonic() + MEETING
+        group = torch.multiprocessing.spawn(process, (file, keys, start, batches), nprocs=SHARES, join=False)
+        try:
+            while not os.path.exists(file + ".pt"):
+                if group.join(0.1) or time.monotonic() > end:
+                    raise RuntimeError(f"{SHARES} processes of PyTorch were not ready with {STEPS} steps within {MEETING} s")
+            return torch.load(file + ".pt")
+        finally:
+            for p in group.processes:
+                p.kill()
+                p.join()
 
 
 def by_program(case, start, batches):
