@@ -118,6 +118,8 @@ static sb_verdict by_loss(const sb_verdict_facts *f)
 {
     const size_t part = f->count / TENTH > PART_LEAST ? f->count / TENTH : PART_LEAST;
     double first_error, last_error;
+    if (f->count < STEPS_LEAST && !f->steps)
+        return say("early", "Too early to say: %zu steps are done, and nothing was measured.", f->count);
     if (f->count < STEPS_LEAST || is_early(f, (int64_t)f->count))
         return say("early", "Too early to say: %zu of %" PRId64 " steps are done, and nothing was measured.",
                    f->count, f->steps);

@@ -11,7 +11,7 @@
 
 /* What it is judged by. */
 typedef struct {
-    int64_t steps;      /* that the run is to have */
+    int64_t steps;      /* that the run is to have; 0: its configuration does not say */
     const double *loss; /* [count], of its steps so far */
     size_t count;
     double look[SB_COLLAPSE_LOOKS]; /* the last deviations of the embeddings, the newest last */

@@ -96,7 +96,9 @@ static void test_loss(void **state)
     assert_verdict(&facts, "early", "99 of 1000 steps are done");
     facts = run(39, 3, 1);
     facts.steps = 39;
-    assert_verdict(&facts, "early", "");
+    assert_verdict(&facts, "early", "39 of 39 steps are done");
+    facts.steps = 0; /* of a configuration that cannot be read */
+    assert_verdict(&facts, "early", ": 39 steps are done");
     facts.count = 0;
     assert_verdict(&facts, "early", "no step is done yet");
 }
