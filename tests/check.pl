@@ -7,8 +7,8 @@ use strict;
 use warnings;
 use TAP::Harness;
 
-# Of each program; the longest takes some 15 minutes. This is for hangs: whenever one begins, a gate that may take 90 minutes is to end with
-# its name.
+# Of each program; the longest takes some 15 minutes. This is for hangs: a gate of 90 minutes, in which the last test begins before the 55th,
+# ends with the name of what hung.
 my $deadline = $ENV{SB_CHECK_DEADLINE} // 2000;
 
 $ENV{CMOCKA_MESSAGE_OUTPUT} = 'TAP';

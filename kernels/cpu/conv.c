@@ -607,12 +607,12 @@ static void add_to(sb_type type, size_t count, const void *from, void *to)
 
 static int backward_weight(sb_device *device, const sb_call *call)
 {
-    const bool standardised = ((const sb_conv_how *)call->how)->standardised;
-    if (by_winograd(call) || own_gradient(call)) {
-        const size_t own = by_winograd(call) ? winograd_scratch(device, call) : own_scratch(device, call);
+    const bool standardised = ((const sb_conv_how *)call->how)->standardised, winograd = by_winograd(call);
+    if (winograd || own_gradient(call)) {
+        const size_t own = winograd ? winograd_scratch(device, call) : own_scratch(device, call);
         float *summed = (float *)(void *)((char *)call->scratch + own);
         float *to = standardised ? summed : call->dw[0];
-        if (by_winograd(call))
+        if (winograd)
             sb_winograd_weight(device->threads, &call->xs[0], &call->ys, call->x[0], call->dy, to,
                                !standardised, call->scratch);
         else

@@ -30,7 +30,7 @@ typedef struct {
     size_t groups;                           /* of outputs */
     size_t pairs;                            /* of a row of dy */
     size_t rows, strips;                     /* rows of dy in a strip */
-    size_t x_rows;                           /* the most that a strip reads */
+    size_t x_rows;                           /* from the first to the last that a strip reads, at most */
     size_t along, beside;                    /* parts of the bundles, and of the groups */
     size_t most_vectors, most_groups;        /* of a part */
 } division;

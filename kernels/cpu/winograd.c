@@ -602,9 +602,9 @@ static void points_to_block(const float *from, range block, size_t in, size_t ou
             float taps[TAPS * GROUP];
             both_ways(points_to_weights, IN, read_floats, &points, SIDE, SIDE, SIDE, taps, apart);
             for (size_t l = 0; l < count; l++) {
-                float *to = dw + ((o + l) * in + block.first + i) * TAPS;
+                const size_t at = ((o + l) * in + block.first + i) * TAPS;
                 for (size_t t = 0; t < TAPS; t++)
-                    to[t] = (add ? to[t] : 0) + taps[t * GROUP + l];
+                    sb_cpu_give(dw, at + t, taps[t * GROUP + l], add);
             }
         }
 }

@@ -11,6 +11,7 @@ import os
 import sys
 import tempfile
 import time
+import traceback
 
 import numpy
 import torch
@@ -100,10 +101,22 @@ def load(network, start, prefix=""):
     network.load_state_dict(state, strict=False)
 
 
-def process(rank, file, keys, start, batches):
-    """One of the four: its share of every step. Process 0 writes what it has after each into `file`.pt."""
+def process(rank, folder):
+    """One of the four. It never leaves its group, which gloo can wait in for ever: the other side ends it when it has what it wants."""
+    try:
+        take_steps(rank, folder)
+    except Exception:
+        traceback.print_exc()
+        os._exit(1)
+    time.sleep(MEETING)
+    os._exit(1)
+
+
+def take_steps(rank, folder):
+    """Its share of every step. Process 0 writes what it has after each."""
     torch.set_num_threads(1)
-    distributed.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=SHARES)
+    keys, start, batches = torch.load(f"{folder}/begin")
+    distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=SHARES)
     network = Network(start["weights"], keys["projector.views"] == "together")
     target = Network({n: w for n, w in start["weights"].items() if not n.startswith("predictor")}, network.together)
     load(network, start)
@@ -136,23 +149,24 @@ def process(rank, file, keys, start, batches):
             loss /= SHARES
         after.append(copy.deepcopy({"loss": loss, **network.state_dict(), **{"target " + n: x for n, x in target.state_dict().items()}}))
     if rank == 0:
-        torch.save(after, f"{file}.part")
-        os.rename(f"{file}.part", f"{file}.pt")
-    time.sleep(MEETING)  # until the other side has read it and ends this process: leaving a group of gloo can wait for ever
+        torch.save(after, f"{folder}/part")
+        os.rename(f"{folder}/part", f"{folder}/after")
 
 
 def by_pytorch(keys, start, batches):
     with tempfile.TemporaryDirectory() as folder:
-        file, end = folder + "/meeting", time.monotonic() + MEETING
-        group = torch.multiprocessing.spawn(process, (file, keys, start, batches), nprocs=SHARES, join=False)
+        torch.save((keys, start, batches), f"{folder}/begin")
+        group = torch.multiprocessing.spawn(process, (folder,), nprocs=SHARES, join=False, daemon=True)
+        end = time.monotonic() + MEETING
         try:
-            while not os.path.exists(file + ".pt"):
+            while not os.path.exists(f"{folder}/after"):
                 if group.join(0.1) or time.monotonic() > end:
-                    raise RuntimeError(f"{SHARES} processes of PyTorch were not ready with {STEPS} steps within {MEETING} s")
-            return torch.load(file + ".pt")
+                    raise RuntimeError(f"{SHARES} processes of PyTorch did not take {STEPS} steps within {MEETING} s")
+            return torch.load(f"{folder}/after")
         finally:
             for p in group.processes:
                 p.kill()
+            for p in group.processes:
                 p.join()
 
 
